@@ -1,0 +1,89 @@
+# consignwatch: make help
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+BIN        := .build/bin
+TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
+TEST_FLAGS ?= -race -timeout 10m
+DEMO_FLAGS ?=
+
+VERSION_PACKAGE := github.com/prometheus/common/version
+VERSION         := $(shell cat VERSION)
+REVISION        := $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: deps
+deps: packages $(TOOLS) ## install and build the servers that the demo and the tests run
+
+.PHONY: build
+build: ## build our own commands into .build/bin
+	@go build -o $(BIN)/ -ldflags '-X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).Revision=$(REVISION)' ./cmd/...
+
+.PHONY: demo
+demo: deps build ## run the whole stack; DEMO_FLAGS='--fault sold-twice'
+	@$(BIN)/consignwatch demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: deps build ## run all tests against real servers
+	@go test $(TEST_FLAGS) ./...
+
+.PHONY: check
+check: build $(BIN)/promtool $(BIN)/amtool ## check rules, routing and catalog against each other
+	@$(BIN)/consignwatch check
+	@$(BIN)/promtool check rules rules/recording/*.yml rules/alerts/*.yml
+	@$(BIN)/amtool check-config alertmanager/alertmanager.yml
+
+.PHONY: lint
+lint: $(BIN)/staticcheck ## gofmt, go vet, staticcheck
+	@unformatted="$$(gofmt -l .)"; \
+	if [ -n "$$unformatted" ]; then printf 'not formatted (run gofmt -w):\n%s\n' "$$unformatted"; exit 1; fi
+	@go vet ./...
+	@$(BIN)/staticcheck ./...
+
+.PHONY: bench
+bench: ## run all benchmarks
+	@go test -run '^$$' -bench . -benchmem \
+	  $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+
+.PHONY: clean
+clean: ## remove everything that was built
+	@rm -rf .build
+
+# What deps is made of: Debian's packages, and servers from their Go modules,
+# each in a module of its own below tools/ and built again when that changes.
+
+.PHONY: packages
+packages:
+	@tools/packages
+
+# $(call tool,MODULE,SED,PACKAGES,FLAGS): builds the packages of the tools
+# module that the first prerequisite is the go.mod of. The servers show the
+# version of their module, as SED spells it.
+define tool
+	@cd $(dir $<) && version="$$(go list -m -f '{{.Version}}' $(1) | sed -E '$(2)')" && \
+	echo "building $(notdir $@) $$version" && \
+	go build $(4) -o ../../$(BIN)/ -ldflags "-s -w -X $(VERSION_PACKAGE).Version=$$version" $(addprefix $(1)/,$(3))
+	@touch $@
+endef
+
+PROMETHEUS_VERSION := s/^v0\.([0-9])([0-9]{2})/\1.\2/; s/\.0([0-9])/.\1/
+
+$(BIN)/prometheus: tools/prometheus/go.mod tools/prometheus/go.sum
+	$(call tool,github.com/prometheus/prometheus,$(PROMETHEUS_VERSION),cmd/prometheus,-tags remove_all_sd)
+
+$(BIN)/promtool: tools/prometheus/go.mod tools/prometheus/go.sum
+	$(call tool,github.com/prometheus/prometheus,$(PROMETHEUS_VERSION),cmd/promtool,-tags remove_all_sd)
+
+$(BIN)/alertmanager $(BIN)/amtool: $(BIN)/%: tools/alertmanager/go.mod tools/alertmanager/go.sum
+	$(call tool,github.com/prometheus/alertmanager,s/^v//,cmd/$*)
+
+$(BIN)/node_exporter: tools/node_exporter/go.mod tools/node_exporter/go.sum
+	$(call tool,github.com/prometheus/node_exporter,s/^v//,.)
+
+$(BIN)/staticcheck: tools/staticcheck/go.mod tools/staticcheck/go.sum
+	$(call tool,honnef.co/go/tools,s/^v//,cmd/staticcheck)
