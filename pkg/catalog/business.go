@@ -1,0 +1,125 @@
+package catalog
+
+// Domains of the business labels: the platform contract, section 2.
+func category() Label {
+	return Label{Name: "category", Pattern: slug, MaxLength: 63, Limit: 20, Typical: 12}
+}
+
+func currency() Label {
+	// A sale event trades in one currency.
+	return Label{Name: "currency", Pattern: `[A-Z]{3}`, MaxLength: 3, Limit: 20, Present: 1}
+}
+
+func title(name string) Label {
+	return Label{Name: name, Pattern: `[^\x00-\x1f\x7f]+`, MaxLength: 200, Limit: 5000, Present: 1}
+}
+
+func oneOf(name string, values ...string) Label { return Label{Name: name, Values: values} }
+
+func one(l Label) Label { l.Present = 1; return l }
+
+func typical(n int, l Label) Label { l.Typical = n; return l }
+
+func itemState() Label {
+	return typical(3, oneOf("state", "draft", "active", "locked", "sold", "returned", "transferred"))
+}
+
+func eventStatus() Label {
+	return one(oneOf("status", "setup", "registration", "active", "markdown", "closed", "returns", "reconciliation", "complete"))
+}
+
+func bookingStatus() Label {
+	return typical(3, oneOf("status", "scheduled", "cancelled", "completed", "no_show"))
+}
+
+func spotState() Label { return oneOf("state", "filled", "open") }
+
+func shift() Label {
+	return oneOf("shift", "drop_off_sorting", "item_organization", "shopper_assistance", "general_help")
+}
+
+func settlementStatus() Label {
+	return typical(2, oneOf("status", "pending", "paid", "cancelled"))
+}
+
+func ticketPriority() Label { return oneOf("priority", "urgent", "high", "normal", "low") }
+
+func backupTarget() Label { return oneOf("target", "mysql", "redis", "images") }
+
+func integrityCheck() Label {
+	return oneOf("check", "sold_without_sale", "sale_without_item", "negative_remaining", "overbooked_slot", "double_dropoff",
+		"too_many_transfers", "price_not_positive", "sold_twice", "return_after_window", "paid_before_reconciliation")
+}
+
+// businessMetrics are the state of the business, read from the platform's database: contract section 2.
+func businessMetrics() []Metric {
+	return section("2", Business, Max, []Metric{
+		{Name: "consign_client_info", Type: Gauge, Unit: Info, Labels: []Label{client(), title("name"), one(Label{Name: "plan", Pattern: slug, MaxLength: 63, Limit: 20})},
+			Help: "A client (tenant) that is active, with its name and plan. Always 1."},
+		{Name: "consign_event_info", Type: Gauge, Unit: Info, Labels: []Label{client(), saleEvent(), title("name"), eventStatus()},
+			Help: "A sale event that is neither a draft nor cancelled, until 14 days after its completion. Always 1."},
+		{Name: "consign_event_start_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{client(), saleEvent()},
+			Help: "When the sale event begins to sell, in seconds since 1970."},
+		{Name: "consign_event_end_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{client(), saleEvent()},
+			Help: "When the sale event ends to sell, in seconds since 1970."},
+		{Name: "consign_active_shoppers", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent()},
+			Help: "Shoppers in the sale event with an open session seen in the last 5 minutes."},
+		{Name: "consign_active_users", Type: Gauge, Unit: Count, Labels: []Label{client(), role()},
+			Help: "Open sessions seen in the last 5 minutes, by role."},
+		{Name: "consign_items", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), category(), itemState()},
+			Help: "Items of the sale event by category and state. Combinations without an item have no series."},
+		{Name: "consign_items_value", Type: Gauge, Unit: Money, Labels: []Label{client(), saleEvent(), itemState(), currency()},
+			Help: "Value of the items of the sale event by state, in major units of the currency: the asked price, for sold items the price paid."},
+		{Name: "consign_event_orders", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), oneOf("channel", "online", "pos")},
+			Help: "Orders of the sale event since it began, by channel."},
+		{Name: "consign_event_sales", Type: Gauge, Unit: Money, Labels: []Label{client(), saleEvent(), category(), currency()},
+			Help: "Money taken for items of the sale event that were not returned, in major units of the currency."},
+		{Name: "consign_event_returns", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), category()},
+			Help: "Sales of the sale event that were returned."},
+		{Name: "consign_event_consignors", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), oneOf("type", "regular", "super")},
+			Help: "Consignors that are registered for the sale event, by type."},
+		{Name: "consign_event_unpaid_fees", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent()},
+			Help: "Registered consignors of the sale event who have not paid their fee."},
+		{Name: "consign_volunteer_spots", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), shift(), spotState()},
+			Help: "Places in the volunteer shifts of the sale event, by kind of shift, taken and free."},
+		{Name: "consign_volunteer_bookings", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), bookingStatus()},
+			Help: "Bookings of volunteer shifts of the sale event, by status."},
+		{Name: "consign_dropoff_spots", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), spotState()},
+			Help: "Places in the drop-off slots of the sale event, taken and free."},
+		{Name: "consign_dropoff_bookings", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), bookingStatus()},
+			Help: "Bookings of drop-off slots of the sale event, by status."},
+		{Name: "consign_unsynced_items", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent()},
+			Help: "Items for sale in the sale event whose last change has not reached the shop."},
+		{Name: "consign_oldest_unsynced_item_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{client()},
+			Help: "When the item that has waited longest for the shop was changed. Absent when none waits."},
+		{Name: "consign_sync_last_success_timestamp_seconds", Type: Gauge, Unit: Timestamp,
+			Labels: []Label{client(), syncKind()},
+			Help:   "When the last synchronisation of this kind succeeded."},
+		{Name: "consign_email_address_syncs", Type: Gauge, Unit: Count, Labels: []Label{client(), oneOf("status", "pending", "completed", "failed")},
+			Help: "Active consignors by the state of the synchronisation of their mail address."},
+		{Name: "consign_oldest_pending_email_sync_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{client()},
+			Help: "Last attempt, or before the first one the creation, of the consignor whose mail address has waited longest. Absent when none waits."},
+		{Name: "consign_settlements", Type: Gauge, Unit: Count, Labels: []Label{client(), saleEvent(), settlementStatus()},
+			Help: "Settlements with the consignors of the sale event, by status."},
+		{Name: "consign_settlements_amount", Type: Gauge, Unit: Money, Labels: []Label{client(), saleEvent(), settlementStatus(), currency()},
+			Help: "Money in the settlements of the sale event, by status, in major units of the currency."},
+		{Name: "consign_integrity_violations", Type: Gauge, Unit: Count, Labels: []Label{client(), integrityCheck()},
+			Help: "Rows of the client's books that contradict each other or the rules of a sale, by check. 0 when all is well."},
+		{Name: "consign_support_tickets", Type: Gauge, Unit: Count, Labels: []Label{client(), typical(3, ticketPriority()), typical(2, oneOf("status", "open", "waiting", "solved"))},
+			Help: "Support tickets of the client by priority and status; of the solved ones those of the last 7 days."},
+		{Name: "consign_oldest_open_ticket_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{client(), typical(2, ticketPriority())},
+			Help: "When the oldest open ticket of the priority was opened. Absent when none is open."},
+		{Name: "consign_support_first_response_seconds", Type: Gauge, Unit: Seconds, Labels: []Label{client(), typical(3, ticketPriority())},
+			Help: "Mean time from the opening of a ticket to the first response, over the responses of the last 7 days."},
+		{Name: "consign_client_stored_bytes", Type: Gauge, Unit: Bytes, Labels: []Label{client()},
+			Help: "Size of the pictures of all items of the client, in all of its sale events."},
+		{Name: "consign_backup_last_success_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{backupTarget()},
+			Help: "When the last successful backup was finished."},
+		{Name: "consign_backup_size_bytes", Type: Gauge, Unit: Bytes, Labels: []Label{backupTarget()},
+			Help: "Size of the last successful backup."},
+		{Name: "consign_backup_last_duration_seconds", Type: Gauge, Unit: Seconds, Labels: []Label{backupTarget()},
+			Help: "How long the last successful backup took."},
+		{Name: "consign_backups_failed", Type: Gauge, Unit: Count, Labels: []Label{backupTarget()},
+			Help: "Backups that failed in the last 7 days."},
+	})
+}
