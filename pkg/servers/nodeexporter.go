@@ -1,0 +1,13 @@
+package servers
+
+import "context"
+
+// StartNodeExporter starts a node_exporter for this host.
+func StartNodeExporter(ctx context.Context, dir string) (*Process, error) {
+	return StartHTTP(ctx, dir, HTTPServer{
+		Name:       "node_exporter",
+		Executable: "node_exporter",
+		Ready:      "/metrics",
+		Args:       func(address string) []string { return []string{"--web.listen-address=" + address} },
+	})
+}
