@@ -1,0 +1,94 @@
+// Package exporter is the kit that all exporters of the project share: it collects in the background, keeps what was
+// collected in immutable snapshots, serves them on /metrics without ever waiting for the outside, enforces the
+// catalog, and runs the web server, reload and shutdown. It never knows what is collected.
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Collector is a source of metrics with one or more targets.
+type Collector interface {
+	// Name is the value of the label `collector`.
+	Name() string
+	// Schedule says how often and how long each target is collected.
+	Schedule() Schedule
+	// Targets are what is collected, each on its own: one server, or one per client. The list is read once, when the
+	// configuration is loaded.
+	Targets() []Target
+}
+
+// Target is one thing to collect from.
+type Target interface {
+	// Name is the value of the label `target`.
+	Name() string
+	// Collect reads the target and hands its values to the sink. It returns before ctx ends, and is never called
+	// again before it has returned. Values of a collection that returns an error are discarded.
+	Collect(ctx context.Context, sink *Sink) error
+}
+
+// Schedule says how a collector's targets are collected.
+type Schedule struct {
+	// Interval is the time from the begin of one collection to the begin of the next.
+	Interval time.Duration
+	// Timeout is the deadline of one collection.
+	Timeout time.Duration
+	// MaxAge is how long the values of the last good collection are exposed after newer ones have failed. It is never
+	// less than two intervals and a timeout, so that one failure does not make values vanish.
+	MaxAge time.Duration
+}
+
+func (s Schedule) maxAge() time.Duration { return max(s.MaxAge, 2*s.Interval+s.Timeout) }
+
+// Reason is why a collection failed: one of catalog.Reasons.
+type Reason string
+
+// The reasons. Collectors give one with Failure; what they leave open is told from the error itself.
+const (
+	ReasonTimeout    Reason = "timeout"    // the target did not answer in time
+	ReasonConnection Reason = "connection" // the target cannot be reached, or the connection broke
+	ReasonAuth       Reason = "auth"       // the target refuses the credentials or the rights
+	ReasonThrottled  Reason = "throttled"  // the target asks to come back later
+	ReasonQuery      Reason = "query"      // the target refuses the question
+	ReasonParse      Reason = "parse"      // the answer cannot be understood
+	ReasonCapability Reason = "capability" // the target lacks a feature that the collector needs
+	ReasonInternal   Reason = "internal"   // a defect of the exporter
+)
+
+// Failure gives an error its reason.
+func Failure(reason Reason, err error) error { return &failure{reason, err} }
+
+type failure struct {
+	reason Reason
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// ReasonOf tells why a collection failed: by the Failure in the chain of errors, by deadline, by network error.
+func ReasonOf(err error) Reason {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.reason
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ReasonTimeout
+	}
+	var n net.Error
+	if errors.As(err, &n) {
+		if n.Timeout() {
+			return ReasonTimeout
+		}
+		return ReasonConnection
+	}
+	return ReasonInternal
+}
+
+func internalf(format string, args ...any) error {
+	return Failure(ReasonInternal, fmt.Errorf(format, args...))
+}

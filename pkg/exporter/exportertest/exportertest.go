@@ -1,0 +1,228 @@
+// Package exportertest runs exporters in tests as their users run them: with flags, a configuration file and a port.
+package exportertest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// Running is an exporter under test.
+type Running struct {
+	URL string
+	log *lockedBuffer
+	end context.CancelFunc
+	out chan int
+}
+
+// Start runs the exporter with a configuration text and further flags, on a free port, until the test ends.
+func Start(t *testing.T, app exporter.App, config string, flags ...string) *Running {
+	t.Helper()
+	return StartFile(t, app, WriteFile(t, "config.yml", config), flags...)
+}
+
+// StartFile is Start for a configuration that is a file already.
+func StartFile(t *testing.T, app exporter.App, path string, flags ...string) *Running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Running{log: &lockedBuffer{}, end: cancel, out: make(chan int, 1)}
+	listening := make(chan []net.Addr, 1)
+	args := append([]string{"--config.file", path, "--web.listen-address", "127.0.0.1:0"}, flags...)
+	go func() { r.out <- app.Run(ctx, args, r.log, r.log, func(a []net.Addr) { listening <- a }) }()
+	select {
+	case a := <-listening:
+		r.URL = "http://" + a[0].String()
+	case code := <-r.out:
+		r.out <- code
+		t.Fatalf("the exporter ended with code %d:\n%s", code, r.Log())
+	}
+	t.Cleanup(func() {
+		if code := r.Stop(); code != 0 {
+			t.Errorf("the exporter ended with code %d:\n%s", code, r.Log())
+		}
+	})
+	return r
+}
+
+// Stop ends the exporter as SIGTERM does, and returns its exit code.
+func (r *Running) Stop() int {
+	r.end()
+	code := <-r.out
+	r.out <- code
+	return code
+}
+
+// Log is what the exporter has printed.
+func (r *Running) Log() string { return r.log.String() }
+
+// Get reads a path with the given header lines ("Name: value"), and fails the test when there is no answer.
+func (r *Running) Get(t *testing.T, path string, header ...string) (status int, body string) {
+	t.Helper()
+	return r.Do(t, http.MethodGet, path, header...)
+}
+
+// Do is Get with a method.
+func (r *Running) Do(t *testing.T, method, path string, header ...string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, r.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range header {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// Series is the page as a map from series, written name{label="value"}, to value. Histograms are left out.
+func (r *Running) Series(t *testing.T) map[string]float64 {
+	t.Helper()
+	series := map[string]float64{}
+	for _, mf := range r.Families(t) {
+		for _, m := range mf.Metric {
+			switch {
+			case m.Gauge != nil:
+				series[Name(mf.GetName(), m)] = m.Gauge.GetValue()
+			case m.Counter != nil:
+				series[Name(mf.GetName(), m)] = m.Counter.GetValue()
+			}
+		}
+	}
+	return series
+}
+
+// Families reads the page in the protobuf exposition, as Prometheus does.
+func (r *Running) Families(t *testing.T) []*dto.MetricFamily {
+	t.Helper()
+	status, body := r.Get(t, "/metrics", "Accept: "+string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
+	if status != http.StatusOK {
+		t.Fatalf("/metrics answered %d: %s", status, body)
+	}
+	dec := expfmt.NewDecoder(strings.NewReader(body), expfmt.NewFormat(expfmt.TypeProtoDelim))
+	var families []*dto.MetricFamily
+	for {
+		mf := &dto.MetricFamily{}
+		if err := dec.Decode(mf); errors.Is(err, io.EOF) {
+			return families
+		} else if err != nil {
+			t.Fatalf("decode the page: %v", err)
+		}
+		families = append(families, mf)
+	}
+}
+
+// Name writes a series as PromQL does.
+func Name(name string, m *dto.Metric) string {
+	labels := model.LabelSet{}
+	for _, l := range m.Label {
+		labels[model.LabelName(l.GetName())] = model.LabelValue(l.GetValue())
+	}
+	if len(labels) == 0 {
+		return name
+	}
+	return name + strings.ReplaceAll(labels.String(), ", ", ",")
+}
+
+// Await asks again and again until done says that the page is as expected, at most a minute, and fails with what is still missing.
+func (r *Running) Await(t *testing.T, what string, done func(series map[string]float64) bool) map[string]float64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		series := r.Series(t)
+		if done(series) {
+			return series
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within a minute: %s\n%s\n%s", what, r.Log(), r.page(t))
+		}
+	}
+}
+
+// page is the text exposition without what the Go runtime says.
+func (r *Running) page(t *testing.T) string {
+	t.Helper()
+	_, all := r.Get(t, "/metrics")
+	var b strings.Builder
+	for line := range strings.Lines(all) {
+		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "go_") && !strings.HasPrefix(line, "process_") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// AwaitReady waits until every target was tried.
+func (r *Running) AwaitReady(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if status, _ := r.Get(t, "/-/ready"); status == http.StatusOK {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not ready within a minute:\n%s", r.Log())
+		}
+	}
+}
+
+// WriteFile writes a file into a folder of the test and returns its path.
+func WriteFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

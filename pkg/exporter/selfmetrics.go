@@ -1,0 +1,125 @@
+package exporter
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/version"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+// selfMetrics are what an exporter says about itself. Names, help and labels come from the catalog.
+type selfMetrics struct {
+	registry *prometheus.Registry
+
+	success             *prometheus.GaugeVec
+	lastDuration        *prometheus.GaugeVec
+	lastSuccess         *prometheus.GaugeVec
+	failures            *prometheus.CounterVec
+	series              *prometheus.GaugeVec
+	seriesDropped       *prometheus.CounterVec
+	labelValuesRejected *prometheus.CounterVec
+	reloadSuccessful    prometheus.Gauge
+	reloadTimestamp     prometheus.Gauge
+	configHash          *prometheus.GaugeVec
+}
+
+func newSelfMetrics(c *catalog.Catalog) (*selfMetrics, error) {
+	s := &selfMetrics{registry: prometheus.NewRegistry()}
+	d := declared{catalog: c, registry: s.registry}
+	s.success = d.gauge("consignwatch_collector_success")
+	s.lastDuration = d.gauge("consignwatch_collector_last_duration_seconds")
+	s.lastSuccess = d.gauge("consignwatch_collector_last_success_timestamp_seconds")
+	s.failures = d.counter("consignwatch_collector_failures_total")
+	s.series = d.gauge("consignwatch_series")
+	s.seriesDropped = d.counter("consignwatch_series_dropped_total")
+	s.labelValuesRejected = d.counter("consignwatch_label_values_rejected_total")
+	s.reloadSuccessful = d.gauge("consignwatch_config_last_reload_successful").WithLabelValues()
+	s.reloadTimestamp = d.gauge("consignwatch_config_last_reload_timestamp_seconds").WithLabelValues()
+	s.configHash = d.gauge("consignwatch_config_hash_info")
+	d.gauge("consignwatch_build_info").WithLabelValues(version.Version, version.GetRevision(), runtime.Version()).Set(1)
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return s, d.err
+}
+
+// declared makes vectors from declarations.
+type declared struct {
+	catalog  *catalog.Catalog
+	registry *prometheus.Registry
+	err      error
+}
+
+func (d *declared) lookup(name string, typ catalog.Type) (prometheus.Opts, []string) {
+	m, ok := d.catalog.Lookup(name)
+	if !ok || m.Type != typ {
+		d.err = fmt.Errorf("self metric %s: not declared as a %s in the catalog", name, typ)
+		return prometheus.Opts{Name: name}, nil
+	}
+	return prometheus.Opts{Name: name, Help: m.Help}, m.LabelNames()
+}
+
+func (d *declared) gauge(name string) *prometheus.GaugeVec {
+	o, labels := d.lookup(name, catalog.Gauge)
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts(o), labels)
+	d.registry.MustRegister(v)
+	return v
+}
+
+func (d *declared) counter(name string) *prometheus.CounterVec {
+	o, labels := d.lookup(name, catalog.Counter)
+	v := prometheus.NewCounterVec(prometheus.CounterOpts(o), labels)
+	d.registry.MustRegister(v)
+	return v
+}
+
+// start makes the counters that a catalog and a list of collectors imply begin at 0, and forgets the gauges of
+// collectors and targets that are gone.
+func (s *selfMetrics) start(c *catalog.Catalog, sources []source) {
+	for _, src := range sources {
+		for _, r := range catalog.Reasons() {
+			s.failures.WithLabelValues(src.collector, r)
+		}
+	}
+	for _, m := range c.All() {
+		if m.Exporter != catalog.Every {
+			s.seriesDropped.WithLabelValues(m.Name)
+		}
+	}
+}
+
+// forget removes the state of a source that a reload has taken away.
+func (s *selfMetrics) forget(src source) {
+	for _, v := range []*prometheus.GaugeVec{s.success, s.lastDuration, s.lastSuccess} {
+		v.DeleteLabelValues(src.collector, src.target)
+	}
+}
+
+func (s *selfMetrics) setSeries(families []*dto.MetricFamily) {
+	s.series.Reset()
+	for _, mf := range families {
+		s.series.WithLabelValues(mf.GetName()).Set(float64(seriesOf(mf)))
+	}
+}
+
+// setHash replaces the hash of the configuration.
+func (s *selfMetrics) setHash(hash string) {
+	s.configHash.Reset()
+	s.configHash.WithLabelValues(hash).Set(1)
+}
+
+// sourcesOf lists the collectors' targets in a stable order.
+func sourcesOf(cs []Collector) []source {
+	var sources []source
+	for _, c := range cs {
+		for _, t := range c.Targets() {
+			sources = append(sources, source{c.Name(), t.Name()})
+		}
+	}
+	slices.SortFunc(sources, source.compare)
+	return sources
+}

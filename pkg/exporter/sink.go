@@ -1,0 +1,167 @@
+package exporter
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+// Sink takes the values of one collection. It accepts only what the catalog declares; the first mistake fails the
+// whole collection. A Sink belongs to one collection and one goroutine.
+type Sink struct {
+	catalog   *catalog.Catalog
+	samples   []sample
+	inventory []inventory
+	err       error
+}
+
+type sample struct {
+	metric  *catalog.Metric
+	labels  []string // in the order of the declaration
+	value   float64
+	created time.Time
+	hist    *HistogramValue
+}
+
+type inventory struct {
+	label  string
+	values []string
+}
+
+// HistogramValue is the state of a histogram: cumulative counts for the bounds that the catalog declares.
+type HistogramValue struct {
+	Count   uint64
+	Sum     float64
+	Buckets []uint64 // cumulative, one for each bound, without +Inf
+}
+
+// Gauge tells the value of a gauge. Label values stand in the order in which the catalog declares the labels.
+func (s *Sink) Gauge(name string, value float64, labels ...string) {
+	s.add(name, catalog.Gauge, sample{value: value, labels: labels})
+}
+
+// Counter tells the value of a counter and since when it counts; the zero time if that is unknown.
+func (s *Sink) Counter(name string, value float64, since time.Time, labels ...string) {
+	s.add(name, catalog.Counter, sample{value: value, created: since, labels: labels})
+}
+
+// Histogram tells the state of a histogram and since when it counts; the zero time if that is unknown.
+func (s *Sink) Histogram(name string, value HistogramValue, since time.Time, labels ...string) {
+	s.add(name, catalog.Histogram, sample{hist: &value, created: since, labels: labels})
+}
+
+// Inventory tells which values of an open label are known to exist, the most important first: they are admitted
+// before any other value.
+func (s *Sink) Inventory(label string, values []string) {
+	s.inventory = append(s.inventory, inventory{label, values})
+}
+
+func (s *Sink) add(name string, typ catalog.Type, v sample) {
+	if s.err != nil {
+		return
+	}
+	m, ok := s.catalog.Lookup(name)
+	switch {
+	case !ok:
+		s.err = internalf("metric %s is not declared in the catalog", name)
+	case m.Type != typ:
+		s.err = internalf("metric %s is declared as a %s, not a %s", name, m.Type, typ)
+	case len(v.labels) != len(m.Labels):
+		s.err = internalf("metric %s has the labels %v, got %d values", name, m.LabelNames(), len(v.labels))
+	case math.IsNaN(v.value) || math.IsInf(v.value, 0):
+		s.err = Failure(ReasonParse, fmt.Errorf("metric %s%v: value %v is not a number", name, v.labels, v.value))
+	case typ == catalog.Counter && v.value < 0:
+		s.err = Failure(ReasonParse, fmt.Errorf("metric %s%v: a counter cannot be negative: %v", name, v.labels, v.value))
+	case v.hist != nil && len(v.hist.Buckets) != len(m.Buckets):
+		s.err = internalf("metric %s has %d buckets, got %d", name, len(m.Buckets), len(v.hist.Buckets))
+	default:
+		v.metric = m
+		v.labels = slices.Clone(v.labels)
+		s.samples = append(s.samples, v)
+	}
+}
+
+// family is the part of a metric family that one snapshot holds, sorted by label values.
+type family struct {
+	metric  *catalog.Metric
+	samples []*dto.Metric
+	keys    []string // identity of each sample, for finding what two collectors tell
+}
+
+// seal makes the immutable families of a collection that has succeeded: label values are admitted or folded into
+// "other", and a label set that was told twice is an error.
+func (s *Sink) seal(admit *admission, now time.Time) ([]family, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	told := make(map[string]bool, len(s.samples))
+	for i := range s.samples {
+		key := s.samples[i].metric.Name + "\xff" + key(s.samples[i].labels)
+		if told[key] {
+			return nil, Failure(ReasonParse, fmt.Errorf("metric %s%s: the label set was told twice", s.samples[i].metric.Name, labelString(&s.samples[i])))
+		}
+		told[key] = true
+	}
+	samples := admit.filter(s.samples, s.inventory, now)
+
+	slices.SortStableFunc(samples, func(a, b sample) int {
+		return cmp.Or(cmp.Compare(a.metric.Name, b.metric.Name), slices.Compare(a.labels, b.labels))
+	})
+	var families []family
+	for i := range samples {
+		v := &samples[i]
+		if n := len(families); n == 0 || families[n-1].metric != v.metric {
+			families = append(families, family{metric: v.metric})
+		}
+		f := &families[len(families)-1]
+		f.samples = append(f.samples, v.encode())
+		f.keys = append(f.keys, key(v.labels))
+	}
+	return families, nil
+}
+
+// key joins label values to one string. 0xff never occurs in UTF-8.
+func key(labels []string) string { return strings.Join(labels, "\xff") }
+
+func labelString(v *sample) string {
+	var b strings.Builder
+	for i, l := range v.labels {
+		fmt.Fprintf(&b, ",%s=%q", v.metric.Labels[i].Name, l)
+	}
+	return "{" + strings.TrimPrefix(b.String(), ",") + "}"
+}
+
+func (v *sample) encode() *dto.Metric {
+	m := &dto.Metric{}
+	for i, l := range v.labels {
+		m.Label = append(m.Label, &dto.LabelPair{Name: &v.metric.Labels[i].Name, Value: proto.String(l)})
+	}
+	// The exposition wants labels by name.
+	slices.SortFunc(m.Label, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	var created *timestamppb.Timestamp
+	if !v.created.IsZero() {
+		created = timestamppb.New(v.created)
+	}
+	switch v.metric.Type {
+	case catalog.Gauge:
+		m.Gauge = &dto.Gauge{Value: proto.Float64(v.value)}
+	case catalog.Counter:
+		m.Counter = &dto.Counter{Value: proto.Float64(v.value), CreatedTimestamp: created}
+	case catalog.Histogram:
+		h := &dto.Histogram{SampleCount: proto.Uint64(v.hist.Count), SampleSum: proto.Float64(v.hist.Sum), CreatedTimestamp: created}
+		for i, n := range v.hist.Buckets {
+			h.Bucket = append(h.Bucket, &dto.Bucket{CumulativeCount: proto.Uint64(n), UpperBound: proto.Float64(v.metric.Buckets[i])})
+		}
+		m.Histogram = h
+	}
+	return m
+}

@@ -1,0 +1,206 @@
+package exporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// options are the parsed flags of the server.
+type options struct {
+	config        *string
+	check         *bool
+	telemetryPath *string
+	lifecycle     *bool
+	maxRequests   *int
+	web           *web.FlagConfig
+}
+
+// handler serves everything that the web config protects: metrics, configuration, reload, landing page.
+func (in *instance) handler(o options) (http.Handler, error) {
+	mux := http.NewServeMux()
+	metrics := promhttp.HandlerFor(in.page, promhttp.HandlerOpts{
+		ErrorLog:                            slogErrors{in.log},
+		ErrorHandling:                       promhttp.ContinueOnError,
+		MaxRequestsInFlight:                 *o.maxRequests,
+		EnableOpenMetrics:                   true,
+		EnableOpenMetricsTextCreatedSamples: true,
+	})
+	mux.Handle("GET "+*o.telemetryPath, metrics)
+	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write(in.text())
+	})
+	mux.HandleFunc("/-/reload", func(w http.ResponseWriter, r *http.Request) { in.handleReload(w, r, *o.lifecycle) })
+	if *o.telemetryPath != "/" {
+		landing, err := web.NewLandingPage(web.LandingConfig{
+			Name:        string(in.app.Name),
+			Description: in.app.Description,
+			Version:     version.Info(),
+			Profiling:   "false",
+			Links: []web.LandingLinks{
+				{Address: *o.telemetryPath, Text: "Metrics"},
+				{Address: "/config", Text: "Configuration", Description: "as it is in force, without secrets"},
+				{Address: "/-/healthy", Text: "Health"},
+				{Address: "/-/ready", Text: "Readiness", Description: "every target was tried at least once"},
+			},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("landing page: %w", err)
+		}
+		mux.Handle("GET /{$}", landing)
+	}
+	return mux, nil
+}
+
+func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled bool) {
+	switch {
+	case !enabled:
+		http.Error(w, "Reload by HTTP is off; start with --web.enable-lifecycle, or send SIGHUP.", http.StatusForbidden)
+	case r.Method != http.MethodPost && r.Method != http.MethodPut:
+		w.Header().Set("Allow", "POST, PUT")
+		http.Error(w, "Reload wants POST or PUT.", http.StatusMethodNotAllowed)
+	default:
+		if err := in.reload(); err != nil {
+			in.log.Error("reload failed, the old configuration stays in force", "err", err)
+			http.Error(w, "The old configuration stays in force:\n"+err.Error(), http.StatusInternalServerError)
+			return
+		}
+		in.log.Info("configuration reloaded", "file", in.path)
+		fmt.Fprintln(w, "The configuration was reloaded.")
+	}
+}
+
+// open serves what needs no authentication: health and readiness, for whoever restarts or routes.
+func (in *instance) open() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "Healthy.")
+	})
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !in.ready() {
+			http.Error(w, "Not ready: some targets were not tried yet.", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "Ready.")
+	})
+	return mux
+}
+
+// webServers are the listeners of an exporter, each with a server of its own: the toolkit changes the server's
+// handler, so two listeners cannot share one.
+type webServers struct {
+	listeners []net.Listener
+	servers   []*http.Server
+	web       *web.FlagConfig
+	log       *slog.Logger
+}
+
+func listen(o options, in *instance) (*webServers, error) {
+	handler, err := in.handler(o)
+	if err != nil {
+		return nil, err
+	}
+	ws := &webServers{web: o.web, log: in.log}
+	if o.web.WebSystemdSocket != nil && *o.web.WebSystemdSocket {
+		if ws.listeners, err = activation.Listeners(); err != nil {
+			return nil, fmt.Errorf("systemd sockets: %w", err)
+		}
+		if len(ws.listeners) == 0 {
+			return nil, errors.New("--web.systemd-socket: systemd has passed no socket")
+		}
+	} else {
+		for _, address := range *o.web.WebListenAddresses {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				ws.close()
+				return nil, fmt.Errorf("--web.listen-address: %w", err)
+			}
+			ws.listeners = append(ws.listeners, l)
+		}
+	}
+	for range ws.listeners {
+		ws.servers = append(ws.servers, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second})
+	}
+	for i, l := range ws.listeners {
+		ws.listeners[i] = &openingListener{Listener: l, server: ws.servers[i], open: in.open()}
+	}
+	return ws, nil
+}
+
+// serve answers until shutdown. The channel tells of a listener that has failed.
+func (ws *webServers) serve() <-chan error {
+	failed := make(chan error, len(ws.servers))
+	for i := range ws.servers {
+		go func() {
+			if err := web.Serve(ws.listeners[i], ws.servers[i], ws.web, ws.log); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", ws.listeners[i].Addr(), err)
+			}
+		}()
+	}
+	return failed
+}
+
+func (ws *webServers) shutdown(ctx context.Context) error {
+	var errs []error
+	for _, s := range ws.servers {
+		errs = append(errs, s.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (ws *webServers) addresses() []net.Addr {
+	var addrs []net.Addr
+	for _, l := range ws.listeners {
+		addrs = append(addrs, l.Addr())
+	}
+	return addrs
+}
+
+func (ws *webServers) close() {
+	for _, l := range ws.listeners {
+		l.Close()
+	}
+}
+
+// openingListener lets health and readiness pass by the toolkit's authentication. The toolkit guards every path: it
+// replaces the server's handler by its own just before it serves. The first Accept comes right after that and before
+// any request, so this is where the open paths are put in front.
+type openingListener struct {
+	net.Listener
+	server *http.Server
+	open   http.Handler
+	once   sync.Once
+}
+
+func (l *openingListener) Accept() (net.Conn, error) {
+	l.once.Do(func() {
+		guarded := l.server.Handler
+		l.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/-/healthy" || r.URL.Path == "/-/ready" {
+				l.open.ServeHTTP(w, r)
+				return
+			}
+			guarded.ServeHTTP(w, r)
+		})
+	})
+	return l.Listener.Accept()
+}
+
+// slogErrors lets promhttp log.
+type slogErrors struct{ log *slog.Logger }
+
+func (l slogErrors) Println(v ...any) {
+	l.log.Error("scrape", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+}
