@@ -1,0 +1,111 @@
+// Command platform-sim is a small stand-in for the platform that consignwatch monitors: it fills a database with
+// consignment sales, lets life go on in it, and makes it fail on request. See pkg/platform.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	app := kingpin.New("platform-sim", "Simulates the monitored platform in an empty MySQL or MariaDB database.")
+	app.HelpFlag.Short('h')
+	app.Version(version.Print("platform-sim"))
+	app.UsageWriter(stdout)
+	app.ErrorWriter(stderr)
+	var config platform.Config
+	dsnFile := app.Flag("dsn-file", "File with the database's data source name, for example user:password@tcp(127.0.0.1:3306)/platform.").Required().String()
+	control := app.Flag("control-address", "Address of the control interface, on the loopback interface.").Default("127.0.0.1:9479").String()
+	pid := app.Flag("database-pid", "Process that the fault database-down stops (SIGSTOP) and lets go on (SIGCONT).").Int()
+	app.Flag("clients", "Clients.").Default("5").IntVar(&config.Clients)
+	app.Flag("events", "Sale events of all clients together.").Default("8").IntVar(&config.Events)
+	app.Flag("live-events", "Of these, how many are going on. 0: half of them.").Default("0").IntVar(&config.LiveEvents)
+	app.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
+	app.Flag("seed", "The same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
+	app.Flag("speed", "How many days pass in a day.").Default("60").Float64Var(&config.Speed)
+	app.Flag("bulk", "For millions of items: keep those of past sale events in the books as totals only.").BoolVar(&config.Bulk)
+	logs := &promslog.Config{Writer: stderr}
+	flag.AddFlags(app, logs)
+	if _, err := app.Parse(args); err != nil {
+		fmt.Fprintf(stderr, "platform-sim: %v\n", err)
+		return 1
+	}
+	config.Logger = promslog.New(logs)
+	if *pid > 0 {
+		config.DatabaseDown = signals(*pid)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := simulate(ctx, config, *dsnFile, *control); err != nil {
+		fmt.Fprintf(stderr, "platform-sim: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// simulate fills the database and lives until the context ends. The control interface answers from the beginning.
+func simulate(ctx context.Context, config platform.Config, dsnFile, control string) error {
+	dsn, err := secret.Read(dsnFile)
+	if err != nil {
+		return err
+	}
+	config.DSN = dsn.Reveal()
+	config.Progress = platform.LogProgress(config.Logger, 5*time.Second)
+	p, err := platform.New(config)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	listener, err := platform.ListenLoopback(ctx, control)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	served := make(chan error, 1)
+	go func() {
+		err := p.ServeControl(ctx, listener)
+		cancel(err) // without it nobody can switch a fault off
+		served <- err
+	}()
+	config.Logger.Info("control interface", "address", "http://"+listener.Addr().String())
+	if err = p.Fill(ctx); err == nil {
+		config.Logger.Info("filled; life begins")
+		err = p.Run(ctx)
+	}
+	if errors.Is(err, context.Canceled) { // Ctrl-C while it was filled
+		err = nil
+	}
+	cancel(nil)
+	return errors.Join(err, <-served, p.Faults().DatabaseUp())
+}
+
+// signals stops a process and lets it go on.
+func signals(pid int) func(bool) error {
+	return func(down bool) error {
+		sig := syscall.SIGCONT
+		if down {
+			sig = syscall.SIGSTOP
+		}
+		if err := syscall.Kill(pid, sig); err != nil {
+			return fmt.Errorf("signal %s to the database, process %d: %w", sig, pid, err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,379 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The faults.
+const (
+	SoldTwiceFault   = "sold-twice"
+	NegativeSlots    = "negative-slots"
+	SyncStalled      = "sync-stalled"
+	DatabaseDown     = "database-down"
+	ReturnAfterFault = "return-after-window"
+	OverbookedFault  = "overbooked-slot"
+	PaidEarly        = "paid-early"
+	TicketsPilingUp  = "tickets-piling-up"
+	BackupMissing    = "backup-missing"
+	SaleStalled      = "sale-stalled"
+)
+
+// Scopes of a fault.
+const (
+	oneClient = "one client" // without a name: the first one whose sale events allow it
+	clients   = "clients"    // without a name: all of them
+	everybody = "platform"   // takes no client
+)
+
+// Fault is something that can be made to go wrong while the platform lives.
+type Fault struct {
+	Name        string `json:"name"`
+	Scope       string `json:"scope"` // "one client", "clients" or "platform"
+	Description string `json:"description"`
+	Changes     string `json:"changes"` // in the database
+
+	check string // planted: the violations of this check
+	on    func(context.Context, []uint64) error
+	off   func(context.Context, []uint64, time.Time) error
+}
+
+// catalogue is the table of faults.
+func (f *Faults) catalogue() []Fault {
+	return []Fault{
+		{Name: SoldTwiceFault, Scope: oneClient, check: SoldTwice,
+			Description: "An item was sold to two shoppers.",
+			Changes:     "An item with two sales that are not returned is added; off removes it."},
+		{Name: NegativeSlots, Scope: oneClient, check: NegativeRemaining,
+			Description: "More places of a drop-off slot were given away than there are.",
+			Changes:     "A drop-off slot with remaining = -1 is added; off removes it."},
+		{Name: OverbookedFault, Scope: oneClient, check: OverbookedSlot,
+			Description: "A drop-off slot has more bookings than places.",
+			Changes:     "A drop-off slot with one place and two bookings is added; off removes them."},
+		{Name: ReturnAfterFault, Scope: oneClient, check: ReturnAfterWindow,
+			Description: "A sale was returned after the return window had ended.",
+			Changes:     "A returned item and its sale are added; off removes them."},
+		{Name: PaidEarly, Scope: oneClient, check: PaidBeforeReconciliation,
+			Description: "A consignor was paid before the reconciliation.",
+			Changes:     "A participant with a paid settlement is added to a sale event that goes on; off removes them."},
+		{Name: SyncStalled, Scope: clients, on: f.touchItems,
+			Description: "The synchronisation with the shop does not run: products, inventory and orders.",
+			Changes:     "No sync_runs of these kinds and no synced_at; some prices change at once. Off: the next run catches up."},
+		{Name: TicketsPilingUp, Scope: clients, on: f.openTickets, off: f.solveTickets,
+			Description: "Many calls for help, and nobody answers.",
+			Changes:     "Eight tickets at once, many more follow, none is answered. Off solves those that were opened meanwhile."},
+		{Name: SaleStalled, Scope: clients,
+			Description: "Shoppers are there, and nobody buys.",
+			Changes:     "No new sales. Off: people buy again."},
+		{Name: BackupMissing, Scope: everybody, on: f.backUpNow, off: f.backUpLater,
+			Description: "Backups fail.",
+			Changes:     "A run of each target begins at once, and all fail. Off: a run of each begins at once, and succeeds."},
+		{Name: DatabaseDown, Scope: everybody, on: f.database(true), off: f.databaseOff,
+			Description: "The database does not answer.",
+			Changes:     "Nothing; the server is stopped. Off lets it go on."},
+	}
+}
+
+// Errors of the switches.
+var (
+	ErrUnknownFault  = errors.New("unknown fault")
+	ErrUnknownClient = errors.New("unknown client")
+	ErrNoDatabase    = errors.New("nobody said how to stop the database (Config.DatabaseDown, or --database-pid)")
+	ErrScope         = errors.New("it concerns the platform and takes no client")
+	ErrOnForAll      = errors.New("it is on for all clients: switch it off for all")
+	ErrNoPlace       = errors.New("the client has no sale event in which this can go wrong")
+)
+
+// Faults are the switches. A fault that was switched on for a client is switched off for that client, or for all.
+type Faults struct {
+	p *Platform
+
+	// One switch of a fault at a time. Each fault has its own: a planting that waits for the database must not keep
+	// anybody from switching database-down off.
+	switching map[string]*sync.Mutex
+
+	mu     sync.RWMutex
+	states map[string][]*faultState
+}
+
+// faultState is a fault that is on.
+type faultState struct {
+	client  uint64 // 0: all clients, or the platform
+	since   time.Time
+	planted []Row
+}
+
+func newFaults(p *Platform) *Faults {
+	f := &Faults{p: p, switching: map[string]*sync.Mutex{}, states: map[string][]*faultState{}}
+	for _, name := range f.Names() {
+		f.switching[name] = new(sync.Mutex)
+	}
+	return f
+}
+
+// FaultState says where a fault is on.
+type FaultState struct {
+	Fault
+	On      bool     `json:"on"`
+	Clients []string `json:"clients,omitempty"` // slugs, where it is on for some only
+}
+
+// List returns every fault with its state.
+func (f *Faults) List() []FaultState {
+	slugs := map[uint64]string{}
+	for _, c := range f.p.clientList() {
+		slugs[c.ID] = c.Slug
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	var list []FaultState
+	for _, fault := range f.catalogue() {
+		s := FaultState{Fault: fault, On: len(f.states[fault.Name]) > 0}
+		for _, on := range f.states[fault.Name] {
+			if on.client != 0 {
+				s.Clients = append(s.Clients, slugs[on.client])
+			}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// Names returns the names of all faults.
+func (f *Faults) Names() []string {
+	var names []string
+	for _, fault := range f.catalogue() {
+		names = append(names, fault.Name)
+	}
+	return names
+}
+
+// isOn tells whether a fault is on for a client.
+func (f *Faults) isOn(name string, client uint64) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.ContainsFunc(f.states[name], func(s *faultState) bool { return s.client == 0 || s.client == client })
+}
+
+// On switches a fault on. What client "" means is the fault's Scope. A fault that is on already stays as it is.
+func (f *Faults) On(ctx context.Context, name, client string) error {
+	fault, id, err := f.find(name, client)
+	if err != nil {
+		return err
+	}
+	f.switching[name].Lock()
+	defer f.switching[name].Unlock()
+	if f.isOn(name, id) || fault.Scope == oneClient && id == 0 && f.any(name) {
+		return nil
+	}
+	state := &faultState{client: id, since: f.p.now()}
+	if fault.check != "" {
+		state.client, state.planted, err = f.p.plant(ctx, fault.check, id, 1)
+		if errors.Is(err, ErrOutcomeUnknown) { // it will be there, and has to be removed some time
+			f.set(name, append(slices.Clone(f.statesOf(name)), state))
+		}
+		if err != nil {
+			return fmt.Errorf("fault %s: %w", name, err)
+		}
+	}
+	// On before its action, so that life does not work against it; off again when that fails.
+	f.set(name, append(slices.Clone(f.statesOf(name)), state))
+	if fault.on != nil {
+		if err := fault.on(ctx, f.concerned(id)); err != nil {
+			f.drop(name, state)
+			return fmt.Errorf("fault %s: %w", name, err)
+		}
+	}
+	f.p.config.Logger.Info("platform: fault on", "fault", name, "client", client)
+	return nil
+}
+
+// Off switches a fault off and repairs what it changed. Client "" switches it off wherever it is on.
+func (f *Faults) Off(ctx context.Context, name, client string) error {
+	fault, id, err := f.find(name, client)
+	if err != nil {
+		return err
+	}
+	f.switching[name].Lock()
+	defer f.switching[name].Unlock()
+	for _, state := range slices.Clone(f.statesOf(name)) {
+		if client != "" && state.client != id {
+			if state.client == 0 {
+				return fmt.Errorf("fault %s: %w", name, ErrOnForAll)
+			}
+			continue
+		}
+		if len(state.planted) > 0 {
+			err = f.p.uproot(ctx, state.planted)
+		} else if fault.off != nil {
+			err = fault.off(ctx, f.concerned(state.client), state.since)
+		}
+		if err != nil {
+			return fmt.Errorf("fault %s: switch off: %w", name, err)
+		}
+		f.drop(name, state)
+	}
+	f.p.config.Logger.Info("platform: fault off", "fault", name, "client", client)
+	return nil
+}
+
+// AllOff switches every fault off.
+func (f *Faults) AllOff(ctx context.Context) error {
+	var all []error
+	// The database first: the others need it.
+	for _, name := range append([]string{DatabaseDown}, f.Names()...) {
+		if f.any(name) {
+			all = append(all, f.Off(ctx, name, ""))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// DatabaseUp switches the fault database-down off, if it is on: whoever stopped a server must not leave it so.
+func (f *Faults) DatabaseUp() error {
+	if !f.any(DatabaseDown) {
+		return nil
+	}
+	return f.Off(context.Background(), DatabaseDown, "")
+}
+
+func (f *Faults) find(name, client string) (Fault, uint64, error) {
+	all := f.catalogue()
+	i := slices.IndexFunc(all, func(fault Fault) bool { return fault.Name == name })
+	if i < 0 {
+		return Fault{}, 0, fmt.Errorf("fault %q: %w", name, ErrUnknownFault)
+	}
+	if client == "" {
+		return all[i], 0, nil
+	}
+	if all[i].Scope == everybody {
+		return Fault{}, 0, fmt.Errorf("fault %s: %w", name, ErrScope)
+	}
+	id, err := f.p.clientID(client)
+	return all[i], id, err
+}
+
+func (f *Faults) statesOf(name string) []*faultState {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.states[name]
+}
+
+func (f *Faults) any(name string) bool { return len(f.statesOf(name)) > 0 }
+
+func (f *Faults) set(name string, states []*faultState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.states[name] = states
+}
+
+func (f *Faults) drop(name string, state *faultState) {
+	f.set(name, slices.DeleteFunc(slices.Clone(f.statesOf(name)), func(s *faultState) bool { return s == state }))
+}
+
+// concerned returns the client, or for 0 all active ones.
+func (f *Faults) concerned(client uint64) []uint64 {
+	if client != 0 {
+		return []uint64{client}
+	}
+	var all []uint64
+	for _, c := range f.p.clientList() {
+		if c.Active {
+			all = append(all, c.ID)
+		}
+	}
+	return all
+}
+
+// touchItems changes some prices, so that there is something to synchronise.
+func (f *Faults) touchItems(ctx context.Context, clients []uint64) error {
+	return f.p.Do(ctx, "touch items", func(b *Books, c *Change) error {
+		now := f.p.now()
+		for _, e := range b.Events {
+			if !slices.Contains(clients, e.ClientID) || !selling(e.Status) && e.Status != Registration {
+				continue
+			}
+			for _, id := range f.p.index.forSale.some(e.ID, 5) {
+				item := *b.Items.Get(id)
+				item.UpdatedAt = now
+				c.Update(item)
+			}
+		}
+		return nil
+	})
+}
+
+func (f *Faults) openTickets(ctx context.Context, clients []uint64) error {
+	return f.p.Do(ctx, "open tickets", func(_ *Books, c *Change) error {
+		for _, client := range clients {
+			for i := range 8 {
+				f.p.openTicket(c, client, priorities()[i%2])
+			}
+		}
+		return nil
+	})
+}
+
+func (f *Faults) solveTickets(ctx context.Context, clients []uint64, since time.Time) error {
+	return f.p.Do(ctx, "solve tickets", func(b *Books, c *Change) error {
+		now := f.p.now()
+		for _, ticket := range b.SupportTickets {
+			if ticket.Status == Open && !ticket.OpenedAt.Before(since) && slices.Contains(clients, ticket.ClientID) {
+				ticket.Status, ticket.FirstResponseAt, ticket.SolvedAt = Solved, now, now
+				c.Update(ticket)
+			}
+		}
+		return nil
+	})
+}
+
+// backUpNow makes every backup due.
+func (f *Faults) backUpNow(ctx context.Context, _ []uint64) error {
+	if err := f.p.take(ctx); err != nil {
+		return err
+	}
+	defer f.p.release()
+	for _, clock := range f.p.clock.backups {
+		clock.next = f.p.now()
+	}
+	return nil
+}
+
+func (f *Faults) backUpLater(ctx context.Context, clients []uint64, _ time.Time) error {
+	return f.backUpNow(ctx, clients)
+}
+
+func (f *Faults) database(down bool) func(context.Context, []uint64) error {
+	return func(context.Context, []uint64) error {
+		if f.p.config.DatabaseDown == nil {
+			return ErrNoDatabase
+		}
+		return f.p.config.DatabaseDown(down)
+	}
+}
+
+func (f *Faults) databaseOff(ctx context.Context, clients []uint64, _ time.Time) error {
+	return f.database(false)(ctx, clients)
+}
+
+func (p *Platform) clientList() []Client {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.Clone(p.books.Clients)
+}
+
+func (p *Platform) clientID(slug string) (uint64, error) {
+	for _, c := range p.clientList() {
+		if c.Slug == slug {
+			if !c.Active {
+				return 0, fmt.Errorf("client %q is not active: %w", slug, ErrUnknownClient)
+			}
+			return c.ID, nil
+		}
+	}
+	return 0, fmt.Errorf("client %q: %w", slug, ErrUnknownClient)
+}

@@ -1,0 +1,206 @@
+// Package platform is a small stand-in for the platform that consignwatch monitors: the contract's tables in a real
+// database, filled with children's consignment sales, in which life goes on. It keeps its own books of everything that it
+// did, so that a test can ask what is true, and it can be made to fail on purpose.
+//
+// The books never come from the database. Each activity is one transaction, and the books change when it is known to
+// have been committed. The database may die, hang and come back.
+//
+// Every time that stands in the database is the true time. The speed makes days shorter: at speed 60 a platform day
+// lasts 24 minutes, and as much happens in it as in a day.
+package platform
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// Config says which platform to make. Only DSN has no default.
+type Config struct {
+	DSN string // go-sql-driver/mysql, with the database's name
+
+	Clients    int // 5
+	Events     int // sale events of all clients together; 8
+	LiveEvents int // of these, how many are going on; half of them
+	Items      int // of all sale events together; 1000
+	Seed       uint64
+	// Bulk keeps the items and sales of sale events that are over as totals only, for millions of items. The
+	// platform lives as usual; what is over does not change anyway.
+	Bulk bool
+
+	Speed   float64          // 1: a platform day lasts a day
+	Tick    time.Duration    // how often it is decided what happens next; 200ms
+	Timeout time.Duration    // of one transaction; 3s
+	Now     func() time.Time // time.Now
+	Logger  *slog.Logger     // nothing is logged
+
+	// DatabaseDown stops the database server (true) and lets it go on (false), for the fault database-down. The
+	// simulator has no way of its own to do it.
+	DatabaseDown func(on bool) error
+
+	// Progress hears how many rows Fill has written so far, one call at a time.
+	Progress func(rows int64)
+}
+
+func (c *Config) setDefaults() error {
+	if c.Clients == 0 {
+		c.Clients = 5
+	}
+	if c.Events == 0 {
+		c.Events = 8
+	}
+	if c.LiveEvents == 0 {
+		c.LiveEvents = (c.Events + 1) / 2
+	}
+	if c.Items == 0 {
+		c.Items = 1000
+	}
+	if c.Speed == 0 {
+		c.Speed = 1
+	}
+	if c.Tick == 0 {
+		c.Tick = 200 * time.Millisecond
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 3 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case c.Clients < 1 || c.Events < 1 || c.Items < 1:
+		return fmt.Errorf("platform: %d clients, %d sale events, %d items: at least one of each", c.Clients, c.Events, c.Items)
+	case c.LiveEvents < 0 || c.LiveEvents > c.Events:
+		return fmt.Errorf("platform: %d of %d sale events live: not possible", c.LiveEvents, c.Events)
+	case c.Speed < 0.01 || c.Speed > 100_000:
+		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
+	}
+	return nil
+}
+
+// Platform is the simulator. Its methods can be called from any goroutine.
+type Platform struct {
+	config Config
+	db     *sql.DB
+	faults *Faults
+
+	turn   chan struct{} // held by who transacts
+	paused atomic.Bool   // life does not take the turn
+	filled atomic.Bool
+	living atomic.Bool
+	wake   chan struct{} // life looks again
+
+	// Written by who holds the turn, under mu; read by who holds either.
+	mu    sync.RWMutex
+	books *Books
+	index *index
+	done  int64 // changes booked
+
+	// Of who holds the turn.
+	ids       ids
+	rng       *rand.Rand
+	unsettled *Change // its outcome is unknown
+	clock     lifeClock
+
+	failing  atomic.Pointer[string] // the last error, while the database does not do its work
+	failures atomic.Int64
+}
+
+// New checks the configuration. It does not connect.
+func New(config Config) (*Platform, error) {
+	if err := config.setDefaults(); err != nil {
+		return nil, err
+	}
+	db, err := open(config.DSN, config.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{
+		config: config, db: db, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		books: &Books{Totals: map[uint64]Totals{}}, index: newIndex(), ids: firstIDs(),
+		rng: rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
+	}
+	p.faults = newFaults(p)
+	return p, nil
+}
+
+// open makes the pool. What the simulator writes must not depend on how the server is set up.
+func open(dsn string, timeout time.Duration) (*sql.DB, error) {
+	config, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("platform: DSN: %w", err)
+	}
+	if config.DBName == "" {
+		return nil, errors.New("platform: DSN: it names no database")
+	}
+	config.ParseTime = true
+	config.Loc = time.UTC
+	config.Timeout = timeout
+	config.Logger = &mysql.NopLogger{}
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
+	config.Params["sql_mode"] = "'TRADITIONAL'"
+	config.Params["time_zone"] = "'+00:00'"
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, fmt.Errorf("platform: DSN: %w", err)
+	}
+	return sql.OpenDB(connector), nil
+}
+
+// Close ends the connections. Run must have returned.
+func (p *Platform) Close() error { return p.db.Close() }
+
+// Books returns a copy of the books. To compare it with the database, pause life first.
+func (p *Platform) Books() *Books {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.books.Clone()
+}
+
+// Truth returns what the business-exporter has to say now (Books.Truth).
+func (p *Platform) Truth() []Sample { return p.Books().Truth(p.now()) }
+
+// Faults returns the switches of the faults.
+func (p *Platform) Faults() *Faults { return p.faults }
+
+// Pause lets the running activity end and starts no other, until Resume. When it returns nil, the books and the
+// database say the same, and only Do, Plant and the faults change them. While the database is down and the
+// outcome of a transaction is unknown, it waits.
+func (p *Platform) Pause(ctx context.Context) error {
+	was := p.paused.Swap(true)
+	if err := p.quiet(ctx); err != nil {
+		p.paused.Store(was)
+		return fmt.Errorf("platform: pause: %w", err)
+	}
+	return nil
+}
+
+func (p *Platform) quiet(ctx context.Context) error {
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.release()
+	return p.awaitSettled(ctx)
+}
+
+// Resume lets life go on.
+func (p *Platform) Resume() {
+	p.paused.Store(false)
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,237 @@
+package platform
+
+import (
+	"slices"
+	"time"
+)
+
+// What happens to goods: the activities of a sale event. Each changes nothing when there is nothing to act on.
+
+func selling(status string) bool { return status == Active || status == Markdown }
+
+// list lets a participant write down an item.
+func (p *Platform) list(c *Change, event uint64) {
+	e := p.books.Events.Get(event)
+	owner, ok := p.index.participants.pick(p.rng, event)
+	if !ok {
+		return
+	}
+	category := pickCategory(p.rng)
+	c.Insert(Item{
+		ID: next(&p.ids.item), EventID: event, EventConsignorID: owner, CategoryID: uint64(category + 1),
+		PriceCents: pickPrice(p.rng, kinds()[category], e.Currency), Status: Draft, MarkdownEligible: p.chance(0.8),
+		ImageBytes: 80_000 + p.rng.Int64N(900_000), UpdatedAt: p.now(),
+	})
+}
+
+// publish puts a draft on sale.
+func (p *Platform) publish(c *Change, event uint64) {
+	e := p.books.Events.Get(event)
+	id, ok := p.index.drafts.pick(p.rng, event)
+	if !ok || e.Status != Registration && !selling(e.Status) {
+		return
+	}
+	item := *p.books.Items.Get(id)
+	now := p.now()
+	item.Status, item.ListedAt, item.UpdatedAt, item.ShopifyProductID = Active, now, now, next(&p.ids.product)
+	c.Update(item)
+}
+
+func (p *Platform) reprice(c *Change, event uint64) {
+	id, ok := p.index.forSale.pick(p.rng, event)
+	if !ok {
+		return
+	}
+	item := *p.books.Items.Get(id)
+	item.PriceCents, item.UpdatedAt = max(item.PriceCents*9/10, 1), p.now()
+	c.Update(item)
+}
+
+// purchase is an order of one to five items.
+func (p *Platform) purchase(c *Change, event uint64) {
+	e := p.books.Events.Get(event)
+	if !selling(e.Status) {
+		return
+	}
+	var chosen []uint64
+	for range pickLines(p.rng) {
+		if id, ok := p.index.forSale.pick(p.rng, event); ok && !slices.Contains(chosen, id) {
+			chosen = append(chosen, id)
+		}
+	}
+	if len(chosen) == 0 {
+		return
+	}
+	now := p.now()
+	order := Sale{EventID: event, ShopifyOrderID: next(&p.ids.order), Currency: e.Currency, Channel: pickChannel(p.rng), SoldAt: now}
+	var sales []Row
+	for _, id := range chosen {
+		item := *p.books.Items.Get(id)
+		item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = Sold, now, now, item.PriceCents
+		if e.Status == Markdown && item.MarkdownEligible {
+			item.SoldPriceCents = half(item.PriceCents)
+		}
+		c.Update(item)
+		sale := order
+		sale.ID, sale.ItemID, sale.AmountCents = next(&p.ids.sale), id, item.SoldPriceCents
+		sales = append(sales, sale)
+	}
+	c.Insert(sales...)
+}
+
+// giveBack returns a sold item within the return window. While the sale goes on, it may be sold again.
+func (p *Platform) giveBack(c *Change, event uint64) {
+	e := p.books.Events.Get(event)
+	id, ok := p.index.sold.pick(p.rng, event)
+	now := p.now()
+	if !ok || now.After(e.ReturnWindowEnd) || !selling(e.Status) && e.Status != Closed && e.Status != Returns {
+		return
+	}
+	sale := *p.books.Sales.Get(id)
+	row := p.books.Items.Get(sale.ItemID)
+	if row == nil || row.Status != Sold {
+		return
+	}
+	sale.IsReturned, sale.ReturnedAt = true, now
+	item := *row
+	item.Status, item.UpdatedAt = Returned, now
+	if selling(e.Status) && p.chance(0.3) {
+		item.Status, item.SoldAt, item.SoldPriceCents = Active, time.Time{}, 0
+	}
+	c.Update(sale, item)
+}
+
+// lock ends the sale of items that nobody bought.
+func (p *Platform) lock(c *Change, event uint64) {
+	now := p.now()
+	for _, id := range p.index.forSale.some(event, batch) {
+		item := *p.books.Items.Get(id)
+		item.Status, item.UpdatedAt = Locked, now
+		c.Update(item)
+	}
+}
+
+// transfer moves an item that nobody bought on to the client's next sale event, where its consignor takes part, too.
+func (p *Platform) transfer(c *Change, event uint64) {
+	e := p.books.Events.Get(event)
+	id, ok := p.index.locked.pick(p.rng, event)
+	if !ok {
+		return
+	}
+	item := *p.books.Items.Get(id)
+	target := p.nextEvent(e)
+	if target == nil || item.TransferCount >= maxTransfers {
+		return
+	}
+	now := p.now()
+	consignor := p.books.EventConsignors.Get(item.EventConsignorID).ConsignorID
+	owner := p.index.joined[[2]uint64{target.ID, consignor}]
+	if owner == 0 {
+		owner = next(&p.ids.participant)
+		c.Insert(EventConsignor{ID: owner, EventID: target.ID, ConsignorID: consignor, Type: Regular, CreatedAt: now})
+	}
+	moved := item
+	moved.ID, moved.EventID, moved.EventConsignorID = next(&p.ids.item), target.ID, owner
+	moved.Status, moved.ShopifyProductID, moved.TransferCount = Draft, 0, item.TransferCount+1
+	moved.ListedAt, moved.SyncedAt, moved.UpdatedAt = time.Time{}, time.Time{}, now
+	item.Status, item.UpdatedAt = Transferred, now
+	c.Insert(moved)
+	c.Update(item)
+}
+
+// nextEvent returns the client's next sale event that takes items, or nil.
+func (p *Platform) nextEvent(e *Event) *Event {
+	for i := range p.books.Events {
+		if other := &p.books.Events[i]; other.ClientID == e.ClientID && (other.Status == Registration || other.Status == Setup) && other.Currency == e.Currency {
+			return other
+		}
+	}
+	return nil
+}
+
+// settleAccounts works out what participants get.
+func (p *Platform) settleAccounts(c *Change, event uint64) {
+	sold := map[uint64]int64{}
+	for i := range p.books.Sales {
+		s := &p.books.Sales[i]
+		if s.EventID != event || s.IsReturned {
+			continue
+		}
+		if item := p.books.Items.Get(s.ItemID); item != nil {
+			sold[item.EventConsignorID] += s.AmountCents
+		}
+	}
+	now := p.now()
+	var settlements []Row
+	for _, id := range p.index.unsettled.some(event, batch) {
+		participant := *p.books.EventConsignors.Get(id)
+		participant.TotalEarningsCents = earnings(&participant, sold[id])
+		s := Settlement{ID: next(&p.ids.settlement), EventID: event, EventConsignorID: id, AmountCents: participant.TotalEarningsCents, Status: Pending, CreatedAt: now}
+		if s.AmountCents == 0 {
+			s.Status = Cancelled
+		}
+		c.Update(participant)
+		settlements = append(settlements, s)
+	}
+	c.Insert(settlements...)
+}
+
+func (p *Platform) pay(c *Change, event uint64, n int) {
+	if p.books.Events.Get(event).Status != Reconciliation {
+		return
+	}
+	now := p.now()
+	for _, id := range p.index.pending.some(event, n) {
+		s := *p.books.Settlements.Get(id)
+		s.Status, s.PaidAt = Paid, now
+		participant := *p.books.EventConsignors.Get(s.EventConsignorID)
+		participant.IsPaid = true
+		c.Update(s, participant)
+	}
+}
+
+// advance moves a sale event to its next status when it is due and what belongs before it is done.
+func (p *Platform) advance(c *Change, event uint64) {
+	e := *p.books.Events.Get(event)
+	now := p.now()
+	due := dueStatus(&e, now, p.day())
+	if due == e.Status {
+		return
+	}
+	switch due {
+	case Setup:
+		if p.chance(0.04) {
+			due = Cancelled
+		}
+	case Registration:
+		expected := max(p.config.Items/p.config.Events/itemsEach, 5)
+		for _, slot := range slotsOf(&e, p.day(), &p.ids, expected) {
+			c.Insert(slot)
+		}
+		for _, shift := range shiftsOf(&e, p.day(), &p.ids, expected) {
+			c.Insert(shift)
+		}
+	case Reconciliation:
+		if p.index.forSale.len(event) > 0 {
+			return
+		}
+	case Complete:
+		if p.index.unsettled.len(event) > 0 || p.index.pending.len(event) > 0 {
+			return
+		}
+		e.CompletedAt = now
+	}
+	e.Status = due
+	c.Update(e)
+}
+
+// planEvent drafts a client's next sale event.
+func (p *Platform) planEvent(c *Change, client uint64) {
+	row := p.books.Clients.Get(client)
+	if p.index.events.len(client) > 1 {
+		return
+	}
+	start := p.now().Add(days(p.day(), setupBefore+1+5*p.rng.Float64())).Truncate(time.Microsecond)
+	e := newEvent(next(&p.ids.event), row, start, p.day(), p.books)
+	c.Insert(e)
+}
