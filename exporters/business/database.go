@@ -1,0 +1,276 @@
+package business
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+)
+
+// database asks the platform's database, read-only and within limits that the server itself enforces.
+type database struct {
+	pool *sql.DB
+}
+
+// openDatabase prepares the pool. It does not connect: the exporter starts while the database is down.
+func openDatabase(dsn secret.Value, maxOpen int) (*database, error) {
+	cfg, err := mysql.ParseDSN(dsn.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("data source name, like user:password@tcp(host:3306)/database: %s", dsn.Mask(err.Error()))
+	}
+	cfg.ParseTime, cfg.Loc = true, time.UTC
+	cfg.Timeout = cmpOr(cfg.Timeout, 5*time.Second)
+	cfg.Logger = &mysql.NopLogger{} // what goes wrong is returned, and logged once
+	if cfg.ConnectionAttributes == "" {
+		cfg.ConnectionAttributes = "program_name:consignwatch-business-exporter"
+	}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("data source name: %s", dsn.Mask(err.Error()))
+	}
+	pool := sql.OpenDB(guardedConnector{connector})
+	pool.SetMaxOpenConns(maxOpen)
+	pool.SetMaxIdleConns(maxOpen)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	return &database{pool: pool}, nil
+}
+
+func cmpOr(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// guardedConnector tells a server that does not speak the protocol from one that is not there. The driver trusts the
+// server's greeting: a strange one makes it panic, in a goroutine of the pool, and would end the exporter.
+type guardedConnector struct{ driver.Connector }
+
+func (g guardedConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			conn, err = nil, exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's greeting is not MySQL's: %v", p))
+		}
+	}()
+	conn, err = g.Connector.Connect(ctx)
+	if err != nil && exporter.ReasonOf(classify(err)) == exporter.ReasonInternal && ctx.Err() == nil {
+		err = exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's greeting is not understood: %w", err))
+	}
+	return conn, err
+}
+
+func (d *database) close() error { return d.pool.Close() }
+
+// slack is how much longer than the server's own limit the client waits: the server's answer is the better message.
+const slack = 2 * time.Second
+
+// query runs one SELECT in a read-only transaction with a time limit on the server, and hands each row to the function.
+// The values belong to the row only while the function runs.
+func (d *database) query(ctx context.Context, text string, limit time.Duration, row func(r *row) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit+slack)
+	defer cancel()
+	err := d.queryConn(ctx, text, limit, row)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil && !errors.As(err, new(*mysql.MySQLError)) {
+		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("the database did not answer within %s: %w", limit, err))
+	}
+	return classify(err)
+}
+
+func (d *database) queryConn(ctx context.Context, text string, limit time.Duration, each func(r *row) error) (err error) {
+	conn, err := d.pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	defer func() {
+		if err != nil && exporter.ReasonOf(classify(err)) == exporter.ReasonAuth {
+			// Servers remember rights for a connection's life: a right that is given back counts for a new one.
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+	}()
+	var version string
+	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return fmt.Errorf("ask for the version: %w", err)
+	}
+	if _, err := conn.ExecContext(ctx, limitStatement(version, limit)); err != nil {
+		return fmt.Errorf("set the time limit on %s: %w", version, err)
+	}
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin a read-only transaction: %w", err)
+	}
+	defer tx.Rollback() // nothing to commit: it only ends the snapshot
+	rows, err := tx.QueryContext(ctx, text)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if err := readRows(rows, each); err != nil {
+		return err
+	}
+	return rows.Err()
+}
+
+// limitStatement sets the time limit of the following statements as the server wants it: MariaDB in seconds, MySQL in
+// milliseconds and for SELECT only, which is all that we send.
+func limitStatement(version string, limit time.Duration) string {
+	if isMariaDB(version) {
+		return "SET SESSION max_statement_time = " + strconv.FormatFloat(limit.Seconds(), 'f', 3, 64)
+	}
+	return "SET SESSION max_execution_time = " + strconv.FormatInt(limit.Milliseconds(), 10)
+}
+
+func isMariaDB(version string) bool {
+	return strings.Contains(strings.ToLower(version), "mariadb")
+}
+
+// classify gives a database error its reason.
+func classify(err error) error {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		switch my.Number {
+		case 1044, 1045, 1142, 1143, 1227, 1370, 1698, 1820, 1862, 3118:
+			return exporter.Failure(exporter.ReasonAuth, err)
+		case 1969, 3024, 1205, 1317: // time limits of MariaDB and MySQL, lock wait, interrupted
+			return exporter.Failure(exporter.ReasonTimeout, err)
+		case 1203, 1226: // too many connections or queries of this user
+			return exporter.Failure(exporter.ReasonThrottled, err)
+		case 1040, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1927: // server full, going down, or refusing the host
+			return exporter.Failure(exporter.ReasonConnection, err)
+		}
+		return exporter.Failure(exporter.ReasonQuery, err)
+	}
+	switch {
+	case errors.Is(err, mysql.ErrMalformPkt), errors.Is(err, mysql.ErrPktSync), errors.Is(err, mysql.ErrOldProtocol), errors.Is(err, mysql.ErrUnknownPlugin):
+		return exporter.Failure(exporter.ReasonParse, err)
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return exporter.Failure(exporter.ReasonConnection, err)
+	}
+	return err
+}
+
+// row is one row of a result.
+type row struct {
+	number  int // from 1
+	columns map[string]int
+	values  []any
+}
+
+func readRows(rows *sql.Rows, each func(r *row) error) error {
+	names, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	r := &row{columns: make(map[string]int, len(names)), values: make([]any, len(names))}
+	for i, n := range names {
+		if _, twice := r.columns[n]; twice {
+			return exporter.Failure(exporter.ReasonQuery, fmt.Errorf("the result has the column %q twice", n))
+		}
+		r.columns[n] = i
+	}
+	into := make([]any, len(names))
+	for i := range into {
+		into[i] = &r.values[i]
+	}
+	for rows.Next() {
+		r.number++
+		if err := rows.Scan(into...); err != nil {
+			return exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d: %w", r.number, err))
+		}
+		if err := each(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *row) column(name string) (any, error) {
+	i, ok := r.columns[name]
+	if !ok {
+		return nil, exporter.Failure(exporter.ReasonQuery, fmt.Errorf("the result has no column %q", name))
+	}
+	return r.values[i], nil
+}
+
+func (r *row) parseError(column, format string, args ...any) error {
+	return exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d, column %q: %w", r.number, column, fmt.Errorf(format, args...)))
+}
+
+// label is the text of a column. NULL is an error: a series without an identity is nothing.
+func (r *row) label(column string) (string, error) {
+	v, err := r.column(column)
+	if err != nil {
+		return "", err
+	}
+	switch v := v.(type) {
+	case nil:
+		return "", r.parseError(column, "a label cannot be NULL")
+	case []byte:
+		return string(v), nil
+	case string:
+		return v, nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
+	}
+	return "", r.parseError(column, "a label is text or an integer, not %T", v)
+}
+
+// id is the number of a client or sale event.
+func (r *row) id(column string) (uint64, error) {
+	v, ok, err := r.number64(column)
+	if err != nil {
+		return 0, err
+	}
+	if !ok || v < 0 || v != math.Trunc(v) {
+		return 0, r.parseError(column, "an id is a positive integer")
+	}
+	return uint64(v), nil
+}
+
+// number64 is the number in a column: times become seconds since 1970. ok is false for NULL, which means unknown.
+func (r *row) number64(column string) (n float64, ok bool, err error) {
+	v, err := r.column(column)
+	if err != nil {
+		return 0, false, err
+	}
+	switch v := v.(type) {
+	case nil:
+		return 0, false, nil
+	case int64:
+		return float64(v), true, nil
+	case uint64:
+		return float64(v), true, nil
+	case float64:
+		return v, true, nil
+	case float32:
+		return float64(v), true, nil
+	case time.Time:
+		if v.IsZero() { // what the driver makes of 0000-00-00
+			return 0, false, nil
+		}
+		return float64(v.UnixMicro()) / 1e6, true, nil
+	case []byte:
+		n, err := strconv.ParseFloat(string(v), 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+			return 0, false, r.parseError(column, "%.40q is not a number", v)
+		}
+		return n, true, nil
+	}
+	return 0, false, r.parseError(column, "%T is not a number", v)
+}

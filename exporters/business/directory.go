@@ -1,0 +1,126 @@
+package business
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// client is a tenant that is active.
+type client struct {
+	id   uint64
+	slug string
+}
+
+// saleEvent is a sale event of an active client.
+type saleEvent struct {
+	id     uint64
+	client string
+	// changing events are read each round, the others once and then at long intervals.
+	changing bool
+	// exposed events have series of their own; the others only count in the totals of their client.
+	exposed bool
+	// labels are further columns of the list by name, `client` and `event` among them.
+	labels map[string]string
+}
+
+// listing is the state of the directory at one moment. It never changes.
+type listing struct {
+	read    time.Time
+	clients []client
+	events  []saleEvent
+	slugs   []string          // of the clients, in order
+	slugOf  map[uint64]string // by client id
+}
+
+// directory lists clients and sale events, read once an interval for all queries together.
+type directory struct {
+	db   *database
+	pack *Pack
+
+	turn    chan struct{} // holds one token: who has it may read or replace current
+	current *listing
+}
+
+func newDirectory(db *database, p *Pack) *directory {
+	d := &directory{db: db, pack: p, turn: make(chan struct{}, 1)}
+	d.turn <- struct{}{}
+	return d
+}
+
+// get returns a listing that is not older than the interval.
+func (d *directory) get(ctx context.Context) (*listing, error) {
+	select {
+	case <-d.turn:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the list of clients and sale events: %w", ctx.Err())
+	}
+	defer func() { d.turn <- struct{}{} }()
+	// The shorter of the two intervals, less a little: who comes at the same beat gets a fresh list.
+	age := min(duration(d.pack.Clients.Interval), duration(d.pack.SaleEvents.Interval)) * 9 / 10
+	if d.current != nil && time.Since(d.current.read) < age {
+		return d.current, nil
+	}
+	l := &listing{read: time.Now(), slugOf: map[uint64]string{}}
+	if err := d.readClients(ctx, l); err != nil {
+		return nil, fmt.Errorf("list of clients: %w", err)
+	}
+	if err := d.readEvents(ctx, l); err != nil {
+		return nil, fmt.Errorf("list of sale events: %w", err)
+	}
+	d.current = l
+	return l, nil
+}
+
+func (d *directory) readClients(ctx context.Context, l *listing) error {
+	return d.db.query(ctx, d.pack.Clients.SQL, duration(d.pack.Clients.Timeout), func(r *row) error {
+		id, err := r.id("client_id")
+		if err != nil {
+			return err
+		}
+		slug, err := r.label("client")
+		if err != nil {
+			return err
+		}
+		l.clients = append(l.clients, client{id, slug})
+		l.slugs = append(l.slugs, slug)
+		l.slugOf[id] = slug
+		return nil
+	})
+}
+
+func (d *directory) readEvents(ctx context.Context, l *listing) error {
+	return d.db.query(ctx, d.pack.SaleEvents.SQL, duration(d.pack.SaleEvents.Timeout), func(r *row) error {
+		e := saleEvent{labels: map[string]string{}}
+		var err error
+		if e.id, err = r.id("event_id"); err != nil {
+			return err
+		}
+		owner, err := r.id("client_id")
+		if err != nil {
+			return err
+		}
+		if e.client = l.slugOf[owner]; e.client == "" {
+			return nil // of a client that is not active
+		}
+		for name, into := range map[string]*bool{"changing": &e.changing, "exposed": &e.exposed} {
+			n, ok, err := r.number64(name)
+			if err != nil {
+				return err
+			}
+			*into = ok && n != 0
+		}
+		for name := range r.columns {
+			switch name {
+			case "event_id", "client_id", "changing", "exposed":
+				continue
+			}
+			if e.labels[name], err = r.label(name); err != nil {
+				return err
+			}
+		}
+		e.labels["client"] = e.client
+		l.events = append(l.events, e)
+		return nil
+	})
+}

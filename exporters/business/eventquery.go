@@ -1,0 +1,250 @@
+package business
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// eventQuery reads a query `per: event`. Sale events that change are read each round; those that have ended are read
+// once, kept, and read again after RefreshEnded: the cost follows what is live, not the history.
+type eventQuery struct {
+	db    *database
+	dir   *directory
+	query *Query
+	// refresh is how often an ended sale event is read again.
+	refresh time.Duration
+
+	mu      sync.Mutex
+	results map[uint64]eventResult
+	batch   int // ended sale events to read at a time
+}
+
+// eventResult is what the rows of one sale event said, the last time that it was read.
+type eventResult struct {
+	values   []told
+	changing bool // whether it was read as one that changes
+	due      time.Time
+}
+
+const (
+	firstBatch = 16
+	maxBatch   = 64
+)
+
+func newEventQuery(db *database, dir *directory, q *Query, refresh time.Duration) *eventQuery {
+	return &eventQuery{db: db, dir: dir, query: q, refresh: refresh, results: map[uint64]eventResult{}, batch: firstBatch}
+}
+
+func (q *eventQuery) wanted(e *saleEvent) bool { return e.exposed || q.query.Events == "all" }
+
+// read asks for some sale events and keeps what their rows say.
+func (q *eventQuery) read(ctx context.Context, events []*saleEvent) error {
+	if len(events) == 0 {
+		return nil
+	}
+	ids := make([]string, len(events))
+	byID := make(map[uint64]*saleEvent, len(events))
+	for i, e := range events {
+		ids[i] = strconv.FormatUint(e.id, 10)
+		byID[e.id] = e
+	}
+	values := make(map[uint64][]told, len(events))
+	text := strings.ReplaceAll(q.query.SQL, eventsPlaceholder, strings.Join(ids, ","))
+	err := q.db.query(ctx, text, duration(q.query.Timeout), func(r *row) error {
+		id, err := r.id("event_id")
+		if err != nil {
+			return err
+		}
+		e := byID[id]
+		if e == nil {
+			return r.parseError("event_id", "%d was not asked for", id)
+		}
+		values[id], err = q.query.read(r, e.labels, values[id])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range events {
+		// Spread over the second half of the period, so that a start does not make a wave each day.
+		due := now.Add(q.refresh - rand.N(q.refresh/2+1))
+		q.results[e.id] = eventResult{values: values[e.id], changing: e.changing, due: due}
+	}
+	return nil
+}
+
+// liveTarget reads the sale events that change and tells the values of all.
+type liveTarget struct{ *eventQuery }
+
+func (t liveTarget) Name() string { return "live" }
+
+func (t liveTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
+	list, err := t.dir.get(ctx)
+	if err != nil {
+		return err
+	}
+	var changing []*saleEvent
+	for i := range list.events {
+		if e := &list.events[i]; e.changing && t.wanted(e) {
+			changing = append(changing, e)
+		}
+	}
+	if err := t.read(ctx, changing); err != nil {
+		return err
+	}
+	return t.tell(list, sink)
+}
+
+// tell hands the kept results to the sink. A value about a client as a whole is told only when all of the client's
+// sale events have been read: a part of a total would be a wrong total.
+func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	partial := map[string]bool{}
+	here := map[uint64]bool{}
+	for i := range list.events {
+		e := &list.events[i]
+		here[e.id] = true
+		if _, ok := q.results[e.id]; !ok && q.wanted(e) {
+			partial[e.client] = true
+		}
+	}
+	for id := range q.results {
+		if !here[id] {
+			delete(q.results, id)
+		}
+	}
+	sink.Inventory("client", list.slugs)
+	sum := newTotals()
+	for i := range list.events {
+		e := &list.events[i]
+		if !q.wanted(e) {
+			continue
+		}
+		for _, v := range q.results[e.id].values {
+			hasEvent := v.mapping.metric.LabelIndex("event") >= 0
+			if hasEvent && !e.exposed || !hasEvent && partial[e.client] {
+				continue
+			}
+			if err := sum.add(v); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range q.query.Metrics {
+		if m := &q.query.Metrics[i]; m.Zero {
+			if err := q.zeros(m, list, partial, sum); err != nil {
+				return err
+			}
+		}
+	}
+	return sum.emit(sink)
+}
+
+// zeros adds the value 0 for clients, or sale events, that have been read and brought no row.
+func (q *eventQuery) zeros(m *Mapping, list *listing, partial map[string]bool, sum *totals) error {
+	if m.metric.LabelIndex("event") < 0 {
+		for _, slug := range list.slugs {
+			if partial[slug] {
+				continue
+			}
+			if err := sum.zeros(m, map[string]string{"client": slug}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i := range list.events {
+		e := &list.events[i]
+		if _, read := q.results[e.id]; !read || !e.exposed {
+			continue
+		}
+		if err := sum.zeros(m, e.labels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endedTarget reads sale events that no longer change. It exposes nothing itself: what it has read is told with the
+// next round of the live ones.
+type endedTarget struct{ *eventQuery }
+
+func (t endedTarget) Name() string { return "ended" }
+
+func (t endedTarget) Collect(ctx context.Context, _ *exporter.Sink) error {
+	for {
+		list, err := t.dir.get(ctx)
+		if err != nil {
+			return err
+		}
+		due := t.due(list)
+		if len(due) == 0 {
+			return nil
+		}
+		if err := t.read(ctx, due); err != nil {
+			return t.shrink(err, len(due))
+		}
+		t.grow()
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < duration(t.query.Timeout)+2*slack {
+			return nil // the next round goes on
+		}
+	}
+}
+
+// due lists the sale events to read next: those never read since they ended, then those read longest ago.
+func (q *eventQuery) due(list *listing) []*saleEvent {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	dueAt := func(e *saleEvent) time.Time {
+		r, ok := q.results[e.id]
+		if !ok || r.changing {
+			return time.Time{}
+		}
+		return r.due
+	}
+	var due []*saleEvent
+	for i := range list.events {
+		if e := &list.events[i]; q.wanted(e) && !e.changing && !dueAt(e).After(now) {
+			due = append(due, e)
+		}
+	}
+	slices.SortStableFunc(due, func(a, b *saleEvent) int {
+		return cmp.Or(dueAt(a).Compare(dueAt(b)), cmp.Compare(b.id, a.id))
+	})
+	return due[:min(len(due), q.batch)]
+}
+
+// shrink asks for fewer sale events next time when these were too many for the time limit.
+func (q *eventQuery) shrink(err error, asked int) error {
+	if exporter.ReasonOf(err) != exporter.ReasonTimeout {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.batch = max(asked/2, 1)
+	if asked == 1 {
+		return fmt.Errorf("one ended sale event alone takes longer than the query's timeout %s: %w", q.query.Timeout, err)
+	}
+	return errors.Join(err, fmt.Errorf("next time %d ended sale events at once instead of %d", q.batch, asked))
+}
+
+func (q *eventQuery) grow() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.batch = min(q.batch*2, maxBatch)
+}

@@ -1,0 +1,136 @@
+// Package business reads the state of the business from the platform's MySQL database: items, sales, consignors,
+// slots, integrity. What is read, and from which tables, says a query pack that operators can replace. The package
+// only ever reads, and never selects a personal column.
+package business
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// Config is the configuration file.
+type Config struct {
+	MySQL MySQL `yaml:"mysql"`
+	// QueriesFile is a query pack; empty for the embedded one.
+	QueriesFile string `yaml:"queries_file,omitempty"`
+	// MaxAge is how long the last good values are exposed after the database has stopped answering.
+	MaxAge yamlfile.Duration `yaml:"max_age"`
+	Limits Limits            `yaml:"limits"`
+}
+
+// MySQL says how to reach the database.
+type MySQL struct {
+	// DSNFile holds the data source name, user:password@tcp(host:port)/database. It is read again on reload.
+	DSNFile string `yaml:"dsn_file"`
+	// MaxOpenConnections bounds what the exporter can cost the database.
+	MaxOpenConnections int `yaml:"max_open_connections"`
+}
+
+// Limits bound the number of series.
+type Limits struct {
+	Clients int `yaml:"clients"`
+	Events  int `yaml:"events"`
+}
+
+const defaultMaxAge = 5 * time.Minute
+
+// App is the business-exporter.
+func App() exporter.App {
+	return exporter.App{
+		Name:        catalog.Business,
+		Description: "State of the consignment-sale business, read from the platform's MySQL database.",
+		Port:        9473,
+		Load:        load,
+	}
+}
+
+// load reads the configuration and all that it names. It does not connect.
+func load(path string, _ *slog.Logger) (*exporter.Setup, error) {
+	c := Config{
+		MySQL:  MySQL{MaxOpenConnections: 2},
+		MaxAge: yamlfile.Duration(defaultMaxAge),
+		Limits: Limits{Clients: catalog.DefaultClients, Events: catalog.DefaultClients},
+	}
+	f, err := yamlfile.Read(path, &c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(f); err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
+	dsn, err := secret.Read(inDir(dir, c.MySQL.DSNFile))
+	if err != nil {
+		return nil, f.Errorf("mysql.dsn_file", "%w", err)
+	}
+	pack, packFile, metrics, err := loadPack(inDir(dir, c.QueriesFile), catalog.Shipped())
+	if err != nil {
+		return nil, err
+	}
+	db, err := openDatabase(dsn, c.MySQL.MaxOpenConnections)
+	if err != nil {
+		return nil, f.Errorf("mysql.dsn_file", "%w", err)
+	}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &exporter.Setup{
+		Catalog:    metrics,
+		Sizes:      catalog.Sizes{Clients: c.Limits.Clients, Events: c.Limits.Events},
+		Collectors: collectors(db, pack, duration(c.MaxAge)),
+		Text:       bytes.Join([][]byte{text, []byte("# " + packFile.Name), packText(packFile), nil}, []byte("\n")),
+		Close:      db.close,
+	}, nil
+}
+
+func (c *Config) check(f *yamlfile.File) error {
+	switch {
+	case c.MySQL.DSNFile == "":
+		return f.Errorf("mysql.dsn_file", "is missing: the path of a file with user:password@tcp(host:port)/database")
+	case c.MySQL.MaxOpenConnections < 1 || c.MySQL.MaxOpenConnections > 16:
+		return f.Errorf("mysql.max_open_connections", "must be from 1 to 16, not %d", c.MySQL.MaxOpenConnections)
+	case c.MaxAge <= 0:
+		return f.Errorf("max_age", "must be longer than 0, like %s", yamlfile.Duration(defaultMaxAge))
+	case c.Limits.Clients < 1:
+		return f.Errorf("limits.clients", "must be at least 1")
+	case c.Limits.Events < 1:
+		return f.Errorf("limits.events", "must be at least 1")
+	}
+	return nil
+}
+
+// inDir makes a path relative to the folder of the configuration file, as Prometheus does.
+func inDir(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func collectors(db *database, p *Pack, maxAge time.Duration) []exporter.Collector {
+	dir := newDirectory(db, p)
+	var all []exporter.Collector
+	for i := range p.Queries {
+		q := &p.Queries[i]
+		c := &collector{query: q, maxAge: maxAge}
+		if q.Per == "event" {
+			events := newEventQuery(db, dir, q, duration(p.RefreshEnded))
+			c.targets = []exporter.Target{liveTarget{events}, endedTarget{events}}
+		} else {
+			c.targets = []exporter.Target{&wholeTarget{db: db, dir: dir, query: q}}
+		}
+		all = append(all, c)
+	}
+	return all
+}

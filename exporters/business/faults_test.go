@@ -1,0 +1,345 @@
+package business
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+
+func shipped() *catalog.Catalog { return catalog.Shipped() }
+
+// fastPack reads two small tables five times a second.
+const fastPack = `
+clients: {interval: 200ms, timeout: 200ms, sql: "SELECT 1 AS client_id, 'north' AS client"}
+sale_events: {interval: 200ms, timeout: 200ms, sql: "SELECT 1 AS event_id, 1 AS client_id, 'spring' AS event, TRUE AS changing, TRUE AS exposed"}
+refresh_ended: 24h
+declare:
+  - {name: shop_shelves, type: gauge, unit: count, help: Shelves., labels: [{name: color, values: [red, blue]}]}
+  - {name: shop_tills, type: gauge, unit: count, help: Tills.}
+queries:
+  - name: shelves
+    interval: 200ms
+    timeout: 200ms
+    sql: SELECT color, n FROM shelves
+    metrics: [{metric: shop_shelves, value: n}]
+  - name: tills
+    interval: 200ms
+    timeout: 200ms
+    sql: SELECT n FROM tills
+    metrics: [{metric: shop_tills, value: n}]
+`
+
+// start runs the exporter with a pack on a database.
+func start(t *testing.T, dsn, pack string, more ...string) *exportertest.Running {
+	t.Helper()
+	return exportertest.Start(t, App(), fmt.Sprintf("mysql: {dsn_file: %s}\nqueries_file: %s\nmax_age: 1s\n%s",
+		exportertest.WriteFile(t, "dsn", dsn), exportertest.WriteFile(t, "pack.yml", pack), strings.Join(more, "\n")))
+}
+
+// execute runs statements, in which DATABASE.* stands for the tables of the test's database.
+func execute(t *testing.T, db *sql.DB, statements ...string) {
+	t.Helper()
+	var name string
+	if err := db.QueryRowContext(t.Context(), "SELECT COALESCE(DATABASE(), '')").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), strings.ReplaceAll(s, "DATABASE.*", name+".*")); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+func fillShelves(t *testing.T, db *sql.DB) {
+	t.Helper()
+	execute(t, db,
+		"CREATE TABLE shelves (color VARCHAR(20), n VARCHAR(20))", "INSERT INTO shelves VALUES ('red', '3'), ('blue', '4')",
+		"CREATE TABLE tills (n INT)", "INSERT INTO tills VALUES (2)")
+}
+
+func well(s map[string]float64) bool {
+	return s[`shop_shelves{color="red"}`] == 3 && s[`shop_shelves{color="blue"}`] == 4 && s["shop_tills"] == 2 && succeeds("shelves")(s) && succeeds("tills")(s)
+}
+
+func succeeds(collector string) func(map[string]float64) bool {
+	return func(s map[string]float64) bool { return s[succeeded(collector)] == 1 }
+}
+
+func succeeded(collector string) string {
+	return fmt.Sprintf(`consignwatch_collector_success{collector=%q,target="database"}`, collector)
+}
+
+// fails reports whether a collector fails for a reason more often than before.
+func fails(before map[string]float64, collector, reason string) func(map[string]float64) bool {
+	name := fmt.Sprintf(`consignwatch_collector_failures_total{collector=%q,reason=%q}`, collector, reason)
+	return func(s map[string]float64) bool { return s[succeeded(collector)] == 0 && s[name] > before[name] }
+}
+
+func gone(s map[string]float64) bool {
+	for name := range s {
+		if strings.HasPrefix(name, "shop_") {
+			return false
+		}
+	}
+	return true
+}
+
+// fault puts the database into trouble and expects: the reason, values that vanish, and recovery without help.
+func fault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
+	t.Helper()
+	before := r.Await(t, "all is well before the fault", well)
+	begin()
+	r.Await(t, "failure for the reason "+reason, fails(before, "shelves", reason))
+	r.Await(t, "values vanish after max_age", gone)
+	end()
+	r.Await(t, "all is well again", well)
+}
+
+func TestTheDatabaseDiesAndComesBack(t *testing.T) {
+	server := serverstest.OwnMariaDB(t)
+	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
+	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
+	r := start(t, server.DSN("shop"), fastPack)
+	fault(t, r, "connection",
+		func() {
+			if err := server.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		func() {
+			if err := server.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+}
+
+func TestTheDatabaseHangsAndGoesOn(t *testing.T) {
+	server := serverstest.OwnMariaDB(t)
+	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
+	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
+	r := start(t, server.DSN("shop"), fastPack)
+	signal := func(s syscall.Signal) func() {
+		return func() {
+			if err := server.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fault(t, r, "timeout", signal(syscall.SIGSTOP), signal(syscall.SIGCONT))
+}
+
+func TestTheExporterStartsWithoutADatabaseAndFindsItLater(t *testing.T) {
+	server := serverstest.OwnMariaDB(t)
+	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
+	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, server.DSN("shop"), fastPack)
+	r.Await(t, "failure to connect", fails(nil, "shelves", "connection"))
+	if s := r.Series(t); !gone(s) {
+		t.Errorf("values of a database that never answered: %v", s)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.Await(t, "all is well", well)
+}
+
+func TestThePasswordIsRefused(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	admin := serverstest.Open(t, dsn)
+	fillShelves(t, admin)
+	user := newUser(t, admin, dsn, "password_test", "old-password")
+	r := start(t, user, fastPack)
+	fault(t, r, "auth",
+		func() {
+			execute(t, admin, "ALTER USER password_test@'%' IDENTIFIED BY 'new-password'", "KILL USER password_test")
+		},
+		func() { execute(t, admin, "ALTER USER password_test@'%' IDENTIFIED BY 'old-password'") })
+	if _, page := r.Get(t, "/metrics"); strings.Contains(page+r.Log(), "old-password") {
+		t.Error("the password was printed")
+	}
+}
+
+// newUser makes a user with the right to read the test's database, and returns its data source name.
+func newUser(t *testing.T, admin *sql.DB, dsn, name, password string) string {
+	t.Helper()
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, admin, fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s'", name, password), fmt.Sprintf("GRANT SELECT ON %s.* TO %s@'%%'", c.DBName, name))
+	t.Cleanup(func() {
+		if _, err := admin.ExecContext(context.Background(), fmt.Sprintf("DROP USER %s@'%%'", name)); err != nil {
+			t.Error(err)
+		}
+	})
+	c.User, c.Passwd = name, password
+	return c.FormatDSN()
+}
+
+// TestATroubledQueryLeavesTheOthersAlone spoils what one query reads; the other one goes on.
+func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil, mend []string
+		reason      string
+		says        string
+	}{
+		"table dropped":        {[]string{"RENAME TABLE shelves TO attic"}, []string{"RENAME TABLE attic TO shelves"}, "query", "shelves' doesn't exist"},
+		"column dropped":       {[]string{"ALTER TABLE shelves RENAME COLUMN n TO m"}, []string{"ALTER TABLE shelves RENAME COLUMN m TO n"}, "query", "Unknown column 'n'"},
+		"text where a number":  {[]string{"UPDATE shelves SET n = 'many' WHERE color = 'blue'"}, []string{"UPDATE shelves SET n = '4' WHERE color = 'blue'"}, "parse", `row 2, column \"n\": \"many\" is not a number`},
+		"label is NULL":        {[]string{"INSERT INTO shelves VALUES (NULL, 1)"}, []string{"DELETE FROM shelves WHERE color IS NULL"}, "parse", `row 3, column \"color\": a label cannot be NULL`},
+		"label set twice":      {[]string{"INSERT INTO shelves VALUES ('red', 9)"}, []string{"DELETE FROM shelves WHERE n = 9"}, "parse", `two rows have the same labels [color] of shop_shelves`},
+		"over its time limit":  {[]string{"RENAME TABLE shelves TO attic", "CREATE VIEW shelves AS SELECT color, n, SLEEP(5) AS nap FROM attic HAVING nap = 0"}, []string{"DROP VIEW shelves", "RENAME TABLE attic TO shelves"}, "timeout", "max_statement_time exceeded"},
+		"the right is revoked": {[]string{"GRANT SELECT ON tills TO reader_test@'%'", "REVOKE SELECT ON DATABASE.* FROM reader_test@'%'", "KILL USER reader_test"}, []string{"GRANT SELECT ON DATABASE.* TO reader_test@'%'"}, "auth", "denied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := serverstest.MariaDB(t)
+			db := serverstest.Open(t, dsn)
+			fillShelves(t, db)
+			r := start(t, newUser(t, db, dsn, "reader_test", "reader"), fastPack)
+			before := r.Await(t, "all is well before", well)
+			execute(t, db, c.spoil...)
+			r.Await(t, "failure for the reason "+c.reason, fails(before, "shelves", c.reason))
+			s := r.Await(t, "values of the troubled query vanish", func(s map[string]float64) bool {
+				_, red := s[`shop_shelves{color="red"}`]
+				_, blue := s[`shop_shelves{color="blue"}`]
+				return !red && !blue
+			})
+			if s["shop_tills"] != 2 || s[succeeded("tills")] != 1 {
+				t.Errorf("the other query does not go on: %v, success %v", s["shop_tills"], s[succeeded("tills")])
+			}
+			if !strings.Contains(r.Log(), c.says) {
+				t.Errorf("the log does not say %q:\n%s", c.says, r.Log())
+			}
+			execute(t, db, c.mend...)
+			r.Await(t, "all is well again", well)
+		})
+	}
+}
+
+func TestANullValueIsUnknownNotZero(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	db := serverstest.Open(t, dsn)
+	fillShelves(t, db)
+	execute(t, db, "UPDATE shelves SET n = NULL WHERE color = 'blue'")
+	r := start(t, dsn, fastPack)
+	s := r.Await(t, "the value that is known", func(s map[string]float64) bool { return s[`shop_shelves{color="red"}`] == 3 })
+	if v, ok := s[`shop_shelves{color="blue"}`]; ok {
+		t.Errorf("NULL is exposed as %v", v)
+	}
+	if s[succeeded("shelves")] != 1 {
+		t.Error("a NULL value failed the query")
+	}
+}
+
+// proxy stands between the exporter and the database and misbehaves when asked to.
+type proxy struct {
+	listener net.Listener
+	server   string
+	mode     atomic.Int32
+	mu       sync.Mutex
+	conns    []net.Conn
+}
+
+const (
+	forward = iota // hand everything on
+	garbage        // greet with a packet that no database sends
+	ancient        // greet as a server of the last century
+	silent         // accept, and never say a word
+)
+
+func newProxy(t *testing.T, server string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: l, server: server}
+	t.Cleanup(func() { l.Close(); p.cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.keep(c)
+			go p.serve(c)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) keep(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns = append(p.conns, c)
+}
+
+// set changes the mode for all connections to come, and ends those that are.
+func (p *proxy) set(mode int32) {
+	p.mode.Store(mode)
+	p.cut()
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+}
+
+func (p *proxy) serve(c net.Conn) {
+	switch p.mode.Load() {
+	case garbage:
+		io.WriteString(c, "\x05\x00\x00\x00hello")
+		c.Close()
+	case ancient:
+		io.WriteString(c, "\x05\x00\x00\x00\x093.23")
+		c.Close()
+	case forward:
+		s, err := net.Dial("tcp", p.server)
+		if err != nil {
+			c.Close()
+			return
+		}
+		p.keep(s)
+		go func() { io.Copy(s, c); s.Close() }()
+		io.Copy(c, s)
+		c.Close()
+	}
+}
+
+func TestTheDatabaseAnswersGarbageOrNothing(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	fillShelves(t, serverstest.Open(t, dsn))
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProxy(t, c.Addr)
+	c.Addr = p.listener.Addr().String()
+	r := start(t, c.FormatDSN(), fastPack)
+	for mode, reason := range map[int32]string{garbage: "parse", ancient: "parse", silent: "timeout"} {
+		fault(t, r, reason, func() { p.set(mode) }, func() { p.set(forward) })
+	}
+}

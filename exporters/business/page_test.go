@@ -1,0 +1,30 @@
+package business
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// TestThePageKeepsTheConventions asks promtool about the page of a platform with life in it.
+func TestThePageKeepsTheConventions(t *testing.T) {
+	promtool, err := servers.Find("promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn := serverstest.MariaDB(t)
+	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 6, Items: 600, Speed: 500, Seed: 11})
+	pause(t, p)
+	r := start(t, dsn, quickPack(t))
+	awaitTruth(t, r, p)
+	_, page := r.Get(t, "/metrics")
+	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(page)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}

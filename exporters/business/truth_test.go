@@ -1,0 +1,204 @@
+package business
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// quickPack is the embedded pack, read every second or two.
+func quickPack(t *testing.T) string {
+	t.Helper()
+	pack := regexp.MustCompile(`(?m)^(\s+)interval: .*$`).ReplaceAllString(string(embeddedPack), "${1}interval: 2s")
+	pack = regexp.MustCompile(`(?m)^(\s+)timeout: .*$`).ReplaceAllString(pack, "${1}timeout: 2s")
+	return strings.Replace(pack, "refresh_ended: 24h", "refresh_ended: 4s", 1)
+}
+
+// live makes a platform with life in it; it ends with the test.
+func live(t *testing.T, config platform.Config) *platform.Platform {
+	t.Helper()
+	p, err := platform.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+		p.Close()
+	})
+	return p
+}
+
+func pause(t *testing.T, p *platform.Platform) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := p.Pause(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// truth is what the books say at a time, by series.
+func truth(p *platform.Platform, at time.Time) map[string]float64 {
+	series := map[string]float64{}
+	for _, s := range p.Books().Truth(at) {
+		m := &dto.Metric{}
+		for k, v := range s.Labels {
+			m.Label = append(m.Label, &dto.LabelPair{Name: &k, Value: &v})
+		}
+		series[exportertest.Name(s.Name, m)] = s.Value
+	}
+	return series
+}
+
+// business picks what the exporter says about the business.
+func business(series map[string]float64) map[string]float64 {
+	b := map[string]float64{}
+	for name, v := range series {
+		if strings.HasPrefix(name, "consign_") {
+			b[name] = v
+		}
+	}
+	return b
+}
+
+// differences compares a page with the books before and after it was read: what depends on the clock may have changed
+// in between, but is one or the other.
+func differences(got, before, after map[string]float64) []string {
+	var list []string
+	for name := range maps.Keys(got) {
+		b, inBooks := before[name]
+		a, inBooksLater := after[name]
+		if !inBooks && !inBooksLater {
+			list = append(list, fmt.Sprintf("%s = %v, not in the books", name, got[name]))
+		} else if v := got[name]; (!inBooks || !near(v, b)) && (!inBooksLater || !near(v, a)) {
+			list = append(list, fmt.Sprintf("%s = %v, in the books %v", name, v, b))
+		}
+	}
+	for name, v := range before {
+		_, later := after[name]
+		if _, ok := got[name]; !ok && later {
+			list = append(list, fmt.Sprintf("%s is not exported, in the books %v", name, v))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// near is equality up to the rounding of a mean.
+func near(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Abs(b) }
+
+// awaitTruth waits until the page of a platform that is paused says what the books say.
+func awaitTruth(t *testing.T, r *exportertest.Running, p *platform.Platform) {
+	t.Helper()
+	var last []string
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		// What was collected before the clock moved on is not older than two rounds.
+		before, got, after := truth(p, time.Now().Add(-5*time.Second)), business(r.Series(t)), truth(p, time.Now())
+		if len(after) < 100 {
+			t.Fatalf("the books hold only %d series", len(after))
+		}
+		if last = differences(got, before, after); len(last) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+		r.AwaitReady(t)
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-t.Context().Done():
+		}
+	}
+	t.Fatalf("%d differences between the page and the books, the first:\n%s\n%s", len(last), strings.Join(last[:min(len(last), 40)], "\n"), r.Log())
+}
+
+func TestEveryValueEqualsTheBooksOfALivePlatform(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 20, Items: 3000, Speed: 2000, Seed: 7})
+	r := start(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
+	for range 3 {
+		// Let the platform live for a random while, so that it is stopped in the middle of whatever it does.
+		select {
+		case <-time.After(rand.N(3 * time.Second)):
+		case <-t.Context().Done():
+		}
+		pause(t, p)
+		awaitTruth(t, r, p)
+		p.Resume()
+	}
+	for name, v := range r.Series(t) {
+		if (strings.HasPrefix(name, "consignwatch_collector_failures_total") || strings.HasPrefix(name, "consignwatch_series_dropped") || strings.HasPrefix(name, "consignwatch_label_values_rejected")) && v != 0 {
+			t.Errorf("%s = %v, want 0 on a healthy platform", name, v)
+		}
+	}
+}
+
+func TestTheBooksKnowEveryMetricOfTheCatalogAndNoOther(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 20, Items: 3000, Speed: 2000, Seed: 7})
+	pause(t, p)
+	known := map[string]bool{}
+	for _, s := range p.Truth() {
+		known[s.Name] = true
+	}
+	for _, m := range catalog.Shipped().Of(catalog.Business) {
+		if !known[m.Name] {
+			t.Errorf("the books do not know %s: it is exported without being compared", m.Name)
+		}
+		delete(known, m.Name)
+	}
+	for name := range known {
+		t.Errorf("the books know %s, which is not declared", name)
+	}
+}
+
+func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
+	pause(t, p)
+	r := start(t, dsn, quickPack(t))
+	awaitTruth(t, r, p)
+	client := p.Books().Clients[0].Slug
+	violations := func(check string) string {
+		return fmt.Sprintf("consign_integrity_violations{check=%q,client=%q}", check, client)
+	}
+	for i, check := range platform.Checks() {
+		if v, ok := r.Series(t)[violations(check)]; !ok || v != 0 {
+			t.Errorf("%s = %v (exported: %v) on a healthy platform, want 0", check, v, ok)
+		}
+		if err := p.Plant(t.Context(), check, client, i+1); err != nil {
+			t.Fatalf("plant %s: %v", check, err)
+		}
+	}
+	awaitTruth(t, r, p)
+	s := r.Series(t)
+	for i, check := range platform.Checks() {
+		if s[violations(check)] != float64(i+1) {
+			t.Errorf("%s = %v, want the %d that were planted", check, s[violations(check)], i+1)
+		}
+	}
+}
