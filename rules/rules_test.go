@@ -1,0 +1,28 @@
+package rules_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// TestRules runs the cases in tests/ through the pinned promtool.
+func TestRules(t *testing.T) {
+	promtool, err := servers.Find("promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("tests/*_test.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no test files: %v", err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			if out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", f).CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
