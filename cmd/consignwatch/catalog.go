@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+func addCatalog(app *kingpin.Application) (string, action) {
+	command := app.Command("catalog", "Print every metric, or how many series there will be.")
+	format := command.Flag("format", "table, json, or markdown (docs/metrics.md).").Default("table").Enum("table", "json", "markdown")
+	estimate := command.Flag("estimate", "Print the number of series instead, for each metric and exporter.").Bool()
+	clients := command.Flag("clients", "Clients to estimate for.").Default("200").Int()
+	events := command.Flag("events", "Exposed sale events over all clients (0: as many as clients).").Default("0").Int()
+	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+		c := catalog.Shipped()
+		if *estimate {
+			if *clients < 1 || *events < 0 {
+				return fmt.Errorf("--clients must be at least 1, --events at least 0")
+			}
+			sizes := catalog.SizesFor(*clients)
+			if *events > 0 {
+				sizes.Events = *events
+			}
+			return c.WriteEstimate(stdout, sizes)
+		}
+		switch *format {
+		case "json":
+			return c.WriteJSON(stdout)
+		case "markdown":
+			return c.WriteMarkdown(stdout)
+		}
+		return c.WriteTable(stdout)
+	}
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+func addCheck(app *kingpin.Application) (string, action) {
+	command := app.Command("check", "Check rules, tests and runbooks against the catalog and each other.")
+	root := command.Flag("root", "Folder that has rules/ and docs/runbooks/.").Default(".").ExistingDir()
+	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+		b, err := bundle.Load(os.DirFS(*root))
+		if err != nil {
+			return err
+		}
+		problems := b.Check(catalog.Shipped())
+		for _, p := range problems {
+			fmt.Fprintln(stdout, p)
+		}
+		if len(problems) > 0 {
+			return fmt.Errorf("%d problems", len(problems))
+		}
+		fmt.Fprintf(stdout, "%d rules, %d test cases, %d runbooks: all is well\n", len(b.Rules), len(b.Tests), len(b.Runbooks))
+		return nil
+	}
+}

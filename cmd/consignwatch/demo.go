@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/alertmanager"
+	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/rules"
+)
+
+func addDemo(app *kingpin.Application) (string, action) {
+	command := app.Command("demo", "Run everything on this machine, in a temporary folder and on free ports, until Ctrl-C.")
+	config := demo.Config{Rules: rules.Files, Alertmanager: alertmanager.Files}
+	var faults []string
+	var headless bool
+	command.Flag("clients", "Clients of the platform.").Default("5").IntVar(&config.Clients)
+	command.Flag("events", "Sale events of all clients together.").Default("8").IntVar(&config.Events)
+	command.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
+	command.Flag("seed", "Seed of the platform's data: the same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
+	command.Flag("speed", "How much faster than in life things happen.").Default("60").Float64Var(&config.Speed)
+	command.Flag("duration", "End after this time, counted from when all is up (0: run until Ctrl-C).").Default("0s").DurationVar(&config.Duration)
+	command.Flag("fault", "Faults to switch on when all is up, separated by commas; GET /faults of platform-sim lists them.").PlaceHolder("NAME[,NAME]").StringsVar(&faults)
+	command.Flag("headless", "Print plain lines: no colours, no progress bar.").BoolVar(&headless)
+	command.Flag("state-file", "Write every address, port and process to this file (JSON) when all is up.").PlaceHolder("FILE").StringVar(&config.StateFile)
+	command.Flag("pages-file", "Append each page to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.PagesFile)
+	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+		config.Out = stdout
+		config.Terminal = !headless && isTerminal(stdout)
+		for _, list := range faults {
+			for name := range strings.SplitSeq(list, ",") {
+				if name = strings.TrimSpace(name); name != "" {
+					config.Faults = append(config.Faults, name)
+				}
+			}
+		}
+		return demo.Run(ctx, config)
+	}
+}
+
+// isTerminal tells whether colours make sense: a person looks on, and has not
+// asked for none (see no-color.org).
+func isTerminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

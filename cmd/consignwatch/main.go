@@ -1,0 +1,47 @@
+// Command consignwatch is the operator's command.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+)
+
+// action does a subcommand's work. The context ends with Ctrl-C.
+type action func(ctx context.Context, stdout *os.File) error
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr *os.File) int {
+	app := kingpin.New("consignwatch", "Monitoring of an online consignment-sale platform.")
+	app.HelpFlag.Short('h')
+	app.Version(version.Print("consignwatch"))
+	app.UsageWriter(stdout)
+	app.ErrorWriter(stderr)
+	actions := map[string]action{}
+	for _, add := range []func(*kingpin.Application) (string, action){
+		addDemo, addCatalog, addCheck,
+	} {
+		name, act := add(app)
+		actions[name] = act
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// When whoever reads our output goes away, a write fails, and we end in
+	// order instead of at once.
+	signal.Ignore(syscall.SIGPIPE)
+	name, err := app.Parse(args)
+	if err == nil {
+		err = actions[name](ctx, stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "consignwatch: %v\n", err)
+		return 1
+	}
+	return 0
+}

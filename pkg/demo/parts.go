@@ -1,0 +1,168 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// Names of parts that others refer to.
+const (
+	databasePart     = "mariadb"
+	platformPart     = "platform-sim"
+	pagesPart        = "pages"
+	alertmanagerPart = "alertmanager"
+	prometheusPart   = "prometheus"
+)
+
+// allParts is the demo, in the order in which its parts start; each may use
+// those above it.
+func allParts() []part {
+	return []part{
+		{
+			name: databasePart, what: "the platform's database",
+			executables: []string{"mariadbd", "mariadb-install-db"},
+			start:       startDatabase,
+		},
+		{
+			name: platformPart, what: "the platform; its faults", page: "/faults",
+			executables: []string{"platform-sim"},
+			start:       startPlatform,
+		},
+		{
+			name: "business-exporter", what: "state of the business", page: "/metrics", scraped: true,
+			executables: []string{"business-exporter"},
+			start:       startBusinessExporter,
+		},
+		{
+			name: pagesPart, what: "whoever is on call",
+			start: startPages,
+		},
+		{
+			name: alertmanagerPart, what: "routing", page: "/#/alerts", scraped: true,
+			executables: []string{"alertmanager"},
+			start:       startAlertmanager,
+		},
+		{
+			// Its Go module holds no web interface, only the API.
+			name: prometheusPart, what: "metrics and alert rules", page: "/api/v1/alerts", scraped: true,
+			executables: []string{"prometheus"},
+			start:       startPrometheus,
+		},
+	}
+}
+
+// fillTimeout bounds how long the platform may take to fill its database.
+const fillTimeout = time.Hour
+
+func startDatabase(ctx context.Context, s *stack, folder string) (running, error) {
+	server, err := servers.StartMariaDB(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	if err := createDatabase(ctx, server.DSN("")); err != nil {
+		return nil, stopAfter(server, err)
+	}
+	if err := writeSecret(s.dsnFile(), server.DSN(databaseName)); err != nil {
+		return nil, stopAfter(server, err)
+	}
+	return server, nil
+}
+
+func startPlatform(ctx context.Context, s *stack, folder string) (running, error) {
+	database, err := s.part(databasePart)
+	if err != nil {
+		return nil, err
+	}
+	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
+		Name:         "the platform simulator",
+		Executable:   "platform-sim",
+		Ready:        "/-/ready",
+		ReadyTimeout: fillTimeout,
+		Args: func(address string) []string {
+			return []string{
+				"--dsn-file=" + s.dsnFile(),
+				"--control-address=" + address,
+				"--database-pid=" + strconv.Itoa(database.PID()),
+				"--clients=" + strconv.Itoa(s.config.Clients),
+				"--events=" + strconv.Itoa(s.config.Events),
+				"--items=" + strconv.Itoa(s.config.Items),
+				"--seed=" + strconv.FormatUint(s.config.Seed, 10),
+				"--speed=" + strconv.FormatFloat(s.config.Speed, 'g', -1, 64),
+			}
+		},
+	})
+}
+
+func startBusinessExporter(ctx context.Context, s *stack, folder string) (running, error) {
+	reader, err := createReader(ctx, s.dsnFile())
+	if err != nil {
+		return nil, err
+	}
+	if err := writeSecret(filepath.Join(folder, "dsn"), reader); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(folder, "config.yml")
+	if err := os.WriteFile(config, []byte("mysql:\n  dsn_file: dsn\n  max_open_connections: 2\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
+		Name:       "business-exporter",
+		Executable: "business-exporter",
+		Ready:      "/-/ready",
+		Args: func(address string) []string {
+			return []string{"--config.file=" + config, "--web.listen-address=" + address}
+		},
+	})
+}
+
+func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {
+	pages, err := s.part(pagesPart)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(folder, "config")
+	if err := os.CopyFS(config, s.config.Alertmanager); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	secrets := filepath.Join(config, "secrets")
+	if err := os.MkdirAll(secrets, 0o700); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	if err := writeSecret(filepath.Join(secrets, "page_webhook_url"), "http://"+pages.Address()+"/"); err != nil {
+		return nil, err
+	}
+	return servers.StartAlertmanager(ctx, folder, servers.AlertmanagerConfig{
+		ConfigFile: filepath.Join(config, "alertmanager.yml"),
+	})
+}
+
+func startPrometheus(ctx context.Context, s *stack, folder string) (running, error) {
+	if err := os.CopyFS(filepath.Join(folder, "rules"), s.config.Rules); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	return servers.StartPrometheus(ctx, folder, servers.PrometheusConfig{Text: s.prometheusConfig})
+}
+
+// dsnFile holds the data source name of the platform's database, with all
+// rights.
+func (s *stack) dsnFile() string { return filepath.Join(s.folder, databasePart, "dsn") }
+
+// writeSecret writes a file that only its owner can read.
+func writeSecret(file, secret string) error {
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+// stopAfter ends a part whose start failed after its process was up.
+func stopAfter(process *servers.MariaDB, err error) error {
+	_ = process.Kill()
+	return err
+}

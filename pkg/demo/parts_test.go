@@ -1,0 +1,206 @@
+package demo
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/alertmanager"
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/rules"
+)
+
+// testStack has fakes of the named parts up.
+func testStack(t *testing.T, config Config, names ...string) *stack {
+	t.Helper()
+	config.Out = t.Output()
+	s, err := newStack(config, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var j journal
+	for _, p := range allParts() {
+		if slices.Contains(names, p.name) {
+			f, _ := j.fake(p.name)
+			s.up = append(s.up, started{part: p, running: f})
+		}
+	}
+	return s
+}
+
+func TestPrometheusAcceptsTheConfigWithTheShippedRules(t *testing.T) {
+	promtool, err := servers.Find("promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := testStack(t, Config{}, "business-exporter", alertmanagerPart)
+	text, err := s.prometheusConfig("127.0.0.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	if err := os.CopyFS(filepath.Join(folder, "rules"), rules.Files); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.CommandContext(t.Context(), promtool, "check", "config", file).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	for _, kind := range []string{"recording", "alerts"} {
+		shipped, err := fs.Glob(rules.Files, kind+"/*.yml")
+		if err != nil || len(shipped) == 0 {
+			t.Fatalf("no shipped rules in %s: %v", kind, err)
+		}
+		for _, name := range shipped {
+			if !strings.Contains(string(output), name) {
+				t.Errorf("promtool did not read %s:\n%s", name, output)
+			}
+		}
+	}
+	for _, part := range []string{"job_name: prometheus", "job_name: alertmanager", "job_name: business-exporter", "127.0.0.1:9"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("the config lacks %q:\n%s", part, text)
+		}
+	}
+}
+
+func TestAlertmanagerStartsWithTheShippedRouting(t *testing.T) {
+	s := testStack(t, Config{Alertmanager: alertmanager.Files}, pagesPart)
+	process, err := startAlertmanager(t.Context(), s, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheReaderCanReadAllButPersonalColumns(t *testing.T) {
+	admin := serverstest.OwnMariaDB(t)
+	if err := createDatabase(t.Context(), admin.DSN("")); err != nil {
+		t.Fatal(err)
+	}
+	if err := platform.CreateSchema(t.Context(), serverstest.Open(t, admin.DSN(databaseName))); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := writeSecret(file, admin.DSN(databaseName)); err != nil {
+		t.Fatal(err)
+	}
+	dsn, err := createReader(t.Context(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.User != readerName {
+		t.Errorf("user %s, want %s", config.User, readerName)
+	}
+	reader := serverstest.Open(t, dsn)
+	try := func(query string) error {
+		_, err := reader.ExecContext(t.Context(), query)
+		return err
+	}
+	for _, query := range []string{
+		"SELECT COUNT(*) FROM items", "SELECT status, price_cents FROM items", "SELECT * FROM events", "SELECT event_id FROM sales",
+	} {
+		if err := try(query); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	for table, columns := range personalColumns {
+		for _, column := range columns {
+			if err := try("SELECT " + column + " FROM " + table); err == nil || !strings.Contains(err.Error(), "denied") {
+				t.Errorf("column %s.%s: %v, want that it is denied", table, column, err)
+			}
+		}
+	}
+	for _, query := range []string{"DELETE FROM events", "SELECT * FROM mysql.user", "CREATE TABLE t (id INT)"} {
+		if err := try(query); err == nil || !strings.Contains(err.Error(), "denied") {
+			t.Errorf("%s: %v, want that it is denied", query, err)
+		}
+	}
+}
+
+// controlled is a part with the platform's control interface.
+type controlled struct {
+	*fake
+	address string
+}
+
+func (c controlled) Address() string { return c.address }
+
+func TestFaultsAreSwitchedOnByName(t *testing.T) {
+	var posted []string
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			posted = append(posted, r.URL.Path)
+			return
+		}
+		_, _ = w.Write([]byte(`[{"name": "sold-twice", "description": "One item is sold to two.", "on": false}]`))
+	}))
+	defer control.Close()
+	stackWith := func(faults ...string) *stack {
+		s := testStack(t, Config{Faults: faults})
+		f := controlled{fake: &fake{}, address: control.Listener.Addr().String()}
+		s.up = append(s.up, started{part: part{name: platformPart}, running: f})
+		return s
+	}
+	if err := stackWith("sold-twice").switchFaultsOn(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(posted, []string{"/faults/sold-twice/on"}) {
+		t.Errorf("posted to %v", posted)
+	}
+	err := stackWith("no-such").switchFaultsOn(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `no fault is named "no-such"; there are: sold-twice`) {
+		t.Errorf("an unknown fault: %v, want the names that exist", err)
+	}
+	control.Close()
+	if err := stackWith("sold-twice").switchFaultsOn(t.Context()); err == nil {
+		t.Error("no error while the platform does not answer")
+	}
+}
+
+func TestPagesReachThePagesFileAndTheScreen(t *testing.T) {
+	var out strings.Builder
+	s := testStack(t, Config{})
+	s.screen.out = &out
+	receiver, err := startPages(t.Context(), s, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := `{"status": "firing", "alerts": [{"status": "firing", "labels": {"alertname": "Trouble", "priority": "P1"}}]}`
+	response, err := http.Post("http://"+receiver.Address()+"/", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if err := receiver.Stop(context.WithoutCancel(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(s.config.PagesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "Trouble") || !strings.Contains(string(file), `"alertname":"Trouble"`) {
+		t.Errorf("screen %q, file %q, want the page in both", out.String(), file)
+	}
+}

@@ -1,0 +1,71 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// receiver is the page receiver, a part that runs inside this process.
+type receiver struct {
+	address string
+	server  *http.Server
+	done    chan struct{}
+	err     error // set before done is closed
+}
+
+func startPages(_ context.Context, s *stack, _ string) (running, error) {
+	file, err := os.OpenFile(s.config.PagesFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("pages file: %w", err)
+	}
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("page receiver: %w", err), file.Close())
+	}
+	r := &receiver{
+		address: listener.Addr().String(),
+		done:    make(chan struct{}),
+		server: &http.Server{
+			Handler:           pages.NewReceiver(pages.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}),
+			ReadHeaderTimeout: 10 * time.Second,
+		},
+	}
+	go func() {
+		defer close(r.done)
+		defer file.Close()
+		if r.err = r.server.Serve(listener); errors.Is(r.err, http.ErrServerClosed) {
+			r.err = servers.ErrStopped
+		}
+	}()
+	return r, nil
+}
+
+func (r *receiver) Address() string       { return r.address }
+func (r *receiver) PID() int              { return os.Getpid() }
+func (r *receiver) Done() <-chan struct{} { return r.done }
+
+func (r *receiver) Err() error {
+	select {
+	case <-r.done:
+		return r.err
+	default:
+		return nil
+	}
+}
+
+// Stop waits for a page that is being written.
+func (r *receiver) Stop(ctx context.Context) error {
+	if err := r.server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("stop the page receiver: %w", err), r.server.Close())
+	}
+	<-r.done
+	return nil
+}

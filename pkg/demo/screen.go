@@ -1,0 +1,98 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+)
+
+const (
+	clearLine = "\r\x1b[K"
+	bold      = "\x1b[1m"
+	reset     = "\x1b[0m"
+	barWidth  = 20
+)
+
+// screen is what a person, or a log, sees of the demo. It can be written to
+// from any goroutine; what is written at once stays together.
+type screen struct {
+	out      io.Writer
+	terminal bool
+	steps    int // parts to start
+	// broken is called when out cannot be written to: nobody reads any more.
+	broken func(error)
+
+	mu   sync.Mutex
+	done int  // parts that are up
+	bar  bool // the last line is a progress bar
+}
+
+// starting says that a part is being started: as a bar on a terminal,
+// elsewhere as a line.
+func (c *screen) starting(p part) {
+	if !c.terminal {
+		c.line("starting %s", p.name)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	filled := barWidth * c.done / c.steps
+	fmt.Fprintf(c.out, "%s[%s%s] %d/%d starting %s", clearLine,
+		strings.Repeat("#", filled), strings.Repeat(".", barWidth-filled), c.done+1, c.steps, p.name)
+	c.bar = true
+}
+
+func (c *screen) started(p part, address string, took time.Duration) {
+	c.line("%s is up on %s after %.1f s", p.name, address, took.Seconds())
+	c.mu.Lock()
+	c.done++
+	c.mu.Unlock()
+}
+
+// line prints one line with the time.
+func (c *screen) line(format string, args ...any) {
+	fmt.Fprintf(c, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// clear takes the progress bar away.
+func (c *screen) clear() { _, _ = c.Write(nil) }
+
+// Write prints whole lines, in place of the progress bar if there is one.
+func (c *screen) Write(lines []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text := lines
+	if c.bar {
+		text = append([]byte(clearLine), lines...)
+		c.bar = false
+	}
+	if _, err := c.out.Write(text); err != nil {
+		c.broken(err)
+		return 0, err
+	}
+	return len(lines), nil
+}
+
+// table prints where everything is.
+func (c *screen) table(s *stack) {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "PART\tADDRESS\tWHAT\n")
+	for _, p := range s.up {
+		address := p.Address()
+		if p.page != "" {
+			address = "http://" + address + p.page
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", p.name, address, p.what)
+	}
+	_ = table.Flush() // a strings.Builder takes everything
+	head, rest, _ := strings.Cut(text.String(), "\n")
+	if c.terminal {
+		head = bold + head + reset
+	}
+	fmt.Fprintf(c, "\n%s\n%s\nFolder: %s\nPages:  %s\nAll is up. Pages follow as they come; Ctrl-C ends everything.\n\n",
+		head, rest, s.folder, s.config.PagesFile)
+}

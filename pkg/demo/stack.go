@@ -1,0 +1,163 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const stopTimeout = 15 * time.Second // for one part to end by itself
+
+// running is a part that has been started. *servers.Process is one.
+type running interface {
+	Address() string // host:port
+	PID() int
+	Done() <-chan struct{} // closed when it has ended
+	Err() error            // how it ended
+	Stop(context.Context) error
+}
+
+// part is one line of the demo's table of parts.
+type part struct {
+	name        string   // also its folder and its job in Prometheus
+	what        string   // a few words for the table of addresses
+	page        string   // path that a person opens first; empty: not HTTP
+	scraped     bool     // Prometheus reads its /metrics
+	executables []string // that have to be installed
+	// start returns when the part can be used. All parts before it are up.
+	start func(ctx context.Context, s *stack, folder string) (running, error)
+}
+
+// started is a part that is up.
+type started struct {
+	part
+	running
+}
+
+// stack is what the parts make together.
+type stack struct {
+	config Config
+	folder string
+	parts  []part
+	screen *screen
+	up     []started // in the order of their start
+}
+
+func newStack(config Config, folder string, parts []part) (*stack, error) {
+	file := config.PagesFile
+	if file == "" {
+		file = filepath.Join(folder, "pages.jsonl")
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fmt.Errorf("pages file: %w", err)
+	}
+	config.PagesFile = absolute
+	return &stack{
+		config: config,
+		folder: folder,
+		parts:  parts,
+		screen: &screen{out: config.Out, terminal: config.Terminal, steps: len(parts), broken: func(error) {}},
+	}, nil
+}
+
+// errOver is the cause of the end of a demo that has run its duration.
+var errOver = errors.New("the duration is over")
+
+func (s *stack) run(ctx context.Context) (err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	s.screen.broken = end
+	defer func() { err = errors.Join(err, s.stop()) }()
+
+	if err := s.startAll(ctx, end); err != nil {
+		return ending(ctx, err)
+	}
+	if s.config.StateFile != "" {
+		defer func() { err = errors.Join(err, removeState(s.config.StateFile)) }()
+		if err := s.state().write(s.config.StateFile); err != nil {
+			return err
+		}
+	}
+	s.screen.table(s)
+	if s.config.Duration > 0 {
+		timer := time.AfterFunc(s.config.Duration, func() { end(errOver) })
+		defer timer.Stop()
+	}
+	if len(s.config.Faults) > 0 {
+		if err := s.switchFaultsOn(ctx); err != nil {
+			return ending(ctx, err)
+		}
+	}
+	<-ctx.Done()
+	return ending(ctx, nil)
+}
+
+// ending returns what the demo ends with: the crash that ended it; nothing
+// when it was asked to end; and otherwise err.
+func ending(ctx context.Context, err error) error {
+	var crash *CrashError
+	if errors.As(context.Cause(ctx), &crash) {
+		return crash
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (s *stack) startAll(ctx context.Context, end context.CancelCauseFunc) error {
+	for _, p := range s.parts {
+		s.screen.starting(p)
+		begin := time.Now()
+		folder := filepath.Join(s.folder, p.name)
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		process, err := p.start(ctx, s, folder)
+		if err != nil {
+			s.screen.clear()
+			return err
+		}
+		s.up = append(s.up, started{part: p, running: process})
+		go watch(p.name, process, end)
+		s.screen.started(p, process.Address(), time.Since(begin))
+	}
+	return nil
+}
+
+// watch ends the demo when the part ends. When the demo ends the part, end has
+// been called before and this call has no effect.
+func watch(name string, process running, end context.CancelCauseFunc) {
+	<-process.Done()
+	end(&CrashError{Part: name, Err: process.Err()})
+}
+
+// stop ends all parts, the last one first.
+func (s *stack) stop() error {
+	s.screen.clear()
+	if len(s.up) > 0 {
+		s.screen.line("ending %d parts", len(s.up))
+	}
+	var failures []error
+	for _, p := range slices.Backward(s.up) {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		failures = append(failures, p.Stop(ctx))
+		cancel()
+	}
+	return errors.Join(failures...)
+}
+
+// part returns a part that is up.
+func (s *stack) part(name string) (running, error) {
+	for _, p := range s.up {
+		if p.name == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("demo: the part %s is not up", name)
+}

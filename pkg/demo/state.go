@@ -1,0 +1,110 @@
+package demo
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// State tells scripts where everything is. The state file holds it as JSON; it
+// appears, whole, when all parts are up, and goes when the demo ends.
+type State struct {
+	PID       int         `json:"pid"` // of the demo itself
+	Started   time.Time   `json:"started"`
+	Folder    string      `json:"folder"`
+	DSNFile   string      `json:"dsn_file"`   // of the platform's database, with all rights
+	PagesFile string      `json:"pages_file"` // one line of JSON per page
+	Parts     []PartState `json:"parts"`      // in the order of their start
+}
+
+// PartState is one part of a running demo.
+type PartState struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // host:port
+	Host    string `json:"host"`
+	Port    int    `json:"port"`
+	URL     string `json:"url,omitempty"` // root, if it speaks HTTP; no slash at the end
+	PID     int    `json:"pid"`           // the demo's own for a part that runs inside it
+	Folder  string `json:"folder"`        // with its log and its data
+}
+
+// ReadState reads a state file.
+func ReadState(file string) (State, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return State{}, fmt.Errorf("state file: %w", err)
+	}
+	var s State
+	if err := json.Unmarshal(data, &s); err != nil {
+		return State{}, fmt.Errorf("state file %s: %w", file, err)
+	}
+	return s, nil
+}
+
+// Part returns the part with the name.
+func (s State) Part(name string) (PartState, bool) {
+	for _, p := range s.Parts {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return PartState{}, false
+}
+
+func (s *stack) state() State {
+	state := State{
+		PID:       os.Getpid(),
+		Started:   time.Now().UTC(),
+		Folder:    s.folder,
+		DSNFile:   s.dsnFile(),
+		PagesFile: s.config.PagesFile,
+	}
+	for _, p := range s.up {
+		host, port, _ := net.SplitHostPort(p.Address())
+		number, _ := strconv.Atoi(port)
+		part := PartState{
+			Name: p.name, Address: p.Address(), Host: host, Port: number,
+			PID: p.PID(), Folder: filepath.Join(s.folder, p.name),
+		}
+		if p.page != "" {
+			part.URL = "http://" + p.Address()
+		}
+		state.Parts = append(state.Parts, part)
+	}
+	return state
+}
+
+// write puts the state into the file in one step: a reader sees all of it or
+// none.
+func (s State) write(file string) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("state file: %w", err)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), ".consignwatch-state-*")
+	if err != nil {
+		return fmt.Errorf("state file: %w", err)
+	}
+	_, err = temporary.Write(append(data, '\n'))
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("state file: %w", err), os.Remove(temporary.Name()))
+	}
+	return nil
+}
+
+// removeState removes a state file, if there is one.
+func removeState(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("state file: %w", err)
+	}
+	return nil
+}
