@@ -57,9 +57,7 @@ func (a *admission) resize(sizes catalog.Sizes) {
 func (a *admission) filter(samples []sample, inventories []inventory, now time.Time) []sample {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, inv := range inventories {
-		a.setInventory(inv, samples, now)
-	}
+	a.setInventories(inventories, samples, now)
 	out := samples[:0]
 	folded := map[string]int{} // identity after folding to index in out
 	perMetric := map[*catalog.Metric]int{}
@@ -118,6 +116,10 @@ func (v *sample) merge(o *sample) {
 	v.hist.Count += o.hist.Count
 	v.hist.Sum += o.hist.Sum
 	for i := range v.hist.Buckets {
+		if v.hist.Buckets[i] == UnknownBucket || o.hist.Buckets[i] == UnknownBucket {
+			v.hist.Buckets[i] = UnknownBucket
+			continue
+		}
 		v.hist.Buckets[i] += o.hist.Buckets[i]
 	}
 }
@@ -186,26 +188,38 @@ func (d *domain) retire(value string, now time.Time) bool {
 	return true
 }
 
-// setInventory tells the domains of a label which values come first, and admits them.
-func (a *admission) setInventory(inv inventory, samples []sample, now time.Time) {
+// setInventories tells the domains of labels which values come first, and admits them.
+func (a *admission) setInventories(inventories []inventory, samples []sample, now time.Time) {
+	labels := map[string]*catalog.Label{} // the open ones of this collection, by name
+	var last *catalog.Metric
 	for _, v := range samples {
-		i := v.metric.LabelIndex(inv.label)
-		if i < 0 || v.metric.Labels[i].Closed() || v.metric.Labels[i].Within != "" {
+		if v.metric == last {
 			continue
 		}
-		l := &v.metric.Labels[i]
-		d := a.domain(domainKey{label: l.Name, pattern: l.Pattern, limit: l.Limit})
-		values := slices.DeleteFunc(slices.Clone(inv.values), func(s string) bool { return !l.Matches(s) })
-		if len(values) > d.limit {
-			values = values[:d.limit]
+		last = v.metric
+		for i := range v.metric.Labels {
+			if l := &v.metric.Labels[i]; !l.Closed() && labels[l.Name] == nil {
+				labels[l.Name] = l
+			}
 		}
-		d.inventory = make(map[string]bool, len(values))
-		for _, s := range values {
-			d.inventory[s] = true
+	}
+	for _, inv := range inventories {
+		if l := labels[inv.label]; l != nil && (l.Within != "") == (inv.within != "") {
+			a.domain(domainKey{label: l.Name, pattern: l.Pattern, limit: l.Limit, within: inv.within}).setInventory(l, inv.values, now)
 		}
-		for _, s := range values {
-			d.admit(s, now)
-		}
-		return
+	}
+}
+
+func (d *domain) setInventory(l *catalog.Label, values []string, now time.Time) {
+	values = slices.DeleteFunc(slices.Clone(values), func(s string) bool { return !l.Matches(s) })
+	if len(values) > d.limit {
+		values = values[:d.limit]
+	}
+	d.inventory = make(map[string]bool, len(values))
+	for _, s := range values {
+		d.inventory[s] = true
+	}
+	for _, s := range values {
+		d.admit(s, now)
 	}
 }

@@ -108,3 +108,26 @@ func TestNoMetricExceedsItsNumberOfSeries(t *testing.T) {
 		wantValue(t, in, 9, "consignwatch_series_dropped_total", "consign_event_start_timestamp_seconds")
 	})
 }
+
+func TestSaleEventsOfTheInventoryTakeThePlacesOfThoseThatAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var list atomic.Pointer[[]string]
+		list.Store(&[]string{"spring", "summer", "autumn"})
+		in := run(t, one(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+			sink.InventoryWithin("north", "event", *list.Load())
+			for _, e := range *list.Load() {
+				sink.Gauge("consign_event_start_timestamp_seconds", 1, "north", e)
+			}
+			return nil
+		}))
+		defer end(t, in)
+		synctest.Wait()
+		// Six names in a minute, and a client has five at most: the sixth does not wait a day for its place.
+		list.Store(&[]string{"winter", "advent", "carnival"})
+		time.Sleep(11 * time.Second)
+		for _, e := range *list.Load() {
+			wantValue(t, in, 1, "consign_event_start_timestamp_seconds", "north", e)
+		}
+		wantValue(t, in, 0, "consignwatch_series_dropped_total", "consign_event_start_timestamp_seconds")
+	})
+}

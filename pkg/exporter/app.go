@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/promslog"
 	promslogflag "github.com/prometheus/common/promslog/flag"
 	"github.com/prometheus/common/version"
@@ -35,8 +37,9 @@ type App struct {
 	// Load reads the configuration file, with all that it names. It must not wait for a target: an exporter starts
 	// while everything is down.
 	Load func(path string, log *slog.Logger) (*Setup, error)
-	// Commands adds commands beside the server. Each clause's action runs instead of it.
-	Commands func(app *kingpin.Application)
+	// Commands adds commands beside the server. Each clause's action runs instead of it, until ctx ends, and prints to
+	// stdout; an error that it returns is printed, and the exit code is 1.
+	Commands func(ctx context.Context, app *kingpin.Application, stdout io.Writer)
 }
 
 // Setup is a loaded configuration.
@@ -47,11 +50,30 @@ type Setup struct {
 	Sizes catalog.Sizes
 	// Collectors are scheduled until the next reload.
 	Collectors []Collector
+	// Stream is a source that is asked at each scrape, and told whether the scrape arrived. It may be nil.
+	Stream Stream
 	// Text is the configuration as it is in force, without secrets, for the page /config and the hash.
 	Text []byte
 	// Close releases what the collectors hold, after they have ended. It may be nil.
 	Close func() error
 }
+
+// Stream is a source whose values belong to the moment of a scrape, and that must know which scrapes have arrived.
+type Stream interface {
+	// Start begins the work, once the configuration is in force. The old configuration's stream has ended.
+	Start()
+	// Scrape returns the families of a scrape, by name, and a function that is called once, with whether the whole
+	// response was handed to the connection.
+	Scrape(r *http.Request) (families []*dto.MetricFamily, settle func(written bool))
+	// Refused calls back for each metric and label with the number of values that became "other", and with an
+	// empty label for series that were dropped; the numbers never shrink.
+	Refused(f func(metric, label string, n uint64))
+	// Linger is called when the exporter is asked to stop, while it still serves: time for a last scrape.
+	Linger(ctx context.Context)
+}
+
+// lingerTimeout bounds how long a stop waits for a last scrape.
+const lingerTimeout = 90 * time.Second
 
 // stopTimeout bounds a graceful stop: running scrapes and collections are waited for that long.
 const stopTimeout = 10 * time.Second
@@ -84,7 +106,7 @@ func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, l
 	logging := promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(app, &logging)
 	if a.Commands != nil {
-		a.Commands(app)
+		a.Commands(ctx, app, stdout)
 	}
 	command, err := app.Parse(args)
 	if err != nil {
@@ -136,6 +158,8 @@ type instance struct {
 	self  *selfMetrics
 	admit *admission
 	page  *page
+
+	buffers sync.Pool // of *bytes.Buffer, for pages
 
 	mu        sync.Mutex // held during a reload
 	setup     *Setup
@@ -199,6 +223,10 @@ func (in *instance) put(next *Setup) {
 	in.setup = next
 	in.scheduler = &scheduler{catalog: next.Catalog, admit: in.admit, page: in.page, self: in.self, log: in.log}
 	in.scheduler.begin(next.Collectors)
+	in.page.setStream(next.Stream)
+	if next.Stream != nil {
+		next.Stream.Start()
+	}
 }
 
 func checkSources(cs []Collector) error {
@@ -235,6 +263,18 @@ func (in *instance) stop(ctx context.Context) error {
 	return err
 }
 
+// linger gives the stream time for a last scrape. A second signal ends the process at once, as signals do by default.
+func (in *instance) linger() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.setup.Stream == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
+	defer cancel()
+	in.setup.Stream.Linger(ctx)
+}
+
 func hashOf(text []byte) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
@@ -267,6 +307,7 @@ func (a App) run(ctx context.Context, o options, reload <-chan os.Signal, listen
 			return err
 		case <-ctx.Done():
 			log.Info("stopping")
+			in.linger()
 			end, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
 			return errors.Join(servers.shutdown(end), in.stop(end))

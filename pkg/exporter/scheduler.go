@@ -148,6 +148,14 @@ func (s *scheduler) record(parent context.Context, j job, begin time.Time, r res
 		return // we are stopping: nothing was wrong with the target
 	}
 	now := time.Now()
+	expires := now.Add(j.schedule.maxAge())
+	always, err := r.sink.sealAlways(s.admit, now)
+	if err == nil && always != nil {
+		s.page.publishAlways(j.source, snapshot{families: always, expires: expires})
+	}
+	if r.err == nil {
+		r.err = err
+	}
 	var families []family
 	if r.err == nil {
 		families, r.err = r.sink.seal(s.admit, now)
@@ -160,7 +168,7 @@ func (s *scheduler) record(parent context.Context, j job, begin time.Time, r res
 		s.self.failures.WithLabelValues(j.collector, string(ReasonOf(r.err))).Inc()
 		return
 	}
-	s.page.publish(j.source, snapshot{families: families, expires: now.Add(j.schedule.maxAge())})
+	s.page.publish(j.source, snapshot{families: families, expires: expires})
 	success.Set(1)
 	s.self.lastSuccess.WithLabelValues(j.collector, j.source.target).Set(float64(now.UnixNano()) / 1e9)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,6 +17,7 @@ import (
 // selfMetrics are what an exporter says about itself. Names, help and labels come from the catalog.
 type selfMetrics struct {
 	registry *prometheus.Registry
+	mu       sync.Mutex // held while one page's numbers of series stand in the registry
 
 	success             *prometheus.GaugeVec
 	lastDuration        *prometheus.GaugeVec
@@ -99,11 +101,15 @@ func (s *selfMetrics) forget(src source) {
 	}
 }
 
-func (s *selfMetrics) setSeries(families []*dto.MetricFamily) {
+// gather collects the self metrics for a page that has the given families.
+func (s *selfMetrics) gather(families []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.series.Reset()
 	for _, mf := range families {
 		s.series.WithLabelValues(mf.GetName()).Set(float64(seriesOf(mf)))
 	}
+	return s.registry.Gather()
 }
 
 // setHash replaces the hash of the configuration.

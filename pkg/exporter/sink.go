@@ -21,6 +21,8 @@ type Sink struct {
 	catalog   *catalog.Catalog
 	samples   []sample
 	inventory []inventory
+	refusals  []refusal
+	always    *Sink
 	err       error
 }
 
@@ -34,14 +36,32 @@ type sample struct {
 
 type inventory struct {
 	label  string
+	within string // the value that the label's limit is counted within, for labels that have such a limit
 	values []string
 }
+
+type refusal struct{ metric, label string }
 
 // HistogramValue is the state of a histogram: cumulative counts for the bounds that the catalog declares.
 type HistogramValue struct {
 	Count   uint64
 	Sum     float64
-	Buckets []uint64 // cumulative, one for each bound, without +Inf
+	Buckets []uint64 // cumulative, one for each bound, without +Inf; UnknownBucket where the source does not know
+}
+
+// UnknownBucket stands for a count that the source of a histogram does not know, because its own bounds are others. The
+// bucket is left out of the page: a guess would be wrong, and there is no number that means unknown.
+const UnknownBucket = math.MaxUint64
+
+// Always returns a sink for what is known whether the collection succeeds or not: that the target is down, and what the
+// exporter itself has counted and measured. Its values replace those of the collection before at once, while the values
+// of the sink itself stay from the last collection that succeeded until they are too old. A series is told to one of the
+// two, never to both.
+func (s *Sink) Always() *Sink {
+	if s.always == nil {
+		s.always = &Sink{catalog: s.catalog}
+	}
+	return s.always
 }
 
 // Gauge tells the value of a gauge. Label values stand in the order in which the catalog declares the labels.
@@ -62,7 +82,27 @@ func (s *Sink) Histogram(name string, value HistogramValue, since time.Time, lab
 // Inventory tells which values of an open label are known to exist, the most important first: they are admitted
 // before any other value.
 func (s *Sink) Inventory(label string, values []string) {
-	s.inventory = append(s.inventory, inventory{label, values})
+	s.inventory = append(s.inventory, inventory{label: label, values: values})
+}
+
+// InventoryWithin is Inventory for a label whose limit is counted within the values of another one: the sale events of a client.
+func (s *Sink) InventoryWithin(within, label string, values []string) {
+	s.inventory = append(s.inventory, inventory{label, within, values})
+}
+
+// Refuse counts a series that cannot be told, because the value of a label means nothing in a way that the catalog cannot
+// describe: a currency that does not exist. The rest of the collection stands.
+func (s *Sink) Refuse(name, label string) {
+	m, ok := s.catalog.Lookup(name)
+	switch {
+	case s.err != nil:
+	case !ok:
+		s.err = internalf("metric %s is not declared in the catalog", name)
+	case m.LabelIndex(label) < 0:
+		s.err = internalf("metric %s has the labels %v, not %q", name, m.LabelNames(), label)
+	default:
+		s.refusals = append(s.refusals, refusal{name, label})
+	}
 }
 
 func (s *Sink) add(name string, typ catalog.Type, v sample) {
@@ -112,6 +152,10 @@ func (s *Sink) seal(admit *admission, now time.Time) ([]family, error) {
 		told[key] = true
 	}
 	samples := admit.filter(s.samples, s.inventory, now)
+	for _, r := range s.refusals {
+		admit.self.labelValuesRejected.WithLabelValues(r.metric, r.label).Inc()
+		admit.self.seriesDropped.WithLabelValues(r.metric).Inc()
+	}
 
 	slices.SortStableFunc(samples, func(a, b sample) int {
 		return cmp.Or(cmp.Compare(a.metric.Name, b.metric.Name), slices.Compare(a.labels, b.labels))
@@ -127,6 +171,14 @@ func (s *Sink) seal(admit *admission, now time.Time) ([]family, error) {
 		f.keys = append(f.keys, key(v.labels))
 	}
 	return families, nil
+}
+
+// sealAlways is seal for what is told whether the collection succeeded or not. It returns nil when nothing was.
+func (s *Sink) sealAlways(admit *admission, now time.Time) ([]family, error) {
+	if s == nil || s.always == nil {
+		return nil, nil
+	}
+	return s.always.seal(admit, now)
 }
 
 // key joins label values to one string. 0xff never occurs in UTF-8.
@@ -159,6 +211,9 @@ func (v *sample) encode() *dto.Metric {
 	case catalog.Histogram:
 		h := &dto.Histogram{SampleCount: proto.Uint64(v.hist.Count), SampleSum: proto.Float64(v.hist.Sum), CreatedTimestamp: created}
 		for i, n := range v.hist.Buckets {
+			if n == UnknownBucket {
+				continue
+			}
 			h.Bucket = append(h.Bucket, &dto.Bucket{CumulativeCount: proto.Uint64(n), UpperBound: proto.Float64(v.metric.Buckets[i])})
 		}
 		m.Histogram = h

@@ -3,6 +3,8 @@ package exporter
 import (
 	"cmp"
 	"log/slog"
+	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -35,11 +37,14 @@ type page struct {
 
 	mu        sync.Mutex
 	snapshots map[source]snapshot
-	merged    []*dto.MetricFamily // nil when it has to be made anew
+	always    map[source]snapshot // of each source's last collection, whether it succeeded or not
+	stream    Stream
+	refused   map[[2]string]uint64 // what the stream has refused so far, by metric and label
+	merged    []*dto.MetricFamily  // nil when it has to be made anew
 }
 
 func newPage(self *selfMetrics, log *slog.Logger, now func() time.Time) *page {
-	return &page{self: self, log: log, now: now, snapshots: map[source]snapshot{}}
+	return &page{self: self, log: log, now: now, snapshots: map[source]snapshot{}, always: map[source]snapshot{}}
 }
 
 // publish replaces the snapshot of a source.
@@ -49,43 +54,92 @@ func (p *page) publish(s source, snap snapshot) {
 	p.snapshots[s], p.merged = snap, nil
 }
 
+// publishAlways replaces what a source tells whether its collection succeeds or not.
+func (p *page) publishAlways(s source, snap snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.always[s], p.merged = snap, nil
+}
+
 // keep drops the snapshots of all sources but the given ones: after a reload.
 func (p *page) keep(sources map[source]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s := range p.snapshots {
-		if !sources[s] {
-			delete(p.snapshots, s)
+	for _, snapshots := range []map[source]snapshot{p.snapshots, p.always} {
+		for s := range snapshots {
+			if !sources[s] {
+				delete(snapshots, s)
+			}
 		}
 	}
 	p.merged = nil
 }
 
+// setStream replaces the stream that is asked at each scrape.
+func (p *page) setStream(s Stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stream, p.refused = s, map[[2]string]uint64{}
+}
+
 // Gather returns the families of all snapshots that have not expired, and the self metrics, by name. What it returns is
 // shared between scrapes and must not be changed.
-func (p *page) Gather() ([]*dto.MetricFamily, error) {
-	collected := p.collected()
-	self, err := p.self.registry.Gather()
-	all := slices.Concat(collected, self)
+func (p *page) Gather() ([]*dto.MetricFamily, error) { return p.gather(nil) }
+
+// gather is Gather with the families of a stream.
+func (p *page) gather(stream []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
+	collected := append(slices.Clip(p.collected()), stream...)
+	self, err := p.self.gather(collected)
+	all := append(collected, self...)
 	slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return all, err
 }
 
 var _ prometheus.Gatherer = (*page)(nil)
 
+// scrape asks the stream, when there is one.
+func (p *page) scrape(r *http.Request) (prometheus.Gatherer, func(written bool)) {
+	p.mu.Lock()
+	stream := p.stream
+	p.mu.Unlock()
+	if stream == nil {
+		return p, func(bool) {}
+	}
+	families, settle := stream.Scrape(r)
+	p.countRefused(stream)
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return p.gather(families) }), settle
+}
+
+// countRefused adds what the stream has refused since the last time.
+func (p *page) countRefused(s Stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Refused(func(metric, label string, n uint64) {
+		before := p.refused[[2]string{metric, label}]
+		p.refused[[2]string{metric, label}] = n
+		switch {
+		case label == "":
+			p.self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
+		case n > before:
+			p.self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
+		}
+	})
+}
+
 func (p *page) collected() []*dto.MetricFamily {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	for s, snap := range p.snapshots {
-		if !snap.expires.After(now) {
-			delete(p.snapshots, s)
-			p.merged = nil
+	for _, snapshots := range []map[source]snapshot{p.snapshots, p.always} {
+		for s, snap := range snapshots {
+			if !snap.expires.After(now) {
+				delete(snapshots, s)
+				p.merged = nil
+			}
 		}
 	}
 	if p.merged == nil {
 		p.merged = p.merge()
-		p.self.setSeries(p.merged)
 	}
 	return p.merged
 }
@@ -93,19 +147,18 @@ func (p *page) collected() []*dto.MetricFamily {
 // merge joins the snapshots. When two sources tell the same series, the first in order stays, so that the page is
 // always valid.
 func (p *page) merge() []*dto.MetricFamily {
-	sources := make([]source, 0, len(p.snapshots))
-	for s := range p.snapshots {
-		sources = append(sources, s)
-	}
+	sources := slices.AppendSeq(slices.Collect(maps.Keys(p.snapshots)), maps.Keys(p.always))
 	slices.SortFunc(sources, source.compare)
+	sources = slices.Compact(sources)
 
 	byMetric := map[string]*dto.MetricFamily{}
 	told := map[string]map[string]source{} // by metric and label values; only for metrics with several sources
 	first := map[string]*family{}
 	names := []string{}
 	for _, s := range sources {
-		for i := range p.snapshots[s].families {
-			f := &p.snapshots[s].families[i]
+		families := slices.Concat(p.always[s].families, p.snapshots[s].families)
+		for i := range families {
+			f := &families[i]
 			name := f.metric.Name
 			mf := byMetric[name]
 			if mf == nil {

@@ -1,12 +1,14 @@
 package exporter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,14 +32,7 @@ type options struct {
 // handler serves everything that the web config protects: metrics, configuration, reload, landing page.
 func (in *instance) handler(o options) (http.Handler, error) {
 	mux := http.NewServeMux()
-	metrics := promhttp.HandlerFor(in.page, promhttp.HandlerOpts{
-		ErrorLog:                            slogErrors{in.log},
-		ErrorHandling:                       promhttp.ContinueOnError,
-		MaxRequestsInFlight:                 *o.maxRequests,
-		EnableOpenMetrics:                   true,
-		EnableOpenMetricsTextCreatedSamples: true,
-	})
-	mux.Handle("GET "+*o.telemetryPath, metrics)
+	mux.Handle("GET "+*o.telemetryPath, limited(*o.maxRequests, http.HandlerFunc(in.serveMetrics)))
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write(in.text())
@@ -62,6 +57,63 @@ func (in *instance) handler(o options) (http.Handler, error) {
 		mux.Handle("GET /{$}", landing)
 	}
 	return mux, nil
+}
+
+// serveMetrics writes the page as a whole, with its length: a scraper has all of it or knows that it has not, and a
+// stream is told which.
+func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	gatherer, settle := in.page.scrape(r)
+	body, _ := in.buffers.Get().(*bytes.Buffer)
+	if body == nil {
+		body = &bytes.Buffer{}
+	}
+	defer in.buffers.Put(body)
+	body.Reset()
+	response := &heldResponse{header: w.Header(), status: http.StatusOK, body: body}
+	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
+		ErrorLog:                            slogErrors{in.log},
+		ErrorHandling:                       promhttp.ContinueOnError,
+		EnableOpenMetrics:                   true,
+		EnableOpenMetricsTextCreatedSamples: true,
+	}).ServeHTTP(response, r)
+	w.Header().Set("Content-Length", strconv.Itoa(response.body.Len()))
+	w.WriteHeader(response.status)
+	_, err := w.Write(response.body.Bytes())
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
+	}
+	if err != nil {
+		in.log.Debug("scrape was cut off", "remote", r.RemoteAddr, "err", err)
+	}
+	settle(err == nil && response.status == http.StatusOK)
+}
+
+// heldResponse keeps a response until it is complete.
+type heldResponse struct {
+	header http.Header
+	status int
+	body   *bytes.Buffer
+}
+
+func (h *heldResponse) Header() http.Header         { return h.header }
+func (h *heldResponse) WriteHeader(status int)      { h.status = status }
+func (h *heldResponse) Write(p []byte) (int, error) { return h.body.Write(p) }
+
+// limited answers 503 to requests beyond the limit; 0 means no limit.
+func limited(limit int, h http.Handler) http.Handler {
+	if limit <= 0 {
+		return h
+	}
+	inFlight := make(chan struct{}, limit)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case inFlight <- struct{}{}:
+			defer func() { <-inFlight }()
+			h.ServeHTTP(w, r)
+		default:
+			http.Error(w, fmt.Sprintf("Limit of concurrent requests reached (%d), try again later.", limit), http.StatusServiceUnavailable)
+		}
+	})
 }
 
 func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled bool) {

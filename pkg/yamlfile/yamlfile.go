@@ -55,7 +55,7 @@ func Parse(name string, text []byte, v any) (*File, error) {
 
 var (
 	lineOf  = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-	unknown = regexp.MustCompile(`^field (\S+) not found in type .*$`)
+	unknown = regexp.MustCompile(`^field (.+) not found in type .*$`)
 	into    = regexp.MustCompile(` into \S*?([A-Za-z0-9]+)$`)
 )
 
