@@ -121,5 +121,7 @@ func businessMetrics() []Metric {
 			Help: "How long the last successful backup took."},
 		{Name: "consign_backups_failed", Type: Gauge, Unit: Count, Labels: []Label{backupTarget()},
 			Help: "Backups that failed in the last 7 days."},
+		{Name: "consign_replica_lag_seconds", Type: Gauge, Unit: Seconds,
+			Help: "How far the database that the business-exporter reads is behind its source. Absent when it is no replica, and when replication has stopped."},
 	})
 }
