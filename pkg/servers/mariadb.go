@@ -42,8 +42,9 @@ var mariaDBSettings = []string{
 // StartMariaDB lays a fresh data folder below dir and starts a server on it,
 // with root as the only user (over TCP from the loopback interface, with a
 // random password; see DSN). Times are UTC, text is utf8mb4, the SQL mode is the server's
-// own strict default.
-func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
+// own strict default. Flags are added to the command line, where the last one
+// of a name counts: --log-bin and --server-id for replication, say.
+func StartMariaDB(ctx context.Context, dir string, flags ...string) (*MariaDB, error) {
 	server, err := Find("mariadbd")
 	if err != nil {
 		return nil, err
@@ -72,6 +73,7 @@ func StartMariaDB(ctx context.Context, dir string) (*MariaDB, error) {
 		args := append([]string{"--no-defaults"}, asRoot()...)
 		args = append(args, "--datadir="+data, "--init-file="+initFile, "--port="+number)
 		args = append(args, mariaDBSettings...)
+		args = append(args, flags...)
 		process, err := Start(ctx, Command{
 			Name:    "MariaDB",
 			Path:    server,

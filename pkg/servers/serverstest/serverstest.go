@@ -72,11 +72,11 @@ func MariaDB(t testing.TB) string {
 	return server.DSN(name)
 }
 
-// OwnMariaDB starts a server for this test alone; it is killed when the test
-// ends.
-func OwnMariaDB(t testing.TB) *servers.MariaDB {
+// OwnMariaDB starts a server for this test alone, with further flags; it is
+// killed when the test ends.
+func OwnMariaDB(t testing.TB, flags ...string) *servers.MariaDB {
 	t.Helper()
-	server, err := servers.StartMariaDB(t.Context(), t.TempDir())
+	server, err := servers.StartMariaDB(t.Context(), t.TempDir(), flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
