@@ -1,5 +1,6 @@
 // Command platform-sim is a small stand-in for the platform that consignwatch monitors: it fills a database with
-// consignment sales, lets life go on in it, and makes it fail on request. See pkg/platform.
+// consignment sales, lets life go on in it, publishes what happens to Kafka, and makes it fail on request. See pkg/platform. It can
+// run a broker for the demo in its own process: pkg/servers/kafka.
 package main
 
 import (
@@ -18,7 +19,9 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 	"github.com/consignwatch/consignwatch/pkg/secret"
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -39,6 +42,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	app.Flag("seed", "The same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
 	app.Flag("speed", "How many days pass in a day.").Default("60").Float64Var(&config.Speed)
+	app.Flag("stream", "Kafka broker, host:port, to publish what happens to; may be repeated. Its topics must exist.").StringsVar(&config.Stream)
+	var kafkaConfig kafka.Config
+	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
+	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
 	app.Flag("bulk", "For millions of items: keep those of past sale events in the books as totals only.").BoolVar(&config.Bulk)
 	logs := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logs)
@@ -52,11 +59,37 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := simulate(ctx, config, *dsnFile, *control); err != nil {
+	if err := withBroker(ctx, config, kafkaConfig, func(config platform.Config) error {
+		return simulate(ctx, config, *dsnFile, *control)
+	}); err != nil {
 		fmt.Fprintf(stderr, "platform-sim: %v\n", err)
 		return 1
 	}
 	return 0
+}
+
+// withBroker runs a broker of our own beside what is to be done, if the flags ask for one.
+func withBroker(ctx context.Context, config platform.Config, kafkaConfig kafka.Config, do func(platform.Config) error) error {
+	if kafkaConfig.Address == "" {
+		return do(config)
+	}
+	if len(config.Stream) > 0 {
+		return errors.New("either --stream or --kafka-listen")
+	}
+	kafkaConfig.Topics = stream.Topics()
+	broker, err := kafka.Start(ctx, kafkaConfig)
+	if err != nil {
+		return err
+	}
+	config.Logger.Info("kafka", "address", broker.Address())
+	config.Stream = []string{broker.Address()}
+	config.BrokerDown = func(down bool) error {
+		if down {
+			return broker.Stop()
+		}
+		return broker.Restart(context.Background())
+	}
+	return errors.Join(do(config), broker.Close())
 }
 
 // simulate fills the database and lives until the context ends. The control interface answers from the beginning.
@@ -93,7 +126,7 @@ func simulate(ctx context.Context, config platform.Config, dsnFile, control stri
 		err = nil
 	}
 	cancel(nil)
-	return errors.Join(err, <-served, p.Faults().DatabaseUp())
+	return errors.Join(err, <-served, p.Faults().ServersUp())
 }
 
 // signals stops a process and lets it go on.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
@@ -29,6 +31,8 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 		"it must be on the loopback interface":       {"--dsn-file=" + dsn, "--control-address=0.0.0.0:0"},
 		"speed 1e+09":                                {"--dsn-file=" + dsn, "--speed=1e9"},
 		"connection refused":                         {"--dsn-file=" + dsn, "--control-address=127.0.0.1:0"},
+		"it must be on 127.0.0.1":                    {"--dsn-file=" + dsn, "--kafka-listen=0.0.0.0:0"},
+		"either --stream or --kafka-listen":          {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--stream=127.0.0.1:1"},
 	} {
 		var out, errs bytes.Buffer
 		if status := run(args, &out, &errs); status != 1 || !strings.Contains(errs.String(), message) {
@@ -40,7 +44,7 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 	}
 }
 
-func TestItEndsWithAServerThatRuns(t *testing.T) {
+func TestItEndsWithServersThatRun(t *testing.T) {
 	server := serverstest.OwnMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
@@ -56,12 +60,24 @@ func TestItEndsWithAServerThatRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
+	ended, data := make(chan error, 1), t.TempDir()
 	go func() {
-		ended <- simulate(ctx, platform.Config{
-			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Second, DatabaseDown: signals(server.PID()),
-		}, dsn, address)
+		config := platform.Config{Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Second, DatabaseDown: signals(server.PID())}
+		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
+			return simulate(ctx, config, dsn, address)
+		})
 	}()
+	get := func(path string, into any) {
+		t.Helper()
+		response, err := http.Get("http://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+			t.Fatal(err)
+		}
+	}
 	call := func(method, path string) int {
 		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, nil)
 		if err != nil {
@@ -83,6 +99,28 @@ func TestItEndsWithAServerThatRuns(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("not ready")
 		}
+	}
+	if status := call("POST", "/pause"); status != 204 {
+		t.Fatalf("pause: %d", status)
+	}
+	var state platform.State
+	get("/state", &state)
+	if state.Stream == nil || len(state.Stream.Brokers) != 1 || state.Stream.Acknowledged == 0 || state.Stream.Waiting != 0 {
+		t.Errorf("state of the stream: %+v", state.Stream)
+	}
+	var books []platform.Sample
+	get("/stream-books", &books)
+	records := 0.0
+	for _, s := range books {
+		if s.Name == "consignwatch_records_total" {
+			records += s.Value
+		}
+	}
+	if records == 0 || state.Stream != nil && int64(records) != state.Stream.Acknowledged {
+		t.Errorf("the books know of %g records, the state is %+v", records, state.Stream)
+	}
+	if status := call("POST", "/faults/broker-restart/on"); status != 204 {
+		t.Fatalf("broker-restart: %d", status)
 	}
 	if status := call("POST", "/faults/database-down/on"); status != 204 {
 		t.Fatalf("database-down: %d", status)

@@ -20,9 +20,16 @@ type Change struct {
 	effects    []func(*Books, *index)
 	inserts    bool
 	ids        *ids
+	heard      bool   // somebody wants the news
+	news       []news // made while it is booked
 }
 
-func (p *Platform) newChange(name string) *Change { return &Change{name: name, ids: &p.ids} }
+// news is a row that came or changed.
+type news struct{ before, after Row } // before nil: it is new
+
+func (p *Platform) newChange(name string) *Change {
+	return &Change{name: name, ids: &p.ids, heard: p.teller != nil}
+}
 
 // NewID returns a primary key for a new row of the same kind as the one given.
 func (c *Change) NewID(of Row) uint64 { return next(c.ids.counter(of)) }
@@ -75,14 +82,14 @@ func (t *table[T]) insert(c *Change, r Row) {
 		c.tail = &insertion[T]{t.tuple(t.insertHead(nil), &row)}
 	}
 	c.inserts = true
-	c.effects = append(c.effects, t.effect(row))
+	c.effects = append(c.effects, t.effect(c, row))
 }
 
 func (t *table[T]) update(c *Change, r Row) {
 	row := r.(T)
 	c.flush()
 	c.statements = append(c.statements, t.updateStatement(&row))
-	c.effects = append(c.effects, t.effect(row))
+	c.effects = append(c.effects, t.effect(c, row))
 }
 
 type deletion[T Row] struct {
@@ -112,8 +119,15 @@ func (t *table[T]) remove(c *Change, r Row) {
 }
 
 // effect is what a row that comes or changes does to the books.
-func (t *table[T]) effect(row T) func(*Books, *index) {
+func (t *table[T]) effect(c *Change, row T) func(*Books, *index) {
 	return func(b *Books, x *index) {
+		if c.heard {
+			n := news{after: row}
+			if old := t.rows(b).Get(row.RowID()); old != nil {
+				n.before = *old
+			}
+			c.news = append(c.news, n)
+		}
 		t.rows(b).put(row)
 		if t.note != nil {
 			t.note(x, &row, true)
@@ -191,8 +205,8 @@ func (p *Platform) awaitSettled(ctx context.Context) error {
 // duplicateKey is the server's error number for it.
 const duplicateKey = 1062
 
-// book is the one place where the books change once the platform lives. Whoever wants to tell others what happened (the event
-// stream) hears of it here, in order, and of nothing that did not happen.
+// book is the one place where the books change once the platform lives. The event stream hears of it here, in order, and of
+// nothing that did not happen.
 func (p *Platform) book(c *Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -200,6 +214,9 @@ func (p *Platform) book(c *Change) {
 		effect(p.books, p.index)
 	}
 	p.done++
+	if p.teller != nil {
+		p.teller.tell(p.books, c.news)
+	}
 }
 
 // transact runs the statements in one transaction on a connection that is thrown away after any error, so that

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
 // State is what the control interface says about the platform.
@@ -24,6 +26,7 @@ type State struct {
 	Events   map[string]int `json:"events"` // by status
 	Faults   []string       `json:"faults"` // that are on
 	Clients  []string       `json:"clients"`
+	Stream   *stream.State  `json:"stream,omitempty"` // when there is one
 }
 
 // State returns what the control interface says about the platform.
@@ -34,6 +37,10 @@ func (p *Platform) State() State {
 	}
 	if message := p.failing.Load(); message != nil {
 		s.Failing = *message
+	}
+	if p.teller != nil {
+		out := p.teller.out.State()
+		s.Stream = &out
 	}
 	for _, fault := range p.faults.List() {
 		if fault.On {
@@ -65,6 +72,7 @@ func (p *Platform) Ready() bool { return p.filled.Load() && p.living.Load() }
 //	GET  /-/ready                          200 when the database is filled and the platform lives
 //	GET  /state                            sizes, statuses, faults that are on
 //	GET  /books                            every sample that the business-exporter has to export now
+//	GET  /stream-books                     what an exact consumer of the stream has counted (StreamTruth)
 //	GET  /faults                           all faults
 //	POST /faults/NAME/on|off?client=SLUG   without a client: what the fault's scope says
 //	POST /pause, POST /resume              life
@@ -81,6 +89,7 @@ func (p *Platform) Control() http.Handler {
 	})
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.State()) })
 	mux.HandleFunc("GET /books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Truth()) })
+	mux.HandleFunc("GET /stream-books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.StreamTruth()) })
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.faults.List()) })
 	mux.HandleFunc("POST /faults/{name}/on", p.switchFault(p.faults.On))
 	mux.HandleFunc("POST /faults/{name}/off", p.switchFault(p.faults.Off))
@@ -108,7 +117,7 @@ func (p *Platform) switchFault(do func(ctx context.Context, name, client string)
 			refuse(w, http.StatusNotFound, err, p.faults.Names())
 		case errors.Is(err, ErrUnknownClient):
 			refuse(w, http.StatusNotFound, err, p.State().Clients)
-		case errors.Is(err, ErrNoDatabase), errors.Is(err, ErrNoPlace), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
+		case errors.Is(err, ErrNoDatabase), errors.Is(err, ErrNoStream), errors.Is(err, ErrNoBroker), errors.Is(err, ErrNoPlace), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
 			refuse(w, http.StatusConflict, err, nil)
 		default:
 			refuse(w, http.StatusServiceUnavailable, err, nil)

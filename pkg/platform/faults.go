@@ -23,6 +23,22 @@ const (
 	SaleStalled      = "sale-stalled"
 )
 
+// The faults of the event stream.
+const (
+	MalformedEvents   = "malformed-events"
+	DuplicateEvents   = "duplicate-events"
+	StreamBurst       = "stream-burst"
+	BrokerRestart     = "broker-restart"
+	ErrorsBurst       = "errors-burst"
+	CrashLoop         = "crash-loop"
+	CheckoutFailing   = "checkout-failing"
+	ValidationStorm   = "validation-storm"
+	StateConflicts    = "state-conflicts"
+	RecoveriesFailing = "recoveries-failing"
+	CrossTenantAccess = "cross-tenant-access"
+	BruteForce        = "brute-force"
+)
+
 // Scopes of a fault.
 const (
 	oneClient = "one client" // without a name: the first one whose sale events allow it
@@ -35,7 +51,7 @@ type Fault struct {
 	Name        string `json:"name"`
 	Scope       string `json:"scope"` // "one client", "clients" or "platform"
 	Description string `json:"description"`
-	Changes     string `json:"changes"` // in the database
+	Changes     string `json:"changes"` // in the database, or in the stream
 
 	check string // planted: the violations of this check
 	on    func(context.Context, []uint64) error
@@ -75,6 +91,43 @@ func (f *Faults) catalogue() []Fault {
 		{Name: DatabaseDown, Scope: everybody, on: f.database(true), off: f.databaseOff,
 			Description: "The database does not answer.",
 			Changes:     "Nothing; the server is stopped. Off lets it go on."},
+
+		{Name: MalformedEvents, Scope: clients, on: f.inStream(spoilAll),
+			Description: "Producers publish records that nobody can read: cut off, not UTF-8, too large, of unknown types, without values, nested too deeply.",
+			Changes:     "In the stream: each kind of bad record in each topic at once, then one a second. The books say how each is counted."},
+		{Name: DuplicateEvents, Scope: clients, on: f.inStream(repeatAll),
+			Description: "Producers publish events of the sale again.",
+			Changes:     "In the stream: the client's last 20 events of consign.commerce again at once; then many new ones twice, at once or 300 events later, and one of the last 20 every two seconds."},
+		{Name: StreamBurst, Scope: clients, on: f.inStream(floodAll),
+			Description: "Far more events than usual.",
+			Changes:     "In the stream: 20,000 requests and queries at once, then 5,000 every 10 seconds."},
+		{Name: BrokerRestart, Scope: everybody, on: f.broker(true), off: f.brokerBack,
+			Description: "The Kafka broker stops, and comes back with its data when the fault is switched off.",
+			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out."},
+		{Name: ErrorsBurst, Scope: clients, on: f.inStream(nothing),
+			Description: "Many requests fail.",
+			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
+		{Name: CrashLoop, Scope: everybody, on: f.inStream(crashNow),
+			Description: "The worker crashes again and again.",
+			Changes:     "In the stream: a crash and a start of the worker at once, and every four seconds."},
+		{Name: CheckoutFailing, Scope: clients, on: f.inStream(nothing),
+			Description: "Nobody can pay.",
+			Changes:     "No new sales. In the stream: two failed checkouts a second, each with status 502 and an integration error that the user sees."},
+		{Name: ValidationStorm, Scope: clients, on: f.inStream(nothing),
+			Description: "Many entries are refused.",
+			Changes:     "In the stream: five requests a second with status 422 and a validation error."},
+		{Name: StateConflicts, Scope: clients, on: f.inStream(nothing),
+			Description: "Platform and shop contradict each other.",
+			Changes:     "In the stream: three requests a second with status 409 and a state conflict, synchronisations with many conflicts."},
+		{Name: RecoveriesFailing, Scope: everybody, on: f.inStream(nothing),
+			Description: "What the platform tries in order to recover by itself does not help.",
+			Changes:     "In the stream: every attempt to recover fails, and there are two more a second."},
+		{Name: CrossTenantAccess, Scope: clients, on: f.inStream(nothing),
+			Description: "Somebody asks for what belongs to another client.",
+			Changes:     "In the stream: a request a second with status 403, a token of the wrong tenant and a security violation."},
+		{Name: BruteForce, Scope: clients, on: f.inStream(nothing),
+			Description: "Somebody tries out passwords.",
+			Changes:     "In the stream: ten sign-ins a second that are denied, a security violation a second."},
 	}
 }
 
@@ -83,6 +136,8 @@ var (
 	ErrUnknownFault  = errors.New("unknown fault")
 	ErrUnknownClient = errors.New("unknown client")
 	ErrNoDatabase    = errors.New("nobody said how to stop the database (Config.DatabaseDown, or --database-pid)")
+	ErrNoStream      = errors.New("the platform publishes no events (Config.Stream, or --kafka-listen)")
+	ErrNoBroker      = errors.New("nobody said how to stop the broker (Config.BrokerDown, or --kafka-listen)")
 	ErrScope         = errors.New("it concerns the platform and takes no client")
 	ErrOnForAll      = errors.New("it is on for all clients: switch it off for all")
 	ErrNoPlace       = errors.New("the client has no sale event in which this can go wrong")
@@ -224,8 +279,8 @@ func (f *Faults) Off(ctx context.Context, name, client string) error {
 // AllOff switches every fault off.
 func (f *Faults) AllOff(ctx context.Context) error {
 	var all []error
-	// The database first: the others need it.
-	for _, name := range append([]string{DatabaseDown}, f.Names()...) {
+	// The servers first: the others need them.
+	for _, name := range append([]string{DatabaseDown, BrokerRestart}, f.Names()...) {
 		if f.any(name) {
 			all = append(all, f.Off(ctx, name, ""))
 		}
@@ -233,12 +288,15 @@ func (f *Faults) AllOff(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// DatabaseUp switches the fault database-down off, if it is on: whoever stopped a server must not leave it so.
-func (f *Faults) DatabaseUp() error {
-	if !f.any(DatabaseDown) {
-		return nil
+// ServersUp switches the faults off that stop a server, if they are on: whoever stopped a server must not leave it so.
+func (f *Faults) ServersUp() error {
+	var all []error
+	for _, name := range []string{DatabaseDown, BrokerRestart} {
+		if f.any(name) {
+			all = append(all, f.Off(context.Background(), name, ""))
+		}
 	}
-	return f.Off(context.Background(), DatabaseDown, "")
+	return errors.Join(all...)
 }
 
 func (f *Faults) find(name, client string) (Fault, uint64, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -47,6 +48,13 @@ func (p *Platform) Run(ctx context.Context) error {
 		return errors.New("platform: life: it runs already")
 	}
 	defer p.living.Store(false)
+	if p.teller != nil {
+		talking, stop := context.WithCancel(ctx)
+		var done sync.WaitGroup
+		done.Go(func() { p.teller.talk(talking) })
+		defer done.Wait()
+		defer stop()
+	}
 	ticker := time.NewTicker(p.config.Tick)
 	defer ticker.Stop()
 	last := time.Now()
@@ -253,7 +261,7 @@ func (s *step) eventLife(id, client uint64, status string) {
 		s.daily("register", 1.3*expected/registrationBefore*s.tempo, func(c *Change) { p.register(c, id) })
 		s.daily("list item", participants*itemsEach/registrationBefore*s.tempo, func(c *Change) { p.list(c, id) })
 	case Active, Markdown:
-		if !p.faults.isOn(SaleStalled, client) {
+		if !p.faults.isOn(SaleStalled, client) && !p.faults.isOn(CheckoutFailing, client) {
 			s.daily("purchase", 0.18*float64(x.forSale.len(id))*s.tempo, func(c *Change) { p.purchase(c, id) })
 		}
 		s.daily("list item", participants*0.5*s.tempo, func(c *Change) { p.list(c, id) })

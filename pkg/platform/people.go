@@ -150,6 +150,8 @@ func (p *Platform) leave(c *Change, from pools, owner uint64) {
 	}
 	session := *p.books.Sessions.Get(id)
 	if p.chance(0.05) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.index.abandoned[id] = true
 		p.index.session(&session, true)
 		return

@@ -2,6 +2,9 @@
 // database, filled with children's consignment sales, in which life goes on. It keeps its own books of everything that it
 // did, so that a test can ask what is true, and it can be made to fail on purpose.
 //
+// What happens, it also tells the world as CloudEvents in Kafka (pkg/platform/stream), if there is one. The events of the sale
+// follow from the rows that changed, each exactly once; requests, queries, jobs and mails are made up around them.
+//
 // The books never come from the database. Each activity is one transaction, and the books change when it is known to
 // have been committed. The database may die, hang and come back.
 //
@@ -16,11 +19,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
 // Config says which platform to make. Only DSN has no default.
@@ -45,6 +51,12 @@ type Config struct {
 	// DatabaseDown stops the database server (true) and lets it go on (false), for the fault database-down. The
 	// simulator has no way of its own to do it.
 	DatabaseDown func(on bool) error
+
+	// Stream is where the platform publishes what happens: host:port of Kafka brokers. Empty: nowhere. Its topics are
+	// stream.Topics; somebody has to create them.
+	Stream []string
+	// BrokerDown stops the broker (true) and lets it come back (false), for the fault broker-restart.
+	BrokerDown func(on bool) error
 
 	// Progress hears how many rows Fill has written so far, one call at a time.
 	Progress func(rows int64)
@@ -94,6 +106,7 @@ type Platform struct {
 	config Config
 	db     *sql.DB
 	faults *Faults
+	teller *teller // nil: there is no stream
 
 	turn   chan struct{} // held by who transacts
 	paused atomic.Bool   // life does not take the turn
@@ -132,6 +145,14 @@ func New(config Config) (*Platform, error) {
 		rng: rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
 	}
 	p.faults = newFaults(p)
+	if len(config.Stream) > 0 {
+		out, err := stream.Open(config.Stream)
+		if err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("platform: %w", err)
+		}
+		p.teller = newTeller(p, out)
+	}
 	return p, nil
 }
 
@@ -161,7 +182,12 @@ func open(dsn string, timeout time.Duration) (*sql.DB, error) {
 }
 
 // Close ends the connections. Run must have returned.
-func (p *Platform) Close() error { return p.db.Close() }
+func (p *Platform) Close() error {
+	if p.teller != nil {
+		p.teller.out.Close()
+	}
+	return p.db.Close()
+}
 
 // Books returns a copy of the books. To compare it with the database, pause life first.
 func (p *Platform) Books() *Books {
@@ -176,9 +202,9 @@ func (p *Platform) Truth() []Sample { return p.Books().Truth(p.now()) }
 // Faults returns the switches of the faults.
 func (p *Platform) Faults() *Faults { return p.faults }
 
-// Pause lets the running activity end and starts no other, until Resume. When it returns nil, the books and the
-// database say the same, and only Do, Plant and the faults change them. While the database is down and the
-// outcome of a transaction is unknown, it waits.
+// Pause lets the running activity end and starts no other, until Resume. When it returns nil, the books, the
+// database and the stream say the same, and only Do, Plant and the faults change them. While the database is down and the
+// outcome of a transaction is unknown, and while the broker does not take what was published, it waits.
 func (p *Platform) Pause(ctx context.Context) error {
 	was := p.paused.Swap(true)
 	if err := p.quiet(ctx); err != nil {
@@ -193,7 +219,39 @@ func (p *Platform) quiet(ctx context.Context) error {
 		return err
 	}
 	defer p.release()
-	return p.awaitSettled(ctx)
+	if err := p.awaitSettled(ctx); err != nil {
+		return err
+	}
+	return p.FlushStream(ctx)
+}
+
+// StreamTruth returns every counter of the contract's section 1, and of every histogram the count and the sum, with what an exact consumer
+// has counted once it has read all that the broker has acknowledged so far; besides, consignwatch_records_total. It is
+// sorted by name and labels. Money is in minor units of its currency (Sample.Major converts it), times are in seconds. A series that nothing was
+// ever counted for is absent. Without a stream there is none.
+//
+// It follows from the events themselves, as they were published. To compare it with a consumer, pause life first.
+func (p *Platform) StreamTruth() []Sample {
+	samples := []Sample{}
+	if p.teller == nil {
+		return samples
+	}
+	for _, t := range p.teller.out.Totals() {
+		samples = append(samples, Sample{t.Name, t.Labels, float64(t.Value) / float64(t.Scale)})
+	}
+	slices.SortFunc(samples, compareSamples)
+	return samples
+}
+
+// FlushStream waits until the broker has acknowledged everything that was told so far. Pause does so, too.
+func (p *Platform) FlushStream(ctx context.Context) error {
+	if p.teller == nil {
+		return nil
+	}
+	p.teller.mu.Lock() // whoever is talking finishes
+	out := p.teller.out
+	p.teller.mu.Unlock()
+	return out.Flush(ctx)
 }
 
 // Resume lets life go on.

@@ -9,11 +9,21 @@ import (
 	"time"
 )
 
-// Sample is one series of the contract's section 2 with its value.
+// Sample is one series of the contract's sections 1 and 2 with its value.
 type Sample struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels"`
 	Value  float64           `json:"value"`
+}
+
+// Major returns the value as an exporter shows it: money of StreamTruth, which is in minor units, in major ones.
+func (s Sample) Major() float64 {
+	switch s.Name {
+	case "consign_sales_amount_total", "consign_refunds_amount_total", "consign_order_amount_sum":
+		return major(int64(s.Value), s.Labels["currency"])
+	default:
+		return s.Value
+	}
 }
 
 const (

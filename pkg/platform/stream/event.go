@@ -1,0 +1,319 @@
+// Package stream is the platform's event stream: the CloudEvents that there are, how they are written to Kafka, and exact
+// books of what was written. What happens on the platform, and when it tells of it, is not its business.
+package stream
+
+import (
+	"strconv"
+	"time"
+)
+
+// The topics.
+const (
+	Telemetry   = "consign.telemetry"
+	Commerce    = "consign.commerce"
+	Integration = "consign.integration"
+)
+
+// Topics returns the topics with the number of their partitions.
+func Topics() map[string]int32 { return map[string]int32{Telemetry: 4, Commerce: 4, Integration: 4} }
+
+// Nobody is the key of events that concern no client: it keeps what one source says in one partition.
+const Nobody = "_platform"
+
+// Event is a CloudEvent.
+type Event struct {
+	ID, Source  string
+	Time        time.Time
+	Client      string // the attribute clientid; "": it concerns the platform
+	TraceParent string // of requests
+	Data        Data
+}
+
+// Data is what an event of one type says.
+type Data interface {
+	// Type is the CloudEvent's type.
+	Type() string
+}
+
+// topicOf returns the topic that an event goes to.
+func topicOf(d Data) string {
+	switch d.(type) {
+	case OrderPlaced, OrderRefunded, ItemListed, ItemSold, ItemReturned, ItemTransferred, ConsignorRegistered,
+		VolunteerSignedUp, VolunteerCancelled, DropoffScheduled, DropoffCompleted, DropoffMissed:
+		return Commerce
+	case WebhookReceived, WebhookProcessed, OrderImported, SyncFinished, AuthRequest, AuthToken,
+		EmailQueued, EmailSent, EmailDelivered, EmailDeferred, EmailBounced, EmailRejected, EmailComplained:
+		return Integration
+	default:
+		return Telemetry
+	}
+}
+
+// CountsOnce tells whether an event that comes twice counts once: those of the sale do.
+func CountsOnce(d Data) bool { return topicOf(d) == Commerce }
+
+// Duration is a length of time in microseconds, so that sums are exact. In JSON it is seconds.
+type Duration int64
+
+// Seconds makes a Duration. Less than nothing is nothing: both ends are times of one clock.
+func Seconds(d time.Duration) Duration { return Duration(max(d, 0).Microseconds()) }
+
+// MarshalJSON writes seconds, with as many digits as it takes.
+func (d Duration) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(d)/1e6, 'f', -1, 64), nil
+}
+
+// What events say. The names in JSON are those of the contract.
+type (
+	APIRequest struct {
+		Route    string   `json:"route"`
+		Method   string   `json:"method"`
+		Status   int      `json:"status"`
+		Duration Duration `json:"duration_seconds"`
+	}
+	DBQuery struct {
+		Operation string   `json:"operation"`
+		Table     string   `json:"table"`
+		Outcome   string   `json:"outcome"`
+		Duration  Duration `json:"duration_seconds"`
+	}
+	DBPool struct {
+		Pool  string `json:"pool"`
+		InUse int    `json:"in_use"`
+		Idle  int    `json:"idle"`
+		Max   int    `json:"max"`
+		Waits int    `json:"waits"`
+	}
+	WorkerThreads struct {
+		Pool string `json:"pool"`
+		Busy int    `json:"busy"`
+		Max  int    `json:"max"`
+	}
+	CacheOperation struct {
+		Operation string   `json:"operation"`
+		Result    string   `json:"result"`
+		Duration  Duration `json:"duration_seconds"`
+	}
+	ExternalCall struct {
+		Service   string   `json:"service"`
+		Operation string   `json:"operation"`
+		Outcome   string   `json:"outcome"`
+		Duration  Duration `json:"duration_seconds"`
+	}
+	JobFinished struct {
+		Queue    string   `json:"queue"`
+		Task     string   `json:"task"`
+		Outcome  string   `json:"outcome"`
+		Attempt  int      `json:"attempt"`
+		Wait     Duration `json:"wait_seconds"`
+		Duration Duration `json:"duration_seconds"`
+	}
+	ErrorRaised struct {
+		Category    string `json:"category"`
+		Kind        string `json:"kind"`
+		Component   string `json:"component"`
+		UserVisible bool   `json:"user_visible"`
+		Feature     string `json:"feature,omitempty"` // always there when a user saw it
+	}
+	RecoveryAttempted struct {
+		Mechanism string `json:"mechanism"`
+		Component string `json:"component"`
+		Outcome   string `json:"outcome"`
+	}
+	SessionStarted struct {
+		Role string `json:"role"`
+	}
+	SessionEnded struct {
+		Role     string   `json:"role"`
+		Duration Duration `json:"duration_seconds"`
+	}
+	FeatureUsed struct {
+		Feature string `json:"feature"`
+		Role    string `json:"role"`
+	}
+	SecurityViolation struct {
+		Kind string `json:"kind"`
+	}
+
+	OrderPlaced struct {
+		Event       string `json:"event"`
+		Channel     string `json:"channel"`
+		Items       int    `json:"items"`
+		AmountCents int64  `json:"amount_cents"`
+		Currency    string `json:"currency"`
+	}
+	OrderRefunded struct {
+		Event       string `json:"event"`
+		Items       int    `json:"items"`
+		AmountCents int64  `json:"amount_cents"`
+		Currency    string `json:"currency"`
+		Reason      string `json:"reason"`
+	}
+	ItemListed struct {
+		Event    string `json:"event"`
+		Category string `json:"category"`
+	}
+	ItemSold struct {
+		Event       string   `json:"event"`
+		Category    string   `json:"category"`
+		AmountCents int64    `json:"amount_cents"`
+		Currency    string   `json:"currency"`
+		Markdown    bool     `json:"markdown"`
+		Listed      Duration `json:"listed_seconds"`
+	}
+	ItemReturned struct {
+		Event    string `json:"event"`
+		Category string `json:"category"`
+	}
+	ItemTransferred struct {
+		Event    string `json:"event"`
+		Category string `json:"category"`
+	}
+	ConsignorRegistered struct {
+		Event   string `json:"event"`
+		Kind    string `json:"type"`
+		FeePaid bool   `json:"fee_paid"`
+	}
+	VolunteerSignedUp struct {
+		Event string `json:"event"`
+		Shift string `json:"shift"`
+	}
+	VolunteerCancelled struct {
+		Event string `json:"event"`
+		Shift string `json:"shift"`
+	}
+	DropoffScheduled struct {
+		Event string `json:"event"`
+	}
+	DropoffCompleted struct {
+		Event    string   `json:"event"`
+		Duration Duration `json:"duration_seconds"`
+		Items    int      `json:"items"`
+	}
+	DropoffMissed struct {
+		Event string `json:"event"`
+	}
+
+	WebhookReceived struct {
+		Provider string   `json:"provider"`
+		Topic    string   `json:"topic"`
+		Outcome  string   `json:"outcome"`
+		Delay    Duration `json:"delay_seconds"`
+	}
+	WebhookProcessed struct {
+		Provider string   `json:"provider"`
+		Topic    string   `json:"topic"`
+		Outcome  string   `json:"outcome"`
+		Duration Duration `json:"duration_seconds"`
+	}
+	OrderImported struct {
+		Event   string   `json:"event"`
+		Outcome string   `json:"outcome"`
+		Delay   Duration `json:"delay_seconds"`
+	}
+	SyncFinished struct {
+		Kind      string   `json:"kind"`
+		Outcome   string   `json:"outcome"`
+		Items     int      `json:"items"`
+		Conflicts int      `json:"conflicts"`
+		Duration  Duration `json:"duration_seconds"`
+	}
+	AuthRequest struct {
+		Operation string   `json:"operation"`
+		Outcome   string   `json:"outcome"`
+		Duration  Duration `json:"duration_seconds"`
+	}
+	AuthToken struct {
+		Result string `json:"result"`
+	}
+	EmailQueued struct {
+		Template string `json:"template"`
+	}
+	EmailSent struct {
+		Template string   `json:"template"`
+		Delay    Duration `json:"delay_seconds"`
+	}
+	EmailDelivered struct {
+		Template string   `json:"template"`
+		Delay    Duration `json:"delay_seconds"`
+	}
+	EmailDeferred struct {
+		Template string `json:"template"`
+	}
+	EmailBounced struct {
+		Template string `json:"template"`
+		Bounce   string `json:"bounce"`
+	}
+	EmailRejected struct {
+		Template string `json:"template"`
+	}
+	EmailComplained struct {
+		Template string `json:"template"`
+	}
+
+	ProcessStarted struct {
+		Process string `json:"process"`
+	}
+	ProcessFinished struct {
+		Process  string   `json:"process"`
+		Outcome  string   `json:"outcome"`
+		Duration Duration `json:"duration_seconds"`
+	}
+	ProcessViolated struct {
+		Process string `json:"process"`
+	}
+	AppStarted struct {
+		Component string `json:"component"`
+		Version   string `json:"version"`
+		Reason    string `json:"reason"`
+	}
+	AppCrashed struct {
+		Component string `json:"component"`
+		Version   string `json:"version"`
+		Reason    string `json:"reason"`
+	}
+)
+
+func (APIRequest) Type() string          { return "consign.api.request" }
+func (DBQuery) Type() string             { return "consign.db.query" }
+func (DBPool) Type() string              { return "consign.db.pool" }
+func (WorkerThreads) Type() string       { return "consign.worker.threads" }
+func (CacheOperation) Type() string      { return "consign.cache.operation" }
+func (ExternalCall) Type() string        { return "consign.external.call" }
+func (JobFinished) Type() string         { return "consign.job.finished" }
+func (ErrorRaised) Type() string         { return "consign.error.raised" }
+func (RecoveryAttempted) Type() string   { return "consign.recovery.attempted" }
+func (SessionStarted) Type() string      { return "consign.session.started" }
+func (SessionEnded) Type() string        { return "consign.session.ended" }
+func (FeatureUsed) Type() string         { return "consign.feature.used" }
+func (SecurityViolation) Type() string   { return "consign.security.violation" }
+func (OrderPlaced) Type() string         { return "consign.order.placed" }
+func (OrderRefunded) Type() string       { return "consign.order.refunded" }
+func (ItemListed) Type() string          { return "consign.item.listed" }
+func (ItemSold) Type() string            { return "consign.item.sold" }
+func (ItemReturned) Type() string        { return "consign.item.returned" }
+func (ItemTransferred) Type() string     { return "consign.item.transferred" }
+func (ConsignorRegistered) Type() string { return "consign.consignor.registered" }
+func (VolunteerSignedUp) Type() string   { return "consign.volunteer.signedup" }
+func (VolunteerCancelled) Type() string  { return "consign.volunteer.cancelled" }
+func (DropoffScheduled) Type() string    { return "consign.dropoff.scheduled" }
+func (DropoffCompleted) Type() string    { return "consign.dropoff.completed" }
+func (DropoffMissed) Type() string       { return "consign.dropoff.missed" }
+func (WebhookReceived) Type() string     { return "consign.webhook.received" }
+func (WebhookProcessed) Type() string    { return "consign.webhook.processed" }
+func (OrderImported) Type() string       { return "consign.order.imported" }
+func (SyncFinished) Type() string        { return "consign.sync.finished" }
+func (AuthRequest) Type() string         { return "consign.auth.request" }
+func (AuthToken) Type() string           { return "consign.auth.token" }
+func (EmailQueued) Type() string         { return "consign.email.queued" }
+func (EmailSent) Type() string           { return "consign.email.sent" }
+func (EmailDelivered) Type() string      { return "consign.email.delivered" }
+func (EmailDeferred) Type() string       { return "consign.email.deferred" }
+func (EmailBounced) Type() string        { return "consign.email.bounced" }
+func (EmailRejected) Type() string       { return "consign.email.rejected" }
+func (EmailComplained) Type() string     { return "consign.email.complained" }
+func (ProcessStarted) Type() string      { return "consign.process.started" }
+func (ProcessFinished) Type() string     { return "consign.process.finished" }
+func (ProcessViolated) Type() string     { return "consign.process.violated" }
+func (AppStarted) Type() string          { return "consign.app.started" }
+func (AppCrashed) Type() string          { return "consign.app.crashed" }
