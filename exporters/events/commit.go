@@ -1,0 +1,89 @@
+package events
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/IBM/sarama"
+)
+
+// deliver notes the offsets that a scrape has delivered; they are committed in the background.
+func (n *consumer) deliver(positions []Position) {
+	n.mu.Lock()
+	for _, p := range positions {
+		n.delivered[partitionID{p.Topic, p.Partition}] = p.Offset
+	}
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (n *consumer) commitLoop(ctx context.Context, client sarama.Client) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.wake:
+		}
+		n.mu.Lock()
+		session := n.session
+		n.mu.Unlock()
+		if session != nil {
+			n.commit(session, client)
+		}
+	}
+}
+
+// commit tells Kafka what was delivered. What could not be committed is tried again with the next delivery. The
+// library's own commit does not say whether it worked, hence the request by hand.
+func (n *consumer) commit(session sarama.ConsumerGroupSession, client sarama.Client) {
+	n.mu.Lock()
+	request := sarama.NewOffsetCommitRequest(n.kafka, n.config.Kafka.Group)
+	request.ConsumerID, request.ConsumerGroupGeneration = session.MemberID(), session.GenerationID()
+	request.GroupInstanceId = n.lease.id
+	asked := map[partitionID]int64{}
+	for id, offset := range n.delivered {
+		request.AddBlock(id.topic, id.partition, offset, 0, "")
+		asked[id] = offset
+	}
+	n.mu.Unlock()
+	if len(asked) == 0 {
+		return
+	}
+	response, err := n.send(client, request)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, offset := range asked {
+		why := err
+		if err == nil {
+			if code, answered := response.Errors[id.topic][id.partition]; !answered {
+				why = fmt.Errorf("the answer does not mention the partition")
+			} else if code != sarama.ErrNoError {
+				why = code
+			}
+		}
+		if why != nil {
+			n.commits.WithLabelValues(id.topic, "failed").Inc()
+			n.log.Warn("offset not committed, the next delivery tries again", "topic", id.topic, "partition", id.partition, "offset", offset, "err", why)
+			continue
+		}
+		n.commits.WithLabelValues(id.topic, "succeeded").Inc()
+		if n.delivered[id] == offset {
+			delete(n.delivered, id)
+		}
+	}
+}
+
+func (n *consumer) send(client sarama.Client, request *sarama.OffsetCommitRequest) (*sarama.OffsetCommitResponse, error) {
+	coordinator, err := client.Coordinator(n.config.Kafka.Group)
+	if err != nil {
+		return nil, err
+	}
+	response, err := coordinator.CommitOffset(request)
+	if err != nil {
+		_ = client.RefreshCoordinator(n.config.Kafka.Group)
+	}
+	return response, err
+}

@@ -1,0 +1,208 @@
+package events
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	commonconfig "github.com/prometheus/common/config"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// Config is the configuration file.
+type Config struct {
+	Kafka Kafka `yaml:"kafka"`
+	// ResumeFrom says who knows how far the stream was counted: `kafka` or `prometheus`.
+	ResumeFrom string     `yaml:"resume_from"`
+	Prometheus Prometheus `yaml:"prometheus,omitempty"`
+	// Scrapers are the names of the scrapers to which values are delivered: those that ask for /metrics?scraper=NAME.
+	Scrapers []string `yaml:"scrapers"`
+	// MappingFile is a mapping; empty for the embedded one.
+	MappingFile string `yaml:"mapping_file,omitempty"`
+	// Clients are the slugs of the inventory, admitted before all others.
+	Clients []string `yaml:"clients,omitempty"`
+	Limits  Limits   `yaml:"limits"`
+}
+
+// Kafka says how to reach the stream.
+type Kafka struct {
+	Brokers []string `yaml:"brokers"`
+	Group   string   `yaml:"group"`
+	Topics  []string `yaml:"topics"`
+	// Version is the protocol version to speak, like 3.8.0; empty for what the client library takes.
+	Version string `yaml:"version,omitempty"`
+	// InstanceID makes the process a static member of the group: restarted, it takes its partitions back at once.
+	InstanceID string `yaml:"instance_id,omitempty"`
+	// SessionTimeout is how long the group waits for a member that is silent.
+	SessionTimeout yamlfile.Duration `yaml:"session_timeout"`
+	// Initial says where to begin when nobody knows how far the stream was counted: `oldest` or `newest`.
+	Initial string                  `yaml:"initial"`
+	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
+	SASL    *kafkaclient.SASL       `yaml:"sasl,omitempty"`
+}
+
+// Prometheus says where the truth is, in the exact mode.
+type Prometheus struct {
+	URL string `yaml:"url"`
+	// Matchers are labels that tell the offsets of this group from those of others, like job: event-exporter.
+	Matchers map[string]string `yaml:"matchers,omitempty"`
+	// Lookback is the longest time that the exporter may have been away.
+	Lookback yamlfile.Duration `yaml:"lookback"`
+	// Settle is how long a scrape may still be on its way after the process that served it has died.
+	Settle yamlfile.Duration             `yaml:"settle"`
+	HTTP   commonconfig.HTTPClientConfig `yaml:"http,omitempty"`
+}
+
+// Limits bound the number of series.
+type Limits struct {
+	Clients int `yaml:"clients"`
+	Events  int `yaml:"events"`
+}
+
+func defaultConfig() Config {
+	return Config{
+		Kafka: Kafka{
+			Group:          "consignwatch-events",
+			Topics:         []string{"consign.telemetry", "consign.commerce", "consign.integration"},
+			SessionTimeout: yamlfile.Duration(10 * time.Second),
+			Initial:        "oldest",
+		},
+		ResumeFrom: resumeKafka,
+		Prometheus: Prometheus{
+			Lookback: yamlfile.Duration(7 * 24 * time.Hour),
+			Settle:   yamlfile.Duration(2 * time.Second),
+			HTTP:     commonconfig.DefaultHTTPClientConfig,
+		},
+		Scrapers: []string{"main"},
+		Limits:   Limits{Clients: catalog.DefaultClients, Events: catalog.DefaultClients},
+	}
+}
+
+// The two ways to resume.
+const (
+	resumeKafka      = "kafka"
+	resumePrometheus = "prometheus"
+)
+
+func (c *Config) check(f *yamlfile.File) error {
+	k := &c.Kafka
+	switch {
+	case len(k.Brokers) == 0:
+		return f.Errorf("kafka.brokers", "is missing: a list of host:port")
+	case k.Group == "":
+		return f.Errorf("kafka.group", "is empty: the name of the consumer group that replicas share")
+	case len(k.Topics) == 0:
+		return f.Errorf("kafka.topics", "is empty")
+	case hasTwice(k.Topics):
+		return f.Errorf("kafka.topics", "a topic stands twice")
+	case k.SessionTimeout < yamlfile.Duration(time.Second):
+		return f.Errorf("kafka.session_timeout", "must be at least 1s")
+	case k.Initial != "oldest" && k.Initial != "newest":
+		return f.Errorf("kafka.initial", "%q is not one of oldest, newest", k.Initial)
+	case c.ResumeFrom != resumeKafka && c.ResumeFrom != resumePrometheus:
+		return f.Errorf("resume_from", "%q is not one of kafka, prometheus", c.ResumeFrom)
+	case len(c.Scrapers) == 0:
+		return f.Errorf("scrapers", "is empty: nothing would ever count as delivered. Name the scraper, and let Prometheus ask for /metrics?scraper=NAME")
+	case slices.Contains(c.Scrapers, ""):
+		return f.Errorf("scrapers", "a name is empty")
+	case c.Limits.Clients < 1:
+		return f.Errorf("limits.clients", "must be at least 1")
+	case c.Limits.Events < 1:
+		return f.Errorf("limits.events", "must be at least 1")
+	}
+	for i, b := range k.Brokers {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			return f.Errorf(fmt.Sprintf("kafka.brokers.%d", i), "%q is not host:port", b)
+		}
+	}
+	for i, topic := range k.Topics {
+		if !topicName.MatchString(topic) {
+			return f.Errorf(fmt.Sprintf("kafka.topics.%d", i), "%q is not the name of a topic", topic)
+		}
+	}
+	if err := kafkaclient.CheckVersion(f, "kafka.version", k.Version); err != nil {
+		return err
+	}
+	if k.SASL != nil {
+		if err := k.SASL.Check(f, "kafka.sasl"); err != nil {
+			return err
+		}
+	}
+	if c.ResumeFrom == resumePrometheus {
+		return c.Prometheus.check(f)
+	}
+	return nil
+}
+
+// topicName is what Kafka allows.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+func hasTwice(names []string) bool {
+	sorted := slices.Sorted(slices.Values(names))
+	return len(slices.Compact(sorted)) < len(names)
+}
+
+func (p *Prometheus) check(f *yamlfile.File) error {
+	u, err := url.Parse(p.URL)
+	switch {
+	case p.URL == "":
+		return f.Errorf("prometheus.url", "is missing: with resume_from: prometheus it says who has counted how far, like http://prometheus:9090")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return f.Errorf("prometheus.url", "is not an address like http://prometheus:9090")
+	case u.User != nil: // it would be printed with the configuration
+		return f.Errorf("prometheus.url", "holds a user name or a password: they belong into prometheus.http.basic_auth, with a password_file")
+	case p.Lookback <= 0:
+		return f.Errorf("prometheus.lookback", "must be longer than 0")
+	case p.Settle < 0:
+		return f.Errorf("prometheus.settle", "cannot be negative")
+	}
+	for name := range p.Matchers {
+		if !catalogLabel(name) {
+			return f.Errorf("prometheus.matchers."+name, "is not the name of a label")
+		}
+	}
+	if err := p.HTTP.Validate(); err != nil {
+		return f.Errorf("prometheus.http", "%w", err)
+	}
+	return nil
+}
+
+// catalogLabel reports whether a name can stand in a selector as it is.
+func catalogLabel(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" && (name[0] < '0' || name[0] > '9')
+}
+
+// resolve makes paths relative to the folder of the configuration file, as Prometheus does.
+func (c *Config) resolve(dir string) {
+	join := func(path *string) {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	join(&c.MappingFile)
+	if c.Kafka.SASL != nil {
+		c.Kafka.SASL.SetDirectory(dir)
+	}
+	if c.Kafka.TLS != nil {
+		c.Kafka.TLS.SetDirectory(dir)
+	}
+	c.Prometheus.HTTP.SetDirectory(dir)
+}
+
+// name says which file a mapping comes from, for messages.
+func (c *Config) mappingName() string {
+	if c.MappingFile == "" {
+		return "mapping.yml (embedded)"
+	}
+	return c.MappingFile
+}
+
+func configError(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }

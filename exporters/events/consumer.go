@@ -1,0 +1,473 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// consumer feeds the ledger from Kafka, as a member of a consumer group.
+type consumer struct {
+	config *Config
+	kafka  *sarama.Config
+	ledger *Ledger
+	stream *stream
+	lease  *lease
+	truth  *truth // nil when Kafka knows how far the stream was counted
+	log    *slog.Logger
+	bad    badRecords
+
+	rebalances prometheus.Counter
+	commits    *prometheus.CounterVec
+
+	cancel context.CancelFunc
+	ended  chan struct{}
+	tried  chan struct{} // closed when it is known whether we get a session, or why not
+	wake   chan struct{} // there is something to commit
+
+	mu        sync.Mutex
+	session   sarama.ConsumerGroupSession
+	claims    map[partitionID]sarama.ConsumerGroupClaim
+	starts    map[partitionID]int64
+	delivered map[partitionID]int64 // to be committed
+	failure   error                 // why there is no session
+	missing   []string              // topics that do not exist
+	retired   time.Time             // when sale events without records were last looked for
+}
+
+// retireEvery is how often sale events whose series have to go are looked for.
+const retireEvery = time.Hour
+
+func newConsumer(c *Config, k *sarama.Config, l *Ledger, s *stream, t *truth, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
+	own := prometheus.NewRegistry()
+	n := &consumer{
+		config: c, kafka: k, ledger: l, stream: s, truth: t, log: log,
+		bad:       newBadRecords(log),
+		ended:     make(chan struct{}),
+		tried:     make(chan struct{}),
+		wake:      make(chan struct{}, 1),
+		claims:    map[partitionID]sarama.ConsumerGroupClaim{},
+		starts:    map[partitionID]int64{},
+		delivered: map[partitionID]int64{},
+	}
+	rebalances, commits, err := ownMetrics(own, metrics)
+	if err != nil {
+		return nil, err
+	}
+	n.rebalances, n.commits = rebalances, commits
+	for _, topic := range c.Kafka.Topics {
+		for _, outcome := range []string{"succeeded", "failed"} {
+			commits.WithLabelValues(topic, outcome)
+		}
+	}
+	n.lease = &lease{group: c.Kafka.Group, length: time.Duration(c.Kafka.SessionTimeout) * 9 / 10}
+	if c.Kafka.InstanceID != "" {
+		n.lease.id = &c.Kafka.InstanceID
+	}
+	s.own, s.lease, s.deliver, s.start, s.linger = own, n.lease, n.deliver, n.begin, n.linger
+	return n, nil
+}
+
+// ownMetrics makes the counters of the consumer as the catalog declares them.
+func ownMetrics(registry *prometheus.Registry, c *catalog.Catalog) (prometheus.Counter, *prometheus.CounterVec, error) {
+	opts := func(name string) (prometheus.CounterOpts, []string, error) {
+		m, ok := c.Lookup(name)
+		if !ok {
+			return prometheus.CounterOpts{}, nil, fmt.Errorf("metric %s is not declared in the catalog", name)
+		}
+		return prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.LabelNames(), nil
+	}
+	o1, _, err1 := opts("consignwatch_rebalances_total")
+	o2, labels, err2 := opts("consignwatch_offsets_committed_total")
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, nil, err
+	}
+	rebalances, commits := prometheus.NewCounter(o1), prometheus.NewCounterVec(o2, labels)
+	registry.MustRegister(rebalances, commits)
+	return rebalances, commits, nil
+}
+
+// begin consumes in the background until end.
+func (n *consumer) begin() {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	go func() {
+		defer close(n.ended)
+		n.run(ctx)
+	}()
+}
+
+// endPatience is how long the end waits for brokers that say nothing.
+const endPatience = 5 * time.Second
+
+// end leaves the group, and waits until that is done. Without a session there is nothing to finish, and what is left
+// ends by itself as soon as the client library lets it.
+func (n *consumer) end() error {
+	if n.cancel == nil {
+		return nil // never begun
+	}
+	n.cancel()
+	for {
+		select {
+		case <-n.ended:
+			return nil
+		case <-time.After(endPatience):
+		}
+		n.mu.Lock()
+		finished := n.session == nil
+		n.mu.Unlock()
+		if finished {
+			n.log.Warn("the brokers do not answer, they are not told that we leave")
+			return nil
+		}
+	}
+}
+
+// linger waits for one more scrape, and then lets the partitions go. Without it up to one interval would have to be
+// counted again by the next owner.
+func (n *consumer) linger(ctx context.Context) {
+	defer n.end()
+	scraped, patience := n.stream.next()
+	if scraped == nil {
+		return // nobody scrapes us
+	}
+	n.log.Info("waiting for a last scrape", "at_most", patience)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-scraped:
+	case <-timer.C:
+		n.log.Warn("no scrape came, what was not delivered is left to the next owner of the partitions")
+	case <-ctx.Done():
+	}
+}
+
+// retryPause is the time between two attempts to join the group.
+const retryPause = time.Second
+
+func (n *consumer) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.join(ctx); err != nil && ctx.Err() == nil {
+			n.fail(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// join connects, and stays a member until the connection is of no use or ctx ends.
+func (n *consumer) join(ctx context.Context) error {
+	client, err := sarama.NewClient(n.config.Kafka.Brokers, n.kafka)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	group, err := sarama.NewConsumerGroupFromClient(n.config.Kafka.Group, client)
+	if err != nil {
+		return err
+	}
+	n.lease.client = client
+	inner, cancel := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	helpers.Go(func() {
+		for err := range group.Errors() {
+			n.fail(err)
+		}
+	})
+	helpers.Go(func() { n.commitLoop(inner, client) })
+	for ctx.Err() == nil {
+		if err = n.consume(ctx, group, client); err != nil {
+			break // the client may be of no use any more: connect anew
+		}
+	}
+	cancel()
+	err = errors.Join(err, group.Close())
+	helpers.Wait()
+	return err
+}
+
+// consume is a member of the group for one session. Topics that do not exist are left out, so that the others are
+// counted; when one of them appears, the session ends, and the next one has it.
+func (n *consumer) consume(ctx context.Context, group sarama.ConsumerGroup, client sarama.Client) error {
+	present, missing, err := existing(client, n.config.Kafka.Topics)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.missing = missing
+	n.mu.Unlock()
+	if len(missing) > 0 {
+		err := missingTopics(missing)
+		if len(present) == 0 {
+			return err
+		}
+		n.log.Warn("some topics are not counted", "err", err)
+		var found context.CancelFunc
+		ctx, found = context.WithCancel(ctx)
+		defer found()
+		go awaitTopic(ctx, client, missing, found)
+	}
+	return group.Consume(ctx, present, &handler{n, client})
+}
+
+func missingTopics(topics []string) error {
+	return fmt.Errorf("%s: %w", strings.Join(topics, ", "), sarama.ErrUnknownTopicOrPartition)
+}
+
+// existing tells the topics that exist from those that do not.
+func existing(client sarama.Client, topics []string) (present, missing []string, err error) {
+	for _, topic := range topics {
+		switch err := client.RefreshMetadata(topic); {
+		case err == nil:
+			present = append(present, topic)
+		case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+			missing = append(missing, topic)
+		default:
+			return nil, nil, err
+		}
+	}
+	return present, missing, nil
+}
+
+// topicPause is the time between two looks for topics that are missing.
+const topicPause = 5 * time.Second
+
+// awaitTopic calls found when one of the topics exists.
+func awaitTopic(ctx context.Context, client sarama.Client, topics []string, found func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(topicPause):
+		}
+		if present, _, err := existing(client, topics); err == nil && len(present) > 0 {
+			found()
+			return
+		}
+	}
+}
+
+func (n *consumer) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.session == nil {
+		n.know(err)
+	}
+	n.log.Debug("kafka", "err", err)
+}
+
+// know notes why there is no session, or with nil that there is one. The caller holds mu.
+func (n *consumer) know(failure error) {
+	n.failure = failure
+	select {
+	case <-n.tried:
+	default:
+		close(n.tried)
+	}
+}
+
+// handler is what the client library calls for each session.
+type handler struct {
+	*consumer
+	client sarama.Client
+}
+
+// Setup finds out where to begin, before the first record is read.
+func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
+	h.rebalances.Inc()
+	ctx := session.Context()
+	go h.lease.hold(ctx, session)
+	starts, err := h.findStarts(ctx, session.Claims())
+	if err != nil {
+		h.lease.release()
+		return err
+	}
+	for id, start := range starts {
+		h.ledger.Shard(id.topic, id.partition).Assign(start.offset)
+		// Both are needed: one only moves forward, the other only back.
+		session.MarkOffset(id.topic, id.partition, start.warmFrom, "")
+		session.ResetOffset(id.topic, id.partition, start.warmFrom, "")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = session
+	h.know(nil)
+	clear(h.starts)
+	clear(h.delivered)
+	for id, start := range starts {
+		h.starts[id] = start.offset
+	}
+	h.log.Info("partitions assigned", "partitions", len(starts), "generation", session.GenerationID())
+	return nil
+}
+
+// batchSize is how many records are counted under one lock.
+const batchSize = 1024
+
+// ConsumeClaim counts one partition.
+func (h *handler) ConsumeClaim(_ sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	id := partitionID{claim.Topic(), claim.Partition()}
+	h.mu.Lock()
+	h.claims[id] = claim
+	start := h.starts[id]
+	h.mu.Unlock()
+	shard := h.ledger.Shard(id.topic, id.partition)
+	report := func(r *Record, o Outcome, p Problem) { h.bad.report(id, r, o, p) }
+	b := batch{records: make([]Record, 0, batchSize)}
+	for m := range claim.Messages() {
+		b.clear()
+		b.add(m)
+		if m.Offset < start {
+			shard.Warm(&b.records[0])
+			continue
+		}
+		b.drain(claim.Messages())
+		shard.CountBatch(time.Now(), b.records, report)
+		shard.SetEnd(claim.HighWaterMarkOffset())
+	}
+	return nil
+}
+
+// batch is a number of records and their headers, in memory that is used again and again.
+type batch struct {
+	records []Record
+	headers []Header
+}
+
+func (b *batch) clear() { b.records, b.headers = b.records[:0], b.headers[:0] }
+
+func (b *batch) add(m *sarama.ConsumerMessage) {
+	r := Record{Value: m.Value, Offset: m.Offset}
+	if !m.Timestamp.IsZero() {
+		r.Timestamp = m.Timestamp.UnixMilli()
+	}
+	if n := len(b.headers); len(m.Headers) > 0 {
+		for _, h := range m.Headers {
+			b.headers = append(b.headers, Header{Key: h.Key, Value: h.Value})
+		}
+		r.Headers = b.headers[n:len(b.headers):len(b.headers)]
+	}
+	b.records = append(b.records, r)
+}
+
+// drain takes what has arrived already.
+func (b *batch) drain(messages <-chan *sarama.ConsumerMessage) {
+	for len(b.records) < cap(b.records) {
+		select {
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			b.add(m)
+		default:
+			return
+		}
+	}
+}
+
+// Cleanup lets the partitions go, before anybody else gets them.
+func (h *handler) Cleanup(session sarama.ConsumerGroupSession) error {
+	h.mu.Lock()
+	began := h.session == session
+	h.mu.Unlock()
+	if !began { // Setup has failed: nothing was counted, and the failure is known
+		h.lease.release()
+		return nil
+	}
+	h.letGo(session, h.client)
+	h.lease.release()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.session = nil
+	h.failure = errors.New("the group rebalances")
+	clear(h.claims)
+	return nil
+}
+
+// badRecords logs what could not be counted, with its place, and not more than a few lines a second.
+type badRecords struct {
+	log     *slog.Logger
+	limiter *rate.Limiter
+
+	mu      *sync.Mutex
+	skipped *int
+}
+
+func newBadRecords(log *slog.Logger) badRecords {
+	return badRecords{log: log, limiter: rate.NewLimiter(5, 50), mu: &sync.Mutex{}, skipped: new(int)}
+}
+
+func (b *badRecords) report(id partitionID, r *Record, o Outcome, p Problem) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.limiter.Allow() {
+		*b.skipped++
+		return
+	}
+	b.log.Warn("record not counted", "outcome", o.String(), "reason", p.Reason, "problem", p.Error(),
+		"topic", id.topic, "partition", id.partition, "offset", r.Offset, "not_logged_before", *b.skipped)
+	*b.skipped = 0
+}
+
+// target is the stream as a collector: whether we are a member of the group, and how far behind.
+type target struct{ *consumer }
+
+func (t target) Name() string { return "kafka" }
+
+// Collect fails while there is no session, or a topic is missing. It tells the shards where their partitions end.
+func (t target) Collect(ctx context.Context, _ *exporter.Sink) error {
+	select {
+	case <-t.tried:
+	case <-ctx.Done():
+		return exporter.Failure(exporter.ReasonTimeout, errors.New("no answer of the brokers yet"))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); now.Sub(t.retired) > retireEvery {
+		t.retired = now
+		if n := t.ledger.Retire(now); n > 0 {
+			t.log.Info("the series of sale events without records have gone", "sale_events", n)
+		}
+	}
+	if t.session == nil {
+		return classify(t.failure)
+	}
+	for id, claim := range t.claims {
+		if end := claim.HighWaterMarkOffset(); end > 0 {
+			t.ledger.Shard(id.topic, id.partition).SetEnd(end)
+		}
+	}
+	if len(t.missing) > 0 {
+		return classify(missingTopics(t.missing))
+	}
+	return nil
+}
+
+// classify gives an error of the client its reason.
+func classify(err error) error {
+	switch {
+	case errors.Is(err, sarama.ErrSASLAuthenticationFailed), errors.Is(err, sarama.ErrTopicAuthorizationFailed),
+		errors.Is(err, sarama.ErrGroupAuthorizationFailed), errors.Is(err, sarama.ErrClusterAuthorizationFailed):
+		return exporter.Failure(exporter.ReasonAuth, err)
+	case errors.Is(err, sarama.ErrUnsupportedVersion):
+		return exporter.Failure(exporter.ReasonCapability, err)
+	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+		return exporter.Failure(exporter.ReasonQuery, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return exporter.Failure(exporter.ReasonTimeout, err)
+	}
+	return exporter.Failure(exporter.ReasonConnection, err)
+}

@@ -1,0 +1,615 @@
+package events
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// A logged record is one record of a partition's log, with what it must add to which line of the page. All numbers are
+// multiples of 1/1024, so that float64 adds them without rounding, in any order.
+type logged struct {
+	record Record
+	adds   lines
+	id     string // of what counts once; empty when it may count twice
+}
+
+// randomLog writes the log of a partition. Some events of commerce are told again, some of them within the span in
+// which that is noticed, some records cannot be read.
+func randomLog(rnd *rand.Rand, topic string, n int, span int64) []logged {
+	log := make([]logged, n)
+	for i := range log {
+		log[i] = randomRecord(rnd, fmt.Sprintf("%s-%d", topic, i))
+		if again := i - 1 - rnd.IntN(2*int(span)); again >= 0 && rnd.IntN(8) == 0 {
+			log[i] = logged{Record{Value: log[again].record.Value}, maps.Clone(log[again].adds), log[again].id}
+		}
+		log[i].record.Offset = int64(i)
+	}
+	for i := range log {
+		r := &log[i]
+		outcome := "counted"
+		switch {
+		case r.adds == nil:
+			outcome = "malformed"
+			r.adds = lines{}
+		case r.id != "":
+			// The rule: a duplicate is what stands within the span before it.
+			for j := max(0, i-int(span)); j < i; j++ {
+				if log[j].id == r.id {
+					outcome = "duplicate"
+					r.adds = lines{}
+					break
+				}
+			}
+		}
+		r.adds[fmt.Sprintf(`consignwatch_records_total{outcome=%q,topic=%q}`, outcome, topic)]++
+	}
+	return log
+}
+
+func randomRecord(rnd *rand.Rand, id string) logged {
+	client := fmt.Sprintf("client-%d", rnd.IntN(4))
+	seconds := float64(rnd.IntN(1<<13)) / 1024
+	var typ, data string
+	adds, once := lines{}, ""
+	observe := func(metric, labels string, v float64) {
+		sep := ","
+		if labels == "" {
+			sep = ""
+		}
+		adds[fmt.Sprintf("%s_count{%s}", metric, labels)]++
+		adds[fmt.Sprintf("%s_sum{%s}", metric, labels)] += v
+		for _, m := range buckets[metric] {
+			if v <= m {
+				adds[fmt.Sprintf("%s_bucket{%s%sle=%q}", metric, labels, sep, fmt.Sprint(m))]++
+			}
+		}
+		adds[fmt.Sprintf("%s_bucket{%s%sle=%q}", metric, labels, sep, "+Inf")]++
+	}
+	switch rnd.IntN(5) {
+	case 0:
+		route := fmt.Sprintf("/r%d", rnd.IntN(3))
+		typ, data = "consign.api.request", fmt.Sprintf(`{"route":%q,"method":"GET","status":200,"duration_seconds":%v}`, route, seconds)
+		adds[fmt.Sprintf(`consign_api_requests_total{code="200",method="GET",route=%q}`, route)]++
+		adds[fmt.Sprintf(`consign_client_api_requests_total{client=%q,code_class="2xx"}`, client)]++
+		observe("consign_api_request_duration_seconds", fmt.Sprintf(`route=%q`, route), seconds)
+		observe("consign_client_api_request_duration_seconds", fmt.Sprintf(`client=%q`, client), seconds)
+	case 1:
+		cents := 25 * rnd.IntN(10_000)
+		typ, data = "consign.order.placed", fmt.Sprintf(`{"event":"spring","channel":"online","amount_cents":%d,"currency":"EUR"}`, cents)
+		adds[fmt.Sprintf(`consign_orders_total{channel="online",client=%q,event="spring"}`, client)]++
+		adds[fmt.Sprintf(`consign_sales_amount_total{client=%q,currency="EUR",event="spring"}`, client)] += float64(cents) / 100
+		observe("consign_order_amount", `currency="EUR"`, float64(cents)/100)
+		once = id
+	case 2:
+		typ, data = "consign.job.finished", fmt.Sprintf(`{"queue":"image","task":"resize","outcome":"succeeded","wait_seconds":0,"duration_seconds":%v}`, seconds)
+		adds[`consign_jobs_total{outcome="succeeded",queue="image",task="resize"}`]++
+		adds[fmt.Sprintf(`consign_client_jobs_total{client=%q,outcome="succeeded"}`, client)]++
+		adds[fmt.Sprintf(`consign_client_job_seconds_total{client=%q}`, client)] += seconds
+		observe("consign_job_duration_seconds", `queue="image",task="resize"`, seconds)
+		observe("consign_job_wait_duration_seconds", `queue="image"`, 0)
+	case 3:
+		n := rnd.IntN(5)
+		typ, data = "consign.sync.finished", fmt.Sprintf(`{"kind":"orders","outcome":"failed","items":0,"conflicts":%d,"duration_seconds":%v}`, n, seconds)
+		adds[fmt.Sprintf(`consign_sync_runs_total{client=%q,kind="orders",outcome="failed"}`, client)]++
+		adds[fmt.Sprintf(`consign_sync_conflicts_total{client=%q,kind="orders"}`, client)] += float64(n)
+		observe("consign_sync_duration_seconds", `kind="orders"`, seconds)
+	case 4:
+		return logged{record: Record{Value: []byte(`{"specversion":"1.0","id":"cut`)}}
+	}
+	value := strings.Replace(eventID(id, typ, client, data), `"time":"2026-03-01T11:59:59.5Z",`, "", 1)
+	return logged{Record{Value: []byte(value)}, adds, once}
+}
+
+var buckets = func() map[string][]float64 {
+	b := map[string][]float64{}
+	for _, m := range mustMapping().Metrics() {
+		b[m.Name] = m.Buckets
+	}
+	return b
+}()
+
+func sum(to, from lines) {
+	for k, v := range from {
+		to[k] += v
+	}
+}
+
+// exact is the page without zeros, gauges and what depends on the clock.
+func exact(families []*dto.MetricFamily) lines {
+	got := lines{}
+	for k, v := range flatten(families) {
+		if v != 0 && !strings.HasPrefix(k, "consignwatch_offset") && !strings.HasPrefix(k, "consignwatch_record_delay") {
+			got[k] = v
+		}
+	}
+	return got
+}
+
+func withoutZeros(l lines) lines {
+	maps.DeleteFunc(l, func(_ string, v float64) bool { return v == 0 })
+	return l
+}
+
+// naiveShard is the whole idea of a shard, written down as plainly as possible.
+type naiveShard struct {
+	base, inFlight, pending          lines
+	assigned                         bool
+	next, frozen, baseOff, delivered int64
+}
+
+func (n *naiveShard) deliver() {
+	sum(n.base, n.inFlight)
+	n.inFlight = lines{}
+	n.baseOff = n.frozen
+}
+
+// TestShardsMatchANaiveReference does random things to a ledger and to the naive reference, and compares every page.
+func TestShardsMatchANaiveReference(t *testing.T) {
+	rounds := 25
+	if testing.Short() {
+		rounds = 5
+	}
+	base := uint64(time.Now().UnixNano())
+	for round := range rounds {
+		seed := base + uint64(round)
+		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { againstReference(t, rand.New(rand.NewPCG(seed, 0))) }) {
+			return
+		}
+	}
+}
+
+func againstReference(t *testing.T, rnd *rand.Rand) {
+	const partitions, span = 3, 12
+	l := newLedger(t, Options{DedupeSpan: span})
+	now := start
+	var logs [partitions][]logged
+	var real [partitions]*Shard
+	var naive [partitions]*naiveShard
+	for p := range partitions {
+		logs[p] = randomLog(rnd, "t", 400, span)
+		real[p] = l.Shard("t", int32(p))
+		naive[p] = &naiveShard{base: lines{}, inFlight: lines{}, pending: lines{}}
+	}
+	var inFlight *Scrape
+	scraped := [partitions]bool{} // whose freeze is the one in flight
+	var before lines
+	settle := func(f func(n *naiveShard)) {
+		for p := range partitions {
+			if scraped[p] {
+				f(naive[p])
+			}
+		}
+		inFlight = nil
+		scraped = [partitions]bool{}
+	}
+	check := func(what string, families []*dto.MetricFamily, want lines) {
+		t.Helper()
+		if diff := cmp.Diff(withoutZeros(want), exact(families)); diff != "" {
+			t.Fatalf("%s: -reference +got:\n%s", what, diff)
+		}
+	}
+	delivered := func() lines {
+		want := lines{}
+		for _, n := range naive {
+			sum(want, n.base)
+		}
+		return want
+	}
+	for range 300 {
+		now = now.Add(time.Second)
+		p := rnd.IntN(partitions)
+		n, s := naive[p], real[p]
+		switch rnd.IntN(10) {
+		case 0: // assign, anywhere
+			at := int64(rnd.IntN(len(logs[p])))
+			if rnd.IntN(2) == 0 {
+				at = n.delivered
+			}
+			s.Assign(at)
+			for o := max(0, at-span); o < at; o++ {
+				s.Warm(&logs[p][o].record)
+			}
+			n.deliver() // a scrape that is in flight may have arrived
+			scraped[p] = false
+			n.pending = lines{}
+			n.assigned, n.next, n.frozen, n.baseOff, n.delivered = true, at, at, at, at
+		case 1:
+			s.Revoke()
+			n.deliver()
+			scraped[p] = false
+			n.pending, n.assigned = lines{}, false
+		case 2, 3, 4, 5: // count; sometimes records that were there before
+			from := max(0, n.next-int64(rnd.IntN(3)))
+			to := min(int64(len(logs[p])), n.next+int64(rnd.IntN(30)))
+			var batch []Record
+			for o := from; o < to; o++ {
+				batch = append(batch, logs[p][o].record)
+				if n.assigned && o >= n.next {
+					sum(n.pending, logs[p][o].adds)
+					n.next = o + 1
+				}
+			}
+			s.CountBatch(now, batch, func(r *Record, o Outcome, p Problem) {
+				if o != Malformed || p.Reason != Truncated {
+					t.Errorf("offset %d: %v: %v", r.Offset, o, p)
+				}
+			})
+		case 6, 7: // scrape, or settle the one in flight
+			if inFlight != nil {
+				if _, err := l.Begin(now); err != ErrScrapeInFlight {
+					t.Fatalf("a second scrape in flight: %v", err)
+				}
+				switch rnd.IntN(3) {
+				case 0:
+					offsets := map[int32]int64{}
+					for _, p := range inFlight.Delivered() {
+						offsets[p.Partition] = p.Offset
+					}
+					want := map[int32]int64{}
+					for p, n := range naive {
+						if scraped[p] && n.assigned {
+							n.delivered = n.frozen
+							want[int32(p)] = n.frozen
+						}
+					}
+					if diff := cmp.Diff(want, offsets); diff != "" {
+						t.Fatalf("offsets to commit: -reference +got:\n%s", diff)
+					}
+					settle((*naiveShard).deliver)
+				case 1:
+					inFlight.Unknown()
+					settle((*naiveShard).deliver)
+				case 2:
+					inFlight.Undelivered()
+					settle(func(n *naiveShard) {
+						sum(n.pending, n.inFlight)
+						n.inFlight, n.frozen = lines{}, n.baseOff
+					})
+				}
+				break
+			}
+			sc, err := l.Begin(now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inFlight = sc
+			want := lines{}
+			offsets := lines{}
+			for p, n := range naive {
+				scraped[p] = true
+				n.inFlight, n.pending, n.frozen = n.pending, lines{}, n.next
+				sum(want, n.base)
+				sum(want, n.inFlight)
+				if n.assigned {
+					offsets[fmt.Sprintf(`consignwatch_offset{partition="%d",topic="t"}`, p)] = float64(n.next)
+				}
+			}
+			check("scrape", sc.Families, want)
+			for k, v := range flatten(sc.Families) {
+				if strings.HasPrefix(k, "consignwatch_offset") && offsets[k] != v {
+					t.Fatalf("%s = %v, want %v", k, v, offsets[k])
+				}
+				delete(offsets, k)
+			}
+			if len(offsets) > 0 {
+				t.Fatalf("offsets are missing: %v", offsets)
+			}
+		case 8: // a page for somebody else
+			page := l.Page(now)
+			check("page", page, delivered())
+			for p, n := range naive {
+				v, ok := flatten(page)[fmt.Sprintf(`consignwatch_offset{partition="%d",topic="t"}`, p)]
+				if ok != n.assigned || ok && v != float64(n.baseOff) {
+					t.Fatalf("page: offset of partition %d is %v, %v, want %v, %v", p, v, ok, n.baseOff, n.assigned)
+				}
+			}
+			after := exact(page)
+			for k, v := range before {
+				if after[k] < v {
+					t.Fatalf("%s fell from %v to %v", k, v, after[k])
+				}
+			}
+			before = after
+		case 9:
+			if s.Next() != n.next && n.assigned {
+				t.Fatalf("partition %d: next is %d, want %d", p, s.Next(), n.next)
+			}
+			if got := s.DeliveredOffset(); got != n.delivered {
+				t.Fatalf("partition %d: delivered is %d, want %d", p, got, n.delivered)
+			}
+		}
+	}
+}
+
+// A series that was only in pages that did not arrive has never been exposed.
+func TestWhatDidNotArriveLeavesNoTrace(t *testing.T) {
+	const series = `consign_feature_uses_total{feature="search",role="shopper"}`
+	l := newLedger(t, Options{})
+	f := newFeeder(t, l)
+	f.count("consign.feature.used", "anna", `{"feature":"search","role":"shopper"}`)
+	sc, err := l.Begin(start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := flatten(sc.Families)[series]; got != 1 {
+		t.Fatalf("in flight: %v, %v", got, ok)
+	}
+	sc.Undelivered()
+	if got, ok := flatten(l.Page(start))[series]; ok {
+		t.Errorf("undelivered: %v", got)
+	}
+	f.shard.Revoke()
+	if got, ok := flatten(scrape(t, l, start.Add(time.Second)))[series]; ok {
+		t.Errorf("revoked: %v", got)
+	}
+	sc.Delivered() // too late: it was settled
+	if got, ok := flatten(l.Page(start))[series]; ok {
+		t.Errorf("settled twice: %v", got)
+	}
+}
+
+// trustedServer is the Prometheus that the design trusts: it stores the samples of a scrape together with the offsets, all or nothing. It
+// adds increases up from raw samples: after a reset, which a start timestamp above the last sample also is, a counter
+// has increased by its whole value.
+type trustedServer struct {
+	t         *testing.T
+	last      map[string]sampled // by instance and line
+	increases lines
+	offsets   map[int32]int64
+}
+
+type sampled struct {
+	value float64
+	at    time.Time
+}
+
+func (p *trustedServer) ingest(instance string, at time.Time, families []*dto.MetricFamily) {
+	created := map[string]time.Time{}
+	for _, mf := range families {
+		for _, m := range mf.Metric {
+			one := []*dto.MetricFamily{{Name: mf.Name, Metric: []*dto.Metric{m}}}
+			for line := range flatten(one) {
+				if m.Counter != nil {
+					created[line] = m.Counter.CreatedTimestamp.AsTime()
+				}
+				if m.Histogram != nil {
+					created[line] = m.Histogram.CreatedTimestamp.AsTime()
+				}
+			}
+		}
+	}
+	for line, v := range flatten(families) {
+		since, counts := created[line]
+		if !counts {
+			var partition int32
+			if n, _ := fmt.Sscanf(line, `consignwatch_offset{partition="%d"`, &partition); n == 1 {
+				p.offsets[partition] = max(p.offsets[partition], int64(v))
+			}
+			continue
+		}
+		key := instance + " " + line
+		last, had := p.last[key]
+		switch {
+		case !had, since.After(last.at):
+			p.increases[line] += v
+		case v < last.value:
+			p.t.Fatalf("%s of %s fell from %v to %v", line, instance, last.value, v)
+		default:
+			p.increases[line] += v - last.value
+		}
+		if !since.Before(at) {
+			p.t.Fatalf("%s of %s: starts at %v, which is not before the scrape at %v", line, instance, since, at)
+		}
+		p.last[key] = sampled{v, at}
+	}
+}
+
+// process is a replica of the exporter, as the consumer around the ledger drives it in the exact mode.
+type process struct {
+	name   string
+	ledger *Ledger
+	owns   map[int32]*Shard
+}
+
+// TestIncreasesInPrometheusEqualWhatWasProduced runs three replicas over four partitions. Partitions move at any time,
+// processes are killed at any moment, scrapes get lost before and after Prometheus has them. In the end the increases
+// that Prometheus has are those of the log, each event once.
+func TestIncreasesInPrometheusEqualWhatWasProduced(t *testing.T) {
+	rounds := 12
+	if testing.Short() {
+		rounds = 3
+	}
+	base := uint64(time.Now().UnixNano())
+	for round := range rounds {
+		seed := base + uint64(round)
+		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { throughCrashes(t, rand.New(rand.NewPCG(seed, 0))) }) {
+			return
+		}
+	}
+}
+
+func throughCrashes(t *testing.T, rnd *rand.Rand) {
+	const partitions, replicas, span = 4, 3, 12
+	mapping := shippedMapping(t)
+	now := start
+	tick := func() time.Time {
+		now = now.Add(time.Duration(1+rnd.IntN(5000)) * time.Millisecond)
+		return now
+	}
+	prom := &trustedServer{t: t, last: map[string]sampled{}, increases: lines{}, offsets: map[int32]int64{}}
+	produced := lines{}
+	var logs [partitions][]logged
+	for p := range logs {
+		logs[p] = randomLog(rnd, "t", 500, span)
+		for i := range logs[p] {
+			sum(produced, logs[p][i].adds)
+		}
+	}
+	procs := make([]*process, replicas)
+	born := func(i int) {
+		l, err := NewLedger(mapping, Options{Start: tick(), DedupeSpan: span})
+		if err != nil {
+			t.Fatal(err)
+		}
+		procs[i] = &process{fmt.Sprint("replica-", i), l, map[int32]*Shard{}}
+	}
+	assign := func(p int32, to *process) {
+		s := to.ledger.Shard("t", p)
+		at := prom.offsets[p]
+		s.Assign(at)
+		for o := max(0, at-span); o < at; o++ {
+			s.Warm(&logs[p][o].record)
+		}
+		to.owns[p] = s
+	}
+	scrape := func(pr *process) (killed bool) {
+		sc, err := pr.ledger.Begin(tick())
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrives := rnd.IntN(3) > 0
+		if arrives {
+			prom.ingest(pr.name, now, sc.Families)
+		}
+		switch {
+		case rnd.IntN(6) == 0:
+			return true // killed before it can know
+		case arrives:
+			for _, pos := range sc.Delivered() {
+				if pos.Offset != prom.offsets[pos.Partition] {
+					t.Fatalf("partition %d: delivered up to %d, Prometheus has %d", pos.Partition, pos.Offset, prom.offsets[pos.Partition])
+				}
+			}
+		default:
+			sc.Undelivered()
+		}
+		return false
+	}
+	// kill ends a process and starts it again. Its partitions go to anybody.
+	kill := func(i int) {
+		orphans := procs[i].owns
+		born(i)
+		for p := range orphans {
+			assign(p, procs[rnd.IntN(replicas)])
+		}
+	}
+	for i := range procs {
+		born(i)
+	}
+	for p := range int32(partitions) {
+		assign(p, procs[rnd.IntN(replicas)])
+	}
+	for range 400 {
+		i := rnd.IntN(replicas)
+		pr := procs[i]
+		switch rnd.IntN(8) {
+		case 0:
+			kill(i)
+		case 1: // a rebalance: finished with scrapes, one partition moves
+			for p, s := range pr.owns {
+				s.Revoke()
+				delete(pr.owns, p)
+				assign(p, procs[rnd.IntN(replicas)])
+				break
+			}
+		case 2, 3:
+			if scrape(pr) {
+				kill(i)
+			}
+		default:
+			for p, s := range pr.owns {
+				from := s.Next()
+				to := min(int64(len(logs[p])), from+int64(rnd.IntN(20)))
+				for o := from; o < to; o++ {
+					s.Count(tick(), &logs[p][o].record)
+				}
+			}
+		}
+	}
+	// The rest is read, and one last scrape of each process arrives.
+	for _, pr := range procs {
+		for p, s := range pr.owns {
+			for o := s.Next(); o < int64(len(logs[p])); o++ {
+				s.Count(tick(), &logs[p][o].record)
+			}
+		}
+		sc, err := pr.ledger.Begin(tick())
+		if err != nil {
+			t.Fatal(err)
+		}
+		prom.ingest(pr.name, now, sc.Families)
+		sc.Delivered()
+	}
+	got := withoutZeros(prom.increases)
+	maps.DeleteFunc(got, func(k string, _ float64) bool { return strings.HasPrefix(k, "consignwatch_record_delay") })
+	if diff := cmp.Diff(withoutZeros(produced), got); diff != "" {
+		t.Fatalf("-produced +increases in Prometheus:\n%s", diff)
+	}
+}
+
+// TestScrapesWhileCounting is for the race detector: the pages add up, and never fall.
+func TestScrapesWhileCounting(t *testing.T) {
+	l := newLedger(t, Options{})
+	const partitions, events = 3, 20_000
+	done := make(chan struct{}, partitions)
+	for p := range int32(partitions) {
+		s := l.Shard("t", p)
+		s.Assign(0)
+		go func() {
+			defer func() { done <- struct{}{} }()
+			batch := make([]Record, 0, 100)
+			for i := range events {
+				data := fmt.Sprintf(`{"route":"/r%d","method":"GET","status":200,"duration_seconds":0.5}`, i%40)
+				batch = append(batch, Record{Value: []byte(event("consign.api.request", fmt.Sprintf("client-%d", i%150), data)), Offset: int64(i)})
+				if len(batch) == cap(batch) {
+					s.CountBatch(start, batch, func(*Record, Outcome, Problem) { t.Error("bad record") })
+					batch = batch[:0]
+				}
+			}
+		}()
+	}
+	go func() {
+		for range 20 {
+			l.SetInventory([]string{"client-1", "client-2"})
+			l.Retire(start.Add(time.Hour))
+			l.Page(start)
+		}
+	}()
+	last, now := 0.0, start
+	for left := partitions; ; {
+		now = now.Add(time.Second)
+		sc, err := l.Begin(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0.0
+		for k, v := range flatten(sc.Families) {
+			if strings.HasPrefix(k, "consign_client_api_requests_total") {
+				n += v
+			}
+		}
+		if n < last || n != flatten(sc.Families)[`consignwatch_records_total{outcome="counted",topic="t"}`] {
+			t.Fatalf("%v requests after %v, and %v records", n, last, flatten(sc.Families)[`consignwatch_records_total{outcome="counted",topic="t"}`])
+		}
+		last = n
+		sc.Delivered()
+		if left == 0 {
+			break
+		}
+		select {
+		case <-done:
+			left--
+		default:
+		}
+	}
+	if last != partitions*events {
+		t.Errorf("%v requests, want %v", last, partitions*events)
+	}
+}

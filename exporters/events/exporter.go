@@ -1,0 +1,141 @@
+package events
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// App is the event-exporter.
+func App() exporter.App {
+	return exporter.App{
+		Name:        catalog.Events,
+		Description: "The platform's Kafka event stream as exact counters and histograms.",
+		Port:        9474,
+		Load:        loadConfig,
+		Commands:    commands,
+	}
+}
+
+// loadConfig reads the configuration and all that it names. It does not connect.
+func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
+	c := defaultConfig()
+	f, err := yamlfile.Read(path, &c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(f); err != nil {
+		return nil, err
+	}
+	c.resolve(filepath.Dir(path))
+	mapping, text, err := loadMapping(c.MappingFile)
+	if err != nil {
+		return nil, err
+	}
+	sizes := catalog.Sizes{Clients: c.Limits.Clients, Events: c.Limits.Events}
+	ledger, err := NewLedger(mapping, Options{Sizes: sizes})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
+	}
+	if len(c.Clients) > 0 { // without an inventory the first clients that come are admitted
+		if refused := ledger.SetInventory(c.Clients); len(refused) > 0 {
+			return nil, f.Errorf("clients", "%q are no slugs, or more than the limit of %d", refused, c.Limits.Clients)
+		}
+	}
+	kafka, err := c.Kafka.clientConfig()
+	if err != nil {
+		return nil, configError(path, err)
+	}
+	var t *truth
+	if c.ResumeFrom == resumePrometheus {
+		if t, err = newTruth(&c.Prometheus); err != nil {
+			return nil, configError(path, err)
+		}
+	}
+	var declared []catalog.Metric
+	for _, m := range mapping.Metrics() {
+		declared = append(declared, *m)
+	}
+	metrics, err := catalog.New(declared...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
+	}
+	s := newStream(ledger, c.Scrapers)
+	n, err := newConsumer(&c, kafka, ledger, s, t, metrics, log)
+	if err != nil {
+		return nil, err
+	}
+	masked, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, configError(path, err)
+	}
+	return &exporter.Setup{
+		Catalog:    metrics,
+		Sizes:      sizes,
+		Collectors: []exporter.Collector{collector{n}},
+		Stream:     s,
+		Text:       bytes.Join([][]byte{masked, []byte("# " + c.mappingName()), text}, []byte("\n")),
+		Close:      n.end,
+	}, nil
+}
+
+func loadMapping(path string) (*Mapping, []byte, error) {
+	name, text := "mapping.yml (embedded)", DefaultMapping()
+	if path != "" {
+		var err error
+		if text, err = os.ReadFile(path); err != nil {
+			return nil, nil, fmt.Errorf("mapping_file: %w", err)
+		}
+		name = path
+	}
+	m, err := ParseMapping(name, text, catalog.Shipped())
+	return m, text, err
+}
+
+// collector is the membership in the group as a collector.
+type collector struct{ *consumer }
+
+func (collector) Name() string { return "stream" }
+
+func (collector) Schedule() exporter.Schedule {
+	return exporter.Schedule{Interval: 5 * time.Second, Timeout: 5 * time.Second}
+}
+
+func (c collector) Targets() []exporter.Target { return []exporter.Target{target(c)} }
+
+// commands adds `map`.
+func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {
+	command := app.Command("map", "Show what the events in a file would do to the metrics.")
+	file := command.Arg("FILE", "Structured CloudEvents, one on each line; - for standard input.").Required().String()
+	mapping := command.Flag("mapping-file", "Mapping to use instead of the embedded one.").String()
+	command.Action(func(*kingpin.ParseContext) error {
+		m, _, err := loadMapping(*mapping)
+		if err != nil {
+			return err
+		}
+		in := os.Stdin
+		if *file != "-" {
+			if in, err = os.Open(*file); err != nil {
+				return err
+			}
+			defer in.Close()
+		}
+		refused, err := Explain(in, stdout, m, Options{})
+		if err == nil && refused > 0 {
+			err = fmt.Errorf("%d events would not be counted", refused)
+		}
+		return err
+	})
+}

@@ -1,0 +1,83 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// lease knows until when the group cannot have given our partitions to somebody else: a session timeout after the
+// last heartbeat that was answered. A process that was frozen, or cut off, finds it expired before it delivers what
+// another member counts again.
+type lease struct {
+	client sarama.Client
+	group  string
+	id     *string // of the static member
+	length time.Duration
+
+	mu    sync.Mutex
+	held  bool // there is a session
+	until time.Time
+}
+
+// hold keeps the lease while ctx lives. It sends heartbeats of its own, beside those of the client library, because
+// the library does not tell when one was answered.
+func (l *lease) hold(ctx context.Context, session sarama.ConsumerGroupSession) {
+	l.set(true, time.Now().Add(l.length)) // the group has just answered
+	tick := time.NewTicker(l.length / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		sent := time.Now()
+		switch err := l.beat(session); {
+		case err == nil:
+			l.set(true, sent.Add(l.length))
+		case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration), errors.Is(err, sarama.ErrFencedInstancedId):
+			l.set(true, time.Time{})
+		}
+	}
+}
+
+func (l *lease) beat(session sarama.ConsumerGroupSession) error {
+	coordinator, err := l.client.Coordinator(l.group)
+	if err != nil {
+		return err
+	}
+	req := &sarama.HeartbeatRequest{GroupId: l.group, GenerationId: session.GenerationID(), MemberId: session.MemberID()}
+	if l.id != nil {
+		req.Version, req.GroupInstanceId = 3, l.id
+	}
+	resp, err := coordinator.Heartbeat(req)
+	if err != nil {
+		// The connection is asked for anew at the next beat.
+		_ = l.client.RefreshCoordinator(l.group)
+		return err
+	}
+	if errors.Is(resp.Err, sarama.ErrNoError) || errors.Is(resp.Err, sarama.ErrRebalanceInProgress) {
+		return nil // while the group rebalances we are still a member, and nobody else has our partitions
+	}
+	return resp.Err
+}
+
+func (l *lease) set(held bool, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held, l.until = held, until
+}
+
+// release says that no partition is ours any more.
+func (l *lease) release() { l.set(false, time.Time{}) }
+
+// valid reports whether what is pending may be delivered.
+func (l *lease) valid(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.held || now.Before(l.until)
+}

@@ -1,0 +1,160 @@
+package events
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+// Each file in testdata/invalid says in its first line which message it must cause, and on which line of the file.
+func TestEachMistakeInAMappingIsReportedWithItsPlace(t *testing.T) {
+	files, err := filepath.Glob("testdata/invalid/*.yml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no test files", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yml"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _ := bufio.NewReader(bytes.NewReader(text)).ReadString('\n')
+			want := "m.yml:" + strings.TrimSpace(strings.TrimPrefix(first, "# "))
+			_, err = ParseMapping("m.yml", text, catalog.Shipped())
+			if err == nil {
+				t.Fatalf("it was taken, want: %s", want)
+			}
+			if !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("the message is\n%v\nwant\n%s", err, want)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+	_, err := ParseMapping("m.yml", []byte("events:\n  - {type: a.b}\n  - {type: a b, feeds: [{metric: x_total}]}\n"), catalog.Shipped())
+	if n := strings.Count(err.Error(), "m.yml:"); n != 3 {
+		t.Errorf("%d mistakes were reported, want 3:\n%v", n, err)
+	}
+}
+
+const ownMapping = `
+declare:
+  - name: shop_visits_total
+    type: counter
+    unit: count
+    help: Visits.
+    labels:
+      - {name: door, pattern: "[a-z]+", max_length: 10, limit: 2}
+      - {name: weather, values: [dry, wet]}
+  - name: shop_visit_duration_seconds
+    type: histogram
+    unit: seconds
+    help: How long visits took.
+    buckets: [60, 600]
+    labels:
+      - {name: door, pattern: "[a-z]+", max_length: 10, limit: 2}
+  - {name: shop_read_bytes_total, type: counter, unit: bytes, help: Bytes.}
+adjust:
+  - {metric: consign_session_duration_seconds, buckets: [1, 2]}
+  - {metric: consign_app_starts_total, limits: {component: 1}}
+labels:
+  door: {header: door, default: main}
+events:
+  - type: shop.visit
+    feeds:
+      - metric: shop_visits_total
+        labels: {weather: {path: sky.rain, map: {"true": wet, "false": dry}, default: dry}}
+        value: {path: people}
+      - metric: shop_visit_duration_seconds
+        value: {path: minutes.seconds, unit: seconds, optional: true}
+      - metric: shop_read_bytes_total
+        value: {path: bytes, unit: bytes}
+        when: {attribute: subject, equals: reader}
+      - metric: consign_session_duration_seconds
+        labels: {role: {constant: shopper}}
+        value: {path: people, unit: seconds}
+      - metric: consign_app_starts_total
+        labels: {component: sky.name}
+`
+
+func TestAnOperatorsOwnMapping(t *testing.T) {
+	m, err := ParseMapping("own.yml", []byte(ownMapping), catalog.Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLedger(m, Options{Start: start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := l.Shard("t", 0)
+	s.Assign(0)
+	count := func(offset int64, value string, headers ...Header) Outcome {
+		o, _ := s.Count(start, &Record{Value: []byte(value), Headers: headers, Offset: offset})
+		return o
+	}
+	visit := func(subject, data string) string {
+		return `{"specversion":"1.0","id":"1","source":"s","type":"shop.visit","subject":"` + subject + `","data":` + data + `}`
+	}
+	for i, tt := range []struct {
+		value   string
+		headers []Header
+		want    Outcome
+	}{
+		{visit("reader", `{"people":3,"sky":{"rain":true,"name":"one"},"minutes":{"seconds":90},"bytes":1e6}`), []Header{{[]byte("door"), []byte("back")}}, Counted},
+		{visit("buyer", `{"people":1,"sky":{"rain":false,"name":"two"}}`), nil, Counted},
+		{visit("buyer", `{"people":1}`), nil, Counted},
+		{visit("reader", `{"people":1}`), nil, Malformed}, // the bytes are missing only for readers
+		{visit("buyer", `{}`), nil, Malformed},
+	} {
+		if o := count(int64(i), tt.value, tt.headers...); o != tt.want {
+			t.Errorf("record %d: %v, want %v", i, o, tt.want)
+		}
+	}
+	page := scrape(t, l, start)
+	want := map[string]float64{
+		`shop_visits_total{door="back",weather="wet"}`:           3,
+		`shop_visits_total{door="main",weather="dry"}`:           2,
+		`shop_visit_duration_seconds_count{door="back"}`:         1,
+		`shop_visit_duration_seconds_sum{door="back"}`:           90,
+		`shop_read_bytes_total{}`:                                1e6,
+		`consign_session_duration_seconds_count{role="shopper"}`: 3,
+		`consign_session_duration_seconds_sum{role="shopper"}`:   5,
+		`consign_app_starts_total{component="one"}`:              1,
+		`consign_app_starts_total{component="other"}`:            2,
+	}
+	if diff := cmp.Diff(want, changes(page)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := flatten(page)[`consign_session_duration_seconds_bucket{role="shopper",le="2"}`]; got != 2 {
+		t.Errorf("sessions up to the adjusted bound: %v, want 2", got)
+	}
+}
+
+func TestLabelsThatShareASourceShareTheirPlaces(t *testing.T) {
+	p, err := compile(shippedMapping(t), catalog.SizesFor(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	domain := func(metric, label string) *domain {
+		m := p.byName[metric]
+		return m.domains[m.decl.LabelIndex(label)]
+	}
+	if domain("consign_api_requests_total", "route") != domain("consign_api_request_duration_seconds", "route") {
+		t.Error("the route of a request is admitted in one metric and perhaps not in the other")
+	}
+	if domain("consign_cache_operation_duration_seconds", "operation") == domain("consign_external_request_duration_seconds", "operation") {
+		t.Error("operations of services take the places of those of the cache")
+	}
+	if domain("consign_orders_total", "client") != domain("consign_client_jobs_total", "client") ||
+		domain("consign_orders_total", "event") != domain("consign_dropoffs_total", "event") {
+		t.Error("clients and their sale events are not the same everywhere")
+	}
+}

@@ -1,0 +1,223 @@
+package events_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+)
+
+// Whether the exporter is a member of the group, and why not.
+const success = `consignwatch_collector_success{collector="stream",target="kafka"}`
+
+func failures(reason string) string {
+	return fmt.Sprintf(`consignwatch_collector_failures_total{collector="stream",reason=%q}`, reason)
+}
+
+func isDown(reason string) func(map[string]float64) bool {
+	return func(got map[string]float64) bool {
+		v, told := got[success]
+		return told && v == 0 && got[failures(reason)] > 0
+	}
+}
+
+// TestTheExporterStartsWithoutABrokerAndCatchesUp starts it while nothing listens on the broker's address.
+func TestTheExporterStartsWithoutABrokerAndCatchesUp(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	r := follow(t, address, "")
+	r.AwaitReady(t)
+	got := r.awaitThat(t, "no broker", isDown("connection"))
+	if v, ok := got[`consign_token_validations_total{result="valid"}`]; !ok || v != 0 {
+		t.Errorf("a known series is %v, %v without a broker, want 0", v, ok)
+	}
+	b := startBroker(t, kafka.Config{Address: address})
+	write(t, b, times(100, request("anna"))...)
+	r.await(t, map[string]float64{requests("anna"): 100, success: 1})
+}
+
+// TestTheExporterOutlivesItsBroker stops the broker while records are being counted, and starts it again.
+func TestTheExporterOutlivesItsBroker(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), "")
+	write(t, b, times(100, request("anna"))...)
+	r.await(t, map[string]float64{requests("anna"): 100})
+	awaitCommitted(t, b, telemetry, 0, 100)
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	got := r.awaitThat(t, "the broker has vanished", isDown("connection"))
+	if got[requests("anna")] != 100 {
+		t.Errorf("without the broker %v are shown, want what was counted", got[requests("anna")])
+	}
+	if err := b.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, b, times(50, request("anna"))...)
+	r.await(t, map[string]float64{requests("anna"): 150, success: 1})
+	awaitCommitted(t, b, telemetry, 0, 150)
+}
+
+// TestNothingIsCountedUntilTheTruthIsKnown starts the exact mode while Prometheus does not answer.
+func TestNothingIsCountedUntilTheTruthIsKnown(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	write(t, b, times(100, request("anna"))...)
+	address := freeAddress(t)
+	r := follow(t, b.Address(), exactly(address))
+	const why = "where to begin is not known yet, nothing is counted until it is"
+	r.awaitLog(t, why)
+	r.awaitThat(t, "no Prometheus", isDown("connection"))
+	for range 5 {
+		got := r.scrape(t)
+		if n := got[requests("anna")]; n != 0 {
+			t.Fatalf("%v requests are counted while Prometheus does not answer", n)
+		}
+		for name := range got {
+			if strings.HasPrefix(name, "consignwatch_offset{") {
+				t.Fatalf("%s is shown while it is not known", name)
+			}
+		}
+	}
+	if !strings.Contains(r.Log(), address) {
+		t.Errorf("the log does not say which Prometheus:\n%s", tail(r.Log()))
+	}
+	r.truth = newTruth()
+	r.truth.offsets[[2]string{telemetry, "0"}] = 40 // Prometheus has some of them from before
+	r.truth.listen(t, address)
+	r.await(t, map[string]float64{requests("anna"): 60, success: 1})
+	r.hurry()
+	r.Stop() // while Prometheus is there
+}
+
+// exactly are the lines of a configuration of the exact mode.
+func exactly(prometheus string) string {
+	return fmt.Sprintf("resume_from: prometheus\nprometheus: {url: \"http://%s\", settle: 100ms}\n", prometheus)
+}
+
+// TestAStopWithoutPrometheusDoesNotWaitForIt ends an exporter that has counted nothing, because Prometheus was never
+// there.
+func TestAStopWithoutPrometheusDoesNotWaitForIt(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), exactly(freeAddress(t)))
+	r.awaitLog(t, "where to begin is not known yet")
+	begin := time.Now()
+	if code := r.Stop(); code != 0 || time.Since(begin) > 10*time.Second {
+		t.Errorf("exit code %d after %v\n%s", code, time.Since(begin), tail(r.Log()))
+	}
+}
+
+// TestAStopDoesNotWaitForBrokersThatSayNothing ends an exporter whose broker accepts connections, and no more.
+func TestAStopDoesNotWaitForBrokersThatSayNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	r := follow(t, l.Addr().String(), "")
+	r.awaitThat(t, "no answer", isDown("timeout"))
+	begin := time.Now()
+	if code := r.Stop(); code != 0 || time.Since(begin) > 10*time.Second {
+		t.Errorf("exit code %d after %v\n%s", code, time.Since(begin), tail(r.Log()))
+	}
+}
+
+// TestATopicThatIsMissingDoesNotStopTheOthers names a topic that comes later.
+func TestATopicThatIsMissingDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 1}})
+	write(t, b, times(10, request("anna"))...)
+	r := follow(t, b.Address(), "")
+	r.await(t, map[string]float64{requests("anna"): 10})
+	r.awaitThat(t, "topics are missing", isDown("query"))
+	r.awaitLog(t, commerce+", "+integration+": kafka server")
+	createTopic(t, b, commerce, 1)
+	createTopic(t, b, integration, 1)
+	write(t, b, order("1", "anna"))
+	r.await(t, map[string]float64{orders("anna"): 1, requests("anna"): 10, success: 1})
+}
+
+func createTopic(t *testing.T, b *kafka.Broker, topic string, partitions int32) {
+	t.Helper()
+	admin := newAdmin(t, b)
+	if err := admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func newAdmin(t *testing.T, b *kafka.Broker) sarama.ClusterAdmin {
+	t.Helper()
+	admin, err := sarama.NewClusterAdmin([]string{b.Address()}, sarama.NewConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := admin.Close(); err != nil && !errors.Is(err, sarama.ErrClosedClient) {
+			t.Error(err)
+		}
+	})
+	return admin
+}
+
+// TestATopicThatIsMadeAnewIsCountedFromItsBeginning deletes a topic while it is counted: the offset that was counted
+// lies beyond the end of the new one.
+func TestATopicThatIsMadeAnewIsCountedFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 1, commerce: 1, integration: 1}})
+	write(t, b, times(100, request("anna"))...)
+	write(t, b, order("1", "anna"))
+	r := follow(t, b.Address(), "")
+	r.await(t, map[string]float64{requests("anna"): 100, orders("anna"): 1})
+	awaitCommitted(t, b, telemetry, 0, 100)
+	if err := newAdmin(t, b).DeleteTopic(telemetry); err != nil {
+		t.Fatal(err)
+	}
+	createTopic(t, b, telemetry, 1)
+	write(t, b, times(30, request("anna"))...)
+	write(t, b, order("2", "anna"))
+	r.await(t, map[string]float64{requests("anna"): 130, orders("anna"): 2})
+	awaitCommitted(t, b, telemetry, 0, 30)
+	write(t, b, times(5, request("anna"))...)
+	r.await(t, map[string]float64{requests("anna"): 135, orders("anna"): 2})
+	r.Stop()
+
+	// The next process begins where this one has ended.
+	next := follow(t, b.Address(), "")
+	write(t, b, request("bert"))
+	next.await(t, map[string]float64{requests("bert"): 1, requests("anna"): 0})
+}
+
+// TestATopicThatIsMadeAnewWhileTheExporterIsAway has a committed offset beyond the end of the new topic.
+func TestATopicThatIsMadeAnewWhileTheExporterIsAway(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 1, commerce: 1, integration: 1}})
+	write(t, b, times(30, request("anna"))...)
+	address := freeAddress(t)
+	prometheus := newTruth()
+	prometheus.offsets[[2]string{telemetry, "0"}] = 100
+	prometheus.listen(t, address)
+	r := follow(t, b.Address(), exactly(address))
+	r.truth = prometheus
+	r.await(t, map[string]float64{requests("anna"): 30})
+	if !strings.Contains(r.Log(), "the partition is shorter than what was counted") {
+		t.Errorf("the log does not say so:\n%s", tail(r.Log()))
+	}
+	awaitCommitted(t, b, telemetry, 0, 30)
+	r.hurry()
+	r.Stop()
+
+	// Prometheus has the old offset for days to come: the next process does not count the new topic again.
+	next := follow(t, b.Address(), exactly(address))
+	next.truth = prometheus
+	write(t, b, request("bert"))
+	next.await(t, map[string]float64{requests("bert"): 1, requests("anna"): 0})
+}

@@ -1,0 +1,88 @@
+package events_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+
+// TestPrometheusEqualsTheBooksOfALivingPlatform lets the simulated platform live and publish all types of events, bad and
+// repeated ones among them, while exporters die and the group rebalances. Afterwards every counter, and the count and the
+// sum of every histogram, must have increased by exactly what the platform's own books say.
+func TestPrometheusEqualsTheBooksOfALivingPlatform(t *testing.T) {
+	c := newCluster(t, time.Second)
+	p, err := platform.New(platform.Config{
+		DSN: serverstest.MariaDB(t), Clients: 5, Events: 12, Items: 1500, Speed: 600, Seed: 5, Stream: []string{c.broker.Address()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if err := p.Fill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+
+	a := c.start(t, "a", "prometheus")
+	for _, fault := range []string{"malformed-events", "duplicate-events"} {
+		if err := p.Faults().On(t.Context(), fault, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 5 {
+		wait(t.Context(), 2*time.Second)
+		kill(t, a)
+		if i == 2 {
+			c.start(t, "b", "prometheus")
+		}
+		restart(t, a)
+	}
+	if err := p.Faults().AllOff(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pausing, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	if err := p.Pause(pausing); err != nil {
+		t.Fatal(err)
+	}
+	for topic, partitions := range p.State().Stream.Offsets {
+		for partition, offset := range partitions {
+			c.books.end[fmt.Sprintf("%s/%d", topic, partition)] = offset
+		}
+	}
+	c.awaitCounted(t)
+	got := c.increases(t)
+	truth := p.StreamTruth()
+	wrong := 0
+	for _, s := range truth {
+		labels := model.LabelSet{}
+		for k, v := range s.Labels {
+			labels[model.LabelName(k)] = model.LabelValue(v)
+		}
+		series := s.Name + seriesLabels(labels)
+		want := s.Major()
+		if diff := math.Abs(got[series] - want); diff > 1e-6*math.Max(1, math.Abs(want)) {
+			wrong++
+			if wrong <= 30 {
+				t.Errorf("%s increased by %v, the books say %v", series, got[series], want)
+			}
+		}
+	}
+	if len(truth) < 150 {
+		t.Errorf("the books hold only %d series", len(truth))
+	}
+	t.Logf("%d series compared, %d wrong", len(truth), wrong)
+}

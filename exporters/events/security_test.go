@@ -1,0 +1,139 @@
+package events_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/IBM/sarama"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+)
+
+// TestEachWayToLogIn follows brokers that want to know who we are, and that speak TLS with a certificate of a private
+// authority.
+func TestEachWayToLogIn(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	for _, mechanism := range []string{"", sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512} {
+		for _, encrypted := range []bool{false, true} {
+			if mechanism == "" && !encrypted {
+				continue
+			}
+			t.Run(fmt.Sprintf("mechanism=%s,tls=%v", mechanism, encrypted), func(t *testing.T) {
+				c := kafka.Config{}
+				keys := ""
+				if encrypted {
+					c.TLS = ca.server(t)
+					keys += "  tls: {ca_file: ca.pem}\n"
+				}
+				if mechanism != "" {
+					c.Users = []kafka.User{{Mechanism: mechanism, Name: "watcher", Password: secret}}
+					keys += "  sasl: {mechanism: " + mechanism + ", username: watcher, password_file: password}\n"
+				}
+				b := startBroker(t, c)
+				dir := folder(t, map[string]string{
+					"ca.pem": ca.pem, "password": secret + "\n",
+					"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n  session_timeout: 3s\n%s", b.Address(), keys),
+				})
+				writeWith(t, producerFor(t, ca, c), b, times(10, request("anna"))...)
+				r := followFile(t, filepath.Join(dir, "config.yml"))
+				r.await(t, map[string]float64{requests("anna"): 10, success: 1})
+				if strings.Contains(r.Log(), secret) {
+					t.Errorf("the log holds the password:\n%s", r.Log())
+				}
+			})
+		}
+	}
+}
+
+// producerFor is a client that may write to a broker.
+func producerFor(t *testing.T, ca *authority, c kafka.Config) *sarama.Config {
+	t.Helper()
+	p := sarama.NewConfig()
+	if c.TLS != nil {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM([]byte(ca.pem))
+		p.Net.TLS.Enable, p.Net.TLS.Config = true, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	for _, u := range c.Users {
+		s := &kafkaclient.SASL{Mechanism: u.Mechanism, Username: u.Name, PasswordFile: exportertest.WriteFile(t, "password", u.Password)}
+		if err := kafkaclient.Apply(p, "kafka", nil, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// TestARefusalIsToldAsSuch has a broker that refuses whoever comes. It is the mock of the client library, because the
+// broker of the other tests just closes the connection.
+func TestARefusalIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	for _, mechanism := range []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512, sarama.SASLTypeOAuth} {
+		t.Run(mechanism, func(t *testing.T) {
+			t.Parallel()
+			b := sarama.NewMockBroker(t, 1)
+			t.Cleanup(b.Close)
+			b.SetHandlerByMap(map[string]sarama.MockResponse{
+				"ApiVersionsRequest":      sarama.NewMockApiVersionsResponse(t),
+				"SaslHandshakeRequest":    sarama.NewMockSaslHandshakeResponse(t).SetEnabledMechanisms([]string{mechanism}),
+				"SaslAuthenticateRequest": sarama.NewMockSaslAuthenticateResponse(t).SetError(sarama.ErrSASLAuthenticationFailed),
+			})
+			dir := folder(t, map[string]string{
+				"password":   secret,
+				"config.yml": fmt.Sprintf("kafka: {brokers: [%q], sasl: {mechanism: %s, username: watcher, password_file: password, token_file: password}}\n", b.Addr(), mechanism),
+			})
+			r := followFile(t, filepath.Join(dir, "config.yml"))
+			r.awaitThat(t, "refused", isDown("auth"))
+			if !strings.Contains(r.Log(), "reason=auth") || strings.Contains(r.Log(), secret) {
+				t.Errorf("the log does not say that it was refused, or holds the password:\n%s", tail(r.Log()))
+			}
+		})
+	}
+}
+
+// TestANewPasswordIsTakenAtAReload changes the password file of an exporter that was refused.
+func TestANewPasswordIsTakenAtAReload(t *testing.T) {
+	t.Parallel()
+	c := kafka.Config{Users: []kafka.User{{Mechanism: sarama.SASLTypeSCRAMSHA512, Name: "watcher", Password: secret}}}
+	b := startBroker(t, c)
+	writeWith(t, producerFor(t, nil, c), b, request("anna"))
+	dir := folder(t, map[string]string{
+		"password":   "wrong",
+		"config.yml": fmt.Sprintf("kafka: {brokers: [%q], session_timeout: 3s, sasl: {mechanism: SCRAM-SHA-512, username: watcher, password_file: password}}\n", b.Address()),
+	})
+	r := followFile(t, filepath.Join(dir, "config.yml"), "--web.enable-lifecycle")
+	r.awaitThat(t, "refused", isDown("connection"))
+	if got := r.scrape(t); got[requests("anna")] != 0 {
+		t.Error("records were counted")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := r.Do(t, http.MethodPost, "/-/reload"); code != http.StatusOK {
+		t.Fatal(code, text)
+	}
+	r.await(t, map[string]float64{requests("anna"): 1, success: 1})
+}
+
+// TestABrokerThatIsNotTrustedIsNotSpokenTo has a certificate of another authority.
+func TestABrokerThatIsNotTrustedIsNotSpokenTo(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{TLS: newAuthority(t).server(t)})
+	dir := folder(t, map[string]string{
+		"ca.pem": newAuthority(t).pem, "password": secret,
+		"config.yml": fmt.Sprintf("kafka: {brokers: [%q], tls: {ca_file: ca.pem}, sasl: {mechanism: PLAIN, username: u, password_file: password}}\n", b.Address()),
+	})
+	r := followFile(t, filepath.Join(dir, "config.yml"))
+	r.awaitThat(t, "no connection", isDown("connection"))
+	if log := r.Log(); !strings.Contains(log, "reason=connection") || !strings.Contains(log, "certificate signed by unknown authority") {
+		t.Errorf("the log does not say why:\n%s", tail(log))
+	}
+}

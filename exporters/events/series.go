@@ -1,0 +1,216 @@
+package events
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+// series is one label set of one metric, over all partitions.
+type series struct {
+	metric *metric
+	key    uint64
+	values []string         // in the order of the declaration
+	labels []*dto.LabelPair // by name, as the page wants them
+	at     int              // where the page adds its shards up
+	places uint8            // decimal places of money
+
+	// The rest belongs to the page.
+	known     bool // exists from the start, at 0
+	created   *timestamppb.Timestamp
+	page      uint64     // the last one on which it stood
+	exemplars []exemplar // one for each bucket of a histogram
+}
+
+// registry holds all series, and keeps them within the limits of the metrics. Shards ask it once for each series.
+type registry struct {
+	mu      sync.Mutex
+	byKey   map[uint64]*series
+	metrics map[*metric]*members
+	words   int // that the page needs to add up all cells
+
+	knownSeries []*series
+
+	exponents *exponents
+}
+
+// members are the series of one metric. Those up to sorted are sorted by label values; new ones are appended.
+type members struct {
+	list   []*series
+	sorted int
+}
+
+func newRegistry(p *plan) *registry {
+	r := &registry{byKey: map[uint64]*series{}, metrics: map[*metric]*members{}, exponents: p.exponents}
+	for _, m := range p.metrics {
+		r.metrics[m] = &members{}
+	}
+	return r
+}
+
+// get returns the series of a key. Beyond the metric's limit the values of all labels but client and currency become
+// "other": what is counted stays complete, for each client and each currency. When there is no room for that either,
+// all do.
+func (r *registry) get(m *metric, key uint64) *series {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.byKey[key]; s != nil {
+		return s
+	}
+	n := len(r.metrics[m].list)
+	if n < m.limit {
+		return r.put(m, key)
+	}
+	folded := m.fold(key, "client", "currency")
+	if r.byKey[folded] == nil && n >= m.limit+m.reserve {
+		folded = m.fold(key)
+	}
+	if folded != key {
+		m.dropped.Add(1)
+	}
+	if s := r.byKey[folded]; s != nil {
+		return s
+	}
+	return r.put(m, folded)
+}
+
+// fold makes the values of all labels "other", except for some.
+func (m *metric) fold(key uint64, except ...string) uint64 {
+	ids := m.ids(key)
+	for i := range ids {
+		if !slices.Contains(except, m.decl.Labels[i].Name) {
+			ids[i] = otherID
+		}
+	}
+	return m.key(ids)
+}
+
+func (r *registry) put(m *metric, key uint64) *series {
+	s := &series{metric: m, key: key, at: r.words}
+	r.words += m.words
+	for i, id := range m.ids(key) {
+		v := m.domains[i].text(id)
+		s.values = append(s.values, v)
+		s.labels = append(s.labels, &dto.LabelPair{Name: &m.decl.Labels[i].Name, Value: proto.String(v)})
+	}
+	if m.places >= 0 {
+		if s.places = r.exponents.of([]byte(s.values[m.places])); s.places == noCurrency {
+			s.places = otherExponent
+		}
+	}
+	slices.SortFunc(s.labels, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	r.byKey[key] = s
+	r.metrics[m].list = append(r.metrics[m].list, s)
+	return s
+}
+
+// sorted returns the series of a metric in the order of the page. The caller may read it while series are added.
+func (r *registry) sorted(m *metric) []*series {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	in := r.metrics[m]
+	if in.sorted < len(in.list) {
+		// A new slice, because an earlier caller may still read the old one.
+		in.list = slices.SortedStableFunc(slices.Values(in.list), func(a, b *series) int { return slices.Compare(a.values, b.values) })
+		in.sorted = len(in.list)
+	}
+	return in.list[:len(in.list):len(in.list)]
+}
+
+func (r *registry) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.words
+}
+
+// know makes the known label sets of a mapping exist. clients are the values that "*" stands for in the label client.
+func (r *registry) know(byName map[string]*metric, known []knownSpec, clients []string) {
+	for _, k := range known {
+		m := byName[k.metric.Name]
+		sets := [][]uint32{nil}
+		for i, v := range k.values {
+			values := []string{v}
+			if l := &m.decl.Labels[i]; v == "*" && l.Closed() {
+				values = l.Values
+			} else if v == "*" {
+				values = clients
+			}
+			var longer [][]uint32
+			for _, set := range sets {
+				for _, v := range values {
+					if id, ok := m.domains[i].id([]byte(v), otherID, 0); ok {
+						longer = append(longer, append(slices.Clone(set), id))
+					}
+				}
+			}
+			sets = longer
+		}
+		for _, ids := range sets {
+			s := r.get(m, m.key(ids))
+			r.mu.Lock()
+			if !s.known {
+				s.known = true
+				r.knownSeries = append(r.knownSeries, s)
+			}
+			r.mu.Unlock()
+		}
+	}
+}
+
+// begin makes the known series that were never exposed count from created on.
+func (r *registry) begin(created *timestamppb.Timestamp) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.knownSeries {
+		if s.created == nil {
+			s.created = created
+		}
+	}
+}
+
+// show keeps the newest exemplar of each bucket for the page.
+func (s *series) show(fresh []exemplar) {
+	if s.exemplars == nil {
+		s.exemplars = make([]exemplar, len(fresh))
+	}
+	for i := range fresh {
+		if fresh[i].time > 0 && fresh[i].time >= s.exemplars[i].time {
+			s.exemplars[i] = fresh[i]
+		}
+	}
+}
+
+// retire removes the series for which gone is true, and closes the gaps between the others.
+func (r *registry) retire(gone func(*series) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.words = 0
+	for _, in := range r.metrics {
+		var list []*series
+		sorted := 0
+		for i, s := range in.list {
+			if gone(s) {
+				delete(r.byKey, s.key)
+				continue
+			}
+			s.at = r.words
+			r.words += s.metric.words
+			list = append(list, s)
+			if i < in.sorted {
+				sorted++
+			}
+		}
+		in.list, in.sorted = list, sorted
+	}
+}
+
+// eventLabel is the index of the label whose values retire, or -1.
+func (m *metric) eventLabel() int {
+	return slices.IndexFunc(m.decl.Labels, func(l catalog.Label) bool { return l.Within != "" })
+}

@@ -1,0 +1,110 @@
+package events
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// stream serves what the ledger holds, and remembers what was delivered.
+type stream struct {
+	ledger   *Ledger
+	lease    *lease
+	own      *prometheus.Registry // what the consumer counts about itself
+	scrapers []string
+	deliver  func([]Position) // told the offsets that a scrape has delivered
+	start    func()
+	linger   func(ctx context.Context)
+
+	// gate is held from the moment a scrape freezes what was counted until it is settled, and while partitions are let
+	// go: the two must not cross.
+	gate sync.Mutex
+
+	mu       sync.Mutex
+	scraped  chan struct{} // closed at the next delivery
+	last     time.Time     // when the last delivered scrape began
+	interval time.Duration // between the last two
+}
+
+func newStream(l *Ledger, scrapers []string) *stream {
+	return &stream{ledger: l, scrapers: scrapers, scraped: make(chan struct{})}
+}
+
+func (s *stream) Start() { s.start() }
+
+func (s *stream) Linger(ctx context.Context) { s.linger(ctx) }
+
+// Scrape delivers to the scrapers that the configuration names, when they ask for the whole page. Everybody else
+// sees what was delivered before.
+func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool)) {
+	if !s.counts(r) {
+		return s.with(s.ledger.Page(time.Now())), func(bool) {}
+	}
+	s.gate.Lock()
+	now := time.Now()
+	if !s.lease.valid(now) {
+		s.gate.Unlock()
+		return s.with(s.ledger.Page(now)), func(bool) {}
+	}
+	scrape, err := s.ledger.Begin(now)
+	if err != nil { // cannot be: the gate lets one scrape in at a time
+		s.gate.Unlock()
+		return s.with(s.ledger.Page(now)), func(bool) {}
+	}
+	return s.with(scrape.Families), func(written bool) {
+		defer s.gate.Unlock()
+		if !written {
+			scrape.Unknown()
+			return
+		}
+		s.deliver(scrape.Delivered())
+		s.arrived(now)
+	}
+}
+
+func (s *stream) counts(r *http.Request) bool {
+	q := r.URL.Query()
+	return r.Method == http.MethodGet && slices.Contains(s.scrapers, q.Get("scraper")) && !q.Has("name[]")
+}
+
+// with adds what the consumer counts about itself.
+func (s *stream) with(families []*dto.MetricFamily) []*dto.MetricFamily {
+	own, _ := s.own.Gather() // plain counters: they cannot fail
+	return append(families, own...)
+}
+
+func (s *stream) arrived(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() {
+		s.interval = at.Sub(s.last)
+	}
+	s.last = at
+	close(s.scraped)
+	s.scraped = make(chan struct{})
+}
+
+// next returns a channel that is closed at the next delivery, and how long that should take at most: nil and 0 when no
+// scraper has ever come.
+func (s *stream) next() (<-chan struct{}, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.last.IsZero():
+		return nil, 0
+	case s.interval == 0:
+		return s.scraped, time.Minute
+	}
+	return s.scraped, 5 * s.interval / 2
+}
+
+// Refused tells what became "other" or found no room.
+func (s *stream) Refused(f func(metric, label string, n uint64)) {
+	s.ledger.Rejected(f)
+	s.ledger.Dropped(func(metric string, n uint64) { f(metric, "", n) })
+}
