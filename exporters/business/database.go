@@ -21,6 +21,24 @@ import (
 // database asks the platform's database, read-only and within limits that the server itself enforces.
 type database struct {
 	pool *sql.DB
+	// meter, when it is not nil, hears what each statement has cost. Measuring takes two more round trips: the exporter
+	// itself does without.
+	meter func(name string, c cost)
+}
+
+// statement is one SELECT of the pack.
+type statement struct {
+	name    string
+	text    string
+	onMySQL string        // instead of text, where MySQL and MariaDB differ
+	limit   time.Duration // on the server
+}
+
+// cost is what a statement has brought, and what it took.
+type cost struct {
+	rows int           // returned
+	read int64         // by the server: the sum of Handler_read%
+	took time.Duration // for the client
 }
 
 // openDatabase prepares the pool. It does not connect: the exporter starts while the database is down.
@@ -75,22 +93,22 @@ func (d *database) close() error { return d.pool.Close() }
 // slack is how much longer than the server's own limit the client waits: the server's answer is the better message.
 const slack = 2 * time.Second
 
-// query runs one SELECT in a read-only transaction with a time limit on the server, and hands each row to the function.
+// query runs a statement in a read-only transaction with a time limit on the server, and hands each row to the function.
 // The values belong to the row only while the function runs.
-func (d *database) query(ctx context.Context, text string, limit time.Duration, row func(r *row) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit+slack)
+func (d *database) query(ctx context.Context, s statement, row func(r *row) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limit+slack)
 	defer cancel()
-	err := d.queryConn(ctx, text, limit, row)
+	err := d.queryConn(ctx, s, row)
 	if err == nil {
 		return nil
 	}
 	if ctx.Err() != nil && !errors.As(err, new(*mysql.MySQLError)) {
-		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("the database did not answer within %s: %w", limit, err))
+		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("the database did not answer within %s: %w", s.limit, err))
 	}
 	return classify(err)
 }
 
-func (d *database) queryConn(ctx context.Context, text string, limit time.Duration, each func(r *row) error) (err error) {
+func (d *database) queryConn(ctx context.Context, s statement, each func(r *row) error) (err error) {
 	conn, err := d.pool.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -106,23 +124,63 @@ func (d *database) queryConn(ctx context.Context, text string, limit time.Durati
 	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
-	if _, err := conn.ExecContext(ctx, limitStatement(version, limit)); err != nil {
+	if _, err := conn.ExecContext(ctx, limitStatement(version, s.limit)); err != nil {
 		return fmt.Errorf("set the time limit on %s: %w", version, err)
+	}
+	if s.onMySQL != "" && !isMariaDB(version) {
+		s.text = s.onMySQL
 	}
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin a read-only transaction: %w", err)
 	}
 	defer tx.Rollback() // nothing to commit: it only ends the snapshot
-	rows, err := tx.QueryContext(ctx, text)
+	if d.meter == nil {
+		_, err := readAll(ctx, tx, s, each)
+		return err
+	}
+	return d.measure(ctx, tx, s, each)
+}
+
+// measure is readAll for the meter.
+func (d *database) measure(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) error) error {
+	before, err := handlerReads(ctx, tx)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	if err := readRows(rows, each); err != nil {
+	begin := time.Now()
+	c := cost{}
+	if c.rows, err = readAll(ctx, tx, s, each); err != nil {
 		return err
 	}
-	return rows.Err()
+	c.took = time.Since(begin)
+	after, err := handlerReads(ctx, tx)
+	if err != nil {
+		return err
+	}
+	c.read = after - before
+	d.meter(s.name, c)
+	return nil
+}
+
+// handlerReads is how many rows the server has read for the connection, from tables and indexes, its temporary ones
+// too. The statement itself does not count.
+func handlerReads(ctx context.Context, tx *sql.Tx) (int64, error) {
+	rows, err := tx.QueryContext(ctx, "SHOW SESSION STATUS LIKE 'Handler_read%'")
+	if err != nil {
+		return 0, fmt.Errorf("ask how many rows were read: %w", err)
+	}
+	defer rows.Close()
+	sum := int64(0)
+	for rows.Next() {
+		var name string
+		var n int64
+		if err := rows.Scan(&name, &n); err != nil {
+			return 0, fmt.Errorf("ask how many rows were read: %w", err)
+		}
+		sum += n
+	}
+	return sum, rows.Err()
 }
 
 // limitStatement sets the time limit of the following statements as the server wants it: MariaDB in seconds, MySQL in
@@ -170,15 +228,21 @@ type row struct {
 	values  []any
 }
 
-func readRows(rows *sql.Rows, each func(r *row) error) error {
+// readAll runs a statement, hands over its rows, and returns how many there were.
+func readAll(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) error) (int, error) {
+	rows, err := tx.QueryContext(ctx, s.text)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
 	names, err := rows.Columns()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r := &row{columns: make(map[string]int, len(names)), values: make([]any, len(names))}
 	for i, n := range names {
 		if _, twice := r.columns[n]; twice {
-			return exporter.Failure(exporter.ReasonQuery, fmt.Errorf("the result has the column %q twice", n))
+			return 0, exporter.Failure(exporter.ReasonQuery, fmt.Errorf("the result has the column %q twice", n))
 		}
 		r.columns[n] = i
 	}
@@ -189,13 +253,13 @@ func readRows(rows *sql.Rows, each func(r *row) error) error {
 	for rows.Next() {
 		r.number++
 		if err := rows.Scan(into...); err != nil {
-			return exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d: %w", r.number, err))
+			return r.number, exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d: %w", r.number, err))
 		}
 		if err := each(r); err != nil {
-			return err
+			return r.number, err
 		}
 	}
-	return nil
+	return r.number, rows.Err()
 }
 
 func (r *row) column(name string) (any, error) {

@@ -29,8 +29,9 @@ type listing struct {
 	read    time.Time
 	clients []client
 	events  []saleEvent
-	slugs   []string          // of the clients, in order
-	slugOf  map[uint64]string // by client id
+	slugs   []string            // of the clients, in order
+	slugOf  map[uint64]string   // by client id
+	exposed map[string][]string // slugs of the exposed sale events by client, those that change first
 }
 
 // directory lists clients and sale events, read once an interval for all queries together.
@@ -40,6 +41,16 @@ type directory struct {
 
 	turn    chan struct{} // holds one token: who has it may read or replace current
 	current *listing
+}
+
+// The lists in messages.
+const (
+	listOfClients = "list of clients"
+	listOfEvents  = "list of sale events"
+)
+
+func (l *List) statement(name string) statement {
+	return statement{name: name, text: l.SQL, limit: duration(l.Timeout)}
 }
 
 func newDirectory(db *database, p *Pack) *directory {
@@ -63,17 +74,25 @@ func (d *directory) get(ctx context.Context) (*listing, error) {
 	}
 	l := &listing{read: time.Now(), slugOf: map[uint64]string{}}
 	if err := d.readClients(ctx, l); err != nil {
-		return nil, fmt.Errorf("list of clients: %w", err)
+		return nil, fmt.Errorf("%s: %w", listOfClients, err)
 	}
 	if err := d.readEvents(ctx, l); err != nil {
-		return nil, fmt.Errorf("list of sale events: %w", err)
+		return nil, fmt.Errorf("%s: %w", listOfEvents, err)
+	}
+	l.exposed = map[string][]string{}
+	for _, changing := range []bool{true, false} {
+		for _, e := range l.events {
+			if e.exposed && e.changing == changing {
+				l.exposed[e.client] = append(l.exposed[e.client], e.labels["event"])
+			}
+		}
 	}
 	d.current = l
 	return l, nil
 }
 
 func (d *directory) readClients(ctx context.Context, l *listing) error {
-	return d.db.query(ctx, d.pack.Clients.SQL, duration(d.pack.Clients.Timeout), func(r *row) error {
+	return d.db.query(ctx, d.pack.Clients.statement(listOfClients), func(r *row) error {
 		id, err := r.id("client_id")
 		if err != nil {
 			return err
@@ -90,7 +109,7 @@ func (d *directory) readClients(ctx context.Context, l *listing) error {
 }
 
 func (d *directory) readEvents(ctx context.Context, l *listing) error {
-	return d.db.query(ctx, d.pack.SaleEvents.SQL, duration(d.pack.SaleEvents.Timeout), func(r *row) error {
+	return d.db.query(ctx, d.pack.SaleEvents.statement(listOfEvents), func(r *row) error {
 		e := saleEvent{labels: map[string]string{}}
 		var err error
 		if e.id, err = r.id("event_id"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -18,7 +19,6 @@ import (
 // eventQuery reads a query `per: event`. Sale events that change are read each round; those that have ended are read
 // once, kept, and read again after RefreshEnded: the cost follows what is live, not the history.
 type eventQuery struct {
-	db    *database
 	dir   *directory
 	query *Query
 	// refresh is how often an ended sale event is read again.
@@ -32,8 +32,24 @@ type eventQuery struct {
 // eventResult is what the rows of one sale event said, the last time that it was read.
 type eventResult struct {
 	values   []told
-	changing bool // whether it was read as one that changes
+	labels   map[string]string // of the sale event, as they stand in the values
+	changing bool              // whether it was read as one that changes
 	due      time.Time
+}
+
+// relabel gives the values the labels that the sale event has now: it, or its client, may have been renamed.
+func (r *eventResult) relabel(e *saleEvent) {
+	if maps.Equal(r.labels, e.labels) {
+		return
+	}
+	for _, v := range r.values {
+		for i, src := range v.mapping.labels {
+			if now, ok := e.labels[src.column]; ok && src.constant == "" {
+				v.labels[i] = now
+			}
+		}
+	}
+	r.labels = e.labels
 }
 
 const (
@@ -41,8 +57,8 @@ const (
 	maxBatch   = 64
 )
 
-func newEventQuery(db *database, dir *directory, q *Query, refresh time.Duration) *eventQuery {
-	return &eventQuery{db: db, dir: dir, query: q, refresh: refresh, results: map[uint64]eventResult{}, batch: firstBatch}
+func newEventQuery(dir *directory, q *Query, refresh time.Duration) *eventQuery {
+	return &eventQuery{dir: dir, query: q, refresh: refresh, results: map[uint64]eventResult{}, batch: firstBatch}
 }
 
 func (q *eventQuery) wanted(e *saleEvent) bool { return e.exposed || q.query.Events == "all" }
@@ -60,7 +76,7 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent) error {
 	}
 	values := make(map[uint64][]told, len(events))
 	text := strings.ReplaceAll(q.query.SQL, eventsPlaceholder, strings.Join(ids, ","))
-	err := q.db.query(ctx, text, duration(q.query.Timeout), func(r *row) error {
+	err := q.dir.db.query(ctx, q.query.statement(text), func(r *row) error {
 		id, err := r.id("event_id")
 		if err != nil {
 			return err
@@ -81,7 +97,7 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent) error {
 	for _, e := range events {
 		// Spread over the second half of the period, so that a start does not make a wave each day.
 		due := now.Add(q.refresh - rand.N(q.refresh/2+1))
-		q.results[e.id] = eventResult{values: values[e.id], changing: e.changing, due: due}
+		q.results[e.id] = eventResult{values: values[e.id], labels: e.labels, changing: e.changing, due: due}
 	}
 	return nil
 }
@@ -128,13 +144,19 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 		}
 	}
 	sink.Inventory("client", list.slugs)
+	for client, events := range list.exposed {
+		sink.InventoryWithin(client, "event", events)
+	}
 	sum := newTotals()
 	for i := range list.events {
 		e := &list.events[i]
-		if !q.wanted(e) {
+		result, read := q.results[e.id]
+		if !read || !q.wanted(e) {
 			continue
 		}
-		for _, v := range q.results[e.id].values {
+		result.relabel(e)
+		q.results[e.id] = result
+		for _, v := range result.values {
 			hasEvent := v.mapping.metric.LabelIndex("event") >= 0
 			if hasEvent && !e.exposed || !hasEvent && partial[e.client] {
 				continue
@@ -151,7 +173,8 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 			}
 		}
 	}
-	return sum.emit(sink)
+	sum.emit(sink)
+	return nil
 }
 
 // zeros adds the value 0 for clients, or sale events, that have been read and brought no row.

@@ -34,6 +34,8 @@ type MySQL struct {
 	DSNFile string `yaml:"dsn_file"`
 	// MaxOpenConnections bounds what the exporter can cost the database.
 	MaxOpenConnections int `yaml:"max_open_connections"`
+	// Replica says that the database is a replica: how far it is behind is read, too. That needs one more right.
+	Replica bool `yaml:"replica"`
 }
 
 // Limits bound the number of series.
@@ -51,6 +53,7 @@ func App() exporter.App {
 		Description: "State of the consignment-sale business, read from the platform's MySQL database.",
 		Port:        9473,
 		Load:        load,
+		Commands:    commands,
 	}
 }
 
@@ -81,6 +84,13 @@ func load(path string, _ *slog.Logger) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, f.Errorf("mysql.dsn_file", "%w", err)
 	}
+	var all []exporter.Collector
+	for _, c := range collectors(newDirectory(db, pack), pack, duration(c.MaxAge)) {
+		all = append(all, c)
+	}
+	if c.MySQL.Replica {
+		all = append(all, replica{db})
+	}
 	text, err := yaml.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -88,7 +98,7 @@ func load(path string, _ *slog.Logger) (*exporter.Setup, error) {
 	return &exporter.Setup{
 		Catalog:    metrics,
 		Sizes:      catalog.Sizes{Clients: c.Limits.Clients, Events: c.Limits.Events},
-		Collectors: collectors(db, pack, duration(c.MaxAge)),
+		Collectors: all,
 		Text:       bytes.Join([][]byte{text, []byte("# " + packFile.Name), packText(packFile), nil}, []byte("\n")),
 		Close:      db.close,
 	}, nil
@@ -118,19 +128,18 @@ func inDir(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-func collectors(db *database, p *Pack, maxAge time.Duration) []exporter.Collector {
-	dir := newDirectory(db, p)
-	var all []exporter.Collector
+// collectors makes one collector of each query.
+func collectors(dir *directory, p *Pack, maxAge time.Duration) []*collector {
+	all := make([]*collector, len(p.Queries))
 	for i := range p.Queries {
 		q := &p.Queries[i]
-		c := &collector{query: q, maxAge: maxAge}
+		all[i] = &collector{query: q, maxAge: maxAge}
 		if q.Per == "event" {
-			events := newEventQuery(db, dir, q, duration(p.RefreshEnded))
-			c.targets = []exporter.Target{liveTarget{events}, endedTarget{events}}
+			events := newEventQuery(dir, q, duration(p.RefreshEnded))
+			all[i].targets = []exporter.Target{liveTarget{events}, endedTarget{events}}
 		} else {
-			c.targets = []exporter.Target{&wholeTarget{db: db, dir: dir, query: q}}
+			all[i].targets = []exporter.Target{&wholeTarget{dir: dir, query: q}}
 		}
-		all = append(all, c)
 	}
 	return all
 }

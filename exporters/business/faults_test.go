@@ -3,6 +3,7 @@ package business
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +21,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil { // most tests wait most of the time, whatever the number of cores
+		panic(err)
+	}
+	os.Exit(serverstest.Main(m))
+}
 
 func shipped() *catalog.Catalog { return catalog.Shipped() }
 
@@ -48,11 +55,17 @@ queries:
 // start runs the exporter with a pack on a database.
 func start(t *testing.T, dsn, pack string, more ...string) *exportertest.Running {
 	t.Helper()
-	return exportertest.Start(t, App(), fmt.Sprintf("mysql: {dsn_file: %s}\nqueries_file: %s\nmax_age: 1s\n%s",
-		exportertest.WriteFile(t, "dsn", dsn), exportertest.WriteFile(t, "pack.yml", pack), strings.Join(more, "\n")))
+	return startWith(t, dsn, pack, "", more...)
 }
 
-// execute runs statements, in which DATABASE.* stands for the tables of the test's database.
+// startWith is start with a further setting of the section mysql.
+func startWith(t *testing.T, dsn, pack, setting string, more ...string) *exportertest.Running {
+	t.Helper()
+	return exportertest.Start(t, App(), fmt.Sprintf("mysql: {dsn_file: %s, %s}\nqueries_file: %s\nmax_age: 1s\n%s",
+		exportertest.WriteFile(t, "dsn", dsn), setting, exportertest.WriteFile(t, "pack.yml", pack), strings.Join(more, "\n")))
+}
+
+// execute runs statements, in which DATABASE.* stands for the tables of the test's database, and READER for its user.
 func execute(t *testing.T, db *sql.DB, statements ...string) {
 	t.Helper()
 	var name string
@@ -60,11 +73,14 @@ func execute(t *testing.T, db *sql.DB, statements ...string) {
 		t.Fatal(err)
 	}
 	for _, s := range statements {
-		if _, err := db.ExecContext(t.Context(), strings.ReplaceAll(s, "DATABASE.*", name+".*")); err != nil {
+		if _, err := db.ExecContext(t.Context(), strings.NewReplacer("DATABASE.*", name+".*", "READER", readerOf(name)).Replace(s)); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
 }
+
+// readerOf is the user of newUser: users belong to the server, which tests share.
+func readerOf(database string) string { return "reader_" + database }
 
 func fillShelves(t *testing.T, db *sql.DB) {
 	t.Helper()
@@ -112,6 +128,7 @@ func fault(t *testing.T, r *exportertest.Running, reason string, begin, end func
 }
 
 func TestTheDatabaseDiesAndComesBack(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
 	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
@@ -130,6 +147,7 @@ func TestTheDatabaseDiesAndComesBack(t *testing.T) {
 }
 
 func TestTheDatabaseHangsAndGoesOn(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
 	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
@@ -145,6 +163,7 @@ func TestTheDatabaseHangsAndGoesOn(t *testing.T) {
 }
 
 func TestTheExporterStartsWithoutADatabaseAndFindsItLater(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
 	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
@@ -163,40 +182,42 @@ func TestTheExporterStartsWithoutADatabaseAndFindsItLater(t *testing.T) {
 }
 
 func TestThePasswordIsRefused(t *testing.T) {
+	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	admin := serverstest.Open(t, dsn)
 	fillShelves(t, admin)
-	user := newUser(t, admin, dsn, "password_test", "old-password")
+	user := newUser(t, admin, dsn, "old-password")
 	r := start(t, user, fastPack)
 	fault(t, r, "auth",
 		func() {
-			execute(t, admin, "ALTER USER password_test@'%' IDENTIFIED BY 'new-password'", "KILL USER password_test")
+			execute(t, admin, "ALTER USER READER@'%' IDENTIFIED BY 'new-password'", "KILL USER READER")
 		},
-		func() { execute(t, admin, "ALTER USER password_test@'%' IDENTIFIED BY 'old-password'") })
+		func() { execute(t, admin, "ALTER USER READER@'%' IDENTIFIED BY 'old-password'") })
 	if _, page := r.Get(t, "/metrics"); strings.Contains(page+r.Log(), "old-password") {
 		t.Error("the password was printed")
 	}
 }
 
 // newUser makes a user with the right to read the test's database, and returns its data source name.
-func newUser(t *testing.T, admin *sql.DB, dsn, name, password string) string {
+func newUser(t *testing.T, admin *sql.DB, dsn, password string) string {
 	t.Helper()
 	c, err := mysql.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	execute(t, admin, fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s'", name, password), fmt.Sprintf("GRANT SELECT ON %s.* TO %s@'%%'", c.DBName, name))
+	execute(t, admin, "CREATE USER READER@'%' IDENTIFIED BY '"+password+"'", "GRANT SELECT ON DATABASE.* TO READER@'%'")
 	t.Cleanup(func() {
-		if _, err := admin.ExecContext(context.Background(), fmt.Sprintf("DROP USER %s@'%%'", name)); err != nil {
+		if _, err := admin.ExecContext(context.Background(), "DROP USER "+readerOf(c.DBName)+"@'%'"); err != nil {
 			t.Error(err)
 		}
 	})
-	c.User, c.Passwd = name, password
+	c.User, c.Passwd = readerOf(c.DBName), password
 	return c.FormatDSN()
 }
 
 // TestATroubledQueryLeavesTheOthersAlone spoils what one query reads; the other one goes on.
 func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil, mend []string
 		reason      string
@@ -208,13 +229,14 @@ func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 		"label is NULL":        {[]string{"INSERT INTO shelves VALUES (NULL, 1)"}, []string{"DELETE FROM shelves WHERE color IS NULL"}, "parse", `row 3, column \"color\": a label cannot be NULL`},
 		"label set twice":      {[]string{"INSERT INTO shelves VALUES ('red', 9)"}, []string{"DELETE FROM shelves WHERE n = 9"}, "parse", `two rows have the same labels [color] of shop_shelves`},
 		"over its time limit":  {[]string{"RENAME TABLE shelves TO attic", "CREATE VIEW shelves AS SELECT color, n, SLEEP(5) AS nap FROM attic HAVING nap = 0"}, []string{"DROP VIEW shelves", "RENAME TABLE attic TO shelves"}, "timeout", "max_statement_time exceeded"},
-		"the right is revoked": {[]string{"GRANT SELECT ON tills TO reader_test@'%'", "REVOKE SELECT ON DATABASE.* FROM reader_test@'%'", "KILL USER reader_test"}, []string{"GRANT SELECT ON DATABASE.* TO reader_test@'%'"}, "auth", "denied"},
+		"the right is revoked": {[]string{"GRANT SELECT ON tills TO READER@'%'", "REVOKE SELECT ON DATABASE.* FROM READER@'%'", "KILL USER READER"}, []string{"GRANT SELECT ON DATABASE.* TO READER@'%'"}, "auth", "denied"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dsn := serverstest.MariaDB(t)
 			db := serverstest.Open(t, dsn)
 			fillShelves(t, db)
-			r := start(t, newUser(t, db, dsn, "reader_test", "reader"), fastPack)
+			r := start(t, newUser(t, db, dsn, "reader"), fastPack)
 			before := r.Await(t, "all is well before", well)
 			execute(t, db, c.spoil...)
 			r.Await(t, "failure for the reason "+c.reason, fails(before, "shelves", c.reason))
@@ -236,6 +258,7 @@ func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 }
 
 func TestANullValueIsUnknownNotZero(t *testing.T) {
+	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	db := serverstest.Open(t, dsn)
 	fillShelves(t, db)
@@ -330,6 +353,7 @@ func (p *proxy) serve(c net.Conn) {
 }
 
 func TestTheDatabaseAnswersGarbageOrNothing(t *testing.T) {
+	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	fillShelves(t, serverstest.Open(t, dsn))
 	c, err := mysql.ParseDSN(dsn)

@@ -137,6 +137,9 @@ func (p *Pack) check(f *yamlfile.File, c *catalog.Catalog) error {
 		if names[q.Name] {
 			return f.Errorf(key+".name", "the name %q is used twice", q.Name)
 		}
+		if q.Name == replicaName {
+			return f.Errorf(key+".name", "the name %q belongs to the exporter's own collector", q.Name)
+		}
 		names[q.Name] = true
 		if err := q.check(f, key, c); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 // TestThePageKeepsTheConventions asks promtool about the page of a platform with life in it.
 func TestThePageKeepsTheConventions(t *testing.T) {
+	t.Parallel()
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)

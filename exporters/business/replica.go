@@ -1,0 +1,92 @@
+package business
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+const replicaName = "replica"
+
+// replica collects how far the database is behind its source. It is the one collector that asks about the database and not
+// about the business, and so does not stand in the pack: its answer differs between servers, and an unknown lag is a failure.
+type replica struct{ db *database }
+
+func (replica) Name() string { return replicaName }
+
+// Schedule keeps no old value longer than it must: a lag that is not known any more is not told.
+func (replica) Schedule() exporter.Schedule {
+	return exporter.Schedule{Interval: 5 * time.Second, Timeout: 5 * time.Second}
+}
+
+func (r replica) Targets() []exporter.Target { return []exporter.Target{lag{r.db}} }
+
+// lag is the target of the collector replica.
+type lag struct{ db *database }
+
+func (lag) Name() string { return "database" }
+
+func (r lag) Collect(ctx context.Context, sink *exporter.Sink) error {
+	worst, channels := 0.0, 0
+	err := r.db.query(ctx, statement{
+		name:    replicaName,
+		text:    "SHOW ALL SLAVES STATUS", // every MariaDB; SHOW REPLICA STATUS tells one channel only
+		onMySQL: "SHOW REPLICA STATUS",    // 8.0.22 and later
+		limit:   3 * time.Second,
+	}, func(row *row) error {
+		behind, err := lagOf(row)
+		worst, channels = max(worst, behind), channels+1
+		return err
+	})
+	if refused := new(mysql.MySQLError); errors.As(err, &refused) && refused.Number == 1227 {
+		return exporter.Failure(exporter.ReasonCapability, fmt.Errorf(
+			"the database's user may not ask how far a replica is behind: GRANT SLAVE MONITOR ON *.* (MariaDB) or REPLICATION CLIENT (MySQL): %w", err))
+	}
+	if err != nil {
+		return err
+	}
+	if channels > 0 {
+		sink.Gauge("consign_replica_lag_seconds", worst)
+	}
+	return nil
+}
+
+// lagOf reads the row of one channel: how far it is behind, or why nobody knows. The server's own words for an error are left
+// out, because they quote rows.
+func lagOf(r *row) (float64, error) {
+	text := map[string]string{}
+	for name, column := range map[string]string{
+		"channel": either(r, "Connection_name", "Channel_Name"),
+		"reads":   either(r, "Slave_IO_Running", "Replica_IO_Running"),
+		"applies": either(r, "Slave_SQL_Running", "Replica_SQL_Running"),
+		"reading": "Last_IO_Errno", "applying": "Last_SQL_Errno",
+	} {
+		var err error
+		if text[name], err = r.label(column); err != nil {
+			return 0, err
+		}
+	}
+	lag, known, err := r.number64(either(r, "Seconds_Behind_Master", "Seconds_Behind_Source"))
+	if err != nil {
+		return 0, err
+	}
+	if !known || text["reads"] != "Yes" || text["applies"] != "Yes" {
+		return 0, exporter.Failure(exporter.ReasonConnection, fmt.Errorf(
+			"replication has stopped, and how far the data is behind is unknown: channel %q, reads from its source: %s (error %s), applies what it read: %s (error %s)",
+			text["channel"], text["reads"], text["reading"], text["applies"], text["applying"]))
+	}
+	return lag, nil
+}
+
+// either is the name of a column that MySQL has renamed.
+func either(r *row, mariadb, mysql string) string {
+	if _, ok := r.columns[mysql]; ok {
+		return mysql
+	}
+	return mariadb
+}

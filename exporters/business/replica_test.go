@@ -1,0 +1,143 @@
+package business
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+const lagSeries = "consign_replica_lag_seconds"
+
+func hasLag(s map[string]float64) bool { _, ok := s[lagSeries]; return ok }
+
+// startReplicaOf makes a server that follows another one, from now on.
+func startReplicaOf(t *testing.T, source *servers.MariaDB) (*servers.MariaDB, *sql.DB) {
+	t.Helper()
+	server := serverstest.OwnMariaDB(t, "--server-id=2", "--read-only=OFF")
+	var file, position, a, b string
+	if err := serverstest.Open(t, source.DSN("")).QueryRowContext(t.Context(), "SHOW MASTER STATUS").Scan(&file, &position, &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	c, err := mysql.ParseDSN(source.DSN(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := strings.Cut(c.Addr, ":")
+	db := serverstest.Open(t, server.DSN(""))
+	execute(t, db,
+		fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%s, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_LOG_FILE='%s', MASTER_LOG_POS=%s",
+			host, port, c.User, c.Passwd, file, position),
+		"START SLAVE")
+	return server, db
+}
+
+func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
+	t.Parallel()
+	source := serverstest.OwnMariaDB(t, "--log-bin=binlog", "--server-id=1")
+	server, replica := startReplicaOf(t, source)
+	shop := serverstest.Open(t, source.DSN(""))
+	execute(t, shop, "CREATE DATABASE shop")
+	fillShelves(t, serverstest.Open(t, source.DSN("shop")))
+
+	r := startWith(t, server.DSN("shop"), fastPack, "replica: true")
+	r.Await(t, "the rows arrive, and the replica is not behind", func(s map[string]float64) bool {
+		v, ok := s[lagSeries]
+		return well(s) && ok && v == 0
+	})
+
+	// A reader on the replica holds up what arrives.
+	lock, err := replica.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := lock.ExecContext(t.Context(), "FLUSH TABLES WITH READ LOCK"); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, shop, "UPDATE shop.tills SET n = 3")
+	s := r.Await(t, "the replica is behind", func(s map[string]float64) bool { return s[lagSeries] >= 2 })
+	if s["shop_tills"] != 2 {
+		t.Errorf("tills = %v: the update has arrived, and the test shows nothing", s["shop_tills"])
+	}
+	if _, err := lock.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	r.Await(t, "the replica has caught up", func(s map[string]float64) bool { return hasLag(s) && s[lagSeries] == 0 && s["shop_tills"] == 3 })
+
+	execute(t, replica, "STOP SLAVE SQL_THREAD")
+	s = r.Await(t, "an unknown lag is not told", func(s map[string]float64) bool {
+		return !hasLag(s) && fails(nil, replicaName, "connection")(s)
+	})
+	if s["shop_tills"] != 3 || s[succeeded("tills")] != 1 {
+		t.Errorf("the business is not told any more: %v", s)
+	}
+	if want := "reads from its source: Yes (error 0), applies what it read: No"; !strings.Contains(r.Log(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, r.Log())
+	}
+	execute(t, replica, "START SLAVE SQL_THREAD")
+	r.Await(t, "the lag is known again", hasLag)
+}
+
+func TestADatabaseThatIsNoReplicaHasNoLag(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	fillShelves(t, serverstest.Open(t, dsn))
+	r := startWith(t, dsn, fastPack, "replica: true")
+	s := r.Await(t, "the replica was asked for", succeeds(replicaName))
+	if hasLag(s) {
+		t.Errorf("a lag of %v", s[lagSeries])
+	}
+}
+
+func TestWithoutTheRightTheLagIsUnknownAndTheRestGoesOn(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	admin := serverstest.Open(t, dsn)
+	fillShelves(t, admin)
+	r := startWith(t, newUser(t, admin, dsn, "password"), fastPack, "replica: true")
+	r.Await(t, "the collector fails, the others do not", func(s map[string]float64) bool {
+		return well(s) && s[`consignwatch_collector_failures_total{collector="replica",reason="capability"}`] >= 2 && !hasLag(s)
+	})
+	if n := strings.Count(r.Log(), "GRANT SLAVE MONITOR"); n != 1 {
+		t.Errorf("the missing right is logged %d times, want once:\n%s", n, r.Log())
+	}
+	execute(t, admin, "GRANT SLAVE MONITOR ON *.* TO READER@'%'")
+	r.Await(t, "the right counts for a new connection", succeeds(replicaName))
+}
+
+// TestTheRowsOfMySQLAreRead uses rows with the columns that the manual of MySQL 8.4 lists: there is no server here.
+func TestTheRowsOfMySQLAreRead(t *testing.T) {
+	t.Parallel()
+	columns := []string{"Channel_Name", "Replica_IO_Running", "Replica_SQL_Running", "Seconds_Behind_Source", "Last_IO_Errno", "Last_SQL_Errno"}
+	at := map[string]int{}
+	for i, c := range columns {
+		at[c] = i
+	}
+	for name, c := range map[string]struct {
+		values []any
+		lag    float64
+		says   string
+	}{
+		"up to date": {values: []any{"", "Yes", "Yes", int64(0), int64(0), int64(0)}},
+		"behind":     {values: []any{"", "Yes", "Yes", int64(17), int64(0), int64(0)}, lag: 17},
+		"connecting": {values: []any{"east", "Connecting", "Yes", nil, int64(2003), int64(0)}, says: `channel "east", reads from its source: Connecting (error 2003), applies what it read: Yes (error 0)`},
+		"stopped":    {values: []any{"", "Yes", "No", nil, int64(0), int64(1062)}, says: "applies what it read: No (error 1062)"},
+		"odd":        {values: []any{"", "No", "Yes", int64(3), int64(0), int64(0)}, says: "reads from its source: No"},
+	} {
+		lag, err := lagOf(&row{columns: at, values: slices.Clone(c.values)})
+		if c.says == "" && (err != nil || lag != c.lag) {
+			t.Errorf("%s: %v, %v, want %v", name, lag, err, c.lag)
+		}
+		if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || exporter.ReasonOf(err) != exporter.ReasonConnection) {
+			t.Errorf("%s: %v, %v, want the reason connection and: %s", name, lag, err, c.says)
+		}
+	}
+}
