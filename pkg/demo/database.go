@@ -6,94 +6,40 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
-	"github.com/go-sql-driver/mysql"
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/deploy/mysql"
 )
 
-const (
-	databaseName = "platform"
-	readerName   = "consignwatch"
-)
-
-// personalColumns are those that the exporter's user has no right to read.
-var personalColumns = map[string][]string{
-	"client_shopify_access": {"access_token"},
-	"consignors":            {"email", "name"},
-	"items":                 {"title"},
-	"sales":                 {"shopper_code"},
-}
+const databaseName = "platform"
 
 func createDatabase(ctx context.Context, dsn string) error {
 	return execAll(ctx, dsn, "CREATE DATABASE "+databaseName)
 }
 
-// createReader creates the user of the exporter, which may read every column
-// of the platform that is neither personal nor secret, and nothing else. It
-// returns its data source name. The tables must exist.
-func createReader(ctx context.Context, dsnFile string) (string, error) {
+// prepareReading does what an administrator does before the exporter reads the
+// platform's database: it creates the indexes and the user of deploy/mysql. It
+// returns the user's data source name. The tables must exist.
+func prepareReading(ctx context.Context, dsnFile string) (string, error) {
 	dsn, err := os.ReadFile(dsnFile)
 	if err != nil {
 		return "", fmt.Errorf("demo: %w", err)
 	}
-	config, err := mysql.ParseDSN(strings.TrimSpace(string(dsn)))
+	config, err := driver.ParseDSN(strings.TrimSpace(string(dsn)))
 	if err != nil {
 		return "", fmt.Errorf("demo: %s: %w", dsnFile, err)
 	}
-	grants, err := readerGrants(ctx, config.FormatDSN())
-	if err != nil {
+	if err := execAll(ctx, config.FormatDSN(), mysql.Indexes()...); err != nil {
 		return "", err
 	}
-	password := rand.Text()
-	create := fmt.Sprintf("CREATE USER '%s'@'127.0.0.1' IDENTIFIED BY '%s'", readerName, password)
-	if err := execAll(ctx, config.FormatDSN(), append([]string{create}, grants...)...); err != nil {
+	reader := mysql.Reader{Password: rand.Text(), Host: "127.0.0.1", Schema: databaseName}
+	if err := execAll(ctx, config.FormatDSN(), mysql.Grants(reader)...); err != nil {
 		return "", err
 	}
-	config.User, config.Passwd = readerName, password
+	config.User, config.Passwd = mysql.User, reader.Password
 	return config.FormatDSN(), nil
-}
-
-// readerGrants returns one statement per table: for the table as a whole, or
-// for its columns when some of them are personal.
-func readerGrants(ctx context.Context, dsn string) ([]string, error) {
-	db, err := sql.Open("mysql", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	defer db.Close()
-	rows, err := db.QueryContext(ctx, `SELECT table_name, column_name FROM information_schema.columns
-		WHERE table_schema = DATABASE() ORDER BY table_name, ordinal_position`)
-	if err != nil {
-		return nil, fmt.Errorf("demo: columns of the platform: %w", err)
-	}
-	defer rows.Close()
-	var tables []string
-	columns := map[string][]string{}
-	for rows.Next() {
-		var table, column string
-		if err := rows.Scan(&table, &column); err != nil {
-			return nil, fmt.Errorf("demo: columns of the platform: %w", err)
-		}
-		if !slices.Contains(tables, table) {
-			tables = append(tables, table)
-		}
-		if !slices.Contains(personalColumns[table], column) {
-			columns[table] = append(columns[table], "`"+column+"`")
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("demo: columns of the platform: %w", err)
-	}
-	var grants []string
-	for _, table := range tables {
-		what := "SELECT"
-		if len(personalColumns[table]) > 0 {
-			what += " (" + strings.Join(columns[table], ", ") + ")"
-		}
-		grants = append(grants, fmt.Sprintf("GRANT %s ON `%s`.`%s` TO '%s'@'127.0.0.1'", what, databaseName, table, readerName))
-	}
-	return grants, nil
 }
 
 func execAll(ctx context.Context, dsn string, statements ...string) error {

@@ -2,7 +2,10 @@ package demo
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,6 +21,7 @@ const (
 	pagesPart        = "pages"
 	alertmanagerPart = "alertmanager"
 	prometheusPart   = "prometheus"
+	eventsPart       = "event-exporter"
 )
 
 // allParts is the demo, in the order in which its parts start; each may use
@@ -54,6 +58,13 @@ func allParts() []part {
 			executables: []string{"prometheus"},
 			start:       startPrometheus,
 		},
+		{
+			// After Prometheus, because it asks there how far the stream was counted.
+			name: eventsPart, what: "the platform's event stream", page: "/metrics", scraped: true,
+			parameters:  map[string]string{"scraper": "main"},
+			executables: []string{"event-exporter"},
+			start:       startEventExporter,
+		},
 	}
 }
 
@@ -89,6 +100,8 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--dsn-file=" + s.dsnFile(),
 				"--control-address=" + address,
 				"--database-pid=" + strconv.Itoa(database.PID()),
+				"--kafka-listen=127.0.0.1:0",
+				"--kafka-dir=" + folder,
 				"--clients=" + strconv.Itoa(s.config.Clients),
 				"--events=" + strconv.Itoa(s.config.Events),
 				"--items=" + strconv.Itoa(s.config.Items),
@@ -100,7 +113,7 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 }
 
 func startBusinessExporter(ctx context.Context, s *stack, folder string) (running, error) {
-	reader, err := createReader(ctx, s.dsnFile())
+	reader, err := prepareReading(ctx, s.dsnFile())
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +132,67 @@ func startBusinessExporter(ctx context.Context, s *stack, folder string) (runnin
 			return []string{"--config.file=" + config, "--web.listen-address=" + address}
 		},
 	})
+}
+
+// startEventExporter counts the stream that the platform publishes to the broker in its process, in the exact mode.
+func startEventExporter(ctx context.Context, s *stack, folder string) (running, error) {
+	platform, err := s.part(platformPart)
+	if err != nil {
+		return nil, err
+	}
+	brokers, err := brokersOf(ctx, platform.Address())
+	if err != nil {
+		return nil, err
+	}
+	prometheus, err := s.part(prometheusPart)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(folder, "config.yml")
+	text, err := json.Marshal(map[string]any{ // JSON is YAML
+		"kafka":       map[string]any{"brokers": brokers, "instance_id": "demo"},
+		"resume_from": "prometheus",
+		"prometheus":  map[string]any{"url": "http://" + prometheus.Address(), "matchers": map[string]string{"job": eventsPart}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
+		Name:       "event-exporter",
+		Executable: "event-exporter",
+		Ready:      "/-/ready",
+		Args: func(address string) []string {
+			return []string{"--config.file=" + config, "--web.listen-address=" + address}
+		},
+	})
+}
+
+// brokersOf asks the simulator where it publishes to.
+func brokersOf(ctx context.Context, control string) ([]string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+"/state", nil)
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("demo: ask the simulator for its brokers: %w", err)
+	}
+	defer response.Body.Close()
+	var state struct {
+		Stream struct {
+			Brokers []string `json:"brokers"`
+		} `json:"stream"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
+		return nil, fmt.Errorf("demo: ask the simulator for its brokers: %w", err)
+	}
+	if len(state.Stream.Brokers) == 0 {
+		return nil, errors.New("demo: the simulator publishes to no broker")
+	}
+	return state.Stream.Brokers, nil
 }
 
 func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {

@@ -2,6 +2,9 @@ package demo
 
 import (
 	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/template"
 )
@@ -9,8 +12,13 @@ import (
 //go:embed prometheus.yml.tmpl
 var prometheusTemplate string
 
-// target is one job of Prometheus.
-type target struct{ Job, Address string }
+// job is one job of Prometheus, with one target.
+type job struct {
+	Name       string
+	Address    string            // empty: the part starts after Prometheus, and its address comes by file
+	File       string            // of the address, in the folder of Prometheus
+	Parameters map[string]string // of the scrape
+}
 
 // prometheusConfig returns the text of prometheus.yml: every part that is
 // scraped, and Prometheus itself at its own address.
@@ -19,11 +27,18 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	targets := []target{{prometheusPart, own}}
-	for _, p := range s.up {
-		if p.scraped {
-			targets = append(targets, target{p.name, p.Address()})
+	var jobs []job
+	for _, p := range s.parts {
+		if !p.scraped {
+			continue
 		}
+		j := job{Name: p.name, File: targetFile(p.name), Parameters: p.parameters}
+		if p.name == prometheusPart {
+			j.Address = own
+		} else if up, err := s.part(p.name); err == nil {
+			j.Address = up.Address()
+		}
+		jobs = append(jobs, j)
 	}
 	parsed, err := template.New("prometheus.yml").Parse(prometheusTemplate)
 	if err != nil {
@@ -32,7 +47,27 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 	var text strings.Builder
 	err = parsed.Execute(&text, struct {
 		Alertmanager string
-		Targets      []target
-	}{alertmanager.Address(), targets})
+		Jobs         []job
+	}{alertmanager.Address(), jobs})
 	return text.String(), err
+}
+
+func targetFile(part string) string { return "target-" + part + ".json" }
+
+// announce tells Prometheus, when it is up already, of a part that is scraped.
+func (s *stack) announce(p part, address string) error {
+	if _, err := s.part(prometheusPart); err != nil || !p.scraped || p.name == prometheusPart {
+		return nil
+	}
+	text := fmt.Sprintf(`[{"targets": [%q]}]`, address)
+	file := filepath.Join(s.folder, prometheusPart, targetFile(p.name))
+	// Written beside it and renamed, so that Prometheus never reads half of it.
+	err := os.WriteFile(file+".new", []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
 }

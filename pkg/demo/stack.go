@@ -23,11 +23,12 @@ type running interface {
 
 // part is one line of the demo's table of parts.
 type part struct {
-	name        string   // also its folder and its job in Prometheus
-	what        string   // a few words for the table of addresses
-	page        string   // path that a person opens first; empty: not HTTP
-	scraped     bool     // Prometheus reads its /metrics
-	executables []string // that have to be installed
+	name        string            // also its folder and its job in Prometheus
+	what        string            // a few words for the table of addresses
+	page        string            // path that a person opens first; empty: not HTTP
+	scraped     bool              // Prometheus reads its /metrics
+	parameters  map[string]string // of the scrape
+	executables []string          // that have to be installed
 	// start returns when the part can be used. All parts before it are up.
 	start func(ctx context.Context, s *stack, folder string) (running, error)
 }
@@ -124,6 +125,9 @@ func (s *stack) startAll(ctx context.Context, end context.CancelCauseFunc) error
 			return err
 		}
 		s.up = append(s.up, started{part: p, running: process})
+		if err := s.announce(p, process.Address()); err != nil {
+			return err
+		}
 		go watch(p.name, process, end)
 		s.screen.started(p, process.Address(), time.Since(begin))
 	}
