@@ -33,6 +33,7 @@ type consumer struct {
 
 	cancel context.CancelFunc
 	ended  chan struct{}
+	leave  sync.Once
 	tried  chan struct{} // closed when it is known whether we get a session, or why not
 	wake   chan struct{} // there is something to commit
 
@@ -75,7 +76,7 @@ func newConsumer(c *Config, k *sarama.Config, l *Ledger, s *stream, t *truth, me
 	if c.Kafka.InstanceID != "" {
 		n.lease.id = &c.Kafka.InstanceID
 	}
-	s.own, s.lease, s.deliver, s.start, s.linger = own, n.lease, n.deliver, n.begin, n.linger
+	s.own, s.lease, s.exact, s.deliver, s.start, s.linger = own, n.lease, t != nil, n.deliver, n.begin, n.linger
 	return n, nil
 }
 
@@ -118,10 +119,15 @@ func (n *consumer) end() error {
 		return nil // never begun
 	}
 	n.cancel()
+	n.leave.Do(n.awaitEnd)
+	return nil
+}
+
+func (n *consumer) awaitEnd() {
 	for {
 		select {
 		case <-n.ended:
-			return nil
+			return
 		case <-time.After(endPatience):
 		}
 		n.mu.Lock()
@@ -129,7 +135,7 @@ func (n *consumer) end() error {
 		n.mu.Unlock()
 		if finished {
 			n.log.Warn("the brokers do not answer, they are not told that we leave")
-			return nil
+			return
 		}
 	}
 }
@@ -220,7 +226,7 @@ func (n *consumer) consume(ctx context.Context, group sarama.ConsumerGroup, clie
 		defer found()
 		go awaitTopic(ctx, client, missing, found)
 	}
-	return group.Consume(ctx, present, &handler{n, client})
+	return group.Consume(ctx, present, &handler{consumer: n, client: client})
 }
 
 func missingTopics(topics []string) error {
@@ -282,17 +288,20 @@ func (n *consumer) know(failure error) {
 // handler is what the client library calls for each session.
 type handler struct {
 	*consumer
-	client sarama.Client
+	client  sarama.Client
+	release func() // ends the lease
 }
 
 // Setup finds out where to begin, before the first record is read.
 func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
 	h.rebalances.Inc()
 	ctx := session.Context()
-	go h.lease.hold(ctx, session)
+	// The lease lasts longer than the session's context: partitions that are let go may have to wait for a last scrape.
+	lease, release := context.WithCancel(context.WithoutCancel(ctx))
+	h.release = func() { release(); h.lease.release() }
+	go h.lease.hold(lease, session)
 	starts, err := h.findStarts(ctx, session.Claims())
 	if err != nil {
-		h.lease.release()
 		return err
 	}
 	for id, start := range starts {
@@ -380,15 +389,14 @@ func (b *batch) drain(messages <-chan *sarama.ConsumerMessage) {
 
 // Cleanup lets the partitions go, before anybody else gets them.
 func (h *handler) Cleanup(session sarama.ConsumerGroupSession) error {
+	defer h.release()
 	h.mu.Lock()
 	began := h.session == session
 	h.mu.Unlock()
 	if !began { // Setup has failed: nothing was counted, and the failure is known
-		h.lease.release()
 		return nil
 	}
 	h.letGo(session, h.client)
-	h.lease.release()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.session = nil

@@ -49,6 +49,18 @@ func (s *Shard) revoke() {
 	clear(s.gauges)
 }
 
+// zero sets all numbers back to 0. The shard is revoked.
+func (s *Shard) zero() {
+	for i := range s.cells {
+		c := &s.cells[i]
+		words := c.series.metric.words
+		clear(s.now[c.at+1 : c.at+1+words])
+		clear(s.frozen[c.at+1 : c.at+1+words])
+		clear(s.base[c.at+1 : c.at+1+words])
+	}
+	clear(s.exemplars)
+}
+
 // Next is the offset up to which the shard has counted: where to read on.
 func (s *Shard) Next() int64 {
 	s.mu.Lock()

@@ -138,24 +138,22 @@ const confirmTimeout = rebalanceTimeout - 15*time.Second
 // dropped, because the next owner counts it.
 //
 // In the exact mode the next owner begins where Prometheus is. So nothing may be on our page that Prometheus does not
-// have: if the last scrape has not been ingested, we wait for one that is.
+// have: if the last scrape has not been ingested, we wait for one that is. When we cannot know, because the partitions
+// are no longer ours or Prometheus does not answer, all counters start anew at 0: to Prometheus that is what a kill -9
+// would be, which is exact.
 func (h *handler) letGo(session sarama.ConsumerGroupSession, client sarama.Client) {
-	lost := errors.Is(context.Cause(session.Context()), sarama.ErrUnknownMemberId) ||
-		errors.Is(context.Cause(session.Context()), sarama.ErrIllegalGeneration) ||
-		errors.Is(context.Cause(session.Context()), sarama.ErrFencedInstancedId)
-	if h.truth == nil || lost {
+	if h.truth == nil {
 		h.stream.gate.Lock()
 		defer h.stream.gate.Unlock()
-		if !lost {
+		if !lost(session) {
 			h.commit(session, client)
 		}
 		h.revoke(session)
 		return
 	}
-	end := time.Now().Add(confirmTimeout)
-	for {
+	for end := time.Now().Add(confirmTimeout); ; {
 		scraped, _ := h.stream.next()
-		if h.revokeConfirmed(session, client) {
+		if h.revokeConfirmed(session, client, time.Now().After(end)) {
 			return
 		}
 		wait := time.NewTimer(retryPause)
@@ -164,39 +162,58 @@ func (h *handler) letGo(session sarama.ConsumerGroupSession, client sarama.Clien
 		case <-wait.C:
 		}
 		wait.Stop()
-		if time.Now().After(end) {
-			h.stream.gate.Lock()
-			defer h.stream.gate.Unlock()
-			h.log.Error("Prometheus does not have what was exposed last; partitions are given up, and records may be counted twice")
-			h.revoke(session)
-			return
-		}
 	}
 }
 
-// revokeConfirmed gives the partitions up if Prometheus has all that was exposed. No scrape comes in between.
-func (h *handler) revokeConfirmed(session sarama.ConsumerGroupSession, client sarama.Client) bool {
+// lost reports whether the group has given our partitions to others already.
+func lost(session sarama.ConsumerGroupSession) bool {
+	cause := context.Cause(session.Context())
+	return errors.Is(cause, sarama.ErrUnknownMemberId) || errors.Is(cause, sarama.ErrIllegalGeneration) || errors.Is(cause, sarama.ErrFencedInstancedId)
+}
+
+// revokeConfirmed gives the partitions up if Prometheus has all that was exposed, or if there is no use in waiting. No
+// scrape comes in between.
+func (h *handler) revokeConfirmed(session sarama.ConsumerGroupSession, client sarama.Client, late bool) bool {
 	h.stream.gate.Lock()
 	defer h.stream.gate.Unlock()
-	has, err := h.truth.offsets(context.Background())
-	if err != nil {
-		h.log.Warn("partitions are held back until Prometheus says what it has", "err", err)
+	ours := func() bool { return !lost(session) && h.lease.valid(time.Now()) }
+	var has map[partitionID]int64
+	var err error
+	if ours() {
+		has, err = h.truth.offsets(context.Background())
+	}
+	switch {
+	case !ours(): // what Prometheus has may be what the next owner has delivered
+		h.log.Warn("the partitions were lost, counters start anew")
+	case err == nil && h.confirmed(session, has):
+		h.commit(session, client)
+		h.revoke(session)
+		return true
+	case late:
+		h.log.Warn("Prometheus does not have what was exposed last, counters start anew", "err", err)
+	default:
+		if err != nil {
+			h.log.Warn("partitions are held back until Prometheus says what it has", "err", err)
+		}
 		return false
 	}
+	h.ledger.Forget(time.Now())
+	return true
+}
+
+// confirmed reports whether Prometheus has all that was exposed.
+func (h *handler) confirmed(session sarama.ConsumerGroupSession, has map[partitionID]int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for topic, partitions := range session.Claims() {
 		for _, partition := range partitions {
 			id := partitionID{topic, partition}
 			exposed := h.ledger.Shard(topic, partition).ExposedOffset()
-			h.mu.Lock()
-			start := h.starts[id]
-			h.mu.Unlock()
-			if exposed != start && has[id] < exposed {
+			if exposed != h.starts[id] && has[id] < exposed {
 				return false
 			}
 		}
 	}
-	h.commit(session, client)
-	h.revoke(session)
 	return true
 }
 

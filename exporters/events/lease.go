@@ -26,21 +26,21 @@ type lease struct {
 // hold keeps the lease while ctx lives. It sends heartbeats of its own, beside those of the client library, because
 // the library does not tell when one was answered.
 func (l *lease) hold(ctx context.Context, session sarama.ConsumerGroupSession) {
-	l.set(true, time.Now().Add(l.length)) // the group has just answered
+	l.renew(ctx, time.Time{})
 	tick := time.NewTicker(l.length / 10)
 	defer tick.Stop()
 	for {
+		sent := time.Now()
+		switch err := l.beat(session); {
+		case err == nil:
+			l.renew(ctx, sent.Add(l.length))
+		case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration), errors.Is(err, sarama.ErrFencedInstancedId):
+			l.renew(ctx, time.Time{})
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		sent := time.Now()
-		switch err := l.beat(session); {
-		case err == nil:
-			l.set(true, sent.Add(l.length))
-		case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration), errors.Is(err, sarama.ErrFencedInstancedId):
-			l.set(true, time.Time{})
 		}
 	}
 }
@@ -66,14 +66,21 @@ func (l *lease) beat(session sarama.ConsumerGroupSession) error {
 	return resp.Err
 }
 
-func (l *lease) set(held bool, until time.Time) {
+// renew notes until when the lease is valid, unless it has been released.
+func (l *lease) renew(ctx context.Context, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held, l.until = held, until
+	if ctx.Err() == nil {
+		l.held, l.until = true, until
+	}
 }
 
-// release says that no partition is ours any more.
-func (l *lease) release() { l.set(false, time.Time{}) }
+// release says that no partition is ours any more. The context of hold has ended before.
+func (l *lease) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = false
+}
 
 // valid reports whether what is pending may be delivered.
 func (l *lease) valid(now time.Time) bool {

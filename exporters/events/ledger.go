@@ -209,6 +209,22 @@ func (sc *Scrape) settle(f func(*Shard)) {
 	}
 }
 
+// Forget drops all that was counted, as if the process had died and been started again now: what was delivered stays
+// counted where it was delivered to, and nothing that may not have arrived is ever shown again. All shards are revoked.
+func (l *Ledger) Forget(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.scrape = nil
+	for _, s := range l.shards {
+		s.mu.Lock()
+		s.revoke()
+		s.zero()
+		s.mu.Unlock()
+	}
+	l.registry.restart(timestamppb.New(now))
+	l.options.Start, l.last = now, time.Time{}
+}
+
 // retireAfter is how long a sale event keeps its series after its last record.
 const retireAfter = 14 * 24 * time.Hour
 

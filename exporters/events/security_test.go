@@ -82,7 +82,7 @@ func TestARefusalIsToldAsSuch(t *testing.T) {
 			b := sarama.NewMockBroker(t, 1)
 			t.Cleanup(b.Close)
 			b.SetHandlerByMap(map[string]sarama.MockResponse{
-				"ApiVersionsRequest":      sarama.NewMockApiVersionsResponse(t),
+				"ApiVersionsRequest":      sarama.NewMockApiVersionsResponse(t).SetApiKeys([]sarama.ApiVersionsResponseKey{{ApiKey: 3, MaxVersion: 8}, {ApiKey: 17, MaxVersion: 1}, {ApiKey: 18, MaxVersion: 3}, {ApiKey: 36, MaxVersion: 1}}),
 				"SaslHandshakeRequest":    sarama.NewMockSaslHandshakeResponse(t).SetEnabledMechanisms([]string{mechanism}),
 				"SaslAuthenticateRequest": sarama.NewMockSaslAuthenticateResponse(t).SetError(sarama.ErrSASLAuthenticationFailed),
 			})

@@ -174,6 +174,18 @@ func (r *registry) begin(created *timestamppb.Timestamp) {
 	}
 }
 
+// restart makes all series that were exposed count from created on.
+func (r *registry) restart(created *timestamppb.Timestamp) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.byKey {
+		if s.created != nil {
+			s.created = created
+		}
+		s.exemplars = nil
+	}
+}
+
 // show keeps the newest exemplar of each bucket for the page.
 func (s *series) show(fresh []exemplar) {
 	if s.exemplars == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type stream struct {
 	lease    *lease
 	own      *prometheus.Registry // what the consumer counts about itself
 	scrapers []string
+	exact    bool             // Prometheus knows how far the stream was counted
 	deliver  func([]Position) // told the offsets that a scrape has delivered
 	start    func()
 	linger   func(ctx context.Context)
@@ -48,23 +50,47 @@ func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool
 	s.gate.Lock()
 	now := time.Now()
 	if !s.lease.valid(now) {
-		s.gate.Unlock()
+		defer s.gate.Unlock()
+		if s.exact { // somebody else may have counted what was shown before and has not arrived
+			return s.with(nil), func(bool) {}
+		}
 		return s.with(s.ledger.Page(now)), func(bool) {}
 	}
 	scrape, err := s.ledger.Begin(now)
 	if err != nil { // cannot be: the gate lets one scrape in at a time
-		s.gate.Unlock()
+		defer s.gate.Unlock()
 		return s.with(s.ledger.Page(now)), func(bool) {}
 	}
-	return s.with(scrape.Families), func(written bool) {
-		defer s.gate.Unlock()
-		if !written {
-			scrape.Unknown()
-			return
-		}
-		s.deliver(scrape.Delivered())
-		s.arrived(now)
+	var once sync.Once
+	settle := func(written bool) {
+		once.Do(func() {
+			defer s.gate.Unlock()
+			if !written {
+				scrape.Unknown()
+				return
+			}
+			s.deliver(scrape.Delivered())
+			s.arrived(now)
+		})
 	}
+	// A scraper that does not read must not keep the gate: after its own time is up it does not take the page any more.
+	late := time.AfterFunc(patience(r), func() { settle(false) })
+	return s.with(scrape.Families), func(written bool) {
+		late.Stop()
+		settle(written)
+	}
+}
+
+// maxPatience is how long a scrape may take when it does not say.
+const maxPatience = time.Minute
+
+// patience is how long a scraper waits for a page.
+func patience(r *http.Request) time.Duration {
+	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
+	if err != nil || !(seconds > 0) || seconds > maxPatience.Seconds() {
+		return maxPatience
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 func (s *stream) counts(r *http.Request) bool {

@@ -18,7 +18,7 @@ func TestABearerTokenIsReadAtEachConnection(t *testing.T) {
 	b := sarama.NewMockBroker(t, 1)
 	defer b.Close()
 	b.SetHandlerByMap(map[string]sarama.MockResponse{
-		"ApiVersionsRequest":      sarama.NewMockApiVersionsResponse(t),
+		"ApiVersionsRequest":      sarama.NewMockApiVersionsResponse(t).SetApiKeys([]sarama.ApiVersionsResponseKey{{ApiKey: 3, MaxVersion: 8}, {ApiKey: 17, MaxVersion: 1}, {ApiKey: 18, MaxVersion: 3}, {ApiKey: 36, MaxVersion: 1}}),
 		"SaslHandshakeRequest":    sarama.NewMockSaslHandshakeResponse(t).SetEnabledMechanisms([]string{sarama.SASLTypeOAuth}),
 		"SaslAuthenticateRequest": sarama.NewMockSaslAuthenticateResponse(t),
 	})

@@ -101,6 +101,7 @@ func child(ctx context.Context, args ...string) (*exec.Cmd, *bufio.Scanner, erro
 type result struct {
 	wall, cpu time.Duration
 	peak      int64 // resident bytes
+	series    int   // on the page, of the event-exporter
 }
 
 func measure(ctx context.Context, count, rounds int) error {
@@ -132,7 +133,7 @@ func measure(ctx context.Context, count, rounds int) error {
 			}
 		}
 	}
-	fmt.Printf("%d events of %d bytes, best of %d rounds\n\n", count, size, rounds)
+	fmt.Printf("%d events of %d bytes, best of %d rounds; the event-exporter has %d series\n\n", count, size, rounds, best["events"].series)
 	fmt.Printf("| | events/s | of fetch | µs CPU/event | peak memory |\n| --- | --- | --- | --- | --- |\n")
 	base := best["fetch"].wall.Seconds()
 	for _, role := range []string{"fetch", "events", "plain"} {
@@ -216,12 +217,12 @@ func watch(ctx context.Context, pid, count int) (result, error) {
 			before = used
 		}
 		if !begin.IsZero() && now.Sub(last) > idle {
-			counted, err := recordsCounted(ctx)
+			counted, series, err := recordsCounted(ctx)
 			if err != nil {
 				return result{}, err
 			}
 			if counted == count {
-				return result{wall: last.Sub(begin), cpu: used - busy}, nil
+				return result{wall: last.Sub(begin), cpu: used - busy, series: series}, nil
 			}
 			last = now
 		}
@@ -229,27 +230,28 @@ func watch(ctx context.Context, pid, count int) (result, error) {
 	return result{}, ctx.Err()
 }
 
-func recordsCounted(ctx context.Context) (int, error) {
+// recordsCounted scrapes, and returns how many records were counted and how many series the page has.
+func recordsCounted(ctx context.Context) (counted, series int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:29474/metrics?scraper=main", nil)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer resp.Body.Close()
 	page, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	m := regexp.MustCompile(`consignwatch_records_total\{outcome="counted",topic="` + topic + `"\} (\S+)`).FindSubmatch(page)
 	if m == nil {
-		return 0, nil
+		return 0, 0, nil
 	}
 	n, err := strconv.ParseFloat(string(m[1]), 64)
-	return int(n), err
+	return int(n), len(regexp.MustCompile(`(?m)^consign`).FindAll(page, -1)), err
 }
 
 // cpuOf is the time that a process has computed.
@@ -381,7 +383,7 @@ func (p *plain) count(m *sarama.ConsumerMessage) {
 	if json.Unmarshal(m.Value, &e) != nil {
 		return
 	}
-	switch e.Type {
+	switch e.Type { // the three most frequent ones: more would only make it slower
 	case "consign.api.request":
 		p.requests.WithLabelValues(e.Data.Route, e.Data.Method, strconv.Itoa(e.Data.Status)).Inc()
 		p.clients.WithLabelValues(e.ClientID, strconv.Itoa(e.Data.Status/100)+"xx").Inc()
@@ -422,14 +424,25 @@ func produce(ctx context.Context, address string, count int) (size int, err erro
 	return bytes / count, nil
 }
 
+// event makes one of seven types, as a platform in a rush does: mostly requests, queries and the cache.
 func event(r *rand.Rand, i int) string {
-	typ, data := "consign.api.request", fmt.Sprintf(`{"route":"/api/r%d","method":"GET","status":%d,"duration_seconds":%.4f}`, r.IntN(routes), 200+r.IntN(2)*4, r.Float64())
-	switch i % 4 {
-	case 0:
-		typ, data = "consign.db.query", fmt.Sprintf(`{"operation":"select","table":"t%d","outcome":"ok","duration_seconds":%.5f}`, r.IntN(20), r.Float64()/10)
-	case 1:
-		typ, data = "consign.cache.operation", fmt.Sprintf(`{"operation":"get","result":"hit","duration_seconds":%.6f}`, r.Float64()/100)
+	client, duration := r.IntN(clients), r.ExpFloat64()/20
+	typ, data := "consign.api.request", fmt.Sprintf(`{"route":"/api/r%d","method":"GET","status":%d,"duration_seconds":%.4f}`, r.IntN(routes), []int{200, 201, 404, 500}[r.IntN(4)], duration)
+	switch i % 12 {
+	case 1, 5, 9:
+		typ, data = "consign.db.query", fmt.Sprintf(`{"operation":"select","table":"t%d","outcome":"ok","duration_seconds":%.5f}`, r.IntN(20), duration/10)
+	case 2, 6, 10:
+		typ, data = "consign.cache.operation", fmt.Sprintf(`{"operation":"get","result":"hit","duration_seconds":%.6f}`, duration/100)
+	case 3:
+		typ, data = "consign.external.call", fmt.Sprintf(`{"service":%q,"operation":"op%d","outcome":%q,"duration_seconds":%.4f}`,
+			[]string{"shopify", "clerk", "mandrill", "storage"}[r.IntN(4)], r.IntN(10), []string{"ok", "error", "timeout", "throttled"}[r.IntN(4)], duration)
+	case 7:
+		typ, data = "consign.item.sold", fmt.Sprintf(`{"event":"sale-%d","category":"c%d","amount_cents":%d,"currency":"USD","markdown":%t,"listed_seconds":%d}`, r.IntN(5), r.IntN(16), r.IntN(9000)+1, r.IntN(2) == 0, r.IntN(1e6))
+	case 8:
+		typ, data = "consign.order.placed", fmt.Sprintf(`{"event":"sale-%d","channel":%q,"items":%d,"amount_cents":%d,"currency":"USD"}`, r.IntN(5), []string{"online", "pos"}[r.IntN(2)], r.IntN(5)+1, r.IntN(20000)+1)
+	case 11:
+		typ, data = "consign.error.raised", fmt.Sprintf(`{"category":"business","kind":%q,"component":"c%d","user_visible":false}`, []string{"validation", "process_violation", "state_conflict", "data_inconsistency"}[r.IntN(4)], r.IntN(10))
 	}
 	return fmt.Sprintf(`{"specversion":"1.0","id":"%016x","source":"/api/%d","type":%q,"time":%q,"clientid":"client-%d","data":%s}`,
-		r.Uint64(), i%8, typ, time.Now().UTC().Format(time.RFC3339Nano), r.IntN(clients), data)
+		r.Uint64(), i%8, typ, time.Now().UTC().Format(time.RFC3339Nano), client, data)
 }

@@ -1,0 +1,246 @@
+package events_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+)
+
+// awaitCountedBut waits until the records of a partition are counted, without delivering them.
+func (r *inside) awaitCountedBut(t *testing.T, topic string, partition int32) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		got := r.page(t, "/metrics")
+		lag, known := got[fmt.Sprintf(`consignwatch_records_lag{partition="%d",topic=%q}`, partition, topic)]
+		if known && lag == 0 && got[fmt.Sprintf(`consignwatch_last_record_timestamp_seconds{topic=%q}`, topic)] > 0 {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%s/%d is not counted within a minute:\n%s", topic, partition, tail(r.Log()))
+		}
+	}
+}
+
+// TestOnlyAKnownScraperWithTheWholePageDelivers asks in every way that must not count as a delivery.
+func TestOnlyAKnownScraperWithTheWholePageDelivers(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), "scrapers: [main, second]\n")
+	write(t, b, times(10, request("anna"))...)
+	r.awaitCountedBut(t, telemetry, 0)
+	for _, tt := range []struct {
+		method, path string
+		code         int
+	}{
+		{"GET", "/metrics", 200},
+		{"GET", "/metrics?scraper=", 200},
+		{"GET", "/metrics?scraper=other", 200},
+		{"GET", "/metrics?scraper=Main", 200},
+		{"GET", "/metrics?scraper=other&scraper=main", 200},
+		{"GET", "/metrics?scraper=main&name[]=consign_orders_total", 200},
+		{"GET", "/metrics?scraper=main&name%5B%5D=consign_orders_total", 200},
+		{"HEAD", "/metrics?scraper=main", 200},
+		{"POST", "/metrics?scraper=main", 405},
+		{"GET", "/?scraper=main", 200},
+		{"GET", "/config?scraper=main", 200},
+	} {
+		if code, _ := r.Do(t, tt.method, tt.path); code != tt.code {
+			t.Errorf("%s %s answers %d, want %d", tt.method, tt.path, code, tt.code)
+		}
+		if got := r.page(t, "/metrics")[requests("anna")]; got != 0 {
+			t.Fatalf("after %s %s the page shows %v as delivered", tt.method, tt.path, got)
+		}
+	}
+	time.Sleep(200 * time.Millisecond) // a commit would be there by now
+	if got := committed(t, b, telemetry, 0); got != -1 {
+		t.Fatalf("offset %d is committed, although nothing was delivered", got)
+	}
+	if got := r.page(t, "/metrics?scraper=second")[requests("anna")]; got != 10 {
+		t.Errorf("the second scraper gets %v, want 10", got)
+	}
+	awaitCommitted(t, b, telemetry, 0, 10)
+	if got := r.page(t, "/metrics")[requests("anna")]; got != 10 {
+		t.Errorf("after the delivery the page shows %v, want 10", got)
+	}
+}
+
+// TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt uses basic authentication of the web configuration.
+func TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	// The hash of the password "let-me-in".
+	web := exportertest.WriteFile(t, "web.yml", "basic_auth_users:\n  prometheus: $2b$04$Iwv4T0aBCpPeouSVZO01g.0ZM/IhWOuqUnoVZ31eZgzr4jMMvXFvy\n")
+	r := follow(t, b.Address(), "", "--web.config.file="+web)
+	r.headers = []string{"Authorization: Basic cHJvbWV0aGV1czpsZXQtbWUtaW4="}
+	write(t, b, times(10, request("anna"))...)
+	r.awaitCountedBut(t, telemetry, 0)
+	for _, header := range []string{"X-None: none", "Authorization: Basic cHJvbWV0aGV1czp3cm9uZw=="} {
+		if code, _ := r.Get(t, "/metrics?scraper=main", header); code != http.StatusUnauthorized {
+			t.Errorf("with %s the answer is %d, want 401", header, code)
+		}
+	}
+	if got := r.page(t, "/metrics")[requests("anna")]; got != 0 {
+		t.Errorf("the page shows %v as delivered, although nobody with the password has it", got)
+	}
+	if got := r.scrape(t)[requests("anna")]; got != 10 {
+		t.Errorf("with the password %v are delivered, want 10", got)
+	}
+	awaitCommitted(t, b, telemetry, 0, 10)
+}
+
+// bigPage are lines of a configuration that make the page larger than what fits between two sockets: 7 MB.
+func bigPage() string {
+	const clients = 5000
+	var b strings.Builder
+	fmt.Fprintf(&b, "limits: {clients: %d}\nclients: [anna", clients)
+	for i := range clients - 1 {
+		fmt.Fprintf(&b, ", client-%d-%s", i, strings.Repeat("x", 40))
+	}
+	return b.String() + "]\n"
+}
+
+// stuck asks for the page and reads only its first bytes.
+func stuck(t *testing.T, r *inside, header ...string) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if e := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); e != nil {
+			return e
+		}
+		return err
+	}}
+	conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(r.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := fmt.Fprintf(conn, "GET /metrics?scraper=main HTTP/1.1\r\nHost: x\r\n%s\r\n", strings.Join(append(header, ""), "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// TestAScrapeThatIsCutOffDoesNotCommit breaks the connection in the middle of the page.
+func TestAScrapeThatIsCutOffDoesNotCommit(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), bigPage())
+	write(t, b, times(10, request("anna"))...)
+	r.awaitCountedBut(t, telemetry, 0)
+	conn := stuck(t, r)
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // close means: connection reset
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitLog(t, "scrape was cut off")
+	time.Sleep(200 * time.Millisecond) // a commit would be there by now
+	if got := committed(t, b, telemetry, 0); got != -1 {
+		t.Errorf("offset %d is committed, although the page did not arrive", got)
+	}
+	if got := r.scrape(t)[requests("anna")]; got != 10 {
+		t.Errorf("the next scrape shows %v, want 10", got)
+	}
+	awaitCommitted(t, b, telemetry, 0, 10)
+}
+
+// TestScrapesThatCountComeOneAfterTheOther holds one in the middle: the next one waits for its end. Everybody else is
+// answered at once.
+func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), bigPage())
+	write(t, b, times(10, request("anna"))...)
+	r.awaitCountedBut(t, telemetry, 0)
+	first := stuck(t, r)
+	second := make(chan float64, 1)
+	go func() { second <- r.scrape(t)[requests("anna")] }()
+	for range 5 {
+		r.page(t, "/metrics") // is not held up
+	}
+	select {
+	case <-second:
+		t.Error("the second scrape was answered while the first one was in the middle")
+	case <-time.After(300 * time.Millisecond):
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-second; got != 10 {
+		t.Errorf("the second scrape shows %v, want 10", got)
+	}
+}
+
+// TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout never closes the connection.
+func TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), bigPage())
+	write(t, b, times(10, request("anna"))...)
+	r.awaitCountedBut(t, telemetry, 0)
+	conn := stuck(t, r, "X-Prometheus-Scrape-Timeout-Seconds: 1")
+	begin := time.Now()
+	if got := r.scrape(t)[requests("anna")]; got != 10 {
+		t.Errorf("the next scrape shows %v, want 10", got)
+	}
+	if d := time.Since(begin); d < 500*time.Millisecond || d > 20*time.Second {
+		t.Errorf("the next scrape waited for %v, want about a second", d)
+	}
+	awaitCommitted(t, b, telemetry, 0, 10)
+	conn.Close() // the first request ends now, long after it has been given up
+	write(t, b, request("anna"))
+	r.await(t, map[string]float64{requests("anna"): 11})
+	awaitCommitted(t, b, telemetry, 0, 11)
+}
+
+// TestManyScrapersAtOnce lets several scrapers deliver while records come: each sees the numbers grow, and in the end
+// all are there once.
+func TestManyScrapersAtOnce(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	r := follow(t, b.Address(), "scrapers: [main, second]\n")
+	const batches, size = 20, 50
+	stop := make(chan struct{})
+	var scrapers sync.WaitGroup
+	for i := range 6 {
+		scrapers.Go(func() {
+			last := 0.0
+			for {
+				got := r.page(t, "/metrics?scraper="+[]string{"main", "second", "other"}[i%3])[requests("anna")]
+				if got < last {
+					t.Errorf("the number fell from %v to %v", last, got)
+				}
+				last = got
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range batches {
+		write(t, b, times(size, request("anna"))...)
+	}
+	r.await(t, map[string]float64{requests("anna"): batches * size})
+	close(stop)
+	scrapers.Wait()
+	awaitCommitted(t, b, telemetry, 0, batches*size)
+}
