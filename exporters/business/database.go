@@ -21,6 +21,9 @@ import (
 // database asks the platform's database, read-only and within limits that the server itself enforces.
 type database struct {
 	pool *sql.DB
+	// busy and history hold one token for each connection in use: any, and those that read what has ended. History always
+	// leaves one connection to what is live, unless there is only one.
+	busy, history chan struct{}
 	// meter, when it is not nil, hears what each statement has cost. Measuring takes two more round trips: the exporter
 	// itself does without.
 	meter func(name string, c cost)
@@ -32,6 +35,7 @@ type statement struct {
 	text    string
 	onMySQL string        // instead of text, where MySQL and MariaDB differ
 	limit   time.Duration // on the server
+	history bool          // reads what has ended: it can wait
 }
 
 // cost is what a statement has brought, and what it took.
@@ -61,7 +65,7 @@ func openDatabase(dsn secret.Value, maxOpen int) (*database, error) {
 	pool.SetMaxOpenConns(maxOpen)
 	pool.SetMaxIdleConns(maxOpen)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &database{pool: pool}, nil
+	return &database{pool: pool, busy: make(chan struct{}, maxOpen), history: make(chan struct{}, max(maxOpen-1, 1))}, nil
 }
 
 func cmpOr(d, otherwise time.Duration) time.Duration {
@@ -96,16 +100,45 @@ const slack = 2 * time.Second
 // query runs a statement in a read-only transaction with a time limit on the server, and hands each row to the function.
 // The values belong to the row only while the function runs.
 func (d *database) query(ctx context.Context, s statement, row func(r *row) error) error {
+	release, err := d.acquire(ctx, s.history)
+	if err != nil {
+		return err
+	}
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, s.limit+slack)
 	defer cancel()
-	err := d.queryConn(ctx, s, row)
-	if err == nil {
+	if err = d.queryConn(ctx, s, row); err == nil {
 		return nil
 	}
 	if ctx.Err() != nil && !errors.As(err, new(*mysql.MySQLError)) {
 		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("the database did not answer within %s: %w", s.limit, err))
 	}
 	return classify(err)
+}
+
+// acquire waits until a connection is free. That takes no time from the statement's own limit.
+func (d *database) acquire(ctx context.Context, history bool) (release func(), err error) {
+	var held []chan struct{}
+	release = func() {
+		for _, h := range held {
+			<-h
+		}
+	}
+	wanted := []chan struct{}{d.busy}
+	if history {
+		wanted = []chan struct{}{d.history, d.busy}
+	}
+	for _, w := range wanted {
+		select {
+		case w <- struct{}{}:
+			held = append(held, w)
+		case <-ctx.Done():
+			release()
+			return nil, exporter.Failure(exporter.ReasonTimeout, fmt.Errorf(
+				"no connection was free: other queries kept all %d of max_open_connections busy: %w", cap(d.busy), ctx.Err()))
+		}
+	}
+	return release, nil
 }
 
 func (d *database) queryConn(ctx context.Context, s statement, each func(r *row) error) (err error) {

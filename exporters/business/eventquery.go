@@ -63,8 +63,8 @@ func newEventQuery(dir *directory, q *Query, refresh time.Duration) *eventQuery 
 
 func (q *eventQuery) wanted(e *saleEvent) bool { return e.exposed || q.query.Events == "all" }
 
-// read asks for some sale events and keeps what their rows say.
-func (q *eventQuery) read(ctx context.Context, events []*saleEvent) error {
+// read asks for some sale events, and keeps what their rows say.
+func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -76,7 +76,9 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent) error {
 	}
 	values := make(map[uint64][]told, len(events))
 	text := strings.ReplaceAll(q.query.SQL, eventsPlaceholder, strings.Join(ids, ","))
-	err := q.dir.db.query(ctx, q.query.statement(text), func(r *row) error {
+	s := q.query.statement(text)
+	s.history = history
+	err := q.dir.db.query(ctx, s, func(r *row) error {
 		id, err := r.id("event_id")
 		if err != nil {
 			return err
@@ -118,7 +120,7 @@ func (t liveTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 			changing = append(changing, e)
 		}
 	}
-	if err := t.read(ctx, changing); err != nil {
+	if err := t.read(ctx, changing, false); err != nil {
 		return err
 	}
 	return t.tell(list, sink)
@@ -218,7 +220,7 @@ func (t endedTarget) Collect(ctx context.Context, _ *exporter.Sink) error {
 		if len(due) == 0 {
 			return nil
 		}
-		if err := t.read(ctx, due); err != nil {
+		if err := t.read(ctx, due, true); err != nil {
 			return t.shrink(err, len(due))
 		}
 		t.grow()

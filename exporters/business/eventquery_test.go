@@ -1,6 +1,8 @@
 package business
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,4 +105,38 @@ func TestWhatHasEndedIsReadOnceAndOnceMoreAfterItsRefresh(t *testing.T) {
 	live.dir.current = nil
 	try(ended, 1, 0, "the other one has just ended: a last look")
 	try(live, 0, 3, "nothing is live")
+}
+
+func TestHistoryNeverTakesTheLastConnection(t *testing.T) {
+	t.Parallel()
+	db, err := openDatabase(secret.New("root@tcp(127.0.0.1:1)/shop"), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.close() })
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	acquire := func(ctx context.Context, history bool) func() {
+		t.Helper()
+		release, err := db.acquire(ctx, history)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return release
+	}
+	refused := func(history bool) {
+		t.Helper()
+		if _, err := db.acquire(over, history); err == nil || exporter.ReasonOf(err) != exporter.ReasonTimeout || !strings.Contains(err.Error(), "all 2 of max_open_connections") {
+			t.Errorf("history %t: %v, want that no connection is free", history, err)
+		}
+	}
+	releaseHistory := acquire(t.Context(), true)
+	refused(true)
+	releaseLive := acquire(t.Context(), false)
+	refused(false)
+	releaseHistory()
+	acquire(t.Context(), false)
+	refused(true) // two live ones
+	releaseLive()
+	acquire(t.Context(), true)() // what was refused holds nothing back
 }

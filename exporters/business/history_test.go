@@ -23,6 +23,7 @@ func TestOnAPlatformWithALongHistory(t *testing.T) {
 	h := newHistory(t)
 	t.Run("every plan reads only what is live", h.testPlans)
 	t.Run("a plan that reads more is found", h.testBadPlans)
+	t.Run("the SQL is also that of MySQL", h.testMySQLMode)
 	t.Run("a round reads less than a tenth of everything", h.testRowsRead)
 	t.Run("the shipped rights suffice and show nothing personal", h.testRights)
 	t.Run("no right is more than is needed", h.testRightsAreMinimal)

@@ -24,7 +24,7 @@ func (replica) Schedule() exporter.Schedule {
 	return exporter.Schedule{Interval: 5 * time.Second, Timeout: 5 * time.Second}
 }
 
-func (r replica) Targets() []exporter.Target { return []exporter.Target{lag{r.db}} }
+func (r replica) Targets() []exporter.Target { return []exporter.Target{lag(r)} }
 
 // lag is the target of the collector replica.
 type lag struct{ db *database }
