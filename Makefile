@@ -49,6 +49,7 @@ lint: $(BIN)/staticcheck ## gofmt, go vet, staticcheck
 bench: ## run all benchmarks
 	@go test -run '^$$' -bench . -benchmem \
 	  $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+	@go run ./exporters/events/throughput
 
 .PHONY: clean
 clean: ## remove everything that was built
