@@ -158,6 +158,19 @@ func TestAFloodOfBadRecordsDoesNotFloodTheLog(t *testing.T) {
 	}
 }
 
+// anything is the shipped mapping with a metric whose label takes anything.
+var anything = `
+declare:
+  - name: anything_total
+    type: counter
+    unit: count
+    help: "Anything, with \"quotes\", a backslash \\ and\na line break."
+    labels: [{name: thing, pattern: "(?s).*", max_length: 30000, limit: 1000}]
+` + strings.Replace(string(events.DefaultMapping()), "\nevents:\n", `
+events:
+  - {type: any.thing, feeds: [{metric: anything_total, labels: {thing: thing}}]}
+`, 1)
+
 // TestNoLabelValueCanBreakThePage feeds hostile values to every label of two kinds of events: to the shipped mapping,
 // and to one with a label that takes anything.
 func TestNoLabelValueCanBreakThePage(t *testing.T) {
@@ -168,17 +181,6 @@ func TestNoLabelValueCanBreakThePage(t *testing.T) {
 		strings.Repeat("a", 10_000), strings.Repeat("é", 5_000), "Zoë", "日本", "\U0001f4a9", "e\u0301", "\u202eabc", "\ufeff", "\ufffd", " ", "_platform", "other", "__name__", "le", "jane@example.org", "+1 555 0100",
 	}
 	b := startBroker(t, kafka.Config{})
-	mapping := `
-declare:
-  - name: anything_total
-    type: counter
-    unit: count
-    help: "Anything, with \"quotes\", a backslash \\ and\na line break."
-    labels: [{name: thing, pattern: "(?s).*", max_length: 20000, limit: 1000}]
-` + strings.Replace(string(events.DefaultMapping()), "\nevents:\n", `
-events:
-  - {type: any.thing, feeds: [{metric: anything_total, labels: {thing: thing}}]}
-`, 1)
 	var all []record
 	add := func(typ, client, data string) {
 		all = append(all, record{topic: telemetry, value: structured(fmt.Sprint(len(all)), typ, client, data)})
@@ -200,7 +202,7 @@ events:
 		add("any.thing", "anna", `{"thing":"`+raw+`"}`)
 	}
 	write(t, b, all...)
-	dir := folder(t, map[string]string{"mapping.yml": mapping, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
+	dir := folder(t, map[string]string{"mapping.yml": anything, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
 	r := followFile(t, dir+"/config.yml")
 	got := r.await(t, map[string]float64{
 		fmt.Sprintf(`consignwatch_records_total{outcome="counted",topic=%q}`, telemetry):  float64(len(all) - 4),

@@ -101,6 +101,9 @@ func ownMetrics(registry *prometheus.Registry, c *catalog.Catalog) (prometheus.C
 
 // begin consumes in the background until end.
 func (n *consumer) begin() {
+	// The counters count from now on, and not from when the configuration was loaded: while it was, the old one's may
+	// have been scraped once more.
+	n.ledger.Forget(time.Now())
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	go func() {

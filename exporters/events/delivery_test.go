@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -102,15 +103,20 @@ func TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt(t *testing.T) {
 	awaitCommitted(t, b, telemetry, 0, 10)
 }
 
-// bigPage are lines of a configuration that make the page larger than what fits between two sockets: 7 MB.
-func bigPage() string {
-	const clients = 5000
-	var b strings.Builder
-	fmt.Fprintf(&b, "limits: {clients: %d}\nclients: [anna", clients)
-	for i := range clients - 1 {
-		fmt.Fprintf(&b, ", client-%d-%s", i, strings.Repeat("x", 40))
+// followBigPage starts an exporter whose page is larger than what fits between two sockets, 5 MB, by few series with long
+// labels. It has ten requests to deliver.
+func followBigPage(t *testing.T) (*kafka.Broker, *inside) {
+	t.Helper()
+	b := startBroker(t, kafka.Config{})
+	var records []record
+	for i := range 260 {
+		records = append(records, record{topic: telemetry, value: structured("1", "any.thing", "anna", fmt.Sprintf(`{"thing":"%d-%s"}`, i, strings.Repeat("x", 20_000)))})
 	}
-	return b.String() + "]\n"
+	write(t, b, append(records, times(10, request("anna"))...)...)
+	dir := folder(t, map[string]string{"mapping.yml": anything, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
+	r := followFile(t, filepath.Join(dir, "config.yml"))
+	r.awaitCountedBut(t, telemetry, 0)
+	return b, r
 }
 
 // stuck asks for the page and reads only its first bytes.
@@ -139,10 +145,7 @@ func stuck(t *testing.T, r *inside, header ...string) net.Conn {
 // TestAScrapeThatIsCutOffDoesNotCommit breaks the connection in the middle of the page.
 func TestAScrapeThatIsCutOffDoesNotCommit(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, kafka.Config{})
-	r := follow(t, b.Address(), bigPage())
-	write(t, b, times(10, request("anna"))...)
-	r.awaitCountedBut(t, telemetry, 0)
+	b, r := followBigPage(t)
 	conn := stuck(t, r)
 	if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // close means: connection reset
 		t.Fatal(err)
@@ -158,17 +161,14 @@ func TestAScrapeThatIsCutOffDoesNotCommit(t *testing.T) {
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
 		t.Errorf("the next scrape shows %v, want 10", got)
 	}
-	awaitCommitted(t, b, telemetry, 0, 10)
+	awaitCommitted(t, b, telemetry, 0, 270)
 }
 
 // TestScrapesThatCountComeOneAfterTheOther holds one in the middle: the next one waits for its end. Everybody else is
 // answered at once.
 func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, kafka.Config{})
-	r := follow(t, b.Address(), bigPage())
-	write(t, b, times(10, request("anna"))...)
-	r.awaitCountedBut(t, telemetry, 0)
+	_, r := followBigPage(t)
 	first := stuck(t, r)
 	second := make(chan float64, 1)
 	go func() { second <- r.scrape(t)[requests("anna")] }()
@@ -191,10 +191,7 @@ func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
 // TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout never closes the connection.
 func TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout(t *testing.T) {
 	t.Parallel()
-	b := startBroker(t, kafka.Config{})
-	r := follow(t, b.Address(), bigPage())
-	write(t, b, times(10, request("anna"))...)
-	r.awaitCountedBut(t, telemetry, 0)
+	b, r := followBigPage(t)
 	conn := stuck(t, r, "X-Prometheus-Scrape-Timeout-Seconds: 1")
 	begin := time.Now()
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
@@ -203,11 +200,11 @@ func TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout(t *testing.
 	if d := time.Since(begin); d < 500*time.Millisecond || d > 20*time.Second {
 		t.Errorf("the next scrape waited for %v, want about a second", d)
 	}
-	awaitCommitted(t, b, telemetry, 0, 10)
+	awaitCommitted(t, b, telemetry, 0, 270)
 	conn.Close() // the first request ends now, long after it has been given up
 	write(t, b, request("anna"))
 	r.await(t, map[string]float64{requests("anna"): 11})
-	awaitCommitted(t, b, telemetry, 0, 11)
+	awaitCommitted(t, b, telemetry, 0, 271)
 }
 
 // TestManyScrapersAtOnce lets several scrapers deliver while records come: each sees the numbers grow, and in the end

@@ -126,7 +126,7 @@ func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {
 			return err
 		}
 		in := os.Stdin
-		if *file != "-" {
+		if *file != "-" && *file != "" { // kingpin makes "" of a lone dash
 			if in, err = os.Open(*file); err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 func TestIncreasesAreExactWhenAProcessIsFrozen(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, time.Second)
+	c.session = "2s"
 	stop := c.produce(t.Context(), t, 20*time.Millisecond)
 	a, proxy := c.startBehindProxy(t, "a", "prometheus")
 	c.start(t, "b", "prometheus")
@@ -29,11 +30,11 @@ func TestIncreasesAreExactWhenAProcessIsFrozen(t *testing.T) {
 		} else {
 			proxy.next(t, share, freeze)
 		}
-		wait(t.Context(), 5*time.Second) // the session ends after three
+		wait(t.Context(), 3500*time.Millisecond) // longer than the session
 		if err := a.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		wait(t.Context(), 3*time.Second)
+		wait(t.Context(), 2*time.Second)
 	}
 	end(t, c, stop)
 }

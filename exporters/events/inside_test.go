@@ -161,7 +161,7 @@ func (r *inside) hurry() {
 		if err != nil {
 			return
 		}
-		r.dress(req)
+		dress(req, r.headers)
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
@@ -170,9 +170,9 @@ func (r *inside) hurry() {
 	}
 }
 
-func (r *inside) dress(req *http.Request) {
+func dress(req *http.Request, headers []string) {
 	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
-	for _, h := range r.headers {
+	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
@@ -187,11 +187,21 @@ func (r *inside) scrape(t *testing.T) map[string]float64 {
 // page is a page as a map from series to value; of a histogram it has the count and the sum.
 func (r *inside) page(t *testing.T, path string) map[string]float64 {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.URL+path, nil)
+	body := get(t, r.URL+path, r.headers)
+	if strings.Contains(path, "scraper=main") {
+		r.truth.ingest(body)
+	}
+	return series(t, body)
+}
+
+// get asks for a page in protobuf.
+func get(t *testing.T, url string, headers []string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.dress(req)
+	dress(req, headers)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -199,12 +209,9 @@ func (r *inside) page(t *testing.T, path string) map[string]float64 {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s: %v", path, resp.Status, err)
+		t.Fatalf("%s: %s: %v", url, resp.Status, err)
 	}
-	if strings.Contains(path, "scraper=main") {
-		r.truth.ingest(string(body))
-	}
-	return series(t, string(body))
+	return string(body)
 }
 
 func series(t *testing.T, body string) map[string]float64 {

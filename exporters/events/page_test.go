@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -13,9 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -42,8 +46,9 @@ func openMetrics(t testing.TB, families []*dto.MetricFamily) []byte {
 	return b.Bytes()
 }
 
-// One event of each kind, over two partitions and two clients, makes this page.
-func TestGoldenPage(t *testing.T) {
+// goldenPage is made by one event of each kind, over two partitions and two clients, all with a trace.
+func goldenPage(t *testing.T) []*dto.MetricFamily {
+	t.Helper()
 	l := newLedger(t, Options{})
 	l.SetInventory([]string{"anna", "bert"})
 	var shards []*Shard
@@ -61,19 +66,84 @@ func TestGoldenPage(t *testing.T) {
 		}
 	}
 	shards[0].Count(start, &Record{Value: []byte("{"), Offset: 900})
-	got := openMetrics(t, scrape(t, l, start))
-	const golden = "testdata/page.om"
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
+	return scrape(t, l, start)
+}
+
+// TestGoldenPages compares a page with what it was before, in every format. Protobuf, which alone can be compared as
+// messages, is kept as it goes over the wire.
+func TestGoldenPages(t *testing.T) {
+	page := goldenPage(t)
+	for file, encode := range map[string]func(testing.TB, []*dto.MetricFamily) []byte{"page.om": openMetrics, "page.txt": plainText, "page.pb": delimited} {
+		got := encode(t, page)
+		golden := "testdata/" + file
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff := ""
+		if file == "page.pb" {
+			diff = cmp.Diff(undelimited(t, want), undelimited(t, got), protocmp.Transform())
+		} else {
+			diff = cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n"))
+		}
+		if diff != "" {
+			t.Errorf("%s: -want +got (go test -run Golden -update writes it anew):\n%s", file, diff)
+		}
+	}
+}
+
+// plainText writes a page in the text format, which has neither exemplars nor start timestamps.
+func plainText(t testing.TB, families []*dto.MetricFamily) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, mf := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, mf); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	return b.Bytes()
+}
+
+// delimited writes a page in protobuf.
+func delimited(t testing.TB, families []*dto.MetricFamily) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	for _, mf := range families {
+		if _, err := protodelim.MarshalTo(&b, mf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes()
+}
+
+func undelimited(t testing.TB, page []byte) []*dto.MetricFamily {
+	t.Helper()
+	var families []*dto.MetricFamily
+	for r := bytes.NewReader(page); r.Len() > 0; {
+		mf := &dto.MetricFamily{}
+		if err := protodelim.UnmarshalFrom(r, mf); err != nil {
+			t.Fatal(err)
+		}
+		families = append(families, mf)
+	}
+	return families
+}
+
+// TestPromtoolFindsNothingWrongWithThePage lints the metrics as Prometheus wants them.
+func TestPromtoolFindsNothingWrongWithThePage(t *testing.T) {
+	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
-		t.Errorf("-want +got (go test -run Golden -update writes it anew):\n%s", diff)
+	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	cmd.Stdin = bytes.NewReader(plainText(t, goldenPage(t)))
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
