@@ -8,6 +8,7 @@ BIN        := .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
 TEST_FLAGS ?= -race -timeout 10m
 DEMO_FLAGS ?=
+FUZZ_TIME  ?= $(if $(CI),2m,10s)
 
 VERSION_PACKAGE := github.com/prometheus/common/version
 VERSION         := $(shell cat VERSION)
@@ -31,6 +32,7 @@ demo: deps build ## run the whole stack; DEMO_FLAGS='--fault sold-twice'
 .PHONY: test
 test: deps build ## run all tests against real servers
 	@go test $(TEST_FLAGS) ./...
+	@go test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZ_TIME) ./exporters/events
 
 .PHONY: check
 check: build $(BIN)/promtool $(BIN)/amtool ## check rules, routing and catalog against each other
