@@ -116,6 +116,9 @@ func (d *database) query(ctx context.Context, s statement, row func(r *row) erro
 	return classify(err)
 }
 
+// errNoTurn says that the context ended before a connection was free.
+var errNoTurn = errors.New("no connection was free")
+
 // acquire waits until a connection is free. That takes no time from the statement's own limit.
 func (d *database) acquire(ctx context.Context, history bool) (release func(), err error) {
 	var held []chan struct{}
@@ -135,7 +138,7 @@ func (d *database) acquire(ctx context.Context, history bool) (release func(), e
 		case <-ctx.Done():
 			release()
 			return nil, exporter.Failure(exporter.ReasonTimeout, fmt.Errorf(
-				"no connection was free: other queries kept all %d of max_open_connections busy: %w", cap(d.busy), ctx.Err()))
+				"%w: other queries kept all %d of max_open_connections busy: %w", errNoTurn, cap(d.busy), ctx.Err()))
 		}
 	}
 	return release, nil

@@ -26,7 +26,8 @@ type eventQuery struct {
 
 	mu      sync.Mutex
 	results map[uint64]eventResult
-	batch   int // ended sale events to read at a time
+	batch   int       // ended sale events to read at a time
+	waiting time.Time // since when what has ended waits for its turn; zero when it does not
 }
 
 // eventResult is what the rows of one sale event said, the last time that it was read.
@@ -220,7 +221,11 @@ func (t endedTarget) Collect(ctx context.Context, _ *exporter.Sink) error {
 		if len(due) == 0 {
 			return nil
 		}
-		if err := t.read(ctx, due, true); err != nil {
+		err = t.read(ctx, due, true)
+		if errors.Is(err, errNoTurn) {
+			return t.wait(err)
+		}
+		if err != nil {
 			return t.shrink(err, len(due))
 		}
 		t.grow()
@@ -254,6 +259,23 @@ func (q *eventQuery) due(list *listing) []*saleEvent {
 	return due[:min(len(due), q.batch)]
 }
 
+// patience is how long history may wait for its turn before that is a failure.
+const patience = time.Hour
+
+// wait forgives that others, who read history too, or what is live, came first: the next round tries again.
+func (q *eventQuery) wait(err error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	if q.waiting.IsZero() {
+		q.waiting = now
+	}
+	if now.Sub(q.waiting) > patience {
+		return fmt.Errorf("what has ended has waited for its turn since %s: %w", q.waiting.Format(time.RFC3339), err)
+	}
+	return nil
+}
+
 // shrink asks for fewer sale events next time when these were too many for the time limit.
 func (q *eventQuery) shrink(err error, asked int) error {
 	if exporter.ReasonOf(err) != exporter.ReasonTimeout {
@@ -272,4 +294,5 @@ func (q *eventQuery) grow() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.batch = min(q.batch*2, maxBatch)
+	q.waiting = time.Time{}
 }

@@ -137,6 +137,17 @@ func TestHistoryNeverTakesTheLastConnection(t *testing.T) {
 	releaseHistory()
 	acquire(t.Context(), false)
 	refused(true) // two live ones
+
+	// Nothing was wrong with the database, so waiting is no failure of the collector, until it takes too long.
+	q := &eventQuery{dir: &directory{db: db}, batch: firstBatch}
+	_, err = db.acquire(over, true)
+	if err := q.wait(err); err != nil {
+		t.Errorf("the first wait fails: %v", err)
+	}
+	q.waiting = q.waiting.Add(-2 * patience)
+	if err := q.wait(err); err == nil || !strings.Contains(err.Error(), "has waited for its turn since") {
+		t.Errorf("after two hours: %v", err)
+	}
 	releaseLive()
 	acquire(t.Context(), true)() // what was refused holds nothing back
 }

@@ -161,7 +161,7 @@ func TestEveryValueEqualsTheBooksOfALivePlatform(t *testing.T) {
 	}
 	for name, v := range r.Series(t) {
 		if (strings.HasPrefix(name, "consignwatch_collector_failures_total") || strings.HasPrefix(name, "consignwatch_series_dropped") || strings.HasPrefix(name, "consignwatch_label_values_rejected")) && v != 0 {
-			t.Errorf("%s = %v, want 0 on a healthy platform", name, v)
+			t.Errorf("%s = %v, want 0 on a healthy platform\n%s", name, v, r.Log())
 		}
 	}
 }

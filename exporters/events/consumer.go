@@ -188,7 +188,6 @@ func (n *consumer) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.lease.client = client
 	inner, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	helpers.Go(func() {
@@ -302,7 +301,7 @@ func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
 	// The lease lasts longer than the session's context: partitions that are let go may have to wait for a last scrape.
 	lease, release := context.WithCancel(context.WithoutCancel(ctx))
 	h.release = func() { release(); h.lease.release() }
-	go h.lease.hold(lease, session)
+	go h.lease.hold(lease, h.client, session)
 	starts, err := h.findStarts(ctx, session.Claims())
 	if err != nil {
 		return err

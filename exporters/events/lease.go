@@ -13,7 +13,6 @@ import (
 // last heartbeat that was answered. A process that was frozen, or cut off, finds it expired before it delivers what
 // another member counts again.
 type lease struct {
-	client sarama.Client
 	group  string
 	id     *string // of the static member
 	length time.Duration
@@ -25,13 +24,13 @@ type lease struct {
 
 // hold keeps the lease while ctx lives. It sends heartbeats of its own, beside those of the client library, because
 // the library does not tell when one was answered.
-func (l *lease) hold(ctx context.Context, session sarama.ConsumerGroupSession) {
+func (l *lease) hold(ctx context.Context, client sarama.Client, session sarama.ConsumerGroupSession) {
 	l.renew(ctx, time.Time{})
 	tick := time.NewTicker(l.length / 10)
 	defer tick.Stop()
 	for {
 		sent := time.Now()
-		switch err := l.beat(session); {
+		switch err := l.beat(client, session); {
 		case err == nil:
 			l.renew(ctx, sent.Add(l.length))
 		case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration), errors.Is(err, sarama.ErrFencedInstancedId):
@@ -45,8 +44,8 @@ func (l *lease) hold(ctx context.Context, session sarama.ConsumerGroupSession) {
 	}
 }
 
-func (l *lease) beat(session sarama.ConsumerGroupSession) error {
-	coordinator, err := l.client.Coordinator(l.group)
+func (l *lease) beat(client sarama.Client, session sarama.ConsumerGroupSession) error {
+	coordinator, err := client.Coordinator(l.group)
 	if err != nil {
 		return err
 	}
@@ -57,7 +56,7 @@ func (l *lease) beat(session sarama.ConsumerGroupSession) error {
 	resp, err := coordinator.Heartbeat(req)
 	if err != nil {
 		// The connection is asked for anew at the next beat.
-		_ = l.client.RefreshCoordinator(l.group)
+		_ = client.RefreshCoordinator(l.group)
 		return err
 	}
 	if errors.Is(resp.Err, sarama.ErrNoError) || errors.Is(resp.Err, sarama.ErrRebalanceInProgress) {
