@@ -1,0 +1,98 @@
+package system
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+)
+
+// TestInvalidConfigurationsSayWhatIsWrongAndWhere starts the exporter with each file of testdata/invalid; its first line is the
+// message that it must bring.
+func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
+	files, err := filepath.Glob("testdata/invalid/*.yml")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(string(text), "\n")
+			want, ok := strings.CutPrefix(first, "# want: ")
+			if !ok {
+				t.Fatal("the first line does not say what message is wanted")
+			}
+			for _, mode := range [][]string{{"--config.check"}, {"--web.listen-address", "127.0.0.1:0"}} {
+				var out strings.Builder
+				code := App().Run(t.Context(), append([]string{"--config.file", file, "--log.format", "json"}, mode...), &out, &out, nil)
+				got := strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(out.String())
+				if code != 1 || !strings.Contains(got, want) {
+					t.Errorf("%v: exit code %d, printed:\n%s\nwant 1 and: %s", mode, code, got, want)
+				}
+				if strings.Contains(got, "secretpassword") {
+					t.Errorf("the password was printed:\n%s", got)
+				}
+			}
+		})
+	}
+}
+
+// TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets reads the page /config.
+func TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets(t *testing.T) {
+	password := exportertest.WriteFile(t, "password", "secretpassword")
+	dsn := exportertest.WriteFile(t, "dsn", "root:secretpassword@tcp(127.0.0.1:1)/")
+	r := start(t, `
+timeout: 8s
+mysql: [{name: main, dsn_file: `+dsn+`, interval: 5s}]
+redis: [{name: cache, address: '127.0.0.1:1', password_file: `+password+`}]
+probes: [{name: shop, url: 'http://127.0.0.1:1/', interval: 1m, timeout: 20s}]
+`)
+	_, page := r.Get(t, "/config")
+	for _, want := range []string{
+		"interval: 15s\ntimeout: 8s\nmax_age: 1m\n",
+		"dsn_file: " + dsn + "\n      interval: 5s\n      timeout: 5s\n",
+		"password_file: " + password + "\n      operations: true\n      key_prefix: 'consignwatch:probe:'\n      interval: 15s\n      timeout: 8s\n",
+		"method: GET\n      max_response_bytes: 10485760\n      interval: 1m\n      timeout: 20s\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks:\n%s\nit is:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page+r.Log(), "secretpassword") {
+		t.Error("the password was printed")
+	}
+}
+
+// TestTargetsWithTheSameRhythmAreOneCollector looks at what the scheduler gets: it spreads the targets of a collector.
+func TestTargetsWithTheSameRhythmAreOneCollector(t *testing.T) {
+	setup, err := load(exportertest.WriteFile(t, "config.yml", `
+redis: [{name: a, address: 'h:1'}, {name: b, address: 'h:2', interval: 1m}, {name: c, address: 'h:3', operations: false}]
+probes: [{name: a, url: 'http://h/'}, {name: b, url: 'http://h/', timeout: 1s}]
+`), silentLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer setup.Close()
+	var got []string
+	for _, c := range setup.Collectors {
+		line := c.Name() + " " + c.Schedule().Interval.String() + " " + c.Schedule().Timeout.String() + ":"
+		for _, target := range c.Targets() {
+			line += " " + target.Name()
+		}
+		got = append(got, line)
+	}
+	want := `redis 15s 10s: a c
+redis 1m0s 10s: b
+redis_operations 15s 10s: a
+redis_operations 1m0s 10s: b
+probe 15s 11s: a
+probe 15s 2s: b`
+	if strings.Join(got, "\n") != want {
+		t.Errorf("collectors:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)
+	}
+}

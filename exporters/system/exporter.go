@@ -1,0 +1,208 @@
+// Package system reads the state of the platform's own machinery, from its servers and from outside: database, cache,
+// queues, and probes that ask as a user would. It changes nothing on what it watches, but for one key of its own in a cache.
+package system
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/database"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// App is the system-exporter.
+func App() exporter.App {
+	return exporter.App{
+		Name:        catalog.System,
+		Description: "State of the platform's database, cache and queues, and what probes see from outside.",
+		Port:        9471,
+		Load:        load,
+	}
+}
+
+// load reads the configuration and all that it names. It does not connect.
+func load(path string, log *slog.Logger) (*exporter.Setup, error) {
+	c := defaultConfig()
+	f, err := yamlfile.Read(path, &c)
+	if err != nil {
+		return nil, err
+	}
+	c.fill()
+	if err := c.check(f); err != nil {
+		return nil, err
+	}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.resolve(filepath.Dir(path))
+	b := builder{config: &c, file: f, log: log, catalog: catalog.Shipped().ForExporter(catalog.System)}
+	for _, build := range []func() error{b.mysql, b.redis, b.kafka, b.probes} {
+		if err := build(); err != nil {
+			return nil, errors.Join(err, b.close())
+		}
+	}
+	return &exporter.Setup{
+		Catalog:    b.catalog,
+		Sizes:      catalog.SizesFor(catalog.DefaultClients),
+		Collectors: b.collectors,
+		Text:       text,
+		Close:      b.close,
+	}, nil
+}
+
+// builder makes the collectors of a configuration.
+type builder struct {
+	config     *Config
+	file       *yamlfile.File
+	log        *slog.Logger
+	catalog    *catalog.Catalog
+	collectors []exporter.Collector
+	closers    []func() error
+}
+
+func (b *builder) close() error {
+	var errs []error
+	for _, c := range b.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+func (b *builder) mysql() error {
+	var all []scheduled
+	for i, t := range b.config.MySQL {
+		at := fmt.Sprintf("mysql.%d.", i)
+		dsn, err := secret.Read(t.DSNFile)
+		if err != nil {
+			return b.file.Errorf(at+"dsn_file", "%w", err)
+		}
+		security, err := clientTLS(t.TLS)
+		if err != nil {
+			return b.file.Errorf(at+"tls", "%w", err)
+		}
+		pool, err := database.Open(dsn, database.Options{
+			Program:        "consignwatch-system-exporter",
+			MaxConnections: 1,
+			MaxLifetime:    mysqlLifetime,
+			TLS:            security,
+		})
+		if err != nil {
+			return b.file.Errorf(at+"dsn_file", "%w", err)
+		}
+		b.closers = append(b.closers, pool.Close)
+		server := newMySQLServer(t.Name, pool, time.Duration(t.Timeout), b.catalog, b.log)
+		all = append(all, scheduled{server, t.schedule(b.config.MaxAge)})
+	}
+	b.add("mysql", all)
+	return nil
+}
+
+func (b *builder) redis() error {
+	var state, operations []scheduled
+	for i, t := range b.config.Redis {
+		at := fmt.Sprintf("redis.%d.", i)
+		var password secret.Value
+		if t.PasswordFile != "" {
+			var err error
+			if password, err = secret.Read(t.PasswordFile); err != nil {
+				return b.file.Errorf(at+"password_file", "%w", err)
+			}
+		}
+		security, err := clientTLS(t.TLS)
+		if err != nil {
+			return b.file.Errorf(at+"tls", "%w", err)
+		}
+		conn := newRedisConn(t.Address, t.Username, password, security)
+		b.closers = append(b.closers, conn.close)
+		schedule := t.schedule(b.config.MaxAge)
+		state = append(state, scheduled{newRedisServer(t.Name, conn, b.catalog), schedule})
+		if *t.Operations {
+			operations = append(operations, scheduled{newRedisOperations(t.Name, conn, t.KeyPrefix, b.catalog), schedule})
+		}
+	}
+	b.add("redis", state)
+	b.add("redis_operations", operations)
+	return nil
+}
+
+func (b *builder) probes() error {
+	var all []scheduled
+	for i, t := range b.config.Probes {
+		at := fmt.Sprintf("probes.%d.", i)
+		headers, err := readHeaders(t.HeadersFile)
+		if err != nil {
+			return b.file.Errorf(at+"headers_file", "%w", err)
+		}
+		security, err := clientTLS(t.TLS)
+		if err != nil {
+			return b.file.Errorf(at+"tls", "%w", err)
+		}
+		p := &prober{
+			name: t.Name, method: t.Method, url: t.URL, header: headers, tls: security,
+			status: t.ExpectStatus, follow: t.FollowRedirects, limit: t.MaxResponseBytes,
+			timeout: time.Duration(t.Timeout), now: time.Now,
+		}
+		if t.ExpectBody != "" {
+			p.body = regexp.MustCompile(t.ExpectBody) // was checked
+		}
+		schedule := t.schedule(b.config.MaxAge)
+		p.maxAge = schedule.MaxAge
+		schedule.Timeout += time.Second // the probe's own deadline comes first, and is an outcome
+		p.begin(b.catalog)
+		all = append(all, scheduled{p, schedule})
+	}
+	b.add("probe", all)
+	return nil
+}
+
+// clientTLS is nil when there is nothing to say about TLS.
+func clientTLS(c *config.TLSConfig) (*tls.Config, error) {
+	if c == nil {
+		return nil, nil
+	}
+	return config.NewTLSConfig(c)
+}
+
+// scheduled is a target with a schedule of its own.
+type scheduled struct {
+	target   exporter.Target
+	schedule exporter.Schedule
+}
+
+// add makes collectors of targets: one for each schedule, all with the same name.
+func (b *builder) add(name string, all []scheduled) {
+	begin := len(b.collectors)
+	for _, s := range all {
+		i := slices.IndexFunc(b.collectors[begin:], func(c exporter.Collector) bool { return c.Schedule() == s.schedule })
+		if i < 0 {
+			b.collectors = append(b.collectors, &collector{name: name, schedule: s.schedule})
+			i = len(b.collectors) - begin - 1
+		}
+		c := b.collectors[begin+i].(*collector)
+		c.targets = append(c.targets, s.target)
+	}
+}
+
+// collector is the targets of one kind that have the same schedule.
+type collector struct {
+	name     string
+	schedule exporter.Schedule
+	targets  []exporter.Target
+}
+
+func (c *collector) Name() string                { return c.name }
+func (c *collector) Schedule() exporter.Schedule { return c.schedule }
+func (c *collector) Targets() []exporter.Target  { return c.targets }

@@ -1,0 +1,484 @@
+package system
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// relay stands between the exporter and a server, and misbehaves when asked to.
+type relay struct {
+	listener net.Listener
+	server   string
+	mode     atomic.Int32
+	mu       sync.Mutex
+	conns    []net.Conn
+}
+
+const (
+	forward = iota // hand everything on
+	garbage        // answer a new connection with what no server sends
+	swallow        // take everything, and never say a word: a connection of which one half is gone
+	hangUp         // end each connection at once
+)
+
+func newRelay(t *testing.T, server string) *relay {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &relay{listener: l, server: server}
+	t.Cleanup(func() { l.Close(); w.cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			w.keep(c)
+			go w.serve(c)
+		}
+	}()
+	return w
+}
+
+func (w *relay) address() string { return w.listener.Addr().String() }
+
+func (w *relay) keep(c net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns = append(w.conns, c)
+}
+
+// cut ends all connections.
+func (w *relay) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+func (w *relay) serve(c net.Conn) {
+	defer c.Close()
+	switch w.mode.Load() {
+	case garbage:
+		io.WriteString(c, "\x05\x00\x00\x00hello, this is no server that anybody knows\r\n\r\n")
+	case swallow:
+		io.Copy(io.Discard, c)
+	case forward:
+		s, err := net.Dial("tcp", w.server)
+		if err != nil {
+			return
+		}
+		w.keep(s)
+		defer s.Close()
+		go func() { defer s.Close(); defer c.Close(); w.pass(c, s) }()
+		w.pass(s, c)
+	}
+}
+
+// pass hands on while the mode says so.
+func (w *relay) pass(to, from net.Conn) {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		if err != nil {
+			return
+		}
+		if w.mode.Load() == swallow {
+			continue
+		}
+		if _, err := to.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// subject is what a fault is done to.
+type subject struct {
+	collector, target string
+	up                string // series
+	value             string // a series of its last good values
+	own               string // a histogram that lives in the exporter
+}
+
+var (
+	mysqlSubject = subject{"mysql", "main", `consign_mysql_up{server="main"}`, `consign_mysql_uptime_seconds{server="main"}`, `consign_mysql_ping_duration_seconds{server="main"}`}
+	redisSubject = subject{"redis", "cache", `consign_redis_up{server="cache"}`, `consign_redis_max_clients{server="cache"}`, `consign_redis_operation_duration_seconds{operation="get",server="cache"}`}
+)
+
+func (f subject) well(s map[string]float64) bool {
+	_, value := s[f.value]
+	return s[f.up] == 1 && value && s["consignwatch_collector_success"+collected(f.collector, f.target)] == 1
+}
+
+// fault puts a server into trouble and expects: up is 0 at once, the reason, values that vanish, what the exporter has counted
+// itself stays, a page that never waits, and recovery without help.
+func (f subject) fault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
+	t.Helper()
+	failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector=%q,reason=%q}`, f.collector, reason)
+	before := r.Await(t, "all is well before the fault", f.well)
+	measured := histogram(t, r, f.own).GetSampleCount()
+	begin()
+	r.Await(t, "down, for the reason "+reason, func(s map[string]float64) bool {
+		up, told := s[f.up]
+		return told && up == 0 && s[failures] > before[failures] && s["consignwatch_collector_success"+collected(f.collector, f.target)] == 0
+	})
+	r.Await(t, "values vanish after max_age", func(s map[string]float64) bool { _, ok := s[f.value]; return !ok })
+	if s := r.Series(t); s[f.up] != 0 {
+		t.Errorf("up is %v during the fault", s[f.up])
+	}
+	if n := histogram(t, r, f.own).GetSampleCount(); n < measured {
+		t.Errorf("%d measurements of the exporter's own were forgotten", measured-n)
+	}
+	answersAtOnce(t, r)
+	end()
+	r.Await(t, "all is well again", f.well)
+}
+
+// answersAtOnce asks for the page many times: 50 ms is the promise, and a busy machine may miss it now and then.
+func answersAtOnce(t *testing.T, r *exportertest.Running) {
+	t.Helper()
+	var took []time.Duration
+	for range 21 {
+		begin := time.Now()
+		if status, _ := r.Get(t, "/metrics"); status != 200 {
+			t.Fatalf("/metrics answered %d", status)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > 50*time.Millisecond {
+		t.Errorf("/metrics takes %s", median)
+	}
+}
+
+func signal(t *testing.T, p *servers.Process, s syscall.Signal) func() {
+	return func() {
+		t.Helper()
+		if err := p.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (f subject) lives(t *testing.T, r *exportertest.Running, p *servers.Process) {
+	t.Helper()
+	f.fault(t, r, "connection",
+		func() {
+			if err := p.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		func() {
+			if err := p.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	f.fault(t, r, "timeout", signal(t, p, syscall.SIGSTOP), signal(t, p, syscall.SIGCONT))
+}
+
+func (f subject) wires(t *testing.T, r *exportertest.Running, w *relay) {
+	t.Helper()
+	mode := func(m int32, cut bool) func() {
+		return func() {
+			w.mode.Store(m)
+			if cut {
+				w.cut()
+			}
+		}
+	}
+	f.fault(t, r, "timeout", mode(swallow, false), mode(forward, true)) // on the connection that is kept
+	f.fault(t, r, "timeout", mode(swallow, true), mode(forward, true))  // on new ones
+	f.fault(t, r, "parse", mode(garbage, true), mode(forward, true))
+	f.fault(t, r, "connection", mode(hangUp, true), mode(forward, true))
+}
+
+func TestTheDatabaseDiesHangsAndComesBack(t *testing.T) {
+	t.Parallel()
+	server := serverstest.OwnMariaDB(t)
+	r := start(t, mysqlConfig(t, server.DSN("")))
+	r.Await(t, "all is well", mysqlSubject.well)
+	first := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
+	time.Sleep(2 * time.Second) // a life that can be told from the next
+	mysqlSubject.lives(t, r, server.Process)
+	second := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
+	if second.Sub(first) < time.Second {
+		t.Errorf("the counters begin at %v, as before the restart at %v", second, first)
+	}
+	if restarted := globalStatus(t, server.DSN("")); restarted["Uptime"] > 0 {
+		within(t, "start timestamp after the restart", seconds(second), seconds(time.Now())-restarted["Uptime"], 2)
+	}
+}
+
+func TestTheWireToTheDatabaseIsTroubled(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newRelay(t, c.Addr)
+	c.Addr = w.address()
+	r := start(t, mysqlConfig(t, c.FormatDSN()))
+	mysqlSubject.wires(t, r, w)
+
+	admin := serverstest.Open(t, dsn)
+	execute(t, admin, "CREATE USER wire@'%' IDENTIFIED BY 'old-password'")
+	t.Cleanup(func() { _, _ = admin.ExecContext(context.Background(), "DROP USER wire@'%'") })
+	c.User, c.Passwd, c.DBName = "wire", "old-password", ""
+	r = start(t, mysqlConfig(t, c.FormatDSN()))
+	mysqlSubject.fault(t, r, "auth",
+		func() { execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'new-password'", "KILL USER wire") },
+		func() { execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'old-password'") })
+	if _, page := r.Get(t, "/metrics"); strings.Contains(page+r.Log(), "old-password") {
+		t.Error("the password was printed")
+	}
+}
+
+// A server that was restarted between two collections has cut the connection that was kept. That is no failure.
+func TestAConnectionThatWasCutIsReplacedWithoutAFailure(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := ownRedis(t)
+	database, caches := newRelay(t, c.Addr), newRelay(t, cache.Address())
+	c.Addr = database.address()
+	r := start(t, mysqlConfig(t, c.FormatDSN())+strings.TrimPrefix(redisConfig(caches.address()), quick))
+	for range 3 {
+		awaitRound(t, r, "mysql", "main")
+		awaitRound(t, r, "redis", "cache")
+		database.cut()
+		caches.cut()
+	}
+	awaitRound(t, r, "mysql", "main")
+	for name, v := range awaitRound(t, r, "redis", "cache") {
+		// A cut in the middle of a collection fails it, and is rare.
+		if strings.HasPrefix(name, "consignwatch_collector_failures_total") && v > 1 {
+			t.Errorf("%s = %v\n%s", name, v, r.Log())
+		}
+	}
+}
+
+func TestTheCacheDiesHangsAndComesBack(t *testing.T) {
+	t.Parallel()
+	server := ownRedis(t)
+	r := start(t, redisConfig(server.Address()))
+	redisSubject.lives(t, r, server)
+}
+
+func TestTheWireToTheCacheIsTroubled(t *testing.T) {
+	t.Parallel()
+	server := ownRedis(t)
+	w := newRelay(t, server.Address())
+	r := start(t, redisConfig(w.address()))
+	redisSubject.wires(t, r, w)
+
+	admin := redisClient(t, &redis.Options{Addr: server.Address()})
+	acl := func(args ...any) {
+		t.Helper()
+		if err := admin.Do(t.Context(), args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	acl("ACL", "SETUSER", "wire", "on", ">old-password", "~*", "+@all")
+	r = start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: wire, password_file: %s}]\n", quick, w.address(), exportertest.WriteFile(t, "password", "old-password")))
+	redisSubject.fault(t, r, "auth",
+		func() {
+			acl("ACL", "SETUSER", "wire", "resetpass", ">new-password")
+			acl("CLIENT", "KILL", "USER", "wire")
+		},
+		func() { acl("ACL", "SETUSER", "wire", ">old-password") })
+	if _, page := r.Get(t, "/metrics"); strings.Contains(page+r.Log(), "old-password") {
+		t.Error("the password was printed")
+	}
+}
+
+func TestACacheBehindTLS(t *testing.T) {
+	t.Parallel()
+	server, ca := ownRedis(t), newAuthority(t)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{ca.serve(t, time.Now().Add(time.Hour))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &relay{listener: l, server: server.Address()}
+	t.Cleanup(func() { l.Close(); w.cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			w.keep(c)
+			go w.serve(c)
+		}
+	}()
+	entry := func(name, tls string) string {
+		return fmt.Sprintf("{name: %s, address: '%s', tls: %s}", name, w.address(), tls)
+	}
+	r := start(t, quick+"redis:\n - "+entry("cache", fmt.Sprintf("{ca_file: %s}", ca.file))+"\n - "+entry("stranger", "{}")+"\n")
+	r.Await(t, "the one who knows the authority is well, the other one is not", func(s map[string]float64) bool {
+		return redisSubject.well(s) && s[`consign_redis_up{server="stranger"}`] == 0 && s[`consignwatch_collector_failures_total{collector="redis",reason="connection"}`] > 0
+	})
+}
+
+// TestEverythingStartsWhileNothingIsThere is a whole platform that is down.
+func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
+	t.Parallel()
+	address := closedAddress(t)
+	r := start(t, mysqlConfig(t, "root@tcp("+address+")/")+strings.TrimPrefix(redisConfig(address), quick)+"probes: [{name: p, url: 'http://"+address+"/'}]\n")
+	r.AwaitReady(t)
+	s := r.Series(t)
+	for _, up := range []string{mysqlSubject.up, redisSubject.up, `consign_probe_up{probe="p"}`} {
+		if v, ok := s[up]; !ok || v != 0 {
+			t.Errorf("%s = %v, on the page: %v; want 0", up, v, ok)
+		}
+	}
+	for _, value := range []string{mysqlSubject.value, redisSubject.value} {
+		if v, ok := s[value]; ok {
+			t.Errorf("%s = %v of a server that never answered", value, v)
+		}
+	}
+	answersAtOnce(t, r)
+}
+
+// TestNothingIsLeftBehind goes through all faults twenty times, and counts goroutines and open files before and after.
+func TestNothingIsLeftBehind(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := ownRedis(t)
+	site := newSite(t, okHandler, newAuthority(t).serve(t, time.Now().Add(time.Hour)))
+	wires := []*relay{newRelay(t, c.Addr), newRelay(t, cache.Address()), newRelay(t, site.Listener.Addr().String())}
+	c.Addr = wires[0].address()
+	config := fmt.Sprintf("interval: 1s\ntimeout: 100ms\nmysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nprobes: [{name: p, url: 'https://%s/', tls: {insecure_skip_verify: true}}]\n",
+		exportertest.WriteFile(t, "dsn", c.FormatDSN()), wires[1].address(), wires[2].address())
+	setup, err := load(exportertest.WriteFile(t, "config.yml", config), silentLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := sync.OnceFunc(func() {
+		if err := setup.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer closed()
+	round := func(mode int32) (failures int) {
+		for _, w := range wires {
+			w.mode.Store(mode)
+			if mode != swallow {
+				w.cut()
+			}
+		}
+		var n atomic.Int64
+		var all sync.WaitGroup
+		for _, c := range setup.Collectors {
+			for _, target := range c.Targets() {
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+					if mode != forward {
+						ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+					}
+					defer cancel()
+					if _, err := exporter.Try(ctx, catalog.Shipped(), catalog.SizesFor(10), target); err != nil {
+						n.Add(1)
+					}
+				})
+			}
+		}
+		all.Wait()
+		return int(n.Load())
+	}
+	cycle := func() {
+		for _, mode := range []int32{swallow, garbage, hangUp} {
+			if n := round(mode); n != 3 { // a probe does not fail: it finds
+				t.Fatalf("%d of 3 collections failed in mode %d", n, mode)
+			}
+		}
+		if n := round(forward); n != 0 {
+			t.Fatalf("%d collections failed although all is well", n)
+		}
+	}
+	cycle()
+	before := leftovers(t, 0, 0)
+	for range 20 {
+		cycle()
+	}
+	after := leftovers(t, before.goroutines, before.files)
+	t.Logf("%+v before and %+v after 20 rounds of faults", before, after)
+	if after.goroutines > before.goroutines || after.files > before.files {
+		stacks := make([]byte, 1<<20)
+		t.Errorf("before %+v, after %+v\n%s", before, after, stacks[:runtime.Stack(stacks, true)])
+	}
+	// Without the exporter, its two connections and what belongs to them are gone too.
+	closed()
+	if end := leftovers(t, before.goroutines-2, before.files-2); end.goroutines >= before.goroutines || end.files >= before.files {
+		t.Errorf("before the end %+v, after it %+v", before, end)
+	}
+}
+
+type leftover struct{ goroutines, files int }
+
+// leftovers waits a little for at most so many to be left, and counts.
+func leftovers(t *testing.T, goroutines, files int) leftover {
+	t.Helper()
+	var l leftover
+	for range 40 {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l = leftover{runtime.NumGoroutine(), len(fds)}
+		if l.goroutines <= goroutines && l.files <= files {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return l
+}
+
+// TestGarbageDoesNotEatMemory answers with lengths that no answer has.
+func TestGarbageDoesNotEatMemory(t *testing.T) {
+	for _, answer := range []string{"*2147483647\r\n", "*99999999999999\r\n", "$2147483647\r\n", "%1073741823\r\n", strings.Repeat("*1\r\n", 100_000), "+" + strings.Repeat("x", 1<<20)} {
+		address := listen(t, func(c net.Conn) { io.WriteString(c, answer) })
+		conn := newRedisConn(address, "", noPassword, nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := collect(t, newRedisServer("cache", conn, catalog.Shipped()))
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%.20q was taken for an answer", answer)
+		}
+		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 50 {
+			t.Errorf("%.20q took %d MB: %v", answer, mb, err)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package system
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"slices"
+
+	"github.com/IBM/sarama"
+	commonconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// KafkaTarget is a Kafka cluster whose topics are the platform's queues.
+type KafkaTarget struct {
+	Name string `yaml:"name"`
+	// Brokers are some of the brokers, as host:port: the others are found through them.
+	Brokers []string `yaml:"brokers"`
+	// Version is the newest protocol to speak, like 3.8.0; empty for what the broker and the client library both know.
+	Version string                  `yaml:"version,omitempty"`
+	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
+	SASL    *kafkaclient.SASL       `yaml:"sasl,omitempty"`
+	// Groups are the consumer groups to watch; empty for all.
+	Groups NameFilter `yaml:"groups,omitempty"`
+	// Topics are the topics to watch; empty for all but Kafka's internal ones.
+	Topics NameFilter `yaml:"topics,omitempty"`
+	// Capacity is how many messages topics are meant to hold.
+	Capacity map[string]int64 `yaml:"capacity,omitempty"`
+	// DeadLetters says where messages go that could not be worked off.
+	DeadLetters KafkaDeadLetters `yaml:"dead_letters,omitempty"`
+	// AllowedLag is how many unread messages of a partition are no reason to look at its group's condition.
+	AllowedLag int64 `yaml:"allowed_lag,omitempty"`
+	// LookupsPerRound bounds how many records are read in a round for their timestamps; 0 for none. Without a value:
+	// 200.
+	LookupsPerRound *int `yaml:"lookups_per_round,omitempty"`
+	Rhythm          `yaml:",inline"`
+}
+
+// KafkaDeadLetters says where messages go that could not be worked off.
+type KafkaDeadLetters struct {
+	// Topic is their topic.
+	Topic string `yaml:"topic,omitempty"`
+	// Header names the queue that a message came from.
+	Header string `yaml:"header,omitempty"`
+}
+
+const defaultLookups = 200
+
+// fill gives the target the defaults that it has not set.
+func (k *KafkaTarget) fill() {
+	if k.DeadLetters.Topic == "" {
+		k.DeadLetters.Topic = "jobs.dead"
+	}
+	if k.DeadLetters.Header == "" {
+		k.DeadLetters.Header = "queue"
+	}
+	if k.LookupsPerRound == nil {
+		n := defaultLookups
+		k.LookupsPerRound = &n
+	}
+}
+
+// setDirectory makes paths relative to the folder of the configuration file, as Prometheus does.
+func (k *KafkaTarget) setDirectory(dir string) {
+	k.TLS.SetDirectory(dir)
+	if k.SASL != nil {
+		k.SASL.SetDirectory(dir)
+	}
+}
+
+func (k *KafkaTarget) check(in *targets) error {
+	at := fmt.Sprintf("%s.%d", in.kind, len(in.names)-1)
+	switch {
+	case len(k.Brokers) == 0:
+		return in.errorf("brokers", "is missing: a list of host:port")
+	case k.AllowedLag < 0:
+		return in.errorf("allowed_lag", "cannot be negative")
+	case k.LookupsPerRound != nil && (*k.LookupsPerRound < 0 || *k.LookupsPerRound > 5000):
+		return in.errorf("lookups_per_round", "must be from 0 to 5000, not %d", *k.LookupsPerRound)
+	}
+	for i, address := range k.Brokers {
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return in.errorf(fmt.Sprintf("brokers.%d", i), "%q is not of the form host:port", address)
+		}
+	}
+	for topic, n := range k.Capacity {
+		if n <= 0 {
+			return in.errorf("capacity."+topic, "must be more than 0")
+		}
+	}
+	if err := kafkaclient.CheckVersion(in.file, at+".version", k.Version); err != nil {
+		return err
+	}
+	if k.SASL != nil {
+		return k.SASL.Check(in.file, at+".sasl")
+	}
+	return nil
+}
+
+// KafkaLimits bound the number of series, over all Kafka clusters.
+type KafkaLimits = catalog.QueueSizes
+
+// checkKafkaLimits refuses what is out of all proportion. The key is where they stand.
+func checkKafkaLimits(f *yamlfile.File, key string, l KafkaLimits) error {
+	for _, c := range []struct {
+		name  string
+		value int
+	}{{"topics", l.Topics}, {"groups", l.Groups}, {"topics_per_group", l.TopicsPerGroup}} {
+		if c.value < 1 || c.value > 20000 {
+			return f.Errorf(key+"."+c.name, "must be from 1 to 20000, not %d", c.value)
+		}
+	}
+	return nil
+}
+
+// clientConfig makes the configuration of the Kafka client. Secrets are read now, tokens at each connection.
+func (k *KafkaTarget) clientConfig() (*sarama.Config, error) {
+	c := sarama.NewConfig()
+	c.ClientID = "consignwatch-system-exporter"
+	// The newest of all: what a broker does not know is agreed on with each one.
+	c.Version = sarama.MaxVersion
+	if k.Version != "" {
+		version, err := sarama.ParseKafkaVersion(k.Version)
+		if err != nil {
+			return nil, fmt.Errorf("version: %w", err)
+		}
+		c.Version = version
+	}
+	if err := kafkaclient.Apply(c, "", k.TLS, k.SASL); err != nil {
+		return nil, err
+	}
+	return c, c.Validate()
+}
+
+// NameFilter admits names: those of a list, or those that a regular expression matches as a whole. The zero value admits
+// all.
+type NameFilter struct {
+	names   []string
+	pattern *regexp.Regexp
+	text    string
+}
+
+// UnmarshalYAML reads a list of names, or a regular expression.
+func (n *NameFilter) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.SequenceNode {
+		return node.Decode(&n.names)
+	}
+	if err := node.Decode(&n.text); err != nil {
+		return fmt.Errorf("line %d: neither a list of names nor a regular expression", node.Line)
+	}
+	var err error
+	if n.pattern, err = regexp.Compile("^(?:" + n.text + ")$"); err != nil {
+		return fmt.Errorf("line %d: %q is not a regular expression: %w", node.Line, n.text, err)
+	}
+	return nil
+}
+
+// MarshalYAML writes what was read.
+func (n NameFilter) MarshalYAML() (any, error) {
+	if n.pattern != nil {
+		return n.text, nil
+	}
+	return n.names, nil
+}
+
+// IsZero reports whether the filter admits all.
+func (n NameFilter) IsZero() bool { return n.names == nil && n.pattern == nil }
+
+func (n NameFilter) admits(name string) bool {
+	if n.pattern != nil {
+		return n.pattern.MatchString(name)
+	}
+	return n.names == nil || slices.Contains(n.names, name)
+}

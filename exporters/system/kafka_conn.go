@@ -1,0 +1,162 @@
+package system
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// kafkaDialer opens the connections of one cluster, and can cut them all: the client library's requests know no context, so
+// the end of a round is the end of the connections that still wait then.
+type kafkaDialer struct {
+	timeout time.Duration
+	// tls is done here and not by the library, so that what a broker says inside of it can be looked at. nil: none.
+	tls *tls.Config
+
+	mu   sync.Mutex
+	ctx  context.Context // of the round
+	open map[*kafkaConn]struct{}
+}
+
+func newKafkaDialer(timeout time.Duration, security *tls.Config) *kafkaDialer {
+	return &kafkaDialer{timeout: timeout, tls: security, ctx: context.Background(), open: map[*kafkaConn]struct{}{}}
+}
+
+// Dial implements the library's interface for proxies.
+func (d *kafkaDialer) Dial(network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	round := d.ctx
+	d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(round, d.timeout)
+	defer cancel()
+	raw, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c := &kafkaConn{Conn: raw, raw: raw, dialer: d}
+	if d.tls != nil {
+		config := d.tls.Clone()
+		if config.ServerName == "" {
+			config.ServerName, _, _ = net.SplitHostPort(address)
+		}
+		secure := tls.Client(raw, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = raw.Close()
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		c.Conn = secure
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := round.Err(); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	d.open[c] = struct{}{}
+	return c, nil
+}
+
+// begin binds new connections to the context of a round, and cuts all of them when it ends before release is called.
+func (d *kafkaDialer) begin(ctx context.Context) (release func()) {
+	d.mu.Lock()
+	d.ctx = ctx
+	d.mu.Unlock()
+	stop := context.AfterFunc(ctx, d.cut)
+	return func() { stop() }
+}
+
+func (d *kafkaDialer) cut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.open {
+		_ = c.raw.Close()
+	}
+	clear(d.open)
+}
+
+// maxKafkaResponse is the largest answer that we take. The library itself believes whatever length it is told, up to four
+// gigabytes, and asks for the memory before it reads.
+const maxKafkaResponse = 100 << 20
+
+// kafkaConn is a connection that can be cut, and that has failed for good when an answer does not come in time, or is not of the
+// Kafka protocol: the library would try again on it.
+type kafkaConn struct {
+	net.Conn
+	raw    net.Conn // below TLS
+	dialer *kafkaDialer
+	failed atomic.Pointer[error]
+
+	// What is left of the present answer, and what came of the next one's length.
+	left   int64
+	length [4]byte
+	have   int
+}
+
+func (c *kafkaConn) Read(p []byte) (int, error) {
+	if err := c.failed.Load(); err != nil {
+		return 0, *err
+	}
+	n, err := c.Conn.Read(p)
+	if bad := c.follow(p[:n]); bad != nil {
+		n, err = 0, bad
+	}
+	if err != nil {
+		c.failed.Store(&err)
+	}
+	return n, err
+}
+
+func (c *kafkaConn) Write(p []byte) (int, error) {
+	if err := c.failed.Load(); err != nil {
+		return 0, *err
+	}
+	return c.Conn.Write(p)
+}
+
+// follow goes over the answers, each of which begins with its length.
+func (c *kafkaConn) follow(p []byte) error {
+	for len(p) > 0 {
+		if c.left > 0 {
+			n := min(c.left, int64(len(p)))
+			c.left -= n
+			p = p[n:]
+			continue
+		}
+		n := copy(c.length[c.have:], p)
+		c.have += n
+		p = p[n:]
+		if c.have < len(c.length) {
+			return nil
+		}
+		c.have = 0
+		size := binary.BigEndian.Uint32(c.length[:])
+		if size < 4 || size > maxKafkaResponse {
+			return notKafka(c.length)
+		}
+		c.left = int64(size)
+	}
+	return nil
+}
+
+func (c *kafkaConn) Close() error {
+	c.dialer.mu.Lock()
+	delete(c.dialer.open, c)
+	c.dialer.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// notKafka is the error of a peer that speaks something else. It is a net.Error, so that the library drops the connection.
+type notKafka [4]byte
+
+func (e notKafka) Error() string {
+	return fmt.Sprintf("the peer does not speak the Kafka protocol: an answer begins with %q", e[:])
+}
+
+func (notKafka) Timeout() bool { return false }
+
+func (notKafka) Temporary() bool { return false }

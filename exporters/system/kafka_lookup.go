@@ -1,0 +1,389 @@
+package system
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// When a record was written says the record itself. To look one up costs a part of a fetch, so there is a budget for each
+// round; what was found is kept until the committed offset moves, so that a group that has stopped costs nothing. Where the
+// budget does not suffice, two known points bracket the time: the newest offset of each of the last rounds, and the record that
+// was looked up last. Nothing is ever extrapolated.
+
+const (
+	// arrivalRounds is how many rounds the newest offsets are remembered: with one every 15 seconds, four minutes.
+	arrivalRounds = 16
+	// lookupsPerFetch and lookupBytes bound one request: a batch of a producer with default settings fits.
+	lookupsPerFetch = 32
+	lookupBytes     = 32 << 10
+	// lookupsAlone bounds how many partitions of a broker are asked one by one in a round, because a batch is larger.
+	lookupsAlone = 4
+	// firstsPerRound bounds how many partitions of a broker are asked for their oldest record in a round, in one request.
+	firstsPerRound = 2000
+	// askAgainAfter is how many rounds after a failed look-up the same record is tried again.
+	askAgainAfter = 20
+)
+
+// arrive remembers the newest offset of this round.
+func (p *queuePartition) arrive(round uint64) {
+	if p.arrivals == nil {
+		p.arrivals = make([]int64, arrivalRounds)
+		for i := range p.arrivals {
+			p.arrivals[i] = unknown
+		}
+	}
+	p.arrivals[round%arrivalRounds] = p.newest
+}
+
+// bracket tells when the record at an offset arrived, from the newest offsets of the last rounds: it came after the last round
+// in which the newest offset was not beyond it, and before the next. What was looked up may be the point before.
+func (p *queuePartition) bracket(offset int64, before recordTime, t *kafkaTarget) (millis int64, ok bool) {
+	type point struct{ offset, millis int64 }
+	left, right := point{offset: unknown}, point{offset: unknown}
+	if before.found == foundTime && before.offset <= offset {
+		left = point{before.offset, before.millis}
+	}
+	if p.arrivals == nil {
+		return 0, false
+	}
+	for age := range uint64(arrivalRounds) { // from the newest round to the oldest
+		if age >= t.round {
+			break
+		}
+		round := (t.round - age) % arrivalRounds
+		newest, at := p.arrivals[round], t.times[round].UnixMilli()
+		if newest == unknown {
+			continue
+		}
+		if newest <= offset {
+			left = point{newest, at}
+			break
+		}
+		right = point{newest, at}
+	}
+	if left.offset == unknown || right.offset == unknown || right.offset <= offset {
+		return 0, false
+	}
+	share := (float64(offset-left.offset) + 0.5) / float64(right.offset-left.offset)
+	return left.millis + int64(share*float64(right.millis-left.millis)), true
+}
+
+// since tells when the oldest unread message was written. foundNone: it was not looked up and cannot be bracketed.
+func (p *groupPartition) since(of *queuePartition, t *kafkaTarget) (millis int64, found finding) {
+	if of.oldest != unknown && p.committed < of.oldest {
+		return 0, foundExpired
+	}
+	if r := p.record; r.offset == p.committed {
+		switch r.found {
+		case foundTime, foundExpired, foundUnknown:
+			return r.millis, r.found
+		case foundNothing:
+			if r.next >= of.newest {
+				return 0, foundNothing
+			}
+		}
+	}
+	if millis, ok := of.bracket(p.committed, p.record, t); ok {
+		return millis, foundTime
+	}
+	return 0, foundNone
+}
+
+// wants reports whether a record has to be looked up, and where.
+func (p *groupPartition) wants(of *queuePartition, round uint64) (offset int64, ok bool) {
+	if p.committed == unknown || p.lag <= 0 || of.oldest == unknown || p.committed < of.oldest {
+		return 0, false
+	}
+	if r := p.record; r.offset == p.committed {
+		switch r.found {
+		case foundTime, foundExpired:
+			return 0, false
+		case foundUnknown:
+			return r.offset, round-p.looked >= askAgainAfter
+		case foundNothing:
+			return r.next, r.next < of.newest
+		}
+	}
+	return p.committed, true
+}
+
+// lookup is a record to look up.
+type lookup struct {
+	position
+	groups []*groupPartition // whose committed offset it is
+}
+
+// want is a record that one group would like to be looked up.
+type want struct {
+	position
+	leader  int32
+	group   *groupPartition
+	guessed bool // there is a bracket meanwhile
+}
+
+// lookups chooses the records to look up in this round, by broker: first those of which nothing is known, then those that were
+// looked up longest ago. A record at which several groups stand counts once.
+func (t *kafkaTarget) lookups() map[int32][]*lookup {
+	if *t.config.LookupsPerRound == 0 {
+		return nil
+	}
+	var wanted []want
+	for _, g := range t.groups {
+		for _, gt := range g.topics {
+			if gt.seen != t.round {
+				continue
+			}
+			for i := range gt.partitions {
+				p, of := &gt.partitions[i], &gt.topic.partitions[i]
+				if offset, ok := p.wants(of, t.round); ok {
+					_, guessed := of.bracket(p.committed, p.record, t)
+					wanted = append(wanted, want{position{gt.topic.name, int32(i), offset}, of.leader, p, guessed})
+				}
+			}
+		}
+	}
+	slices.SortFunc(wanted, func(a, b want) int {
+		if a.guessed != b.guessed {
+			if b.guessed {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.group.looked, b.group.looked), cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+	})
+	chosen := map[position]*lookup{}
+	byLeader := map[int32][]*lookup{}
+	for _, w := range wanted {
+		if same := chosen[w.position]; same != nil {
+			same.groups = append(same.groups, w.group)
+			continue
+		}
+		if len(chosen) < *t.config.LookupsPerRound {
+			l := &lookup{w.position, []*groupPartition{w.group}}
+			chosen[w.position] = l
+			byLeader[w.leader] = append(byLeader[w.leader], l)
+		}
+	}
+	return byLeader
+}
+
+// look does the look-ups of one broker.
+func (t *kafkaTarget) look(ctx context.Context, l *kafkaLink, all []*lookup) {
+	var alone []*lookup
+	for chunk := range chunksOf(all, lookupsPerFetch) {
+		if left := t.lookChunk(ctx, l, chunk); len(chunk) > 1 {
+			alone = append(alone, left...)
+		} else {
+			unreadable(left)
+		}
+		if l.failed != nil {
+			return
+		}
+	}
+	for _, w := range alone[:min(len(alone), lookupsAlone)] {
+		unreadable(t.lookChunk(ctx, l, []*lookup{w}))
+		if l.failed != nil {
+			return
+		}
+	}
+}
+
+// chunksOf cuts the list, without two offsets of the same partition in one chunk: a request has room for one.
+func chunksOf(all []*lookup, size int) func(yield func([]*lookup) bool) {
+	return func(yield func([]*lookup) bool) {
+		type place struct {
+			topic     string
+			partition int32
+		}
+		for len(all) > 0 {
+			var chunk, rest []*lookup
+			taken := map[place]bool{}
+			for _, w := range all {
+				at := place{w.topic, w.partition}
+				if len(chunk) == size || taken[at] {
+					rest = append(rest, w)
+					continue
+				}
+				taken[at] = true
+				chunk = append(chunk, w)
+			}
+			if !yield(chunk) {
+				return
+			}
+			all = rest
+		}
+	}
+}
+
+func unreadable(all []*lookup) {
+	for _, w := range all {
+		w.tell(recordTime{found: foundUnknown})
+	}
+}
+
+// tell hands what was found to all groups that stand at the record.
+func (w *lookup) tell(r recordTime) {
+	for _, p := range w.groups {
+		r.offset = p.committed
+		p.record = r
+	}
+}
+
+// lookChunk looks up some records with one fetch, and returns those for which there was no room, or that could not be decoded
+// together.
+func (t *kafkaTarget) lookChunk(ctx context.Context, l *kafkaLink, chunk []*lookup) (left []*lookup) {
+	positions := make([]position, len(chunk))
+	for i, w := range chunk {
+		positions[i] = w.position
+		for _, p := range w.groups {
+			p.looked = t.round
+		}
+	}
+	blocks, err := l.fetch(ctx, positions, lookupBytes, lookupsPerFetch*lookupBytes)
+	if err != nil {
+		if undecodable(err) {
+			return chunk // the broker is well; a record is not
+		}
+		return nil
+	}
+	for _, w := range chunk {
+		block := blocks[w.topic][w.partition]
+		if block == nil {
+			continue
+		}
+		switch r, ok := firstRecord(block, w.offset); {
+		case !ok:
+			left = append(left, w)
+		case r.found != foundNone:
+			w.tell(r)
+		}
+	}
+	return left
+}
+
+// firstRecord finds the timestamp of the first record at or after an offset. It is not ok when the block brings nothing where
+// something must be.
+func firstRecord(block *sarama.FetchResponseBlock, offset int64) (r recordTime, ok bool) {
+	switch block.Err {
+	case sarama.ErrNoError:
+	case sarama.ErrOffsetOutOfRange:
+		return recordTime{found: foundExpired}, true
+	case sarama.ErrTopicAuthorizationFailed:
+		return recordTime{found: foundUnknown}, true
+	default:
+		return recordTime{}, true // the leader has moved, or the topic is gone: the next round knows
+	}
+	next := offset
+	for _, records := range block.RecordsSet {
+		batch := records.RecordBatch
+		if batch == nil {
+			return recordTime{found: foundUnknown}, true // the format of before Kafka 0.11
+		}
+		if batch.PartialTrailingRecord {
+			break
+		}
+		if !batch.Control {
+			for _, record := range batch.Records {
+				if batch.FirstOffset+record.OffsetDelta < offset {
+					continue
+				}
+				at := batch.FirstTimestamp.Add(record.TimestampDelta)
+				if batch.LogAppendTime {
+					at = batch.MaxTimestamp
+				}
+				if at.UnixMilli() < 0 || at.IsZero() {
+					return recordTime{found: foundUnknown}, true
+				}
+				return recordTime{found: foundTime, millis: at.UnixMilli()}, true
+			}
+		}
+		next = max(next, batch.LastOffset()+1)
+	}
+	if next > offset || block.HighWaterMarkOffset <= offset {
+		return recordTime{found: foundNothing, next: next}, true
+	}
+	return recordTime{}, false
+}
+
+// findFirsts asks for the oldest records of the broker's partitions, in one request: the first one of any time.
+func (t *kafkaTarget) findFirsts(ctx context.Context, id int32, l *kafkaLink) error {
+	room := firstsPerRound
+	asked := map[*queuePartition]int64{}
+	blocks, err := l.offsetsAt(ctx, 0, func(add func(string, int32)) {
+		for name, topic := range t.topics {
+			for i := range topic.partitions {
+				p := &topic.partitions[i]
+				if p.leader == id && p.newest > p.oldest && p.oldest != unknown && p.firstOffset != p.oldest && room > 0 {
+					add(name, int32(i))
+					asked[p] = p.oldest
+					room--
+				}
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for name, partitions := range blocks {
+		for i, block := range partitions {
+			p := t.partition(name, i)
+			if p == nil || block.Err != sarama.ErrNoError {
+				continue
+			}
+			p.firstOffset, p.firstTime = asked[p], unknown
+			if block.Offset >= 0 && block.Timestamp >= 0 {
+				p.firstTime = block.Timestamp
+			}
+		}
+	}
+	return nil
+}
+
+// partition finds a partition, or nil.
+func (t *kafkaTarget) partition(topic string, i int32) *queuePartition {
+	q := t.topics[topic]
+	if q == nil || i < 0 || int(i) >= len(q.partitions) {
+		return nil
+	}
+	return &q.partitions[i]
+}
+
+// askConfigs asks how long the topics that groups read are kept: those that are new, and all again from time to time.
+func (t *kafkaTarget) askConfigs(ctx context.Context, l *kafkaLink, now time.Time) error {
+	var due []string
+	for name, topic := range t.topics {
+		if topic.read && now.Sub(topic.asked) >= configAge && len(due) < configsPerRound {
+			due = append(due, name)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	for _, name := range due {
+		t.topics[name].asked = now // also when it may not be asked: not again each round
+	}
+	return l.topicConfigs(ctx, due, func(name string, config map[string]string) {
+		topic := t.topics[name]
+		if topic == nil {
+			return
+		}
+		topic.retention = 0
+		millis, err := strconv.ParseInt(config["retention.ms"], 10, 64)
+		if err == nil && millis > 0 && strings.Contains(config["cleanup.policy"], "delete") {
+			topic.retention = time.Duration(min(millis, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+		}
+	})
+}
+
+// configAge is how long a topic's configuration is believed.
+const configAge = 10 * time.Minute
+
+// configsPerRound bounds how many topics are asked for their configuration in a round, in one request.
+const configsPerRound = 1000

@@ -1,0 +1,223 @@
+package system
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TestQueuesAreToldAsKafkaSaysItself fills topics and moves groups, and compares each value with what kcat, or a request of
+// another client library, is told.
+func TestQueuesAreToldAsKafkaSaysItself(t *testing.T) {
+	r := newRig(t, KafkaTarget{Capacity: map[string]int64{"jobs.email": 500}}, kfake.NumBrokers(3),
+		kfake.SeedTopics(3, "jobs.email", "jobs.image"), kfake.SeedTopics(1, "jobs.dead", "__private"))
+	for partition := range int32(3) {
+		for range 4 + partition {
+			r.produce(t, "jobs.email", partition, 300*time.Second, 200*time.Second, 100*time.Second)
+		}
+	}
+	r.produce(t, "jobs.image", 1, time.Minute)
+	r.write(t, dead("email"), dead("email"), dead("image"))
+	if err := r.cluster.DeleteRecords("jobs.email", 2, 5); err != nil {
+		t.Fatal(err)
+	}
+	workers := r.member(t, "platform-workers", "jobs.email")
+	r.member(t, "platform-workers", "jobs.email")
+	commitFrom(t, workers, "jobs.email", 3, 15, 6)
+	r.commit(t, "reports", "jobs.image", 0, 1, 0)
+	r.commit(t, "reports", "jobs.email", -1, 2)
+
+	told := r.round(t)
+	admin := &kafkaAdmin{t: t, rig: r}
+	got, truth := map[string]float64{}, map[string]float64{}
+	for name, value := range told {
+		if value != 0 || !strings.HasPrefix(name, "group_state") {
+			got[name] = value
+		}
+	}
+	for _, topic := range []string{"jobs.email", "jobs.image", "jobs.dead"} {
+		in := fmt.Sprintf("{topic=%q}", topic)
+		oldest, newest := admin.kcatOffsets(topic, -2), admin.kcatOffsets(topic, -1)
+		truth["messages"+in] = sum(newest) - sum(oldest)
+		truth["produced_total"+in] = sum(newest)
+		truth["under_replicated_partitions"+in], truth["offline_partitions"+in] = 0, 0
+		truth["oldest_message_timestamp_seconds"+in] = admin.oldestTimestamp(topic)
+		for _, group := range []string{"platform-workers", "reports"} {
+			committed := admin.committed(group, topic)
+			if len(committed) == 0 {
+				continue
+			}
+			in := fmt.Sprintf("{group=%q,topic=%q}", group, topic)
+			lag, seconds := 0.0, 0.0
+			for partition, offset := range committed {
+				lag += newest[partition] - float64(offset)
+				if newest[partition] > float64(offset) {
+					seconds = max(seconds, time.Since(admin.timestamp(topic, partition, offset)).Seconds())
+				}
+			}
+			truth["consumed_total"+in], truth["lag_messages"+in] = sum(committed), lag
+			truth["lag_seconds"+in] = seconds
+			if lag > 0 {
+				truth["time_to_loss_seconds"+in] = admin.retention(topic).Seconds() - seconds
+			}
+		}
+	}
+	for _, group := range []string{"platform-workers", "reports"} {
+		state, members := admin.describe(group)
+		truth[fmt.Sprintf("group_members{group=%q}", group)] = float64(members)
+		truth[fmt.Sprintf("group_state{group=%q,state=%q}", group, groupState(state))] = 1
+	}
+	truth[`dead_letters{queue="email"}`], truth[`dead_letters{queue="image"}`] = 2, 1
+	truth[`capacity_messages{topic="jobs.email"}`] = 500
+	delete(truth, `oldest_message_timestamp_seconds{topic="jobs.none"}`)
+
+	for _, name := range slices.Sorted(maps.Keys(truth)) {
+		value, ok := got[name]
+		tolerance := 0.0
+		if strings.HasPrefix(name, "lag_seconds") || strings.HasPrefix(name, "time_to_loss") {
+			tolerance = 2 // it grows between the two looks
+		}
+		if !ok || value < truth[name]-tolerance || value > truth[name]+tolerance {
+			t.Errorf("%s = %v (told: %v), Kafka says %v", name, value, ok, truth[name])
+		}
+		delete(got, name)
+	}
+	for name, value := range got {
+		if !strings.HasPrefix(name, "group_condition") {
+			t.Errorf("%s = %v is told, and Kafka says nothing of it", name, value)
+		}
+	}
+	if r.log.Len() > 0 {
+		t.Errorf("the log says:\n%s", r.log)
+	}
+}
+
+func sum[K comparable, V int64 | float64](values map[K]V) (n float64) {
+	for _, v := range values {
+		n += float64(v)
+	}
+	return n
+}
+
+func dead(queue string) *kgo.Record {
+	return &kgo.Record{Topic: "jobs.dead", Value: []byte("x"), Headers: []kgo.RecordHeader{{Key: "attempt", Value: []byte("3")}, {Key: "queue", Value: []byte(queue)}}}
+}
+
+// kafkaAdmin asks the cluster by other ways than the collector: with kcat, and requests of its own.
+type kafkaAdmin struct {
+	t   *testing.T
+	rig *rig
+}
+
+// kcatOffsets asks kcat for the newest (-1) or oldest (-2) offsets.
+func (a *kafkaAdmin) kcatOffsets(topic string, at int) map[int32]float64 {
+	a.t.Helper()
+	args := []string{"-b", strings.Join(a.rig.cluster.ListenAddrs(), ","), "-Q"}
+	for i := range a.rig.cluster.PartitionInfos(topic) {
+		args = append(args, "-t", fmt.Sprintf("%s:%d:%d", topic, i, at))
+	}
+	offsets := map[int32]float64{}
+	for line := range strings.Lines(command(a.t, nil, "kcat", args...)) {
+		var partition int32
+		var offset float64
+		if _, err := fmt.Sscanf(strings.TrimSpace(line), topic+" [%d] offset %f", &partition, &offset); err == nil {
+			offsets[partition] = offset
+		}
+	}
+	if len(offsets) != len(a.rig.cluster.PartitionInfos(topic)) {
+		a.t.Fatalf("kcat said %v of %s", offsets, topic)
+	}
+	return offsets
+}
+
+// timestamp reads the record at an offset with kcat.
+func (a *kafkaAdmin) timestamp(topic string, partition int32, offset int64) time.Time {
+	a.t.Helper()
+	out := command(a.t, nil, "kcat", "-b", a.rig.cluster.ListenAddrs()[0], "-C", "-t", topic, "-p", strconv.Itoa(int(partition)), "-o", strconv.FormatInt(offset, 10), "-c", "1", "-e", "-q", "-f", `%T\n`)
+	millis, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	if err != nil {
+		a.t.Fatalf("kcat said %q", out)
+	}
+	return time.UnixMilli(millis)
+}
+
+func (a *kafkaAdmin) oldestTimestamp(topic string) float64 {
+	oldest := 0.0
+	for partition, offset := range a.kcatOffsets(topic, -2) {
+		if a.rig.cluster.PartitionInfo(topic, partition).HighWatermark > int64(offset) {
+			at := float64(a.timestamp(topic, partition, int64(offset)).UnixMilli()) / 1000
+			if oldest == 0 || at < oldest {
+				oldest = at
+			}
+		}
+	}
+	return oldest
+}
+
+func (a *kafkaAdmin) committed(group, topic string) map[int32]int64 {
+	a.t.Helper()
+	request := kmsg.NewPtrOffsetFetchRequest()
+	in := kmsg.NewOffsetFetchRequestGroup()
+	in.Group = group
+	in.Topics = nil
+	request.Groups = append(request.Groups, in)
+	response, err := request.RequestWith(a.t.Context(), a.rig.client)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	offsets := map[int32]int64{}
+	for _, t := range response.Groups[0].Topics {
+		for _, p := range t.Partitions {
+			if t.Topic == topic && p.Offset >= 0 {
+				offsets[p.Partition] = p.Offset
+			}
+		}
+	}
+	return offsets
+}
+
+func (a *kafkaAdmin) describe(group string) (state string, members int) {
+	a.t.Helper()
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{group}
+	response, err := request.RequestWith(a.t.Context(), a.rig.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.Groups[0].ErrorCode)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return response.Groups[0].State, len(response.Groups[0].Members)
+}
+
+func (a *kafkaAdmin) retention(topic string) time.Duration {
+	a.t.Helper()
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	in := kmsg.NewDescribeConfigsRequestResource()
+	in.ResourceType, in.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	request.Resources = append(request.Resources, in)
+	response, err := request.RequestWith(a.t.Context(), a.rig.client)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for _, c := range response.Resources[0].Configs {
+		if c.Name == "retention.ms" {
+			millis, err := strconv.ParseInt(*c.Value, 10, 64)
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			return time.Duration(millis) * time.Millisecond
+		}
+	}
+	a.t.Fatalf("no retention of %s", topic)
+	return 0
+}

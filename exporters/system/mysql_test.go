@@ -1,0 +1,393 @@
+package system
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/google/go-cmp/cmp"
+
+	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// measuringMariaDB starts a server that measures its statements.
+func measuringMariaDB(t *testing.T) *servers.MariaDB {
+	t.Helper()
+	return serverstest.OwnMariaDB(t, "--plugin-load-add=query_response_time", "--query-response-time-stats=ON", "--long-query-time=0.15")
+}
+
+// TestMySQLIsToldAsTheServerSaysItself does work whose traces are known, and compares each metric with what the server's own
+// client program prints before and after a collection.
+func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
+	server := measuringMariaDB(t)
+	dsn := server.DSN("")
+	db := serverstest.Open(t, dsn)
+	r := start(t, mysqlConfig(t, dsn))
+	awaitRound(t, r, "mysql", "main")
+
+	execute(t, db, "SET GLOBAL max_connections = 77", "SET GLOBAL read_only = ON",
+		"CREATE DATABASE shop", "CREATE TABLE shop.tills (id INT PRIMARY KEY, n INT) ENGINE=InnoDB", "INSERT INTO shop.tills VALUES (1, 0), (2, 0)",
+		"SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)")
+	deadlock(t, server.DSN("shop"))
+	refusePassword(t, dsn)
+	refusePassword(t, dsn)
+	idle := serverstest.Open(t, dsn)
+	for range 5 {
+		conn, err := idle.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.PingContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	before := globalStatus(t, dsn)
+	s := awaitRound(t, r, "mysql", "main")
+	after := globalStatus(t, dsn)
+	for name, status := range map[string]string{
+		`consign_mysql_queries_total{server="main"}`:                                   "Queries",
+		`consign_mysql_slow_queries_total{server="main"}`:                              "Slow_queries",
+		`consign_mysql_row_lock_waits_total{server="main"}`:                            "Innodb_row_lock_waits",
+		`consign_mysql_deadlocks_total{server="main"}`:                                 "Innodb_deadlocks",
+		`consign_mysql_uptime_seconds{server="main"}`:                                  "Uptime",
+		`consign_mysql_max_connections{server="main"}`:                                 "max_connections",
+		`consign_mysql_buffer_pool_reads_total{server="main",source="disk"}`:           "Innodb_buffer_pool_reads",
+		`consign_mysql_connection_errors_total{error="aborted_connect",server="main"}`: "Aborted_connects",
+		`consign_mysql_connection_errors_total{error="aborted_client",server="main"}`:  "Aborted_clients",
+		`consign_mysql_connection_errors_total{error="accept",server="main"}`:          "Connection_errors_accept",
+		`consign_mysql_connection_errors_total{error="internal",server="main"}`:        "Connection_errors_internal",
+		`consign_mysql_connection_errors_total{error="max_connections",server="main"}`: "Connection_errors_max_connections",
+		`consign_mysql_connection_errors_total{error="peer_address",server="main"}`:    "Connection_errors_peer_address",
+		`consign_mysql_connection_errors_total{error="select",server="main"}`:          "Connection_errors_select",
+		`consign_mysql_connection_errors_total{error="tcpwrap",server="main"}`:         "Connection_errors_tcpwrap",
+	} {
+		v, ok := s[name]
+		if !ok {
+			t.Errorf("%s is not on the page", name)
+		}
+		between(t, name, v, min(before[status], after[status]), max(before[status], after[status]))
+	}
+	for name, want := range map[string]float64{
+		`consign_mysql_up{server="main"}`:                                    1,
+		`consign_mysql_max_connections{server="main"}`:                       77,
+		`consign_mysql_read_only{server="main"}`:                             1,
+		`consign_mysql_slow_queries_total{server="main"}`:                    3,
+		`consign_mysql_deadlocks_total{server="main"}`:                       1,
+		`consign_mysql_connections{server="main",state="active"}`:            1, // the exporter's own
+		`consign_mysql_capability{name="statement_histogram",server="main"}`: 1,
+		`consign_mysql_capability{name="deadlock_counter",server="main"}`:    1,
+		`consign_mysql_capability{name="replication_status",server="main"}`:  1,
+	} {
+		if s[name] != want {
+			t.Errorf("%s = %v, want %v", name, s[name], want)
+		}
+	}
+	if v := s[`consign_mysql_connection_errors_total{error="aborted_connect",server="main"}`]; v < 2 {
+		t.Errorf("%v connections were aborted, want the two with the wrong password", v)
+	}
+	// Five idle ones, the pool of the test, the one of the server's start that may still be there; one less for the client program.
+	between(t, "idle connections", s[`consign_mysql_connections{server="main",state="idle"}`], 5, after["Threads_connected"])
+	between(t, "cached threads", s[`consign_mysql_threads{server="main",state="cached"}`], 0, 3) // the client program's, among others
+	between(t, "running threads", s[`consign_mysql_threads{server="main",state="running"}`], 1, 3)
+	within(t, "seconds of row lock waits", s[`consign_mysql_row_lock_wait_seconds_total{server="main"}`], after["Innodb_row_lock_time"]/1000, 0.001)
+	between(t, "reads from memory", s[`consign_mysql_buffer_pool_reads_total{server="main",source="memory"}`],
+		before["Innodb_buffer_pool_read_requests"]-before["Innodb_buffer_pool_reads"], after["Innodb_buffer_pool_read_requests"]-after["Innodb_buffer_pool_reads"])
+	total := 0.0
+	for _, state := range []string{"clean", "dirty", "free", "misc"} {
+		total += s[fmt.Sprintf(`consign_mysql_buffer_pool_bytes{server="main",state=%q}`, state)]
+	}
+	within(t, "the buffer pool, all together", total, after["Innodb_buffer_pool_pages_total"]*after["Innodb_page_size"], 0)
+	between(t, "free bytes of the buffer pool", s[`consign_mysql_buffer_pool_bytes{server="main",state="free"}`],
+		after["Innodb_buffer_pool_pages_free"]*after["Innodb_page_size"], before["Innodb_buffer_pool_pages_free"]*before["Innodb_page_size"])
+	for name := range s {
+		if strings.HasPrefix(name, "consign_mysql_replication") {
+			t.Errorf("a server that is no replica has %s", name)
+		}
+	}
+
+	pings := histogram(t, r, `consign_mysql_ping_duration_seconds{server="main"}`)
+	if n, ok := upTo(pings, 0.1); !ok || n == 0 || pings.GetSampleSum() <= 0 || pings.GetCreatedTimestamp() == nil {
+		t.Errorf("pings: %v", pings)
+	}
+	created := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
+	within(t, "start timestamp of the counters", seconds(created), seconds(time.Now())-after["Uptime"], 2)
+}
+
+// deadlock makes two transactions wait for each other, until the server ends one of them.
+func deadlock(t *testing.T, dsn string) {
+	t.Helper()
+	db := serverstest.Open(t, dsn)
+	var tx [2]*sql.Tx
+	for i := range tx {
+		var err error
+		if tx[i], err = db.BeginTx(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		defer tx[i].Rollback()
+		if _, err := tx[i].ExecContext(t.Context(), "UPDATE tills SET n = n + 1 WHERE id = ?", i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := make(chan error, 1)
+	go func() {
+		_, err := tx[0].ExecContext(context.WithoutCancel(t.Context()), "UPDATE tills SET n = n + 1 WHERE id = 2")
+		first <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	_, second := tx[1].ExecContext(t.Context(), "UPDATE tills SET n = n + 1 WHERE id = 1")
+	if got := fmt.Sprint(second, <-first); !strings.Contains(got, "1213") {
+		t.Fatalf("no deadlock: %s", got)
+	}
+}
+
+func refusePassword(t *testing.T, dsn string) {
+	t.Helper()
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Passwd = "wrong"
+	if err := serverstest.Open(t, c.FormatDSN()).PingContext(t.Context()); err == nil || !strings.Contains(err.Error(), "1045") {
+		t.Fatalf("the wrong password: %v", err)
+	}
+}
+
+// TestTheHistogramOfMariaDBIsItsOwn compares with the plugin's table, read by somebody else.
+func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
+	const name = `consign_mysql_statement_duration_seconds{server="main"}`
+	server := measuringMariaDB(t)
+	dsn := server.DSN("")
+	db := serverstest.Open(t, dsn)
+	r := start(t, mysqlConfig(t, dsn))
+	execute(t, db, "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SELECT SLEEP(1.1)", "SELECT SLEEP(0.02)")
+
+	before := responseTimesOf(t, db)
+	awaitRound(t, r, "mysql", "main")
+	h := histogram(t, r, name)
+	after := responseTimesOf(t, db)
+	if h == nil {
+		t.Fatal("no histogram")
+	}
+	var bounds []float64
+	for _, b := range h.Bucket {
+		bounds = append(bounds, b.GetUpperBound())
+		between(t, fmt.Sprintf("statements up to %v s", b.GetUpperBound()), float64(b.GetCumulativeCount()), before.upTo(b.GetUpperBound()), after.upTo(b.GetUpperBound()))
+	}
+	if want := []float64{0.0001, 0.001, 0.01, 0.1, 1, 10, 100}; !cmp.Equal(bounds, want) {
+		t.Errorf("bounds %v, want %v: what is between the server's own bounds is unknown", bounds, want)
+	}
+	between(t, "all statements", float64(h.GetSampleCount()), before.upTo(1e9), after.upTo(1e9))
+	between(t, "their seconds", h.GetSampleSum(), before.sum-0.001, after.sum+0.001)
+	one, _ := upTo(h, 1)
+	ten, _ := upTo(h, 10)
+	tenth, _ := upTo(h, 0.1)
+	if ten-one != 1 || one-tenth < 2 {
+		t.Errorf("%d statements from 1 to 10 s and %d from 0.1 to 1 s, want 1 and at least 2", ten-one, one-tenth)
+	}
+
+	execute(t, db, "SET GLOBAL query_response_time_stats = OFF")
+	r.Await(t, "the histogram vanishes", func(s map[string]float64) bool {
+		return s[`consign_mysql_capability{name="statement_histogram",server="main"}`] == 0 && histogram(t, r, name) == nil
+	})
+	execute(t, db, "SET GLOBAL query_response_time_stats = ON")
+	r.Await(t, "the histogram is there again", func(s map[string]float64) bool {
+		return s[`consign_mysql_capability{name="statement_histogram",server="main"}`] == 1 && histogram(t, r, name) != nil
+	})
+	for _, line := range []string{"query_response_time_stats is OFF", "the server has the capability now"} {
+		if n := strings.Count(r.Log(), line); n != 1 {
+			t.Errorf("the log says %d times %q, want once:\n%s", n, line, r.Log())
+		}
+	}
+}
+
+type responseTimeTable struct {
+	counts map[float64]float64 // by upper bound
+	sum    float64
+}
+
+func (r *responseTimeTable) upTo(bound float64) float64 {
+	n := 0.0
+	for b, count := range r.counts {
+		if b <= bound*1.0001 {
+			n += count
+		}
+	}
+	return n
+}
+
+func responseTimesOf(t *testing.T, db *sql.DB) *responseTimeTable {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT CAST(TRIM(`TIME`) AS DOUBLE), `COUNT`, CAST(TRIM(TOTAL) AS DOUBLE) FROM information_schema.QUERY_RESPONSE_TIME WHERE `TIME` <> 'TOO LONG'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	table := &responseTimeTable{counts: map[float64]float64{}}
+	for rows.Next() {
+		var bound, count, total float64
+		if err := rows.Scan(&bound, &count, &total); err != nil {
+			t.Fatal(err)
+		}
+		table.counts[bound] += count
+		table.sum += total
+	}
+	return table
+}
+
+// TestAReplicaIsToldAsItIs follows a real pair of servers: caught up, held up, stopped, and cut off from its source.
+func TestAReplicaIsToldAsItIs(t *testing.T) {
+	const (
+		lag   = `consign_mysql_replication_lag_seconds{channel="north",server="main"}`
+		ioRun = `consign_mysql_replication_running{channel="north",server="main",thread="io"}`
+		sqlOn = `consign_mysql_replication_running{channel="north",server="main",thread="sql"}`
+	)
+	source := serverstest.OwnMariaDB(t, "--log-bin=binlog", "--server-id=1")
+	replica := serverstest.OwnMariaDB(t, "--server-id=2")
+	shop, db := serverstest.Open(t, source.DSN("")), serverstest.Open(t, replica.DSN(""))
+	follow(t, source, shop, db)
+	r := start(t, mysqlConfig(t, replica.DSN("")))
+	state := func(wantIO, wantSQL float64, known bool) func(map[string]float64) bool {
+		return func(s map[string]float64) bool {
+			_, ok := s[lag]
+			return s[ioRun] == wantIO && s[sqlOn] == wantSQL && ok == known
+		}
+	}
+	execute(t, shop, "CREATE DATABASE shop", "CREATE TABLE shop.tills (n INT)", "INSERT INTO shop.tills VALUES (1)")
+	r.Await(t, "the replica has caught up", func(s map[string]float64) bool { return state(1, 1, true)(s) && s[lag] == 0 })
+
+	lock, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if _, err := lock.ExecContext(t.Context(), "LOCK TABLE shop.tills READ"); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, shop, "UPDATE shop.tills SET n = 2")
+	r.Await(t, "a reader holds the replica up, and the lag grows", func(s map[string]float64) bool { return s[lag] >= 2 })
+	if _, err := lock.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	r.Await(t, "the replica has caught up again", func(s map[string]float64) bool { return state(1, 1, true)(s) && s[lag] == 0 })
+
+	execute(t, db, "STOP SLAVE 'north' SQL_THREAD")
+	r.Await(t, "a lag that is not known is not told", state(1, 0, false))
+	execute(t, db, "START SLAVE 'north' SQL_THREAD")
+	r.Await(t, "it is known again", state(1, 1, true))
+	if err := source.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.Await(t, "without its source the replica knows no lag", state(0, 1, false))
+}
+
+// follow makes a replica of a source, by the name of north.
+func follow(t *testing.T, source *servers.MariaDB, shop, replica *sql.DB) {
+	t.Helper()
+	var file, position, a, b string
+	if err := shop.QueryRowContext(t.Context(), "SHOW MASTER STATUS").Scan(&file, &position, &a, &b); err != nil {
+		t.Fatal(err)
+	}
+	c, err := mysql.ParseDSN(source.DSN(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := strings.Cut(c.Addr, ":")
+	execute(t, replica, fmt.Sprintf("CHANGE MASTER 'north' TO MASTER_HOST='%s', MASTER_PORT=%s, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_LOG_FILE='%s', MASTER_LOG_POS=%s, MASTER_CONNECT_RETRY=1",
+		host, port, c.User, c.Passwd, file, position), "START SLAVE 'north'")
+}
+
+// TestTheShippedRightsSufficeAndAreNotMore connects as the user of deploy/mysql/grants-system.sql.
+func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
+	server := measuringMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	const password = `it's a \ password`
+	for range 2 { // again, as after an upgrade
+		execute(t, admin, deploy.SystemGrants(password, "127.0.0.1")...)
+	}
+	execute(t, admin, "CREATE DATABASE shop", "CREATE TABLE shop.consignors (email TEXT)", "CREATE USER bare@'127.0.0.1' IDENTIFIED BY 'bare'")
+	as := func(user, password string) string {
+		c, err := mysql.ParseDSN(server.DSN(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.User, c.Passwd = user, password
+		return c.FormatDSN()
+	}
+	capabilities := func(replication float64) map[string]float64 {
+		return map[string]float64{"statement_histogram": 1, "deadlock_counter": 1, "replication_status": replication}
+	}
+	for user, want := range map[string]map[string]float64{as(deploy.SystemUser, password): capabilities(1), as("bare", "bare"): capabilities(0)} {
+		r := start(t, mysqlConfig(t, user))
+		s := awaitRound(t, r, "mysql", "main")
+		for name, v := range want {
+			if got := s[fmt.Sprintf(`consign_mysql_capability{name=%q,server="main"}`, name)]; got != v {
+				t.Errorf("capability %s = %v, want %v\n%s", name, got, v, r.Log())
+			}
+		}
+		if s["consignwatch_collector_success"+collected("mysql", "main")] != 1 || s[`consign_mysql_queries_total{server="main"}`] == 0 {
+			t.Errorf("the rest is not told:\n%s", r.Log())
+		}
+	}
+	db := serverstest.Open(t, as(deploy.SystemUser, password))
+	for _, q := range []string{"SELECT * FROM shop.consignors", "SELECT * FROM mysql.user", "CREATE DATABASE mine", "SET GLOBAL read_only = ON"} {
+		if _, err := db.ExecContext(t.Context(), q); err == nil || !strings.Contains(err.Error(), "denied") {
+			t.Errorf("%s: %v, want that it is denied", q, err)
+		}
+	}
+}
+
+// TestARightThatIsGivenLaterIsSeen makes the connection old instead of waiting ten minutes.
+func TestARightThatIsGivenLaterIsSeen(t *testing.T) {
+	dsn := serverstest.MariaDB(t)
+	admin := serverstest.Open(t, dsn)
+	execute(t, admin, "CREATE USER late@'127.0.0.1' IDENTIFIED BY 'late'")
+	t.Cleanup(func() { _, _ = admin.ExecContext(context.Background(), "DROP USER late@'127.0.0.1'") })
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.User, c.Passwd, c.DBName = "late", "late", ""
+	pool := serverstest.Open(t, c.FormatDSN())
+	pool.SetMaxOpenConns(1)
+	read := func() *mysqlReading {
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		reading, err := readMySQL(t.Context(), time.Second, bounds(t), asker(conn))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reading
+	}
+	if read().lacks["replication_status"] == nil {
+		t.Error("the right was not missing")
+	}
+	execute(t, admin, "GRANT SLAVE MONITOR ON *.* TO late@'127.0.0.1'")
+	if read().lacks["replication_status"] == nil {
+		t.Error("MariaDB gives rights to connections that are there: mysqlLifetime has no reason any more")
+	}
+	pool.SetConnMaxLifetime(time.Nanosecond)
+	if err := read().lacks["replication_status"]; err != nil {
+		t.Errorf("a new connection does not have the right: %v", err)
+	}
+}
+
+func bounds(t *testing.T) []float64 {
+	t.Helper()
+	m, ok := catalog.Shipped().Lookup("consign_mysql_statement_duration_seconds")
+	if !ok {
+		t.Fatal("not in the catalog")
+	}
+	return m.Buckets
+}

@@ -1,0 +1,482 @@
+package system
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+)
+
+// authority is a certificate authority of the test's own.
+type authority struct {
+	file string // PEM
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{}
+	a.key, a.cert = certificate(t, nil, time.Now().Add(24*365*time.Hour))
+	a.file = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// serve makes a certificate for 127.0.0.1 that ends at the given time.
+func (a *authority) serve(t *testing.T, until time.Time) tls.Certificate {
+	t.Helper()
+	key, cert := certificate(t, a, until)
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+}
+
+func certificate(t *testing.T, by *authority, until time.Time) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: "test"},
+		NotBefore:    time.Now().Add(-48 * time.Hour),
+		NotAfter:     until,
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	signer, parent := key, template
+	if by == nil {
+		template.IsCA, template.BasicConstraintsValid = true, true
+	} else {
+		signer, parent = by.key, by.cert
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, cert
+}
+
+// site is a local web server that counts its connections.
+type site struct {
+	*httptest.Server
+	connections, requests atomic.Int64
+}
+
+func newSite(t *testing.T, handler http.HandlerFunc, cert ...tls.Certificate) *site {
+	t.Helper()
+	s := &site{}
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		handler(w, r)
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.connections.Add(1)
+		}
+	}
+	s.Config.ErrorLog = silent()
+	if len(cert) > 0 {
+		s.TLS = &tls.Config{Certificates: cert}
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func probeConfig(entries ...string) string {
+	return quick + "probes:\n  - " + strings.Join(entries, "\n  - ") + "\n"
+}
+
+func outcomes(s map[string]float64, probe string) map[string]float64 {
+	all := map[string]float64{}
+	for _, o := range catalog.ProbeOutcomes() {
+		if n := s[fmt.Sprintf(`consign_probe_requests_total{outcome=%q,probe=%q}`, o, probe)]; n > 0 {
+			all[o] = n
+		}
+	}
+	return all
+}
+
+// TestAProbeMeasuresItsPhases asks a server that waits for known times.
+func TestAProbeMeasuresItsPhases(t *testing.T) {
+	const before, after = 80 * time.Millisecond, 120 * time.Millisecond
+	ca := newAuthority(t)
+	until := time.Now().Add(5 * 24 * time.Hour).Truncate(time.Second)
+	slow := func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(before)
+		fmt.Fprint(w, "first,")
+		w.(http.Flusher).Flush()
+		time.Sleep(after)
+		fmt.Fprint(w, "second")
+	}
+	plain, secured := newSite(t, slow), newSite(t, slow, ca.serve(t, until))
+	_, port, _ := net.SplitHostPort(plain.Listener.Addr().String())
+	r := start(t, probeConfig(
+		fmt.Sprintf("{name: plain, url: 'http://localhost:%s/', expect_body: 'first,second'}", port),
+		fmt.Sprintf("{name: secured, url: '%s/', tls: {ca_file: %s}}", secured.URL, ca.file)))
+	for _, name := range []string{"plain", "secured"} {
+		awaitRound(t, r, "probe", name)
+	}
+	families := r.Families(t) // one page: what is on it belongs together
+	s := r.Series(t)
+	for name, own := range map[string][]string{
+		"plain":   {"dns", "connect", "first_byte", "transfer", "total"},
+		"secured": {"connect", "tls", "first_byte", "transfer", "total"},
+	} {
+		if s[fmt.Sprintf(`consign_probe_up{probe=%q}`, name)] != 1 || len(outcomes(s, name)) != 1 {
+			t.Errorf("%s: outcomes %v\n%s", name, outcomes(s, name), r.Log())
+		}
+		requests := find(families, fmt.Sprintf(`consign_probe_requests_total{outcome="ok",probe=%q}`, name)).GetCounter()
+		if requests.GetValue() < 2 || requests.GetCreatedTimestamp() == nil {
+			t.Errorf("%s: %v", name, requests)
+		}
+		for _, phase := range catalog.ProbePhases() {
+			want := 0.0
+			if slices.Contains(own, phase) {
+				want = requests.GetValue()
+			}
+			h := find(families, fmt.Sprintf(`consign_probe_duration_seconds{phase=%q,probe=%q}`, phase, name)).GetHistogram()
+			if float64(h.GetSampleCount()) != want || h.GetCreatedTimestamp() == nil {
+				t.Errorf("%s: phase %s took place %d times, want %v", name, phase, h.GetSampleCount(), want)
+			}
+		}
+		total := find(families, fmt.Sprintf(`consign_probe_duration_seconds{phase="total",probe=%q}`, name)).GetHistogram()
+		if fast, ok := upTo(total, 0.1); !ok || fast != 0 {
+			t.Errorf("%s: %d probes of 200 ms took less than 100 ms", name, fast)
+		}
+	}
+	if got, want := s[`consign_probe_certificate_expiry_timestamp_seconds{probe="secured"}`], float64(until.Unix()); got != want {
+		t.Errorf("the certificate expires at %v, want %v", got, want)
+	}
+	if _, ok := s[`consign_probe_certificate_expiry_timestamp_seconds{probe="plain"}`]; ok {
+		t.Error("plain HTTP has a certificate")
+	}
+	r.Stop()
+	// Each request has a connection of its own.
+	for _, site := range []*site{plain, secured} {
+		if site.connections.Load() != site.requests.Load() {
+			t.Errorf("%d requests on %d connections", site.requests.Load(), site.connections.Load())
+		}
+	}
+}
+
+// TestThePhasesAddUp looks at one probe from inside: no other one comes in between.
+func TestThePhasesAddUp(t *testing.T) {
+	ca := newAuthority(t)
+	until := time.Now().Add(time.Hour)
+	site := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(80 * time.Millisecond)
+		fmt.Fprint(w, "first,")
+		w.(http.Flusher).Flush()
+		time.Sleep(120 * time.Millisecond)
+		fmt.Fprint(w, "second")
+	}, ca.serve(t, until))
+	p := newProber(t, fmt.Sprintf("{name: p, url: '%s/', tls: {ca_file: %s}}", site.URL, ca.file))
+	w := &stopwatch{}
+	if outcome := p.probe(t.Context(), w); outcome != outcomeOK {
+		t.Fatalf("outcome %s", outcome)
+	}
+	phases := w.phases()
+	if _, ok := phases["dns"]; ok {
+		t.Error("an address was looked up")
+	}
+	sum := time.Duration(0)
+	for _, name := range []string{"connect", "tls", "first_byte", "transfer"} {
+		if phases[name] <= 0 {
+			t.Errorf("no phase %s: %v", name, phases)
+		}
+		sum += phases[name]
+	}
+	within(t, "first_byte", phases["first_byte"].Seconds(), 0.1, 0.03)
+	within(t, "transfer", phases["transfer"].Seconds(), 0.14, 0.03)
+	within(t, "the phases together", sum.Seconds(), phases["total"].Seconds(), 0.01)
+	if at, ok := w.expiry(); !ok || at.Unix() != until.Unix() {
+		t.Errorf("the certificate expires at %v, want %v", at, until)
+	}
+}
+
+// newProber makes the prober of a configuration.
+func newProber(t *testing.T, entry string) *prober {
+	t.Helper()
+	setup, err := load(exportertest.WriteFile(t, "config.yml", probeConfig(entry)), silentLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return setup.Collectors[0].Targets()[0].(*prober)
+}
+
+// TestEachProbeHasItsOutcome asks what is wrong in each way, and once what is right.
+func TestEachProbeHasItsOutcome(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	text := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); fmt.Fprint(w, body) }
+	}
+	site := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/ok":
+			text(200, "all is well")(w, r)
+		case "/busy":
+			text(503, "later")(w, r)
+		case "/slow":
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+		case "/drip": // the header at once, the body never
+			w.WriteHeader(200)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		case "/big":
+			_, _ = w.Write(make([]byte, 5000))
+		case "/endless":
+			for r.Context().Err() == nil {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					return
+				}
+			}
+		case "/broken": // promises more than it sends
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, "short")
+		case "/moved":
+			http.Redirect(w, r, "/ok", http.StatusFound)
+		case "/round":
+			http.Redirect(w, r, "/round", http.StatusFound)
+		case "/away":
+			http.Redirect(w, r, "ftp://example.com/", http.StatusFound)
+		case "/echo":
+			fmt.Fprint(w, r.Method, " ", r.Host, " ", r.Header.Get("X-Key"), " ", r.UserAgent())
+		}
+	})
+	fresh := newSite(t, text(200, "ok"), ca.serve(t, time.Now().Add(time.Hour)))
+	expired := newSite(t, text(200, "ok"), ca.serve(t, time.Now().Add(-time.Hour)))
+	garbage := listen(t, func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n\r\n") })
+	hangup := listen(t, func(c net.Conn) {})
+	longHeader := listen(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\n")
+		for range 2000 {
+			if _, err := io.WriteString(c, "X-Long: "+strings.Repeat("x", 500)+"\r\n"); err != nil {
+				return
+			}
+		}
+	})
+	closed := closedAddress(t)
+	headers := exportertest.WriteFile(t, "headers", "# for the probe\nx-key: the-secret\nHost: shop.example\n\n")
+	for name, c := range map[string]struct{ entry, want string }{
+		"right":                   {"url: '%s/ok', expect_body: '^all .* well$'", "ok"},
+		"any status of 2xx":       {"url: '%s/ok'", "ok"},
+		"expected status":         {"url: '%s/busy', expect_status: [429, 503]", "ok"},
+		"another status":          {"url: '%s/busy'", "status"},
+		"a status not expected":   {"url: '%s/ok', expect_status: [204]", "status"},
+		"another body":            {"url: '%s/ok', expect_body: 'closed'", "body"},
+		"no answer":               {"url: '%s/slow'", "timeout"},
+		"no body":                 {"url: '%s/drip'", "timeout"},
+		"too large":               {"url: '%s/big', max_response_bytes: 4999", "too_large"},
+		"just large enough":       {"url: '%s/big', max_response_bytes: 5000", "ok"},
+		"endless":                 {"url: '%s/endless', max_response_bytes: 1000000", "too_large"},
+		"cut off":                 {"url: '%s/broken'", "connection"},
+		"redirect":                {"url: '%s/moved'", "status"},
+		"redirect expected":       {"url: '%s/moved', expect_status: [302]", "ok"},
+		"redirect followed":       {"url: '%s/moved', follow_redirects: true, expect_body: well", "ok"},
+		"redirects in a circle":   {"url: '%s/round', follow_redirects: true", "redirect"},
+		"redirect out of http":    {"url: '%s/away', follow_redirects: true", "redirect"},
+		"header, host and agent":  {"url: '%s/echo', headers_file: " + headers + ", expect_body: '^GET shop.example the-secret consignwatch-system-exporter/'", "ok"},
+		"another method":          {"url: '%s/echo', method: POST, expect_body: ^POST", "ok"},
+		"HEAD":                    {"url: '%s/ok', method: HEAD", "ok"},
+		"nobody listens":          {"url: 'http://" + closed + "/'", "connection"},
+		"name leads nowhere":      {"url: 'http://nowhere.invalid/'", "dns"},
+		"hangs up":                {"url: 'http://" + hangup + "/'", "connection"},
+		"not HTTP":                {"url: 'http://" + garbage + "/'", "invalid_response"},
+		"endless header":          {"url: 'http://" + longHeader + "/'", "invalid_response"},
+		"TLS to plain HTTP":       {"url: 'https://" + site.Listener.Addr().String() + "/'", "tls"},
+		"TLS to one who hangs up": {"url: 'https://" + hangup + "/'", "tls"},
+		"plain HTTP to TLS":       {"url: 'http://" + fresh.Listener.Addr().String() + "/'", "status"},
+		"certificate":             {"url: '" + fresh.URL + "/', tls: {ca_file: " + ca.file + "}", "ok"},
+		"unknown authority":       {"url: '" + fresh.URL + "/', tls: {ca_file: " + stranger.file + "}", "tls"},
+		"another name":            {"url: '" + fresh.URL + "/', tls: {ca_file: " + ca.file + ", server_name: other.example}", "tls"},
+		"expired certificate":     {"url: '" + expired.URL + "/', tls: {ca_file: " + ca.file + "}", "tls"},
+		"not verified":            {"url: '" + expired.URL + "/', tls: {insecure_skip_verify: true}", "ok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entry := c.entry
+			if strings.Contains(entry, "%s") {
+				entry = fmt.Sprintf(entry, site.URL)
+			}
+			timeout := "timeout: 3s, interval: 3s"
+			if c.want == outcomeTimeout {
+				timeout = "timeout: 200ms"
+			}
+			p := newProber(t, "{name: p, "+timeout+", "+entry+"}")
+			ctx := t.Context()
+			w := &stopwatch{}
+			began := time.Now()
+			if err := collect(t, p); c.want != outcomeTimeout && err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); c.want == outcomeTimeout && (took < 200*time.Millisecond || took > time.Second) {
+				t.Errorf("a timeout of 200ms took %s", took)
+			}
+			if c.want == outcomeTimeout {
+				return // counted below, through the exporter
+			}
+			if got := p.probe(ctx, w); got != c.want {
+				t.Errorf("outcome %s, want %s", got, c.want)
+			}
+			if strings.Contains(name, "certificate") {
+				if _, ok := w.expiry(); !ok {
+					t.Error("the certificate was not looked at")
+				}
+			}
+		})
+	}
+	for _, path := range []string{"/slow", "/drip"} {
+		r := start(t, probeConfig("{name: p, timeout: 150ms, url: '"+site.URL+path+"'}"))
+		r.Await(t, "a timeout is counted", func(s map[string]float64) bool {
+			return outcomes(s, "p")["timeout"] >= 2 && s[`consign_probe_up{probe="p"}`] == 0
+		})
+		s := r.Series(t)
+		if len(outcomes(s, "p")) != 1 || s["consignwatch_collector_success"+collected("probe", "p")] != 1 {
+			t.Errorf("%s: outcomes %v: a probe without an answer is a finding, not a failure\n%s", path, outcomes(s, "p"), r.Log())
+		}
+		if h := histogram(t, r, `consign_probe_duration_seconds{phase="total",probe="p"}`); h == nil || h.GetSampleCount() != 0 {
+			t.Errorf("probes without an answer were measured: %v", h)
+		}
+	}
+}
+
+// TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused lets a certificate expire, and then the server go.
+func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused(t *testing.T) {
+	const expiry = `consign_probe_certificate_expiry_timestamp_seconds{probe="p"}`
+	ca := newAuthority(t)
+	until := time.Now().Add(3 * time.Second).Truncate(time.Second)
+	site := newSite(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }, ca.serve(t, until))
+	r := start(t, probeConfig(fmt.Sprintf("{name: p, url: '%s/', tls: {ca_file: %s}}", site.URL, ca.file)))
+	r.Await(t, "it is trusted", func(s map[string]float64) bool {
+		return s[`consign_probe_up{probe="p"}`] == 1 && s[expiry] == float64(until.Unix())
+	})
+	r.Await(t, "it expires", func(s map[string]float64) bool {
+		return outcomes(s, "p")["tls"] > 0 && s[`consign_probe_up{probe="p"}`] == 0
+	})
+	if s := r.Series(t); s[expiry] != float64(until.Unix()) {
+		t.Errorf("the time of an expired certificate is %v, want %v", s[expiry], until.Unix())
+	}
+	site.Close()
+	s := r.Await(t, "the server is gone", func(s map[string]float64) bool { return outcomes(s, "p")["connection"] > 0 })
+	if s[expiry] != float64(until.Unix()) {
+		t.Error("with the server the certificate has gone at once")
+	}
+	r.Await(t, "after max_age it is gone too", func(s map[string]float64) bool { _, ok := s[expiry]; return !ok })
+}
+
+// TestHeadersStayWithTheirHost follows a redirect to another server.
+func TestHeadersStayWithTheirHost(t *testing.T) {
+	seen := make(chan http.Header, 10)
+	other := newSite(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.Header; fmt.Fprint(w, "ok") })
+	first := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, "/again", http.StatusFound)
+			return
+		}
+		seen <- r.Header
+		http.Redirect(w, r, other.URL, http.StatusFound)
+	})
+	headers := exportertest.WriteFile(t, "headers", "Authorization: Bearer the-secret\nX-Api-Key: the-secret\n")
+	p := newProber(t, fmt.Sprintf("{name: p, url: '%s/', follow_redirects: true, headers_file: %s, timeout: 3s, interval: 3s}", first.URL, headers))
+	if outcome := p.probe(t.Context(), &stopwatch{}); outcome != outcomeOK {
+		t.Fatal(outcome)
+	}
+	if h := <-seen; h.Get("X-Api-Key") != "the-secret" || h.Get("Authorization") != "Bearer the-secret" {
+		t.Errorf("on the same host the headers are %v", h)
+	}
+	if h := <-seen; fmt.Sprint(h) != strings.ReplaceAll(fmt.Sprint(h), "the-secret", "") {
+		t.Errorf("the other host was told %v", h)
+	}
+}
+
+func TestHeadersAreReadAndNeverPrinted(t *testing.T) {
+	headers := exportertest.WriteFile(t, "headers", "x-api-key: the-secret\n")
+	site := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Api-Key") != "the-secret" {
+			w.WriteHeader(401)
+		}
+	})
+	r := start(t, probeConfig(fmt.Sprintf("{name: p, url: '%s/', headers_file: %s}", site.URL, headers)), "--log.level=debug")
+	r.Await(t, "the header is sent", func(s map[string]float64) bool { return outcomes(s, "p")["ok"] > 0 })
+	_, page := r.Get(t, "/metrics")
+	_, config := r.Get(t, "/config")
+	if strings.Contains(page+config+r.Log(), "the-secret") {
+		t.Error("the secret was printed")
+	}
+	if !strings.Contains(config, headers) {
+		t.Errorf("the configuration does not say where the headers are:\n%s", config)
+	}
+	for line, text := range map[string]string{"line 1 is not": "the-secret", "line 2 is not": "A: b\nthe secret: x", "line 3 is not": "A: b\n\nB: the-secret\x01"} {
+		_, err := readHeaders(exportertest.WriteFile(t, "headers", text))
+		if err == nil || !strings.Contains(err.Error(), line) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want an error that says %q and shows nothing", text, err, line)
+		}
+	}
+}
+
+func TestTheTimeOfAChainIsThatOfItsFirstCertificateToExpire(t *testing.T) {
+	at := func(hours int) *x509.Certificate {
+		return &x509.Certificate{NotAfter: time.Date(2026, 1, 1, hours, 0, 0, 0, time.UTC)}
+	}
+	for name, c := range map[string]struct {
+		verified [][]*x509.Certificate
+		served   []*x509.Certificate
+		want     *x509.Certificate
+	}{
+		"one chain":                   {[][]*x509.Certificate{{at(5), at(3), at(9)}}, []*x509.Certificate{at(5)}, at(3)},
+		"the best of two":             {[][]*x509.Certificate{{at(5), at(1)}, {at(5), at(8)}}, []*x509.Certificate{at(5), at(1)}, at(5)},
+		"none is trusted":             {nil, []*x509.Certificate{at(5), at(2)}, at(2)},
+		"no certificate at all":       {nil, nil, nil},
+		"an empty chain does no harm": {[][]*x509.Certificate{{}}, []*x509.Certificate{at(4)}, at(4)},
+	} {
+		got, ok := expiryOf(c.verified, c.served)
+		if ok != (c.want != nil) || ok && !cmp.Equal(got, c.want.NotAfter) {
+			t.Errorf("%s: %v, %v", name, got, ok)
+		}
+	}
+}
+
+// Each probe has its own rhythm, and all probes with the same one are spread together.
+func TestEachProbeHasItsOwnRhythm(t *testing.T) {
+	site := newSite(t, func(w http.ResponseWriter, _ *http.Request) {})
+	r := start(t, probeConfig(
+		"{name: fast, interval: 100ms, url: '"+site.URL+"/fast'}",
+		"{name: slow, interval: 1h, timeout: 5s, url: '"+site.URL+"/slow'}"))
+	s := r.Await(t, "the fast one goes on", func(s map[string]float64) bool { return outcomes(s, "fast")["ok"] >= 5 })
+	if n := outcomes(s, "slow")["ok"]; n != 1 {
+		t.Errorf("the slow one has asked %v times", n)
+	}
+}

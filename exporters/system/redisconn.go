@@ -1,0 +1,171 @@
+package system
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/resp"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+)
+
+// redisLifetime is how long a connection is kept. A name may lead to another server: after ten minutes that is seen.
+const redisLifetime = 10 * time.Minute
+
+// redisConn is the one connection to a server, kept from one use to the next.
+type redisConn struct {
+	address  string
+	username string
+	password secret.Value
+	tls      *tls.Config
+
+	turn   chan struct{} // holds one token while the connection is in use
+	conn   *resp.Conn    // nil: none
+	opened time.Time
+}
+
+func newRedisConn(address, username string, password secret.Value, tls *tls.Config) *redisConn {
+	return &redisConn{address: address, username: username, password: password, tls: tls, turn: make(chan struct{}, 1)}
+}
+
+// use waits for its turn, makes sure that the connection works, and calls f with it and with how long the server took to
+// answer a ping. After an error that is not an answer of the server the connection is given up. The error has its reason.
+func (c *redisConn) use(ctx context.Context, f func(conn *resp.Conn, ping time.Duration) error) error {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("wait for the connection: %w", ctx.Err()))
+	}
+	ping, err := c.ping(ctx)
+	if err != nil {
+		return classifyRedis(ctx, fmt.Errorf("connect: %w", err))
+	}
+	if err = f(c.conn, ping); err == nil {
+		return nil
+	}
+	if !errors.As(err, new(resp.Error)) {
+		c.drop()
+	}
+	return classifyRedis(ctx, err)
+}
+
+// ping pings on the connection that is kept, or on a new one. A server that was restarted has cut the one that was kept: that
+// is found by the first ping, and is no failure.
+func (c *redisConn) ping(ctx context.Context) (time.Duration, error) {
+	if time.Since(c.opened) > redisLifetime {
+		c.drop()
+	}
+	for kept := c.conn != nil; ; kept = false {
+		if c.conn == nil {
+			if err := c.open(ctx); err != nil {
+				return 0, err
+			}
+		}
+		begin := time.Now()
+		pong, _, err := c.conn.Text(ctx, "PING")
+		took := time.Since(begin)
+		if err == nil && pong != "PONG" {
+			err = parseError("the answer to PING is %.100q", pong)
+		}
+		if err == nil {
+			return took, nil
+		}
+		c.drop()
+		if !kept || ctx.Err() != nil || errors.As(err, new(resp.Error)) {
+			return 0, err
+		}
+	}
+}
+
+// open dials, and says who we are.
+func (c *redisConn) open(ctx context.Context) error {
+	dialled, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	conn := resp.New(dialled)
+	if password := c.password.Reveal(); password != "" {
+		auth := []string{"AUTH", password}
+		if c.username != "" {
+			auth = []string{"AUTH", c.username, password}
+		}
+		if _, err := conn.Do(ctx, auth...); err != nil {
+			conn.Close()
+			return fmt.Errorf("AUTH: %w", err)
+		}
+	}
+	c.conn, c.opened = conn, time.Now()
+	return nil
+}
+
+func (c *redisConn) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.address)
+	if err != nil || c.tls == nil {
+		return conn, err
+	}
+	config := c.tls.Clone()
+	if config.ServerName == "" {
+		config.ServerName, _, _ = net.SplitHostPort(c.address) // checked with the configuration
+	}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// drop gives the connection up.
+func (c *redisConn) drop() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// close ends the connection for good, after all collections have ended.
+func (c *redisConn) close() error {
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	c.drop()
+	return nil
+}
+
+// classifyRedis gives an error its reason.
+func classifyRedis(ctx context.Context, err error) error {
+	var said resp.Error
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &said):
+		return exporter.Failure(redisReason(string(said)), err)
+	case ctx.Err() != nil:
+		return exporter.Failure(exporter.ReasonTimeout, errors.Join(err, ctx.Err()))
+	case errors.As(err, &record):
+		return exporter.Failure(exporter.ReasonParse, err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.As(err, new(*tls.CertificateVerificationError)):
+		return exporter.Failure(exporter.ReasonConnection, err)
+	}
+	return err // ReasonOf knows the rest
+}
+
+// redisReason tells why a server refuses, by the first word of its answer.
+func redisReason(answer string) exporter.Reason {
+	switch word, _, _ := strings.Cut(answer, " "); {
+	case word == "NOAUTH", word == "WRONGPASS", word == "NOPERM", word == "DENIED",
+		strings.HasPrefix(answer, "ERR invalid password"), strings.HasPrefix(answer, "ERR AUTH"), strings.HasPrefix(answer, "ERR Client sent AUTH"):
+		return exporter.ReasonAuth
+	case word == "LOADING", word == "BUSY", word == "TRYAGAIN", word == "MASTERDOWN":
+		return exporter.ReasonThrottled
+	case strings.HasPrefix(answer, "ERR max number of clients"):
+		return exporter.ReasonConnection
+	}
+	return exporter.ReasonQuery
+}

@@ -1,0 +1,104 @@
+package catalog
+
+import "slices"
+
+// QueueSizes are how many topics and consumer groups a system-exporter admits, over all Kafka servers, and how many topics
+// a group reads. What comes beyond is folded into `other` or dropped, and counted.
+type QueueSizes struct {
+	Topics         int `yaml:"topics" json:"topics"`
+	Groups         int `yaml:"groups" json:"groups"`
+	TopicsPerGroup int `yaml:"topics_per_group" json:"topics_per_group"`
+}
+
+// DefaultQueueSizes are for a platform whose queues are its own. A Kafka that is shared with others wants a filter, or more.
+func DefaultQueueSizes() QueueSizes { return QueueSizes{Topics: 600, Groups: 100, TopicsPerGroup: 30} }
+
+// GroupStates is the closed set of states of a consumer group, as Kafka names them, in lower case: those of the classic
+// protocol and of the consumer protocol (KIP-848).
+func GroupStates() []string {
+	return []string{"preparing_rebalance", "completing_rebalance", "stable", "assigning", "reconciling", "not_ready", "empty", "dead", "unknown"}
+}
+
+// GroupConditions is the closed set of what the course of its offsets says about a consumer group.
+func GroupConditions() []string { return []string{"ok", "lagging", "stopped", "stalled", "rewound"} }
+
+// queue declares the labels of one size.
+type queue struct{ sizes QueueSizes }
+
+// server is no factor of its own: the limits of the other labels count over all servers.
+func (queue) server() Label { return typical(1, one(server())) }
+
+func (q queue) topic() Label {
+	return Label{Name: "topic", Pattern: `[A-Za-z0-9._-]+`, MaxLength: 249, Limit: q.sizes.Topics, Typical: min(40, q.sizes.Topics)}
+}
+
+// topicOf is a topic that a group reads.
+func (q queue) topicOf() Label {
+	l := q.topic()
+	l.Present, l.Typical = min(q.sizes.TopicsPerGroup, q.sizes.Topics), min(6, q.sizes.TopicsPerGroup)
+	return l
+}
+
+// group is a consumer group. Kafka takes any name; one with control characters becomes `other`.
+func (q queue) group() Label {
+	return Label{Name: "group", Pattern: `[^\x00-\x1f\x7f]+`, MaxLength: 249, Limit: q.sizes.Groups, Typical: min(15, q.sizes.Groups)}
+}
+
+// source is the queue that a dead letter came from, as the header of the record says.
+func (q queue) source() Label {
+	return Label{Name: "queue", Pattern: `[A-Za-z0-9._-]+`, MaxLength: 249, Limit: 100, Typical: 6}
+}
+
+// kafkaMetrics are the state of the queues: contract section 3, collector kafka.
+func kafkaMetrics() []Metric { return queueMetrics(DefaultQueueSizes()) }
+
+func queueMetrics(s QueueSizes) []Metric {
+	q := queue{s}
+	each := typical(1, server())
+	server, topic := q.server(), q.topic()
+	group, topicOf := q.group(), q.topicOf()
+	return section("3", System, Max, []Metric{
+		{Name: "consign_queue_up", Type: Gauge, Unit: Bool, Labels: []Label{each},
+			Help: "Whether a broker of the Kafka cluster told what is in it (1) or not (0)."},
+		{Name: "consign_queue_messages", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
+			Help: "Messages that the topic holds: newest offset less oldest, over its partitions. Compaction and transactions leave gaps, so it may be fewer."},
+		{Name: "consign_queue_produced_total", Type: Counter, Unit: Count, Labels: []Label{server, topic},
+			Help: "Messages that were ever written to the topic: the sum of the newest offsets of its partitions."},
+		{Name: "consign_queue_consumed_total", Type: Counter, Unit: Count, Labels: []Label{server, group, topicOf},
+			Help: "Messages of the topic that the group has read: the sum of its committed offsets. It falls when offsets are reset."},
+		{Name: "consign_queue_lag_messages", Type: Gauge, Unit: Count, Labels: []Label{server, group, topicOf},
+			Help: "Messages of the topic that the group has not read: newest offset less committed, over the partitions of which it has committed an offset."},
+		{Name: "consign_queue_lag_seconds", Type: Gauge, Unit: Seconds, Labels: []Label{server, group, topicOf},
+			Help: "How long the oldest message that the group has not read has waited, by the timestamp of the record at the committed offset. 0 when all is read; absent when that record has expired unread."},
+		{Name: "consign_queue_oldest_message_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{server, topic},
+			Help: "Timestamp of the oldest message that the topic holds, in seconds since 1970. Absent when it is empty."},
+		{Name: "consign_queue_time_to_loss_seconds", Type: Gauge, Unit: Seconds, Labels: []Label{server, group, topicOf},
+			Help: "How long until the oldest message that the group has not read expires (retention.ms). 0 when messages may be, or are, lost unread. Absent when all is read, and without such a retention."},
+		{Name: "consign_queue_dead_letters", Type: Gauge, Unit: Count, Labels: []Label{server, q.source()},
+			Help: "Messages in the dead-letter topic by the queue that they came from. Absent until all of them were read once."},
+		{Name: "consign_queue_group_members", Type: Gauge, Unit: Count, Labels: []Label{server, group},
+			Help: "Members of the consumer group."},
+		{Name: "consign_queue_group_state", Type: Gauge, Unit: Bool, Labels: []Label{server, group, oneOf("state", GroupStates()...)},
+			Help: "State of the consumer group as Kafka lists it: 1 for the state that it is in, 0 for the others."},
+		{Name: "consign_queue_group_condition", Type: Gauge, Unit: Bool, Labels: []Label{server, group, oneOf("condition", GroupConditions()...)},
+			Help: "What the last observations of its offsets say about the consumer group, the worst of its partitions: 1 for the condition that it is in, 0 for the others. Absent until enough was seen."},
+		{Name: "consign_queue_under_replicated_partitions", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
+			Help: "Partitions of the topic with a replica that is not in sync."},
+		{Name: "consign_queue_offline_partitions", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
+			Help: "Partitions of the topic without a leader: they can neither be written nor read."},
+		{Name: "consign_queue_capacity_messages", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
+			Help: "Messages that the topic is meant to hold, from the configuration."},
+	})
+}
+
+// WithQueueSizes returns a catalog in which the metrics of the queues have the given limits.
+func (c *Catalog) WithQueueSizes(s QueueSizes) (*Catalog, error) {
+	sized := queueMetrics(s)
+	var all []Metric
+	for _, m := range c.metrics {
+		if !slices.ContainsFunc(sized, func(q Metric) bool { return q.Name == m.Name }) {
+			all = append(all, *m)
+		}
+	}
+	return New(append(all, sized...)...)
+}

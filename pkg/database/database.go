@@ -1,0 +1,178 @@
+// Package database is how an exporter reaches a MySQL or MariaDB server: a small pool, errors with their reasons, versions
+// that compare as versions, and the time limit that the server itself enforces. It never says what is asked.
+package database
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+)
+
+// Options say how to use a server.
+type Options struct {
+	// Program is what the server shows as the program's name.
+	Program string
+	// MaxConnections bounds what the exporter can cost the server; idle ones are kept.
+	MaxConnections int
+	// MaxLifetime ends a connection, so that new rights and a new address of the server are seen. 0: never.
+	MaxLifetime time.Duration
+	// TLS, when it is not nil, replaces what the data source name says about TLS.
+	TLS *tls.Config
+}
+
+// dialTimeout bounds a connect whose data source name does not say how long it may take.
+const dialTimeout = 5 * time.Second
+
+// Open prepares a pool. It does not connect: an exporter starts while the server is down.
+func Open(dsn secret.Value, o Options) (*sql.DB, error) {
+	cfg, err := mysql.ParseDSN(dsn.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("data source name, like user:password@tcp(host:3306)/: %s", dsn.Mask(err.Error()))
+	}
+	cfg.ParseTime, cfg.Loc = true, time.UTC
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = dialTimeout
+	}
+	if cfg.DialFunc == nil {
+		cfg.DialFunc = dialGreeted
+	}
+	cfg.Logger = &mysql.NopLogger{} // what goes wrong is returned, and logged once
+	if cfg.ConnectionAttributes == "" {
+		cfg.ConnectionAttributes = "program_name:" + o.Program
+	}
+	if o.TLS != nil {
+		cfg.TLS = o.TLS.Clone() // the driver adds the server's name
+	}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("data source name: %s", dsn.Mask(err.Error()))
+	}
+	pool := sql.OpenDB(guardedConnector{connector})
+	pool.SetMaxOpenConns(o.MaxConnections)
+	pool.SetMaxIdleConns(o.MaxConnections)
+	pool.SetConnMaxLifetime(o.MaxLifetime)
+	return pool, nil
+}
+
+// guardedConnector tells a server that does not speak the protocol from one that is not there. What the driver makes of a
+// strange handshake may be a panic, in a goroutine of the pool: it would end the exporter.
+type guardedConnector struct{ driver.Connector }
+
+func (g guardedConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			conn, err = nil, exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's handshake is not MySQL's: %v", p))
+		}
+	}()
+	conn, err = g.Connector.Connect(ctx)
+	if err != nil && exporter.ReasonOf(Classify(err)) == exporter.ReasonInternal && ctx.Err() == nil {
+		err = exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's handshake is not understood: %w", err))
+	}
+	return conn, err
+}
+
+// Classify gives an error its reason.
+func Classify(err error) error {
+	var tlsErr *tls.CertificateVerificationError
+	if errors.As(err, &tlsErr) {
+		return exporter.Failure(exporter.ReasonConnection, err)
+	}
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		return exporter.Failure(reasonOf(my.Number), err)
+	}
+	switch {
+	case errors.Is(err, mysql.ErrMalformPkt), errors.Is(err, mysql.ErrPktSync), errors.Is(err, mysql.ErrOldProtocol), errors.Is(err, mysql.ErrUnknownPlugin):
+		return exporter.Failure(exporter.ReasonParse, err)
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return exporter.Failure(exporter.ReasonConnection, err)
+	}
+	return err
+}
+
+func reasonOf(number uint16) exporter.Reason {
+	switch number {
+	case 1044, 1045, 1142, 1143, 1227, 1370, 1698, 1820, 1862, 3118:
+		return exporter.ReasonAuth
+	case 1969, 3024, 1205, 1317: // time limits of MariaDB and MySQL, lock wait, interrupted
+		return exporter.ReasonTimeout
+	case 1203, 1226: // too many connections or queries of this user
+		return exporter.ReasonThrottled
+	case 1040, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1927: // server full, going down, or refusing the host
+		return exporter.ReasonConnection
+	}
+	return exporter.ReasonQuery
+}
+
+// Lacks reports whether an error says that the server does not have what was asked for, or that the user has no right to it.
+func Lacks(err error) bool {
+	var my *mysql.MySQLError
+	if !errors.As(err, &my) {
+		return false
+	}
+	switch my.Number {
+	case 1044, 1142, 1143, 1227, // no right
+		1049, 1051, 1054, 1109, 1146, 1193, 1286, // no such schema, table, column, variable or engine
+		1064, 1235, 1295: // no such statement
+		return true
+	}
+	return false
+}
+
+// Version is a server's version and flavour.
+type Version struct {
+	MariaDB             bool
+	Major, Minor, Patch int
+	text                string
+}
+
+var versionNumbers = regexp.MustCompile(`^(\d+)\.(\d+)(?:\.(\d+))?`)
+
+// ParseVersion reads what SELECT VERSION() answers: 8.0.36, 8.4.0-0ubuntu1, 10.11.19-MariaDB-0+deb12u1-log.
+func ParseVersion(text string) (Version, error) {
+	v := Version{text: text, MariaDB: strings.Contains(strings.ToLower(text), "mariadb")}
+	// Some proxies and old replication clients see a version that MariaDB hides behind 5.5.5.
+	numbers := versionNumbers.FindStringSubmatch(strings.TrimPrefix(text, "5.5.5-"))
+	if numbers == nil {
+		return v, fmt.Errorf("%q is not a version of MySQL or MariaDB", text)
+	}
+	for i, part := range []*int{&v.Major, &v.Minor, &v.Patch} {
+		*part, _ = strconv.Atoi(numbers[i+1]) // digits, or no patch level
+	}
+	return v, nil
+}
+
+// AtLeast compares as versions are: 10.11 comes after 10.5.
+func (v Version) AtLeast(major, minor, patch int) bool {
+	if v.Major != major {
+		return v.Major > major
+	}
+	if v.Minor != minor {
+		return v.Minor > minor
+	}
+	return v.Patch >= patch
+}
+
+func (v Version) String() string { return v.text }
+
+// LimitStatement sets the time limit of the following statements of a session as the server wants it: MariaDB in seconds
+// and for all, MySQL in milliseconds and for SELECT only.
+func (v Version) LimitStatement(limit time.Duration) string {
+	if v.MariaDB {
+		return "SET SESSION max_statement_time = " + strconv.FormatFloat(limit.Seconds(), 'f', 3, 64)
+	}
+	return "SET SESSION max_execution_time = " + strconv.FormatInt(limit.Milliseconds(), 10)
+}
