@@ -322,7 +322,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 	}
 }
 
-// TestEveryFailureOfAClusterHasItsReason.
+// TestEveryFailureOfAClusterHasItsReason is not parallel: a round must end in time, and is measured.
 func TestEveryFailureOfAClusterHasItsReason(t *testing.T) {
 	wires := &wires{}
 	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.email"), kfake.ListenFn(wires.listen))

@@ -31,6 +31,7 @@ func expectDead(t testing.TB, told map[string]float64, want map[string]int) {
 }
 
 func TestDeadLettersAreCountedByTheQueueThatTheyCameFrom(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{DeadLetters: KafkaDeadLetters{Topic: "graveyard", Header: "from"}}, kfake.SeedTopics(2, "graveyard", "jobs.email"))
 	from := func(partition int32, values ...string) *kgo.Record {
 		letter := &kgo.Record{Topic: "graveyard", Partition: partition, Headers: []kgo.RecordHeader{{Key: "queue", Value: []byte("wrong")}}}
@@ -75,6 +76,7 @@ func TestDeadLettersAreCountedByTheQueueThatTheyCameFrom(t *testing.T) {
 }
 
 func TestDeadLettersAreNotToldBeforeAllOfThemWereRead(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
 	body := make([]byte, 900_000)
 	if _, err := rand.NewChaCha8([32]byte{}).Read(body); err != nil { // which cannot be compressed
@@ -109,6 +111,7 @@ func TestDeadLettersAreNotToldBeforeAllOfThemWereRead(t *testing.T) {
 
 // TestDeadLettersAreAlwaysThoseThatAreThere writes and drains at random, and compares with the books after each round.
 func TestDeadLettersAreAlwaysThoseThatAreThere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.dead"))
 	random := rand.New(rand.NewPCG(1, 2))
 	queues := []string{"email", "image", "report"}
@@ -157,6 +160,7 @@ func TestDeadLettersAreAlwaysThoseThatAreThere(t *testing.T) {
 }
 
 func TestDeadLettersOfTooManyQueuesAreFolded(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
 	var letters []*kgo.Record
 	for i := range 3 * maxDeadLetterQueues {
@@ -174,6 +178,7 @@ func TestDeadLettersOfTooManyQueuesAreFolded(t *testing.T) {
 }
 
 func TestDeadLettersThatMayNotBeReadAreUnknown(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
 	r.write(t, dead("email"))
 	handle := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "jobs.dead", Count: -1})

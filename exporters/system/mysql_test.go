@@ -26,6 +26,7 @@ func measuringMariaDB(t *testing.T) *servers.MariaDB {
 // TestMySQLIsToldAsTheServerSaysItself does work whose traces are known, and compares each metric with what the server's own
 // client program prints before and after a collection.
 func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
+	t.Parallel()
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
 	db := serverstest.Open(t, dsn)
@@ -163,6 +164,7 @@ func refusePassword(t *testing.T, dsn string) {
 
 // TestTheHistogramOfMariaDBIsItsOwn compares with the plugin's table, read by somebody else.
 func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
+	t.Parallel()
 	const name = `consign_mysql_statement_duration_seconds{server="main"}`
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
@@ -245,6 +247,7 @@ func responseTimesOf(t *testing.T, db *sql.DB) *responseTimeTable {
 
 // TestAReplicaIsToldAsItIs follows a real pair of servers: caught up, held up, stopped, and cut off from its source.
 func TestAReplicaIsToldAsItIs(t *testing.T) {
+	t.Parallel()
 	const (
 		lag   = `consign_mysql_replication_lag_seconds{channel="north",server="main"}`
 		ioRun = `consign_mysql_replication_running{channel="north",server="main",thread="io"}`
@@ -307,6 +310,7 @@ func follow(t *testing.T, source *servers.MariaDB, shop, replica *sql.DB) {
 
 // TestTheShippedRightsSufficeAndAreNotMore connects as the user of deploy/mysql/grants-system.sql.
 func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
+	t.Parallel()
 	server := measuringMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
 	const password = `it's a \ password`
@@ -347,6 +351,7 @@ func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
 
 // TestARightThatIsGivenLaterIsSeen makes the connection old instead of waiting ten minutes.
 func TestARightThatIsGivenLaterIsSeen(t *testing.T) {
+	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	admin := serverstest.Open(t, dsn)
 	execute(t, admin, "CREATE USER late@'127.0.0.1' IDENTIFIED BY 'late'")

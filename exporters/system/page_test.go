@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers"
@@ -18,22 +19,32 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/page.txt")
 
-// TestThePageIsAsRecorded compares the page of a database, a cache and two probes with testdata/page.txt: every series with its
-// help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
+// TestThePageIsAsRecorded compares the page of a database, a cache, a cluster with a queue and two probes with testdata/page.txt:
+// every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
 func TestThePageIsAsRecorded(t *testing.T) {
+	t.Parallel()
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ca := newAuthority(t)
 	plain, secured := newSite(t, okHandler), newSite(t, okHandler, ca.serve(t, time.Now().Add(time.Hour)))
-	r := start(t, fmt.Sprintf("%smysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nprobes: [{name: plain, url: '%s/'}, {name: secured, url: '%s/', tls: {ca_file: %s}}]\n",
-		quick, exportertest.WriteFile(t, "dsn", measuringMariaDB(t).DSN("")), ownRedis(t).Address(), plain.URL, secured.URL, ca.file))
-	for range 2 {
-		for _, source := range [][2]string{{"mysql", "main"}, {"redis_operations", "cache"}, {"redis", "cache"}, {"probe", "plain"}, {"probe", "secured"}} {
+	queues := newRig(t, KafkaTarget{}, kfake.SeedTopics(2, "jobs.email"), kfake.SeedTopics(1, "jobs.dead"))
+	queues.produce(t, "jobs.email", 0, time.Hour, time.Minute)
+	queues.write(t, dead("email"))
+	queues.commit(t, "platform-workers", "jobs.email", 1)
+	// Values stay for long: a busy machine may make one collection late, and all of them belong on the page.
+	r := start(t, fmt.Sprintf("interval: 400ms\ntimeout: 400ms\nmax_age: 1m\nmysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nkafka: [{name: main, brokers: ['%s'], capacity: {jobs.email: 100}}]\nprobes: [{name: plain, url: '%s/'}, {name: secured, url: '%s/', tls: {ca_file: %s}}]\n",
+		exportertest.WriteFile(t, "dsn", measuringMariaDB(t).DSN("")), ownRedis(t).Address(), queues.cluster.ListenAddrs()[0], plain.URL, secured.URL, ca.file))
+	for range 2 { // again: what a first round has done shows in the second
+		for _, source := range [][2]string{{"mysql", "main"}, {"redis_operations", "cache"}, {"redis", "cache"}, {"kafka", "main"}, {"probe", "plain"}, {"probe", "secured"}} {
 			awaitRound(t, r, source[0], source[1])
 		}
 	}
+	r.Await(t, "the condition of the group, which takes some rounds", func(s map[string]float64) bool {
+		_, ok := s[`consign_queue_group_condition{condition="ok",group="platform-workers",server="main"}`]
+		return ok
+	})
 	_, page := r.Get(t, "/metrics")
 
 	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")

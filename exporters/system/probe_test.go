@@ -127,6 +127,8 @@ func outcomes(s map[string]float64, probe string) map[string]float64 {
 	return all
 }
 
+// This test and the next two measure time, and so are not parallel.
+
 // TestAProbeMeasuresItsPhases asks a server that waits for known times.
 func TestAProbeMeasuresItsPhases(t *testing.T) {
 	const before, after = 80 * time.Millisecond, 120 * time.Millisecond
@@ -375,6 +377,7 @@ func TestEachProbeHasItsOutcome(t *testing.T) {
 
 // TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused lets a certificate expire, and then the server go.
 func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused(t *testing.T) {
+	t.Parallel()
 	const expiry = `consign_probe_certificate_expiry_timestamp_seconds{probe="p"}`
 	ca := newAuthority(t)
 	until := time.Now().Add(3 * time.Second).Truncate(time.Second)
@@ -399,6 +402,7 @@ func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused(t *testing.T) {
 
 // TestHeadersStayWithTheirHost follows a redirect to another server.
 func TestHeadersStayWithTheirHost(t *testing.T) {
+	t.Parallel()
 	seen := make(chan http.Header, 10)
 	other := newSite(t, func(w http.ResponseWriter, r *http.Request) { seen <- r.Header; fmt.Fprint(w, "ok") })
 	first := newSite(t, func(w http.ResponseWriter, r *http.Request) {
@@ -423,6 +427,7 @@ func TestHeadersStayWithTheirHost(t *testing.T) {
 }
 
 func TestHeadersAreReadAndNeverPrinted(t *testing.T) {
+	t.Parallel()
 	headers := exportertest.WriteFile(t, "headers", "x-api-key: the-secret\n")
 	site := newSite(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Api-Key") != "the-secret" {
@@ -448,6 +453,7 @@ func TestHeadersAreReadAndNeverPrinted(t *testing.T) {
 }
 
 func TestTheTimeOfAChainIsThatOfItsFirstCertificateToExpire(t *testing.T) {
+	t.Parallel()
 	at := func(hours int) *x509.Certificate {
 		return &x509.Certificate{NotAfter: time.Date(2026, 1, 1, hours, 0, 0, 0, time.UTC)}
 	}
@@ -471,6 +477,7 @@ func TestTheTimeOfAChainIsThatOfItsFirstCertificateToExpire(t *testing.T) {
 
 // Each probe has its own rhythm, and all probes with the same one are spread together.
 func TestEachProbeHasItsOwnRhythm(t *testing.T) {
+	t.Parallel()
 	site := newSite(t, func(w http.ResponseWriter, _ *http.Request) {})
 	r := start(t, probeConfig(
 		"{name: fast, interval: 100ms, url: '"+site.URL+"/fast'}",

@@ -54,6 +54,7 @@ func infoOf(t *testing.T, address string) map[string]float64 {
 // TestRedisIsToldAsTheServerSaysItself does work whose traces are known, and compares each metric with what the server's own
 // client program prints before and after a collection.
 func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
+	t.Parallel()
 	server := ownRedis(t)
 	address := server.Address()
 	c := redisClient(t, &redis.Options{Addr: address})
@@ -206,6 +207,7 @@ func fillClients(t *testing.T, address string) {
 
 // TestTheHistogramsOfRedisAreItsOwn compares with LATENCY HISTOGRAM as the client program prints it.
 func TestTheHistogramsOfRedisAreItsOwn(t *testing.T) {
+	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
 	r := start(t, redisConfig(server.Address()))
@@ -286,6 +288,7 @@ func operations(t *testing.T, r *exportertest.Running) map[string]uint64 {
 
 // TestTheOperationsLeaveNothingBehindAndUseOneConnection watches the server while it is watched.
 func TestTheOperationsLeaveNothingBehindAndUseOneConnection(t *testing.T) {
+	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
 	r := start(t, redisConfig(server.Address()))
@@ -332,6 +335,7 @@ func TestTheOperationsLeaveNothingBehindAndUseOneConnection(t *testing.T) {
 }
 
 func TestACacheThatRefusesToBeWrittenToIsStillWatched(t *testing.T) {
+	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
 	r := start(t, redisConfig(server.Address()))
@@ -357,6 +361,7 @@ func TestACacheThatRefusesToBeWrittenToIsStillWatched(t *testing.T) {
 
 // TestAReplicaOfRedis follows a real pair of servers.
 func TestAReplicaOfRedis(t *testing.T) {
+	t.Parallel()
 	const lag = `consign_redis_replication_lag_bytes{server="%s"}`
 	source, replica := ownRedis(t), ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: replica.Address()})
@@ -396,6 +401,7 @@ func TestAReplicaOfRedis(t *testing.T) {
 }
 
 func TestASaveThatFailsIsTold(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir() + "/redis"
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -428,6 +434,7 @@ func TestASaveThatFailsIsTold(t *testing.T) {
 
 // TestTheShippedACLSufficesAndIsNotMore connects as the user of deploy/redis/acl.txt, on a server that nobody else may use.
 func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
+	t.Parallel()
 	server := ownRedis(t)
 	const password = "the-password-of-the-exporter"
 	admin := redisClient(t, &redis.Options{Addr: server.Address()})
@@ -479,6 +486,7 @@ func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
 
 // TestInfoOfAnOldServerIsRead uses what a Redis 6.2 prints, which this machine does not have, and fields that nobody knows.
 func TestInfoOfAnOldServerIsRead(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("testdata/info-6.2.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -507,6 +515,7 @@ func TestInfoOfAnOldServerIsRead(t *testing.T) {
 }
 
 func TestAnAnswerToLatencyHistogramThatMakesNoSenseIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		answer any
 		says   string

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"database/sql"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -28,7 +29,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "3"); err != nil { // most tests wait most of the time, whatever the number of cores
+		panic(err)
+	}
+	os.Exit(serverstest.Main(m))
+}
 
 // quick is a rhythm for tests, with values that vanish soon.
 const quick = "interval: 400ms\ntimeout: 400ms\nmax_age: 1s\n"

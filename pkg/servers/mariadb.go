@@ -56,8 +56,11 @@ func StartMariaDB(ctx context.Context, dir string, flags ...string) (*MariaDB, e
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, fmt.Errorf("start MariaDB: %w", err)
 	}
-	data := filepath.Join(dir, "data")
-	if err := installMariaDB(ctx, install, data); err != nil {
+	data, temporary := filepath.Join(dir, "data"), filepath.Join(dir, "tmp")
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
+		return nil, fmt.Errorf("start MariaDB: %w", err)
+	}
+	if err := installMariaDB(ctx, install, data, temporary); err != nil {
 		return nil, err
 	}
 	password := rand.Text()
@@ -71,7 +74,7 @@ func StartMariaDB(ctx context.Context, dir string, flags ...string) (*MariaDB, e
 			return nil, err
 		}
 		args := append([]string{"--no-defaults"}, asRoot()...)
-		args = append(args, "--datadir="+data, "--init-file="+initFile, "--port="+number)
+		args = append(args, "--datadir="+data, "--tmpdir="+temporary, "--init-file="+initFile, "--port="+number)
 		args = append(args, mariaDBSettings...)
 		args = append(args, flags...)
 		process, err := Start(ctx, Command{
@@ -114,10 +117,11 @@ ALTER USER 'root'@'localhost' IDENTIFIED BY '%[1]s';
 `, password)
 }
 
-// installMariaDB lays the system tables. It takes seconds.
-func installMariaDB(ctx context.Context, install, data string) error {
+// installMariaDB lays the system tables. It takes seconds. Its temporary tables need a folder of their own, as those of the
+// server do: each MariaDB that starts removes all that it finds in its folder, also those of another one that is at work.
+func installMariaDB(ctx context.Context, install, data, temporary string) error {
 	args := append([]string{"--no-defaults"}, asRoot()...)
-	args = append(args, "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+	args = append(args, "--datadir="+data, "--tmpdir="+temporary, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	if output, err := exec.CommandContext(ctx, install, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("lay MariaDB's data folder %s: %w\n%s", data, err, output)
 	}

@@ -56,9 +56,15 @@ func TestMariaDBKeepsCommittedRowsOverAKillAndRestartsOnTheSamePort(t *testing.T
 }
 
 func TestMariaDBRunsWithTheSettingsThatTheExportersRelyOn(t *testing.T) {
-	server := serverstest.OwnMariaDB(t)
+	dir := t.TempDir()
+	server, err := servers.StartMariaDB(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Kill() })
 	db := serverstest.Open(t, server.DSN(""))
 	for variable, want := range map[string]string{
+		"tmpdir":               dir, // its own: a server that starts removes the temporary tables of others
 		"performance_schema":   "1",
 		"time_zone":            "+00:00",
 		"character_set_server": "utf8mb4",
