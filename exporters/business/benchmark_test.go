@@ -47,7 +47,7 @@ func BenchmarkRound(b *testing.B) {
 
 func benchmarkSize(b *testing.B, items int) {
 	dsn := historyOf(b, items)
-	db, err := openDatabase(secret.New(dsn), 1)
+	db, err := openReader(secret.New(dsn), 1)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func benchmarkSize(b *testing.B, items int) {
 	b.Run("exporter", func(b *testing.B) { benchmarkExporter(b, dsn) })
 }
 
-func benchmarkPack(b *testing.B, db *database, p *Pack) {
+func benchmarkPack(b *testing.B, db *reader, p *Pack) {
 	var costs map[string]cost
 	sum, rounds := cost{}, 0
 	for b.Loop() {

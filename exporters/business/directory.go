@@ -36,7 +36,7 @@ type listing struct {
 
 // directory lists clients and sale events, read once an interval for all queries together.
 type directory struct {
-	db   *database
+	db   *reader
 	pack *Pack
 
 	turn    chan struct{} // holds one token: who has it may read or replace current
@@ -53,7 +53,7 @@ func (l *List) statement(name string) statement {
 	return statement{name: name, text: l.SQL, limit: duration(l.Timeout)}
 }
 
-func newDirectory(db *database, p *Pack) *directory {
+func newDirectory(db *reader, p *Pack) *directory {
 	d := &directory{db: db, pack: p, turn: make(chan struct{}, 1)}
 	d.turn <- struct{}{}
 	return d

@@ -16,9 +16,9 @@ import (
 var sizes = catalog.SizesFor(catalog.DefaultClients)
 
 // open is the exporter's own way to the database.
-func (h *history) open(t *testing.T) *database {
+func (h *history) open(t *testing.T) *reader {
 	t.Helper()
-	db, err := openDatabase(secret.New(h.dsn), 1)
+	db, err := openReader(secret.New(h.dsn), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func load(path string, _ *slog.Logger) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := openDatabase(dsn, c.MySQL.MaxOpenConnections)
+	db, err := openReader(dsn, c.MySQL.MaxOpenConnections)
 	if err != nil {
 		return nil, f.Errorf("mysql.dsn_file", "%w", err)
 	}

@@ -204,7 +204,7 @@ func everything(p *Pack) *Pack {
 }
 
 // round reads each query of a pack once, of the sale events those that change, and returns what each has cost.
-func round(ctx context.Context, db *database, p *Pack) (map[string]cost, error) {
+func round(ctx context.Context, db *reader, p *Pack) (map[string]cost, error) {
 	costs := map[string]cost{}
 	db.meter = func(name string, c cost) { costs[name] = add(costs[name], c) }
 	defer func() { db.meter = nil }()

@@ -6,20 +6,19 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
-// database asks the platform's database, read-only and within limits that the server itself enforces.
-type database struct {
+// reader asks the platform's database, read-only and within limits that the server itself enforces.
+type reader struct {
 	pool *sql.DB
 	// busy and history hold one token for each connection in use: any, and those that read what has ended. History always
 	// leaves one connection to what is live, unless there is only one.
@@ -45,61 +44,28 @@ type cost struct {
 	took time.Duration // for the client
 }
 
-// openDatabase prepares the pool. It does not connect: the exporter starts while the database is down.
-func openDatabase(dsn secret.Value, maxOpen int) (*database, error) {
-	cfg, err := mysql.ParseDSN(dsn.Reveal())
+// maxIdleTime ends connections that nobody needs: after a load that was higher for a while.
+const maxIdleTime = 5 * time.Minute
+
+// openReader prepares the pool. It does not connect: the exporter starts while the database is down.
+func openReader(dsn secret.Value, maxOpen int) (*reader, error) {
+	pool, err := database.Open(dsn, database.Options{
+		Program: "consignwatch-business-exporter", MaxConnections: maxOpen, MaxIdleTime: maxIdleTime,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("data source name, like user:password@tcp(host:3306)/database: %s", dsn.Mask(err.Error()))
+		return nil, err
 	}
-	cfg.ParseTime, cfg.Loc = true, time.UTC
-	cfg.Timeout = cmpOr(cfg.Timeout, 5*time.Second)
-	cfg.Logger = &mysql.NopLogger{} // what goes wrong is returned, and logged once
-	if cfg.ConnectionAttributes == "" {
-		cfg.ConnectionAttributes = "program_name:consignwatch-business-exporter"
-	}
-	connector, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("data source name: %s", dsn.Mask(err.Error()))
-	}
-	pool := sql.OpenDB(guardedConnector{connector})
-	pool.SetMaxOpenConns(maxOpen)
-	pool.SetMaxIdleConns(maxOpen)
-	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &database{pool: pool, busy: make(chan struct{}, maxOpen), history: make(chan struct{}, max(maxOpen-1, 1))}, nil
+	return &reader{pool: pool, busy: make(chan struct{}, maxOpen), history: make(chan struct{}, max(maxOpen-1, 1))}, nil
 }
 
-func cmpOr(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return otherwise
-}
-
-// guardedConnector tells a server that does not speak the protocol from one that is not there. The driver trusts the
-// server's greeting: a strange one makes it panic, in a goroutine of the pool, and would end the exporter.
-type guardedConnector struct{ driver.Connector }
-
-func (g guardedConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			conn, err = nil, exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's greeting is not MySQL's: %v", p))
-		}
-	}()
-	conn, err = g.Connector.Connect(ctx)
-	if err != nil && exporter.ReasonOf(classify(err)) == exporter.ReasonInternal && ctx.Err() == nil {
-		err = exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's greeting is not understood: %w", err))
-	}
-	return conn, err
-}
-
-func (d *database) close() error { return d.pool.Close() }
+func (d *reader) close() error { return d.pool.Close() }
 
 // slack is how much longer than the server's own limit the client waits: the server's answer is the better message.
 const slack = 2 * time.Second
 
 // query runs a statement in a read-only transaction with a time limit on the server, and hands each row to the function.
 // The values belong to the row only while the function runs.
-func (d *database) query(ctx context.Context, s statement, row func(r *row) error) error {
+func (d *reader) query(ctx context.Context, s statement, row func(r *row) error) error {
 	release, err := d.acquire(ctx, s.history)
 	if err != nil {
 		return err
@@ -113,14 +79,14 @@ func (d *database) query(ctx context.Context, s statement, row func(r *row) erro
 	if ctx.Err() != nil && !errors.As(err, new(*mysql.MySQLError)) {
 		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("the database did not answer within %s: %w", s.limit, err))
 	}
-	return classify(err)
+	return database.Classify(err)
 }
 
 // errNoTurn says that the context ended before a connection was free.
 var errNoTurn = errors.New("no connection was free")
 
 // acquire waits until a connection is free. That takes no time from the statement's own limit.
-func (d *database) acquire(ctx context.Context, history bool) (release func(), err error) {
+func (d *reader) acquire(ctx context.Context, history bool) (release func(), err error) {
 	var held []chan struct{}
 	release = func() {
 		for _, h := range held {
@@ -144,26 +110,30 @@ func (d *database) acquire(ctx context.Context, history bool) (release func(), e
 	return release, nil
 }
 
-func (d *database) queryConn(ctx context.Context, s statement, each func(r *row) error) (err error) {
+func (d *reader) queryConn(ctx context.Context, s statement, each func(r *row) error) (err error) {
 	conn, err := d.pool.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
 	defer func() {
-		if err != nil && exporter.ReasonOf(classify(err)) == exporter.ReasonAuth {
+		if err != nil && exporter.ReasonOf(database.Classify(err)) == exporter.ReasonAuth {
 			// Servers remember rights for a connection's life: a right that is given back counts for a new one.
 			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 		}
 	}()
-	var version string
-	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	var text string
+	if err := conn.QueryRowContext(ctx, "SELECT VERSION()").Scan(&text); err != nil {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
-	if _, err := conn.ExecContext(ctx, limitStatement(version, s.limit)); err != nil {
+	version, err := database.ParseVersion(text)
+	if err != nil {
+		return exporter.Failure(exporter.ReasonParse, err)
+	}
+	if _, err := conn.ExecContext(ctx, version.LimitStatement(s.limit)); err != nil {
 		return fmt.Errorf("set the time limit on %s: %w", version, err)
 	}
-	if s.onMySQL != "" && !isMariaDB(version) {
+	if s.onMySQL != "" && !version.MariaDB {
 		s.text = s.onMySQL
 	}
 	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -179,7 +149,7 @@ func (d *database) queryConn(ctx context.Context, s statement, each func(r *row)
 }
 
 // measure is readAll for the meter.
-func (d *database) measure(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) error) error {
+func (d *reader) measure(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) error) error {
 	before, err := handlerReads(ctx, tx)
 	if err != nil {
 		return err
@@ -217,44 +187,6 @@ func handlerReads(ctx context.Context, tx *sql.Tx) (int64, error) {
 		sum += n
 	}
 	return sum, rows.Err()
-}
-
-// limitStatement sets the time limit of the following statements as the server wants it: MariaDB in seconds, MySQL in
-// milliseconds and for SELECT only, which is all that we send.
-func limitStatement(version string, limit time.Duration) string {
-	if isMariaDB(version) {
-		return "SET SESSION max_statement_time = " + strconv.FormatFloat(limit.Seconds(), 'f', 3, 64)
-	}
-	return "SET SESSION max_execution_time = " + strconv.FormatInt(limit.Milliseconds(), 10)
-}
-
-func isMariaDB(version string) bool {
-	return strings.Contains(strings.ToLower(version), "mariadb")
-}
-
-// classify gives a database error its reason.
-func classify(err error) error {
-	var my *mysql.MySQLError
-	if errors.As(err, &my) {
-		switch my.Number {
-		case 1044, 1045, 1142, 1143, 1227, 1370, 1698, 1820, 1862, 3118:
-			return exporter.Failure(exporter.ReasonAuth, err)
-		case 1969, 3024, 1205, 1317: // time limits of MariaDB and MySQL, lock wait, interrupted
-			return exporter.Failure(exporter.ReasonTimeout, err)
-		case 1203, 1226: // too many connections or queries of this user
-			return exporter.Failure(exporter.ReasonThrottled, err)
-		case 1040, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1927: // server full, going down, or refusing the host
-			return exporter.Failure(exporter.ReasonConnection, err)
-		}
-		return exporter.Failure(exporter.ReasonQuery, err)
-	}
-	switch {
-	case errors.Is(err, mysql.ErrMalformPkt), errors.Is(err, mysql.ErrPktSync), errors.Is(err, mysql.ErrOldProtocol), errors.Is(err, mysql.ErrUnknownPlugin):
-		return exporter.Failure(exporter.ReasonParse, err)
-	case errors.Is(err, driver.ErrBadConn), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return exporter.Failure(exporter.ReasonConnection, err)
-	}
-	return err
 }
 
 // row is one row of a result.

@@ -15,7 +15,7 @@ const replicaName = "replica"
 
 // replica collects how far the database is behind its source. It is the one collector that asks about the database and not
 // about the business, and so does not stand in the pack: its answer differs between servers, and an unknown lag is a failure.
-type replica struct{ db *database }
+type replica struct{ db *reader }
 
 func (replica) Name() string { return replicaName }
 
@@ -27,7 +27,7 @@ func (replica) Schedule() exporter.Schedule {
 func (r replica) Targets() []exporter.Target { return []exporter.Target{lag(r)} }
 
 // lag is the target of the collector replica.
-type lag struct{ db *database }
+type lag struct{ db *reader }
 
 func (lag) Name() string { return "database" }
 

@@ -29,6 +29,8 @@ type Options struct {
 	MaxConnections int
 	// MaxLifetime ends a connection, so that new rights and a new address of the server are seen. 0: never.
 	MaxLifetime time.Duration
+	// MaxIdleTime ends a connection that nobody has used for so long. 0: never.
+	MaxIdleTime time.Duration
 	// TLS, when it is not nil, replaces what the data source name says about TLS.
 	TLS *tls.Config
 }
@@ -40,7 +42,7 @@ const dialTimeout = 5 * time.Second
 func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	cfg, err := mysql.ParseDSN(dsn.Reveal())
 	if err != nil {
-		return nil, fmt.Errorf("data source name, like user:password@tcp(host:3306)/: %s", dsn.Mask(err.Error()))
+		return nil, fmt.Errorf("data source name, like user:password@tcp(host:3306)/database: %s", dsn.Mask(err.Error()))
 	}
 	cfg.ParseTime, cfg.Loc = true, time.UTC
 	if cfg.Timeout <= 0 {
@@ -64,6 +66,7 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	pool.SetMaxOpenConns(o.MaxConnections)
 	pool.SetMaxIdleConns(o.MaxConnections)
 	pool.SetConnMaxLifetime(o.MaxLifetime)
+	pool.SetConnMaxIdleTime(o.MaxIdleTime)
 	return pool, nil
 }
 
