@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,11 +68,36 @@ func TestTheClusterFailsAndComesBack(t *testing.T) {
 		}
 		running.Await(t, "failure for the reason "+string(tt.want), queueFails(before, tt.want))
 		running.Await(t, "values vanish", queueGone)
+		answersAtOnce(t, running)
 		for broker := range 2 {
 			wires.set(broker, well)
 		}
 	}
 	running.Await(t, "all is well again", queueWell)
+}
+
+// TestTheClusterRefusesThePasswordForAWhile takes the password back under a running exporter, and gives it again.
+func TestTheClusterRefusesThePasswordForAWhile(t *testing.T) {
+	t.Parallel()
+	wires := &wires{}
+	r, config := guarded(t, documentedACLs(t), kfake.ListenFn(wires.listen))
+	var refused atomic.Bool
+	refusePasswords(r, func(bytes []byte) bool {
+		return refused.Load() && strings.Contains(string(bytes), "\x00consignwatch\x00")
+	})
+	running := start(t, fmt.Sprintf("%skafka: [{name: main, brokers: ['%s'], sasl: {mechanism: PLAIN, username: consignwatch, password_file: %s}}]\n",
+		quick, r.cluster.ListenAddrs()[0], config.SASL.PasswordFile))
+	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueGone(s) }
+	before := running.Await(t, "all is well", up)
+	refused.Store(true)
+	wires.cut() // who is in stays in
+	running.Await(t, "failure for the reason auth", queueFails(before, exporter.ReasonAuth))
+	running.Await(t, "values vanish", queueGone)
+	refused.Store(false)
+	running.Await(t, "all is well again", up)
+	if _, page := running.Get(t, "/metrics"); strings.Contains(page+running.Log(), kafkaPassword) {
+		t.Error("the password was printed")
+	}
 }
 
 func TestTheExporterStartsWhileKafkaIsDownAndFindsIt(t *testing.T) {

@@ -315,6 +315,7 @@ type wire struct {
 	net.Listener
 	mood           atomic.Int32
 	open, accepted atomic.Int32
+	conns          sync.Map // those that are open
 }
 
 const (
@@ -343,6 +344,15 @@ func (w *wires) listen(network, address string) (net.Listener, error) {
 
 func (w *wires) set(broker int, mood int32) { w.all[broker].mood.Store(mood) }
 
+// cut ends all connections.
+func (w *wires) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, wire := range w.all {
+		wire.conns.Range(func(c, _ any) bool { _ = c.(*wiredConn).Close(); return true })
+	}
+}
+
 // counts are the connections that are open, and that were ever made.
 func (w *wires) counts() (open, accepted int) {
 	w.mu.Lock()
@@ -361,7 +371,9 @@ func (w *wire) Accept() (net.Conn, error) {
 	}
 	w.open.Add(1)
 	w.accepted.Add(1)
-	return &wiredConn{Conn: c, wire: w}, nil
+	conn := &wiredConn{Conn: c, wire: w}
+	w.conns.Store(conn, nil)
+	return conn, nil
 }
 
 type wiredConn struct {
@@ -387,6 +399,6 @@ func (c *wiredConn) Write(p []byte) (int, error) {
 }
 
 func (c *wiredConn) Close() error {
-	c.close.Do(func() { c.wire.open.Add(-1) })
+	c.close.Do(func() { c.wire.open.Add(-1); c.wire.conns.Delete(c) })
 	return c.Conn.Close()
 }

@@ -133,18 +133,24 @@ func TestATopicThatMayNotBeReadIsNotAskedForEachRound(t *testing.T) {
 	}
 }
 
-func TestLogInsThatAreRefused(t *testing.T) {
-	t.Parallel()
-	r, config := guarded(t, documentedACLs(t))
-	// CRAFTED: this cluster ends the connection when a password is wrong. Kafka says so first.
+// refusePasswords is CRAFTED: this cluster ends the connection when a password is wrong. Kafka says so first.
+func refusePasswords(r *rig, wrong func(bytes []byte) bool) {
 	r.cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.KeepControl()
-		if strings.HasSuffix(string(request.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes), "\x00consignwatch\x00"+kafkaPassword) {
+		if !wrong(request.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes) {
 			return nil, nil, false
 		}
 		response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		response.ErrorCode, response.ErrorMessage = kerr.SaslAuthenticationFailed.Code, kmsg.StringPtr("Authentication failed: Invalid username or password")
 		return response, nil, true
+	})
+}
+
+func TestLogInsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	r, config := guarded(t, documentedACLs(t))
+	refusePasswords(r, func(bytes []byte) bool {
+		return !strings.HasSuffix(string(bytes), "\x00consignwatch\x00"+kafkaPassword)
 	})
 	for name, tt := range map[string]struct {
 		change func(*KafkaTarget)

@@ -150,6 +150,7 @@ func TestAProbeMeasuresItsPhases(t *testing.T) {
 		awaitRound(t, r, "probe", name)
 	}
 	families := r.Families(t) // one page: what is on it belongs together
+	served := map[string]int64{"plain": plain.requests.Load(), "secured": secured.requests.Load()}
 	s := r.Series(t)
 	for name, own := range map[string][]string{
 		"plain":   {"dns", "connect", "first_byte", "transfer", "total"},
@@ -162,6 +163,8 @@ func TestAProbeMeasuresItsPhases(t *testing.T) {
 		if requests.GetValue() < 2 || requests.GetCreatedTimestamp() == nil {
 			t.Errorf("%s: %v", name, requests)
 		}
+		// One may be on its way.
+		between(t, name+": requests", requests.GetValue(), float64(served[name]-1), float64(served[name]))
 		for _, phase := range catalog.ProbePhases() {
 			want := 0.0
 			if slices.Contains(own, phase) {
@@ -398,6 +401,30 @@ func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused(t *testing.T) {
 		t.Error("with the server the certificate has gone at once")
 	}
 	r.Await(t, "after max_age it is gone too", func(s map[string]float64) bool { _, ok := s[expiry]; return !ok })
+}
+
+// TestTheWireToASiteIsTroubled goes through the faults of a site under a running exporter: down with its outcome, a page that
+// never waits, and up again without help.
+func TestTheWireToASiteIsTroubled(t *testing.T) {
+	t.Parallel()
+	const up, probe = `consign_probe_up{probe="p"}`, "p"
+	site := newSite(t, okHandler)
+	w := newRelay(t, site.Listener.Addr().String())
+	r := start(t, probeConfig("{name: p, url: 'http://"+w.address()+"/'}"))
+	for mode, outcome := range map[int32]string{swallow: "timeout", garbage: "invalid_response", hangUp: "connection"} {
+		before := r.Await(t, "up before the fault", func(s map[string]float64) bool { return s[up] == 1 })
+		w.mode.Store(mode)
+		s := r.Await(t, "down, for the reason "+outcome, func(s map[string]float64) bool {
+			down, told := s[up]
+			return told && down == 0 && outcomes(s, probe)[outcome] > outcomes(before, probe)[outcome]
+		})
+		if s["consignwatch_collector_success"+collected("probe", probe)] != 1 {
+			t.Errorf("%s: the exporter has failed, not the site\n%s", outcome, r.Log())
+		}
+		answersAtOnce(t, r)
+		w.mode.Store(forward)
+	}
+	r.Await(t, "up again", func(s map[string]float64) bool { return s[up] == 1 })
 }
 
 // TestHeadersStayWithTheirHost follows a redirect to another server.

@@ -137,8 +137,8 @@ func command(t *testing.T, env []string, name string, args ...string) string {
 	return string(out)
 }
 
-// globalStatus asks with the server's own client program.
-func globalStatus(t *testing.T, dsn string) map[string]float64 {
+// client runs statements with the server's own client program, and returns what it prints.
+func client(t *testing.T, dsn, statements string) string {
 	t.Helper()
 	c, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -148,8 +148,13 @@ func globalStatus(t *testing.T, dsn string) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := command(t, []string{"MYSQL_PWD=" + c.Passwd}, "mariadb", "--no-defaults", "--host", host, "--port", port, "--user", c.User,
-		"--batch", "--skip-column-names", "--execute", "SHOW GLOBAL STATUS; SHOW GLOBAL VARIABLES")
+	return command(t, []string{"MYSQL_PWD=" + c.Passwd}, "mariadb", "--no-defaults", "--host", host, "--port", port, "--user", c.User,
+		"--batch", "--execute", statements)
+}
+
+func globalStatus(t *testing.T, dsn string) map[string]float64 {
+	t.Helper()
+	out := client(t, dsn, "SHOW GLOBAL STATUS; SHOW GLOBAL VARIABLES")
 	status := map[string]float64{}
 	for line := range strings.Lines(out) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
