@@ -394,6 +394,37 @@ func TestStoppedWorkersLeaveTheGroupAndComeBackToTheBacklog(t *testing.T) {
 	}
 }
 
+func TestJobsThatTheBrokerDroppedAreLost(t *testing.T) {
+	c := open(t, Config{})
+	c.enqueue(t, Image, 30)
+	c.settled(t)
+	if err := c.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.enqueue(t, Image, 50)
+	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
+	client := outsider(t, c)
+	request := kmsg.NewPtrDeleteRecordsRequest()
+	topic := kmsg.NewDeleteRecordsRequestTopic()
+	topic.Topic = topicOf(Image)
+	for partition := range int32(2) {
+		p := kmsg.NewDeleteRecordsRequestTopicPartition()
+		p.Partition, p.Offset = partition, -1 // all of them
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	request.Topics = append(request.Topics, topic)
+	if _, err := request.RequestWith(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	c.Start()
+	c.enqueue(t, Image, 20) // of all clients, so that they are in both partitions
+	c.settled(t)
+	if diff := cmp.Diff(Count{Enqueued: 100, Finished: 50, Lost: 50, Attempts: 50}, c.State().Queues[Image]); diff != "" {
+		t.Errorf("books (-want +got):\n%s", diff)
+	}
+	noLag(t, c)
+}
+
 func TestTheBacklogIsThereForTheNextProcess(t *testing.T) {
 	c := open(t, Config{})
 	if err := c.Stop(t.Context()); err != nil {

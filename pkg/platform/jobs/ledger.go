@@ -3,15 +3,18 @@ package jobs
 import (
 	"strings"
 	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Count is what the books say of a queue. Enqueued is always the sum of Queued, Running, Finished and Dead.
+// Count is what the books say of a queue. Enqueued is always the sum of Queued, Running, Finished, Dead and Lost.
 type Count struct {
 	Enqueued int64 `json:"enqueued"` // jobs, with those of an earlier run that were found
 	Queued   int64 `json:"queued"`   // jobs that wait, for their first attempt or another
 	Running  int64 `json:"running"`
 	Finished int64 `json:"finished"` // that succeeded, or failed for good without a dead letter
 	Dead     int64 `json:"dead"`
+	Lost     int64 `json:"lost"` // that the broker dropped before anybody read them; known when the next job of the partition comes
 
 	Unsent   int64 `json:"unsent"`   // of those queued, the ones that wait for the broker and never reached it
 	Attempts int64 `json:"attempts"` // that ended
@@ -38,6 +41,8 @@ type entry struct {
 	attempt   int           // that runs, or comes next
 	busy      chan struct{} // closed when the attempt has ended; nil: nobody has it in hand
 	publishes chan struct{} // closed when the record of the attempt is written; nil: it is
+	place     place         // of that record, when it is known
+	offset    int64
 }
 
 func newLedger(run string) *ledger {
@@ -59,8 +64,8 @@ func (l *ledger) enqueued(j *Job) {
 	c.Unsent++
 }
 
-// published notes that the record of a job's attempt is written.
-func (l *ledger) published(j *Job) {
+// published notes that the record of a job's attempt is written, and where.
+func (l *ledger) published(j *Job, r *kgo.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if j.Attempt == 1 {
@@ -69,7 +74,22 @@ func (l *ledger) published(j *Job) {
 	// The attempt may be over already: the worker may hear of the record earlier than we of its acknowledgement.
 	if e := l.open[j.ID]; e != nil && e.attempt == j.Attempt && e.publishes != nil {
 		close(e.publishes)
-		e.publishes = nil
+		e.publishes, e.place, e.offset = nil, place{r.Topic, r.Partition}, r.Offset
+	}
+}
+
+// lose notes that the records of a partition come from an offset on, so that jobs before it that nobody has in hand will
+// never come.
+func (l *ledger) lose(at place, offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, e := range l.open {
+		if e.place == at && e.offset < offset && e.busy == nil && e.publishes == nil {
+			c := l.counts[queueOf(at.topic)]
+			c.Queued--
+			c.Lost++
+			delete(l.open, id)
+		}
 	}
 }
 

@@ -44,11 +44,11 @@ func openOutbox(brokers []string, failed func(error)) (*outbox, error) {
 }
 
 // write calls back when the record is written, and never if it is not when the outbox is closed.
-func (o *outbox) write(r *kgo.Record, written func()) {
+func (o *outbox) write(r *kgo.Record, written func(*kgo.Record)) {
 	o.client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 		switch {
 		case err == nil:
-			written()
+			written(r)
 		case errors.Is(err, kgo.ErrClientClosed):
 		default:
 			o.failed(fmt.Errorf("jobs: write to %s: %w", r.Topic, err))

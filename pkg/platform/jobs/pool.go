@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Config says how jobs are done. Brokers, Work and Report have no default.
@@ -115,7 +117,7 @@ func (p *Pool) publish(j *Job, note func(*Job)) error {
 		return err
 	}
 	note(j)
-	p.out.write(record, func() { p.ledger.published(j) })
+	p.out.write(record, func(r *kgo.Record) { p.ledger.published(j, r) })
 	return nil
 }
 

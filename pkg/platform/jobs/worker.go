@@ -33,7 +33,10 @@ type place struct {
 }
 
 // line is the records of a partition that are in hand, in their order: a record is committed when all before it are.
-type line struct{ records []*held }
+type line struct {
+	records []*held
+	next    int64 // offset of the record that comes next, if none is missing
+}
 
 type held struct {
 	*kgo.Record
@@ -141,11 +144,16 @@ func (w *worker) hold(r *kgo.Record) *held {
 	w.lining.Lock()
 	defer w.lining.Unlock()
 	at := place{r.Topic, r.Partition}
-	if w.lines[at] == nil {
-		w.lines[at] = &line{}
+	l := w.lines[at]
+	if l == nil {
+		l = &line{}
+		w.lines[at] = l
 	}
-	h := &held{Record: r, line: w.lines[at]}
-	h.line.records = append(h.line.records, h)
+	if r.Offset != l.next {
+		w.ledger.lose(at, r.Offset)
+	}
+	h := &held{Record: r, line: l}
+	l.records, l.next = append(l.records, h), r.Offset+1
 	return h
 }
 
@@ -219,7 +227,7 @@ func (w *worker) do(ctx context.Context, r *kgo.Record) bool {
 		return w.again(ctx, j)
 	case Dead:
 		buried := make(chan struct{})
-		w.out.write(j.deadLetter(err, w.config.Now()), func() {
+		w.out.write(j.deadLetter(err, w.config.Now()), func(*kgo.Record) {
 			w.ledger.buried(j)
 			close(buried)
 		})
@@ -254,8 +262,8 @@ func (w *worker) again(ctx context.Context, j *Job) bool {
 	if err != nil { // it was written before
 		panic(err)
 	}
-	w.out.write(record, func() {
-		w.ledger.published(&next)
+	w.out.write(record, func(r *kgo.Record) {
+		w.ledger.published(&next, r)
 		close(published)
 	})
 	return written(ctx, published)
