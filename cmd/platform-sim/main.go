@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/stream"
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
@@ -76,7 +76,7 @@ func withBroker(ctx context.Context, config platform.Config, kafkaConfig kafka.C
 	if len(config.Stream) > 0 {
 		return errors.New("either --stream or --kafka-listen")
 	}
-	kafkaConfig.Topics = stream.Topics()
+	kafkaConfig.Topics, kafkaConfig.TopicConfigs = platform.Topics(), jobs.TopicConfigs()
 	broker, err := kafka.Start(ctx, kafkaConfig)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/common/promslog"
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
@@ -100,10 +101,16 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 			t.Fatal("not ready")
 		}
 	}
+	var state platform.State
+	for deadline := time.Now().Add(30 * time.Second); state.Jobs == nil || state.Jobs.Queues[jobs.Sync].Finished == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("nobody works at the jobs: %+v", state.Jobs)
+		}
+		get("/state", &state)
+	}
 	if status := call("POST", "/pause"); status != 204 {
 		t.Fatalf("pause: %d", status)
 	}
-	var state platform.State
 	get("/state", &state)
 	if state.Stream == nil || len(state.Stream.Brokers) != 1 || state.Stream.Acknowledged == 0 || state.Stream.Waiting != 0 {
 		t.Errorf("state of the stream: %+v", state.Stream)

@@ -19,6 +19,7 @@ import (
 	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
+	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
@@ -36,12 +37,10 @@ type cluster struct {
 	proxies   map[string]*scrapeProxy     // by name; scrapes of these exporters go through them
 }
 
-var topics = map[string]int32{"consign.telemetry": 4, "consign.commerce": 4, "consign.integration": 4}
-
 // newCluster starts broker and Prometheus. The exporters are targets of the job event-exporter, by file.
 func newCluster(t *testing.T, scrapeInterval time.Duration) *cluster {
 	t.Helper()
-	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: topics, MinSessionTimeout: time.Second})
+	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: platform.Topics(), MinSessionTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

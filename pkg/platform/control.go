@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
@@ -27,6 +28,7 @@ type State struct {
 	Faults   []string       `json:"faults"` // that are on
 	Clients  []string       `json:"clients"`
 	Stream   *stream.State  `json:"stream,omitempty"` // when there is one
+	Jobs     *jobs.State    `json:"jobs,omitempty"`   // the same
 }
 
 // State returns what the control interface says about the platform.
@@ -40,7 +42,8 @@ func (p *Platform) State() State {
 	}
 	if p.teller != nil {
 		out := p.teller.out.State()
-		s.Stream = &out
+		background := p.teller.jobs.State()
+		s.Stream, s.Jobs = &out, &background
 	}
 	for _, fault := range p.faults.List() {
 		if fault.On {
@@ -70,7 +73,7 @@ func (p *Platform) Ready() bool { return p.filled.Load() && p.living.Load() }
 // Control returns the control interface:
 //
 //	GET  /-/ready                          200 when the database is filled and the platform lives
-//	GET  /state                            sizes, statuses, faults that are on
+//	GET  /state                            sizes, statuses, jobs by queue, faults that are on
 //	GET  /books                            every sample that the business-exporter has to export now
 //	GET  /stream-books                     what an exact consumer of the stream has counted (StreamTruth)
 //	GET  /faults                           all faults

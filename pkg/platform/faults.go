@@ -39,6 +39,13 @@ const (
 	BruteForce        = "brute-force"
 )
 
+// The faults of the jobs.
+const (
+	WorkersStopped = "workers-stopped"
+	JobsFailing    = "jobs-failing"
+	DeadLetters    = "dead-letters"
+)
+
 // Scopes of a fault.
 const (
 	oneClient = "one client" // without a name: the first one whose sale events allow it
@@ -103,7 +110,7 @@ func (f *Faults) catalogue() []Fault {
 			Changes:     "In the stream: 20,000 requests and queries at once, then 5,000 every 10 seconds."},
 		{Name: BrokerRestart, Scope: everybody, on: f.broker(true), off: f.brokerBack,
 			Description: "The Kafka broker stops, and comes back with its data when the fault is switched off.",
-			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out."},
+			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out. No more than 10,000 jobs wait."},
 		{Name: ErrorsBurst, Scope: clients, on: f.inStream(nothing),
 			Description: "Many requests fail.",
 			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
@@ -128,6 +135,16 @@ func (f *Faults) catalogue() []Fault {
 		{Name: BruteForce, Scope: clients, on: f.inStream(nothing),
 			Description: "Somebody tries out passwords.",
 			Changes:     "In the stream: ten sign-ins a second that are denied, a security violation a second."},
+
+		{Name: WorkersStopped, Scope: everybody, on: f.stopWorkers, off: f.startWorkers,
+			Description: "Nobody does what is to be done in the background.",
+			Changes:     "In the queues: the workers finish what they have in hand and leave their group, and jobs pile up. Off: they come back and work it off."},
+		{Name: JobsFailing, Scope: clients, on: f.inStream(nothing),
+			Description: "Most of what is done in the background fails.",
+			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are tried again and a third of them become dead letters."},
+		{Name: DeadLetters, Scope: everybody, on: f.inStream(nothing),
+			Description: "After a release the workers cannot read the jobs of one queue.",
+			Changes:     "In the queues: every job of the queue image becomes a dead letter at its first attempt."},
 	}
 }
 

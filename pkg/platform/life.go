@@ -52,6 +52,7 @@ func (p *Platform) Run(ctx context.Context) error {
 		talking, stop := context.WithCancel(ctx)
 		var done sync.WaitGroup
 		done.Go(func() { p.teller.talk(talking) })
+		done.Go(func() { p.teller.work(talking) })
 		defer done.Wait()
 		defer stop()
 	}

@@ -3,7 +3,8 @@
 // did, so that a test can ask what is true, and it can be made to fail on purpose.
 //
 // What happens, it also tells the world as CloudEvents in Kafka (pkg/platform/stream), if there is one. The events of the sale
-// follow from the rows that changed, each exactly once; requests, queries, jobs and mails are made up around them.
+// follow from the rows that changed, each exactly once; requests, queries and mails are made up around them. What is done in the
+// background are real jobs in queues of the same Kafka (pkg/platform/jobs).
 //
 // The books never come from the database. Each activity is one transaction, and the books change when it is known to
 // have been committed. The database may die, hang and come back.
@@ -52,8 +53,8 @@ type Config struct {
 	// simulator has no way of its own to do it.
 	DatabaseDown func(on bool) error
 
-	// Stream is where the platform publishes what happens: host:port of Kafka brokers. Empty: nowhere. Its topics are
-	// stream.Topics; somebody has to create them.
+	// Stream is where the platform publishes what happens, and where its jobs wait: host:port of Kafka brokers. Empty: nowhere.
+	// Topics says which topics somebody has to create.
 	Stream []string
 	// BrokerDown stops the broker (true) and lets it come back (false), for the fault broker-restart.
 	BrokerDown func(on bool) error
@@ -151,7 +152,11 @@ func New(config Config) (*Platform, error) {
 			_ = db.Close()
 			return nil, fmt.Errorf("platform: %w", err)
 		}
-		p.teller = newTeller(p, out)
+		if p.teller, err = newTeller(p, out); err != nil {
+			out.Close()
+			_ = db.Close()
+			return nil, err
+		}
 	}
 	return p, nil
 }
@@ -184,6 +189,7 @@ func open(dsn string, timeout time.Duration) (*sql.DB, error) {
 // Close ends the connections. Run must have returned.
 func (p *Platform) Close() error {
 	if p.teller != nil {
+		p.teller.jobs.Close()
 		p.teller.out.Close()
 	}
 	return p.db.Close()
@@ -203,12 +209,14 @@ func (p *Platform) Truth() []Sample { return p.Books().Truth(p.now()) }
 func (p *Platform) Faults() *Faults { return p.faults }
 
 // Pause lets the running activity end and starts no other, until Resume. When it returns nil, the books, the
-// database and the stream say the same, and only Do, Plant and the faults change them. While the database is down and the
+// database and the stream say the same, and only Do, Plant and the faults change them; jobs stay in their queues. While the database is down and the
 // outcome of a transaction is unknown, and while the broker does not take what was published, it waits.
 func (p *Platform) Pause(ctx context.Context) error {
 	was := p.paused.Swap(true)
 	if err := p.quiet(ctx); err != nil {
-		p.paused.Store(was)
+		if p.paused.Store(was); !was {
+			p.resumeJobs()
+		}
 		return fmt.Errorf("platform: pause: %w", err)
 	}
 	return nil
@@ -220,6 +228,12 @@ func (p *Platform) quiet(ctx context.Context) error {
 	}
 	defer p.release()
 	if err := p.awaitSettled(ctx); err != nil {
+		return err
+	}
+	if p.teller == nil {
+		return nil
+	}
+	if err := p.teller.jobs.Pause(ctx); err != nil {
 		return err
 	}
 	return p.FlushStream(ctx)
@@ -257,6 +271,7 @@ func (p *Platform) FlushStream(ctx context.Context) error {
 // Resume lets life go on.
 func (p *Platform) Resume() {
 	p.paused.Store(false)
+	p.resumeJobs()
 	select {
 	case p.wake <- struct{}{}:
 	default:

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
@@ -19,7 +20,7 @@ import (
 // streaming returns a platform that publishes to a broker of its own.
 func streaming(t *testing.T, config Config) *Platform {
 	t.Helper()
-	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: stream.Topics()})
+	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: Topics(), TopicConfigs: jobs.TopicConfigs()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -466,7 +467,7 @@ func TestFaultsShowInTheStream(t *testing.T) {
 func TestStreamFaultsNeedAStream(t *testing.T) {
 	p, _ := filled(t, Config{})
 	for _, fault := range []string{MalformedEvents, DuplicateEvents, StreamBurst, BrokerRestart, ErrorsBurst, CrashLoop, CheckoutFailing,
-		ValidationStorm, StateConflicts, RecoveriesFailing, CrossTenantAccess, BruteForce} {
+		ValidationStorm, StateConflicts, RecoveriesFailing, CrossTenantAccess, BruteForce, WorkersStopped, JobsFailing, DeadLetters} {
 		if err := p.Faults().On(t.Context(), fault, ""); !errors.Is(err, ErrNoStream) {
 			t.Errorf("%s: %v", fault, err)
 		}

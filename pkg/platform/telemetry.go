@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
@@ -85,7 +86,7 @@ func (v voice) request(e endpoint, status int) {
 	v.say(stream.APIRequest{Route: e.route, Method: e.method, Status: status, Duration: took})
 }
 
-// webhook is one that arrives and is processed.
+// webhook is one that arrives, and is processed by a job.
 func (v voice) webhook(provider, topic string) {
 	outcome := "accepted"
 	switch {
@@ -98,21 +99,7 @@ func (v voice) webhook(provider, topic string) {
 	if outcome != "accepted" {
 		return
 	}
-	if v.chance(0.01) {
-		v.say(stream.WebhookProcessed{Provider: provider, Topic: topic, Outcome: "retried", Duration: v.about(3 * time.Second)})
-		v.recover("retry", "webhook-receiver")
-	}
-	v.say(stream.WebhookProcessed{Provider: provider, Topic: topic, Outcome: Succeeded, Duration: v.about(120 * time.Millisecond)})
-}
-
-// job is a job that ran, sometimes at the second attempt.
-func (v voice) job(queue, task, outcome string, took time.Duration) {
-	attempt := 1
-	if outcome == Succeeded && v.chance(0.02) {
-		v.say(stream.JobFinished{Queue: queue, Task: task, Outcome: "retried", Attempt: attempt, Wait: v.about(300 * time.Millisecond), Duration: v.about(took)})
-		attempt++
-	}
-	v.say(stream.JobFinished{Queue: queue, Task: task, Outcome: outcome, Attempt: attempt, Wait: v.about(300 * time.Millisecond), Duration: v.about(took)})
+	v.enqueue(jobs.Webhook, provider, topicArg, topic)
 }
 
 // call is a call to another service.
@@ -130,23 +117,23 @@ func (v voice) recover(mechanism, component string) {
 	v.say(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
 }
 
-// mail is a mail on its way: queued now, the rest in its time. What goes wrong, goes wrong with the same share of mails from the
-// beginning.
+// mail is a mail on its way: queued now, sent by a job, the rest in its time.
 func (v voice) mail(template string) {
 	v.say(stream.EmailQueued{Template: template})
+	v.enqueue(jobs.Email, "send", templateArg, template)
+}
+
+// accepted is a mail that was sent, so long after it was queued. What goes wrong, goes wrong with the same share of mails from
+// the beginning.
+func (v voice) accepted(template string, sent stream.Duration) {
 	v.mails++
 	number := v.mails % 200
-	sent := v.about(1200 * time.Millisecond)
-	v.after(sent, func() {
-		v.job("email", "send", Succeeded, 200*time.Millisecond)
-		v.call("mandrill", "messages.send", "ok")
-		if number == 10 {
-			v.say(stream.EmailRejected{Template: template})
-			return
-		}
-		v.say(stream.EmailSent{Template: template, Delay: sent})
-		v.deliver(template, sent, number)
-	})
+	if number == 10 {
+		v.say(stream.EmailRejected{Template: template})
+		return
+	}
+	v.say(stream.EmailSent{Template: template, Delay: sent})
+	v.deliver(template, sent, number)
 }
 
 func (v voice) deliver(template string, sent stream.Duration, number int) {
@@ -365,7 +352,7 @@ func (t *teller) chores(seconds float64) {
 		t.platform("api").request(endpoint{"GET", "/healthz", "", "clients", "select"}, 200)
 	}
 	for range t.often(0.05, seconds) {
-		t.platform("worker").job("report", "usage", Succeeded, 4*time.Second)
+		t.platform("worker").enqueue(jobs.Report, "usage")
 	}
 	for range t.often(0.02, seconds) {
 		v := t.platform("worker")

@@ -9,15 +9,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
 // teller tells the event stream what happens: every change of the books that the contract has an event for, exactly once, and
-// around it what a platform at work says of itself (requests, queries, calls, jobs, mails). The first follows from the
-// rows, so that stream and database agree; the second is made up from the life that goes on.
+// around it what a platform at work says of itself (requests, queries, calls, mails). The first follows from the rows, so that
+// stream and database agree; the second is made up from the life that goes on; what it tells of jobs is how they went.
 type teller struct {
-	p   *Platform
-	out *stream.Publisher
+	p    *Platform
+	out  *stream.Publisher
+	jobs *jobs.Pool
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -32,11 +34,14 @@ type teller struct {
 	busy   float64 // share of the pools that is in use
 }
 
-func newTeller(p *Platform, out *stream.Publisher) *teller {
-	return &teller{
+func newTeller(p *Platform, out *stream.Publisher) (*teller, error) {
+	t := &teller{
 		p: p, out: out, rng: rand.New(rand.NewPCG(p.config.Seed, 0x74656c6c)),
 		run: strconv.FormatInt(time.Now().UnixMicro(), 36), busy: 0.2, copies: copies{recent: map[uint64][]*stream.Event{}},
 	}
+	var err error
+	t.jobs, err = openJobs(t)
+	return t, err
 }
 
 func (t *teller) chance(p float64) bool { return t.rng.Float64() < p }
@@ -208,7 +213,7 @@ func (s *story) row(n news) {
 		s.event(before, after)
 	case Backup:
 		if before, known := n.before.(Backup); known && before.FinishedAt.IsZero() && !after.FinishedAt.IsZero() {
-			s.platform("worker").job("report", "backup", outcomeOf(after.Outcome == Succeeded), after.FinishedAt.Sub(after.StartedAt))
+			s.platform("worker").enqueue(jobs.Report, "backup", outcomeArg, after.Outcome)
 		}
 	case SupportTicket:
 		if n.before == nil {
@@ -272,9 +277,7 @@ func (s *story) item(before, after Item, known bool) {
 	case after.Status == Active:
 		v.visit(endpoint{"POST", "/api/items/{id}/publish", "item-entry", "items", "update"}, 200, "consignor")
 		v.say(stream.ItemListed{Event: e.Slug, Category: category})
-		w := s.by(v.tenant, "worker")
-		w.job("image", "resize", Succeeded, 900*time.Millisecond)
-		w.call("storage", "object.put", "ok")
+		v.enqueue(jobs.Image, "resize")
 	case after.Status == Sold:
 		v.say(stream.ItemSold{
 			Event: e.Slug, Category: category, AmountCents: after.SoldPriceCents, Currency: e.Currency,
@@ -364,7 +367,7 @@ func (s *story) synced(r SyncRun) {
 		v.recover("retry", "sync-worker")
 	}
 	v.call("shopify", r.Kind, call)
-	v.job("sync", r.Kind, outcomeOf(ok), 6*time.Second)
+	v.enqueue(jobs.Sync, r.Kind, outcomeArg, r.Outcome)
 	v.say(d)
 }
 
@@ -397,7 +400,7 @@ func (s *story) event(before, after Event) {
 		v.mail("registration-open")
 	case Reconciliation:
 		v.say(stream.ProcessStarted{Process: "reconciliation"})
-		v.job("report", "reconciliation", Succeeded, 8*time.Second)
+		v.enqueue(jobs.Report, "reconciliation")
 	case Complete:
 		v.say(stream.ProcessFinished{Process: "reconciliation", Outcome: Succeeded, Duration: stream.Seconds(after.CompletedAt.Sub(after.ReturnWindowEnd))})
 	}

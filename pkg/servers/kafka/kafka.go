@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/consignwatch/consignwatch/pkg/servers"
@@ -42,6 +43,9 @@ type Config struct {
 	Dir string
 	// Topics are the topics and the number of their partitions.
 	Topics map[string]int32
+	// TopicConfigs are configurations of some of the topics, for when they are created: retention.ms, cleanup.policy and what else
+	// kfake knows.
+	TopicConfigs map[string]map[string]string
 	// RetainedBytes is how much of each partition is kept, about; 0: 64 MiB.
 	RetainedBytes int64
 	// MinSessionTimeout is the shortest session that a consumer group may ask for; 0: six seconds.
@@ -157,11 +161,17 @@ func (b *Broker) start() error {
 		options = append(options, kfake.Superuser(u.Mechanism, u.Name, u.Password))
 	}
 	for topic, partitions := range b.config.Topics {
-		options = append(options, kfake.SeedTopics(partitions, topic))
+		if len(b.config.TopicConfigs[topic]) == 0 {
+			options = append(options, kfake.SeedTopics(partitions, topic))
+		}
 	}
 	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
 		return fmt.Errorf("kafka: start on %s: %w", b.address, err)
+	}
+	if err := b.createConfigured(cluster); err != nil {
+		cluster.Close()
+		return err
 	}
 	if b.config.OldProduce {
 		if err := claimOldProduce(cluster, b.address); err != nil {
@@ -171,6 +181,16 @@ func (b *Broker) start() error {
 	}
 	b.cluster, b.ended = cluster, make(chan struct{})
 	go retain(cluster, b.ended)
+	return nil
+}
+
+// createConfigured creates the topics that have a configuration, unless they are there already.
+func (b *Broker) createConfigured(cluster *kfake.Cluster) error {
+	for topic, config := range b.config.TopicConfigs {
+		if err := cluster.CreateTopic(topic, b.config.Topics[topic], config); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("kafka: create topic %s: %w", topic, err)
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,618 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+)
+
+// company is a pool with a broker of its own, and what it reported.
+type company struct {
+	*Pool
+	broker *kafka.Broker
+	end    func() // of Run
+
+	mu       sync.Mutex
+	finished []Finished
+	work     func(Job) error
+}
+
+// open opens a pool whose attempts all succeed, and lets it run.
+func open(t *testing.T, config Config) *company {
+	t.Helper()
+	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: Topics(), TopicConfigs: TopicConfigs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	return openAt(t, broker, config)
+}
+
+func openAt(t *testing.T, broker *kafka.Broker, config Config) *company {
+	t.Helper()
+	c := &company{broker: broker, work: func(Job) error { return nil }}
+	config.Brokers = []string{broker.Address()}
+	config.Backoff = 10 * time.Millisecond
+	config.Work = func(j Job) error {
+		c.mu.Lock()
+		work := c.work
+		c.mu.Unlock()
+		return work(j)
+	}
+	config.Report = func(f Finished) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.finished = append(c.finished, f)
+	}
+	var err error
+	if c.Pool, err = Open(config); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	c.end = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	})
+	t.Cleanup(c.end)
+	return c
+}
+
+func (c *company) does(work func(Job) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.work = work
+}
+
+// reports returns what was reported so far.
+func (c *company) reports() []Finished {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.finished)
+}
+
+// outcomes counts the reports by outcome.
+func (c *company) outcomes() map[string]int {
+	counts := map[string]int{}
+	for _, f := range c.reports() {
+		counts[f.Outcome]++
+	}
+	return counts
+}
+
+func (c *company) enqueue(t *testing.T, queue string, n int) {
+	t.Helper()
+	for i := range n {
+		if err := c.Enqueue(Job{Queue: queue, Task: "task", Client: fmt.Sprintf("client-%d", i%7), Args: map[string]string{"n": fmt.Sprint(i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// sum adds up the books of all queues.
+func (c *company) sum() Count {
+	var sum Count
+	for _, n := range c.State().Queues {
+		sum.Enqueued += n.Enqueued
+		sum.Queued += n.Queued
+		sum.Running += n.Running
+		sum.Finished += n.Finished
+		sum.Dead += n.Dead
+		sum.Unsent += n.Unsent
+		sum.Attempts += n.Attempts
+		sum.Retried += n.Retried
+	}
+	return sum
+}
+
+// settled waits until there is nothing left to do.
+func (c *company) settled(t *testing.T) {
+	t.Helper()
+	waitFor(t, "all jobs to be settled", func() bool { s := c.sum(); return s.Queued == 0 && s.Running == 0 })
+}
+
+func waitFor(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// outsider is a client that has nothing to do with the pool.
+func outsider(t *testing.T, c *company, options ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(c.broker.Address()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// group returns the state of the group and the number of its members.
+func group(t *testing.T, client *kgo.Client) (string, int) {
+	t.Helper()
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{Group}
+	answer, err := request.RequestWith(t.Context(), client)
+	if err != nil || len(answer.Groups) != 1 {
+		t.Fatalf("group: %v", err)
+	}
+	return answer.Groups[0].State, len(answer.Groups[0].Members)
+}
+
+// lag returns, by queue, how many records the group has not committed.
+func lag(t *testing.T, client *kgo.Client) map[string]int64 {
+	t.Helper()
+	lags := map[string]int64{}
+	ends := kmsg.NewPtrListOffsetsRequest()
+	committed := kmsg.NewPtrOffsetFetchRequest()
+	committed.Group = Group
+	for _, queue := range Queues() {
+		end := kmsg.NewListOffsetsRequestTopic()
+		end.Topic = topicOf(queue)
+		for partition := range int32(2) {
+			p := kmsg.NewListOffsetsRequestTopicPartition()
+			p.Partition, p.Timestamp = partition, -1
+			end.Partitions = append(end.Partitions, p)
+		}
+		ends.Topics = append(ends.Topics, end)
+		of := kmsg.NewOffsetFetchRequestTopic()
+		of.Topic, of.Partitions = topicOf(queue), []int32{0, 1}
+		committed.Topics = append(committed.Topics, of)
+	}
+	first, err := ends.RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range first.Topics {
+		for _, p := range topic.Partitions {
+			lags[queueOf(topic.Topic)] += p.Offset
+		}
+	}
+	second, err := committed.RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range second.Topics {
+		for _, p := range topic.Partitions {
+			lags[queueOf(topic.Topic)] -= max(p.Offset, 0)
+		}
+	}
+	return lags
+}
+
+// noLag waits until everything is committed.
+func noLag(t *testing.T, c *company) {
+	t.Helper()
+	client := outsider(t, c)
+	waitFor(t, "the commits", func() bool {
+		for _, n := range lag(t, client) {
+			if n != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// letters reads n dead letters, and finds out that there are no more.
+func letters(t *testing.T, c *company, n int) []*kgo.Record {
+	t.Helper()
+	client := outsider(t, c, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{DeadTopic: {0: kgo.NewOffset().At(0)}}))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var all []*kgo.Record
+	for len(all) < n {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			t.Fatalf("%d of %d dead letters: %v", len(all), n, err)
+		}
+		all = append(all, fetches.Records()...)
+	}
+	request := kmsg.NewPtrListOffsetsRequest()
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = DeadTopic
+	partition := kmsg.NewListOffsetsRequestTopicPartition()
+	partition.Timestamp = -1
+	topic.Partitions = append(topic.Partitions, partition)
+	request.Topics = append(request.Topics, topic)
+	answer, err := request.RequestWith(t.Context(), client)
+	if err != nil || len(all) != n || answer.Topics[0].Partitions[0].Offset != int64(n) {
+		t.Fatalf("%d dead letters read, want %d; the topic ends at %v, %v", len(all), n, answer, err)
+	}
+	return all
+}
+
+func TestEveryJobIsDoneOnceWhenAllGoesWell(t *testing.T) {
+	c := open(t, Config{})
+	for _, queue := range Queues() {
+		c.enqueue(t, queue, 40)
+	}
+	c.settled(t)
+	want := Count{Enqueued: 40, Finished: 40, Attempts: 40}
+	for queue, n := range c.State().Queues {
+		if diff := cmp.Diff(want, n); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", queue, diff)
+		}
+	}
+	seen := map[string]bool{}
+	for _, f := range c.reports() {
+		if f.Outcome != Succeeded || f.Attempt != 1 || f.Wait < 0 || f.Err != nil || f.Task != "task" || !strings.HasPrefix(f.Client, "client-") {
+			t.Errorf("report: %+v", f)
+		}
+		if key := f.Queue + f.Args["n"]; seen[key] {
+			t.Errorf("job %s was done twice", key)
+		} else {
+			seen[key] = true
+		}
+	}
+	if len(seen) != 200 {
+		t.Errorf("%d jobs were done", len(seen))
+	}
+	noLag(t, c)
+}
+
+func TestWorkersShareTheWork(t *testing.T) {
+	c := open(t, Config{})
+	client := outsider(t, c)
+	waitFor(t, "both workers to do some", func() bool {
+		c.enqueue(t, Email, 7)
+		workers := map[int]bool{}
+		for _, f := range c.reports() {
+			workers[f.Worker] = true
+		}
+		return workers[0] && workers[1]
+	})
+	waitFor(t, "the group to be stable", func() bool {
+		state, members := group(t, client)
+		return state == "Stable" && members == 2
+	})
+	c.settled(t)
+	noLag(t, c)
+}
+
+func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
+	c := open(t, Config{})
+	begun := time.Now()
+	c.does(func(j Job) error {
+		switch j.Args["n"] {
+		case "0": // never succeeds
+			return errors.New("no paper")
+		case "1":
+			if j.Attempt == 1 {
+				return errors.New("try again")
+			}
+		case "2":
+			return fmt.Errorf("not today: %w", ErrFinal)
+		case "3":
+			return fmt.Errorf("odd format: %w", ErrPoison)
+		}
+		return nil
+	})
+	c.enqueue(t, Report, 5)
+	c.settled(t)
+	if diff := cmp.Diff(Count{Enqueued: 5, Finished: 3, Dead: 2, Attempts: 8, Retried: 3}, c.State().Queues[Report]); diff != "" {
+		t.Errorf("books (-want +got):\n%s", diff)
+	}
+	got := map[string][]string{}
+	for _, f := range c.reports() {
+		got[f.Args["n"]] = append(got[f.Args["n"]], fmt.Sprint(f.Attempt, " ", f.Outcome))
+	}
+	want := map[string][]string{
+		"0": {"1 retried", "2 retried", "3 dead"}, "1": {"1 retried", "2 succeeded"}, "2": {"1 failed"}, "3": {"1 dead"}, "4": {"1 succeeded"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("attempts (-want +got):\n%s", diff)
+	}
+	reasons := map[string]string{}
+	for _, letter := range letters(t, c, 2) {
+		headers := map[string]string{}
+		for _, h := range letter.Headers {
+			headers[h.Key] = string(h.Value)
+		}
+		j, err := read(letter)
+		if err != nil || headers[QueueHeader] != Report || string(letter.Key) != j.Client || j.EnqueuedAt.Before(begun) {
+			t.Errorf("dead letter %s %s: %v, headers %v", letter.Key, letter.Value, err, headers)
+			continue
+		}
+		reasons[fmt.Sprint(j.Args["n"], " ", j.Attempt)] = headers[ReasonHeader]
+	}
+	if diff := cmp.Diff(map[string]string{"0 3": "no paper", "3 1": "odd format: poison"}, reasons); diff != "" {
+		t.Errorf("dead letters (-want +got):\n%s", diff)
+	}
+	noLag(t, c)
+}
+
+func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
+	c := open(t, Config{})
+	client := outsider(t, c)
+	for _, value := range []string{"", "{", `{"id":"x"}`, `{"id":"x","task":"y","attempt":0}`} {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "jobs.sync", Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.enqueue(t, Sync, 1)
+	waitFor(t, "the letters", func() bool { return c.sum().Dead == 4 })
+	c.settled(t)
+	if diff := cmp.Diff(Count{Enqueued: 5, Finished: 1, Dead: 4, Attempts: 5}, c.State().Queues[Sync]); diff != "" {
+		t.Errorf("books (-want +got):\n%s", diff)
+	}
+	letters(t, c, 4)
+	noLag(t, c)
+}
+
+func TestStoppedWorkersLeaveTheGroupAndComeBackToTheBacklog(t *testing.T) {
+	c := open(t, Config{})
+	client := outsider(t, c)
+	c.enqueue(t, Email, 10)
+	c.settled(t)
+	for range 2 { // the second time they are gone
+		if err := c.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if state, members := group(t, client); state != "Empty" || members != 0 {
+		t.Errorf("the group is %s with %d members", state, members)
+	}
+	if n := lag(t, client); n[Email] != 0 {
+		t.Errorf("they left %d jobs that are done uncommitted", n[Email])
+	}
+	c.enqueue(t, Email, 30)
+	c.enqueue(t, Image, 20)
+	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
+	want := map[string]int64{Email: 30, Image: 20, Report: 0, Sync: 0, Webhook: 0}
+	if diff := cmp.Diff(want, lag(t, client)); diff != "" {
+		t.Errorf("lag (-want +got):\n%s", diff)
+	}
+	if n := c.State(); n.Workers != 0 || n.Queues[Email].Queued != 30 || n.Queues[Image].Queued != 20 || n.Queues[Email].Finished != 10 {
+		t.Errorf("books: %+v", n)
+	}
+	c.Start()
+	c.settled(t)
+	noLag(t, c)
+	if n := len(c.reports()); n != 60 || c.sum().Finished != 60 {
+		t.Errorf("%d reports of 60 jobs: %+v", n, c.sum())
+	}
+}
+
+func TestJobsThatTheBrokerDroppedAreLost(t *testing.T) {
+	c := open(t, Config{})
+	c.enqueue(t, Image, 30)
+	c.settled(t)
+	if err := c.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.enqueue(t, Image, 50)
+	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
+	client := outsider(t, c)
+	request := kmsg.NewPtrDeleteRecordsRequest()
+	topic := kmsg.NewDeleteRecordsRequestTopic()
+	topic.Topic = topicOf(Image)
+	for partition := range int32(2) {
+		p := kmsg.NewDeleteRecordsRequestTopicPartition()
+		p.Partition, p.Offset = partition, -1 // all of them
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	request.Topics = append(request.Topics, topic)
+	if _, err := request.RequestWith(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	c.Start()
+	c.enqueue(t, Image, 20) // of all clients, so that they are in both partitions
+	c.settled(t)
+	if diff := cmp.Diff(Count{Enqueued: 100, Finished: 50, Lost: 50, Attempts: 50}, c.State().Queues[Image]); diff != "" {
+		t.Errorf("books (-want +got):\n%s", diff)
+	}
+	noLag(t, c)
+}
+
+func TestTheBacklogIsThereForTheNextProcess(t *testing.T) {
+	c := open(t, Config{})
+	if err := c.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.enqueue(t, Webhook, 25)
+	c.end()
+	next := openAt(t, c.broker, Config{})
+	waitFor(t, "the jobs of the first", func() bool { return next.sum().Finished == 25 })
+	if diff := cmp.Diff(Count{Enqueued: 25, Finished: 25, Attempts: 25}, next.State().Queues[Webhook]); diff != "" {
+		t.Errorf("books (-want +got):\n%s", diff)
+	}
+}
+
+func TestPauseIsQuietAndLosesNothing(t *testing.T) {
+	c := open(t, Config{})
+	c.does(func(Job) error { time.Sleep(5 * time.Millisecond); return nil }) // the work
+	c.enqueue(t, Sync, 300)
+	waitFor(t, "some to be done", func() bool { return len(c.reports()) > 20 })
+	if err := c.Pause(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	quiet, state := len(c.reports()), c.State()
+	if quiet == 300 || state.Queues[Sync].Running != 0 {
+		t.Errorf("%d reports, %+v", quiet, state)
+	}
+	c.enqueue(t, Image, 5)
+	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
+	client := outsider(t, c)
+	for range 20 { // as long as it takes to work at all that is left, several times
+		time.Sleep(50 * time.Millisecond)
+		if n := len(c.reports()); n != quiet {
+			t.Fatalf("%d reports while paused", n-quiet)
+		}
+	}
+	if _, members := group(t, client); members != 2 {
+		t.Errorf("%d members while paused", members)
+	}
+	c.Resume()
+	c.settled(t)
+	if diff := cmp.Diff(map[string]int{Succeeded: 305}, c.outcomes()); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+}
+
+func TestPauseEndsWithItsContextWhileAJobRuns(t *testing.T) {
+	c := open(t, Config{})
+	begun, free := make(chan struct{}), make(chan struct{})
+	c.does(func(Job) error { close(begun); <-free; return nil })
+	c.enqueue(t, Sync, 1)
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := c.Pause(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("pause: %v", err)
+	}
+	close(free)
+	if err := c.Pause(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if c.sum().Finished != 1 {
+		t.Errorf("paused, but %+v", c.sum())
+	}
+}
+
+// Whatever happens to the broker and the workers, each attempt is made exactly once, and the books add up.
+func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
+	c := open(t, Config{Workers: 3})
+	c.does(func(j Job) error {
+		time.Sleep(2 * time.Millisecond) // the work
+		if j.Attempt < 3 && j.Args["n"] < "3" {
+			return errors.New("try again")
+		}
+		if j.Args["n"] == "5" {
+			return ErrPoison
+		}
+		return nil
+	})
+	jobs := 0
+	add := func() {
+		for _, queue := range Queues() {
+			c.enqueue(t, queue, 40)
+			jobs += 40
+		}
+	}
+	for i := range 4 {
+		add()
+		waitFor(t, "some to be done", func() bool { return c.sum().Attempts > int64(i*80) })
+		if err := c.broker.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		add()
+		if i == 2 { // they have to leave a group that does not answer
+			if err := c.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c.Start()
+		}
+		if err := c.broker.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			add()
+			waitFor(t, "some to be done", func() bool { return c.sum().Attempts > int64(i*80+200) })
+			if err := c.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c.Start()
+		}
+	}
+	c.settled(t)
+	s := c.sum()
+	if s.Enqueued != int64(jobs) || s.Enqueued != s.Finished+s.Dead || s.Attempts != s.Finished+s.Dead+s.Retried || s.Unsent != 0 {
+		t.Errorf("books of %d jobs: %+v", jobs, s)
+	}
+	attempts := map[string]int{}
+	for _, f := range c.reports() {
+		attempts[fmt.Sprint(f.ID, " ", f.Attempt)]++
+	}
+	for attempt, n := range attempts {
+		if n != 1 {
+			t.Errorf("attempt %s was made %d times", attempt, n)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{Succeeded: int(s.Finished), Dead: int(s.Dead), Retried: int(s.Retried)}, c.outcomes()); diff != "" {
+		t.Errorf("outcomes (-books +reports):\n%s", diff)
+	}
+	if s.Dead == 0 || s.Retried == 0 {
+		t.Errorf("hardly anything happened: %+v", s)
+	}
+	letters(t, c, int(s.Dead))
+	noLag(t, c)
+}
+
+func TestWithoutABrokerJobsWaitUpToABound(t *testing.T) {
+	c := open(t, Config{Buffer: 10})
+	if err := c.broker.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 12 {
+		if err := c.Enqueue(Job{Queue: Email, Task: "task"}); errors.Is(err, ErrFull) != (i >= 10) {
+			t.Errorf("job %d: %v", i, err)
+		}
+	}
+	if n := c.State().Queues[Email]; n.Enqueued != 10 || n.Unsent != 10 {
+		t.Errorf("books: %+v", n)
+	}
+	if err := c.broker.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "what waited", func() bool { return c.sum().Finished == 10 })
+	if err := c.Enqueue(Job{Queue: "nonsense", Task: "task"}); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("an unknown queue: %v", err)
+	}
+}
+
+func TestTopicsSayHowLongTheyKeepWhatNobodyReads(t *testing.T) {
+	c := open(t, Config{})
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	for topic := range Topics() {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName, r.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, []string{"retention.ms"}
+		request.Resources = append(request.Resources, r)
+	}
+	for range 2 {
+		answer, err := request.RequestWith(t.Context(), outsider(t, c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, r := range answer.Resources {
+			got[r.ResourceName] = *r.Configs[0].Value
+		}
+		want := map[string]string{DeadTopic: "3600000"}
+		for _, queue := range Queues() {
+			want["jobs."+queue] = "21600000"
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("retention (-want +got):\n%s", diff)
+		}
+		if err := c.broker.Stop(); err != nil { // and the second time
+			t.Fatal(err)
+		}
+		if err := c.broker.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if topics := slices.Sorted(maps.Keys(TopicConfigs())); len(topics) != 6 {
+		t.Errorf("topics: %v", topics)
+	}
+}

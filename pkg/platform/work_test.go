@@ -1,0 +1,200 @@
+package platform
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
+)
+
+// jobsTold counts the attempts of a queue that the stream tells of, by outcome.
+func jobsTold(p *Platform, queue string) map[string]int {
+	told := map[string]int{}
+	for _, outcome := range []string{jobs.Succeeded, jobs.Failed, jobs.Retried, jobs.Dead} {
+		told[outcome] = streamTruthOf(p, "consign_jobs_total", "queue", queue, "outcome", outcome)
+	}
+	return told
+}
+
+// compareJobs compares what the stream tells of jobs with the books of the queues.
+func compareJobs(t *testing.T, p *Platform) {
+	t.Helper()
+	for queue, n := range p.State().Jobs.Queues {
+		told := jobsTold(p, queue)
+		got := jobs.Count{
+			Finished: int64(told[jobs.Succeeded] + told[jobs.Failed]), Dead: int64(told[jobs.Dead]), Retried: int64(told[jobs.Retried]),
+			Attempts: int64(streamTruthOf(p, "consign_jobs_total", "queue", queue)),
+		}
+		if diff := cmp.Diff(jobs.Count{Finished: n.Finished, Dead: n.Dead, Retried: n.Retried, Attempts: n.Attempts}, got); diff != "" {
+			t.Errorf("%s (-books +stream):\n%s", queue, diff)
+		}
+		if n.Running != 0 || n.Enqueued != n.Queued+n.Finished+n.Dead {
+			t.Errorf("%s: the books do not add up: %+v", queue, n)
+		}
+	}
+}
+
+func queueBooks(p *Platform, queue string) jobs.Count { return p.State().Jobs.Queues[queue] }
+
+func TestJobsAndWhatFollowsFromThemAreToldAsTheyWent(t *testing.T) {
+	p := streaming(t, lively())
+	livePlatform(t, p)
+	switchOn(t, p, JobsFailing)
+	waitFor(t, "dead letters of many queues", func() bool {
+		for queue, n := range p.State().Jobs.Queues {
+			if queue != jobs.Report && (n.Dead == 0 || n.Finished == 0) { // reports are rare
+				return false
+			}
+		}
+		return true
+	})
+	pause(t, p)
+	compareJobs(t, p)
+	compareStream(t, p)
+	mails, webhooks := jobsTold(p, jobs.Email), jobsTold(p, jobs.Webhook)
+	of := func(outcome string) int { return streamTruthOf(p, "consign_emails_total", "outcome", outcome) }
+	if n := of("queued"); n != int(queueBooks(p, jobs.Email).Enqueued) {
+		t.Errorf("%d mails were queued: %+v", n, queueBooks(p, jobs.Email))
+	}
+	if n := of("sent") + of("rejected"); n != mails[jobs.Succeeded] {
+		t.Errorf("%d mails were sent by %d jobs", n, mails[jobs.Succeeded])
+	}
+	if n := streamTruthOf(p, "consign_webhooks_received_total", "outcome", "accepted"); n != int(queueBooks(p, jobs.Webhook).Enqueued) {
+		t.Errorf("%d webhooks were accepted: %+v", n, queueBooks(p, jobs.Webhook))
+	}
+	for outcome, n := range webhooks {
+		if told := streamTruthOf(p, "consign_webhooks_processed_total", "outcome", outcome); told != n {
+			t.Errorf("%d webhooks were %s by %d jobs", told, outcome, n)
+		}
+	}
+	if n := streamTruthOf(p, "consign_sync_runs_total"); n != int(queueBooks(p, jobs.Sync).Enqueued) {
+		t.Errorf("%d synchronisations: %+v", n, queueBooks(p, jobs.Sync))
+	}
+	if n := streamTruthOf(p, "consign_recoveries_total", "mechanism", "retry", "component", "worker", "outcome", Failed); n == 0 {
+		t.Error("every retry helped")
+	}
+	if err := p.Faults().Off(t.Context(), JobsFailing, ""); err != nil {
+		t.Fatal(err)
+	}
+	p.Resume()
+	before := p.State().Jobs.Queues
+	waitFor(t, "normal life", func() bool { return queueBooks(p, jobs.Webhook).Finished > before[jobs.Webhook].Finished+40 })
+	after := p.State().Jobs.Queues
+	if dead := after[jobs.Webhook].Dead - before[jobs.Webhook].Dead; dead > 20 { // of retries that were left
+		t.Errorf("%d webhooks died in normal life", dead)
+	}
+}
+
+func TestStoppedWorkersLetJobsPileUp(t *testing.T) {
+	p := streaming(t, lively())
+	livePlatform(t, p)
+	waitFor(t, "jobs", func() bool { return queueBooks(p, jobs.Email).Finished > 20 })
+	switchOn(t, p, WorkersStopped)
+	if n := p.State().Jobs.Workers; n != 0 {
+		t.Errorf("%d workers", n)
+	}
+	told := streamTruthOf(p, "consign_jobs_total")
+	waitFor(t, "jobs to pile up", func() bool { return queueBooks(p, jobs.Email).Queued > 5 && queueBooks(p, jobs.Sync).Queued > 20 })
+	pause(t, p)
+	compareJobs(t, p)
+	piled := p.State().Jobs.Queues
+	attempts := int64(0)
+	for _, n := range piled {
+		attempts += n.Attempts
+	}
+	if now := streamTruthOf(p, "consign_jobs_total"); int64(now) != attempts || now-told > 40 { // what was not acknowledged yet
+		t.Errorf("%d jobs were told of, %d before the workers stopped; %d attempts", now, told, attempts)
+	}
+	p.Resume()
+	if err := p.Faults().Off(t.Context(), WorkersStopped, ""); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the backlog to be worked off", func() bool {
+		now := p.State().Jobs
+		return now.Workers == 2 && now.Queues[jobs.Email].Queued < 3 && now.Queues[jobs.Sync].Finished > piled[jobs.Sync].Enqueued
+	})
+	pause(t, p)
+	compareJobs(t, p)
+	compareStream(t, p)
+}
+
+func TestOneClientsJobsFail(t *testing.T) {
+	p := streaming(t, lively())
+	livePlatform(t, p)
+	slug := p.State().Clients[2]
+	if err := p.Faults().On(t.Context(), JobsFailing, slug); err != nil {
+		t.Fatal(err)
+	}
+	dead := func(client string) int {
+		return streamTruthOf(p, "consign_client_jobs_total", "client", client, "outcome", jobs.Dead)
+	}
+	waitFor(t, "dead letters", func() bool { return dead(slug) > 20 })
+	for _, other := range p.State().Clients {
+		if n := dead(other); other != slug && n > 2 {
+			t.Errorf("%s has %d dead letters", other, n)
+		}
+	}
+}
+
+func TestAPoisonedQueueDiesAtTheFirstAttempt(t *testing.T) {
+	p := streaming(t, lively())
+	livePlatform(t, p)
+	switchOn(t, p, DeadLetters)
+	before := queueBooks(p, jobs.Image)
+	waitFor(t, "dead letters", func() bool { return queueBooks(p, jobs.Image).Dead > before.Dead+10 })
+	pause(t, p)
+	compareJobs(t, p)
+	now := queueBooks(p, jobs.Image)
+	if now.Retried-before.Retried > 2 || now.Finished-before.Finished > 20 { // that were in hand
+		t.Errorf("images: %+v, before %+v", now, before)
+	}
+	if n := queueBooks(p, jobs.Email); n.Dead > 2 {
+		t.Errorf("mails: %+v", n)
+	}
+	if err := p.Faults().Off(t.Context(), DeadLetters, ""); err != nil {
+		t.Fatal(err)
+	}
+	p.Resume()
+	waitFor(t, "images", func() bool { return queueBooks(p, jobs.Image).Finished > now.Finished+5 })
+}
+
+// Paused, the jobs wait in their queues, with those that a change of the caller's own makes.
+func TestPausedWorkersTellNothing(t *testing.T) {
+	p := streaming(t, lively())
+	livePlatform(t, p)
+	waitFor(t, "jobs", func() bool { return queueBooks(p, jobs.Email).Finished > 20 })
+	pause(t, p)
+	queued, before := queueBooks(p, jobs.Email).Queued, streamTruthOf(p, "consign_jobs_total")
+	if err := p.Do(t.Context(), "register", func(b *Books, c *Change) error {
+		event := b.Events.Get(b.EventConsignors[0].EventID)
+		for range 5 {
+			consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: p.now(), SyncStatus: Completed}
+			c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: p.now()})
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	flush := func() string {
+		if err := p.FlushStream(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(p.StreamTruth())
+	}
+	quiet := flush()
+	for range 10 { // far longer than a job takes
+		time.Sleep(50 * time.Millisecond)
+		if now := flush(); now != quiet {
+			t.Fatalf("something was told while paused:\n%s", cmp.Diff(quiet, now))
+		}
+	}
+	if n := queueBooks(p, jobs.Email); n.Queued != queued+5 || n.Running != 0 || streamTruthOf(p, "consign_jobs_total") != before {
+		t.Errorf("mails: %+v; %d waited before", n, queued)
+	}
+	compareJobs(t, p)
+	p.Resume()
+	waitFor(t, "the jobs", func() bool { return streamTruthOf(p, "consign_jobs_total") > before+int(queued)+5 })
+}
