@@ -22,13 +22,14 @@ type Change struct {
 	ids        *ids
 	heard      bool   // somebody wants the news
 	news       []news // made while it is booked
+	measured   bool   // somebody else tells of the request that it came with
 }
 
 // news is a row that came or changed.
 type news struct{ before, after Row } // before nil: it is new
 
 func (p *Platform) newChange(name string) *Change {
-	return &Change{name: name, ids: &p.ids, heard: p.teller != nil}
+	return &Change{name: name, ids: &p.ids, heard: p.teller != nil || p.disk != nil}
 }
 
 // NewID returns a primary key for a new row of the same kind as the one given.
@@ -215,8 +216,9 @@ func (p *Platform) book(c *Change) {
 	}
 	p.done++
 	if p.teller != nil {
-		p.teller.tell(p.books, c.news)
+		p.teller.tell(p.books, c)
 	}
+	p.show(c.news)
 }
 
 // transact runs the statements in one transaction on a connection that is thrown away after any error, so that

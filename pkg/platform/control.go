@@ -29,6 +29,7 @@ type State struct {
 	Clients  []string       `json:"clients"`
 	Stream   *stream.State  `json:"stream,omitempty"` // when there is one
 	Jobs     *jobs.State    `json:"jobs,omitempty"`   // the same
+	MachineryState
 }
 
 // State returns what the control interface says about the platform.
@@ -45,6 +46,7 @@ func (p *Platform) State() State {
 		background := p.teller.jobs.State()
 		s.Stream, s.Jobs = &out, &background
 	}
+	s.MachineryState = p.machineryState()
 	for _, fault := range p.faults.List() {
 		if fault.On {
 			s.Faults = append(s.Faults, fault.Name)
@@ -120,7 +122,7 @@ func (p *Platform) switchFault(do func(ctx context.Context, name, client string)
 			refuse(w, http.StatusNotFound, err, p.faults.Names())
 		case errors.Is(err, ErrUnknownClient):
 			refuse(w, http.StatusNotFound, err, p.State().Clients)
-		case errors.Is(err, ErrNoDatabase), errors.Is(err, ErrNoStream), errors.Is(err, ErrNoBroker), errors.Is(err, ErrNoPlace), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
+		case absent(err), errors.Is(err, ErrNoPlace), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
 			refuse(w, http.StatusConflict, err, nil)
 		default:
 			refuse(w, http.StatusServiceUnavailable, err, nil)

@@ -67,7 +67,7 @@ type Fault struct {
 
 // catalogue is the table of faults.
 func (f *Faults) catalogue() []Fault {
-	return []Fault{
+	return append(f.machineFaults(), []Fault{
 		{Name: SoldTwiceFault, Scope: oneClient, check: SoldTwice,
 			Description: "An item was sold to two shoppers.",
 			Changes:     "An item with two sales that are not returned is added; off removes it."},
@@ -145,7 +145,7 @@ func (f *Faults) catalogue() []Fault {
 		{Name: DeadLetters, Scope: everybody, on: f.inStream(nothing),
 			Description: "After a release the workers cannot read the jobs of one queue.",
 			Changes:     "In the queues: every job of the queue image becomes a dead letter at its first attempt."},
-	}
+	}...)
 }
 
 // Errors of the switches.
@@ -297,7 +297,7 @@ func (f *Faults) Off(ctx context.Context, name, client string) error {
 func (f *Faults) AllOff(ctx context.Context) error {
 	var all []error
 	// The servers first: the others need them.
-	for _, name := range append([]string{DatabaseDown, BrokerRestart}, f.Names()...) {
+	for _, name := range append(brokenServers(), f.Names()...) {
 		if f.any(name) {
 			all = append(all, f.Off(ctx, name, ""))
 		}
@@ -305,10 +305,10 @@ func (f *Faults) AllOff(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// ServersUp switches the faults off that stop a server, if they are on: whoever stopped a server must not leave it so.
+// ServersUp switches the faults off that stop a server or change it, if they are on: whoever broke a server must not leave it so.
 func (f *Faults) ServersUp() error {
 	var all []error
-	for _, name := range []string{DatabaseDown, BrokerRestart} {
+	for _, name := range brokenServers() {
 		if f.any(name) {
 			all = append(all, f.Off(context.Background(), name, ""))
 		}

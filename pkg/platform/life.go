@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -56,6 +57,7 @@ func (p *Platform) Run(ctx context.Context) error {
 		defer done.Wait()
 		defer stop()
 	}
+	defer p.operate(ctx)()
 	ticker := time.NewTicker(p.config.Tick)
 	defer ticker.Stop()
 	last := time.Now()
@@ -188,6 +190,7 @@ func (p *Platform) decide(ctx context.Context, elapsed time.Duration) ([]job, er
 		p.clock.housekeeper = s.at.Add(housekeeping)
 		s.once("housekeeping", p.clean)
 	}
+	s.jobs = slices.DeleteFunc(s.jobs, p.cannot)
 	p.rng.Shuffle(len(s.jobs), func(i, j int) { s.jobs[i], s.jobs[j] = s.jobs[j], s.jobs[i] })
 	return s.jobs, nil
 }
@@ -262,8 +265,8 @@ func (s *step) eventLife(id, client uint64, status string) {
 		s.daily("register", 1.3*expected/registrationBefore*s.tempo, func(c *Change) { p.register(c, id) })
 		s.daily("list item", participants*itemsEach/registrationBefore*s.tempo, func(c *Change) { p.list(c, id) })
 	case Active, Markdown:
-		if !p.faults.isOn(SaleStalled, client) && !p.faults.isOn(CheckoutFailing, client) {
-			s.daily("purchase", 0.18*float64(x.forSale.len(id))*s.tempo, func(c *Change) { p.purchase(c, id) })
+		if p.buying(client) {
+			s.daily("purchase", 0.18*float64(x.forSale.len(id))*s.tempo, func(c *Change) { p.buy(c, client, id) })
 		}
 		s.daily("list item", participants*0.5*s.tempo, func(c *Change) { p.list(c, id) })
 		s.daily("change price", 0.05*float64(x.forSale.len(id)), func(c *Change) { p.reprice(c, id) })

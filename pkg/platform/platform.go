@@ -25,8 +25,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
@@ -58,6 +56,8 @@ type Config struct {
 	Stream []string
 	// BrokerDown stops the broker (true) and lets it come back (false), for the fault broker-restart.
 	BrokerDown func(on bool) error
+
+	Machinery
 
 	// Progress hears how many rows Fill has written so far, one call at a time.
 	Progress func(rows int64)
@@ -106,8 +106,11 @@ func (c *Config) setDefaults() error {
 type Platform struct {
 	config Config
 	db     *sql.DB
+	login  *login // of db
 	faults *Faults
 	teller *teller // nil: there is no stream
+	equipment
+	flights flights
 
 	turn   chan struct{} // held by who transacts
 	paused atomic.Bool   // life does not take the turn
@@ -136,14 +139,15 @@ func New(config Config) (*Platform, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
 	}
-	db, err := open(config.DSN, config.Timeout)
+	db, login, err := open(config.DSN, config.Timeout)
 	if err != nil {
 		return nil, err
 	}
 	p := &Platform{
-		config: config, db: db, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		config: config, db: db, login: login, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		books: &Books{Totals: map[uint64]Totals{}}, index: newIndex(), ids: firstIDs(),
-		rng: rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
+		rng:     rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
+		flights: flights{on: map[*flight]struct{}{}},
 	}
 	p.faults = newFaults(p)
 	if len(config.Stream) > 0 {
@@ -158,41 +162,20 @@ func New(config Config) (*Platform, error) {
 			return nil, err
 		}
 	}
+	if err := p.equip(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	return p, nil
-}
-
-// open makes the pool. What the simulator writes must not depend on how the server is set up.
-func open(dsn string, timeout time.Duration) (*sql.DB, error) {
-	config, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("platform: DSN: %w", err)
-	}
-	if config.DBName == "" {
-		return nil, errors.New("platform: DSN: it names no database")
-	}
-	config.ParseTime = true
-	config.Loc = time.UTC
-	config.Timeout = timeout
-	config.Logger = &mysql.NopLogger{}
-	if config.Params == nil {
-		config.Params = map[string]string{}
-	}
-	config.Params["sql_mode"] = "'TRADITIONAL'"
-	config.Params["time_zone"] = "'+00:00'"
-	connector, err := mysql.NewConnector(config)
-	if err != nil {
-		return nil, fmt.Errorf("platform: DSN: %w", err)
-	}
-	return sql.OpenDB(connector), nil
 }
 
 // Close ends the connections. Run must have returned.
 func (p *Platform) Close() error {
+	err := p.dismantle()
 	if p.teller != nil {
 		p.teller.jobs.Close()
 		p.teller.out.Close()
 	}
-	return p.db.Close()
+	return errors.Join(err, p.db.Close())
 }
 
 // Books returns a copy of the books. To compare it with the database, pause life first.
@@ -209,7 +192,8 @@ func (p *Platform) Truth() []Sample { return p.Books().Truth(p.now()) }
 func (p *Platform) Faults() *Faults { return p.faults }
 
 // Pause lets the running activity end and starts no other, until Resume. When it returns nil, the books, the
-// database and the stream say the same, and only Do, Plant and the faults change them; jobs stay in their queues. While the database is down and the
+// database and the stream say the same, and only Do, Plant and the faults change them; jobs stay in their queues. It waits
+// for the requests to the API that are on their way; what later ones have to tell is told after Resume. While the database is down and the
 // outcome of a transaction is unknown, and while the broker does not take what was published, it waits.
 func (p *Platform) Pause(ctx context.Context) error {
 	was := p.paused.Swap(true)
@@ -223,6 +207,9 @@ func (p *Platform) Pause(ctx context.Context) error {
 }
 
 func (p *Platform) quiet(ctx context.Context) error {
+	if err := p.flights.await(ctx); err != nil {
+		return err
+	}
 	if err := p.take(ctx); err != nil {
 		return err
 	}
@@ -257,10 +244,14 @@ func (p *Platform) StreamTruth() []Sample {
 	return samples
 }
 
-// FlushStream waits until the broker has acknowledged everything that was told so far. Pause does so, too.
+// FlushStream waits until the requests that are on their way have ended, and the broker has acknowledged everything that was
+// told so far. Pause does so, too.
 func (p *Platform) FlushStream(ctx context.Context) error {
 	if p.teller == nil {
 		return nil
+	}
+	if err := p.flights.await(ctx); err != nil {
+		return fmt.Errorf("platform: requests that are on their way: %w", err)
 	}
 	p.teller.mu.Lock() // whoever is talking finishes
 	out := p.teller.out

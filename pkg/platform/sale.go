@@ -48,10 +48,10 @@ func (p *Platform) reprice(c *Change, event uint64) {
 }
 
 // purchase is an order of one to five items.
-func (p *Platform) purchase(c *Change, event uint64) {
+func (p *Platform) purchase(c *Change, event uint64) []Sale {
 	e := p.books.Events.Get(event)
 	if !selling(e.Status) {
-		return
+		return nil
 	}
 	var chosen []uint64
 	for range pickLines(p.rng) {
@@ -60,11 +60,11 @@ func (p *Platform) purchase(c *Change, event uint64) {
 		}
 	}
 	if len(chosen) == 0 {
-		return
+		return nil
 	}
 	now := p.now()
 	order := Sale{EventID: event, ShopifyOrderID: next(&p.ids.order), Currency: e.Currency, Channel: pickChannel(p.rng), SoldAt: now}
-	var sales []Row
+	var sales []Sale
 	for _, id := range chosen {
 		item := *p.books.Items.Get(id)
 		item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = Sold, now, now, item.PriceCents
@@ -76,7 +76,10 @@ func (p *Platform) purchase(c *Change, event uint64) {
 		sale.ID, sale.ItemID, sale.AmountCents = next(&p.ids.sale), id, item.SoldPriceCents
 		sales = append(sales, sale)
 	}
-	c.Insert(sales...)
+	for _, sale := range sales { // one after the other: one statement
+		c.Insert(sale)
+	}
+	return sales
 }
 
 // giveBack returns a sold item within the return window. While the sale goes on, it may be sold again.

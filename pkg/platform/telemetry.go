@@ -247,6 +247,7 @@ func (t *teller) step(elapsed time.Duration) {
 	if t.p.paused.Load() {
 		return
 	}
+	t.tellKept()
 	t.due()
 	t.report()
 	if t.out.Waiting() < telemetryLimit {
@@ -283,6 +284,10 @@ func (t *teller) report() {
 		busy = 1 // everybody waits for the database
 	}
 	for _, program := range []string{"api", "worker"} {
+		if program == "api" && t.p.api != nil {
+			t.reportAPI()
+			continue
+		}
 		for n := range instancesOf(program) {
 			v := voice{t, tenant{}, sourceOf(program, n), ""}
 			size := map[string]int{"api": 40, "worker": 10}[program]
@@ -293,8 +298,8 @@ func (t *teller) report() {
 	}
 }
 
-// visits are the requests of those who are there.
-func (t *teller) visits(x *presence, seconds float64) {
+// pageViews makes up the requests of those who are there.
+func (t *teller) pageViews(x *presence, seconds float64) {
 	down := t.p.failing.Load() != nil
 	for _, visitors := range x.visitors {
 		for range t.often(float64(visitors.n)*clicks, seconds) {
@@ -327,6 +332,13 @@ func (t *teller) visits(x *presence, seconds float64) {
 			}
 		}
 	}
+}
+
+// visits are what those do who are there. Where there is an API, they ask it for their pages (visitors).
+func (t *teller) visits(x *presence, seconds float64) {
+	if t.p.api == nil {
+		t.pageViews(x, seconds)
+	}
 	for range t.often(0.02*float64(x.picking), seconds) {
 		v := t.by(x.tenant, "pos-gateway")
 		v.say(stream.ProcessStarted{Process: "pickup"})
@@ -349,12 +361,18 @@ func (v voice) fail(category, kind, component, feature string) {
 // chores are what the platform does by itself.
 func (t *teller) chores(seconds float64) {
 	for range t.often(0.5, seconds) {
+		if t.p.api != nil {
+			break // the load balancer really asks
+		}
 		t.platform("api").request(endpoint{"GET", "/healthz", "", "clients", "select"}, 200)
 	}
 	for range t.often(0.05, seconds) {
 		t.platform("worker").enqueue(jobs.Report, "usage")
 	}
 	for range t.often(0.02, seconds) {
+		if t.p.config.Cache != "" {
+			break // its operations are real
+		}
 		v := t.platform("worker")
 		v.say(stream.CacheOperation{Operation: "set", Result: "error", Duration: v.about(time.Millisecond)})
 		v.recover("fallback", "cache")

@@ -2,12 +2,12 @@ package servers
 
 import "context"
 
-// StartNodeExporter starts a node_exporter for this host.
-func StartNodeExporter(ctx context.Context, dir string) (*Process, error) {
+// StartNodeExporter starts a node_exporter for this host, with further flags.
+func StartNodeExporter(ctx context.Context, dir string, flags ...string) (*Process, error) {
 	return StartHTTP(ctx, dir, HTTPServer{
 		Name:       "node_exporter",
 		Executable: "node_exporter",
 		Ready:      "/metrics",
-		Args:       func(address string) []string { return []string{"--web.listen-address=" + address} },
+		Args:       func(address string) []string { return append([]string{"--web.listen-address=" + address}, flags...) },
 	})
 }

@@ -71,11 +71,17 @@ func TestEveryServerStartsStopsAndStartsAgain(t *testing.T) {
 			},
 		},
 		{
-			name:  "node_exporter",
-			start: StartNodeExporter,
+			name: "node_exporter",
+			start: func(ctx context.Context, dir string) (*Process, error) {
+				return StartNodeExporter(ctx, dir, "--no-collector.loadavg")
+			},
 			look: func(t *testing.T, p *Process) {
-				if metrics := page(t, p.URL()+"/metrics"); !strings.Contains(metrics, "node_cpu_seconds_total") {
+				metrics := page(t, p.URL()+"/metrics")
+				if !strings.Contains(metrics, "node_cpu_seconds_total") {
 					t.Error("no CPU metric")
+				}
+				if strings.Contains(metrics, "node_load1") {
+					t.Error("the further flags are ignored")
 				}
 			},
 		},

@@ -1,0 +1,264 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
+)
+
+// request is one on its way.
+type request struct {
+	*Server
+	http   *http.Request
+	visit  Visit
+	ctx    context.Context // for the database and the cache: it goes on when the caller has gone
+	route  string
+	client uint64
+	report Report
+
+	status int
+	body   []byte
+}
+
+// serve answers requests of one route, and reports each.
+func (s *Server) serve(route string, do func(*request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, h *http.Request) {
+		visit := s.config.Platform.Begin()
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context()), requestLimit)
+		defer cancel()
+		r := &request{Server: s, http: h, visit: visit, ctx: ctx, route: route, report: Report{TraceParent: h.Header.Get("traceparent")}}
+		r.run(do)
+		if s.crashed(h.Context()) {
+			visit.End(nil)
+			return
+		}
+		r.say(stream.APIRequest{Route: route, Method: method(h.Method), Status: r.status, Duration: stream.Seconds(time.Since(begun))})
+		visit.End(&r.report) // before the answer: who has one finds it counted
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
+		w.WriteHeader(r.status)
+		_, _ = w.Write(r.body) // whoever asked has gone
+	})
+}
+
+// crashed tells whether the life of the server that took a request has ended. A caller who has gone is something else.
+func (s *Server) crashed(ctx context.Context) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life == nil || ctx.Value(http.ServerContextKey) != any(s.life.server)
+}
+
+// method returns a method as a label: strangers may send anything.
+func method(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return m
+	default:
+		return "other"
+	}
+}
+
+func (r *request) run(do func(*request)) {
+	if r.slowRequests.Load() {
+		r.wait(time.Second + rand.N(2*time.Second))
+	}
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-time.After(patience):
+		r.fail("queue", errors.New("all request slots are taken"))
+		return
+	}
+	do(r)
+}
+
+// wait lets time pass, unless the server ends.
+func (r *request) wait(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.http.Context().Done():
+	}
+}
+
+func (r *request) say(d stream.Data) { r.report.Told = append(r.report.Told, d) }
+
+func (r *request) answer(status int, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil { // a column that JSON has no word for
+		r.fail("database", err)
+		return
+	}
+	r.status, r.body = status, append(encoded, '\n')
+}
+
+func (r *request) refuse(status int, why string) {
+	r.answer(status, struct {
+		Error string `json:"error"`
+	}{why})
+}
+
+// fail answers that the platform cannot do it now, and says which kind of error the user saw.
+func (r *request) fail(kind string, err error) {
+	r.report.Failure = Failure{"system", kind, r.route}
+	r.refuse(http.StatusServiceUnavailable, err.Error())
+}
+
+// tenant finds out on whose behalf somebody asks: a client's slug in the header X-Client, or else a client's domain as the host.
+func (r *request) tenant() bool {
+	name := r.http.Header.Get("X-Client")
+	if name == "" {
+		name = r.http.Host
+		if host, _, err := net.SplitHostPort(name); err == nil {
+			name = host
+		}
+	}
+	id, slug, ok := r.config.Platform.Client(name)
+	if !ok {
+		r.refuse(http.StatusForbidden, "no such client: name one with the header X-Client, or by its domain")
+		return false
+	}
+	r.client, r.report.Client = id, slug
+	return true
+}
+
+// errInvalid says what is wrong with what somebody sent.
+var errInvalid = errors.New("invalid request")
+
+// values returns the arguments of a query.
+func (r *request) values(args []argument) ([]any, error) {
+	var all []any
+	for _, a := range args {
+		switch a {
+		case client:
+			all = append(all, r.client)
+		case id, event:
+			text, what := r.http.PathValue("id"), "the id in the path"
+			if a == event {
+				text, what = r.http.FormValue("event"), "event"
+			}
+			number, err := strconv.ParseUint(text, 10, 63)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %s: a whole number is needed", errInvalid, what)
+			}
+			all = append(all, number)
+		case words:
+			q := r.http.FormValue("q")
+			if len(q) < 2 || len(q) > 40 {
+				return nil, fmt.Errorf("%w: q: 2 to 40 letters are needed", errInvalid)
+			}
+			all = append(all, q)
+		}
+	}
+	return all, nil
+}
+
+func (r *request) invalid(err error) {
+	r.report.Failure = Failure{"business", "validation", r.route}
+	r.refuse(http.StatusUnprocessableEntity, err.Error())
+}
+
+// read answers from the cache, or else from the database.
+func (r *request) read(route Route) {
+	if !r.tenant() {
+		return
+	}
+	values, err := r.values(route.args)
+	if err != nil {
+		r.invalid(err)
+		return
+	}
+	key := cacheKey(route.Path, values)
+	cached, lookup := r.look(key)
+	if lookup == hit {
+		r.status, r.body = http.StatusOK, cached
+		return
+	}
+	rows, err := r.ask(route, values)
+	switch {
+	case err != nil:
+		if lookup == broken {
+			r.fellBack(false)
+		}
+		r.fail("database", err)
+		return
+	case route.one && len(rows) == 0:
+		r.refuse(http.StatusNotFound, "there is no such thing")
+	case route.one:
+		r.answer(http.StatusOK, rows[0])
+	default:
+		r.answer(http.StatusOK, rows)
+	}
+	switch {
+	case lookup == broken:
+		r.fellBack(true)
+	case lookup == miss && r.status == http.StatusOK:
+		r.keep(key, r.body)
+	}
+}
+
+// order lets somebody buy.
+func (r *request) order() {
+	if !r.tenant() {
+		return
+	}
+	var wanted struct {
+		Event uint64 `json:"event"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(nil, r.http.Body, 4096)).Decode(&wanted); err != nil || wanted.Event == 0 {
+		r.invalid(fmt.Errorf("%w: a JSON object with the number of the event is needed", errInvalid))
+		return
+	}
+	// What is for sale, past the cache: nobody sells what a cache remembers.
+	if _, err := r.ask(Routes()[0], []any{r.client, wanted.Event}); err != nil {
+		r.fail("database", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, ordersLimit)
+	defer cancel()
+	placed, err := r.visit.Order(ctx, r.client, wanted.Event)
+	switch {
+	case errors.Is(err, ErrNothing):
+		r.report.Failure = Failure{"business", "state_conflict", r.route}
+		r.refuse(http.StatusConflict, err.Error())
+	case err != nil:
+		r.say(stream.DBQuery{Operation: "insert", Table: "sales", Outcome: outcome(err), Duration: stream.Seconds(placed.Duration)})
+		r.fail("database", err)
+	default:
+		r.say(stream.DBQuery{Operation: "insert", Table: "sales", Outcome: outcome(nil), Duration: stream.Seconds(placed.Duration)})
+		r.forget(cacheKey("/api/items", []any{r.client, wanted.Event}), cacheKey("/api/cart", []any{r.client, wanted.Event}))
+		r.answer(http.StatusCreated, placed)
+	}
+}
+
+// health answers whether everything works that the API needs.
+func (r *request) health() {
+	checks := map[string]string{"database": "ok"}
+	status, name := http.StatusOK, "ok"
+	note := func(what string, err error) {
+		if err != nil {
+			status, name, checks[what] = http.StatusServiceUnavailable, "failing", err.Error()
+		}
+	}
+	_, err := r.ask(Route{Table: "clients", query: "SELECT id FROM clients LIMIT 1"}, nil)
+	note("database", err)
+	if r.cache != nil {
+		checks["cache"] = "ok"
+		note("cache", r.pingCache())
+	}
+	r.answer(status, struct {
+		Status string            `json:"status"`
+		Checks map[string]string `json:"checks"`
+	}{name, checks})
+}

@@ -1,0 +1,191 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
+)
+
+// The faults of the machinery.
+const (
+	APIDown             = "api-down"
+	APISlow             = "api-slow"
+	PoolExhausted       = "pool-exhausted"
+	SlowQueries         = "slow-queries"
+	Deadlocks           = "deadlocks"
+	DatabaseReadOnly    = "database-read-only"
+	CacheDown           = "cache-down"
+	CacheEvicting       = "cache-evicting"
+	CertificateExpiring = "certificate-expiring"
+	DiskFilling         = "disk-filling"
+)
+
+const (
+	expiringIn = 5 * 24 * time.Hour
+	filledTo   = 0.97
+)
+
+// Errors of the switches, where the machinery is absent.
+var (
+	ErrNoAPI         = errors.New("the platform has no API (Config.API, or --api-address)")
+	ErrNoCertificate = errors.New("the API has no certificate: it speaks HTTP")
+	ErrNoCache       = errors.New("the platform has no cache (Config.Cache, or --cache)")
+	ErrNoCacheServer = errors.New("nobody said how to stop the cache (Config.CacheDown, or --cache-pid)")
+	ErrNoDisk        = errors.New("the platform has no disk (Config.Disk, or --disk-dir)")
+)
+
+// absent tells whether an error of a switch says that there is nothing that could break.
+func absent(err error) bool {
+	for _, is := range []error{ErrNoDatabase, ErrNoStream, ErrNoBroker, ErrNoAPI, ErrNoCertificate, ErrNoCache, ErrNoCacheServer, ErrNoDisk} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// machineFaults is the table of the machinery's faults.
+func (f *Faults) machineFaults() []Fault {
+	p := f.p
+	return []Fault{
+		{Name: APIDown, Scope: everybody, on: on(f.crashAPI), off: off(f.restartAPI),
+			Description: "The API has crashed: connections are refused.",
+			Changes:     "Nothing; what people do through it does not happen. In the stream: a crash, and an error that the user sees for each visitor. Off: it starts."},
+		{Name: APISlow, Scope: everybody, on: on(f.api(func() { p.api.SlowRequests(true) })), off: off(f.api(func() { p.api.SlowRequests(false) })),
+			Description: "The API answers late.",
+			Changes:     "Nothing; each request takes one to three seconds more."},
+		{Name: PoolExhausted, Scope: everybody, on: on(f.begin(PoolExhausted, p.exhaustPool, ErrNoAPI)), off: off(f.finish(PoolExhausted)),
+			Description: "Connections to the database leak, until the API has none left.",
+			Changes:     "Nothing; all connections of the API's pool are held. Requests wait for a second, and are answered with 503. Off gives them back."},
+		{Name: SlowQueries, Scope: everybody, on: on(f.api(func() { p.api.SlowQueries(true) })), off: off(f.api(func() { p.api.SlowQueries(false) })),
+			Description: "The API's queries are slow on the server.",
+			Changes:     "Nothing; each query takes 0.3 seconds more in sessions with long_query_time = 0.1."},
+		{Name: Deadlocks, Scope: everybody, on: on(f.begin(Deadlocks, p.deadlock, nil)), off: off(f.finish(Deadlocks)),
+			Description: "Transactions of the database lock each other out.",
+			Changes:     "The table " + deadlockTable + ", in which two transactions end in a deadlock four times a second. Off drops it."},
+		{Name: DatabaseReadOnly, Scope: everybody, on: on(f.begin(DatabaseReadOnly, p.readOnly, nil)), off: off(f.finish(DatabaseReadOnly)),
+			Description: "The database takes no writes.",
+			Changes:     "The server is read_only, and the platform writes as a user without the right to ignore it. Life waits. Off puts both back."},
+		{Name: CacheDown, Scope: everybody, on: on(f.stopCache(true)), off: off(f.stopCache(false)),
+			Description: "The cache does not answer.",
+			Changes:     "Nothing; Redis is stopped. The API asks the database instead. Off lets it go on."},
+		{Name: CacheEvicting, Scope: everybody, on: on(f.begin(CacheEvicting, p.evict, ErrNoCache)), off: off(f.finish(CacheEvicting)),
+			Description: "The cache has too little memory, and throws away what is still needed.",
+			Changes:     "Nothing; Redis gets a low maxmemory, the policy allkeys-lru, and about 250 keys a second that fill it. Off puts both settings back and deletes the keys."},
+		{Name: CertificateExpiring, Scope: everybody, on: on(f.certificate(true)), off: off(f.certificate(false)),
+			Description: "The API's certificate ends soon, and nobody renews it.",
+			Changes:     "Nothing; the certificate is replaced by one that ends in five days. Off: by a fresh one."},
+		{Name: DiskFilling, Scope: everybody, on: on(f.begin(DiskFilling, p.fillDisk, ErrNoDisk)), off: off(f.finish(DiskFilling)),
+			Description: "The disk for images is nearly full.",
+			Changes:     "Nothing; files fill the folder's quota to 97 % within seconds. Off deletes them."},
+	}
+}
+
+// on and off make actions of switches that concern the whole platform.
+func on(do func(context.Context) error) func(context.Context, []uint64) error {
+	return func(ctx context.Context, _ []uint64) error { return do(ctx) }
+}
+
+func off(do func(context.Context) error) func(context.Context, []uint64, time.Time) error {
+	return func(ctx context.Context, _ []uint64, _ time.Time) error { return do(ctx) }
+}
+
+// brokenServers are the faults that stop a server, or leave it changed. Those that stop one come first: the others need them.
+func brokenServers() []string {
+	return []string{DatabaseDown, BrokerRestart, CacheDown, DatabaseReadOnly, CacheEvicting, Deadlocks, PoolExhausted, DiskFilling}
+}
+
+// begin returns an action that begins an errand, if there is what it breaks: ErrNoAPI, ErrNoCache and ErrNoDisk say what that is,
+// nil that it is the database.
+func (f *Faults) begin(name string, do deed, missing error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		p := f.p
+		if missing == ErrNoAPI && p.api == nil || missing == ErrNoCache && p.cache == nil || missing == ErrNoDisk && p.disk == nil {
+			return missing
+		}
+		return p.errands.begin(ctx, name, do)
+	}
+}
+
+func (f *Faults) finish(name string) func(context.Context) error {
+	return func(ctx context.Context) error { return f.p.errands.finish(ctx, name) }
+}
+
+func (f *Faults) api(do func()) func(context.Context) error {
+	return func(context.Context) error {
+		if f.p.api == nil {
+			return ErrNoAPI
+		}
+		do()
+		return nil
+	}
+}
+
+func (f *Faults) crashAPI(context.Context) error {
+	if f.p.api == nil {
+		return ErrNoAPI
+	}
+	if err := f.p.api.Down(); err != nil {
+		return err
+	}
+	f.p.takeOff().land(func(t *teller) {
+		voice{t, tenant{}, sourceOf("api", 0), ""}.say(stream.AppCrashed{Component: "api", Version: version, Reason: "segmentation fault"})
+	})
+	return nil
+}
+
+func (f *Faults) restartAPI(context.Context) error {
+	if err := f.p.api.Up(); err != nil {
+		return err
+	}
+	f.p.takeOff().land(func(t *teller) {
+		voice{t, tenant{}, sourceOf("api", 0), ""}.say(stream.AppStarted{Component: "api", Version: version, Reason: "restart"})
+	})
+	return nil
+}
+
+func (f *Faults) certificate(expiring bool) func(context.Context) error {
+	return func(context.Context) error {
+		switch {
+		case f.p.api == nil:
+			return ErrNoAPI
+		case f.p.api.Authority() == nil:
+			return ErrNoCertificate
+		case expiring:
+			return f.p.api.Authority().Expire(expiringIn)
+		default:
+			return f.p.api.Authority().Renew()
+		}
+	}
+}
+
+func (f *Faults) stopCache(stop bool) func(context.Context) error {
+	return func(context.Context) error {
+		switch {
+		case f.p.config.Cache == "":
+			return ErrNoCache
+		case f.p.config.CacheDown == nil:
+			return ErrNoCacheServer
+		}
+		return f.p.config.CacheDown(stop)
+	}
+}
+
+// fillDisk fills the disk, and keeps it full.
+func (p *Platform) fillDisk(on, _ context.Context, begun func()) error {
+	for on.Err() == nil {
+		full, err := p.disk.Fill(filledTo)
+		if err != nil {
+			return errors.Join(err, p.disk.Clear())
+		}
+		pause := 25 * time.Millisecond
+		if full {
+			begun()
+			pause = time.Second
+		}
+		rest(on, pause)
+	}
+	return p.disk.Clear()
+}

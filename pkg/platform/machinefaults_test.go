@@ -1,0 +1,521 @@
+package platform
+
+import (
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/quota"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// brisk is a platform with machinery in which enough happens for a test of seconds.
+func brisk() Config {
+	return Config{Clients: 4, Events: 12, Items: 600, Seed: 3, Speed: 2000, Tick: 20 * time.Millisecond, Timeout: time.Second}
+}
+
+// switchTwice switches a fault on, or off, twice: the second time changes nothing.
+func switchTwice(t *testing.T, p *Platform, fault string, on bool) {
+	t.Helper()
+	do := p.Faults().Off
+	if on {
+		do = p.Faults().On
+	}
+	for range 2 {
+		if err := do(t.Context(), fault, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func count(p *Platform, name string, labels ...string) func() int {
+	return func() int { return streamTruthOf(p, name, labels...) }
+}
+
+// grows waits until a number has grown by n.
+func grows(t *testing.T, what string, number func() int, n int) {
+	t.Helper()
+	before := number()
+	waitFor(t, what, func() bool { return number() >= before+n })
+}
+
+func TestAPIDownRefusesConnectionsAndVisitorsTell(t *testing.T) {
+	p, _ := equipped(t, brisk())
+	livePlatform(t, p)
+	c := callerOf(t, p)
+	c.get("/healthz", "", 200)
+	switchTwice(t, p, APIDown, true)
+	c.CloseIdleConnections()
+	if _, _, err := c.ask("GET", "/healthz", "", ""); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("it answers with %v", err)
+	}
+	flush(t, p)
+	if n := count(p, "consign_app_crashes_total", "component", "api")(); n != 1 {
+		t.Errorf("%d crashes told", n)
+	}
+	grows(t, "visitors who tell", count(p, "consign_errors_total", "kind", "crash", "component", "api"), 3)
+	requests := count(p, "consign_client_api_requests_total", "client", p.State().Clients[0])
+	pause(t, p)
+	compareStream(t, p)
+	before := requests()
+	p.Resume()
+	grows(t, "more visitors", count(p, "consign_user_errors_total"), 20)
+	if n := requests() - before; n > 20 { // requests that are made up around what life still does
+		t.Errorf("%d requests are told while nobody can make one", n)
+	}
+	switchTwice(t, p, APIDown, false)
+	c.get("/healthz", "", 200)
+	grows(t, "orders", count(p, "consign_api_requests_total", "route", "/api/orders", "code", "201"), 2)
+	pause(t, p)
+	compareStream(t, p)
+}
+
+func TestAPISlowTakesSecondsMore(t *testing.T) {
+	p, _ := equipped(t, brisk())
+	c := callerOf(t, p)
+	took := func() time.Duration {
+		begun := time.Now()
+		c.get("/healthz", "", 200)
+		return time.Since(begun)
+	}
+	took()
+	switchTwice(t, p, APISlow, true)
+	if d := took(); d < time.Second || d > 5*time.Second {
+		t.Errorf("a slow request takes %s", d)
+	}
+	switchTwice(t, p, APISlow, false)
+	if d := took(); d > time.Second {
+		t.Errorf("still slow: %s", d)
+	}
+}
+
+func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
+	p, _ := equipped(t, brisk())
+	livePlatform(t, p)
+	c := callerOf(t, p)
+	slug := p.State().Clients[0]
+	c.get("/api/sync", slug, 200)
+	switchTwice(t, p, PoolExhausted, true)
+	stats := p.api.Pool().Stats()
+	if stats.MaxOpenConnections == 0 || stats.InUse != stats.MaxOpenConnections {
+		t.Errorf("%d of %d connections are in use", stats.InUse, stats.MaxOpenConnections)
+	}
+	begun := time.Now()
+	if body := string(c.get("/healthz", "", 503)); !strings.Contains(body, "no connection within 1s") {
+		t.Errorf("it answers %s", body)
+	}
+	if d := time.Since(begun); d < 900*time.Millisecond {
+		t.Errorf("the request waited for %s only", d)
+	}
+	c.get("/api/tickets", slug, 503)
+	waitFor(t, "waits", func() bool { return p.api.Pool().Stats().WaitCount > stats.WaitCount+5 })
+	grows(t, "visitors who are told to come back", count(p, "consign_errors_total", "kind", "database", "component", "api"), 3)
+	p.teller.mu.Lock()
+	p.teller.gauges = time.Time{} // now
+	p.teller.mu.Unlock()
+	waitFor(t, "the report of the pool", func() bool {
+		p.teller.mu.Lock()
+		defer p.teller.mu.Unlock()
+		return !p.teller.gauges.IsZero()
+	})
+	pause(t, p)
+	found := false
+	for _, r := range compareStream(t, p) {
+		e, err := hear(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == "consign.db.pool" && e.Data["pool"] == "api" {
+			if e.Source != "/api/1" {
+				t.Errorf("%s tells of the API's pool", e.Source)
+			}
+			waits, _ := strconv.Atoi(fmt.Sprint(e.Data["waits"]))
+			found = found || fmt.Sprintf("%v %v %v", e.Data["in_use"], e.Data["idle"], e.Data["max"]) == "10 0 10" && waits > 0
+		}
+	}
+	if !found {
+		t.Error("nobody tells that the pool is exhausted")
+	}
+	p.Resume()
+	switchTwice(t, p, PoolExhausted, false)
+	c.get("/healthz", "", 200)
+	waitFor(t, "connections that are given back", func() bool {
+		stats := p.api.Pool().Stats()
+		return stats.InUse < stats.MaxOpenConnections
+	})
+}
+
+// status returns a number of SHOW GLOBAL STATUS.
+func status(t *testing.T, db *sql.DB, name string) func() int {
+	return func() int {
+		t.Helper()
+		var n int
+		if err := db.QueryRowContext(t.Context(), "SHOW GLOBAL STATUS LIKE '"+name+"'").Scan(new(string), &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+}
+
+func TestSlowQueriesAreSlowOnTheServer(t *testing.T) {
+	p, cache := equipped(t, brisk())
+	db := serverstest.Open(t, p.config.DSN)
+	c := callerOf(t, p)
+	slow := status(t, db, "Slow_queries")
+	c.get("/api/sync", p.State().Clients[0], 200)
+	fine := c.get("/api/tickets", p.State().Clients[1], 200)
+	before := slow()
+	switchTwice(t, p, SlowQueries, true)
+	for range 3 {
+		c.get("/healthz", "", 200)
+	}
+	if n := slow() - before; n != 3 {
+		t.Errorf("the server counts %d slow queries", n)
+	}
+	flush(t, p)
+	if sum := streamSum(p, "consign_db_query_duration_seconds_sum", "table", "clients"); sum < 0.9 {
+		t.Errorf("three queries took %g seconds", sum)
+	}
+	p.api.Pool().SetMaxIdleConns(1) // the connection that was slow is the one that is used again
+	switchTwice(t, p, SlowQueries, false)
+	before = slow()
+	for range 3 {
+		c.get("/healthz", "", 200)
+	}
+	if n := slow() - before; n != 0 {
+		t.Errorf("the server counts %d slow queries afterwards", n)
+	}
+	switchTwice(t, p, SlowQueries, true)
+	if err := cache.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(fine), string(c.get("/api/tickets", p.State().Clients[1], 200))); diff != "" {
+		t.Errorf("a slow query finds something else (-fast +slow):\n%s", diff)
+	}
+}
+
+func streamSum(p *Platform, name string, labels ...string) float64 {
+	for _, s := range p.StreamTruth() {
+		if s.Name == name && s.Labels[labels[0]] == labels[1] {
+			return s.Value
+		}
+	}
+	return 0
+}
+
+func TestDeadlocksAreTheServersOwn(t *testing.T) {
+	p, db := filled(t, brisk())
+	deadlocks := status(t, db, "Innodb_deadlocks")
+	tables := func() int {
+		var n int
+		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", deadlockTable).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := deadlocks()
+	switchTwice(t, p, Deadlocks, true)
+	begun := time.Now()
+	waitFor(t, "deadlocks", func() bool { return deadlocks() >= before+6 })
+	if d := time.Since(begun); d > 10*time.Second {
+		t.Errorf("six deadlocks took %s", d)
+	}
+	switchTwice(t, p, Deadlocks, false)
+	if tables() != 0 {
+		t.Error("the table is left")
+	}
+	before = deadlocks()
+	time.Sleep(2 * deadlockEvery)
+	if n := deadlocks(); n != before {
+		t.Errorf("%d more deadlocks", n-before)
+	}
+}
+
+func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
+	server := serverstest.OwnMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
+		t.Fatal(err)
+	}
+	config := brisk()
+	config.DSN = server.DSN("platform")
+	config.DatabaseDown = func(down bool) error {
+		if down {
+			return server.Signal(syscall.SIGSTOP)
+		}
+		return server.Signal(syscall.SIGCONT)
+	}
+	p, db := filled(t, config)
+	livePlatform(t, p)
+	readOnly := func() (on bool) {
+		if err := admin.QueryRowContext(t.Context(), "SELECT @@GLOBAL.read_only").Scan(&on); err != nil {
+			t.Fatal(err)
+		}
+		return on
+	}
+	users := func() (n int) {
+		if err := admin.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'platform_sim_%'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	lives := func() {
+		t.Helper()
+		changes := p.State().Changes
+		waitFor(t, "life to go on", func() bool { return p.State().Changes > changes+5 && p.State().Failing == "" })
+	}
+	lives()
+	switchTwice(t, p, DatabaseReadOnly, true)
+	if !readOnly() {
+		t.Error("the server takes writes")
+	}
+	waitFor(t, "life to notice", func() bool { return strings.Contains(p.State().Failing, "read-only") })
+	changes := p.State().Changes
+	time.Sleep(300 * time.Millisecond)
+	if n := p.State().Changes; n != changes {
+		t.Errorf("%d changes of a server that takes none", n-changes)
+	}
+	// A server that is started anew has forgotten it.
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the server to be read-only again", readOnly)
+	switchTwice(t, p, DatabaseReadOnly, false)
+	if readOnly() || users() != 0 {
+		t.Errorf("afterwards: read-only %t, %d users are left", readOnly(), users())
+	}
+	lives()
+	pause(t, p)
+	compareTables(t, p.Books(), db)
+	p.Resume()
+
+	// Both switches while the server hangs: it ends as the last one said.
+	if err := p.Faults().On(t.Context(), DatabaseDown, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Faults().On(t.Context(), DatabaseReadOnly, ""); err != nil {
+		t.Errorf("on while the server hangs: %v", err)
+	}
+	if err := p.Faults().Off(t.Context(), DatabaseReadOnly, ""); err != nil && !errors.Is(err, errNotYet) {
+		t.Errorf("off while the server hangs: %v", err)
+	}
+	if err := p.Faults().ServersUp(); err != nil {
+		t.Fatal(err)
+	}
+	if readOnly() || users() != 0 || len(p.State().Faults) > 0 {
+		t.Errorf("at the end: read-only %t, %d users are left, faults %v", readOnly(), users(), p.State().Faults)
+	}
+	lives()
+}
+
+func TestCacheDownLetsTheDatabaseAnswer(t *testing.T) {
+	p, cache := equipped(t, brisk())
+	livePlatform(t, p)
+	c := callerOf(t, p)
+	slug := p.State().Clients[0]
+	c.get("/api/sync", slug, 200)
+	switchTwice(t, p, CacheDown, true)
+	if body := string(c.get("/healthz", "", 503)); !strings.Contains(body, "cache: ") || !strings.Contains(body, `"database":"ok"`) {
+		t.Errorf("it answers %s", body)
+	}
+	c.get("/api/sync", slug, 200)
+	grows(t, "errors of the cache", count(p, "consign_cache_operations_total", "operation", "get", "result", "error"), 3)
+	grows(t, "recoveries", count(p, "consign_recoveries_total", "mechanism", "fallback", "component", "cache", "outcome", "succeeded"), 3)
+	switchTwice(t, p, CacheDown, false)
+	if err := cache.Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, "a healthy API", func() bool {
+		status, _, err := c.ask("GET", "/healthz", "", "")
+		return err == nil && status == 200
+	})
+	grows(t, "hits", count(p, "consign_cache_operations_total", "operation", "get", "result", "hit"), 5)
+	pause(t, p)
+	compareStream(t, p)
+}
+
+func TestACacheThatEvictsIsPutRight(t *testing.T) {
+	p, cache := equipped(t, brisk())
+	if err := cache.ConfigSet(t.Context(), "maxmemory", "104857600").Err(); err != nil {
+		t.Fatal(err)
+	}
+	settings := func() map[string]string {
+		t.Helper()
+		all, err := cache.ConfigGet(t.Context(), "maxmemory*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	was := settings()
+	if err := cache.Set(t.Context(), "api:kept", "x", time.Hour).Err(); err != nil {
+		t.Fatal(err)
+	}
+	switchTwice(t, p, CacheEvicting, true)
+	evicted := func() int { return info(t, cache, "stats", "evicted_keys") }
+	grows(t, "evicted keys", evicted, 100)
+	if s := settings(); s["maxmemory-policy"] != "allkeys-lru" || s["maxmemory"] == was["maxmemory"] {
+		t.Errorf("settings: %v", s)
+	}
+	switchTwice(t, p, CacheEvicting, false)
+	if diff := cmp.Diff(was, settings()); diff != "" {
+		t.Errorf("settings (-before +after):\n%s", diff)
+	}
+	if keys, err := cache.Keys(t.Context(), fillerPrefix+"*").Result(); err != nil || len(keys) > 0 {
+		t.Errorf("%d keys are left, %v", len(keys), err)
+	}
+	n := evicted()
+	time.Sleep(2 * fillerEvery)
+	if evicted() != n {
+		t.Error("it goes on evicting")
+	}
+	// Both switches while Redis hangs: it ends as the last one said.
+	switchOn(t, p, CacheDown)
+	switchOn(t, p, CacheEvicting)
+	if err := p.Faults().Off(t.Context(), CacheEvicting, ""); err != nil && !errors.Is(err, errNotYet) {
+		t.Errorf("off while Redis hangs: %v", err)
+	}
+	if err := p.Faults().ServersUp(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(was, settings()); diff != "" || len(p.State().Faults) > 0 {
+		t.Errorf("at the end: faults %v, settings (-before +after):\n%s", p.State().Faults, diff)
+	}
+}
+
+func TestACertificateThatExpiresIsShown(t *testing.T) {
+	p, _ := equipped(t, brisk())
+	left := func() time.Duration {
+		t.Helper()
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(p.State().API, "https://"), p.api.Authority().Client())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return time.Until(conn.ConnectionState().PeerCertificates[0].NotAfter).Round(time.Hour)
+	}
+	if d := left(); d < 80*24*time.Hour {
+		t.Errorf("%s left at the beginning", d)
+	}
+	switchTwice(t, p, CertificateExpiring, true)
+	if d := left(); d != 5*24*time.Hour {
+		t.Errorf("%s left", d)
+	}
+	callerOf(t, p).get("/healthz", "", 200)
+	switchTwice(t, p, CertificateExpiring, false)
+	if d := left(); d < 80*24*time.Hour {
+		t.Errorf("%s left afterwards", d)
+	}
+}
+
+func TestTheDiskFillsWithinSeconds(t *testing.T) {
+	config := brisk()
+	config.Disk = quota.Config{Dir: t.TempDir() + "/srv", Quota: 16 << 20}
+	p, _ := filled(t, config)
+	livePlatform(t, p)
+	used := func() float64 {
+		t.Helper()
+		u, err := p.disk.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(u.Bytes) / float64(16<<20)
+	}
+	waitFor(t, "images", func() bool { return used() > 0.02 })
+	begun := time.Now()
+	switchTwice(t, p, DiskFilling, true)
+	if u := used(); u < 0.96 || u > 1 {
+		t.Errorf("%.3f of the quota is used", u)
+	}
+	if d := time.Since(begun); d > 10*time.Second {
+		t.Errorf("it took %s", d)
+	}
+	switchTwice(t, p, DiskFilling, false)
+	if u := used(); u > 0.7 || u == 0 {
+		t.Errorf("%.3f of the quota is used afterwards", u)
+	}
+}
+
+func TestFaultsOfAbsentMachineryAreRefused(t *testing.T) {
+	p, _ := filled(t, Config{})
+	for fault, want := range map[string]error{
+		APIDown: ErrNoAPI, APISlow: ErrNoAPI, PoolExhausted: ErrNoAPI, SlowQueries: ErrNoAPI, CertificateExpiring: ErrNoAPI,
+		CacheDown: ErrNoCache, CacheEvicting: ErrNoCache, DiskFilling: ErrNoDisk,
+	} {
+		if err := p.Faults().On(t.Context(), fault, ""); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", fault, err, want)
+		}
+	}
+	plain, _ := filled(t, Config{Machinery: Machinery{API: "http://127.0.0.1:0", Cache: "127.0.0.1:1"}})
+	for fault, want := range map[string]error{CertificateExpiring: ErrNoCertificate, CacheDown: ErrNoCacheServer} {
+		if err := plain.Faults().On(t.Context(), fault, ""); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", fault, err, want)
+		}
+	}
+	if on := append(p.State().Faults, plain.State().Faults...); len(on) > 0 {
+		t.Errorf("faults that are on: %v", on)
+	}
+}
+
+// A Redis that refuses is no Redis that is away: the fault says so at once.
+func TestACacheThatRefusesToBeChangedIsTold(t *testing.T) {
+	p, cache := equipped(t, brisk())
+	if err := cache.Do(t.Context(), "ACL", "SETUSER", "default", "-config").Err(); err != nil {
+		t.Fatal(err)
+	}
+	var refused redis.Error
+	if err := p.Faults().On(t.Context(), CacheEvicting, ""); !errors.As(err, &refused) {
+		t.Errorf("it says %v", err)
+	}
+	if on := p.State().Faults; len(on) > 0 {
+		t.Errorf("faults that are on: %v", on)
+	}
+}
+
+// Everything at once, again and again, ends as it began.
+func TestManySwitchesAtOnce(t *testing.T) {
+	config := brisk()
+	config.Disk = quota.Config{Dir: t.TempDir(), Quota: 8 << 20}
+	p, cache := equipped(t, config)
+	livePlatform(t, p)
+	var all sync.WaitGroup
+	for _, fault := range []string{APIDown, APISlow, PoolExhausted, SlowQueries, Deadlocks, CacheDown, CertificateExpiring, DiskFilling} {
+		all.Go(func() {
+			for range 2 {
+				if err := p.Faults().On(t.Context(), fault, ""); err != nil {
+					t.Errorf("%s: %v", fault, err)
+				}
+				if err := p.Faults().Off(t.Context(), fault, ""); err != nil {
+					t.Errorf("%s: %v", fault, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := p.Faults().AllOff(t.Context()); err != nil || len(p.State().Faults) > 0 {
+		t.Errorf("%v, faults that are on: %v", err, p.State().Faults)
+	}
+	if err := cache.Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+	c := callerOf(t, p)
+	waitFor(t, "a healthy API", func() bool {
+		status, _, err := c.ask("GET", "/healthz", "", "")
+		return err == nil && status == 200
+	})
+	pause(t, p)
+	compareStream(t, p)
+}
