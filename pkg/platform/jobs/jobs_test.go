@@ -159,40 +159,49 @@ func group(t *testing.T, client *kgo.Client) (string, int) {
 	return answer.Groups[0].State, len(answer.Groups[0].Members)
 }
 
-// lag returns, by queue, how many records the group has not committed.
-func lag(t *testing.T, client *kgo.Client) map[string]int64 {
+// ends returns, by queue, how many records were written.
+func ends(t *testing.T, client *kgo.Client) map[string]int64 {
 	t.Helper()
-	lags := map[string]int64{}
-	ends := kmsg.NewPtrListOffsetsRequest()
-	committed := kmsg.NewPtrOffsetFetchRequest()
-	committed.Group = Group
+	request := kmsg.NewPtrListOffsetsRequest()
 	for _, queue := range Queues() {
-		end := kmsg.NewListOffsetsRequestTopic()
-		end.Topic = topicOf(queue)
+		topic := kmsg.NewListOffsetsRequestTopic()
+		topic.Topic = topicOf(queue)
 		for partition := range int32(2) {
 			p := kmsg.NewListOffsetsRequestTopicPartition()
 			p.Partition, p.Timestamp = partition, -1
-			end.Partitions = append(end.Partitions, p)
+			topic.Partitions = append(topic.Partitions, p)
 		}
-		ends.Topics = append(ends.Topics, end)
-		of := kmsg.NewOffsetFetchRequestTopic()
-		of.Topic, of.Partitions = topicOf(queue), []int32{0, 1}
-		committed.Topics = append(committed.Topics, of)
+		request.Topics = append(request.Topics, topic)
 	}
-	first, err := ends.RequestWith(t.Context(), client)
+	answer, err := request.RequestWith(t.Context(), client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, topic := range first.Topics {
+	all := map[string]int64{}
+	for _, topic := range answer.Topics {
 		for _, p := range topic.Partitions {
-			lags[queueOf(topic.Topic)] += p.Offset
+			all[queueOf(topic.Topic)] += p.Offset
 		}
 	}
-	second, err := committed.RequestWith(t.Context(), client)
+	return all
+}
+
+// lag returns, by queue, how many records the group has not committed.
+func lag(t *testing.T, client *kgo.Client) map[string]int64 {
+	t.Helper()
+	lags := ends(t, client)
+	request := kmsg.NewPtrOffsetFetchRequest()
+	request.Group = Group
+	for _, queue := range Queues() {
+		topic := kmsg.NewOffsetFetchRequestTopic()
+		topic.Topic, topic.Partitions = topicOf(queue), []int32{0, 1}
+		request.Topics = append(request.Topics, topic)
+	}
+	answer, err := request.RequestWith(t.Context(), client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, topic := range second.Topics {
+	for _, topic := range answer.Topics {
 		for _, p := range topic.Partitions {
 			lags[queueOf(topic.Topic)] -= max(p.Offset, 0)
 		}
@@ -340,6 +349,9 @@ func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
 		t.Errorf("dead letters (-want +got):\n%s", diff)
 	}
 	noLag(t, c)
+	if n := ends(t, outsider(t, c))[Report]; n != 8 {
+		t.Errorf("%d records were written for 8 attempts", n)
+	}
 }
 
 func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
@@ -535,6 +547,18 @@ func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 			c.Start()
 		}
 	}
+	add()
+	stranger, err := kgo.NewClient(kgo.SeedBrokers(c.broker.Address()), kgo.ConsumerGroup(Group), kgo.DisableAutoCommit(),
+		kgo.ConsumeTopics(topicOf(Email), topicOf(Image), topicOf(Report), topicOf(Sync), topicOf(Webhook)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for taken := 0; taken == 0; add() { // it takes partitions, and does nothing
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		taken = stranger.PollFetches(ctx).NumRecords()
+		cancel()
+	}
+	stranger.Close()
 	c.settled(t)
 	s := c.sum()
 	if s.Enqueued != int64(jobs) || s.Enqueued != s.Finished+s.Dead || s.Attempts != s.Finished+s.Dead+s.Retried || s.Unsent != 0 {
