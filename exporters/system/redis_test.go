@@ -58,7 +58,7 @@ func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
 	server := ownRedis(t)
 	address := server.Address()
 	c := redisClient(t, &redis.Options{Addr: address})
-	r := start(t, redisConfig(address))
+	r := start(t, patient+redisConfig(address))
 	awaitRound(t, r, "redis", "cache")
 	ctx := t.Context()
 	must := func(err error) {
@@ -211,7 +211,7 @@ func TestTheHistogramsOfRedisAreItsOwn(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	for i := range 200 {
 		if err := c.LPush(t.Context(), "list", i).Err(); err != nil {
 			t.Fatal(err)
@@ -292,7 +292,7 @@ func TestTheOperationsLeaveNothingBehindAndUseOneConnection(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	before := infoOf(t, server.Address())
 	connections := before["total_connections_received"]
 	for range 3 {
@@ -339,7 +339,7 @@ func TestACacheThatRefusesToBeWrittenToIsStillWatched(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	awaitRound(t, r, "redis_operations", "cache")
 	if err := c.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
@@ -367,7 +367,7 @@ func TestAReplicaOfRedis(t *testing.T) {
 	source, replica := ownRedis(t), ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: replica.Address()})
 	host, port, _ := net.SplitHostPort(source.Address())
-	r := start(t, fmt.Sprintf("%sredis: [{name: source, address: '%s'}, {name: cache, address: '%s'}]\n", quick, source.Address(), replica.Address()))
+	r := start(t, fmt.Sprintf("%sredis: [{name: source, address: '%s'}, {name: cache, address: '%s'}]\n", patient, source.Address(), replica.Address()))
 	if err := c.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +415,7 @@ func TestASaveThatFailsIsTold(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Kill() })
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	begin := float64(time.Now().Unix())
 	save := func() {
 		t.Helper()
@@ -449,7 +449,7 @@ func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := exportertest.WriteFile(t, "password", password+"\n")
-	r := start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: %s, password_file: %s}]\n", quick, server.Address(), deploy.User, file))
+	r := start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: %s, password_file: %s}]\n", patient, server.Address(), deploy.User, file))
 	awaitRound(t, r, "redis", "cache")
 	s := awaitRound(t, r, "redis_operations", "cache")
 	for _, c := range []string{"redis", "redis_operations"} {
