@@ -17,11 +17,14 @@ import (
 // Names of parts that others refer to.
 const (
 	databasePart     = "mariadb"
+	cachePart        = "redis"
 	platformPart     = "platform-sim"
 	pagesPart        = "pages"
 	alertmanagerPart = "alertmanager"
 	prometheusPart   = "prometheus"
+	businessPart     = "business-exporter"
 	eventsPart       = "event-exporter"
+	systemPart       = "system-exporter"
 )
 
 // allParts is the demo, in the order in which its parts start; each may use
@@ -34,14 +37,29 @@ func allParts() []part {
 			start:       startDatabase,
 		},
 		{
+			name: cachePart, what: "the platform's cache",
+			executables: []string{"redis-server"},
+			start:       startRedis,
+		},
+		{
 			name: platformPart, what: "the platform; its faults", page: "/faults",
 			executables: []string{"platform-sim"},
 			start:       startPlatform,
 		},
 		{
-			name: "business-exporter", what: "state of the business", page: "/metrics", scraped: true,
-			executables: []string{"business-exporter"},
+			name: businessPart, what: "state of the business", page: "/metrics", scraped: true,
+			executables: []string{businessPart},
 			start:       startBusinessExporter,
+		},
+		{
+			name: systemPart, what: "database, cache, queues, probes", page: "/metrics", scraped: true,
+			executables: []string{systemPart},
+			start:       startSystemExporter,
+		},
+		{
+			name: "node_exporter", job: "node", what: "this machine", page: "/metrics", scraped: true,
+			executables: []string{"node_exporter"},
+			start:       startNodeExporter,
 		},
 		{
 			name: pagesPart, what: "whoever is on call",
@@ -62,7 +80,7 @@ func allParts() []part {
 			// After Prometheus, because it asks there how far the stream was counted.
 			name: eventsPart, what: "the platform's event stream", page: "/metrics", scraped: true,
 			parameters:  map[string]string{"scraper": "main"},
-			executables: []string{"event-exporter"},
+			executables: []string{eventsPart},
 			start:       startEventExporter,
 		},
 	}
@@ -72,7 +90,7 @@ func allParts() []part {
 const fillTimeout = time.Hour
 
 func startDatabase(ctx context.Context, s *stack, folder string) (running, error) {
-	server, err := servers.StartMariaDB(ctx, folder)
+	server, err := servers.StartMariaDB(ctx, folder, measuringStatements()...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,16 +138,28 @@ func startBusinessExporter(ctx context.Context, s *stack, folder string) (runnin
 	if err := writeSecret(filepath.Join(folder, "dsn"), reader); err != nil {
 		return nil, err
 	}
-	config := filepath.Join(folder, "config.yml")
-	if err := os.WriteFile(config, []byte("mysql:\n  dsn_file: dsn\n  max_open_connections: 2\n"), 0o600); err != nil {
+	return startExporter(ctx, businessPart, folder, object{"mysql": object{"dsn_file": "dsn", "max_open_connections": 2}})
+}
+
+// object is one of JSON.
+type object = map[string]any
+
+// startExporter starts one of our exporters with a configuration.
+func startExporter(ctx context.Context, name, folder string, config object) (running, error) {
+	text, err := json.Marshal(config) // JSON is YAML
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	file := filepath.Join(folder, "config.yml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
 	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
-		Name:       "business-exporter",
-		Executable: "business-exporter",
+		Name:       name,
+		Executable: name,
 		Ready:      "/-/ready",
 		Args: func(address string) []string {
-			return []string{"--config.file=" + config, "--web.listen-address=" + address}
+			return []string{"--config.file=" + file, "--web.listen-address=" + address}
 		},
 	})
 }
@@ -148,25 +178,10 @@ func startEventExporter(ctx context.Context, s *stack, folder string) (running, 
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(folder, "config.yml")
-	text, err := json.Marshal(map[string]any{ // JSON is YAML
-		"kafka":       map[string]any{"brokers": brokers, "instance_id": "demo"},
+	return startExporter(ctx, eventsPart, folder, object{
+		"kafka":       object{"brokers": brokers, "instance_id": "demo"},
 		"resume_from": "prometheus",
-		"prometheus":  map[string]any{"url": "http://" + prometheus.Address(), "matchers": map[string]string{"job": eventsPart}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	if err := os.WriteFile(config, text, 0o600); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
-		Name:       "event-exporter",
-		Executable: "event-exporter",
-		Ready:      "/-/ready",
-		Args: func(address string) []string {
-			return []string{"--config.file=" + config, "--web.listen-address=" + address}
-		},
+		"prometheus":  object{"url": "http://" + prometheus.Address(), "matchers": object{"job": eventsPart}},
 	})
 }
 
