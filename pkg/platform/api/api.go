@@ -188,6 +188,7 @@ func (s *Server) Up() error {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // strangers' handshakes
 		BaseContext:       func(net.Listener) context.Context { return ctx },
