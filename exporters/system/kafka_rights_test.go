@@ -152,7 +152,7 @@ func TestLogInsThatAreRefused(t *testing.T) {
 		"wrong password":  {func(k *KafkaTarget) { k.SASL.PasswordFile = exportertest.WriteFile(t, "wrong", "wrong") }, exporter.ReasonAuth},
 		"wrong user":      {func(k *KafkaTarget) { k.SASL.Username = "nobody" }, exporter.ReasonAuth},
 		"wrong mechanism": {func(k *KafkaTarget) { k.SASL.Mechanism = "SCRAM-SHA-512" }, exporter.ReasonAuth},
-		"no login":        {func(k *KafkaTarget) { k.SASL = nil }, exporter.ReasonConnection}, // the broker ends the connection
+		"no login":        {func(k *KafkaTarget) { k.SASL = nil }, exporter.ReasonConnection},                   // the broker ends the connection
 		"TLS":             {func(k *KafkaTarget) { k.TLS = &commonconfig.TLSConfig{} }, exporter.ReasonTimeout}, // it waits for the rest of a long request
 	} {
 		t.Run(name, func(t *testing.T) {

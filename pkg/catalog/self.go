@@ -43,9 +43,19 @@ func selfMetrics() []Metric {
 	})
 }
 
+// section says where metrics come from and how their replicas combine, unless a metric says so itself. What cannot be added
+// up, like a time, combines by its maximum whatever the section.
 func section(name string, e Exporter, c Combine, metrics []Metric) []Metric {
 	for i := range metrics {
-		metrics[i].Section, metrics[i].Exporter, metrics[i].Replicas = name, e, c
+		m := &metrics[i]
+		m.Section, m.Exporter = name, e
+		switch {
+		case m.Replicas != "":
+		case m.Additive():
+			m.Replicas = c
+		default:
+			m.Replicas = Max
+		}
 	}
 	return metrics
 }
