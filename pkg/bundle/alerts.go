@@ -8,7 +8,10 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// alertLabels are what every alert has: for its route, and for its identity, which is its name, client, component and subject.
+// identity tells alerts apart.
+var identity = []string{"alertname", "client", "component", "subject"}
+
+// alertLabels are what every alert has besides its name: for its route, and for its identity.
 func alertLabels() []string {
 	return []string{"priority", "severity", "team", "client", "component", "subject", "category"}
 }
@@ -26,18 +29,19 @@ func (k *checker) alert(r *rule) {
 	for _, name := range alertLabels() {
 		k.alertLabel(r, res, name)
 	}
-	priority, severity := res.labels["priority"], res.labels["severity"]
-	want, known := severities[priority.value]
-	switch {
-	case priority.fixed && !known:
-		k.rulef(r, "the label priority is %q, not one of P0, P1, P2, P3", priority.value)
-	case priority.fixed && severity.fixed && severity.value != want:
-		k.rulef(r, "the label severity is %q; priority %s has severity %s", severity.value, priority.value, want)
-	case priority.sure && severity.sure && priority.fixed != severity.fixed:
-		k.rulef(r, "priority and severity must both be fixed or both vary: one follows from the other")
+	severity := res.labels["severity"]
+	for _, priority := range res.labels["priority"].among {
+		want, known := severities[priority]
+		if !known {
+			k.rulef(r, "the label priority is %q, not one of P0, P1, P2, P3", priority)
+		} else if severity.among != nil && !slices.Contains(severity.among, want) {
+			k.rulef(r, "the label severity is %q; priority %s has severity %s", strings.Join(severity.among, " or "), priority, want)
+		}
 	}
-	if team := res.labels["team"]; team.fixed && !slices.Contains(teams, team.value) {
-		k.rulef(r, "the label team is %q, not one of %s", team.value, strings.Join(teams, ", "))
+	for _, team := range res.labels["team"].among {
+		if !slices.Contains(teams, team) {
+			k.rulef(r, "the label team is %q, not one of %s", team, strings.Join(teams, ", "))
+		}
 	}
 	k.annotations(r)
 	k.templates(r)
@@ -135,25 +139,27 @@ func (k *checker) templates(r *rule) {
 	}
 }
 
-// levels are what the name of a recording may begin with: the label that its series are for.
+// levels are what the name of a recording begins with, and the label that all series of the level have. What its series are
+// for besides may follow: platform_route.
 var levels = map[string]string{"platform": "", "client": "client", "instance": instance}
 
 // recording checks that a recording's name says what it holds.
 func (k *checker) recording(r *rule) {
 	res := k.rule(r)
 	parts := strings.Split(r.Record, ":")
-	own, isLevel := levels[parts[0]]
+	level, _, _ := strings.Cut(parts[0], "_")
+	own, isLevel := levels[level]
 	if _, clash := k.catalog.Lookup(r.Record); clash || k.foreign[r.Record].Name != "" {
 		k.rulef(r, "an exporter has a metric of this name already")
 	}
 	if len(parts) > 1 && (len(parts) != 3 || !isLevel || slices.Contains(parts, "")) {
-		k.rulef(r, "a recording is named level:metric:operations, with the level %s", strings.Join(sortedKeys(levels), ", "))
+		k.rulef(r, "a recording is named level:metric:operations, and a level begins with %s", strings.Join(sortedKeys(levels), ", "))
 		return
 	}
 	if own != "" && !res.sure(own) {
-		k.rulef(r, "its level is %s, but its series do not all have the label %s, %s", parts[0], own, res.names())
+		k.rulef(r, "its level is %s, but its series do not all have the label %s, %s", level, own, res.names())
 	}
-	if res.apart() && parts[0] != instance {
+	if res.apart() && level != instance {
 		k.failf(r.query, r.query.expr, "the label instance is left: whoever reads the recording meets each replica; combine them (%s)", k.advice(res))
 	}
 }

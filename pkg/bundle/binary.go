@@ -141,8 +141,9 @@ func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right res
 			k.failf(q, b, "the sides of %s can never match: only the left one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
 		case r.sure && !left.has(name):
 			k.failf(q, b, "the sides of %s can never match: only the right one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
-		case l.fixed && r.fixed && l.value != r.value:
-			k.failf(q, b, "the sides of %s can never match: the label %s is %q on the left and %q on the right", b.Op, name, l.value, r.value)
+		case l.among != nil && r.among != nil && l.sure && r.sure && !slices.ContainsFunc(l.among, func(v string) bool { return slices.Contains(r.among, v) }):
+			k.failf(q, b, "the sides of %s can never match: the label %s is %s on the left and %s on the right",
+				b.Op, name, strings.Join(l.among, " or "), strings.Join(r.among, " or "))
 		}
 	}
 }

@@ -88,14 +88,18 @@ func (k *checker) rule(r *rule) result {
 	k.finish(r.query)
 	for name, value := range r.Labels {
 		varies := strings.Contains(value, "{{")
-		if l, has := res.labels[name]; has && !l.fixed && !varies {
-			k.rulef(r, "the label %s of the series is overwritten with %q: series that differ only in it become one, which Prometheus refuses; drop it by an aggregation", name, value)
+		if l, has := res.labels[name]; has && !l.fixed() && !l.settled && !varies && (name == "client" || !res.copied(name)) {
+			k.rulef(r, "the label %s of the series is overwritten with %q: series that differ only in it become one, which Prometheus refuses; match one value, or aggregate it away", name, value)
 		}
 		if value == "" {
 			res = res.only(func(n string) bool { return n != name })
 			continue
 		}
-		res = res.with(name, label{sure: true, fixed: !varies, value: value})
+		if varies {
+			res = res.with(name, label{sure: true})
+		} else {
+			res = res.with(name, always(value))
+		}
 	}
 	k.rules[r] = &res
 	return res
@@ -113,7 +117,8 @@ func (k *checker) finish(q *query) {
 		}
 		k.failf(q, q.expr, "%s", text)
 	}
-	if q.use == forAlert && res.apart() {
+	// An instance that is the subject, like a host, is no replica.
+	if q.use == forAlert && res.apart() && (len(res.replicas) > 0 || !slices.Contains(res.labels["subject"].copies, instance)) {
 		k.failf(q, q.expr, "the label instance is left: each replica would alert; combine them (%s)", k.advice(res))
 	}
 }

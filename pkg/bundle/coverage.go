@@ -146,7 +146,7 @@ func (k *checker) covering(id string, line int, e covering) {
 // mayHave reports whether alerts of a rule can have a label with this value.
 func (k *checker) mayHave(r *rule, name, value string) bool {
 	l := k.rule(r).labels[name]
-	return !l.fixed || l.value == value
+	return l.among == nil || slices.Contains(l.among, value)
 }
 
 // alertingRow says which priority a row like AL.P1.delay is about.

@@ -49,6 +49,13 @@ func (k *checker) declared(name string) (declaration, error) {
 			return declaration{}, err
 		}
 		r := seriesOf(m.Type, part, m.LabelNames())
+		for _, l := range m.Labels {
+			known := label{sure: true, settled: l.Present == 1}
+			if l.Closed() {
+				known.among = append(slices.Clone(l.Values), catalog.Other)
+			}
+			r.labels[l.Name] = known
+		}
 		r.replicas = map[string]catalog.Combine{m.Name: m.Replicas}
 		return declaration{result: r, metric: m, base: base}, nil
 	}
@@ -102,9 +109,9 @@ const (
 // labelsOfAlerts are the labels of ALERTS: those of all alerts. Alerts that read ALERTS themselves add what they set.
 func (k *checker) labelsOfAlerts(name string) map[string]label {
 	if k.alertLabels == nil {
-		k.alertLabels = map[string]label{"alertname": {sure: true}}
-		for _, l := range alertLabels() {
-			k.alertLabels[l] = label{sure: true}
+		k.alertLabels = map[string]label{}
+		for _, l := range append(alertLabels(), "alertname") {
+			k.alertLabels[l] = label{sure: true, settled: !slices.Contains(identity, l)}
 		}
 		for _, r := range k.bundle.rules {
 			if r.Alert == "" {
@@ -115,16 +122,17 @@ func (k *checker) labelsOfAlerts(name string) map[string]label {
 				names = maps.Keys(k.rule(r).labels)
 			}
 			for n := range names {
-				k.alertLabels[n] = label{sure: k.alertLabels[n].sure}
+				k.alertLabels[n] = label{sure: k.alertLabels[n].sure, settled: !slices.Contains(identity, n)}
 			}
 			for _, n := range madeLabels(r.query.expr) {
-				k.alertLabels[n] = label{sure: k.alertLabels[n].sure}
+				k.alertLabels[n] = label{sure: k.alertLabels[n].sure, settled: !slices.Contains(identity, n)}
 			}
 		}
 	}
 	all := maps.Clone(k.alertLabels)
+	delete(all, instance) // an alert that has it, where it must not, has been reported
 	if name == alertsMetric {
-		all["alertstate"] = label{sure: true}
+		all["alertstate"] = label{sure: true, among: []string{"firing", "pending"}}
 	}
 	return all
 }

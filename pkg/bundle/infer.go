@@ -72,6 +72,12 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 			out = out.with(name, label{sure: true})
 		}
 	}
+	for name := range in.labels {
+		if !out.has(name) && name != "job" && name != instance {
+			out = out.unsettled()
+			break
+		}
+	}
 	counts := a.Op == parser.COUNT || a.Op == parser.GROUP || a.Op == parser.COUNT_VALUES
 	if counts {
 		out.values, out.buckets = plain, false
@@ -91,7 +97,7 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 			}
 		}
 	}
-	if le := in.labels[labels.BucketLabel]; in.buckets && !le.fixed && !out.has(labels.BucketLabel) && !counts {
+	if le := in.labels[labels.BucketLabel]; in.buckets && !le.fixed() && !out.has(labels.BucketLabel) && !counts {
 		k.failf(q, a, "%s drops the label le of the buckets of a histogram, each of which contains those below it", a.Op)
 	}
 	return out
@@ -127,15 +133,11 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 		if text := d.refuses(m, q.use); text != "" {
 			k.failf(q, s, "%s", text)
 		}
-		was := r.labels[m.Name]
 		switch {
 		case m.Type == labels.MatchEqual && m.Value == "":
 			r = r.only(func(n string) bool { return n != m.Name })
-		case m.Type == labels.MatchEqual && m.Value != anyValue:
-			r = r.with(m.Name, label{sure: true, fixed: true, value: m.Value})
-		case !m.Matches(""):
-			was.sure = true
-			r = r.with(m.Name, was)
+		case m.Value != anyValue:
+			r = r.with(m.Name, r.labels[m.Name].matching(m))
 		}
 	}
 	return r
@@ -228,7 +230,7 @@ func absence(e parser.Expr) result {
 	case *parser.VectorSelector:
 		for _, m := range arg.LabelMatchers {
 			if m.Type == labels.MatchEqual && m.Name != model.MetricNameLabel && m.Value != "" {
-				r.labels[m.Name] = label{sure: true, fixed: true, value: m.Value}
+				r.labels[m.Name] = always(m.Value)
 			}
 		}
 	}
@@ -255,35 +257,64 @@ func (k *checker) labelReplace(q *query, c *parser.Call, in result) result {
 	if source != "" && !in.has(source) {
 		k.failf(q, c, "label_replace reads the label %q, but its input has %s", source, in.names())
 	}
-	from, known := in.labels[source]
-	if !known && !in.anything {
-		from = label{fixed: true} // there is no such label: it is empty
+	if in.anything {
+		return in.with(target, label{sure: true})
 	}
-	if from.fixed {
-		match := re.FindStringSubmatchIndex(from.value)
+	from, known := in.labels[source]
+	was, had := in.labels[target]
+	values, guessed := from.among, false
+	switch {
+	case !known:
+		values = []string{""} // there is no such label: it is empty
+	case values == nil:
+		values, guessed = specimens, true
+	}
+	if known && !from.sure {
+		values = append(slices.Clone(values), "")
+	}
+	made, matched := label{sure: true}, false
+	for _, value := range values {
+		match := re.FindStringSubmatchIndex(value)
 		if match == nil {
-			return in
+			made.sure = made.sure && was.sure
+			made.among = append(made.among, was.among...)
+			guessed = guessed || had && was.among == nil
+			continue
 		}
-		if value := string(re.ExpandString(nil, replacement, from.value, match)); value != "" {
-			return in.with(target, label{sure: true, fixed: true, value: value})
+		matched = true
+		if text := string(re.ExpandString(nil, replacement, value, match)); text != "" {
+			made.among = append(made.among, text)
+		} else {
+			made.sure = false
 		}
+	}
+	switch {
+	case guessed:
+		made.among = nil
+	case !matched:
+		return in
+	case len(made.among) == 0:
 		return in.only(func(n string) bool { return n != target })
 	}
-	// What matches every value gives every series the label; otherwise those that do not match keep what they have.
-	all := slices.Contains([]string{"(.+)", "(.*)", ".+", ".*"}, stringArg(c.Args[4]))
-	text := regexp.MustCompile(`\$\{?\w+\}?`).ReplaceAllString(replacement, "")
-	filled := text != "" || strings.Contains(stringArg(c.Args[4]), "(")
-	return in.with(target, label{sure: filled && (in.sure(target) || all && in.sure(source))})
+	if slices.Contains([]string{"(.+)", "(.*)"}, stringArg(c.Args[4])) && strings.Contains(replacement, "$1") {
+		made.copies = []string{source}
+	}
+	made.among = slices.Compact(slices.Sorted(slices.Values(made.among)))
+	return in.with(target, made)
 }
 
+// specimens stand for the values of a label of which nothing is known.
+var specimens = []string{"a", "0", "north", "A-b_c.d", "a/b", "/a/b", "a:b", "10.0.0.1:9100", "two words", "-", "é"}
+
 func (k *checker) labelJoin(q *query, c *parser.Call, in result) result {
-	sure := stringArg(c.Args[2]) != "" && len(c.Args) > 4
+	joined := label{sure: stringArg(c.Args[2]) != "" && len(c.Args) > 4}
 	for _, a := range c.Args[3:] {
 		source := stringArg(a)
 		if !in.has(source) {
 			k.failf(q, c, "label_join reads the label %q, but its input has %s", source, in.names())
 		}
-		sure = sure || in.sure(source)
+		joined.sure = joined.sure || in.sure(source)
+		joined.copies = append(joined.copies, source)
 	}
-	return in.with(stringArg(c.Args[1]), label{sure: sure})
+	return in.with(stringArg(c.Args[1]), joined)
 }

@@ -173,7 +173,7 @@ func mistakes() map[string]mistake {
 		"a bound as Prometheus 2 wrote it":   {recordings, "seconds_bucket[", `seconds_bucket{le="1"}[`, p95 + `le="1" matches nothing: Prometheus writes bounds like`},
 		"a bound that no bucket has":         {cases, `le="2.0"`, `le="3.0"`, cases + `:32: consign_api_request_duration_seconds has no bucket le="3.0"`},
 		"sides that can never match":         {alerts, "and on (client) client:consign_items_sold:max > 0", "and consign_client_info > 0", alerts + `:9: JobsFail: the sides of and can never match: only the right one has the label "instance"`},
-		"sides with different fixed values":  {page, "topk(5, client:consign_jobs_failed:rate5m)", `consign_items{state="sold"} / consign_items{state="draft"}`, page + `:16: the sides of / can never match: the label state is "sold" on the left and "draft" on the right`},
+		"sides with different fixed values":  {page, "topk(5, client:consign_jobs_failed:rate5m)", `consign_items{state="sold"} / consign_items{state="draft"}`, page + `:16: the sides of / can never match: the label state is sold on the left and draft on the right`},
 		"a recording that is named freely":   {recordings, "client:consign_items_sold:max", "client:consign_items_sold", recordings + ":7: client:consign_items_sold: a recording is named level:metric:operations"},
 		"a recording named like a metric":    {recordings, "client:consign_items_sold:max", "consign_items", recordings + ":7: consign_items: an exporter has a metric of this name already"},
 		"a recording without its level":      {recordings, "sum by (client) (rate", "sum by (outcome) (rate", "rules/recording/sale.yml:5: client:consign_jobs_failed:rate5m: its level is client, but its series do not all have the label client"},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
@@ -26,9 +28,45 @@ type result struct {
 
 // label is a label that series of a result can have.
 type label struct {
-	sure  bool   // all of them have it
-	fixed bool   // all have the same value
-	value string // if fixed
+	sure bool // all of them have it
+	// among are the values that it can have, if they are known.
+	among []string
+	// copies are the labels whose values are in this one: series that differ in those differ in this.
+	copies []string
+	// settled: the other labels say which value it has.
+	settled bool
+}
+
+// fixed reports whether all series have the same value.
+func (l label) fixed() bool { return l.sure && len(l.among) == 1 }
+
+func always(value string) label { return label{sure: true, among: []string{value}} }
+
+// or is the label of series of which some have it as in l and some as in other.
+func (l label) or(other label) label {
+	both := label{sure: l.sure && other.sure, settled: l.settled && other.settled}
+	if l.among != nil && other.among != nil {
+		both.among = slices.Compact(slices.Sorted(slices.Values(slices.Concat(l.among, other.among))))
+	}
+	for _, name := range l.copies {
+		if slices.Contains(other.copies, name) {
+			both.copies = append(both.copies, name)
+		}
+	}
+	return both
+}
+
+// matching is the label of the series that a matcher lets through.
+func (l label) matching(m *labels.Matcher) label {
+	l.sure = l.sure || !m.Matches("")
+	if l.among != nil {
+		l.among = slices.DeleteFunc(slices.Clone(l.among), func(v string) bool { return !m.Matches(v) })
+	} else if m.Type == labels.MatchEqual {
+		l.among = []string{m.Value}
+	} else if set := m.SetMatches(); m.Type == labels.MatchRegexp && len(set) > 0 {
+		l.among = set
+	}
+	return l
 }
 
 // values is what sort of numbers an expression yields.
@@ -54,7 +92,7 @@ func (r result) sure(name string) bool { return r.anything || r.never || r.label
 // apart reports whether series of several instances can be in it.
 func (r result) apart() bool {
 	l, has := r.labels[instance]
-	return has && !l.fixed
+	return has && !l.fixed()
 }
 
 // with returns the result with one label set.
@@ -97,12 +135,19 @@ func (r result) or(other result) result {
 		replicas:   bothReplicas(r, other),
 	}
 	for _, from := range []result{r, other} {
-		for name := range from.labels {
-			a, b := r.labels[name], other.labels[name]
-			all.labels[name] = label{
-				sure:  r.sure(name) && other.sure(name),
-				fixed: a.fixed && b.fixed && a.value == b.value,
-				value: a.value,
+		for name, l := range from.labels {
+			if r.anything || other.anything {
+				all.labels[name] = label{sure: r.sure(name) && other.sure(name)}
+				continue
+			}
+			a, inA := r.labels[name]
+			b, inB := other.labels[name]
+			switch {
+			case inA && inB:
+				all.labels[name] = a.or(b)
+			default:
+				l.sure = false
+				all.labels[name] = l
 			}
 		}
 	}
@@ -116,6 +161,26 @@ func bothReplicas(a, b result) map[string]catalog.Combine {
 	}
 	maps.Copy(all, b.replicas)
 	return all
+}
+
+// unsettled returns the result without the knowledge that some labels follow from others, which may be gone.
+func (r result) unsettled() result {
+	r.labels = maps.Clone(r.labels)
+	for name, l := range r.labels {
+		l.settled = false
+		r.labels[name] = l
+	}
+	return r
+}
+
+// copied reports whether another label has the value of this one in it.
+func (r result) copied(name string) bool {
+	for other, l := range r.labels {
+		if other != name && slices.Contains(l.copies, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // names lists the labels for a message.
