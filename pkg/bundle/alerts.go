@@ -35,7 +35,7 @@ func (k *checker) alert(r *rule) {
 		if !known {
 			k.rulef(r, "the label priority is %q, not one of P0, P1, P2, P3", priority)
 		} else if severity.among != nil && !slices.Contains(severity.among, want) {
-			k.rulef(r, "the label severity is %q; priority %s has severity %s", strings.Join(severity.among, " or "), priority, want)
+			k.rulef(r, "the label severity is %q; priority %s has severity %s", either(severity.among), priority, want)
 		}
 	}
 	for _, team := range res.labels["team"].among {

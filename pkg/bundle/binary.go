@@ -64,7 +64,11 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	matched := func(name string) bool { return slices.Contains(m.MatchingLabels, name) == m.On }
 	switch {
 	case b.Op == parser.LOR:
-		return left.or(right)
+		all := left.or(right)
+		if m.On && left.settledBy(m.MatchingLabels) && right.settledBy(m.MatchingLabels) {
+			all = all.settleAllBut(m.MatchingLabels) // of the right side only what the left one lacks
+		}
+		return all
 	case b.Op.IsSetOperator():
 		if b.Op == parser.LAND {
 			left = sureOf(left, right, matched)
@@ -77,6 +81,12 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	}
 	if !matched(instance) && (one.apart() || m.Card == parser.CardOneToOne && many.apart()) && q.use != forTest {
 		k.failf(q, b, "the two sides of %s match without the label instance, which is left: with two replicas there are two series for one; combine them first", b.Op)
+	}
+	if q.use != forTest {
+		k.matchedTwice(q, b, one, matched)
+		if m.Card == parser.CardOneToOne {
+			k.matchedTwice(q, b, many, matched)
+		}
 	}
 	out := many
 	if m.Card == parser.CardOneToOne {
@@ -93,6 +103,16 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 		out.replicas = nil
 	}
 	return out
+}
+
+// matchedTwice reports a side that may have several series for one of the other: the evaluation fails then.
+func (k *checker) matchedTwice(q *query, b *parser.BinaryExpr, side result, matched func(string) bool) {
+	for _, name := range sortedKeys(side.labels) {
+		if l := side.labels[name]; !matched(name) && !l.fixed() && !l.settled && name != instance {
+			k.failf(q, b, "a side of %s can have several series for one of the other: they differ in the label %q, which does not match; aggregate it away, or match it", b.Op, name)
+			return
+		}
+	}
 }
 
 // sureOf returns left with the labels that it must have in order to match.
@@ -143,7 +163,7 @@ func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right res
 			k.failf(q, b, "the sides of %s can never match: only the right one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
 		case l.among != nil && r.among != nil && l.sure && r.sure && !slices.ContainsFunc(l.among, func(v string) bool { return slices.Contains(r.among, v) }):
 			k.failf(q, b, "the sides of %s can never match: the label %s is %s on the left and %s on the right",
-				b.Op, name, strings.Join(l.among, " or "), strings.Join(r.among, " or "))
+				b.Op, name, either(l.among), either(r.among))
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (l *loader) panelQuery(d *dashboard, text string, line int, title string) e
 }
 
 // variable is $name, ${name}, ${name:format} or [[name]].
-var variable = regexp.MustCompile(`\$(\w+)|\$\{(\w+)(?:[.:][^}]*)?\}|\[\[(\w+)(?::\w+)?\]\]`)
+var variable = regexp.MustCompile(`\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)(?:[.:][^}]*)?\}|\[\[(\w+)(?::\w+)?\]\]`)
 
 // anyValue stands for the value of a variable in a matcher.
 const anyValue = ".+"

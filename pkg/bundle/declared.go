@@ -49,6 +49,7 @@ func (k *checker) declared(name string) (declaration, error) {
 			return declaration{}, err
 		}
 		r := seriesOf(m.Type, part, m.LabelNames())
+		r.labels["job"] = label{sure: true, settled: true} // one exporter has it
 		for _, l := range m.Labels {
 			known := label{sure: true, settled: l.Present == 1}
 			if l.Closed() {
@@ -113,10 +114,12 @@ func (k *checker) labelsOfAlerts(name string) map[string]label {
 		for _, l := range append(alertLabels(), "alertname") {
 			k.alertLabels[l] = label{sure: true, settled: !slices.Contains(identity, l)}
 		}
+		var alerts []string
 		for _, r := range k.bundle.rules {
 			if r.Alert == "" {
 				continue
 			}
+			alerts = append(alerts, r.Alert)
 			names := maps.Keys(r.Labels)
 			if !k.reads(r, alertsMetric) && !k.reads(r, alertsForState) {
 				names = maps.Keys(k.rule(r).labels)
@@ -128,6 +131,7 @@ func (k *checker) labelsOfAlerts(name string) map[string]label {
 				k.alertLabels[n] = label{sure: k.alertLabels[n].sure, settled: !slices.Contains(identity, n)}
 			}
 		}
+		k.alertLabels["alertname"] = label{sure: true, among: slices.Compact(slices.Sorted(slices.Values(alerts)))}
 	}
 	all := maps.Clone(k.alertLabels)
 	delete(all, instance) // an alert that has it, where it must not, has been reported

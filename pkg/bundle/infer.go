@@ -72,8 +72,9 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 			out = out.with(name, label{sure: true})
 		}
 	}
-	for name := range in.labels {
-		if !out.has(name) && name != "job" && name != instance {
+	for name, l := range in.labels {
+		isReplica := name == instance && len(in.replicas) > 0
+		if !out.has(name) && !l.settled && !l.fixed() && !isReplica {
 			out = out.unsettled()
 			break
 		}
@@ -130,14 +131,23 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 			k.failf(q, s, "metric %s has no label %q, %s", name, m.Name, d.result.names())
 			continue
 		}
-		if text := d.refuses(m, q.use); text != "" {
-			k.failf(q, s, "%s", text)
+		refused := d.refuses(m, q.use)
+		if refused != "" {
+			k.failf(q, s, "%s", refused)
 		}
 		switch {
 		case m.Type == labels.MatchEqual && m.Value == "":
 			r = r.only(func(n string) bool { return n != m.Name })
 		case m.Value != anyValue:
-			r = r.with(m.Name, r.labels[m.Name].matching(m))
+			was := r.labels[m.Name]
+			now := was.matching(m)
+			if len(was.among) > 0 && len(now.among) == 0 && (was.sure || !m.Matches("")) {
+				if refused == "" {
+					k.failf(q, s, "no series of %s matches %s: the label is %s", name, m, either(was.among))
+				}
+				now = was
+			}
+			r = r.with(m.Name, now)
 		}
 	}
 	return r
@@ -272,13 +282,14 @@ func (k *checker) labelReplace(q *query, c *parser.Call, in result) result {
 	if known && !from.sure {
 		values = append(slices.Clone(values), "")
 	}
-	made, matched := label{sure: true}, false
+	made, matched := label{sure: true, settled: true}, false
 	for _, value := range values {
 		match := re.FindStringSubmatchIndex(value)
 		if match == nil {
 			made.sure = made.sure && was.sure
 			made.among = append(made.among, was.among...)
 			guessed = guessed || had && was.among == nil
+			made.settled = made.settled && (!had || was.settled || was.fixed())
 			continue
 		}
 		matched = true
@@ -307,7 +318,7 @@ func (k *checker) labelReplace(q *query, c *parser.Call, in result) result {
 var specimens = []string{"a", "0", "north", "A-b_c.d", "a/b", "/a/b", "a:b", "10.0.0.1:9100", "two words", "-", "é"}
 
 func (k *checker) labelJoin(q *query, c *parser.Call, in result) result {
-	joined := label{sure: stringArg(c.Args[2]) != "" && len(c.Args) > 4}
+	joined := label{settled: true, sure: stringArg(c.Args[2]) != "" && len(c.Args) > 4}
 	for _, a := range c.Args[3:] {
 		source := stringArg(a)
 		if !in.has(source) {

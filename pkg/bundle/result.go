@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -163,6 +164,26 @@ func bothReplicas(a, b result) map[string]catalog.Combine {
 	return all
 }
 
+// settledBy reports whether the series differ in the given labels, or else in nothing that does not follow from them.
+func (r result) settledBy(names []string) bool {
+	for name, l := range r.labels {
+		if !l.settled && !l.fixed() && !slices.Contains(names, name) && name != instance {
+			return false
+		}
+	}
+	return true
+}
+
+// settleAllBut returns the result with the knowledge that all labels but these follow from these.
+func (r result) settleAllBut(names []string) result {
+	r.labels = maps.Clone(r.labels)
+	for name, l := range r.labels {
+		l.settled = l.settled || !slices.Contains(names, name)
+		r.labels[name] = l
+	}
+	return r
+}
+
 // unsettled returns the result without the knowledge that some labels follow from others, which may be gone.
 func (r result) unsettled() result {
 	r.labels = maps.Clone(r.labels)
@@ -181,6 +202,15 @@ func (r result) copied(name string) bool {
 		}
 	}
 	return false
+}
+
+// either lists values for a message, not all if they are many.
+func either(values []string) string {
+	const most = 8
+	if len(values) > most {
+		return strings.Join(values[:most], " or ") + fmt.Sprintf(" or one of %d others", len(values)-most)
+	}
+	return strings.Join(values, " or ")
 }
 
 // names lists the labels for a message.

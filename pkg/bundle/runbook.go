@@ -60,6 +60,9 @@ func (l *loader) runbook(file string, text []byte) error {
 			page.sections = append(page.sections, section{name: strings.TrimPrefix(text, "## "), line: i + 1})
 		}
 	}
+	if fence {
+		errs = append(errs, fmt.Errorf("%s:%d: the block is never closed", file, start-1))
+	}
 	return errors.Join(errs...)
 }
 

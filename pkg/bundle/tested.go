@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -104,6 +105,7 @@ func (k *checker) expected(g *testGroup, c alertCase, rules []*rule) {
 // alertTested reports whether an alert has a case that fires, one that does not although it could, and one that resolves.
 func (k *checker) alertTested(r *rule) bool {
 	var fires, silent, resolves bool
+	var empty []Problem // cases in which nothing can fire
 	selections := k.selections(r)
 	for _, g := range k.bundle.tests {
 		cases := slices.DeleteFunc(slices.Clone(g.alerts), func(c alertCase) bool { return c.alert != r.Alert })
@@ -118,7 +120,7 @@ func (k *checker) alertTested(r *rule) bool {
 			case g.hasInput(selections, c):
 				silent = true
 			default:
-				k.report(g.file, c.line, c.alert, "at %s the test has no sample that the alert reads: that it does not fire shows nothing", model.Duration(c.at))
+				empty = append(empty, Problem{g.file, c.line, c.alert, fmt.Sprintf("at %s the test has no sample that the alert reads: that it does not fire shows nothing", model.Duration(c.at))})
 			}
 		}
 	}
@@ -130,6 +132,7 @@ func (k *checker) alertTested(r *rule) bool {
 		return whole
 	}
 	if !silent {
+		k.problems = append(k.problems, empty...)
 		k.rulef(r, "rules/tests has no case, before it fires, in which the alert does not fire although its series are there")
 	}
 	if !resolves {
