@@ -84,11 +84,12 @@ func (k *checker) rule(r *rule) result {
 		return *known
 	}
 	k.rules[r] = nil
-	res := k.infer(r.query, r.query.expr)
+	series := k.infer(r.query, r.query.expr)
 	k.finish(r.query)
+	res := series
 	for name, value := range r.Labels {
 		varies := strings.Contains(value, "{{")
-		if l, has := res.labels[name]; has && !l.fixed() && !l.settled && !varies && (name == "client" || !res.copied(name)) {
+		if l, has := series.labels[name]; has && !l.fixed() && !l.settled && !varies && (name == "client" || !series.copied(name)) {
 			k.rulef(r, "the label %s of the series is overwritten with %q: series that differ only in it become one, which Prometheus refuses; match one value, or aggregate it away", name, value)
 		}
 		if value == "" {
@@ -113,7 +114,7 @@ func (k *checker) finish(q *query) {
 	case res.values == cumulative, res.values == existence && q.use.isRule():
 		text := "a counter is used without rate or increase"
 		if res.values == existence {
-			text += ": once it has counted something it is above 0 for good, and the alert never ends"
+			text += ": once it has counted something it is above 0 for good"
 		}
 		k.failf(q, q.expr, "%s", text)
 	}

@@ -28,14 +28,12 @@ func (k *checker) inferNew(q *query, e parser.Expr) result {
 	switch e := e.(type) {
 	case *parser.ParenExpr:
 		return k.infer(q, e.Expr)
-	case *parser.StepInvariantExpr:
-		return k.infer(q, e.Expr)
 	case *parser.UnaryExpr:
 		return k.infer(q, e.Expr)
 	case *parser.VectorSelector:
 		return k.selector(q, e)
 	case *parser.MatrixSelector:
-		k.window(q, e, e.Range)
+		k.window(q, e, e.Range, e.RangeExpr)
 		return k.infer(q, e.VectorSelector)
 	case *parser.SubqueryExpr:
 		k.subquery(q, e)
@@ -106,7 +104,7 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 
 // selector is a metric with its matchers.
 func (k *checker) selector(q *query, s *parser.VectorSelector) result {
-	k.offset(q, s, s.OriginalOffset, s.Timestamp != nil || s.StartOrEnd != 0)
+	k.offset(q, s, s.OriginalOffset, s.OriginalOffsetExpr, s.Timestamp != nil || s.StartOrEnd != 0)
 	name := s.Name
 	for _, m := range s.LabelMatchers {
 		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
@@ -138,7 +136,9 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 		switch {
 		case m.Type == labels.MatchEqual && m.Value == "":
 			r = r.only(func(n string) bool { return n != m.Name })
-		case m.Value != anyValue:
+		case m.Type == labels.MatchEqual && m.Value == anyValue: // a variable of a dashboard
+			r = r.with(m.Name, label{sure: true})
+		default:
 			was := r.labels[m.Name]
 			now := was.matching(m)
 			if len(was.among) > 0 && len(now.among) == 0 && (was.sure || !m.Matches("")) {

@@ -243,6 +243,8 @@ func mistakes() map[string]mistake {
 
 		// Times.
 		"a window of three scrapes":        {recordings, "[5m]))\n      - record: client:consign_items", "[45s]))\n      - record: client:consign_items", rates + "the window [45s] is shorter than four scrapes (1m)"},
+		"a window that is computed":        {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[5m * 2])", page + ":16: write the duration (5m * 2) out: it cannot be checked"},
+		"an offset that is computed":       {page, "client:consign_jobs_failed:rate5m", "client:consign_jobs_failed:rate5m offset (5m + 1m)", page + ":16: write the duration ("},
 		"a short subquery":                 {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[30s:15s])", page + ":16: the window [30s] is shorter"},
 		"a subquery with one step":         {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[5m:5m])", page + ":16: the subquery [5m:5m] has fewer than two steps"},
 		"a window longer than is kept":     {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[60d])", page + ":16: the window [60d] is longer than what Prometheus keeps (5w)"},
@@ -271,6 +273,7 @@ func mistakes() map[string]mistake {
 		"no case that does not":          {cases, "      - {eval_time: 5m, alertname: ApiSlow}\n", "", alerts + ":21: ApiSlow: rules/tests has no case, before it fires, in which the alert does not fire"},
 		"no case that resolves":          {cases, "      - {eval_time: 28m, alertname: ApiSlow}\n", "", alerts + ":21: ApiSlow: rules/tests has no case in which the alert has fired and resolves"},
 		"a silent case without series":   {cases, "values: 0x20 0+15x40 600x60\n      - series: consign_items{client=\"north\",event=\"fall\",category=\"toys\",state=\"sold\"", "values: _x30 0+15x40 600x60\n      - series: consign_items{client=\"north\",event=\"fall\",category=\"toys\",state=\"draft\"", cases + ":13: JobsFail: at 5m the test has no sample that the alert reads"},
+		"test input that lacks a label":  {cases, `category="toys",`, "", cases + `:10: the series lacks the label "category", which every series of consign_items has`},
 		"a case with labels of no rule":  {cases, "component: jobs, category: disruption, client", "component: job, category: disruption, client", cases + ":14: JobsFail: no rule of this name makes an alert with these exp_labels"},
 		"a case without a static label":  {cases, "component: jobs, category: disruption, client", "component: jobs, client", cases + ":14: JobsFail: no rule of this name makes"},
 		"a case without a label":         {cases, "subject: north}", "}", cases + ":14: JobsFail: exp_labels lacks the label subject"},

@@ -143,10 +143,9 @@ func (r result) or(other result) result {
 			}
 			a, inA := r.labels[name]
 			b, inB := other.labels[name]
-			switch {
-			case inA && inB:
+			if inA && inB {
 				all.labels[name] = a.or(b)
-			default:
+			} else {
 				l.sure = false
 				all.labels[name] = l
 			}

@@ -57,6 +57,13 @@ func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
 		k.report(g.file, s.line, "", "%v", err)
 		return
 	}
+	if d.metric != nil {
+		for _, l := range d.metric.LabelNames() {
+			if !s.labels.Has(l) {
+				k.report(g.file, s.line, "", "the series lacks the label %q, which every series of %s has", l, name)
+			}
+		}
+	}
 	s.labels.Range(func(l labels.Label) {
 		if l.Name == model.MetricNameLabel {
 			return

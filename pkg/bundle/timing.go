@@ -16,8 +16,17 @@ const (
 	slowestGroup = lookback
 )
 
-func (k *checker) window(q *query, n parser.Node, window time.Duration) {
-	if q.use == forTest {
+// computed reports a duration that is an expression, like [5m * 2]: what it comes to is only known when it is evaluated.
+func (k *checker) computed(q *query, n parser.Node, d *parser.DurationExpr) bool {
+	if d == nil {
+		return false
+	}
+	k.failf(q, n, "write the duration (%s) out: it cannot be checked", d)
+	return true
+}
+
+func (k *checker) window(q *query, n parser.Node, window time.Duration, expr *parser.DurationExpr) {
+	if q.use == forTest || k.computed(q, n, expr) {
 		return
 	}
 	if window < shortestWindow {
@@ -29,17 +38,17 @@ func (k *checker) window(q *query, n parser.Node, window time.Duration) {
 }
 
 func (k *checker) subquery(q *query, s *parser.SubqueryExpr) {
-	k.window(q, s, s.Range)
-	k.offset(q, s, s.OriginalOffset, s.Timestamp != nil || s.StartOrEnd != 0)
-	if s.Step > s.Range/2 && q.use != forTest {
+	k.window(q, s, s.Range, s.RangeExpr)
+	k.offset(q, s, s.OriginalOffset, s.OriginalOffsetExpr, s.Timestamp != nil || s.StartOrEnd != 0)
+	if s.Step > s.Range/2 && s.RangeExpr == nil && q.use != forTest {
 		k.failf(q, s, "the subquery [%s:%s] has fewer than two steps", model.Duration(s.Range), model.Duration(s.Step))
 	}
 }
 
 // offset checks where in time a selector looks.
-func (k *checker) offset(q *query, n parser.Node, offset time.Duration, pinned bool) {
+func (k *checker) offset(q *query, n parser.Node, offset time.Duration, expr *parser.DurationExpr, pinned bool) {
 	switch {
-	case q.use == forTest:
+	case q.use == forTest, k.computed(q, n, expr):
 	case offset < 0:
 		k.failf(q, n, "the offset %s looks into the future", offset)
 	case offset > longestLook:
