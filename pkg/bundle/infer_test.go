@@ -51,8 +51,9 @@ func describe(r result) string {
 	return strings.Join(parts, " ")
 }
 
-func TestLabelsFollowFromTheExpression(t *testing.T) {
-	for expr, want := range map[string]string{
+// labelsOf has expressions, and the labels of their series as describe tells them.
+func labelsOf() map[string]string {
+	return map[string]string{
 		// Selectors.
 		`consign_event_start_timestamp_seconds`:                                "client event instance job",
 		`node_load1{instance="a"}`:                                             "instance=a job",
@@ -105,7 +106,11 @@ func TestLabelsFollowFromTheExpression(t *testing.T) {
 		`label_replace(consign_processes_total{outcome=~"f.+|v.+"}, "x", "$1", "outcome", "(.).+")`: "client instance job outcome=failed|violated process=intake|checkout|reconciliation|settlement|pickup|other x=f|v",
 		`label_join(client:stock:max, "subject", "/", "client", "state")`:                           "client state=sold subject",
 		`label_join(vector(1) or client:stock:max, "subject", "", "client")`:                        "client? state?=sold subject?",
-	} {
+	}
+}
+
+func TestLabelsFollowFromTheExpression(t *testing.T) {
+	for expr, want := range labelsOf() {
 		k, q := newTestChecker(t), newTestQuery(t, expr)
 		got := describe(k.infer(q, q.expr))
 		if diff := cmp.Diff(want, got); diff != "" {
