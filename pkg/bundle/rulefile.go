@@ -14,8 +14,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// evaluationInterval is how often a group without an interval of its own is evaluated, and scrapeInterval how often
-// exporters are scraped, in the configurations that we ship.
+// What the rules are written for: how often a group without an interval of its own is evaluated at the least, and how often
+// exporters are scraped. The demo does both more often.
 const (
 	evaluationInterval = 15 * time.Second
 	scrapeInterval     = 15 * time.Second
