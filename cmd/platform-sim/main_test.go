@@ -126,7 +126,6 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 			t.Fatal("not ready")
 		}
 	}
-	var state platform.State
 	for deadline := time.Now().Add(30 * time.Second); state.Jobs == nil || state.Jobs.Queues[jobs.Sync].Finished == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nobody works at the jobs: %+v", state.Jobs)
