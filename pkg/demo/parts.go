@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -108,6 +107,13 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 	if err != nil {
 		return nil, err
 	}
+	cache, err := s.part(cachePart)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(s.textfiles(), 0o700); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
 	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
 		Name:         "the platform simulator",
 		Executable:   "platform-sim",
@@ -120,6 +126,12 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--database-pid=" + strconv.Itoa(database.PID()),
 				"--kafka-listen=127.0.0.1:0",
 				"--kafka-dir=" + folder,
+				"--api-address=127.0.0.1:0",
+				"--api-certificates=" + filepath.Join(folder, "api"),
+				"--cache=" + cache.Address(),
+				"--cache-pid=" + strconv.Itoa(cache.PID()),
+				"--disk-dir=" + filepath.Join(folder, "images"),
+				"--disk-textfile=" + filepath.Join(s.textfiles(), "platform-images.prom"),
 				"--clients=" + strconv.Itoa(s.config.Clients),
 				"--events=" + strconv.Itoa(s.config.Events),
 				"--items=" + strconv.Itoa(s.config.Items),
@@ -166,11 +178,7 @@ func startExporter(ctx context.Context, name, folder string, config object) (run
 
 // startEventExporter counts the stream that the platform publishes to the broker in its process, in the exact mode.
 func startEventExporter(ctx context.Context, s *stack, folder string) (running, error) {
-	platform, err := s.part(platformPart)
-	if err != nil {
-		return nil, err
-	}
-	brokers, err := brokersOf(ctx, platform.Address())
+	platform, err := askPlatform(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -179,35 +187,40 @@ func startEventExporter(ctx context.Context, s *stack, folder string) (running, 
 		return nil, err
 	}
 	return startExporter(ctx, eventsPart, folder, object{
-		"kafka":       object{"brokers": brokers, "instance_id": "demo"},
+		"kafka":       object{"brokers": platform.Stream.Brokers, "instance_id": "demo"},
 		"resume_from": "prometheus",
 		"prometheus":  object{"url": "http://" + prometheus.Address(), "matchers": object{"job": eventsPart}},
 	})
 }
 
-// brokersOf asks the simulator where it publishes to.
-func brokersOf(ctx context.Context, control string) ([]string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+"/state", nil)
+// platformState is what the simulator says of itself, as far as the exporters' configurations need it.
+type platformState struct {
+	Clients []string `json:"clients"`
+	API     string   `json:"api"`    // URL
+	APICA   string   `json:"api_ca"` // file
+	Stream  struct {
+		Brokers []string `json:"brokers"`
+	} `json:"stream"`
+}
+
+// askPlatform asks the simulator where its machinery is.
+func askPlatform(ctx context.Context, s *stack) (*platformState, error) {
+	platform, err := s.part(platformPart)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	body, err := control(ctx, http.MethodGet, "http://"+platform.Address()+"/state")
 	if err != nil {
-		return nil, fmt.Errorf("demo: ask the simulator for its brokers: %w", err)
+		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
-	defer response.Body.Close()
-	var state struct {
-		Stream struct {
-			Brokers []string `json:"brokers"`
-		} `json:"stream"`
+	var state platformState
+	if err := json.Unmarshal(body, &state); err != nil {
+		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
-	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
-		return nil, fmt.Errorf("demo: ask the simulator for its brokers: %w", err)
+	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" {
+		return nil, fmt.Errorf("demo: the simulator has no broker, no client or no API: %s", body)
 	}
-	if len(state.Stream.Brokers) == 0 {
-		return nil, errors.New("demo: the simulator publishes to no broker")
-	}
-	return state.Stream.Brokers, nil
+	return &state, nil
 }
 
 func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {
@@ -241,6 +254,9 @@ func startPrometheus(ctx context.Context, s *stack, folder string) (running, err
 // dsnFile holds the data source name of the platform's database, with all
 // rights.
 func (s *stack) dsnFile() string { return filepath.Join(s.folder, databasePart, "dsn") }
+
+// textfiles is the folder in which the simulator tells node_exporter of its disk.
+func (s *stack) textfiles() string { return filepath.Join(s.folder, platformPart, "textfiles") }
 
 // writeSecret writes a file that only its owner can read.
 func writeSecret(file, secret string) error {

@@ -23,8 +23,8 @@ func startRedis(ctx context.Context, _ *stack, folder string) (running, error) {
 	return servers.StartRedis(ctx, folder)
 }
 
-func startNodeExporter(ctx context.Context, _ *stack, folder string) (running, error) {
-	return servers.StartNodeExporter(ctx, folder)
+func startNodeExporter(ctx context.Context, s *stack, folder string) (running, error) {
+	return servers.StartNodeExporter(ctx, folder, "--collector.textfile.directory="+s.textfiles())
 }
 
 // startSystemExporter watches the database, the cache and the queues as the users of deploy/, and asks the platform from outside.
@@ -33,7 +33,7 @@ func startSystemExporter(ctx context.Context, s *stack, folder string) (running,
 	if err != nil {
 		return nil, err
 	}
-	platform, err := s.part(platformPart)
+	platform, err := askPlatform(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -45,20 +45,17 @@ func startSystemExporter(ctx context.Context, s *stack, folder string) (running,
 	if err != nil {
 		return nil, err
 	}
-	for name, text := range map[string]string{"dsn": dsn, "redis-password": password} {
+	shopper := "X-Client: " + platform.Clients[0] // whose storefront the probe opens
+	for name, text := range map[string]string{"dsn": dsn, "redis-password": password, "storefront-headers": shopper} {
 		if err := writeSecret(filepath.Join(folder, name), text); err != nil {
 			return nil, err
 		}
 	}
-	brokers, err := brokersOf(ctx, platform.Address())
-	if err != nil {
-		return nil, err
-	}
-	return startExporter(ctx, systemPart, folder, systemConfig(cache.Address(), brokers, platform.Address()))
+	return startExporter(ctx, systemPart, folder, systemConfig(cache.Address(), platform))
 }
 
 // systemConfig is the configuration of the system-exporter.
-func systemConfig(cache string, brokers []string, platform string) object {
+func systemConfig(cache string, platform *platformState) object {
 	capacity := object{}
 	for _, queue := range []string{"email", "image", "report", "sync", "webhook"} {
 		capacity["jobs."+queue] = 10_000
@@ -68,13 +65,12 @@ func systemConfig(cache string, brokers []string, platform string) object {
 		"timeout":  "4s",
 		"mysql":    []object{{"name": "main", "dsn_file": "dsn"}},
 		"redis":    []object{{"name": "cache", "address": cache, "username": redis.User, "password_file": "redis-password"}},
-		"kafka":    []object{{"name": "main", "brokers": brokers, "capacity": capacity, "dead_letters": object{"topic": "jobs.dead", "header": "queue"}}},
-		"probes":   []object{{"name": "platform", "url": probedURL(platform)}},
+		"kafka":    []object{{"name": "main", "brokers": platform.Stream.Brokers, "capacity": capacity, "dead_letters": object{"topic": "jobs.dead", "header": "queue"}}},
+		"probes": []object{{
+			"name": "storefront", "url": platform.API + "/api/categories", "headers_file": "storefront-headers", "tls": object{"ca_file": platform.APICA},
+		}},
 	}
 }
-
-// probedURL is what the probe asks as a user would. The simulator has only its control interface yet: its own API belongs here.
-func probedURL(platform string) string { return "http://" + platform + "/-/ready" }
 
 // prepareWatching does what an administrator does before the system-exporter reads the state of the database: it creates the user of
 // deploy/mysql/grants-system.sql. It returns the user's data source name.
