@@ -17,12 +17,32 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/quota"
+	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // brisk is a platform with machinery in which enough happens for a test of seconds.
 func brisk() Config {
 	return Config{Clients: 4, Events: 12, Items: 600, Seed: 3, Speed: 2000, Tick: 20 * time.Millisecond, Timeout: time.Second}
+}
+
+// briskOnItsOwn is brisk on a database server that can be stopped, and a connection to that as its administrator.
+func briskOnItsOwn(t *testing.T) (Config, *servers.MariaDB, *sql.DB) {
+	t.Helper()
+	server := serverstest.OwnMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
+		t.Fatal(err)
+	}
+	config := brisk()
+	config.DSN = server.DSN("platform")
+	config.DatabaseDown = func(down bool) error {
+		if down {
+			return server.Signal(syscall.SIGSTOP)
+		}
+		return server.Signal(syscall.SIGCONT)
+	}
+	return config, server, admin
 }
 
 // switchTwice switches a fault on, or off, twice: the second time changes nothing.
@@ -243,19 +263,7 @@ func TestDeadlocksAreTheServersOwn(t *testing.T) {
 }
 
 func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
-	server := serverstest.OwnMariaDB(t)
-	admin := serverstest.Open(t, server.DSN(""))
-	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
-		t.Fatal(err)
-	}
-	config := brisk()
-	config.DSN = server.DSN("platform")
-	config.DatabaseDown = func(down bool) error {
-		if down {
-			return server.Signal(syscall.SIGSTOP)
-		}
-		return server.Signal(syscall.SIGCONT)
-	}
+	config, server, admin := briskOnItsOwn(t)
 	p, db := filled(t, config)
 	livePlatform(t, p)
 	readOnly := func() (on bool) {
@@ -501,19 +509,7 @@ func TestADatabaseThatRefusesToBeChangedIsTold(t *testing.T) {
 
 // A fault can be switched on and off while the database hangs.
 func TestFaultsCanBeSwitchedWhileTheDatabaseHangs(t *testing.T) {
-	server := serverstest.OwnMariaDB(t)
-	admin := serverstest.Open(t, server.DSN(""))
-	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
-		t.Fatal(err)
-	}
-	config := brisk()
-	config.DSN = server.DSN("platform")
-	config.DatabaseDown = func(down bool) error {
-		if down {
-			return server.Signal(syscall.SIGSTOP)
-		}
-		return server.Signal(syscall.SIGCONT)
-	}
+	config, _, _ := briskOnItsOwn(t)
 	p, _ := equipped(t, config)
 	c := callerOf(t, p)
 	switchOn(t, p, DatabaseDown)

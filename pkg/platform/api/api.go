@@ -45,7 +45,7 @@ type Config struct {
 
 	Connections  int              // 10
 	Slots        int              // requests at a time; 64
-	TTL          time.Duration    // of what is cached; 30s
+	TTL          time.Duration    // of what is cached; a minute
 	QueryTimeout time.Duration    // 3s
 	Now          func() time.Time // of certificates; time.Now
 	Logger       *slog.Logger     // nothing is logged
@@ -122,7 +122,7 @@ type life struct {
 func Start(config Config) (*Server, error) {
 	config.Connections = cmp.Or(config.Connections, 10)
 	config.Slots = cmp.Or(config.Slots, 64)
-	config.TTL = cmp.Or(config.TTL, 30*time.Second)
+	config.TTL = cmp.Or(config.TTL, time.Minute)
 	config.QueryTimeout = cmp.Or(config.QueryTimeout, 3*time.Second)
 	if config.Now == nil {
 		config.Now = time.Now
