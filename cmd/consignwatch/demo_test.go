@@ -68,7 +68,7 @@ func startDemo(t *testing.T, flags ...string) *aDemo {
 		stateFile: filepath.Join(folder, "state.json"),
 		pagesFile: filepath.Join(folder, "pages.jsonl"),
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	t.Cleanup(cancel)
 	bin := os.Getenv(binVariable)
 	d.command = exec.CommandContext(ctx, filepath.Join(bin, "consignwatch"), append([]string{
@@ -178,11 +178,17 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	if capable := ask(t, state, "consign_mysql_capability == 0"); len(capable) > 0 {
 		t.Errorf("the database lacks %d capabilities", len(capable))
 	}
+	d.stop(state)
+}
+
+// stop asks the demo to end, and checks that it does so well.
+func (d *aDemo) stop(state demo.State) {
+	d.t.Helper()
 	if err := d.command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	if code := d.ended(state); code != 0 {
-		t.Errorf("exit status %d after SIGTERM\n%s", code, d.stderr.String())
+		d.t.Errorf("exit status %d after SIGTERM\n%s", code, d.stderr.String())
 	}
 }
 

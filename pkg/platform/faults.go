@@ -144,7 +144,7 @@ func (f *Faults) catalogue() []Fault {
 			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are tried again and a third of them become dead letters."},
 		{Name: DeadLetters, Scope: everybody, on: f.inStream(nothing),
 			Description: "After a release the workers cannot read the jobs of one queue.",
-			Changes:     "In the queues: every job of the queue image becomes a dead letter at its first attempt."},
+			Changes:     "In the queues: the release makes pictures anew, a job every two seconds, and every job of the queue image becomes a dead letter at its first attempt."},
 	}...)
 }
 

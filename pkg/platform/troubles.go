@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
@@ -15,6 +16,8 @@ const (
 	burstEvery = 10 * time.Second
 	crashEvery = 4 * time.Second
 	spoilEvery = time.Second
+
+	picturesAnew = 0.5 // jobs a second for pictures that are there already, during dead-letters
 )
 
 // troubles are the faults of a client.
@@ -95,6 +98,11 @@ func (t *teller) platformTroubles(there []presence, seconds float64) {
 			v := t.platform("worker")
 			v.say(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
 			v.recover(oneOf(t, "retry", "self_heal", "fallback", "state_restore"), oneOf(t, "worker", "cache", "sync-worker"))
+		}
+	}
+	if t.p.faults.isOn(DeadLetters, 0) && len(there) > 0 {
+		for range t.often(picturesAnew, seconds) {
+			t.by(oneOf(t, there...).tenant, "worker").enqueue(jobs.Image, "resize")
 		}
 	}
 	if !now.Before(t.burst) {

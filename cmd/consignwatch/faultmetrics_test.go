@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/demo"
+)
+
+// faultMetric says by which metric a fault of the platform's machinery is seen: the expression has a result while the
+// fault is on, and none before and some time after.
+type faultMetric struct{ fault, seen string }
+
+// faultMetrics are the faults in turns. Those of one turn are on at the same time, because none hides another.
+func faultMetrics() [][]faultMetric {
+	return [][]faultMetric{
+		{
+			{"api-slow", `histogram_quantile(0.5, sum by (le) (rate(consign_api_request_duration_seconds_bucket{route!="/healthz"}[30s]))) > 0.5`},
+			{"slow-queries", `rate(consign_mysql_slow_queries_total[30s]) > 0`},
+			{"deadlocks", `rate(consign_mysql_deadlocks_total[30s]) > 0.1`},
+			{"cache-evicting", `rate(consign_redis_evicted_keys_total[30s]) > 1`},
+			{"workers-stopped", `consign_queue_group_members{group="platform-workers"} == 0`},
+			{"disk-filling", `1 - node_filesystem_avail_bytes{mountpoint="/srv/platform/images"} / node_filesystem_size_bytes > 0.9`},
+			{"certificate-expiring", `consign_probe_certificate_expiry_timestamp_seconds - time() < 6 * 86400`},
+		},
+		{
+			{"dead-letters", `consign_queue_dead_letters{queue="image"} > 0 unless consign_queue_dead_letters offset 30s == consign_queue_dead_letters`},
+			{"pool-exhausted", `sum(consign_db_pool_connections{pool="api",state="in_use"}) / sum(consign_db_pool_max_connections{pool="api"}) == 1`},
+		},
+		{
+			{"jobs-failing", `sum(rate(consign_jobs_total{outcome="retried"}[30s])) / sum(rate(consign_jobs_total[30s])) > 0.3`},
+			{"cache-down", `consign_redis_up == 0`},
+		},
+		{
+			{"api-down", `consign_probe_up == 0`},
+			{"database-read-only", `consign_mysql_read_only == 1`},
+		},
+		{
+			{"database-down", `consign_mysql_up == 0`},
+			{"broker-restart", `consign_queue_up == 0`},
+		},
+	}
+}
+
+func TestEachFaultOfTheMachineryIsSeenInPrometheus(t *testing.T) {
+	d := startDemo(t)
+	d.await("All is up")
+	state := d.state()
+	await(t, "the first minute", func() string {
+		if n := ask(t, state, `count(consign_api_requests_total) and count(consign_queue_dead_letters or consign_queue_group_members) and count(rate(consign_jobs_total[1m]))`); len(n) == 0 {
+			return "nothing is counted yet"
+		}
+		return ""
+	})
+	for _, turn := range faultMetrics() {
+		for _, f := range turn {
+			await(t, f.fault+" before it is on", func() string { return unlessNone(ask(t, state, f.seen)) })
+		}
+		for _, f := range turn {
+			switchFault(t, state, f.fault, "on")
+		}
+		for _, f := range turn {
+			await(t, f.fault, func() string {
+				if len(ask(t, state, f.seen)) == 0 {
+					return "not seen: " + f.seen
+				}
+				return ""
+			})
+		}
+		for _, f := range slices.Backward(turn) {
+			switchFault(t, state, f.fault, "off")
+		}
+		for _, f := range turn {
+			await(t, f.fault+" after it is off", func() string { return unlessNone(ask(t, state, f.seen)) })
+		}
+	}
+	d.stop(state)
+}
+
+func unlessNone(values []string) string {
+	if len(values) > 0 {
+		return "seen: " + strings.Join(values, " ")
+	}
+	return ""
+}
+
+// await waits until nothing is wrong any more.
+func await(t *testing.T, what string, wrong func() string) {
+	t.Helper()
+	deadline := time.Now().Add(90 * time.Second)
+	for {
+		message := wrong()
+		if message == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %s", what, message)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+// switchFault switches a fault of the demo's platform; for some, off is done only when the server answers again.
+func switchFault(t *testing.T, state demo.State, fault, how string) {
+	t.Helper()
+	platform, _ := state.Part("platform-sim")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, platform.URL+"/faults/"+fault+"/"+how, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", fault, how, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusNoContent {
+		t.Fatalf("%s %s: %s: %s %v", fault, how, response.Status, body, err)
+	}
+}
