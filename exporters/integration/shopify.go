@@ -1,0 +1,3 @@
+package integration
+
+func (b *builder) shopify() error { return nil }
