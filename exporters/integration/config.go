@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	commonconfig "github.com/prometheus/common/config"
 
@@ -46,6 +47,10 @@ type platformConfig struct {
 	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
 	// Timeout is the time limit of a statement, on the server.
 	Timeout yamlfile.Duration `yaml:"timeout,omitempty"`
+	// OrdersSQL and ProductsSQL look orders and products up in the books, where these are others than the contract's.
+	// Each has {ids} where the numbers stand, and brings the client's slug and the number of those that are there.
+	OrdersSQL   string `yaml:"orders_sql,omitempty"`
+	ProductsSQL string `yaml:"products_sql,omitempty"`
 }
 
 // clientList is what clients_file holds.
@@ -208,6 +213,12 @@ func (p *platformConfig) fill() {
 	if p.Timeout == 0 {
 		p.Timeout = defaultStatementTimeout
 	}
+	if p.OrdersSQL == "" {
+		p.OrdersSQL = defaultOrdersSQL
+	}
+	if p.ProductsSQL == "" {
+		p.ProductsSQL = defaultProductsSQL
+	}
 }
 
 func (p *platformConfig) check(f *yamlfile.File) error {
@@ -216,6 +227,10 @@ func (p *platformConfig) check(f *yamlfile.File) error {
 		return f.Errorf("platform.dsn_file", "is missing: the path of a file with user:password@tcp(host:port)/database")
 	case p.Timeout < 0:
 		return f.Errorf("platform.timeout", "cannot be negative")
+	case strings.Count(p.OrdersSQL, idsPlaceholder) != 1:
+		return f.Errorf("platform.orders_sql", "must have %s once: the place where the numbers of orders stand", idsPlaceholder)
+	case strings.Count(p.ProductsSQL, idsPlaceholder) != 1:
+		return f.Errorf("platform.products_sql", "must have %s once: the place where the numbers of products stand", idsPlaceholder)
 	}
 	return nil
 }

@@ -84,3 +84,13 @@ type collector struct {
 func (c collector) Name() string                { return c.name }
 func (c collector) Schedule() exporter.Schedule { return c.schedule }
 func (c collector) Targets() []exporter.Target  { return c.targets }
+
+// maxHeader bounds the header of an answer, in bytes.
+const maxHeader = 64 << 10
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -105,7 +105,7 @@ func (c *shopifyConfig) fill() {
 	text(&c.URLTemplate, defaultURLTemplate)
 	text(&c.TokenURLTemplate, defaultTokenURLTemplate)
 	duration(&c.Interval, time.Minute)
-	duration(&c.Timeout, min(15*time.Second, time.Duration(c.Interval)/2))
+	duration(&c.Timeout, min(15*time.Second, time.Duration(c.Interval)/4))
 	duration(&c.MaxAge, 5*time.Minute)
 	duration(&c.OrderWindow, 24*time.Hour)
 	duration(&c.GracePeriod, 15*time.Minute)
@@ -141,8 +141,8 @@ func (c *shopifyConfig) check(f *yamlfile.File) error {
 		return f.Errorf("shopify.interval", "cannot be negative")
 	case c.Timeout < 0:
 		return f.Errorf("shopify.timeout", "cannot be negative")
-	case c.Timeout > c.Interval/2:
-		return f.Errorf("shopify.timeout", "cannot be longer than half the interval of %s: a round may have to get a token before it asks", c.Interval)
+	case c.Timeout > c.Interval/4:
+		return f.Errorf("shopify.timeout", "cannot be longer than a quarter of the interval of %s: a question may have to wait for others to the same shop, and for a token", c.Interval)
 	case c.MaxAge < 0:
 		return f.Errorf("shopify.max_age", "cannot be negative")
 	case !(c.RequestsPerSecond > 0 && c.RequestsPerSecond <= 100):
@@ -165,6 +165,9 @@ func (c *shopifyConfig) check(f *yamlfile.File) error {
 		return f.Errorf("shopify.products_interval", "cannot be shorter than the interval of %s", c.Interval)
 	case c.MaxProducts < 1 || c.MaxProducts > maxCount:
 		return f.Errorf("shopify.max_products", "must be from 1 to %d", maxCount)
+	}
+	if c.TLS != nil && c.TLS.InsecureSkipVerify {
+		return f.Errorf("shopify.tls.insecure_skip_verify", "tokens go to nobody whose certificate is not verified: name the authority with ca_file")
 	}
 	if err := c.checkTemplate(f, "shopify.url_template", c.URLTemplate, "{version}"); err != nil {
 		return err
