@@ -3,7 +3,8 @@ package shopify
 import (
 	"fmt"
 	"net/http"
-	"strconv"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
 // exchange is a request with its answer.
@@ -36,20 +37,13 @@ func (x *exchange) done(outcome string, status int) {
 // answer writes a body as it is.
 func (x *exchange) answer(outcome string, status int, contentType string, body []byte) {
 	x.done(outcome, status)
-	x.w.Header().Set("Content-Type", contentType)
-	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(body)
+	wire.Answer(x.w, status, contentType, body)
 }
 
 const jsonType = "application/json; charset=utf-8"
 
 func (x *exchange) json(outcome string, status int, body any) {
-	encoded, err := marshal(body)
-	if err != nil {
-		panic(fmt.Errorf("shopify: encode an answer: %w", err)) // it is made of plain values
-	}
-	x.answer(outcome, status, jsonType, encoded)
+	x.answer(outcome, status, jsonType, wire.Marshal(body))
 }
 
 // The bodies of refusals. Shopify documents the statuses and those of 401 and 403; the others are what its edge is known

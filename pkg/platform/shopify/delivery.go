@@ -10,25 +10,12 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
-
-func (f *Fake) newSender(config webhook.SenderConfig) *webhook.Sender {
-	if config.Schedule.Timeout == 0 {
-		config.Schedule = webhook.ShopifySchedule()
-	}
-	config.Now = f.config.Now
-	config.Attempted = func(a webhook.Attempt) {
-		f.attempted(a)
-		if told := f.config.Webhooks.Attempted; told != nil {
-			told(a)
-		}
-	}
-	return webhook.NewSender(config)
-}
 
 // tell sends a webhook to every subscription to a topic. It needs the lock.
 func (f *Fake) tell(s *shop, topic string, payload object) {
-	event := requestID()
+	event := wire.UUID()
 	for _, a := range s.apps {
 		for _, sub := range a.subscriptions {
 			if sub.Topic != topic || !strings.HasPrefix(sub.URI, "http") {
@@ -44,14 +31,10 @@ func (f *Fake) tell(s *shop, topic string, payload object) {
 }
 
 func (f *Fake) send(s *shop, sub *Subscription, secret, event string, payload object) {
-	body, err := marshal(payload)
-	if err != nil {
-		panic(fmt.Errorf("shopify: encode a webhook: %w", err)) // it is made of plain values
-	}
 	supported, _ := releases(f.now())
 	message := webhook.Shopify{
 		Secret: secret, Shop: s.Domain, Topic: headerTopic(sub.Topic), APIVersion: supported[len(supported)-1].String(),
-		WebhookID: requestID(), EventID: event, Name: sub.Name, TriggeredAt: f.now(), Body: body,
+		WebhookID: wire.UUID(), EventID: event, Name: sub.Name, TriggeredAt: f.now(), Body: wire.Marshal(payload),
 	}.Message(s.Domain+" "+strconv.FormatInt(sub.ID, 10), sub.URI)
 	if err := f.sender.Send(message); err != nil {
 		s.webhooks["refused"]++
@@ -67,7 +50,7 @@ func (f *Fake) Forge(domain, topic string) error {
 		for _, a := range s.apps {
 			for _, sub := range a.subscriptions {
 				if sub.Topic == topic {
-					f.send(s, sub, rand.Text(), requestID(), orderPayload(Order{ID: 1, Name: "#1", CreatedAt: f.now(), FinancialStatus: "PAID"}))
+					f.send(s, sub, rand.Text(), wire.UUID(), orderPayload(Order{ID: 1, Name: "#1", CreatedAt: f.now(), FinancialStatus: "PAID"}))
 					forged++
 				}
 			}

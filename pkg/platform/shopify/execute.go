@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
 const (
@@ -240,11 +242,7 @@ func (p position) compare(o position) int {
 }
 
 func (p position) cursor() string {
-	encoded, err := json.Marshal(p)
-	if err != nil {
-		panic(fmt.Errorf("shopify: encode a cursor: %w", err)) // two numbers
-	}
-	return base64.StdEncoding.EncodeToString(encoded)
+	return base64.StdEncoding.EncodeToString(wire.Marshal(p))
 }
 
 func parseCursor(s string) (position, bool) {

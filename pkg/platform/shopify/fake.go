@@ -1,7 +1,6 @@
 package shopify
 
 import (
-	"crypto/rand"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
 // Config configures the fake.
@@ -51,7 +51,7 @@ func New(config Config) *Fake {
 		config.Now = time.Now
 	}
 	f := &Fake{config: config, shops: map[string]*shop{}, unknown: map[string]int64{}, lastID: 5_000_000_000_000}
-	f.sender = f.newSender(config.Webhooks)
+	f.sender = config.Webhooks.Start(webhook.ShopifySchedule(), config.Now, f.attempted)
 	return f
 }
 
@@ -86,7 +86,7 @@ func (f *Fake) switched(s Switches, since time.Time, change func(*Switches)) (Sw
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	domain, path := f.route(r)
-	x := &exchange{fake: f, w: w, r: r, shop: domain, id: requestID()}
+	x := &exchange{fake: f, w: w, r: r, shop: domain, id: wire.UUID()}
 	w.Header().Set("X-Request-Id", x.id)
 
 	f.mu.Lock()
@@ -98,13 +98,13 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Unlock()
 
-	if !wait(r, switches.Slow) {
+	if !wire.Wait(r, switches.Slow) {
 		x.done("timeout", 0)
 		return
 	}
 	if switches.Down {
 		x.done("down", 0)
-		panic(http.ErrAbortHandler) // closes the connection, and logs nothing
+		wire.Drop()
 	}
 	switch version, isAPI := strings.CutPrefix(path, "/admin/api/"); {
 	case s == nil:
@@ -134,26 +134,4 @@ func (f *Fake) route(r *http.Request) (domain, path string) {
 		host = r.Host
 	}
 	return host, r.URL.Path
-}
-
-// wait returns false when the client has gone.
-func wait(r *http.Request, d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.Context().Done():
-		return false
-	}
-}
-
-func requestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

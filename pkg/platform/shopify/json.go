@@ -2,9 +2,10 @@ package shopify
 
 import (
 	"bytes"
-	"encoding/json"
 	"math"
 	"strconv"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
 // object is a JSON object whose fields keep their order.
@@ -23,29 +24,12 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, err := marshal(m.name)
-		if err != nil {
-			return nil, err
-		}
-		value, err := marshal(m.value)
-		if err != nil {
-			return nil, err
-		}
-		b.Write(name)
+		b.Write(wire.Marshal(m.name))
 		b.WriteByte(':')
-		b.Write(value)
+		b.Write(wire.Marshal(m.value))
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
-}
-
-// marshal leaves <, > and & as they are.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // float is written as Shopify writes it, with a decimal point even where it is whole.

@@ -55,6 +55,23 @@ type Sender struct {
 	serial  uint64
 }
 
+// Start returns the sender of a provider, whose clock it has. The schedule is the provider's, unless the configuration has
+// another; told hears of each attempt before the configuration's Attempted.
+func (c SenderConfig) Start(schedule Schedule, now func() time.Time, told func(Attempt)) *Sender {
+	if c.Schedule.Timeout == 0 {
+		c.Schedule = schedule
+	}
+	c.Now = now
+	also := c.Attempted
+	c.Attempted = func(a Attempt) {
+		told(a)
+		if also != nil {
+			also(a)
+		}
+	}
+	return NewSender(c)
+}
+
 // NewSender returns a sender that works until it is closed.
 func NewSender(config SenderConfig) *Sender {
 	if config.Now == nil {
