@@ -16,6 +16,7 @@ type query struct {
 	variables any
 	points    float64 // that it costs at the most, about
 	canWait   bool    // it leaves the reserve of the bucket to others
+	leaves    float64 // points besides, for our own questions that matter more
 }
 
 // points is what a list of n things costs: Shopify does not publish the formula, this is what is measured.

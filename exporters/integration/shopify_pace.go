@@ -87,7 +87,7 @@ func (p *pace) delay(q query) (time.Duration, string) {
 	}
 	needs := q.points
 	if q.canWait {
-		needs += p.reserve * p.bucket.maximum
+		needs += p.reserve*p.bucket.maximum + q.leaves
 	}
 	needs = min(needs, p.bucket.maximum)
 	has := p.bucket.now(now)

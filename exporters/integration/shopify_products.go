@@ -151,7 +151,7 @@ func (t *shopProducts) comparePage(ctx context.Context) (done bool, err error) {
 	c := t.counting
 	var a productsAnswer
 	err = t.shop.ask(ctx, query{
-		operation: operationProducts, text: productsQuery, points: points(pageSize), canWait: true,
+		operation: operationProducts, text: productsQuery, points: points(pageSize), canWait: true, leaves: points(pageSize),
 		variables: map[string]any{"first": pageSize, "after": cursor(c.after)},
 	}, &a)
 	if err != nil {

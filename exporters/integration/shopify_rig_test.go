@@ -2,11 +2,13 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ type mall struct {
 	url string
 	dir string
 
+	forgetSecret atomic.Bool // credentials are refused
+
 	mu       sync.Mutex
 	requests []shopify.Request
 	clients  []string // entries of the configuration
@@ -31,8 +35,15 @@ func newMall(t testing.TB) *mall {
 	t.Helper()
 	m := &mall{dir: t.TempDir()}
 	m.Fake = shopify.New(shopify.Config{Requested: m.note})
-	server := httptest.NewServer(m.Fake)
-	t.Cleanup(server.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.forgetSecret.Load() && strings.HasSuffix(r.URL.Path, "/access_token") {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":"invalid_client","error_description":"Client authentication failed."}`)
+			return
+		}
+		m.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { server.Close(); m.Close() })
 	m.url = server.URL
 	return m
 }
@@ -63,7 +74,7 @@ func tokenOf(client string) string { return "shpat_marked-" + client }
 // open opens a client's shop with a token that never expires.
 func (m *mall) open(t testing.TB, client string, change ...func(*shopify.Shop)) {
 	t.Helper()
-	s := shopify.Shop{Domain: domainOf(client), App: shopify.App{ClientID: "app", AccessToken: tokenOf(client), Scopes: strings.Split(allScopes, ",")}}
+	s := shopify.Shop{Domain: domainOf(client), Plan: shopify.Plus(), App: shopify.App{ClientID: "app", AccessToken: tokenOf(client), Scopes: strings.Split(allScopes, ",")}}
 	for _, c := range change {
 		c(&s)
 	}
@@ -113,7 +124,7 @@ func write(t testing.TB, dir, name, text string) (path string) {
 
 // every is a rhythm for tests, with values that vanish soon.
 func every(interval string) string {
-	return fmt.Sprintf("interval: %[1]s\nmax_age: 1s\nrequests_per_second: 100\nreread_interval: %[1]s\nproducts_interval: %[1]s\n", interval)
+	return fmt.Sprintf("interval: %[1]s\nmax_age: 1s\nrequests_per_second: 100\nproducts_interval: %[1]s\n", interval)
 }
 
 var quick = every("400ms")
