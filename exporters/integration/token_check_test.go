@@ -2,15 +2,9 @@ package integration
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -23,218 +17,157 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// issuer is the part of Clerk that signs tokens, with a clock that stands still until it is moved, and keys that a test rotates.
-type issuer struct {
-	t   *testing.T
-	url string
+const (
+	testIssuer  = "https://clerk.consign.example"
+	ourParty    = "https://app.consign.example"
+	foreignSess = "sess_foreign"
+)
 
-	mu        sync.Mutex
-	now       time.Time
-	published []string // names of keys in the set
-	signing   string   // name of the key in use
-	parties   map[string]string
-	status    int // of every answer; 0 for the right ones
-}
-
-const testIssuer = "https://clerk.example.com"
-
-// rsaKeys are made once: that takes its time.
-var rsaKeys = sync.OnceValue(func() map[string]*rsa.PrivateKey {
-	keys := map[string]*rsa.PrivateKey{}
-	for _, name := range []string{"ins_1", "ins_2"} {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic(err)
-		}
-		keys[name] = key
+// forger is made once: that takes its time.
+var forger = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, forgerBits)
+	if err != nil {
+		panic(err)
 	}
-	return keys
+	return key
 })
 
-func newIssuer(t *testing.T) *issuer {
+// instance is a fake Clerk with three sessions, and a clock that stands still until it is moved.
+type instance struct {
+	*clerk.Fake
+	url string
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newInstance(t *testing.T) *instance {
 	t.Helper()
-	i := &issuer{
-		t: t, now: time.Now().Truncate(time.Second), published: []string{"ins_1"}, signing: "ins_1",
-		parties: map[string]string{"sess_probe": "https://app.example.com", "sess_foreign": "https://other.example.com", "sess_nobody": ""},
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/jwks", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, i.keySet()) })
-	mux.HandleFunc("POST /v1/sessions/{id}/tokens", func(w http.ResponseWriter, r *http.Request) {
-		party, ok := i.parties[r.PathValue("id")]
-		if !ok {
-			http.Error(w, `{"errors":[{"code":"resource_not_found"}]}`, http.StatusNotFound)
-			return
-		}
-		fmt.Fprintf(w, `{"object":"token","jwt":%q}`, i.mint(party))
-	})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		i.mu.Lock()
-		status := i.status
-		i.mu.Unlock()
-		if status != 0 {
-			http.Error(w, "", status)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	}))
-	t.Cleanup(server.Close)
+	i := &instance{now: time.Now().Truncate(time.Second)}
+	i.Fake = clerk.New(clerk.Config{Now: i.clock, SecretKey: plantedKey, Issuer: testIssuer})
+	server := httptest.NewServer(i)
+	t.Cleanup(func() { server.Close(); i.Close() })
 	i.url = server.URL + "/v1"
+	if _, err := i.AddUser(clerk.User{ID: "user_probe"}); err != nil {
+		t.Fatal(err)
+	}
+	for id, party := range map[string]string{"sess_probe": ourParty, foreignSess: "https://other.example", "sess_nobody": ""} {
+		if _, err := i.SignIn(clerk.Session{ID: id, UserID: "user_probe", AuthorizedParty: party}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return i
 }
 
-func (i *issuer) clock() time.Time {
+func (i *instance) clock() time.Time {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.now
 }
 
-func (i *issuer) change(f func()) {
+func (i *instance) pass(d time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	f()
+	i.now = i.now.Add(d)
 }
 
-func (i *issuer) keySet() string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	var keys []string
-	for _, name := range i.published {
-		public := rsaKeys()[name].PublicKey
-		exponent := binary.BigEndian.AppendUint32(nil, uint32(public.E))[1:]
-		keys = append(keys, fmt.Sprintf(`{"kty":"RSA","use":"sig","alg":"RS256","kid":%q,"n":%q,"e":%q}`, name,
-			base64.RawURLEncoding.EncodeToString(public.N.Bytes()), base64.RawURLEncoding.EncodeToString(exponent)))
-	}
-	return `{"keys":[` + strings.Join(keys, ",") + `]}`
+// verifying is a platform, as what verifies tokens, and what may stand before it.
+type verifying struct {
+	*clerk.Verifier
+
+	mu          sync.Mutex
+	always      int  // answers everything with this status
+	unsigned    bool // takes tokens without an algorithm
+	failsToDeny int  // answers with this status what it should refuse
+	staleKeys   *clerk.JWKS
 }
 
-func (i *issuer) mint(party string) string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	claims := map[string]any{"iss": testIssuer, "sub": "user_1", "sid": "sess_probe", "iat": i.now.Unix(), "nbf": i.now.Unix() - 10, "exp": i.now.Unix() + 60}
-	if party != "" {
-		claims["azp"] = party
-	}
-	header, _ := json.Marshal(map[string]string{"alg": "RS256", "kid": i.signing, "typ": "JWT"})
-	body, _ := json.Marshal(claims)
-	text := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(body)
-	sum := sha256.Sum256([]byte(text))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, rsaKeys()[i.signing], crypto.SHA256, sum[:])
-	if err != nil {
-		i.t.Error(err)
-	}
-	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
+// set changes what stands before the verifier.
+func (p *verifying) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
 }
 
-// platformVerifier is a platform that verifies tokens, and may leave out what it should do.
-type platformVerifier struct {
-	clock func() time.Time
-	keys  []string // names of the keys that it knows
-
-	forgetsSignature bool
-	forgetsExpiry    bool
-	forgetsParty     bool
-	takesAlgNone     bool
-	takesUnknownKeys bool
-	leeway           time.Duration
-	refusesAll       bool
-	acceptsAll       bool
-	answers          int // a status that is no verdict
-	answersForged    int // the same, but only for tokens that are not right
-}
-
-func (p *platformVerifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	accepted := p.accepts(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+func (p *verifying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	always, unsigned, failsToDeny := p.always, p.unsigned, p.failsToDeny
+	p.mu.Unlock()
+	header, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
+	raw, _ := base64.RawURLEncoding.DecodeString(header)
 	switch {
-	case p.answers != 0:
-		w.WriteHeader(p.answers)
-	case p.acceptsAll || accepted && !p.refusesAll:
-		fmt.Fprint(w, "welcome")
-	case p.answersForged != 0:
-		w.WriteHeader(p.answersForged)
-	default:
-		w.WriteHeader(http.StatusUnauthorized)
+	case always != 0:
+		w.WriteHeader(always)
+		return
+	case unsigned && strings.Contains(string(raw), `"alg":"none"`):
+		return
 	}
-}
-
-func (p *platformVerifier) accepts(token string) bool {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return false
+	verdict := httptest.NewRecorder()
+	p.Verifier.ServeHTTP(verdict, r)
+	if verdict.Code == http.StatusUnauthorized && failsToDeny != 0 {
+		verdict.Code = failsToDeny
 	}
-	var header struct{ Alg, Kid string }
-	var claims struct {
-		Exp, Nbf int64
-		Iss, Azp string
-	}
-	decode := func(part string, v any) error {
-		b, err := base64.RawURLEncoding.DecodeString(part)
-		return errors.Join(err, json.Unmarshal(b, v))
-	}
-	if decode(parts[0], &header) != nil || decode(parts[1], &claims) != nil || claims.Iss != testIssuer {
-		return false
-	}
-	now := p.clock()
-	switch {
-	case !p.forgetsExpiry && now.Add(-p.leeway).Unix() >= claims.Exp, now.Unix() < claims.Nbf:
-		return false
-	case !p.forgetsParty && claims.Azp != "" && claims.Azp != "https://app.example.com":
-		return false
-	case p.forgetsSignature || p.takesAlgNone && header.Alg == "none":
-		return true
-	}
-	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil || header.Alg != "RS256" {
-		return false
-	}
-	if !slices.Contains(p.keys, header.Kid) {
-		return p.takesUnknownKeys
-	}
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	return rsa.VerifyPKCS1v15(&rsaKeys()[header.Kid].PublicKey, crypto.SHA256, sum[:], signature) == nil
+	w.WriteHeader(verdict.Code)
+	_, _ = w.Write(verdict.Body.Bytes())
 }
 
 // checkRig is a token check with all that it asks.
 type checkRig struct {
 	*tokenCheck
-	issuer   *issuer
-	platform *platformVerifier // nil: the library verifies
+	clerk    *instance
+	platform *verifying // nil: the library verifies
 	log      *watchedLog
+	patience time.Duration // of a round
 }
 
-func newCheckRig(t *testing.T, platform *platformVerifier, foreign string) *checkRig {
+// newCheckRig makes a check whose verifier is the platform, or the library.
+func newCheckRig(t *testing.T, library bool, foreign string) *checkRig {
 	t.Helper()
-	r := &checkRig{issuer: newIssuer(t), platform: platform, log: &watchedLog{}}
-	c := &clerkConfig{
-		URL: r.issuer.url, ProbeSession: "sess_probe", ForeignSession: foreign, Issuer: testIssuer,
-		AuthorizedParties: []string{"https://app.example.com"},
-	}
+	r := &checkRig{clerk: newInstance(t), log: &watchedLog{}, patience: 20 * time.Second}
+	c := &clerkConfig{URL: r.clerk.url, ProbeSession: "sess_probe", ForeignSession: foreign, Issuer: testIssuer, AuthorizedParties: []string{ourParty}}
 	c.fill()
 	c.ExpiryMargin = yamlfile.Duration(30 * time.Second)
-	if platform != nil {
-		platform.clock = r.issuer.clock
-		platform.keys = []string{"ins_1"}
-		server := httptest.NewServer(platform)
+	if !library {
+		r.platform = &verifying{}
+		r.platform.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: r.clerk.clock, Issuer: testIssuer, Parties: []string{ourParty}, Leeway: 10 * time.Second, Keys: r.keysOfPlatform})
+		server := httptest.NewServer(r.platform)
 		t.Cleanup(server.Close)
 		c.VerifyURL = server.URL
 	}
 	metrics := catalog.Shipped().ForExporter(catalog.Integration)
 	api := newClerkAPI(c, secret.New(plantedKey), newHTTPClient(nil), r.log.logger())
-	api.limited.now = r.issuer.clock
-	api.keys.now = r.issuer.clock
+	api.limited.now, api.keys.now = r.clerk.clock, r.clerk.clock
 	r.tokenCheck = newTokenCheck(c, api, newClerkKeys(api, metrics), metrics, r.log.logger())
-	r.tokenCheck.now = r.issuer.clock
+	r.now, r.forger = r.clerk.clock, forger()
 	return r
+}
+
+// hangs makes somebody hang, for longer than the next round has patience.
+func (r *checkRig) hangs(somebody func()) {
+	r.patience = time.Second
+	somebody()
+}
+
+// keysOfPlatform is Clerk's key set, or an old one.
+func (r *checkRig) keysOfPlatform(ctx context.Context) (clerk.JWKS, error) {
+	r.platform.mu.Lock()
+	defer r.platform.mu.Unlock()
+	if r.platform.staleKeys != nil {
+		return *r.platform.staleKeys, nil
+	}
+	return r.clerk.Keys(ctx)
 }
 
 // verdictsOf does a round, some time after the one before.
 func (r *checkRig) verdictsOf(t *testing.T, later time.Duration) (map[string]bool, error) {
 	t.Helper()
-	r.issuer.change(func() { r.issuer.now = r.issuer.now.Add(later) })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	r.clerk.pass(later)
+	ctx, cancel := context.WithTimeout(t.Context(), r.patience)
 	defer cancel()
 	found := verdicts{}
 	err := r.round(ctx, found)
@@ -246,44 +179,36 @@ func (r *checkRig) verdictsOf(t *testing.T, later time.Duration) (map[string]boo
 	return right, err
 }
 
+// rightBut is the verdicts of a verifier that is right but for some checks.
+func rightBut(wrong ...string) map[string]bool {
+	all := map[string]bool{}
+	for _, check := range catalog.TokenChecks() {
+		all[check] = !slices.Contains(wrong, check)
+	}
+	return all
+}
+
 func TestEachWrongVerifierIsCaught(t *testing.T) {
-	all := func(change map[string]bool) map[string]bool {
-		right := map[string]bool{}
-		for _, check := range catalog.TokenChecks() {
-			right[check] = true
-		}
-		for check, v := range change {
-			right[check] = v
-		}
-		return right
-	}
-	wrong := func(checks ...string) map[string]bool {
-		change := map[string]bool{}
-		for _, check := range checks {
-			change[check] = false
-		}
-		return all(change)
-	}
+	mistake := func(change func(*clerk.Mistakes)) func(*verifying) { return func(p *verifying) { p.Switch(change) } }
 	for name, c := range map[string]struct {
-		platform platformVerifier
-		want     map[string]bool
+		wrong func(*verifying)
+		want  map[string]bool
 	}{
-		"none: it is right":                {platformVerifier{}, all(nil)},
-		"right, with a leeway":             {platformVerifier{leeway: 20 * time.Second}, all(nil)},
-		"no look at the signature":         {platformVerifier{forgetsSignature: true}, wrong(checkTampered, checkUnknownKey)},
-		"no look at the end":               {platformVerifier{forgetsExpiry: true}, wrong(checkExpired)},
-		"far too much leeway":              {platformVerifier{leeway: time.Hour}, wrong(checkExpired)},
-		"no look at the party":             {platformVerifier{forgetsParty: true}, wrong(checkWrongParty)},
-		"alg none is taken":                {platformVerifier{takesAlgNone: true}, wrong(checkTampered)},
-		"keys with other names are taken":  {platformVerifier{takesUnknownKeys: true}, wrong(checkUnknownKey)},
-		"everything is accepted":           {platformVerifier{acceptsAll: true}, wrong(checkTampered, checkUnknownKey, checkExpired, checkWrongParty)},
-		"everything is refused, this says": {platformVerifier{refusesAll: true}, map[string]bool{checkValid: false}},
+		"none: it is right":              {func(*verifying) {}, rightBut()},
+		"it takes expired tokens":        {mistake(func(m *clerk.Mistakes) { m.AcceptExpired = true }), rightBut(checkExpired)},
+		"it takes any signature":         {mistake(func(m *clerk.Mistakes) { m.AcceptTampered = true }), rightBut(checkTampered, checkUnknownKey)},
+		"it takes unknown keys":          {mistake(func(m *clerk.Mistakes) { m.AcceptUnknownKey = true }), rightBut(checkUnknownKey)},
+		"it takes any party":             {mistake(func(m *clerk.Mistakes) { m.AcceptWrongParty = true }), rightBut(checkWrongParty)},
+		"it takes unsigned tokens":       {func(p *verifying) { p.unsigned = true }, rightBut(checkTampered)},
+		"it takes everything":            {func(p *verifying) { p.always = http.StatusOK }, rightBut(checkTampered, checkUnknownKey, checkExpired, checkWrongParty)},
+		"it takes nothing, this it says": {mistake(func(m *clerk.Mistakes) { m.RejectValid = true }), map[string]bool{checkValid: false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newCheckRig(t, &c.platform, "sess_foreign")
-			if _, err := r.verdictsOf(t, 0); err != nil {
-				t.Fatal(err)
+			r := newCheckRig(t, false, foreignSess)
+			if got, err := r.verdictsOf(t, 0); err != nil || !got[checkValid] {
+				t.Fatal(got, err)
 			}
+			c.wrong(r.platform)
 			got, err := r.verdictsOf(t, 100*time.Second) // the first token has ended, and so has the margin
 			if err != nil {
 				t.Fatal(err)
@@ -292,8 +217,7 @@ func TestEachWrongVerifierIsCaught(t *testing.T) {
 				t.Errorf("(-want +got):\n%s\n%s", diff, r.log)
 			}
 			for check, right := range c.want {
-				said := strings.Contains(r.log.String(), "check="+check)
-				if said == right {
+				if said := strings.Contains(r.log.String(), "check="+check); said == right {
 					t.Errorf("the log names %s: %v\n%s", check, said, r.log)
 				}
 			}
@@ -302,20 +226,22 @@ func TestEachWrongVerifierIsCaught(t *testing.T) {
 }
 
 func TestTheLibraryPassesAllChecks(t *testing.T) {
-	for _, foreign := range []string{"", "sess_foreign"} {
-		r := newCheckRig(t, nil, foreign)
+	for _, foreign := range []string{"", foreignSess} {
+		r := newCheckRig(t, true, foreign)
 		first, err := r.verdictsOf(t, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true, checkWrongParty: true}, first); diff != "" {
+		want := rightBut()
+		delete(want, checkExpired) // no token has ended
+		if diff := cmp.Diff(want, first); diff != "" {
 			t.Errorf("foreign %q, at first (-want +got):\n%s", foreign, diff)
 		}
 		later, err := r.verdictsOf(t, 100*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true, checkWrongParty: true, checkExpired: true}, later); diff != "" {
+		if diff := cmp.Diff(rightBut(), later); diff != "" {
 			t.Errorf("foreign %q, later (-want +got):\n%s", foreign, diff)
 		}
 	}
@@ -326,7 +252,7 @@ func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
 		"issuer": func(v *libraryVerifier) { v.issuer = "https://clerk.example.org" },
 		"party":  func(v *libraryVerifier) { v.parties = []string{"https://app.example.org"} },
 	} {
-		r := newCheckRig(t, nil, "")
+		r := newCheckRig(t, true, "")
 		change(r.verifier.(*libraryVerifier))
 		if got, err := r.verdictsOf(t, 0); err != nil || got[checkValid] || len(got) != 1 {
 			t.Errorf("another %s: %v, %v", name, got, err)
@@ -335,31 +261,65 @@ func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
 }
 
 func TestWithoutAVerdictNothingIsTold(t *testing.T) {
+	valid := map[string]bool{checkValid: true}
+	noParty := rightBut()
+	delete(noParty, checkWrongParty)
 	for name, c := range map[string]struct {
-		platform platformVerifier
-		foreign  string
-		clerk    int
-		want     map[string]bool
-		reason   exporter.Reason
+		trouble, over func(r *checkRig)
+		want          map[string]bool
+		reason        exporter.Reason
 	}{
-		"the platform is down":      {platform: platformVerifier{answers: 503}, reason: exporter.ReasonConnection, want: map[string]bool{}},
-		"the platform has a limit":  {platform: platformVerifier{answers: 429}, reason: exporter.ReasonThrottled, want: map[string]bool{}},
-		"the platform redirects":    {platform: platformVerifier{answers: 302}, reason: exporter.ReasonParse, want: map[string]bool{}},
-		"it fails over forged ones": {platform: platformVerifier{answersForged: 500}, foreign: "sess_foreign", reason: exporter.ReasonConnection, want: map[string]bool{checkValid: true}},
-		"Clerk is down":             {clerk: 503, reason: exporter.ReasonConnection, want: map[string]bool{}},
-		"Clerk has a limit":         {clerk: 429, reason: exporter.ReasonThrottled, want: map[string]bool{}},
-		"foreign is not foreign":    {foreign: "sess_nobody", reason: exporter.ReasonQuery, want: map[string]bool{checkValid: true, checkExpired: true, checkTampered: true, checkUnknownKey: true}},
-		"foreign is gone":           {foreign: "sess_gone", reason: exporter.ReasonQuery, want: map[string]bool{checkValid: true, checkExpired: true, checkTampered: true, checkUnknownKey: true}},
+		"the platform is down": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 503 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonConnection,
+		},
+		"the platform has a limit": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 429 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonThrottled,
+		},
+		"the platform redirects": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 302 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonParse,
+		},
+		"the platform fails over what it should refuse": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 500 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 0 }) }, valid, exporter.ReasonConnection,
+		},
+		"the platform hangs": {
+			func(r *checkRig) {
+				r.hangs(func() { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 2 * time.Second }) })
+			},
+			func(r *checkRig) { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
+		},
+		"Clerk is down": {
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = true }) },
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = false }) }, map[string]bool{}, exporter.ReasonConnection,
+		},
+		"Clerk hangs": {
+			func(r *checkRig) {
+				r.hangs(func() { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 2 * time.Second }) })
+			},
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
+		},
+		"Clerk has a limit": {
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = true }) },
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = false }) }, map[string]bool{}, exporter.ReasonThrottled,
+		},
+		"foreign is not foreign": {
+			func(r *checkRig) { r.foreign = "sess_nobody" },
+			func(r *checkRig) { r.foreign = foreignSess }, noParty, exporter.ReasonQuery,
+		},
+		"foreign is gone": {
+			func(r *checkRig) { r.foreign = "sess_gone" },
+			func(r *checkRig) { r.foreign = foreignSess }, noParty, exporter.ReasonQuery,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answers, forged := c.platform.answers, c.platform.answersForged
-			c.platform.answers, c.platform.answersForged = 0, 0
-			r := newCheckRig(t, &c.platform, c.foreign)
+			r := newCheckRig(t, false, foreignSess)
 			if got, _ := r.verdictsOf(t, 0); !got[checkValid] {
 				t.Fatalf("before: %v", got)
 			}
-			c.platform.answers, c.platform.answersForged = answers, forged
-			r.issuer.change(func() { r.issuer.status = c.clerk })
+			c.trouble(r)
 			got, err := r.verdictsOf(t, 100*time.Second)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -367,19 +327,20 @@ func TestWithoutAVerdictNothingIsTold(t *testing.T) {
 			if err == nil || exporter.ReasonOf(err) != c.reason {
 				t.Errorf("reason %q, want %q: %v", exporter.ReasonOf(err), c.reason, err)
 			}
-			c.platform.answers, c.platform.answersForged = 0, 0
-			r.issuer.change(func() { r.issuer.status = 0 })
-			if got, _ := r.verdictsOf(t, time.Second); !got[checkValid] || !got[checkTampered] || !got[checkExpired] {
-				t.Errorf("it does not recover by itself: %v", got)
+			c.over(r)
+			r.patience = 20 * time.Second
+			got, err = r.verdictsOf(t, 11*time.Second) // later than Clerk's limit lasts
+			if diff := cmp.Diff(rightBut(), got); diff != "" || err != nil {
+				t.Errorf("it does not recover by itself (-want +got):\n%s\n%v", diff, err)
 			}
 		})
 	}
 }
 
 func TestASilentPlatformGivesNoVerdictOnATokenThatMayHaveEnded(t *testing.T) {
-	r := newCheckRig(t, &platformVerifier{}, "")
-	r.tokenCheck.verifier = slowVerifier{r.verifier, func() {
-		r.issuer.change(func() { r.issuer.now = r.issuer.now.Add(20 * time.Second) })
+	r := newCheckRig(t, false, "")
+	r.verifier = slowVerifier{r.verifier, func() {
+		r.clerk.pass(20 * time.Second)
 	}}
 	got, err := r.verdictsOf(t, 0)
 	if err != nil {
@@ -402,8 +363,8 @@ func (s slowVerifier) verify(ctx context.Context, token *sessionToken, keys keyS
 }
 
 func TestATokenWithoutAPartySaysNothingAboutParties(t *testing.T) {
-	r := newCheckRig(t, nil, "")
-	r.tokenCheck.session = "sess_nobody"
+	r := newCheckRig(t, true, "")
+	r.session = "sess_nobody"
 	got, err := r.verdictsOf(t, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -414,24 +375,34 @@ func TestATokenWithoutAPartySaysNothingAboutParties(t *testing.T) {
 }
 
 func TestKeysAreRotated(t *testing.T) {
-	r := newCheckRig(t, &platformVerifier{}, "")
-	both := []string{"ins_1", "ins_2"}
-	steps := []struct {
-		name      string
-		published []string
-		signing   string
-		platform  []string
-		want      map[string]bool
+	noExpired := rightBut()
+	delete(noExpired, checkExpired)
+	r := newCheckRig(t, false, foreignSess)
+	for _, s := range []struct {
+		name   string
+		change func()
+		want   map[string]bool
 	}{
-		{"before", both[:1], "ins_1", both[:1], map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true}},
-		{"the new key is announced", both, "ins_1", both, map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true, checkExpired: true}},
-		{"it signs, the old one still verifies", both, "ins_2", both, map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true, checkExpired: true}},
-		{"back at once, with a platform that keeps the old set", both[:1], "ins_1", both[1:], map[string]bool{checkValid: false}},
-		{"the platform has the set", both[1:], "ins_2", both, map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true, checkExpired: true}},
-	}
-	for _, s := range steps {
-		r.issuer.change(func() { r.issuer.published, r.issuer.signing = s.published, s.signing })
-		r.platform.keys = s.platform
+		{"before", func() {}, noExpired},
+		{"a new key signs, the old one is still valid", func() { r.clerk.RotateKey(true) }, rightBut()},
+		{"the old one goes", func() { r.clerk.RetireKeys() }, rightBut()},
+		// Tokens of the old key would be refused for their key: they say nothing about their end.
+		{"another key at once", func() { r.clerk.RotateKey(false) }, noExpired},
+		{"a token of it has ended", func() {}, rightBut()},
+		{"the platform takes expired ones now", func() {
+			r.platform.Switch(func(m *clerk.Mistakes) { m.AcceptExpired = true })
+		}, rightBut(checkExpired)},
+		{"and another key at once", func() { r.clerk.RotateKey(false) }, noExpired},
+		{"the platform keeps the old set", func() {
+			old, err := r.clerk.Keys(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.platform.set(func() { r.platform.staleKeys = &old })
+			r.clerk.RotateKey(false)
+		}, map[string]bool{checkValid: false}},
+	} {
+		s.change()
 		got, err := r.verdictsOf(t, 100*time.Second)
 		if err != nil {
 			t.Fatalf("%s: %v", s.name, err)
@@ -439,25 +410,6 @@ func TestKeysAreRotated(t *testing.T) {
 		if diff := cmp.Diff(s.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", s.name, diff)
 		}
-	}
-}
-
-func TestAnExpiredTokenOfAKeyThatIsGoneSaysNothing(t *testing.T) {
-	r := newCheckRig(t, &platformVerifier{forgetsExpiry: true}, "")
-	if _, err := r.verdictsOf(t, 0); err != nil {
-		t.Fatal(err)
-	}
-	r.issuer.change(func() { r.issuer.published, r.issuer.signing = []string{"ins_2"}, "ins_2" })
-	r.platform.keys = []string{"ins_2"}
-	got, err := r.verdictsOf(t, 100*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, told := got[checkExpired]; told || !got[checkValid] {
-		t.Errorf("verdicts %v", got)
-	}
-	if got, _ = r.verdictsOf(t, 100*time.Second); got[checkExpired] {
-		t.Errorf("verdicts %v, though a token of the new key that has ended is accepted", got)
 	}
 }
 
