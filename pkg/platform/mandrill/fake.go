@@ -110,7 +110,7 @@ type Books struct {
 	// timeout: the client went away before the answer; down: the connection was cut.
 	Requests map[string]int64
 	// Webhooks are batches by what came of them: sent, delivered, failed (attempts), given_up, forged; refused are events
-	// or batches for which too many waited.
+	// for which too many waited.
 	Webhooks map[string]int64
 	AllTime  Counts
 	Backlog  int

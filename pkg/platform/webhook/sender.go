@@ -179,7 +179,7 @@ func (s *Sender) attempt(w waiting) {
 	a := Attempt{Message: w.message, Number: w.failures + 1, At: s.config.Now()}
 	a.Status, a.Err = s.post(w.message, a.At)
 	a.Delivered = a.Err == nil && a.Status/100 == 2
-	a.GivenUp = !a.Delivered && w.failures == len(s.config.Schedule.Retries)
+	a.GivenUp = !a.Delivered && (w.message.Once || w.failures == len(s.config.Schedule.Retries))
 	if s.ctx.Err() != nil && !a.Delivered { // closed meanwhile: it stays pending
 		return
 	}

@@ -7,16 +7,26 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
 )
+
+// maxWaiting is how much of a request is kept while its client waits.
+const maxWaiting = 32 << 20
 
 // Wait lets a client wait. It returns false when the client has gone meanwhile.
 func Wait(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
+	// A server notices that its client has gone only once the whole request has been read.
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxWaiting))
+	if err != nil {
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
