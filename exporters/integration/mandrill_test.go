@@ -68,6 +68,7 @@ func (s *scripted) count(method string) int {
 func (s *scripted) start(t *testing.T, further string) *exportertest.Running {
 	t.Helper()
 	return exportertest.Start(t, App(), fmt.Sprintf(`clients: [{slug: kids-north}, {slug: toy-town}, {slug: never}]
+limits: {clients: 3}
 mandrill: {url: '%s', key_file: %s, client_subaccounts: true, interval: 200ms, timeout: 200ms, slow_interval: 200ms, %s}
 `, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), further))
 }
@@ -258,6 +259,15 @@ func TestSubaccountsAreAskedInTurn(t *testing.T) {
 			t.Fatalf("turn %d is %s, want %s: %v", i, id, want, turns)
 		}
 	}
+}
+
+func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
+	answers := quietAnswers()
+	answers["subaccounts/list"] = `[{"id":"toy-town","reputation":50,"sent_total":1},{"id":"kids-north","reputation":50,"sent_total":1},{"id":"never","reputation":50,"sent_total":1}]`
+	s := newScripted(t, answers)
+	s.start(t, "").Await(t, "the reputation of the account and of as many clients as there may be", func(series map[string]float64) bool {
+		return len(only(series, "consign_mandrill_reputation")) == 4
+	})
 }
 
 func TestErrorsOfMandrillAreToldByName(t *testing.T) {
