@@ -2,14 +2,14 @@ package clerk
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 const (
@@ -49,52 +49,24 @@ func newRig(t *testing.T, config Config) *rig {
 	return r
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
 // ask sends a request with the secret key, unless a header says otherwise.
-func (r *rig) ask(t *testing.T, method, path, body string, header ...string) answer {
+func (r *rig) ask(t *testing.T, method, path, body string, header ...string) wiretest.Answer {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+r.config.SecretKey)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	return do(t, request)
-}
-
-func do(t *testing.T, request *http.Request) answer {
-	t.Helper()
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	b, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, string(b)}
+	return wiretest.Ask(t, method, r.url+path, body, append([]string{"Authorization", "Bearer " + r.config.SecretKey}, header...)...)
 }
 
 // errorOf is the one error of an answer, whose trace has to be the header's.
-func errorOf(t *testing.T, a answer) apiError {
+func errorOf(t *testing.T, a wiretest.Answer) apiError {
 	t.Helper()
 	var body struct {
 		Errors []apiError `json:"errors"`
 		Trace  string     `json:"clerk_trace_id"`
 	}
-	if err := json.Unmarshal([]byte(a.body), &body); err != nil || len(body.Errors) != 1 {
-		t.Fatalf("%v: %s", err, a.body)
+	if err := json.Unmarshal([]byte(a.Body), &body); err != nil || len(body.Errors) != 1 {
+		t.Fatalf("%v: %s", err, a.Body)
 	}
-	if body.Trace == "" || body.Trace != a.header.Get("Clerk-Trace-Id") {
-		t.Errorf("trace %q, in the header %q", body.Trace, a.header.Get("Clerk-Trace-Id"))
+	if body.Trace == "" || body.Trace != a.Header.Get("Clerk-Trace-Id") {
+		t.Errorf("trace %q, in the header %q", body.Trace, a.Header.Get("Clerk-Trace-Id"))
 	}
 	return body.Errors[0]
 }
@@ -104,22 +76,22 @@ func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
 	r := newRig(t, Config{})
 	for _, path := range []string{"/v1/users/count", "/v1/jwks", "/v1/sessions/sess_probe"} {
 		got := r.ask(t, "GET", path, "", "Authorization", "Bearer sk_live_guess")
-		want := `{"errors":[{"message":"` + message + `","long_message":"` + message + `","code":"clerk_key_invalid","meta":{}}],"clerk_trace_id":"` + got.header.Get("Clerk-Trace-Id") + `","meta":{}}`
-		if got.status != 401 || got.body != want {
-			t.Errorf("%s: %d %s", path, got.status, cmp.Diff(want, got.body))
+		want := `{"errors":[{"message":"` + message + `","long_message":"` + message + `","code":"clerk_key_invalid","meta":{}}],"clerk_trace_id":"` + got.Header.Get("Clerk-Trace-Id") + `","meta":{}}`
+		if got.Status != 401 || got.Body != want {
+			t.Errorf("%s: %d %s", path, got.Status, cmp.Diff(want, got.Body))
 		}
 	}
 	for _, header := range []string{"", "Basic x", "Bearer "} {
-		if got := r.ask(t, "GET", "/v1/jwks", "", "Authorization", header); got.status != 401 || errorOf(t, got).Code != "authorization_header_format_invalid" {
-			t.Errorf("%q: %d %s", header, got.status, got.body)
+		if got := r.ask(t, "GET", "/v1/jwks", "", "Authorization", header); got.Status != 401 || errorOf(t, got).Code != "authorization_header_format_invalid" {
+			t.Errorf("%q: %d %s", header, got.Status, got.Body)
 		}
 	}
 	r.Switch(func(s *Switches) { s.WrongKey = true })
-	if got := r.ask(t, "GET", "/v1/jwks", ""); got.status != 401 || errorOf(t, got).Code != "clerk_key_invalid" {
-		t.Errorf("a revoked key: %d %s", got.status, got.body)
+	if got := r.ask(t, "GET", "/v1/jwks", ""); got.Status != 401 || errorOf(t, got).Code != "clerk_key_invalid" {
+		t.Errorf("a revoked key: %d %s", got.Status, got.Body)
 	}
-	if got := r.ask(t, "GET", "/.well-known/jwks.json", "", "Authorization", ""); got.status != 200 {
-		t.Errorf("public keys: %d %s", got.status, got.body)
+	if got := r.ask(t, "GET", "/.well-known/jwks.json", "", "Authorization", ""); got.Status != 200 {
+		t.Errorf("public keys: %d %s", got.Status, got.Body)
 	}
 	if diff := cmp.Diff(map[string]int64{"auth": 7, "ok": 1}, r.Books().Requests); diff != "" {
 		t.Errorf("books (-want +got):\n%s", diff)
@@ -130,21 +102,21 @@ func TestLimitIsThatOfTheInstance(t *testing.T) {
 	for key, limit := range map[string]int{"sk_live_x": productionLimit, "sk_test_x": developmentLimit} {
 		r := newRig(t, Config{SecretKey: key})
 		for i := range limit {
-			if got := r.ask(t, "GET", "/v1/users/count", ""); got.status != 200 {
-				t.Fatalf("%s: request %d: %d %s", key, i+1, got.status, got.body)
+			if got := r.ask(t, "GET", "/v1/users/count", ""); got.Status != 200 {
+				t.Fatalf("%s: request %d: %d %s", key, i+1, got.Status, got.Body)
 			}
 		}
 		r.clock = r.clock.Add(3500 * time.Millisecond)
 		got := r.ask(t, "GET", "/v1/users/count", "")
-		if got.status != 429 || got.header.Get("Retry-After") != "7" || errorOf(t, got).Code != "too_many_requests" {
-			t.Errorf("%s: %d, Retry-After %q: %s", key, got.status, got.header.Get("Retry-After"), got.body)
+		if got.Status != 429 || got.Header.Get("Retry-After") != "7" || errorOf(t, got).Code != "too_many_requests" {
+			t.Errorf("%s: %d, Retry-After %q: %s", key, got.Status, got.Header.Get("Retry-After"), got.Body)
 		}
-		if got := r.ask(t, "GET", "/v1/jwks", ""); got.status != 200 {
-			t.Errorf("%s: the keys are limited: %d", key, got.status)
+		if got := r.ask(t, "GET", "/v1/jwks", ""); got.Status != 200 {
+			t.Errorf("%s: the keys are limited: %d", key, got.Status)
 		}
 		r.clock = r.clock.Add(6500 * time.Millisecond)
-		if got := r.ask(t, "GET", "/v1/users/count", ""); got.status != 200 {
-			t.Errorf("%s: ten seconds later: %d", key, got.status)
+		if got := r.ask(t, "GET", "/v1/users/count", ""); got.Status != 200 {
+			t.Errorf("%s: ten seconds later: %d", key, got.Status)
 		}
 		if n := r.Books().Requests["throttled"]; n != 1 {
 			t.Errorf("%s: %d throttled", key, n)
@@ -177,14 +149,14 @@ func TestSwitchesOfTheInstance(t *testing.T) {
 			r := newRig(t, Config{})
 			r.Switch(test.change)
 			got := r.ask(t, "GET", "/v1/users/count", "")
-			if got.status != test.status {
-				t.Errorf("%d %s", got.status, got.body)
+			if got.Status != test.status {
+				t.Errorf("%d %s", got.Status, got.Body)
 			}
-			if test.code == "" && json.Valid([]byte(got.body)) || test.code != "" && errorOf(t, got).Code != test.code {
-				t.Errorf("%s, want %q", got.body, test.code)
+			if test.code == "" && json.Valid([]byte(got.Body)) || test.code != "" && errorOf(t, got).Code != test.code {
+				t.Errorf("%s, want %q", got.Body, test.code)
 			}
-			if (got.header.Get("Retry-After") != "") != (test.status == 429) {
-				t.Errorf("Retry-After %q", got.header.Get("Retry-After"))
+			if (got.Header.Get("Retry-After") != "") != (test.status == 429) {
+				t.Errorf("Retry-After %q", got.Header.Get("Retry-After"))
 			}
 			if diff := cmp.Diff(map[string]int64{test.outcome: 1}, r.Books().Requests); diff != "" {
 				t.Errorf("books (-want +got):\n%s", diff)
@@ -199,8 +171,8 @@ func TestSwitchesOfTheInstance(t *testing.T) {
 	}
 	r.Switch(func(s *Switches) { *s = Switches{} })
 	for _, path := range []string{"/v1/users", "/v2/jwks", "/v1/sessions/a/b", "/v1/sessions//tokens"} {
-		if got := r.ask(t, "GET", path, ""); got.status != 404 {
-			t.Errorf("%s: %d", path, got.status)
+		if got := r.ask(t, "GET", path, ""); got.Status != 404 {
+			t.Errorf("%s: %d", path, got.Status)
 		}
 	}
 }

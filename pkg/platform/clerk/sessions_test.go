@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 func TestSessionIsWrittenAsDocumented(t *testing.T) {
@@ -23,15 +22,15 @@ func TestSessionIsWrittenAsDocumented(t *testing.T) {
 	got := r.ask(t, "GET", "/v1/sessions/sess_probe", "")
 	want := fmt.Sprintf(`{"object":"session","id":"sess_probe","user_id":"user_probe","client_id":%q,"actor":null,"status":"active","last_active_organization_id":null,`+
 		`"last_active_at":1795435200000,"expire_at":1796040000000,"abandon_at":1798027200000,"created_at":1795435200000,"updated_at":1795435200000}`, r.sessions["sess_probe"].clientID)
-	if got.status != 200 || got.body != want {
-		t.Errorf("%d %s", got.status, cmp.Diff(want, got.body))
+	if got.Status != 200 || got.Body != want {
+		t.Errorf("%d %s", got.Status, cmp.Diff(want, got.Body))
 	}
 }
 
-func statusOf(t *testing.T, a answer) string {
+func statusOf(t *testing.T, a wiretest.Answer) string {
 	t.Helper()
 	var s shown
-	if err := json.Unmarshal([]byte(a.body), &s); err != nil {
+	if err := json.Unmarshal([]byte(a.Body), &s); err != nil {
 		t.Fatal(err)
 	}
 	return s.Status
@@ -47,15 +46,15 @@ func TestSessionsEnd(t *testing.T) {
 	if got := statusOf(t, r.ask(t, "GET", "/v1/sessions/sess_probe", "")); got != "expired" {
 		t.Error(got)
 	}
-	if got := r.ask(t, "POST", "/v1/sessions/sess_probe/tokens", ""); got.status != 404 || errorOf(t, got).Code != "resource_not_found" {
-		t.Errorf("a token of an expired session: %d %s", got.status, got.body)
+	if got := r.ask(t, "POST", "/v1/sessions/sess_probe/tokens", ""); got.Status != 404 || errorOf(t, got).Code != "resource_not_found" {
+		t.Errorf("a token of an expired session: %d %s", got.Status, got.Body)
 	}
 	if got := statusOf(t, r.ask(t, "POST", "/v1/sessions/sess_probe/revoke", "")); got != "revoked" {
 		t.Error(got)
 	}
 	for _, path := range []string{"/v1/sessions/sess_x/revoke", "/v1/sessions/sess_x/tokens"} {
-		if got := r.ask(t, "POST", path, ""); got.status != 404 || errorOf(t, got).Code != "resource_not_found" {
-			t.Errorf("%s: %d %s", path, got.status, got.body)
+		if got := r.ask(t, "POST", path, ""); got.Status != 404 || errorOf(t, got).Code != "resource_not_found" {
+			t.Errorf("%s: %d %s", path, got.Status, got.Body)
 		}
 	}
 	if err := r.End("sess_probe", "forgotten"); err == nil {
@@ -65,18 +64,18 @@ func TestSessionsEnd(t *testing.T) {
 
 func TestOnlyDevelopmentInstancesCreateSessions(t *testing.T) {
 	live := newRig(t, Config{})
-	if got := live.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.status != 400 || errorOf(t, got).Code != "request_invalid_for_environment" {
-		t.Errorf("%d %s", got.status, got.body)
+	if got := live.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.Status != 400 || errorOf(t, got).Code != "request_invalid_for_environment" {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
 	test := newRig(t, Config{SecretKey: "sk_test_x"})
-	if got := test.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.status != 200 || statusOf(t, got) != "active" {
-		t.Errorf("%d %s", got.status, got.body)
+	if got := test.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.Status != 200 || statusOf(t, got) != "active" {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	if got := test.ask(t, "POST", "/v1/sessions", `{"user_id":"user_x"}`); got.status != 404 {
-		t.Errorf("%d %s", got.status, got.body)
+	if got := test.ask(t, "POST", "/v1/sessions", `{"user_id":"user_x"}`); got.Status != 404 {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	if got := test.ask(t, "POST", "/v1/sessions", `{`); got.status != 400 || errorOf(t, got).Code != "request_body_invalid" {
-		t.Errorf("%d %s", got.status, got.body)
+	if got := test.ask(t, "POST", "/v1/sessions", `{`); got.Status != 400 || errorOf(t, got).Code != "request_body_invalid" {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
 }
 
@@ -110,31 +109,22 @@ func TestSessionsAreListedOfAUserOnly(t *testing.T) {
 	} {
 		got := r.ask(t, "GET", "/v1/sessions?"+test.query, "")
 		if test.refusedFor != "" {
-			if got.status != 422 || errorOf(t, got).Code != test.refusedFor {
-				t.Errorf("%s: %d %s", test.query, got.status, got.body)
+			if got.Status != 422 || errorOf(t, got).Code != test.refusedFor {
+				t.Errorf("%s: %d %s", test.query, got.Status, got.Body)
 			}
 			continue
 		}
 		var p page
-		if err := json.Unmarshal([]byte(got.body), &p); err != nil {
+		if err := json.Unmarshal([]byte(got.Body), &p); err != nil {
 			t.Fatal(err)
 		}
 		if len(p.Data) != test.n || p.Total != test.total || test.n > 0 && p.Data[0].ID != test.first {
-			t.Errorf("%s: %s", test.query, got.body)
+			t.Errorf("%s: %s", test.query, got.Body)
 		}
 	}
-	if got := r.ask(t, "GET", "/v1/sessions?user_id=user_probe&limit=1", ""); !strings.HasPrefix(got.body, `[{"object":"session","id":"sess_11"`) {
-		t.Errorf("without pages: %s", got.body)
+	if got := r.ask(t, "GET", "/v1/sessions?user_id=user_probe&limit=1", ""); !strings.HasPrefix(got.Body, `[{"object":"session","id":"sess_11"`) {
+		t.Errorf("without pages: %s", got.Body)
 	}
-}
-
-// transport lets a handler answer, without a network.
-type transport struct{ http.Handler }
-
-func (h transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Result(), nil
 }
 
 func TestPlatformHearsOfUsersAndSessions(t *testing.T) {
@@ -156,7 +146,7 @@ func TestPlatformHearsOfUsersAndSessions(t *testing.T) {
 				return nil
 			},
 		})
-		f := New(Config{SecretKey: liveKey, Webhooks: webhook.SenderConfig{Transport: transport{platform}}, WebhookURL: "https://platform.example" + webhook.ClerkPath, WebhookSecret: secret})
+		f := New(Config{SecretKey: liveKey, Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: platform}}, WebhookURL: "https://platform.example" + webhook.ClerkPath, WebhookSecret: secret})
 		defer f.Close()
 		if _, err := f.SignUp(User{ID: "user_1"}); err != nil {
 			t.Fatal(err)

@@ -83,8 +83,8 @@ func (r *rig) minted(t *testing.T, body string) (string, header, Claims) {
 	t.Helper()
 	got := r.ask(t, "POST", "/v1/sessions/"+r.session+"/tokens", body)
 	var answer struct{ Object, JWT string }
-	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || got.status != 200 || answer.Object != "token" {
-		t.Fatalf("%d %s", got.status, got.body)
+	if err := json.Unmarshal([]byte(got.Body), &answer); err != nil || got.Status != 200 || answer.Object != "token" {
+		t.Fatalf("%d %s", got.Status, got.Body)
 	}
 	parts := strings.Split(answer.JWT, ".")
 	var h header
@@ -123,8 +123,8 @@ func TestTokenSaysWhatIsDocumented(t *testing.T) {
 	}
 	for _, seconds := range []any{29, 0, -1, 1e12, math.MaxInt64} {
 		got := r.ask(t, "POST", "/v1/sessions/sess_probe/tokens", fmt.Sprintf(`{"expires_in_seconds":%v}`, seconds))
-		if got.status != 422 || errorOf(t, got).Code != "form_param_value_invalid" {
-			t.Errorf("%v s: %d %s", seconds, got.status, got.body)
+		if got.Status != 422 || errorOf(t, got).Code != "form_param_value_invalid" {
+			t.Errorf("%v s: %d %s", seconds, got.Status, got.Body)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func TestKeysRotate(t *testing.T) {
 	ids := func() (ids []string) {
 		var set JWKS
 		got := r.ask(t, "GET", "/v1/jwks", "")
-		if err := json.Unmarshal([]byte(got.body), &set); err != nil {
+		if err := json.Unmarshal([]byte(got.Body), &set); err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range set.Keys {

@@ -29,8 +29,8 @@ func TestUsersAreCounted(t *testing.T) {
 		"?query=PROBE@":                            `{"object":"total_count","total_count":1}`,
 		"?banned=false&created_at_after=" + dayAgo: `{"object":"total_count","total_count":2}`,
 	} {
-		if got := r.ask(t, "GET", "/v1/users/count"+query, ""); got.status != 200 || got.body != want {
-			t.Errorf("%s: %d %s, want %s", query, got.status, got.body, want)
+		if got := r.ask(t, "GET", "/v1/users/count"+query, ""); got.Status != 200 || got.Body != want {
+			t.Errorf("%s: %d %s, want %s", query, got.Status, got.Body, want)
 		}
 	}
 }
@@ -45,8 +45,8 @@ func TestFiltersThatClerkDoesNotKnowAreRefused(t *testing.T) {
 		"last_active_at_after=1&nope=1": "form_param_unknown",
 	} {
 		got := r.ask(t, "GET", "/v1/users/count?"+query, "")
-		if e := errorOf(t, got); got.status != 422 || e.Code != code {
-			t.Errorf("%s: %d %s, want %s", query, got.status, got.body, code)
+		if e := errorOf(t, got); got.Status != 422 || e.Code != code {
+			t.Errorf("%s: %d %s, want %s", query, got.Status, got.Body, code)
 		}
 	}
 }

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
-func decode[T any](t *testing.T, a answer) T {
+func decode[T any](t *testing.T, a wiretest.Answer) T {
 	t.Helper()
 	var v T
-	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
-		t.Fatalf("%v: %d %s", err, a.status, a.body)
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+		t.Fatalf("%v: %d %s", err, a.Status, a.Body)
 	}
 	return v
 }
@@ -63,8 +65,8 @@ func TestErrorsHaveTheStatusOfTheirVersion(t *testing.T) {
 				status, code int
 			}{{"/api/1.0/", test.old, oldCode}, {"/api/1.3/", test.modern, test.code}, {"/api/1.4/", test.modern, test.code}} {
 				got := r.post(t, version.path+test.path+".json", test.body)
-				if want := fmt.Sprintf(test.want, version.code); got.status != version.status || got.body != want {
-					t.Errorf("%s: %d %s, want %d %s", version.path, got.status, got.body, version.status, want)
+				if want := fmt.Sprintf(test.want, version.code); got.Status != version.status || got.Body != want {
+					t.Errorf("%s: %d %s, want %d %s", version.path, got.Status, got.Body, version.status, want)
 				}
 			}
 			if diff := cmp.Diff(map[string]int64{test.outcome: 3}, r.Books().Requests); diff != "" {
@@ -78,8 +80,8 @@ func TestSwitchesOfTheAccount(t *testing.T) {
 	for status, outcome := range map[int]string{401: "auth", 404: "not_found", 418: "other", 429: "throttled", 500: "server_error", 502: "server_error"} {
 		r := newRig(t, Config{})
 		r.Switch(func(s *Switches) { s.Status = status })
-		if got := r.ask(t, "users/ping2", ""); got.status != status || json.Valid([]byte(got.body)) {
-			t.Errorf("%d %s", got.status, got.body)
+		if got := r.ask(t, "users/ping2", ""); got.Status != status || json.Valid([]byte(got.Body)) {
+			t.Errorf("%d %s", got.Status, got.Body)
 		}
 		if n := r.Books().Requests[outcome]; n != 1 {
 			t.Errorf("%d: %v", status, r.Books().Requests)
@@ -87,8 +89,8 @@ func TestSwitchesOfTheAccount(t *testing.T) {
 	}
 	r := newRig(t, Config{})
 	r.Switch(func(s *Switches) { s.InvalidResponse = true })
-	if got := r.ask(t, "users/ping2", ""); got.status != 200 || json.Valid([]byte(got.body)) {
-		t.Errorf("%d %s", got.status, got.body)
+	if got := r.ask(t, "users/ping2", ""); got.Status != 200 || json.Valid([]byte(got.Body)) {
+		t.Errorf("%d %s", got.Status, got.Body)
 	}
 	r.Switch(func(s *Switches) { *s = Switches{Down: true} })
 	if response, err := http.Post(r.url+"/api/1.0/users/ping2.json", "application/json", strings.NewReader(`{"key":"planted-key"}`)); err == nil {
@@ -97,8 +99,8 @@ func TestSwitchesOfTheAccount(t *testing.T) {
 	}
 	r.Switch(func(s *Switches) { *s = Switches{} })
 	for _, path := range []string{"/api/2.0/users/ping2.json", "/users/ping2.json"} {
-		if got := r.post(t, path, `{"key":"planted-key"}`); got.status == 200 {
-			t.Errorf("%s: %s", path, got.body)
+		if got := r.post(t, path, `{"key":"planted-key"}`); got.Status == 200 {
+			t.Errorf("%s: %s", path, got.Body)
 		}
 	}
 	if response, err := http.Get(r.url + "/api/1.0/users/ping2.json"); err != nil || response.StatusCode == 200 {
@@ -264,8 +266,8 @@ func TestSubaccountsAreWrittenAsDocumented(t *testing.T) {
 		{"subaccounts/list", `,"q":"x"`, "[]"},
 		{"subaccounts/info", `,"id":"kids"`, kids + more},
 	} {
-		if got := r.ask(t, test.operation, test.more); got.body != test.want {
-			t.Errorf("%s %s: %s", test.operation, test.more, cmp.Diff(test.want, got.body))
+		if got := r.ask(t, test.operation, test.more); got.Body != test.want {
+			t.Errorf("%s %s: %s", test.operation, test.more, cmp.Diff(test.want, got.Body))
 		}
 	}
 	if backlog := r.Books().Backlog; backlog != 0 {
@@ -306,8 +308,8 @@ func TestDomainsShowWhichMechanismIsBroken(t *testing.T) {
 		if err := r.BreakDomain("mail.example", step.mechanism, step.broken); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.ask(t, "senders/domains", ""); got.body != step.want {
-			t.Errorf("%s %t: %s", step.mechanism, step.broken, cmp.Diff(step.want, got.body))
+		if got := r.ask(t, "senders/domains", ""); got.Body != step.want {
+			t.Errorf("%s %t: %s", step.mechanism, step.broken, cmp.Diff(step.want, got.Body))
 		}
 	}
 	if r.BreakDomain("mail.example", "dane", true) == nil || r.BreakDomain("other.example", "spf", true) == nil {
@@ -323,11 +325,11 @@ func TestMessagesAreSentThroughTheAPI(t *testing.T) {
 	got := r.ask(t, "messages/send", `,"message":{"from_email":"s@example.com","subaccount":"kids","to":[{"email":"a@example.com"},{"email":"b@example.com"}]}`)
 	all := decode[[]Sent](t, got)
 	if len(all) != 2 || all[0].Status != "sent" || all[1].Email != "b@example.com" || all[0].ID == all[1].ID {
-		t.Errorf("%s", got.body)
+		t.Errorf("%s", got.Body)
 	}
 	want := `[{"email":"a@example.com","status":"sent","reject_reason":null,"queued_reason":null,"_id":"` + all[0].ID + `"},`
-	if !strings.HasPrefix(got.body, want) {
-		t.Errorf("%s, want %s", got.body, want)
+	if !strings.HasPrefix(got.Body, want) {
+		t.Errorf("%s, want %s", got.Body, want)
 	}
 	for body, name := range map[string]string{
 		`,"message":{"from_email":"s@example.com","subaccount":"x","to":[{"email":"a@example.com"}]}`: "Unknown_Subaccount",

@@ -176,7 +176,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(switches.ErrorName, "Something went wrong")
 	case switches.InvalidResponse:
 		x.done("invalid_response", http.StatusOK)
-		wire.Answer(w, http.StatusOK, "text/html; charset=utf-8", []byte("<html><body>We'll be right back</body></html>\n"))
+		wire.Page(w, http.StatusOK)
 	default:
 		call(x)
 	}

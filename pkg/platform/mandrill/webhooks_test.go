@@ -16,18 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 const hookURL = "https://hooks.example.test" + webhook.MandrillPath + "?client=1"
-
-// transport lets a handler answer, without a network.
-type transport struct{ http.Handler }
-
-func (h transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Result(), nil
-}
 
 // both are an account with a webhook, and the platform that hears of it.
 type both struct {
@@ -65,7 +57,7 @@ func together(t *testing.T, events []string, test func(*testing.T, *both)) {
 			b.mu.Unlock()
 			platform.ServeHTTP(w, r)
 		})
-		b.Fake = New(Config{Key: key, Webhooks: webhook.SenderConfig{Transport: transport{counted}}})
+		b.Fake = New(Config{Key: key, Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: counted}}})
 		defer b.Close()
 		if err := b.AddSubaccount(Subaccount{ID: "kids"}); err != nil {
 			t.Fatal(err)
@@ -234,7 +226,7 @@ func TestForgedBatchIsRefused(t *testing.T) {
 }
 
 func TestManyUseTheAccountAtOnce(t *testing.T) {
-	r := newRig(t, Config{Webhooks: webhook.SenderConfig{Transport: transport{http.NotFoundHandler()}}})
+	r := newRig(t, Config{Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: http.NotFoundHandler()}}})
 	if err := r.AddSubaccount(Subaccount{ID: "kids"}); err != nil {
 		t.Fatal(err)
 	}
@@ -250,8 +242,8 @@ func TestManyUseTheAccountAtOnce(t *testing.T) {
 				if err := r.Happen(sent.ID, Open); err != nil {
 					t.Error(err)
 				}
-				if got := r.ask(t, "subaccounts/list", ""); got.status != 200 {
-					t.Errorf("%d %s", got.status, got.body)
+				if got := r.ask(t, "subaccounts/list", ""); got.Status != 200 {
+					t.Errorf("%d %s", got.Status, got.Body)
 				}
 				r.Flush()
 			}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,16 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
-
-// handlerTransport lets a handler answer, without a network.
-type handlerTransport struct{ http.Handler }
-
-func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Result(), nil
-}
 
 // both are a shop and the platform that its webhooks go to.
 type both struct {
@@ -55,7 +45,7 @@ func together(t *testing.T, test func(*testing.T, *both)) {
 				return nil
 			},
 		})
-		b.Fake = New(Config{Webhooks: webhook.SenderConfig{Transport: handlerTransport{b.platform}}})
+		b.Fake = New(Config{Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: b.platform}}})
 		defer b.Close()
 		if err := b.AddShop(Shop{Domain: kids, App: App{ClientID: "app", ClientSecret: "hush"}}); err != nil {
 			t.Fatal(err)
@@ -232,8 +222,8 @@ func TestAppsSeeTheirOwnSubscriptionsOnly(t *testing.T) {
 	}
 	for token, want := range map[string]string{shpat: `[{"topic":"ORDERS_CREATE"}]`, "shpat_other": `[{"topic":"SHOP_UPDATE"}]`} {
 		got := r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ webhookSubscriptions(first: 9, topics: [ORDERS_CREATE, SHOP_UPDATE]) { nodes { topic } } }"}`, "X-Shopify-Access-Token", token)
-		if !strings.Contains(got.body, want) {
-			t.Errorf("%s, want %s", got.body, want)
+		if !strings.Contains(got.Body, want) {
+			t.Errorf("%s, want %s", got.Body, want)
 		}
 	}
 	if _, err := r.Subscribe(kids, "app", Subscription{Topic: "orders/create"}); !errors.Is(err, ErrUnknown) {

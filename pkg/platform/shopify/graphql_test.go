@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 // decode reads the part of an answer that a test is about.
-func decode[T any](t *testing.T, a answer) T {
+func decode[T any](t *testing.T, a wiretest.Answer) T {
 	t.Helper()
 	var v T
-	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
-		t.Fatalf("%v: %s", err, a.body)
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+		t.Fatalf("%v: %s", err, a.Body)
 	}
 	return v
 }
@@ -34,8 +36,8 @@ func TestThrottledIsWrittenAsDocumented(t *testing.T) {
 	const want = `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED","documentation":"https://shopify.dev/api/usage/rate-limits"}}],` +
 		`"extensions":{"cost":{"requestedQueryCost":752,"actualQueryCost":null,` +
 		`"throttleStatus":{"maximumAvailable":1000.0,"currentlyAvailable":666,"restoreRate":50.0}}}}`
-	if got.status != http.StatusOK || got.body != want {
-		t.Errorf("%d %s", got.status, cmp.Diff(want, got.body))
+	if got.Status != http.StatusOK || got.Body != want {
+		t.Errorf("%d %s", got.Status, cmp.Diff(want, got.Body))
 	}
 }
 
@@ -50,8 +52,8 @@ func TestMissingScopeIsWrittenAsDocumented(t *testing.T) {
 		"\"extensions\":{\"code\":\"ACCESS_DENIED\",\"documentation\":\"https://shopify.dev/api/usage/access-scopes\"," +
 		"\"requiredAccess\":\"`read_orders` access scope.\"},\"path\":[\"orders\"]}]," +
 		"\"data\":{\"orders\":null},\"extensions\":"
-	if got.status != http.StatusOK || !strings.HasPrefix(got.body, want) {
-		t.Errorf("%d %s\nwant %s", got.status, got.body, want)
+	if got.Status != http.StatusOK || !strings.HasPrefix(got.Body, want) {
+		t.Errorf("%d %s\nwant %s", got.Status, got.Body, want)
 	}
 	if books, err := r.Books(kids); err != nil || books.Requests["forbidden"] != 1 {
 		t.Errorf("%v %v", books.Requests, err)
@@ -64,8 +66,8 @@ func TestTooExpensiveQueryIsRefusedBeforeItRuns(t *testing.T) {
 		map[string]any{"n": 249})
 	const want = `{"errors":[{"message":"Query cost is 1004, which exceeds the single query max cost limit (1000)",` +
 		`"extensions":{"code":"MAX_COST_EXCEEDED","cost":1004,"maxCost":1000,"documentation":"https://shopify.dev/api/usage/rate-limits"}}]}`
-	if got.status != http.StatusOK || got.body != want {
-		t.Errorf("%d %s", got.status, cmp.Diff(want, got.body))
+	if got.Status != http.StatusOK || got.Body != want {
+		t.Errorf("%d %s", got.Status, cmp.Diff(want, got.Body))
 	}
 	if level := r.shops[kids].apps[0].bucket.level; level != 2000 {
 		t.Errorf("%v points are left", level)
@@ -123,7 +125,7 @@ func TestBucketLeaksByTimeForEachAppAlone(t *testing.T) {
 	const dear = `{ a: webhookSubscriptions(first: 250) { nodes { id } } b: webhookSubscriptions(first: 250) { nodes { id } } }` // 504
 	bucket := &r.shops[kids].apps[0].bucket
 	bucket.level = 400
-	throttled := func() bool { return strings.Contains(r.ask(t, dear).body, "THROTTLED") }
+	throttled := func() bool { return strings.Contains(r.ask(t, dear).Body, "THROTTLED") }
 	if !throttled() {
 		t.Error("504 points were taken from 400")
 	}
@@ -159,16 +161,16 @@ func TestSomebodyElseCanUseUpThePoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got := r.ask(t, `{ shop { id } }`); !strings.Contains(got.body, `"currentlyAvailable":0,`) || !strings.Contains(got.body, "THROTTLED") {
-			t.Errorf("%s", got.body)
+		if got := r.ask(t, `{ shop { id } }`); !strings.Contains(got.Body, `"currentlyAvailable":0,`) || !strings.Contains(got.Body, "THROTTLED") {
+			t.Errorf("%s", got.Body)
 		}
 		r.clock = r.clock.Add(time.Minute)
 	}
 	if err := r.Switch("", func(s *Switches) { s.Throttled = false }); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.ask(t, `{ shop { id } }`); !strings.Contains(got.body, `"data"`) {
-		t.Errorf("a minute later: %s", got.body)
+	if got := r.ask(t, `{ shop { id } }`); !strings.Contains(got.Body, `"data"`) {
+		t.Errorf("a minute later: %s", got.Body)
 	}
 }
 
@@ -254,12 +256,12 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 				} `json:"extensions"`
 			} `json:"errors"`
 		}](t, got)
-		if got.status != http.StatusOK || len(body.Errors) == 0 {
-			t.Errorf("%s: %d %s", test.query, got.status, got.body)
+		if got.Status != http.StatusOK || len(body.Errors) == 0 {
+			t.Errorf("%s: %d %s", test.query, got.Status, got.Body)
 			continue
 		}
 		if first := body.Errors[0]; first.Extensions.Code != test.code || test.message != "" && first.Message != test.message {
-			t.Errorf("%s: %s", test.query, got.body)
+			t.Errorf("%s: %s", test.query, got.Body)
 		}
 	}
 }
@@ -268,15 +270,15 @@ func TestOperationIsChosenByItsName(t *testing.T) {
 	r := newRig(t)
 	const query = `{"query":"query A { shop { id } } query B { shop { name } }","operationName":"B"}`
 	got := r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", query, "X-Shopify-Access-Token", shpat)
-	if !strings.HasPrefix(got.body, `{"data":{"shop":{"name":"Kids Sale North"}}`) {
-		t.Error(got.body)
+	if !strings.HasPrefix(got.Body, `{"data":{"shop":{"name":"Kids Sale North"}}`) {
+		t.Error(got.Body)
 	}
 }
 
 func TestDirectivesLeaveOutFields(t *testing.T) {
 	got := newRig(t).ask(t, `query($no: Boolean!) { shop { id @skip(if: true) name @include(if: $no) t: __typename } }`, map[string]any{"no": false})
-	if !strings.HasPrefix(got.body, `{"data":{"shop":{"t":"Shop"}}`) {
-		t.Error(got.body)
+	if !strings.HasPrefix(got.Body, `{"data":{"shop":{"t":"Shop"}}`) {
+		t.Error(got.Body)
 	}
 }
 
@@ -354,8 +356,8 @@ func TestLastAndBeforeGoBackwards(t *testing.T) {
 	}
 	got := r.ask(t, `{ products(last: 2, before: "`+position{5, 5}.cursor()+`") { edges { cursor node { title } } pageInfo { hasNextPage hasPreviousPage } } }`)
 	want := `{"data":{"products":{"edges":[{"cursor":"` + position{3, 3}.cursor() + `","node":{"title":"3"}},{"cursor":"` + position{4, 4}.cursor() + `","node":{"title":"4"}}],"pageInfo":{"hasNextPage":true,"hasPreviousPage":true}}}`
-	if !strings.HasPrefix(got.body, want) {
-		t.Errorf("%s\nwant %s", got.body, want)
+	if !strings.HasPrefix(got.Body, want) {
+		t.Errorf("%s\nwant %s", got.Body, want)
 	}
 }
 
@@ -419,8 +421,8 @@ func TestSearchFindsWhatItSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ ordersCount { count } }"}`, "X-Shopify-Access-Token", "shpat_old")
-	if !strings.Contains(got.body, `"count":5`) {
-		t.Errorf("with read_all_orders: %s", got.body)
+	if !strings.Contains(got.Body, `"count":5`) {
+		t.Errorf("with read_all_orders: %s", got.Body)
 	}
 }
 
@@ -449,8 +451,8 @@ func TestCountsAreCapped(t *testing.T) {
 		if test.variables != nil {
 			query = `query($n: Int) ` + query
 		}
-		if got := r.ask(t, query, test.variables); !strings.Contains(got.body, test.want) {
-			t.Errorf("%s with %v: %s, want %s", query, test.variables, got.body, test.want)
+		if got := r.ask(t, query, test.variables); !strings.Contains(got.Body, test.want) {
+			t.Errorf("%s with %v: %s, want %s", query, test.variables, got.Body, test.want)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 const probe = `{ shop { id } }`
@@ -71,13 +73,13 @@ func TestRefusalsHaveTheirStatusAndBody(t *testing.T) {
 			r := newRig(t)
 			r.turn(t, kids, test.change)
 			got := r.ask(t, probe)
-			if got.status != test.status || !strings.HasPrefix(got.body, test.body) || test.exact && got.body != test.body {
-				t.Errorf("%d %s, want %d %s", got.status, got.body, test.status, test.body)
+			if got.Status != test.status || !strings.HasPrefix(got.Body, test.body) || test.exact && got.Body != test.body {
+				t.Errorf("%d %s, want %d %s", got.Status, got.Body, test.status, test.body)
 			}
-			if after := got.header.Get("Retry-After"); (after == "2.0") != (test.status == 429) {
+			if after := got.Header.Get("Retry-After"); (after == "2.0") != (test.status == 429) {
 				t.Errorf("Retry-After %q", after)
 			}
-			if got.header.Get("X-Request-Id") == "" {
+			if got.Header.Get("X-Request-Id") == "" {
 				t.Error("no X-Request-Id")
 			}
 			if diff := cmp.Diff(map[string]int64{test.outcome: 1}, r.requests(t)); diff != "" {
@@ -107,8 +109,8 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		{"a version to come", "/" + kids + "/admin/api/2027-04/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, shpat, 404},
 		{"REST", "/" + kids + "/admin/api/2026-10/shop.json", "application/json", ``, shpat, 404},
 	} {
-		if got := newRig(t).post(t, test.path, test.contentType, test.body, "X-Shopify-Access-Token", test.token); got.status != test.status {
-			t.Errorf("%s: %d %s, want %d", test.name, got.status, got.body, test.status)
+		if got := newRig(t).post(t, test.path, test.contentType, test.body, "X-Shopify-Access-Token", test.token); got.Status != test.status {
+			t.Errorf("%s: %d %s, want %d", test.name, got.Status, got.Body, test.status)
 		}
 	}
 }
@@ -162,8 +164,8 @@ func TestOldVersionsFallForward(t *testing.T) {
 	}
 	r := newRig(t)
 	got := r.post(t, "/"+kids+"/admin/api/2024-01/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", shpat)
-	if version := got.header.Get("X-Shopify-API-Version"); got.status != 200 || version != "2026-01" {
-		t.Errorf("%d, served %q", got.status, version)
+	if version := got.Header.Get("X-Shopify-API-Version"); got.Status != 200 || version != "2026-01" {
+		t.Errorf("%d, served %q", got.Status, version)
 	}
 }
 
@@ -173,19 +175,19 @@ func TestSwitchesOfOneShopLeaveTheOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	teens := func() int {
-		return r.post(t, "/teens.myshopify.com/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", "shpat_teens").status
+		return r.post(t, "/teens.myshopify.com/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", "shpat_teens").Status
 	}
 	r.turn(t, kids, func(s *Switches) { s.Status = 503 })
-	if a, b := r.ask(t, probe).status, teens(); a != 503 || b != 200 {
+	if a, b := r.ask(t, probe).Status, teens(); a != 503 || b != 200 {
 		t.Errorf("%d and %d", a, b)
 	}
 	r.turn(t, "", func(s *Switches) { s.Frozen = true })
-	if a, b := r.ask(t, probe).status, teens(); a != 503 || b != 402 {
+	if a, b := r.ask(t, probe).Status, teens(); a != 503 || b != 402 {
 		t.Errorf("%d and %d", a, b)
 	}
 	r.turn(t, "", func(s *Switches) { *s = Switches{} })
 	r.turn(t, kids, func(s *Switches) { *s = Switches{} })
-	if a, b := r.ask(t, probe).status, teens(); a != 200 || b != 200 {
+	if a, b := r.ask(t, probe).Status, teens(); a != 200 || b != 200 {
 		t.Errorf("%d and %d", a, b)
 	}
 	if err := r.Switch("nobody.myshopify.com", func(*Switches) {}); !errors.Is(err, ErrUnknown) {
@@ -211,8 +213,8 @@ func TestShopThatIsSlowAnswersLate(t *testing.T) {
 	const slow = 50 * time.Millisecond
 	r.turn(t, kids, func(s *Switches) { s.Slow = slow })
 	begin := time.Now()
-	if got := r.ask(t, probe); got.status != 200 || time.Since(begin) < slow {
-		t.Errorf("%d after %s", got.status, time.Since(begin))
+	if got := r.ask(t, probe); got.Status != 200 || time.Since(begin) < slow {
+		t.Errorf("%d after %s", got.Status, time.Since(begin))
 	}
 
 	r.turn(t, kids, func(s *Switches) { s.Slow = time.Hour })
@@ -239,17 +241,17 @@ func TestInvalidResponsesDiffer(t *testing.T) {
 	for range 4 {
 		got := r.ask(t, probe)
 		var data struct{ Data any }
-		if got.status != 200 || json.Unmarshal([]byte(got.body), &data) == nil && data.Data != nil {
-			t.Errorf("%d %s", got.status, got.body)
+		if got.Status != 200 || json.Unmarshal([]byte(got.Body), &data) == nil && data.Data != nil {
+			t.Errorf("%d %s", got.Status, got.Body)
 		}
-		bodies[got.body] = true
+		bodies[got.Body] = true
 	}
 	if len(bodies) != 4 {
 		t.Errorf("%d different bodies", len(bodies))
 	}
 }
 
-func (r *rig) grant(t *testing.T, form url.Values) answer {
+func (r *rig) grant(t *testing.T, form url.Values) wiretest.Answer {
 	t.Helper()
 	return r.post(t, "/"+kids+"/admin/oauth/access_token", "application/x-www-form-urlencoded", form.Encode())
 }
@@ -265,10 +267,10 @@ func TestCredentialsGiveATokenForADay(t *testing.T) {
 	}
 	first := decode[granted](t, got)
 	if first.Scope != "read_orders,read_products" || first.ExpiresIn != 86399 || !strings.HasPrefix(first.AccessToken, "shpat_") {
-		t.Errorf("%s", got.body)
+		t.Errorf("%s", got.Body)
 	}
 	ask := func(token string) int {
-		return r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", token).status
+		return r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", token).Status
 	}
 	r.clock = noon.Add(86398 * time.Second)
 	if status := ask(first.AccessToken); status != 200 {
@@ -303,8 +305,8 @@ func TestWrongCredentialsGiveNothing(t *testing.T) {
 		`{"error":"invalid_client","error_description":"Client authentication failed."}`:            {"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"guess"}},
 		`{"error":"unsupported_grant_type","error_description":"The grant type is not supported."}`: {"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"hush"}},
 	} {
-		if got := r.grant(t, form); got.status != 400 || got.body != want {
-			t.Errorf("%d %s, want %s", got.status, got.body, want)
+		if got := r.grant(t, form); got.Status != 400 || got.Body != want {
+			t.Errorf("%d %s, want %s", got.Status, got.Body, want)
 		}
 	}
 	for _, form := range []url.Values{
@@ -312,15 +314,15 @@ func TestWrongCredentialsGiveNothing(t *testing.T) {
 		{"grant_type": {"client_credentials"}, "client_id": {"app"}},
 		{"grant_type": {"client_credentials"}, "client_id": {"stranger"}, "client_secret": {"hush"}},
 	} {
-		if got := r.grant(t, form); got.status != 400 || !strings.Contains(got.body, "invalid_client") {
-			t.Errorf("%v: %d %s", form, got.status, got.body)
+		if got := r.grant(t, form); got.Status != 400 || !strings.Contains(got.Body, "invalid_client") {
+			t.Errorf("%v: %d %s", form, got.Status, got.Body)
 		}
 	}
-	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "application/json", `{"grant_type":"client_credentials","client_id":"app","client_secret":"hush"}`); got.status != 200 {
-		t.Errorf("as JSON: %d %s", got.status, got.body)
+	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "application/json", `{"grant_type":"client_credentials","client_id":"app","client_secret":"hush"}`); got.Status != 200 {
+		t.Errorf("as JSON: %d %s", got.Status, got.Body)
 	}
-	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "text/plain", `x`); got.status != 400 {
-		t.Errorf("as text: %d %s", got.status, got.body)
+	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "text/plain", `x`); got.Status != 400 {
+		t.Errorf("as text: %d %s", got.Status, got.Body)
 	}
 }
 

@@ -66,3 +66,9 @@ func UUID() string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
+
+// Page answers as what stands before a service does: with a page for people.
+func Page(w http.ResponseWriter, status int) {
+	const page = "<!DOCTYPE html>\n<html><head><title>%[1]d %[2]s</title></head><body><center><h1>%[1]d %[2]s</h1></center></body></html>\n"
+	Answer(w, status, "text/html; charset=utf-8", fmt.Appendf(nil, page, status, http.StatusText(status)))
+}
