@@ -1,14 +1,11 @@
 package integration
 
 import (
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers"
@@ -47,20 +44,7 @@ func TestThePageOfTheShopsIsAsRecorded(t *testing.T) {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
 
-	got := withoutNumbers(page)
-	const file = "testdata/shopify-page.txt"
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the page is not as recorded; run go test ./exporters/integration -run PageOfTheShops -update (-want +got):\n%s", diff)
-	}
+	assertRecorded(t, "testdata/shopify-page.txt", "PageOfTheShops", withoutNumbers(page))
 }
 
 var (
