@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,7 +56,12 @@ func BenchmarkFiveHundredShopsAMinute(b *testing.B) {
 }
 
 func measure(b *testing.B, m *mall, config string, clients []string, ill map[string]bool) {
-	const address = "127.0.0.1:19472"
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
 	cmd := exec.CommandContext(b.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), asExporter+"=--config.file\n"+config+"\n--web.listen-address\n"+address)
 	if err := cmd.Start(); err != nil {
