@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -290,5 +293,32 @@ func TestErrorsOfMandrillAreToldByName(t *testing.T) {
 	}
 	if got, _ := classifyMandrill(200, []byte(`{"name":"Kids North","status":"active"}`)); got != "ok" {
 		t.Errorf("a subaccount with a name is %s", got)
+	}
+}
+
+func TestNoMoreThanTwoQuestionsAreOpenAtATime(t *testing.T) {
+	var open, most, all atomic.Int32
+	s := newScripted(t, quietAnswers())
+	behind, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most.Store(max(most.Load(), open.Add(1)))
+		defer open.Add(-1)
+		all.Add(1)
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(slow.Close)
+	s.url = slow.URL + behind.Path
+	r := s.start(t, "")
+	r.Await(t, "some rounds", func(map[string]float64) bool { return all.Load() > 30 })
+	if most.Load() != 2 {
+		t.Errorf("%d questions were open at a time, want 2", most.Load())
 	}
 }
