@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -234,7 +235,15 @@ func TestAppsSeeTheirOwnSubscriptionsOnly(t *testing.T) {
 	}
 	gone, err := r.Unsubscribe(kids, "")
 	if err != nil || len(gone) != 2 {
-		t.Errorf("%v %v", gone, err)
+		t.Fatalf("%v %v", gone, err)
+	}
+	for _, s := range gone {
+		if _, err := r.Subscribe(kids, s.App, s); err != nil {
+			t.Error(err)
+		}
+	}
+	if b, err := r.Books(kids); err != nil || !slices.Equal(b.Subscriptions, gone) {
+		t.Errorf("%v are back of %v", b.Subscriptions, gone)
 	}
 }
 

@@ -240,6 +240,7 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 		{`{ orders { nodes { id } } }`, "BAD_REQUEST", "you must provide one of first or last"},
 		{`{ orders(first: 1, after: "%") { nodes { id } } }`, "", "Invalid cursor for current pagination sort."},
 		{`{ orders(first: 251) { nodes { id } } }`, "", "a page cannot have 251 items: there are at most 250"},
+		{`{ orders(first: -1) { nodes { id } } }`, "", "a page cannot have -1 items: there are at most 250"},
 		{`{ ordersCount(query: "status:any OR test:true") { count } }`, "", ""},
 		{`{ __schema { types { name } } }`, "", ""},
 		{`mutation { shop { id } }`, "", ""},

@@ -321,6 +321,10 @@ func TestWrongCredentialsGiveNothing(t *testing.T) {
 	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "application/json", `{"grant_type":"client_credentials","client_id":"app","client_secret":"hush"}`); got.Status != 200 {
 		t.Errorf("as JSON: %d %s", got.Status, got.Body)
 	}
+	r.turn(t, kids, func(s *Switches) { s.GrantRefused = true })
+	if got := r.grant(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"hush"}}); got.Status != 400 || !strings.Contains(got.Body, "invalid_client") {
+		t.Errorf("while it is refused: %d %s", got.Status, got.Body)
+	}
 	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "text/plain", `x`); got.Status != 400 {
 		t.Errorf("as text: %d %s", got.Status, got.Body)
 	}
