@@ -11,7 +11,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
-const documentation = "../../docs/integration-exporter-clerk-mandrill.md"
+const documentation = "../../docs/integration-exporter.md"
 
 var option = regexp.MustCompile(`(?m)^  # ([a-z_]+: )`)
 
