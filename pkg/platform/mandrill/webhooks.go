@@ -166,15 +166,7 @@ func (f *Fake) attempted(a webhook.Attempt) {
 	if a.Delivered || a.GivenUp {
 		delete(f.inFlight, a.Message.ID)
 	}
-	switch {
-	case a.Delivered:
-		f.webhooks["delivered"]++
-	case a.GivenUp:
-		f.webhooks["given_up"]++
-		fallthrough
-	default:
-		f.webhooks["failed"]++
-	}
+	a.Tell(f.webhooks)
 	for _, h := range f.hooks {
 		switch {
 		case strconv.FormatInt(h.ID, 10) != a.Message.Endpoint:

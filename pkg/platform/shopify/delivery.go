@@ -73,16 +73,10 @@ func (f *Fake) Forge(domain, topic string) error {
 func (f *Fake) attempted(a webhook.Attempt) {
 	domain, id, _ := strings.Cut(a.Message.Endpoint, " ")
 	err := f.in(domain, func(s *shop) error {
-		switch {
-		case a.Delivered:
-			s.webhooks["delivered"]++
-			return nil
-		case !a.GivenUp:
-			s.webhooks["failed"]++
+		a.Tell(s.webhooks)
+		if !a.GivenUp {
 			return nil
 		}
-		s.webhooks["failed"]++
-		s.webhooks["given_up"]++
 		for _, app := range s.apps {
 			app.subscriptions = slices.DeleteFunc(app.subscriptions, func(sub *Subscription) bool {
 				return strconv.FormatInt(sub.ID, 10) == id

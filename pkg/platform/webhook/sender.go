@@ -36,6 +36,18 @@ type Attempt struct {
 	GivenUp   bool // it was the last one of the schedule, and failed
 }
 
+// Tell adds the attempt to a provider's books: delivered, or failed and, when it was the last one, given_up.
+func (a Attempt) Tell(books map[string]int64) {
+	if a.Delivered {
+		books["delivered"]++
+		return
+	}
+	books["failed"]++
+	if a.GivenUp {
+		books["given_up"]++
+	}
+}
+
 // ErrFull says that too many messages wait.
 var ErrFull = errors.New("too many webhooks wait: their receivers do not answer")
 
