@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
 // query is a question to the GraphQL Admin API.
@@ -37,7 +39,20 @@ type page struct {
 	EndCursor   string `json:"endCursor"`
 }
 
-// next is the place at which the next page begins; nil for the first page of all.
+// goesOn refuses a page with so many things that promises another one and does not lead to it.
+func (p page) goesOn(after string, n int) error {
+	if p.HasNextPage && (n == 0 || p.EndCursor == "" || p.EndCursor == after) {
+		return exporter.Failure(exporter.ReasonParse, errors.New("the list has another page, and no way leads there"))
+	}
+	return nil
+}
+
+// beginsAnew reports whether the place in a list may be what was wrong, so that it is read from its begin.
+func beginsAnew(err error) bool {
+	return err != nil && (exporter.ReasonOf(err) == exporter.ReasonQuery || exporter.ReasonOf(err) == exporter.ReasonParse)
+}
+
+// cursor is the place at which the next page begins; nil for the first page of all.
 func cursor(at string) *string {
 	if at == "" {
 		return nil

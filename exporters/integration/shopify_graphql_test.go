@@ -80,3 +80,22 @@ func TestAnExcerptIsShortPrintableAndWithoutSecrets(t *testing.T) {
 		}
 	}
 }
+
+func TestAListThatLeadsNowhereIsNotFollowed(t *testing.T) {
+	for name, c := range map[string]struct {
+		page page
+		n    int
+		ok   bool
+	}{
+		"the last page":      {page{false, "b"}, 3, true},
+		"the last and empty": {page{false, ""}, 0, true},
+		"another one":        {page{true, "b"}, 3, true},
+		"the same again":     {page{true, "a"}, 3, false},
+		"no place":           {page{true, ""}, 3, false},
+		"empty, and another": {page{true, "b"}, 0, false},
+	} {
+		if err := c.page.goesOn("a", c.n); (err == nil) != c.ok || beginsAnew(err) == c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -27,6 +27,7 @@ type orderReading struct {
 	whole  bool // the window as a whole, not what has changed
 	filter string
 	after  string
+	seen   int // orders that pages have shown, the same one each time
 	orders map[resourceID]orderSeen
 }
 
@@ -114,12 +115,12 @@ func (t *shopOrders) read(ctx context.Context) error {
 		}
 		done, err := t.readPage(ctx)
 		switch {
-		case err != nil && exporter.ReasonOf(err) == exporter.ReasonQuery:
-			t.reading = nil // the place in the list may have become invalid
+		case beginsAnew(err):
+			t.reading = nil
 			return err
 		case err != nil:
 			return err
-		case len(t.reading.orders) > t.window.limit:
+		case len(t.reading.orders) > t.window.limit || t.reading.seen > 2*t.window.limit+pageSize:
 			t.reading, t.tooMany = nil, time.Now().Add(t.window.reread)
 			t.window.forget()
 			return t.errTooMany()
@@ -191,9 +192,10 @@ func (t *shopOrders) readPage(ctx context.Context) (done bool, err error) {
 	for _, node := range a.Orders.Nodes {
 		r.orders[node.ID] = orderSeen{created: node.CreatedAt, counts: node.CancelledAt == nil && !node.Test}
 	}
+	r.seen += len(a.Orders.Nodes)
 	next := a.Orders.PageInfo
-	if next.HasNextPage && (next.EndCursor == "" || next.EndCursor == r.after) {
-		return false, exporter.Failure(exporter.ReasonParse, fmt.Errorf("shopify %s: orders: the list does not go on", t.shop.client))
+	if err := next.goesOn(r.after, len(a.Orders.Nodes)); err != nil {
+		return false, fmt.Errorf("shopify %s: orders: %w", t.shop.client, err)
 	}
 	r.after = next.EndCursor
 	return !next.HasNextPage, nil

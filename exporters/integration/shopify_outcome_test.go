@@ -42,7 +42,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 		{"broken-inside", code("INTERNAL_SERVER_ERROR"), shopServer, 0, "connection"},
 		{"cut-off", func(s *shopify.Switches) { s.Down = true }, shopServer, 0, "connection"},
 		{"gateway", status(504), shopTimeout, 0, "timeout"},
-		{"slow", func(s *shopify.Switches) { s.Slow = 2 * time.Second }, shopTimeout, 0, "timeout"},
+		{"slow", func(s *shopify.Switches) { s.Slow = 4 * time.Second }, shopTimeout, 0, "timeout"},
 		{"garbled", func(s *shopify.Switches) { s.InvalidResponse = true }, shopInvalid, 0, "parse"},
 		{"moved", status(http.StatusMovedPermanently), shopInvalid, 0, "parse"},
 		{"bad-request", status(http.StatusBadRequest), shopOther, 0, "query"},
@@ -54,7 +54,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 		m.open(t, c.client)
 		m.turn(t, c.client, c.wrong)
 	}
-	r := m.start(t, m.config(every("800ms")), "--log.format", "json")
+	r := m.start(t, m.config(every("4s")), "--log.format", "json")
 	page := r.Await(t, "three answers of each shop", func(s map[string]float64) bool {
 		for _, c := range cases {
 			if s[counted(c.client, c.want)] < 3 {

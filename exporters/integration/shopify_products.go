@@ -128,8 +128,8 @@ func (t *shopProducts) compare(ctx context.Context) error {
 		}
 		done, err := t.comparePage(ctx)
 		switch {
-		case err != nil && exporter.ReasonOf(err) == exporter.ReasonQuery:
-			t.counting = nil // the place in the list may have become invalid
+		case beginsAnew(err):
+			t.counting = nil
 			return err
 		case err != nil:
 			return err
@@ -158,8 +158,8 @@ func (t *shopProducts) comparePage(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	next := a.Products.PageInfo
-	if next.HasNextPage && (next.EndCursor == "" || next.EndCursor == c.after) {
-		return false, exporter.Failure(exporter.ReasonParse, fmt.Errorf("shopify %s: products: the list does not go on", t.shop.client))
+	if err := next.goesOn(c.after, len(a.Products.Nodes)); err != nil {
+		return false, fmt.Errorf("shopify %s: products: %w", t.shop.client, err)
 	}
 	var due []record
 	for _, node := range a.Products.Nodes {

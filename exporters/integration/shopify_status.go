@@ -91,13 +91,17 @@ func (t *shopStatus) ask(ctx context.Context) (topics map[string]bool, err error
 			topics[node.Topic] = true
 		}
 		read += len(a.Subscriptions.Nodes)
+		next := a.Subscriptions.PageInfo
+		if err := next.goesOn(after, len(a.Subscriptions.Nodes)); err != nil {
+			return nil, fmt.Errorf("shopify %s: webhook subscriptions: %w", t.shop.client, err)
+		}
 		switch {
-		case !a.Subscriptions.PageInfo.HasNextPage:
+		case !next.HasNextPage:
 			return topics, nil
-		case read >= maxSubscriptions || a.Subscriptions.PageInfo.EndCursor == after:
+		case read >= maxSubscriptions:
 			return nil, exporter.Failure(exporter.ReasonCapability, fmt.Errorf("shopify %s: the list of webhook subscriptions does not end after %d", t.shop.client, read))
 		}
-		after = a.Subscriptions.PageInfo.EndCursor
+		after = next.EndCursor
 	}
 }
 
