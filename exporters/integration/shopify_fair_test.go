@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -128,5 +129,34 @@ func TestConnectionsStayOpenFromOneRoundToTheNext(t *testing.T) {
 	timeouts := r.Series(t)[counted("north", shopTimeout)] + r.Series(t)[counted("south", shopTimeout)]
 	if n := float64(made.Load()); n > 2+timeouts {
 		t.Errorf("%v connections were made for two shops, with %v timeouts", n, timeouts)
+	}
+}
+
+// TestAConnectionThatTheShopHasClosedMeanwhileIsNoFailure has a server that ends each connection when it is used again.
+func TestAConnectionThatTheShopHasClosedMeanwhileIsNoFailure(t *testing.T) {
+	m := newMall(t)
+	m.open(t, "north")
+	type uses struct{}
+	var ended atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Context().Value(uses{}).(*atomic.Int64).Add(1) > 1 {
+			ended.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		if len(r.Header["Idempotency-Key"]) > 0 {
+			t.Error("the header that is for the transport was sent")
+		}
+		m.ServeHTTP(w, r)
+	}))
+	server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, uses{}, &atomic.Int64{})
+	}
+	server.Start()
+	defer server.Close()
+	m.url = server.URL
+	r := m.start(t, m.config(every("1s")))
+	page := r.Await(t, "some rounds", func(s map[string]float64) bool { return s[counted("north", shopOK)] >= 12 })
+	if n := page[counted("north", shopServer)]; n > 0 || ended.Load() < 5 {
+		t.Errorf("%d connections were closed, and %v requests failed", ended.Load(), n)
 	}
 }

@@ -236,6 +236,9 @@ func (s *shop) exchange(ctx context.Context, url, kind string, token secret.Valu
 	if value := token.Reveal(); value != "" {
 		request.Header.Set("X-Shopify-Access-Token", value)
 	}
+	// What we ask changes nothing. So the transport may send it again on a new connection when the shop has just closed the one
+	// that was kept; the header is for the transport, and is not sent.
+	request.Header["Idempotency-Key"] = []string{}
 	response, err := s.http.Do(request)
 	if err != nil {
 		return reply{}, shopErrorf(outcomeOfFailure(err), "%s", s.tokens.mask(err.Error()))
