@@ -56,10 +56,12 @@ type clerkKeys struct {
 	api   *clerkAPI
 	tally *exporter.Tally
 
-	mu    sync.Mutex
-	asked bool
-	up    bool
-	last  keySet
+	mu      sync.Mutex
+	begun   int // requests
+	settled int // the latest request that has brought what follows
+	asked   bool
+	up      bool
+	last    keySet
 }
 
 func newClerkKeys(api *clerkAPI, c *catalog.Catalog) *clerkKeys {
@@ -89,11 +91,20 @@ func (k *clerkKeys) Collect(ctx context.Context, sink *exporter.Sink) error {
 	return nil
 }
 
-// fetch asks for the keys, and sees whether they have changed. The token check calls it too.
+// fetch asks for the keys, and sees whether they have changed. The token check calls it too, at the same time perhaps: an answer
+// that a later request has overtaken is of the past, and no change.
 func (k *clerkKeys) fetch(ctx context.Context) (keySet, error) {
+	k.mu.Lock()
+	k.begun++
+	turn := k.begun
+	k.mu.Unlock()
 	keys, err := k.api.signingKeys(ctx, k.tally)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if turn < k.settled {
+		return keys, err
+	}
+	k.settled = turn
 	switch {
 	case err == nil:
 		if k.last != nil && !k.last.equal(keys) {

@@ -2,10 +2,12 @@ package integration
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -272,6 +275,48 @@ func TestClerkRecoversByItselfAndNoVerdictIsMadeUp(t *testing.T) {
 		t.Errorf("the log does not say what was accepted:\n%s", r.Log())
 	}
 	assertNoPlants(t, r)
+}
+
+func TestAnAnswerThatWasOvertakenIsNoChangeOfKeys(t *testing.T) {
+	instance := newInstance(t)
+	asked, release := make(chan struct{}), make(chan struct{})
+	var requests atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) != 2 {
+			instance.ServeHTTP(w, r)
+			return
+		}
+		old := httptest.NewRecorder()
+		instance.ServeHTTP(old, r)
+		close(asked)
+		<-release
+		_, _ = w.Write(old.Body.Bytes())
+	}))
+	t.Cleanup(server.Close)
+	metrics := catalog.Shipped().ForExporter(catalog.Integration)
+	c := &clerkConfig{URL: server.URL + "/v1"}
+	c.fill()
+	keys := newClerkKeys(newClerkAPI(c, secret.New(plantedKey), newHTTPClient(nil), silentLog()), metrics)
+	fetch := func() {
+		if _, err := keys.fetch(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	fetch()
+	overtaken := make(chan struct{})
+	go func() { defer close(overtaken); fetch() }()
+	<-asked
+	instance.RotateKey(false)
+	fetch()
+	close(release)
+	<-overtaken
+	now, err := instance.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := keys.last[now.Keys[0].KeyID]; !ok || len(keys.last) != 1 {
+		t.Error("the answer that came late replaced the later one: its key would come and go again")
+	}
 }
 
 func TestAKeyThatNoHeaderCanHoldIsNotShown(t *testing.T) {
