@@ -5,8 +5,16 @@ import (
 	"testing"
 )
 
-func TestEventSeriesStayWithinBudget(t *testing.T) {
-	c, err := New(eventMetrics()...)
+func TestEventSeriesStayWithinBudget(t *testing.T) { staysWithinBudget(t, eventMetrics()) }
+
+func TestIntegrationSeriesStayWithinBudget(t *testing.T) {
+	staysWithinBudget(t, slices.Concat(shopifyMetrics(), clerkMetrics(), mandrillMetrics()))
+}
+
+// staysWithinBudget holds an exporter to the contract, section 0.
+func staysWithinBudget(t *testing.T, metrics []Metric) {
+	t.Helper()
+	c, err := New(metrics...)
 	if err != nil {
 		t.Fatal(err)
 	}
