@@ -46,6 +46,9 @@ func selfMetrics() []Metric {
 func section(name string, e Exporter, c Combine, metrics []Metric) []Metric {
 	for i := range metrics {
 		metrics[i].Section, metrics[i].Exporter, metrics[i].Replicas = name, e, c
+		if metrics[i].Unit == Timestamp {
+			metrics[i].Replicas = Max // times never add up
+		}
 	}
 	return metrics
 }
