@@ -48,9 +48,10 @@ lint: $(BIN)/staticcheck ## gofmt, go vet, staticcheck
 	@$(BIN)/staticcheck ./...
 
 .PHONY: bench
-bench: ## run all benchmarks
+bench: build ## run all benchmarks
 	@go test -run '^$$' -bench . -benchmem \
-	  $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+	  $$(grep -rl --include='*_test.go' --exclude-dir=tools '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+	@cd tools/prometheus && go test -run '^$$' -bench . -benchmem .
 	@go run ./exporters/events/throughput
 
 .PHONY: clean
