@@ -27,8 +27,10 @@ type Reader struct {
 }
 
 // Grants returns the statements of grants.sql for a reader.
-func Grants(r Reader) []string {
-	all := statements(grants)
+func Grants(r Reader) []string { return r.fill(grants) }
+
+func (r Reader) fill(script string) []string {
+	all := statements(script)
 	fill := strings.NewReplacer("{{password}}", quote(r.Password), "{{host}}", quote(r.Host), "{{schema}}", "`"+strings.ReplaceAll(r.Schema, "`", "``")+"`")
 	for i, s := range all {
 		all[i] = fill.Replace(s)

@@ -20,6 +20,21 @@ func TestEveryPlaceOfTheGrantsIsFilled(t *testing.T) {
 	}
 }
 
+func TestEveryPlaceOfTheIntegrationExportersGrantsIsFilled(t *testing.T) {
+	all := IntegrationGrants(Reader{Password: `it's \ quoted`, Host: "10.1.2.%", Schema: "odd`name"})
+	if len(all) != 5 || len(all) != strings.Count(integrationGrants, ";\n") {
+		t.Errorf("%d statements of the %d that end in grants-integration.sql", len(all), strings.Count(integrationGrants, ";\n"))
+	}
+	if want := `CREATE USER IF NOT EXISTS consignwatch_integration@'10.1.2.%' IDENTIFIED BY 'it''s \\ quoted' WITH MAX_USER_CONNECTIONS 6`; all[0] != want {
+		t.Errorf("%s\nwant %s", all[0], want)
+	}
+	for _, s := range all[1:] {
+		if !strings.HasPrefix(s, "GRANT SELECT (") || !strings.Contains(s, "ON `odd``name`.") || !strings.HasSuffix(s, "TO consignwatch_integration@'10.1.2.%'") {
+			t.Errorf("not a right to read columns of the schema: %s", s)
+		}
+	}
+}
+
 func TestNoIndexLocksItsTable(t *testing.T) {
 	all := Indexes()
 	if len(all) < 10 {

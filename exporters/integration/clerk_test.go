@@ -1,0 +1,278 @@
+package integration
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// clerkSite is a fake Clerk in real time, a platform that verifies its tokens, and what both were asked.
+type clerkSite struct {
+	*clerk.Fake
+	*clerk.Verifier
+	url, verifyURL string
+
+	mu    sync.Mutex
+	asked []clerk.Request
+}
+
+func newClerkSite(t *testing.T) *clerkSite {
+	t.Helper()
+	s := &clerkSite{}
+	s.Fake = clerk.New(clerk.Config{SecretKey: plantedKey, Issuer: testIssuer, Requested: func(r clerk.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asked = append(s.asked, r)
+	}})
+	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Issuer: testIssuer, Parties: []string{ourParty}, Keys: s.Keys})
+	server, verifier := httptest.NewServer(s.Fake), httptest.NewServer(s.Verifier)
+	t.Cleanup(func() { server.Close(); verifier.Close(); s.Close() })
+	s.url, s.verifyURL = server.URL+"/v1", verifier.URL
+	now := time.Now()
+	for id, active := range map[string]time.Duration{"user_now": time.Minute, "user_today": 5 * time.Hour, "user_week": 50 * time.Hour, "user_month": 200 * time.Hour, "user_gone": 2000 * time.Hour} {
+		if _, err := s.AddUser(clerk.User{ID: id, Email: "planted-" + id + "@example.com", CreatedAt: now.Add(-3000 * time.Hour), LastActiveAt: now.Add(-active)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, party := range map[string]string{"sess_probe": ourParty, foreignSess: "https://other.example"} {
+		if _, err := s.SignIn(clerk.Session{ID: id, UserID: "user_now", AuthorizedParty: party}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// quickly is a rhythm for tests that have to wait for several rounds.
+const quickly = 500 * time.Millisecond
+
+// start runs an exporter that asks both, in a rhythm.
+func (s *clerkSite) start(t *testing.T, rhythm time.Duration) *exportertest.Running {
+	t.Helper()
+	return exportertest.Start(t, App(), fmt.Sprintf(`clerk:
+  url: '%s'
+  secret_key_file: %s
+  probe_session: sess_probe
+  foreign_session: %s
+  issuer: %s
+  authorized_parties: ['%s']
+  verify_url: '%s'
+  interval: %[7]s
+  timeout: %[7]s
+  token_interval: %[7]s
+`, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), foreignSess, testIssuer, ourParty, s.verifyURL, yamlfile.Duration(rhythm)))
+}
+
+func (s *clerkSite) switchOn(change func(*clerk.Switches)) { s.Fake.Switch(change) }
+
+func check(name string) string { return fmt.Sprintf("consign_clerk_token_check{check=%q}", name) }
+
+func TestClerkIsToldAsItAnswers(t *testing.T) {
+	s := newClerkSite(t)
+	r := s.start(t, quickly)
+	series := r.Await(t, "all of Clerk", func(series map[string]float64) bool {
+		_, users := series[`consign_clerk_active_users{window="30d"}`]
+		return users && series[check(checkValid)] == 1 && series[check(checkWrongParty)] == 1 && series["consign_clerk_signing_keys"] == 1
+	})
+	got := map[string]float64{}
+	for name, v := range series {
+		if strings.HasPrefix(name, "consign_clerk_") && !strings.Contains(name, "_requests_total") {
+			got[name] = v
+		}
+	}
+	want := map[string]float64{
+		"consign_clerk_up": 1, "consign_clerk_signing_keys": 1, "consign_clerk_signing_key_changes_total": 0,
+		"consign_clerk_users": 5, `consign_clerk_active_users{window="1h"}`: 1, `consign_clerk_active_users{window="24h"}`: 2,
+		`consign_clerk_active_users{window="7d"}`: 3, `consign_clerk_active_users{window="30d"}`: 4,
+		check(checkValid): 1, check(checkTampered): 1, check(checkUnknownKey): 1, check(checkWrongParty): 1, // none has expired yet
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
+		if !slices.Equal(outcomes, []string{"ok"}) {
+			t.Errorf("requests of %s ended as %v", operation, outcomes)
+		}
+	}
+
+	s.Fake.RotateKey(true)
+	r.Await(t, "a second key", func(series map[string]float64) bool {
+		return series["consign_clerk_signing_keys"] == 2 && series["consign_clerk_signing_key_changes_total"] == 1
+	})
+	s.Fake.RetireKeys()
+	r.Await(t, "one key again", func(series map[string]float64) bool {
+		return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 2
+	})
+	s.Fake.RotateKey(false)
+	r.Await(t, "another key at once", func(series map[string]float64) bool {
+		return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 3 && series[check(checkValid)] == 1
+	})
+	assertNoPlants(t, r)
+}
+
+// requestsOf is which outcomes occurred, by operation.
+func requestsOf(series map[string]float64, metric string) map[string][]string {
+	found := map[string][]string{}
+	for name, n := range series {
+		var operation, outcome string
+		labels := strings.NewReplacer("{", " ", `"`, " ", ",", " ", "}", " ").Replace(name)
+		if _, err := fmt.Sscanf(labels, metric+" operation= %s outcome= %s", &operation, &outcome); err == nil && n > 0 {
+			found[operation] = append(found[operation], outcome)
+		}
+	}
+	return found
+}
+
+// assertNoPlants looks for secrets and personal data everywhere that somebody may look.
+func assertNoPlants(t *testing.T, r *exportertest.Running) {
+	t.Helper()
+	_, page := r.Get(t, "/metrics")
+	_, config := r.Get(t, "/config")
+	_, landing := r.Get(t, "/")
+	for what, text := range map[string]string{"/metrics": page, "/config": config, "/": landing, "log": r.Log()} {
+		for _, plant := range []string{"planted", "eyJ"} { // with which every token begins
+			if strings.Contains(text, plant) {
+				t.Errorf("%s shows %q:\n%s", what, plant, text)
+			}
+		}
+	}
+}
+
+func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
+	for name, c := range map[string]struct {
+		wrong  func(*clerk.Switches)
+		want   string
+		up     float64
+		reason string
+	}{
+		"the key was revoked":   {func(s *clerk.Switches) { s.WrongKey = true }, "auth", 0, "auth"},
+		"the limit is used up":  {func(s *clerk.Switches) { s.Status = 429 }, "throttled", 1, "throttled"},
+		"forbidden":             {func(s *clerk.Switches) { s.Status = 403 }, "forbidden", 0, "auth"},
+		"not paid":              {func(s *clerk.Switches) { s.Status = 402 }, "payment_required", 0, "auth"},
+		"not found":             {func(s *clerk.Switches) { s.Status = 404 }, "not_found", 0, "query"},
+		"the question is wrong": {func(s *clerk.Switches) { s.Status = 422 }, "invalid_request", 0, "query"},
+		"an error of theirs":    {func(s *clerk.Switches) { s.Status = 500 }, "server_error", 0, "connection"},
+		"the edge answers":      {func(s *clerk.Switches) { s.Status = 503 }, "server_error", 0, "connection"},
+		"cut off":               {func(s *clerk.Switches) { s.Down = true }, "connection", 0, "connection"},
+		"slow":                  {func(s *clerk.Switches) { s.Slow = 3 * time.Second }, "timeout", 0, "timeout"},
+		"not JSON":              {func(s *clerk.Switches) { s.InvalidResponse = true }, "invalid_response", 0, "parse"},
+		"not known":             {func(s *clerk.Switches) { s.Status = 409 }, "other", 0, "query"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newClerkSite(t)
+			s.switchOn(c.wrong)
+			r := s.start(t, 1500*time.Millisecond)
+			series := r.Await(t, "the outcome of every operation", func(series map[string]float64) bool {
+				for _, operation := range catalog.ClerkOperations() {
+					if series[fmt.Sprintf("consign_clerk_requests_total{operation=%q,outcome=%q}", operation, c.want)] == 0 && operation != "jwks" {
+						return false
+					}
+				}
+				return series[fmt.Sprintf(`consign_clerk_requests_total{operation="jwks",outcome=%q}`, c.want)] > 0
+			})
+			if up, told := series["consign_clerk_up"]; !told || up != c.up {
+				t.Errorf("up is %v (told: %v), want %v", up, told, c.up)
+			}
+			for name := range series {
+				if strings.HasPrefix(name, "consign_clerk_token_check{") || strings.HasPrefix(name, "consign_clerk_users") {
+					t.Errorf("%s is told", name)
+				}
+			}
+			for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
+				if !slices.Equal(outcomes, []string{c.want}) {
+					t.Errorf("requests of %s ended as %v", operation, outcomes)
+				}
+			}
+			failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector="clerk",reason=%q}`, c.reason)
+			r.Await(t, failures, func(series map[string]float64) bool { return series[failures] > 0 })
+			if n := strings.Count(r.Log(), "an answer that the exporter does not know"); c.want == "other" && n != 3 || c.want != "other" && n != 0 {
+				t.Errorf("%d unknown answers were logged, want one for each operation:\n%s", n, r.Log())
+			}
+			assertNoPlants(t, r)
+		})
+	}
+}
+
+func TestClerkIsLeftAloneWhileTheLimitIsUsedUp(t *testing.T) {
+	s := newClerkSite(t)
+	s.switchOn(func(w *clerk.Switches) { w.Throttled = true })
+	r := s.start(t, quickly)
+	r.Await(t, "some refused rounds", func(series map[string]float64) bool {
+		return series[`consignwatch_collector_failures_total{collector="clerk",reason="throttled"}`] > 8
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limited, keys := 0, 0
+	for _, a := range s.asked {
+		if strings.Contains(a.Operation, "jwks") {
+			keys++
+		} else {
+			limited++
+		}
+	}
+	// The two targets may each have had a question on the way when the first 429 came.
+	if limited > 2 || keys < 2 {
+		t.Errorf("%d questions in spite of Retry-After, %d for keys, which have no limit", limited, keys)
+	}
+}
+
+func TestClerkRecoversByItselfAndNoVerdictIsMadeUp(t *testing.T) {
+	s := newClerkSite(t)
+	r := s.start(t, quickly)
+	healthy := func(series map[string]float64) bool {
+		return series["consign_clerk_up"] == 1 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
+	}
+	r.Await(t, "health", healthy)
+	for name, trouble := range map[string]func(on bool){
+		"Clerk is down": func(on bool) { s.switchOn(func(w *clerk.Switches) { w.Down = on }) },
+		"Clerk is slow": func(on bool) {
+			s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(truth(on)) * 2 * time.Second })
+		},
+	} {
+		trouble(true)
+		r.Await(t, name, func(series map[string]float64) bool {
+			for series := range series {
+				if strings.HasPrefix(series, "consign_clerk_token_check{") {
+					return false
+				}
+			}
+			return series["consign_clerk_up"] == 0
+		})
+		trouble(false)
+		r.Await(t, "health after "+name, healthy)
+	}
+	s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down = true })
+	r.Await(t, "no verdict while the platform is down", func(series map[string]float64) bool {
+		_, told := series[check(checkValid)]
+		return !told && series["consign_clerk_up"] == 1
+	})
+	s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down, m.AcceptUnknownKey = false, true })
+	r.Await(t, "a breach", func(series map[string]float64) bool {
+		forged, told := series[check(checkUnknownKey)]
+		return told && forged == 0 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
+	})
+	if !strings.Contains(r.Log(), "a forged token was accepted: signed with a foreign key") {
+		t.Errorf("the log does not say what was accepted:\n%s", r.Log())
+	}
+	assertNoPlants(t, r)
+}
+
+func TestAKeyThatNoHeaderCanHoldIsNotShown(t *testing.T) {
+	s := newClerkSite(t)
+	r := exportertest.Start(t, App(), fmt.Sprintf("clerk: {url: '%s', secret_key_file: %s, interval: 200ms}\n", s.url, exportertest.WriteFile(t, "key", plantedKey+"\nplanted-too\n")))
+	r.Await(t, "a failure", func(series map[string]float64) bool {
+		return series[`consign_clerk_requests_total{operation="jwks",outcome="connection"}`] > 0
+	})
+	assertNoPlants(t, r)
+}

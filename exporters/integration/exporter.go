@@ -1,0 +1,96 @@
+// Package integration watches the services that the platform depends on, from the platform's side: Shopify (a shop for each
+// client), Clerk and Mandrill. It says whether they answer, how close their limits are, and whether anything was lost between them
+// and the platform. It only reads.
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// App is the integration-exporter.
+func App() exporter.App {
+	return exporter.App{
+		Name:        catalog.Integration,
+		Description: "State of the services that the platform depends on: Shopify, Clerk and Mandrill.",
+		Port:        9472,
+		Load:        load,
+	}
+}
+
+// load reads the configuration and all that it names. It does not connect.
+func load(path string, log *slog.Logger) (*exporter.Setup, error) {
+	c, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := yaml.Marshal(c.Config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	c.resolve()
+	b := builder{configuration: c, log: log, catalog: catalog.Shipped().ForExporter(catalog.Integration)}
+	for _, build := range []func() error{b.shopify, b.clerk, b.mandrill} {
+		if err := build(); err != nil {
+			return nil, errors.Join(err, b.close())
+		}
+	}
+	return &exporter.Setup{
+		Catalog:    b.catalog,
+		Sizes:      catalog.SizesFor(c.Limits.Clients),
+		Collectors: b.collectors,
+		Text:       text,
+		Close:      b.close,
+	}, nil
+}
+
+// builder makes the collectors of a configuration.
+type builder struct {
+	*configuration
+	log        *slog.Logger
+	catalog    *catalog.Catalog
+	collectors []exporter.Collector
+	closers    []func() error
+}
+
+func (b *builder) close() error {
+	var errs []error
+	for _, c := range b.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// add makes a collector, unless it has no targets.
+func (b *builder) add(name string, s exporter.Schedule, targets ...exporter.Target) {
+	if len(targets) > 0 {
+		b.collectors = append(b.collectors, collector{name, s, targets})
+	}
+}
+
+// collector is the targets of one kind.
+type collector struct {
+	name     string
+	schedule exporter.Schedule
+	targets  []exporter.Target
+}
+
+func (c collector) Name() string                { return c.name }
+func (c collector) Schedule() exporter.Schedule { return c.schedule }
+func (c collector) Targets() []exporter.Target  { return c.targets }
+
+// maxHeader bounds the header of an answer, in bytes.
+const maxHeader = 64 << 10
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,115 @@
+package integration
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// subaccountList is the target that watches all subaccounts at once, as far as Mandrill lists them: one for each client.
+type subaccountList struct {
+	api     *mandrillAPI
+	clients map[string]bool
+	tally   *exporter.Tally
+	now     func() time.Time
+
+	sent map[string]*total // by client
+
+	mu    sync.Mutex
+	known []string // clients that have a subaccount
+	seen  bool
+}
+
+func newSubaccountList(api *mandrillAPI, clients []string, c *catalog.Catalog) *subaccountList {
+	l := &subaccountList{api: api, clients: map[string]bool{}, tally: exporter.NewTally(c), now: time.Now, sent: map[string]*total{}}
+	for _, slug := range clients {
+		l.clients[slug] = true
+	}
+	api.service.begin(l.tally, "list_subaccounts")
+	return l
+}
+
+// Name is the name of the target.
+func (l *subaccountList) Name() string { return "subaccounts" }
+
+// subaccount is one of what subaccounts/list answers, as far as we want it.
+type subaccount struct {
+	ID         string       `json:"id"`
+	Status     string       `json:"status"`
+	Reputation float64      `json:"reputation"`
+	CreatedAt  mandrillTime `json:"created_at"`
+	SentTotal  float64      `json:"sent_total"`
+}
+
+// Collect asks for the list. Of subaccounts that are no client's, nothing is told: they are counted as refused.
+func (l *subaccountList) Collect(ctx context.Context, sink *exporter.Sink) error {
+	all, err := l.fetch(ctx)
+	l.tally.Tell(sink.Always())
+	if err != nil {
+		return err
+	}
+	present := map[string]bool{}
+	for _, s := range all {
+		if !l.clients[s.ID] {
+			sink.Refuse("consign_mandrill_client_sent_total", "client")
+			continue
+		}
+		present[s.ID] = true
+		sent := l.sent[s.ID]
+		if sent == nil {
+			sent = &total{}
+			l.sent[s.ID] = sent
+		}
+		sent.to(s.CreatedAt.String(), s.CreatedAt.Time, []float64{s.SentTotal}, l.now())
+		sink.Counter("consign_mandrill_client_sent_total", sent.counts[0], sent.since, s.ID)
+		sink.Gauge("consign_mandrill_subaccount_paused", truth(s.Status == "paused"), s.ID)
+		if s.SentTotal > 0 { // before, there is nothing that it could be a reputation for
+			sink.Gauge("consign_mandrill_reputation", s.Reputation/100, s.ID)
+		}
+	}
+	for client := range l.sent {
+		if !present[client] {
+			delete(l.sent, client)
+		}
+	}
+	return nil
+}
+
+// fetch asks for the list, and remembers which clients are in it.
+func (l *subaccountList) fetch(ctx context.Context) ([]subaccount, error) {
+	var all []subaccount
+	if err := l.api.call(ctx, l.tally, "list_subaccounts", "subaccounts/list", nil, readJSON(&all)); err != nil {
+		return nil, err
+	}
+	var known []string
+	for _, s := range all {
+		if l.clients[s.ID] {
+			known = append(known, s.ID)
+		}
+	}
+	slices.Sort(known)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.known, l.seen = known, true
+	return all, nil
+}
+
+// present lists the clients that had a subaccount when the list was last read; it is read when it never was.
+func (l *subaccountList) present(ctx context.Context) ([]string, error) {
+	l.mu.Lock()
+	known, seen := l.known, l.seen
+	l.mu.Unlock()
+	if seen {
+		return known, nil
+	}
+	if _, err := l.fetch(ctx); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.known, nil
+}

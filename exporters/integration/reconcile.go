@@ -1,0 +1,50 @@
+package integration
+
+import (
+	"context"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// reconciliation compares the recent orders of all shops with the platform's books, all together: the database is asked for
+// many clients at a time, and only about orders that it was not seen to have.
+type reconciliation struct {
+	books     *books
+	windows   []*orderWindow
+	maxAge    time.Duration // of what is known of a shop
+	inventory []string
+}
+
+// Name is the name of the target.
+func (*reconciliation) Name() string { return "platform" }
+
+// Collect asks the platform's database about the orders that it should have.
+func (r *reconciliation) Collect(ctx context.Context, sink *exporter.Sink) error {
+	now := time.Now()
+	missing := map[string]int{}
+	window := map[string]*orderWindow{}
+	var all []record
+	for _, w := range r.windows {
+		ids, known := w.due(now, r.maxAge)
+		if !known {
+			continue
+		}
+		missing[w.client], window[w.client] = len(ids), w
+		for _, id := range ids {
+			all = append(all, record{w.client, id})
+		}
+	}
+	err := r.books.look(ctx, r.books.orders, all, func(found record) {
+		missing[found.client]--
+		window[found.client].found(found.id)
+	})
+	if err != nil {
+		return err
+	}
+	sink.Inventory("client", r.inventory)
+	for client, n := range missing {
+		sink.Gauge("consign_shopify_orders_missing", float64(n), client)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package integration
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	commonconfig "github.com/prometheus/common/config"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+)
+
+// shopify makes the collectors of all shops: each a target for each client, so that no shop waits for another.
+func (b *builder) shopify() error {
+	client, err := shopClient(b.Shopify.TLS, time.Duration(b.Shopify.Interval))
+	if err != nil {
+		return b.file.Errorf("shopify.tls", "%w", err)
+	}
+	b.closers = append(b.closers, func() error { client.CloseIdleConnections(); return nil })
+	var books *books
+	if b.Platform != nil {
+		if books, err = b.openBooks(); err != nil {
+			return err
+		}
+	}
+	operations := exporter.NewTally(b.catalog)
+	for _, operation := range catalog.ShopifyOperations() {
+		for _, o := range catalog.ShopifyOutcomes() {
+			operations.Begin("consign_shopify_operations_total", operation, o)
+		}
+	}
+	slugs := b.slugs()
+	var status, orders, products []exporter.Target
+	var windows []*orderWindow
+	for i, c := range b.Clients {
+		if c.Shopify == nil {
+			continue
+		}
+		s, err := b.shop(c, client, operations, fmt.Sprintf("clients.%d.shopify.", i))
+		if err != nil {
+			return err
+		}
+		window := newOrderWindow(c.Slug, &b.Shopify)
+		windows = append(windows, window)
+		status = append(status, &shopStatus{shop: s, expected: b.expectedTopics(c.Shopify), maxAge: time.Duration(b.Shopify.MaxAge), inventory: slugs})
+		orders = append(orders, &shopOrders{shop: s, window: window, pageTime: s.timeout})
+		products = append(products, &shopProducts{
+			shop: s, books: books, every: time.Duration(b.Shopify.ProductsInterval), grace: time.Duration(b.Shopify.GracePeriod), limit: b.Shopify.MaxProducts,
+		})
+	}
+	if len(status) == 0 {
+		return nil
+	}
+	schedule := b.Shopify.schedule()
+	b.add("shopify", schedule, status...)
+	b.add("shopify_orders", schedule, orders...)
+	b.add("shopify_products", schedule, products...)
+	b.add("shopify_operations", schedule, operationCounts{operations})
+	if books != nil {
+		b.add("shopify_reconciliation", schedule, &reconciliation{books: books, windows: windows, maxAge: time.Duration(b.Shopify.MaxAge), inventory: slugs})
+	}
+	return nil
+}
+
+// schedule gives a round the whole interval: a question may have to wait for its turn, for a token and for the bucket.
+func (c *shopifyConfig) schedule() exporter.Schedule {
+	return exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Interval), MaxAge: time.Duration(c.MaxAge)}
+}
+
+func (b *builder) expectedTopics(s *shopConfig) []string {
+	if s.ExpectedTopics != nil {
+		return s.ExpectedTopics
+	}
+	return b.Shopify.ExpectedTopics
+}
+
+// shop reads the secrets of a client's shop. The prefix is where it stands in the file.
+func (b *builder) shop(c Client, client *http.Client, operations *exporter.Tally, at string) (*shop, error) {
+	s := &shop{
+		client:     c.Slug,
+		apiURL:     address(b.Shopify.URLTemplate, c.Shopify.Domain, b.Shopify.APIVersion),
+		grantURL:   address(b.Shopify.TokenURLTemplate, c.Shopify.Domain, b.Shopify.APIVersion),
+		version:    b.Shopify.APIVersion,
+		http:       client,
+		timeout:    time.Duration(b.Shopify.Timeout),
+		log:        b.log.With("collector", "shopify", "target", c.Slug),
+		turn:       make(chan struct{}, 1),
+		counts:     exporter.NewTally(b.catalog),
+		operations: operations,
+	}
+	s.pace.gap = time.Duration(float64(time.Second) / b.Shopify.RequestsPerSecond)
+	s.pace.reserve = *b.Shopify.BucketReserve
+	s.counts.Begin("consign_shopify_request_duration_seconds", c.Slug)
+	for _, o := range catalog.ShopifyOutcomes() {
+		s.counts.Begin("consign_shopify_requests_total", c.Slug, o)
+	}
+	if credentials := c.Shopify.ClientCredentials; credentials != nil {
+		value, err := secret.Read(credentials.SecretFile)
+		if err != nil {
+			return nil, b.clientsFile.Errorf(at+"client_credentials.secret_file", "%w", err)
+		}
+		s.tokens.clientID, s.tokens.clientSecret = credentials.ID, value
+		return s, nil
+	}
+	value, err := secret.Read(c.Shopify.TokenFile)
+	if err == nil && strings.ContainsFunc(value.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		err = fmt.Errorf("%s does not hold an access token: there is more than one word, or a character that no token has", c.Shopify.TokenFile)
+	}
+	if err != nil {
+		return nil, b.clientsFile.Errorf(at+"token_file", "%w", err)
+	}
+	s.tokens.current = accessToken{value: value, expires: c.Shopify.TokenExpiresAt}
+	return s, nil
+}
+
+// shopClient makes the client for all shops. A shop has one request at a time, so there is no limit for a host, which may be a
+// proxy before all of them; and its connection stays open from one round to the next.
+func shopClient(c *commonconfig.TLSConfig, interval time.Duration) (*http.Client, error) {
+	var security *tls.Config
+	if c != nil {
+		var err error
+		if security, err = commonconfig.NewTLSConfig(c); err != nil {
+			return nil, err
+		}
+	}
+	client := newHTTPClient(security)
+	transport := client.Transport.(*http.Transport)
+	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 0, 100
+	transport.IdleConnTimeout = 2 * interval
+	return client, nil
+}
+
+// operationCounts tells what was asked of all shops together.
+type operationCounts struct{ counts *exporter.Tally }
+
+// Name is the name of the target.
+func (operationCounts) Name() string { return "all" }
+
+// Collect asks nobody.
+func (o operationCounts) Collect(_ context.Context, sink *exporter.Sink) error {
+	o.counts.Tell(sink)
+	return nil
+}
+
+// enumOf is the topic as the API names it: ORDERS_CREATE for orders/create.
+func enumOf(topic string) string { return strings.ToUpper(strings.ReplaceAll(topic, "/", "_")) }
+
+func unix(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }

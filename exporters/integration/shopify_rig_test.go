@@ -1,0 +1,154 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+)
+
+// mall is a fake Shopify with shops, and the configuration of an exporter that watches them.
+type mall struct {
+	*shopify.Fake
+	url string
+	dir string
+
+	forgetSecret atomic.Bool // credentials are refused
+
+	mu       sync.Mutex
+	requests []shopify.Request
+	clients  []string // entries of the configuration
+}
+
+const allScopes = "read_orders,read_products"
+
+func newMall(t testing.TB) *mall {
+	t.Helper()
+	m := &mall{dir: t.TempDir()}
+	m.Fake = shopify.New(shopify.Config{Requested: m.note})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m.forgetSecret.Load() && strings.HasSuffix(r.URL.Path, "/access_token") {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":"invalid_client","error_description":"Client authentication failed."}`)
+			return
+		}
+		m.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { server.Close(); m.Close() })
+	m.url = server.URL
+	return m
+}
+
+func (m *mall) note(r shopify.Request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.requests = append(m.requests, r)
+}
+
+// asked are the requests to a client's shop so far.
+func (m *mall) asked(client string) []shopify.Request {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var of []shopify.Request
+	for _, r := range m.requests {
+		if r.Shop == domainOf(client) {
+			of = append(of, r)
+		}
+	}
+	return of
+}
+
+func domainOf(client string) string { return client + ".myshopify.com" }
+
+func tokenOf(client string) string { return "shpat_marked-" + client }
+
+// open opens a client's shop with a token that never expires.
+func (m *mall) open(t testing.TB, client string, change ...func(*shopify.Shop)) {
+	t.Helper()
+	s := shopify.Shop{Domain: domainOf(client), Plan: shopify.Plus(), App: shopify.App{ClientID: "app", AccessToken: tokenOf(client), Scopes: strings.Split(allScopes, ",")}}
+	for _, c := range change {
+		c(&s)
+	}
+	if err := m.AddShop(s); err != nil {
+		t.Fatal(err)
+	}
+	write(t, m.dir, "token-"+client, tokenOf(client)+"\n")
+	m.clients = append(m.clients, fmt.Sprintf("{slug: %s, shopify: {domain: %s, token_file: token-%s}}", client, domainOf(client), client))
+}
+
+// config is a configuration with all clients so far, and further keys of the section shopify.
+func (m *mall) config(keys string) string {
+	return fmt.Sprintf(`clients:
+  - %s
+shopify:
+  url_template: %[2]s/{domain}/admin/api/{version}/graphql.json
+  token_url_template: %[2]s/{domain}/admin/oauth/access_token
+  %[3]s
+`, strings.Join(m.clients, "\n  - "), m.url, strings.ReplaceAll(strings.TrimSpace(keys), "\n", "\n  "))
+}
+
+// start runs an exporter with the configuration.
+func (m *mall) start(t *testing.T, config string, flags ...string) *exportertest.Running {
+	t.Helper()
+	return exportertest.StartFile(t, App(), write(t, m.dir, "config.yml", config), flags...)
+}
+
+func (m *mall) turn(t testing.TB, client string, change func(*shopify.Switches)) {
+	t.Helper()
+	domain := ""
+	if client != "" {
+		domain = domainOf(client)
+	}
+	if err := m.Switch(domain, change); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, dir, name, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// every is a rhythm for tests, with values that vanish soon.
+func every(interval string) string {
+	return fmt.Sprintf("interval: %[1]s\nmax_age: 1s\nrequests_per_second: 100\nproducts_interval: %[1]s\n", interval)
+}
+
+var quick = every("400ms")
+
+func counted(client string, o outcome) string {
+	return fmt.Sprintf(`consign_shopify_requests_total{client=%q,outcome=%q}`, client, o)
+}
+
+// of is a series of a client.
+func of(name, client string) string {
+	return fmt.Sprintf("consign_shopify_%s{client=%q}", name, client)
+}
+
+// eventually waits at most twenty seconds.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within twenty seconds: %s", what)
+		}
+	}
+}

@@ -1,0 +1,444 @@
+package integration
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+const (
+	testIssuer  = "https://clerk.consign.example"
+	ourParty    = "https://app.consign.example"
+	foreignSess = "sess_foreign"
+)
+
+// forger is made once: that takes its time.
+var forger = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, forgerBits)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// instance is a fake Clerk with three sessions, and a clock that stands still until it is moved.
+type instance struct {
+	*clerk.Fake
+	url string
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newInstance(t *testing.T) *instance {
+	t.Helper()
+	i := &instance{now: time.Now().Truncate(time.Second)}
+	i.Fake = clerk.New(clerk.Config{Now: i.clock, SecretKey: plantedKey, Issuer: testIssuer})
+	server := httptest.NewServer(i)
+	t.Cleanup(func() { server.Close(); i.Close() })
+	i.url = server.URL + "/v1"
+	if _, err := i.AddUser(clerk.User{ID: "user_probe"}); err != nil {
+		t.Fatal(err)
+	}
+	for id, party := range map[string]string{"sess_probe": ourParty, foreignSess: "https://other.example", "sess_nobody": ""} {
+		if _, err := i.SignIn(clerk.Session{ID: id, UserID: "user_probe", AuthorizedParty: party}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return i
+}
+
+func (i *instance) clock() time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.now
+}
+
+func (i *instance) pass(d time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.now = i.now.Add(d)
+}
+
+// verifying is a platform, as what verifies tokens, and what may stand before it.
+type verifying struct {
+	*clerk.Verifier
+
+	mu          sync.Mutex
+	always      int  // answers everything with this status
+	unsigned    bool // takes tokens without an algorithm
+	failsToDeny int  // answers with this status what it should refuse
+	staleKeys   *clerk.JWKS
+}
+
+// set changes what stands before the verifier.
+func (p *verifying) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}
+
+func (p *verifying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	always, unsigned, failsToDeny := p.always, p.unsigned, p.failsToDeny
+	p.mu.Unlock()
+	header, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
+	raw, _ := base64.RawURLEncoding.DecodeString(header)
+	switch {
+	case always != 0:
+		w.WriteHeader(always)
+		return
+	case unsigned && strings.Contains(string(raw), `"alg":"none"`):
+		return
+	}
+	verdict := httptest.NewRecorder()
+	p.Verifier.ServeHTTP(verdict, r)
+	if verdict.Code == http.StatusUnauthorized && failsToDeny != 0 {
+		verdict.Code = failsToDeny
+	}
+	w.WriteHeader(verdict.Code)
+	_, _ = w.Write(verdict.Body.Bytes())
+}
+
+// checkRig is a token check with all that it asks.
+type checkRig struct {
+	*tokenCheck
+	clerk    *instance
+	platform *verifying // nil: the library verifies
+	log      *watchedLog
+	patience time.Duration // of a round
+}
+
+// newCheckRig makes a check whose verifier is the platform, or the library.
+func newCheckRig(t *testing.T, library bool, foreign string) *checkRig {
+	t.Helper()
+	r := &checkRig{clerk: newInstance(t), log: &watchedLog{}, patience: 20 * time.Second}
+	c := &clerkConfig{URL: r.clerk.url, ProbeSession: "sess_probe", ForeignSession: foreign, Issuer: testIssuer, AuthorizedParties: []string{ourParty}}
+	c.fill()
+	c.ExpiryMargin = yamlfile.Duration(30 * time.Second)
+	if !library {
+		r.platform = &verifying{}
+		r.platform.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: r.clerk.clock, Issuer: testIssuer, Parties: []string{ourParty}, Leeway: 10 * time.Second, Keys: r.keysOfPlatform})
+		server := httptest.NewServer(r.platform)
+		t.Cleanup(server.Close)
+		c.VerifyURL = server.URL
+	}
+	metrics := catalog.Shipped().ForExporter(catalog.Integration)
+	api := newClerkAPI(c, secret.New(plantedKey), newHTTPClient(nil), r.log.logger())
+	api.limited.now, api.keys.now = r.clerk.clock, r.clerk.clock
+	r.tokenCheck = newTokenCheck(c, api, newClerkKeys(api, metrics), metrics, r.log.logger())
+	r.now, r.forger = r.clerk.clock, forger()
+	return r
+}
+
+// hangs makes somebody hang, for longer than the next round has patience.
+func (r *checkRig) hangs(somebody func()) {
+	r.patience = time.Second
+	somebody()
+}
+
+// keysOfPlatform is Clerk's key set, or an old one.
+func (r *checkRig) keysOfPlatform(ctx context.Context) (clerk.JWKS, error) {
+	r.platform.mu.Lock()
+	defer r.platform.mu.Unlock()
+	if r.platform.staleKeys != nil {
+		return *r.platform.staleKeys, nil
+	}
+	return r.clerk.Keys(ctx)
+}
+
+// verdictsOf does a round, some time after the one before.
+func (r *checkRig) verdictsOf(t *testing.T, later time.Duration) (map[string]bool, error) {
+	t.Helper()
+	r.clerk.pass(later)
+	ctx, cancel := context.WithTimeout(t.Context(), r.patience)
+	defer cancel()
+	found := verdicts{}
+	err := r.round(ctx, found)
+	r.report(found)
+	right := map[string]bool{}
+	for check, v := range found {
+		right[check] = v.right
+	}
+	return right, err
+}
+
+// rightBut is the verdicts of a verifier that is right but for some checks.
+func rightBut(wrong ...string) map[string]bool {
+	all := map[string]bool{}
+	for _, check := range catalog.TokenChecks() {
+		all[check] = !slices.Contains(wrong, check)
+	}
+	return all
+}
+
+func TestEachWrongVerifierIsCaught(t *testing.T) {
+	mistake := func(change func(*clerk.Mistakes)) func(*verifying) { return func(p *verifying) { p.Switch(change) } }
+	for name, c := range map[string]struct {
+		wrong func(*verifying)
+		want  map[string]bool
+	}{
+		"none: it is right":              {func(*verifying) {}, rightBut()},
+		"it takes expired tokens":        {mistake(func(m *clerk.Mistakes) { m.AcceptExpired = true }), rightBut(checkExpired)},
+		"it takes any signature":         {mistake(func(m *clerk.Mistakes) { m.AcceptTampered = true }), rightBut(checkTampered, checkUnknownKey)},
+		"it takes unknown keys":          {mistake(func(m *clerk.Mistakes) { m.AcceptUnknownKey = true }), rightBut(checkUnknownKey)},
+		"it takes any party":             {mistake(func(m *clerk.Mistakes) { m.AcceptWrongParty = true }), rightBut(checkWrongParty)},
+		"it takes unsigned tokens":       {func(p *verifying) { p.unsigned = true }, rightBut(checkTampered)},
+		"it takes everything":            {func(p *verifying) { p.always = http.StatusOK }, rightBut(checkTampered, checkUnknownKey, checkExpired, checkWrongParty)},
+		"it takes nothing, this it says": {mistake(func(m *clerk.Mistakes) { m.RejectValid = true }), map[string]bool{checkValid: false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newCheckRig(t, false, foreignSess)
+			if got, err := r.verdictsOf(t, 0); err != nil || !got[checkValid] {
+				t.Fatal(got, err)
+			}
+			c.wrong(r.platform)
+			got, err := r.verdictsOf(t, 100*time.Second) // the first token has ended, and so has the margin
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s\n%s", diff, r.log)
+			}
+			for check, right := range c.want {
+				if said := strings.Contains(r.log.String(), "check="+check); said == right {
+					t.Errorf("the log names %s: %v\n%s", check, said, r.log)
+				}
+			}
+		})
+	}
+}
+
+func TestTheLibraryPassesAllChecks(t *testing.T) {
+	for _, foreign := range []string{"", foreignSess} {
+		r := newCheckRig(t, true, foreign)
+		first, err := r.verdictsOf(t, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := rightBut()
+		delete(want, checkExpired) // no token has ended
+		if diff := cmp.Diff(want, first); diff != "" {
+			t.Errorf("foreign %q, at first (-want +got):\n%s", foreign, diff)
+		}
+		later, err := r.verdictsOf(t, 100*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(rightBut(), later); diff != "" {
+			t.Errorf("foreign %q, later (-want +got):\n%s", foreign, diff)
+		}
+	}
+}
+
+func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
+	for name, change := range map[string]func(*libraryVerifier){
+		"issuer": func(v *libraryVerifier) { v.issuer = "https://clerk.example.org" },
+		"party":  func(v *libraryVerifier) { v.parties = []string{"https://app.example.org"} },
+	} {
+		r := newCheckRig(t, true, "")
+		change(r.verifier.(*libraryVerifier))
+		if got, err := r.verdictsOf(t, 0); err != nil || got[checkValid] || len(got) != 1 {
+			t.Errorf("another %s: %v, %v", name, got, err)
+		}
+	}
+}
+
+func TestWithoutAVerdictNothingIsTold(t *testing.T) {
+	valid := map[string]bool{checkValid: true}
+	noParty := rightBut()
+	delete(noParty, checkWrongParty)
+	for name, c := range map[string]struct {
+		trouble, over func(r *checkRig)
+		want          map[string]bool
+		reason        exporter.Reason
+	}{
+		"the platform is down": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 503 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonConnection,
+		},
+		"the platform has a limit": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 429 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonThrottled,
+		},
+		"the platform redirects": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 302 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonParse,
+		},
+		"the platform fails over what it should refuse": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 500 }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 0 }) }, valid, exporter.ReasonConnection,
+		},
+		"the platform hangs": {
+			func(r *checkRig) {
+				r.hangs(func() { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 2 * time.Second }) })
+			},
+			func(r *checkRig) { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
+		},
+		"Clerk is down": {
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = true }) },
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = false }) }, map[string]bool{}, exporter.ReasonConnection,
+		},
+		"Clerk hangs": {
+			func(r *checkRig) {
+				r.hangs(func() { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 2 * time.Second }) })
+			},
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
+		},
+		"Clerk has a limit": {
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = true }) },
+			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = false }) }, map[string]bool{}, exporter.ReasonThrottled,
+		},
+		"foreign is not foreign": {
+			func(r *checkRig) { r.foreign = "sess_nobody" },
+			func(r *checkRig) { r.foreign = foreignSess }, noParty, exporter.ReasonQuery,
+		},
+		"foreign is gone": {
+			func(r *checkRig) { r.foreign = "sess_gone" },
+			func(r *checkRig) { r.foreign = foreignSess }, noParty, exporter.ReasonQuery,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newCheckRig(t, false, foreignSess)
+			if got, _ := r.verdictsOf(t, 0); !got[checkValid] {
+				t.Fatalf("before: %v", got)
+			}
+			c.trouble(r)
+			got, err := r.verdictsOf(t, 100*time.Second)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if err == nil || exporter.ReasonOf(err) != c.reason {
+				t.Errorf("reason %q, want %q: %v", exporter.ReasonOf(err), c.reason, err)
+			}
+			c.over(r)
+			r.patience = 20 * time.Second
+			got, err = r.verdictsOf(t, 11*time.Second) // later than Clerk's limit lasts
+			if diff := cmp.Diff(rightBut(), got); diff != "" || err != nil {
+				t.Errorf("it does not recover by itself (-want +got):\n%s\n%v", diff, err)
+			}
+		})
+	}
+}
+
+func TestASilentPlatformGivesNoVerdictOnATokenThatMayHaveEnded(t *testing.T) {
+	r := newCheckRig(t, false, "")
+	r.verifier = slowVerifier{r.verifier, func() {
+		r.clerk.pass(20 * time.Second)
+	}}
+	got, err := r.verdictsOf(t, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first is accepted after 20 seconds, the forgeries are refused from 80 seconds on: the token was over by then anyway.
+	if diff := cmp.Diff(map[string]bool{checkValid: true}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+type slowVerifier struct {
+	verifier
+	pass func()
+}
+
+func (s slowVerifier) verify(ctx context.Context, token *sessionToken, keys keySet) (bool, error) {
+	defer s.pass()
+	return s.verifier.verify(ctx, token, keys)
+}
+
+func TestATokenWithoutAPartySaysNothingAboutParties(t *testing.T) {
+	r := newCheckRig(t, true, "")
+	r.session = "sess_nobody"
+	got, err := r.verdictsOf(t, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]bool{checkValid: true, checkTampered: true, checkUnknownKey: true}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestKeysAreRotated(t *testing.T) {
+	noExpired := rightBut()
+	delete(noExpired, checkExpired)
+	r := newCheckRig(t, false, foreignSess)
+	for _, s := range []struct {
+		name   string
+		change func()
+		want   map[string]bool
+	}{
+		{"before", func() {}, noExpired},
+		{"a new key signs, the old one is still valid", func() { r.clerk.RotateKey(true) }, rightBut()},
+		{"the old one goes", func() { r.clerk.RetireKeys() }, rightBut()},
+		// Tokens of the old key would be refused for their key: they say nothing about their end.
+		{"another key at once", func() { r.clerk.RotateKey(false) }, noExpired},
+		{"a token of it has ended", func() {}, rightBut()},
+		{"the platform takes expired ones now", func() {
+			r.platform.Switch(func(m *clerk.Mistakes) { m.AcceptExpired = true })
+		}, rightBut(checkExpired)},
+		{"and another key at once", func() { r.clerk.RotateKey(false) }, noExpired},
+		{"the platform keeps the old set", func() {
+			old, err := r.clerk.Keys(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.platform.set(func() { r.platform.staleKeys = &old })
+			r.clerk.RotateKey(false)
+		}, map[string]bool{checkValid: false}},
+	} {
+		s.change()
+		got, err := r.verdictsOf(t, 100*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		if diff := cmp.Diff(s.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", s.name, diff)
+		}
+	}
+}
+
+func TestFewTokensAreKept(t *testing.T) {
+	now := time.Now()
+	c := &tokenCheck{margin: 30 * time.Second, now: func() time.Time { return now }}
+	round := func(later time.Duration) (newestOver *sessionToken) {
+		now = now.Add(later)
+		c.keep(&sessionToken{ends: now.Add(tokenLife)})
+		for _, k := range c.kept {
+			if c.isOver(k) {
+				newestOver = k
+			}
+		}
+		return newestOver
+	}
+	for i := range 100 {
+		over := round(10 * time.Second)
+		if i > 9 && over == nil || len(c.kept) > 11 {
+			t.Fatalf("round %d: %d tokens are kept, over is %v", i, len(c.kept), over)
+		}
+	}
+	for range 100 * maxKept { // much faster than tokens end
+		round(time.Millisecond)
+		if len(c.kept) > maxKept {
+			t.Fatalf("%d tokens are kept", len(c.kept))
+		}
+	}
+	if round(time.Second) == nil {
+		t.Error("no token is over")
+	}
+}

@@ -1,0 +1,94 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/clerk/clerk-sdk-go/v2/jwt"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// verifier says whether a session token is accepted. An error means that there is no verdict. The keys are those that Clerk gives
+// at the moment; nil when it does not give them.
+type verifier interface {
+	verify(ctx context.Context, token *sessionToken, keys keySet) (accepted bool, err error)
+}
+
+// endpointVerifier has the platform verify: it shows the token at an address, as a browser would.
+type endpointVerifier struct {
+	url     string
+	refused []int
+	http    *http.Client
+}
+
+// maxVerifyAnswer is how much of an answer is read.
+const maxVerifyAnswer = 64 << 10
+
+func (v *endpointVerifier) verify(ctx context.Context, token *sessionToken, _ keySet) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url, nil)
+	if err != nil {
+		return false, fmt.Errorf("token check: the address of the verification: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.text)
+	req.Header.Set("User-Agent", userAgent())
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Cache-Control", "no-cache") // an answer to another token is none to this one
+	resp, err := v.http.Do(req)
+	if err != nil {
+		outcome, what := transportOutcome(ctx, err)
+		return false, v.unknown(outcome, what)
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, maxVerifyAnswer) // so that the connection can be used again; what it says does not matter
+	status := resp.StatusCode
+	switch {
+	case status >= 200 && status <= 299:
+		return true, nil
+	case slices.Contains(v.refused, status):
+		return false, nil
+	}
+	return false, v.unknown(statusOutcome(status), fmt.Sprintf("HTTP %d", status))
+}
+
+func (v *endpointVerifier) unknown(outcome, what string) error {
+	return exporter.Failure(reasonOf(outcome), fmt.Errorf("token check: the platform gives no verdict: %w", &requestError{outcome, what}))
+}
+
+// libraryVerifier verifies with Clerk's own library, as a platform that uses it would.
+type libraryVerifier struct {
+	issuer  string
+	parties []string
+	now     func() time.Time
+}
+
+var errNoKeys = errors.New("token check: no verdict without Clerk's signing keys")
+
+func (v *libraryVerifier) verify(ctx context.Context, token *sessionToken, keys keySet) (bool, error) {
+	if keys == nil {
+		return false, errNoKeys
+	}
+	key, ok := keys[token.keyID]
+	if !ok {
+		return false, nil
+	}
+	_, err := jwt.Verify(ctx, &jwt.VerifyParams{
+		Token:    token.text,
+		JWK:      key.key,
+		Clock:    clock(v.now),
+		ProxyURL: &v.issuer, // the one issuer that is right: without it the library takes any that looks like Clerk's
+		// A token without a party is for all of them, as Clerk's other libraries have it.
+		AuthorizedPartyHandler: func(party string) bool { return party == "" || slices.Contains(v.parties, party) },
+	})
+	return err == nil, nil // nothing is asked on the way: every error is a refusal
+}
+
+// clock is the library's idea of one.
+type clock func() time.Time
+
+func (c clock) Now() time.Time { return c() }

@@ -1,0 +1,47 @@
+package catalog
+
+// ServiceOutcomes is the closed set of what can become of a request to Clerk or Mandrill.
+func ServiceOutcomes() []string {
+	return []string{"ok", "throttled", "auth", "forbidden", "payment_required", "not_found", "invalid_request", "server_error", "timeout", "connection", "invalid_response", "other"}
+}
+
+// ClerkOperations is the closed set of what the exporter asks of Clerk.
+func ClerkOperations() []string { return []string{"jwks", "count_users", "create_token"} }
+
+// ActiveWindows is the closed set of spans over which active users are counted.
+func ActiveWindows() []string { return []string{"1h", "24h", "7d", "30d"} }
+
+// TokenChecks is the closed set of what must hold for the verification of session tokens.
+func TokenChecks() []string {
+	return []string{"valid_accepted", "expired_rejected", "tampered_rejected", "unknown_key_rejected", "wrong_party_rejected"}
+}
+
+// serviceBuckets are for a request to a service elsewhere.
+func serviceBuckets() []float64 { return []float64{0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20} }
+
+func serviceOutcome() Label { return typical(3, oneOf("outcome", ServiceOutcomes()...)) }
+
+// clerkMetrics are contract section 4, collector clerk.
+func clerkMetrics() []Metric {
+	operation := oneOf("operation", ClerkOperations()...)
+	return section("4", Integration, Max, []Metric{
+		{Name: "consign_clerk_up", Type: Gauge, Unit: Bool,
+			Help: "Whether Clerk answered when the exporter last asked for its signing keys, if only with the wish to be asked later (1), or not (0)."},
+		{Name: "consign_clerk_request_duration_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{operation}, Buckets: serviceBuckets(),
+			Help: "How long the exporter's own requests to Clerk took until the whole answer was there, whatever it was. Those that were given up count with the time until then."},
+		{Name: "consign_clerk_requests_total", Type: Counter, Unit: Count, Labels: []Label{operation, serviceOutcome()},
+			Help: "The exporter's own requests to Clerk by outcome. None is repeated; while Clerk asks to be left alone, none is sent."},
+		{Name: "consign_clerk_users", Type: Gauge, Unit: Count,
+			Help: "Users of the instance, over all clients."},
+		{Name: "consign_clerk_active_users", Type: Gauge, Unit: Count, Labels: []Label{oneOf("window", ActiveWindows()...)},
+			Help: "Users who were active within the window that ends now, over all clients. The windows overlap."},
+		{Name: "consign_clerk_signing_keys", Type: Gauge, Unit: Count,
+			Help: "Keys with which session tokens may be signed. Two while they are rotated with overlap."},
+		{Name: "consign_clerk_signing_key_changes_total", Type: Counter, Unit: Count,
+			Help: "How often the set of signing keys was another one than when the exporter last saw it. A rotation with overlap counts twice."},
+		{Name: "consign_clerk_token_check", Type: Gauge, Unit: Bool, Labels: []Label{oneOf("check", TokenChecks()...)},
+			Help: "Whether the last verification of a session token came out as it must (1) or not (0): a valid one accepted, all others refused. 0 of a check that ends in _rejected: somebody can sign in with a forged token. Absent when there is no verdict."},
+		{Name: "consign_clerk_token_check_duration_seconds", Type: Histogram, Unit: Seconds, Buckets: probeBuckets(),
+			Help: "How long the verification of valid session tokens took, with the network when the platform verifies. Only those that were accepted."},
+	})
+}

@@ -1,0 +1,82 @@
+package mandrill
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const key = "planted-key"
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// rig is an account with a clock that stands still until it is moved.
+type rig struct {
+	*Fake
+	clock time.Time
+	url   string
+}
+
+func newRig(t *testing.T, config Config) *rig {
+	r := &rig{clock: noon}
+	config.Now = func() time.Time { return r.clock }
+	config.Key, config.Username, config.CreatedAt = key, "myusername", time.Date(2013, 1, 1, 15, 30, 27, 0, time.UTC)
+	r.Fake = New(config)
+	t.Cleanup(func() { r.Close() })
+	server := httptest.NewServer(r)
+	t.Cleanup(server.Close)
+	r.url = server.URL
+	return r
+}
+
+type answer struct {
+	status int
+	body   string
+}
+
+func (r *rig) post(t *testing.T, path, body string) answer {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, string(b)}
+}
+
+// ask calls an operation of version 1.0 with the key.
+func (r *rig) ask(t *testing.T, operation, more string) answer {
+	t.Helper()
+	return r.post(t, "/api/1.0/"+operation+".json", `{"key":"`+key+`"`+more+`}`)
+}
+
+func TestAccountIsWrittenAsDocumented(t *testing.T) {
+	const (
+		none = `{"sent":0,"hard_bounces":0,"soft_bounces":0,"rejects":0,"complaints":0,"unsubs":0,"opens":0,"unique_opens":0,"clicks":0,"unique_clicks":0}`
+		want = `{"username":"myusername","created_at":"2013-01-01 15:30:27","public_id":"aaabbbccc112233","reputation":98,"hourly_quota":25000,"backlog":0,` +
+			`"stats":{"today":` + none + `,"last_7_days":` + none + `,"last_30_days":` + none + `,"last_60_days":` + none + `,"last_90_days":` + none + `,"all_time":` + none + `}}`
+	)
+	r := newRig(t, Config{})
+	if got := r.ask(t, "users/info", ""); got.status != 200 || got.body != want {
+		t.Errorf("%d %s", got.status, cmp.Diff(want, got.body))
+	}
+	if got := r.ask(t, "users/ping2", ""); got.status != 200 || got.body != `{"PING":"PONG!"}` {
+		t.Errorf("users/ping2: %d %s", got.status, got.body)
+	}
+	if got := r.ask(t, "users/ping", ""); got.body != `"PONG!"` {
+		t.Errorf("users/ping: %s", got.body)
+	}
+}

@@ -1,0 +1,63 @@
+package shopify
+
+import (
+	"math"
+	"time"
+)
+
+// maxQueryCost is what a single query may cost at the most, on any plan.
+const maxQueryCost = 1000
+
+// Plan is what a shop pays for.
+type Plan struct {
+	DisplayName        string
+	Plus               bool
+	PartnerDevelopment bool
+	Bucket             float64 // points that an app can have saved
+	Restore            float64 // points a second
+}
+
+// Basic, Advanced and Plus are plans. Shopify publishes the rates; the sizes of the buckets are an assumption.
+func Basic() Plan    { return Plan{DisplayName: "Basic", Bucket: 2000, Restore: 100} }
+func Advanced() Plan { return Plan{DisplayName: "Advanced", Bucket: 4000, Restore: 200} }
+func Plus() Plan     { return Plan{DisplayName: "Shopify Plus", Plus: true, Bucket: 20000, Restore: 1000} }
+
+// bucket holds the points that an app has left at a shop.
+type bucket struct {
+	maximum, restore float64
+	level            float64
+	at               time.Time
+}
+
+func newBucket(p Plan, now time.Time) bucket {
+	return bucket{maximum: p.Bucket, restore: p.Restore, level: p.Bucket, at: now}
+}
+
+// refill brings the level up to date. A clock that goes back adds nothing.
+func (b *bucket) refill(now time.Time) {
+	if passed := now.Sub(b.at).Seconds(); passed > 0 {
+		b.level = min(b.maximum, b.level+passed*b.restore)
+		b.at = now
+	}
+}
+
+// take takes the points that a query may cost, when there are as many.
+func (b *bucket) take(now time.Time, points int) bool {
+	b.refill(now)
+	if float64(points) > b.level {
+		return false
+	}
+	b.level -= float64(points)
+	return true
+}
+
+// giveBack returns the points that the query did not cost after all.
+func (b *bucket) giveBack(points int) { b.level = min(b.maximum, b.level+float64(points)) }
+
+func (b *bucket) status() object {
+	return object{
+		{"maximumAvailable", float(b.maximum)},
+		{"currentlyAvailable", math.Floor(b.level)},
+		{"restoreRate", float(b.restore)},
+	}
+}

@@ -1,0 +1,112 @@
+package webhook
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Providers of webhooks, by the names that they have in the platform's events.
+const (
+	ProviderShopify  = "shopify"
+	ProviderClerk    = "clerk"
+	ProviderMandrill = "mandrill"
+)
+
+// Message is one webhook on its way. Retries send the same body again; what depends on the time of an attempt is in its
+// header.
+type Message struct {
+	Provider string
+	Endpoint string // the subscription that it belongs to, as its sender names it
+	Topic    string
+	ID       string // the same for all attempts
+	URL      string
+	Body     []byte
+
+	sign func(header http.Header, at time.Time) error
+}
+
+// Shopify is a webhook of a shop.
+type Shopify struct {
+	Secret      string // of the app; never sent
+	Shop        string // its domain
+	Topic       string // like orders/create
+	APIVersion  string
+	WebhookID   string // of the delivery
+	EventID     string // of what happened: all subscriptions to it get the same
+	Name        string // of the subscription; may be empty
+	TriggeredAt time.Time
+	Body        []byte
+}
+
+// Message returns what is sent to an address.
+func (s Shopify) Message(endpoint, address string) Message {
+	return Message{
+		Provider: ProviderShopify, Endpoint: endpoint, Topic: s.Topic, ID: s.WebhookID, URL: address, Body: s.Body,
+		sign: func(h http.Header, _ time.Time) error {
+			h.Set("Content-Type", "application/json")
+			h.Set("User-Agent", "Shopify-Captain-Hook")
+			h.Set("X-Shopify-Topic", s.Topic)
+			h.Set("X-Shopify-Hmac-Sha256", SignShopify(s.Secret, s.Body))
+			h.Set("X-Shopify-Shop-Domain", s.Shop)
+			h.Set("X-Shopify-API-Version", s.APIVersion)
+			h.Set("X-Shopify-Webhook-Id", s.WebhookID)
+			h.Set("X-Shopify-Triggered-At", s.TriggeredAt.UTC().Format(time.RFC3339Nano))
+			h.Set("X-Shopify-Event-Id", s.EventID)
+			if s.Name != "" {
+				h.Set("X-Shopify-Name", s.Name)
+			}
+			return nil
+		},
+	}
+}
+
+// Svix is a webhook of Clerk, which sends them through Svix. Each attempt is signed anew, with its own time.
+type Svix struct {
+	Secret string // base64, with or without the prefix whsec_; never sent
+	ID     string
+	Topic  string // like session.created
+	Body   []byte
+}
+
+// Message returns what is sent to an address.
+func (s Svix) Message(endpoint, address string) Message {
+	return Message{
+		Provider: ProviderClerk, Endpoint: endpoint, Topic: s.Topic, ID: s.ID, URL: address, Body: s.Body,
+		sign: func(h http.Header, at time.Time) error {
+			signature, err := SignSvix(s.Secret, s.ID, at, s.Body)
+			if err != nil {
+				return err
+			}
+			h.Set("Content-Type", "application/json")
+			h.Set("User-Agent", "Svix-Webhooks/1.0")
+			h.Set("svix-id", s.ID)
+			h.Set("svix-timestamp", unix(at))
+			h.Set("svix-signature", signature)
+			return nil
+		},
+	}
+}
+
+// MaxBatch is how many events Mandrill sends in one webhook at the most.
+const MaxBatch = 1000
+
+// Mandrill is a batch of events of Mandrill.
+type Mandrill struct {
+	Key    string // auth_key of the webhook; never sent
+	Events []byte // a JSON array
+}
+
+// Message returns what is sent to an address. The id stays with the sender: Mandrill sends none.
+func (m Mandrill) Message(endpoint, id, address string) Message {
+	form := url.Values{"mandrill_events": {string(m.Events)}}
+	return Message{
+		Provider: ProviderMandrill, Endpoint: endpoint, ID: id, URL: address, Body: []byte(form.Encode()),
+		sign: func(h http.Header, _ time.Time) error {
+			h.Set("Content-Type", "application/x-www-form-urlencoded")
+			h.Set("User-Agent", "Mandrill-Webhook/1.0")
+			h.Set("X-Mandrill-Signature", SignMandrill(m.Key, address, form))
+			return nil
+		},
+	}
+}

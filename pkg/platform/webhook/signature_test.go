@@ -1,0 +1,175 @@
+package webhook
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// The vectors: one computed with another program, the one that Svix publishes, and one computed with another program.
+const (
+	shopifySecret    = "hush"
+	shopifyBody      = `{"id":820982911946154508,"name":"#9999"}`
+	shopifySignature = "YBwnJ9vsibq7srObgXybmGHWuwos+jDEL//7749XS78="
+
+	svixSecret    = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	svixID        = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+	svixSeconds   = 1614265330
+	svixBody      = `{"test": 2432232314}`
+	svixSignature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+	mandrillKey       = "test-webhook-key"
+	mandrillURL       = "https://hooks.example.test/mandrill?client=1"
+	mandrillEvents    = `[{"event":"send","_id":"abc","ts":1384954004,"msg":{"ts":1384954004,"_id":"abc","state":"sent","email":"a@example.com","sender":"s@example.com","subject":"Hi","tags":["t"],"metadata":{"client_id":"1"}}}]`
+	mandrillSignature = "8LXO8uMCPR8cQ2HjT1A5SRtIQQk="
+)
+
+func svixHeader(id, stamp, signature string) http.Header {
+	h := http.Header{}
+	h.Set("svix-id", id)
+	h.Set("svix-timestamp", stamp)
+	h.Set("svix-signature", signature)
+	return h
+}
+
+func TestSignaturesAreThoseOfTheVectors(t *testing.T) {
+	if got := SignShopify(shopifySecret, []byte(shopifyBody)); got != shopifySignature {
+		t.Errorf("shopify: %s", got)
+	}
+	for _, secret := range []string{svixSecret, "whsec_" + svixSecret} {
+		if got, err := SignSvix(secret, svixID, time.Unix(svixSeconds, 0), []byte(svixBody)); err != nil || got != svixSignature {
+			t.Errorf("svix: %s %v", got, err)
+		}
+	}
+	if got := SignMandrill(mandrillKey, mandrillURL, url.Values{"mandrill_events": {mandrillEvents}}); got != mandrillSignature {
+		t.Errorf("mandrill: %s", got)
+	}
+}
+
+// scheme verifies a signature of a body with a secret: what can be turned over in it.
+type scheme struct {
+	name                    string
+	secret, body, signature string
+	verify                  func(secret, body, signature string) error
+}
+
+func schemes() []scheme {
+	return []scheme{
+		{"shopify", shopifySecret, shopifyBody, shopifySignature, func(secret, body, signature string) error {
+			return VerifyShopify(signature, []byte(body), secret)
+		}},
+		{"svix", svixSecret, svixBody, svixSignature, func(secret, body, signature string) error {
+			return VerifySvix(svixHeader(svixID, strconv.Itoa(svixSeconds), signature), []byte(body), time.Unix(svixSeconds, 0), secret)
+		}},
+		{"mandrill", mandrillKey, mandrillEvents, mandrillSignature, func(secret, body, signature string) error {
+			return VerifyMandrill(signature, mandrillURL, url.Values{"mandrill_events": {body}}, secret)
+		}},
+		{"mandrill's URL", mandrillKey, mandrillURL, mandrillSignature, func(secret, body, signature string) error {
+			return VerifyMandrill(signature, body, url.Values{"mandrill_events": {mandrillEvents}}, secret)
+		}},
+	}
+}
+
+func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
+	for _, s := range schemes() {
+		if err := s.verify(s.secret, s.body, s.signature); err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+		for what, text := range map[string]string{"secret": s.secret, "body": s.body, "signature": s.signature} {
+			for i := range len(text) * 8 {
+				changed := []byte(text)
+				changed[i/8] ^= 1 << (i % 8)
+				secret, body, signature := s.secret, s.body, s.signature
+				switch what {
+				case "secret":
+					secret = string(changed)
+				case "body":
+					body = string(changed)
+				case "signature":
+					signature = string(changed)
+				}
+				if s.verify(secret, body, signature) == nil {
+					t.Errorf("%s: accepted with bit %d of the %s turned over", s.name, i, what)
+				}
+			}
+		}
+	}
+}
+
+func TestNoSecretVerifiesNothing(t *testing.T) {
+	empty := SignShopify("", []byte(shopifyBody)) // whoever knows that there is no secret can make this one
+	for _, secrets := range [][]string{nil, {""}} {
+		if err := VerifyShopify(empty, []byte(shopifyBody), secrets...); !errors.Is(err, ErrSignature) {
+			t.Errorf("shopify with %q: %v", secrets, err)
+		}
+		form := url.Values{"mandrill_events": {"[]"}}
+		if err := VerifyMandrill(SignMandrill("", mandrillURL, form), mandrillURL, form, secrets...); !errors.Is(err, ErrSignature) {
+			t.Errorf("mandrill with %q: %v", secrets, err)
+		}
+		if err := VerifySvix(svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature), []byte(svixBody), time.Unix(svixSeconds, 0), secrets...); err == nil {
+			t.Errorf("svix with %q: accepted", secrets)
+		}
+	}
+}
+
+func TestOldSecretIsAcceptedBesideTheNewOne(t *testing.T) {
+	if err := VerifyShopify(shopifySignature, []byte(shopifyBody), "new", shopifySecret); err != nil {
+		t.Error(err)
+	}
+	if err := VerifyMandrill(mandrillSignature, mandrillURL, url.Values{"mandrill_events": {mandrillEvents}}, "new", mandrillKey); err != nil {
+		t.Error(err)
+	}
+	other, err := SignSvix("AAAA", svixID, time.Unix(svixSeconds, 0), []byte(svixBody))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := svixHeader(svixID, strconv.Itoa(svixSeconds), "v2,unknown "+other+" "+svixSignature)
+	if err := VerifySvix(h, []byte(svixBody), time.Unix(svixSeconds, 0), svixSecret); err != nil {
+		t.Errorf("one of several signatures: %v", err)
+	}
+}
+
+func TestSvixVersionAndTimeCount(t *testing.T) {
+	at := time.Unix(svixSeconds, 0)
+	for _, test := range []struct {
+		name   string
+		header http.Header
+		now    time.Time
+		right  bool
+	}{
+		{"just young enough", svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature), at.Add(Tolerance), true},
+		{"too old", svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature), at.Add(Tolerance + time.Second), false},
+		{"just early enough", svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature), at.Add(-Tolerance), true},
+		{"from the future", svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature), at.Add(-Tolerance - time.Second), false},
+		{"another time", svixHeader(svixID, strconv.Itoa(svixSeconds+1), svixSignature), at, false},
+		{"another id", svixHeader(svixID+"x", strconv.Itoa(svixSeconds), svixSignature), at, false},
+		{"no id", svixHeader("", strconv.Itoa(svixSeconds), svixSignature), at, false},
+		{"no time", svixHeader(svixID, "", svixSignature), at, false},
+		{"another version", svixHeader(svixID, strconv.Itoa(svixSeconds), "v2"+svixSignature[2:]), at, false},
+		{"the signature alone", svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature[3:]), at, false},
+	} {
+		if err := VerifySvix(test.header, []byte(svixBody), test.now, svixSecret); (err == nil) != test.right {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+func TestMandrillSignsFieldsInTheOrderOfTheirNames(t *testing.T) {
+	form := url.Values{"b": {"2"}, "a": {"1"}, "c": {""}}
+	const want = "ZtKW2O57hF+XG681OFzQ5Hi1i4Q=" // openssl: HMAC-SHA1 with "k" of "https://x/a1b2c"
+	if got := SignMandrill("k", "https://x/", form); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestErrorsNeverShowASecret(t *testing.T) {
+	const secret = "planted secret that is no base64"
+	_, err := SignSvix(secret, "id", time.Unix(0, 0), nil)
+	if err == nil || bytes.Contains([]byte(err.Error()), []byte("planted")) {
+		t.Errorf("%v", err)
+	}
+}
