@@ -225,8 +225,6 @@ func (p *platformConfig) check(f *yamlfile.File) error {
 	switch {
 	case p.DSNFile == "":
 		return f.Errorf("platform.dsn_file", "is missing: the path of a file with user:password@tcp(host:port)/database")
-	case p.Timeout < 0:
-		return f.Errorf("platform.timeout", "cannot be negative")
 	case strings.Count(p.OrdersSQL, idsPlaceholder) != 1:
 		return f.Errorf("platform.orders_sql", "must have %s once: the place where the numbers of orders stand", idsPlaceholder)
 	case strings.Count(p.ProductsSQL, idsPlaceholder) != 1:

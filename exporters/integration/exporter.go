@@ -43,7 +43,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 	}
 	return &exporter.Setup{
 		Catalog:    b.catalog,
-		Sizes:      catalog.SizesFor(c.Limits.Clients),
+		Sizes:      catalog.SizesFor(c.Limits.Clients + 1), // and the platform, whose mail account has a place beside its clients
 		Collectors: b.collectors,
 		Text:       text,
 		Close:      b.close,

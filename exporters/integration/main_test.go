@@ -4,6 +4,7 @@ import (
 	"flag"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
@@ -11,6 +12,11 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/page.txt")
 
-func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+func TestMain(m *testing.M) {
+	if args, ok := os.LookupEnv(asExporter); ok {
+		os.Exit(App().Main(strings.Split(args, "\n"), os.Stdout, os.Stderr))
+	}
+	os.Exit(serverstest.Main(m))
+}
 
 func silentLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +71,7 @@ func (s *scripted) count(method string) int {
 func (s *scripted) start(t *testing.T, further string) *exportertest.Running {
 	t.Helper()
 	return exportertest.Start(t, App(), fmt.Sprintf(`clients: [{slug: kids-north}, {slug: toy-town}, {slug: never}]
+limits: {clients: 3}
 mandrill: {url: '%s', key_file: %s, client_subaccounts: true, interval: 200ms, timeout: 200ms, slow_interval: 200ms, %s}
 `, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), further))
 }
@@ -260,6 +264,15 @@ func TestSubaccountsAreAskedInTurn(t *testing.T) {
 	}
 }
 
+func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
+	answers := quietAnswers()
+	answers["subaccounts/list"] = `[{"id":"toy-town","reputation":50,"sent_total":1},{"id":"kids-north","reputation":50,"sent_total":1},{"id":"never","reputation":50,"sent_total":1}]`
+	s := newScripted(t, answers)
+	s.start(t, "").Await(t, "the reputation of the account and of as many clients as there may be", func(series map[string]float64) bool {
+		return len(only(series, "consign_mandrill_reputation")) == 4
+	})
+}
+
 func TestErrorsOfMandrillAreToldByName(t *testing.T) {
 	for name, want := range map[string]string{
 		"Invalid_Key": "auth", "PaymentRequired": "payment_required", "ValidationError": "invalid_request", "RequestLimitExceeded": "throttled",
@@ -280,5 +293,32 @@ func TestErrorsOfMandrillAreToldByName(t *testing.T) {
 	}
 	if got, _ := classifyMandrill(200, []byte(`{"name":"Kids North","status":"active"}`)); got != "ok" {
 		t.Errorf("a subaccount with a name is %s", got)
+	}
+}
+
+func TestNoMoreThanTwoQuestionsAreOpenAtATime(t *testing.T) {
+	var open, most, all atomic.Int32
+	s := newScripted(t, quietAnswers())
+	behind, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most.Store(max(most.Load(), open.Add(1)))
+		defer open.Add(-1)
+		all.Add(1)
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(slow.Close)
+	s.url = slow.URL + behind.Path
+	r := s.start(t, "")
+	r.Await(t, "some rounds", func(map[string]float64) bool { return all.Load() > 30 })
+	if most.Load() != 2 {
+		t.Errorf("%d questions were open at a time, want 2", most.Load())
 	}
 }

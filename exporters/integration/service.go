@@ -76,7 +76,7 @@ func newHTTPClient(security *tls.Config) *http.Client {
 			TLSClientConfig:        security,
 			ForceAttemptHTTP2:      true,
 			MaxConnsPerHost:        2,
-			IdleConnTimeout:        90 * time.Second,
+			IdleConnTimeout:        20 * time.Second, // long for a round, shorter than the other side waits: what it closes in between fails a POST
 			TLSHandshakeTimeout:    10 * time.Second,
 			MaxResponseHeaderBytes: maxHeader,
 		},

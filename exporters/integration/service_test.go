@@ -104,7 +104,9 @@ func TestWhatComesOfARequestIsToldFromTheWayToo(t *testing.T) {
 			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 		}, want: "invalid_response", reason: exporter.ReasonParse},
 		"too long": {answer: func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.CopyN(w, endless{}, maxServiceAnswer+1)
+			fmt.Fprint(w, "{")
+			_, _ = io.CopyN(w, blanks{}, maxServiceAnswer)
+			fmt.Fprint(w, "}")
 		}, want: "invalid_response", reason: exporter.ReasonParse},
 		"no JSON":      {answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, want: "invalid_response", reason: exporter.ReasonParse},
 		"broken off":   {answer: brokenOff, want: "connection", reason: exporter.ReasonConnection},
@@ -138,9 +140,15 @@ func TestWhatComesOfARequestIsToldFromTheWayToo(t *testing.T) {
 	}
 }
 
-type endless struct{}
+// blanks are as many as one wants.
+type blanks struct{}
 
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
+func (blanks) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", code) }

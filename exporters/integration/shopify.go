@@ -47,7 +47,7 @@ func (b *builder) shopify() error {
 		}
 		window := newOrderWindow(c.Slug, &b.Shopify)
 		windows = append(windows, window)
-		status = append(status, &shopStatus{shop: s, expected: b.expectedTopics(c.Shopify), maxAge: time.Duration(b.Shopify.MaxAge), inventory: slugs})
+		status = append(status, &shopStatus{shop: s, expected: b.expectedTopics(c.Shopify), maxAge: b.Shopify.keeps(), inventory: slugs})
 		orders = append(orders, &shopOrders{shop: s, window: window, pageTime: s.timeout})
 		products = append(products, &shopProducts{
 			shop: s, books: books, every: time.Duration(b.Shopify.ProductsInterval), grace: time.Duration(b.Shopify.GracePeriod), limit: b.Shopify.MaxProducts,
@@ -62,7 +62,7 @@ func (b *builder) shopify() error {
 	b.add("shopify_products", schedule, products...)
 	b.add("shopify_operations", schedule, operationCounts{operations})
 	if books != nil {
-		b.add("shopify_reconciliation", schedule, &reconciliation{books: books, windows: windows, maxAge: time.Duration(b.Shopify.MaxAge), inventory: slugs})
+		b.add("shopify_reconciliation", schedule, &reconciliation{books: books, windows: windows, maxAge: b.Shopify.keeps(), inventory: slugs})
 	}
 	return nil
 }
@@ -70,6 +70,12 @@ func (b *builder) shopify() error {
 // schedule gives a round the whole interval: a question may have to wait for its turn, for a token and for the bucket.
 func (c *shopifyConfig) schedule() exporter.Schedule {
 	return exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Interval), MaxAge: time.Duration(c.MaxAge)}
+}
+
+// keeps is how long what is known of a shop stays known: as long as the kit keeps the values of a collection, which is never less
+// than two rounds.
+func (c *shopifyConfig) keeps() time.Duration {
+	return max(time.Duration(c.MaxAge), 3*time.Duration(c.Interval))
 }
 
 func (b *builder) expectedTopics(s *shopConfig) []string {
@@ -89,6 +95,7 @@ func (b *builder) shop(c Client, client *http.Client, operations *exporter.Tally
 		http:       client,
 		timeout:    time.Duration(b.Shopify.Timeout),
 		log:        b.log.With("collector", "shopify", "target", c.Slug),
+		tokens:     &tokenSource{},
 		turn:       make(chan struct{}, 1),
 		counts:     exporter.NewTally(b.catalog),
 		operations: operations,
@@ -114,8 +121,9 @@ func (b *builder) shop(c Client, client *http.Client, operations *exporter.Tally
 	if err != nil {
 		return nil, b.clientsFile.Errorf(at+"token_file", "%w", err)
 	}
-	s.tokens.current = accessToken{value: value, expires: c.Shopify.TokenExpiresAt}
-	return s, nil
+	end, err := c.Shopify.tokenEnd()
+	s.tokens.current = accessToken{value: value, expires: end}
+	return s, err
 }
 
 // shopClient makes the client for all shops. A shop has one request at a time, so there is no limit for a host, which may be a

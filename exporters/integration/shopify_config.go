@@ -61,8 +61,8 @@ type shopConfig struct {
 	Domain string `yaml:"domain"`
 	// TokenFile holds an access token of a custom app. It is read again on reload.
 	TokenFile string `yaml:"token_file,omitempty"`
-	// TokenExpiresAt is when the token of TokenFile ends; empty when it does not, or when that is not known.
-	TokenExpiresAt time.Time `yaml:"token_expires_at,omitempty"`
+	// TokenExpiresAt is when the token of TokenFile ends, by RFC 3339; empty when it does not, or when that is not known.
+	TokenExpiresAt string `yaml:"token_expires_at,omitempty"`
 	// ClientCredentials are those of an app that requests its tokens.
 	ClientCredentials *clientCredentials `yaml:"client_credentials,omitempty"`
 	// ExpectedTopics, when they are set, replace those of the section shopify.
@@ -137,20 +137,12 @@ func (c *shopifyConfig) check(f *yamlfile.File) error {
 	switch {
 	case !apiVersion.MatchString(c.APIVersion):
 		return f.Errorf("shopify.api_version", "%q is not a version like %s", c.APIVersion, defaultAPIVersion)
-	case c.Interval < 0:
-		return f.Errorf("shopify.interval", "cannot be negative")
-	case c.Timeout < 0:
-		return f.Errorf("shopify.timeout", "cannot be negative")
 	case c.Timeout > c.Interval/4:
 		return f.Errorf("shopify.timeout", "cannot be longer than a quarter of the interval of %s: a question may have to wait for others to the same shop, and for a token", c.Interval)
-	case c.MaxAge < 0:
-		return f.Errorf("shopify.max_age", "cannot be negative")
 	case !(c.RequestsPerSecond > 0 && c.RequestsPerSecond <= 100):
 		return f.Errorf("shopify.requests_per_second", "must be more than 0 and at most 100")
 	case !(*c.BucketReserve >= 0 && *c.BucketReserve <= 0.9):
 		return f.Errorf("shopify.bucket_reserve", "must be from 0 to 0.9")
-	case c.GracePeriod < 0:
-		return f.Errorf("shopify.grace_period", "cannot be negative")
 	case c.OrderWindow <= c.GracePeriod:
 		return f.Errorf("shopify.order_window", "must be longer than the grace period of %s", c.GracePeriod)
 	case c.OrderWindow > yamlfile.Duration(maxOrderWindow):
@@ -241,8 +233,11 @@ func (s *shopConfig) check(f *yamlfile.File, at string) error {
 		return f.Errorf(at+"token_file", "is missing: the path of a file with an access token, unless there are client_credentials")
 	case s.TokenFile != "" && s.ClientCredentials != nil:
 		return f.Errorf(at+"client_credentials", "there is a token_file, too: give one of them")
-	case s.TokenFile == "" && !s.TokenExpiresAt.IsZero():
+	case s.TokenFile == "" && s.TokenExpiresAt != "":
 		return f.Errorf(at+"token_expires_at", "belongs to a token_file; a token that was requested tells its own end")
+	}
+	if _, err := s.tokenEnd(); err != nil {
+		return f.Errorf(at+"token_expires_at", "%q is not a time like 2027-03-01T12:00:00Z", s.TokenExpiresAt)
 	}
 	if c := s.ClientCredentials; c != nil {
 		switch {
@@ -253,6 +248,14 @@ func (s *shopConfig) check(f *yamlfile.File, at string) error {
 		}
 	}
 	return checkTopics(f, at+"expected_topics", s.ExpectedTopics)
+}
+
+// tokenEnd is when the token of TokenFile ends; the zero time when that is not said.
+func (s *shopConfig) tokenEnd() (time.Time, error) {
+	if s.TokenExpiresAt == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339, s.TokenExpiresAt)
 }
 
 // resolve makes paths relative to the folder of the file that they stand in.

@@ -64,7 +64,7 @@ func TestNumbersOfResourcesAreReadAsTextAndAsNumber(t *testing.T) {
 }
 
 func TestAnExcerptIsShortPrintableAndWithoutSecrets(t *testing.T) {
-	s := &shop{}
+	s := &shop{tokens: &tokenSource{}}
 	s.tokens.clientSecret = secret.New("marked-secret")
 	s.tokens.current = accessToken{value: secret.New("marked-token")}
 	for name, text := range map[string]string{

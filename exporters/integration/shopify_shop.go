@@ -37,7 +37,7 @@ type shop struct {
 	timeout  time.Duration // of one request
 	log      *slog.Logger
 
-	tokens tokenSource
+	tokens *tokenSource // behind a pointer: whoever prints a shop prints an address
 	pace   pace
 	turn   chan struct{} // holds a token while a request runs
 

@@ -84,6 +84,7 @@ type verifying struct {
 	always      int  // answers everything with this status
 	unsigned    bool // takes tokens without an algorithm
 	failsToDeny int  // answers with this status what it should refuse
+	cached      bool // answers everything with what it has kept
 	staleKeys   *clerk.JWKS
 }
 
@@ -96,13 +97,16 @@ func (p *verifying) set(change func()) {
 
 func (p *verifying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	always, unsigned, failsToDeny := p.always, p.unsigned, p.failsToDeny
+	always, unsigned, failsToDeny, cached := p.always, p.unsigned, p.failsToDeny, p.cached
 	p.mu.Unlock()
 	header, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
 	raw, _ := base64.RawURLEncoding.DecodeString(header)
 	switch {
 	case always != 0:
 		w.WriteHeader(always)
+		return
+	case cached:
+		w.Header().Set("Age", "3")
 		return
 	case unsigned && strings.Contains(string(raw), `"alg":"none"`):
 		return
@@ -280,6 +284,10 @@ func TestWithoutAVerdictNothingIsTold(t *testing.T) {
 		"the platform redirects": {
 			func(r *checkRig) { r.platform.set(func() { r.platform.always = 302 }) },
 			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonParse,
+		},
+		"a cache answers for the platform": {
+			func(r *checkRig) { r.platform.set(func() { r.platform.cached = true }) },
+			func(r *checkRig) { r.platform.set(func() { r.platform.cached = false }) }, map[string]bool{}, exporter.ReasonParse,
 		},
 		"the platform fails over what it should refuse": {
 			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 500 }) },

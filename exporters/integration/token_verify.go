@@ -48,6 +48,8 @@ func (v *endpointVerifier) verify(ctx context.Context, token *sessionToken, _ ke
 	_, _ = io.CopyN(io.Discard, resp.Body, maxVerifyAnswer) // so that the connection can be used again; what it says does not matter
 	status := resp.StatusCode
 	switch {
+	case resp.Header.Get("Age") != "": // whoever sends it has answered from memory, perhaps to another token
+		return false, v.unknown(serviceInvalidResponse, "the answer comes from a cache")
 	case status >= 200 && status <= 299:
 		return true, nil
 	case slices.Contains(v.refused, status):

@@ -1,8 +1,6 @@
 package clerk
 
 import (
-	"crypto/rand"
-
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
 	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
@@ -23,41 +21,44 @@ func (f *Fake) tell(topic string, data any) {
 	case f.config.WebhookURL == "":
 	case f.switches.WebhooksLost:
 		f.webhooks["lost"]++
+	case f.sender.Send(f.message(topic, data, f.config.WebhookSecret)) != nil:
+		f.webhooks["refused"]++
 	default:
-		f.send(topic, data, f.config.WebhookSecret)
+		f.webhooks["sent"]++
 	}
 }
 
-func (f *Fake) send(topic string, data any, secret string) {
+func (f *Fake) message(topic string, data any, secret string) webhook.Message {
 	body := wire.Marshal(envelope{
 		Data: data, Attributes: object{"http_request": object{"client_ip": "192.0.2.1", "user_agent": "Mozilla/5.0"}},
 		InstanceID: "ins_fake", Object: "event", Timestamp: f.now().UnixMilli(), Type: topic,
 	})
-	message := webhook.Svix{Secret: secret, ID: newID("msg"), Topic: topic, Body: body}.Message("clerk", f.config.WebhookURL)
-	if err := f.sender.Send(message); err != nil {
-		f.webhooks["refused"]++
-		return
-	}
-	f.webhooks["sent"]++
+	return webhook.Svix{Secret: secret, ID: newID("msg"), Topic: topic, Body: body}.Message(endpoint, f.config.WebhookURL)
 }
 
-// Forge sends a webhook that Clerk did not sign.
-func (f *Fake) Forge(topic string) {
+// endpoint is the one webhook that there is.
+const endpoint = "clerk"
+
+// Forge sends a webhook that Clerk did not sign, once.
+func (f *Fake) Forge(topic string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	message := f.message(topic, object{"object": "user", "id": newID("user")}, forgersSecret)
+	message.Once, message.Endpoint = true, "" // what comes of it is no matter of Clerk's
+	if err := f.sender.Send(message); err != nil {
+		return err
+	}
 	f.webhooks["forged"]++
-	f.send(topic, object{"object": "user", "id": newID("user")}, rand.Text()[:24])
+	return nil
 }
+
+// forgersSecret is what somebody signs with who has no secret.
+const forgersSecret = "Z3Vlc3NlZA=="
 
 func (f *Fake) attempted(a webhook.Attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case a.Delivered:
-		f.webhooks["delivered"]++
-		return
-	case a.GivenUp:
-		f.webhooks["given_up"]++
+	if a.Message.Endpoint == endpoint { // it is not forged
+		a.Tell(f.webhooks)
 	}
-	f.webhooks["failed"]++
 }

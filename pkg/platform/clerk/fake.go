@@ -3,7 +3,6 @@ package clerk
 import (
 	"cmp"
 	"crypto/subtle"
-	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -174,7 +173,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !asked.unlimited && !x.withinLimit(switches.Throttled):
 	case switches.InvalidResponse:
 		x.done("invalid_response", http.StatusOK)
-		wire.Answer(w, http.StatusOK, "text/html; charset=utf-8", []byte("<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head><body></body></html>\n"))
+		wire.Page(w, http.StatusOK)
 	default:
 		asked.answer(x)
 	}
@@ -250,7 +249,7 @@ func (x *exchange) refuse(status int) {
 		outcome = "server_error"
 		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
 			x.done(outcome, status)
-			wire.Answer(x.w, status, "text/html; charset=utf-8", fmt.Appendf(nil, "<html><head><title>%[1]d %[2]s</title></head></html>\n", status, http.StatusText(status)))
+			wire.Page(x.w, status)
 			return
 		}
 	case status == http.StatusTooManyRequests:

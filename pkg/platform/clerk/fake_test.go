@@ -1,12 +1,15 @@
 package clerk
 
 import (
-	"io"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 const (
@@ -46,66 +49,130 @@ func newRig(t *testing.T, config Config) *rig {
 	return r
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
 // ask sends a request with the secret key, unless a header says otherwise.
-func (r *rig) ask(t *testing.T, method, path, body string, header ...string) answer {
+func (r *rig) ask(t *testing.T, method, path, body string, header ...string) wiretest.Answer {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+r.config.SecretKey)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	return do(t, request)
+	return wiretest.Ask(t, method, r.url+path, body, append([]string{"Authorization", "Bearer " + r.config.SecretKey}, header...)...)
 }
 
-func do(t *testing.T, request *http.Request) answer {
+// errorOf is the one error of an answer, whose trace has to be the header's.
+func errorOf(t *testing.T, a wiretest.Answer) apiError {
 	t.Helper()
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
+	var body struct {
+		Errors []apiError `json:"errors"`
+		Trace  string     `json:"clerk_trace_id"`
 	}
-	defer response.Body.Close()
-	b, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal([]byte(a.Body), &body); err != nil || len(body.Errors) != 1 {
+		t.Fatalf("%v: %s", err, a.Body)
 	}
-	return answer{response.StatusCode, response.Header, string(b)}
+	if body.Trace == "" || body.Trace != a.Header.Get("Clerk-Trace-Id") {
+		t.Errorf("trace %q, in the header %q", body.Trace, a.Header.Get("Clerk-Trace-Id"))
+	}
+	return body.Errors[0]
 }
 
-func TestUsersAreCounted(t *testing.T) {
+func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
+	const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
 	r := newRig(t, Config{})
-	for _, u := range []User{
-		{ID: "user_a", LastActiveAt: noon.Add(-time.Hour), CreatedAt: noon.Add(-time.Hour)},
-		{ID: "user_b", LastActiveAt: noon.Add(-30 * time.Hour), Banned: true, Organizations: []string{"org_1"}},
-		{ID: "user_c"},
-	} {
-		if _, err := r.AddUser(u); err != nil {
-			t.Fatal(err)
+	for _, path := range []string{"/v1/users/count", "/v1/jwks", "/v1/sessions/sess_probe"} {
+		got := r.ask(t, "GET", path, "", "Authorization", "Bearer sk_live_guess")
+		want := `{"errors":[{"message":"` + message + `","long_message":"` + message + `","code":"clerk_key_invalid","meta":{}}],"clerk_trace_id":"` + got.Header.Get("Clerk-Trace-Id") + `","meta":{}}`
+		if got.Status != 401 || got.Body != want {
+			t.Errorf("%s: %d %s", path, got.Status, cmp.Diff(want, got.Body))
 		}
 	}
-	dayAgo := "1795348800000" // noon, a day before
-	for query, want := range map[string]string{
-		"":                                         `{"object":"total_count","total_count":4}`,
-		"?last_active_at_after=" + dayAgo:          `{"object":"total_count","total_count":2}`,
-		"?last_active_at_before=" + dayAgo:         `{"object":"total_count","total_count":1}`,
-		"?created_at_before=" + dayAgo:             `{"object":"total_count","total_count":1}`,
-		"?last_sign_in_at_after=" + dayAgo:         `{"object":"total_count","total_count":1}`,
-		"?banned=true":                             `{"object":"total_count","total_count":1}`,
-		"?organization_id=org_1":                   `{"object":"total_count","total_count":1}`,
-		"?user_id=user_a&user_id=user_c":           `{"object":"total_count","total_count":2}`,
-		"?query=PROBE@":                            `{"object":"total_count","total_count":1}`,
-		"?banned=false&created_at_after=" + dayAgo: `{"object":"total_count","total_count":2}`,
+	for _, header := range []string{"", "Basic x", "Bearer "} {
+		if got := r.ask(t, "GET", "/v1/jwks", "", "Authorization", header); got.Status != 401 || errorOf(t, got).Code != "authorization_header_format_invalid" {
+			t.Errorf("%q: %d %s", header, got.Status, got.Body)
+		}
+	}
+	r.Switch(func(s *Switches) { s.WrongKey = true })
+	if got := r.ask(t, "GET", "/v1/jwks", ""); got.Status != 401 || errorOf(t, got).Code != "clerk_key_invalid" {
+		t.Errorf("a revoked key: %d %s", got.Status, got.Body)
+	}
+	if got := r.ask(t, "GET", "/.well-known/jwks.json", "", "Authorization", ""); got.Status != 200 {
+		t.Errorf("public keys: %d %s", got.Status, got.Body)
+	}
+	if diff := cmp.Diff(map[string]int64{"auth": 7, "ok": 1}, r.Books().Requests); diff != "" {
+		t.Errorf("books (-want +got):\n%s", diff)
+	}
+}
+
+func TestLimitIsThatOfTheInstance(t *testing.T) {
+	for key, limit := range map[string]int{"sk_live_x": productionLimit, "sk_test_x": developmentLimit} {
+		r := newRig(t, Config{SecretKey: key})
+		for i := range limit {
+			if got := r.ask(t, "GET", "/v1/users/count", ""); got.Status != 200 {
+				t.Fatalf("%s: request %d: %d %s", key, i+1, got.Status, got.Body)
+			}
+		}
+		r.clock = r.clock.Add(3500 * time.Millisecond)
+		got := r.ask(t, "GET", "/v1/users/count", "")
+		if got.Status != 429 || got.Header.Get("Retry-After") != "7" || errorOf(t, got).Code != "too_many_requests" {
+			t.Errorf("%s: %d, Retry-After %q: %s", key, got.Status, got.Header.Get("Retry-After"), got.Body)
+		}
+		if got := r.ask(t, "GET", "/v1/jwks", ""); got.Status != 200 {
+			t.Errorf("%s: the keys are limited: %d", key, got.Status)
+		}
+		r.clock = r.clock.Add(6500 * time.Millisecond)
+		if got := r.ask(t, "GET", "/v1/users/count", ""); got.Status != 200 {
+			t.Errorf("%s: ten seconds later: %d", key, got.Status)
+		}
+		if n := r.Books().Requests["throttled"]; n != 1 {
+			t.Errorf("%s: %d throttled", key, n)
+		}
+	}
+}
+
+func TestSwitchesOfTheInstance(t *testing.T) {
+	status := func(code int) func(*Switches) { return func(s *Switches) { s.Status = code } }
+	for _, test := range []struct {
+		name    string
+		change  func(*Switches)
+		status  int
+		outcome string
+		code    string // "": no JSON
+	}{
+		{"400", status(400), 400, "bad_request", "request_body_invalid"},
+		{"401", status(401), 401, "auth", "clerk_key_invalid"},
+		{"403", status(403), 403, "forbidden", "authorization_invalid"},
+		{"404", status(404), 404, "not_found", "resource_not_found"},
+		{"422", status(422), 422, "bad_request", "request_body_invalid"},
+		{"429", status(429), 429, "throttled", "too_many_requests"},
+		{"500", status(500), 500, "server_error", "internal_clerk_error"},
+		{"503", status(503), 503, "server_error", ""},
+		{"418", status(418), 418, "other", "internal_clerk_error"},
+		{"throttled", func(s *Switches) { s.Throttled = true }, 429, "throttled", "too_many_requests"},
+		{"no JSON", func(s *Switches) { s.InvalidResponse = true }, 200, "invalid_response", ""},
 	} {
-		if got := r.ask(t, "GET", "/v1/users/count"+query, ""); got.status != 200 || got.body != want {
-			t.Errorf("%s: %d %s, want %s", query, got.status, got.body, want)
+		t.Run(test.name, func(t *testing.T) {
+			r := newRig(t, Config{})
+			r.Switch(test.change)
+			got := r.ask(t, "GET", "/v1/users/count", "")
+			if got.Status != test.status {
+				t.Errorf("%d %s", got.Status, got.Body)
+			}
+			if test.code == "" && json.Valid([]byte(got.Body)) || test.code != "" && errorOf(t, got).Code != test.code {
+				t.Errorf("%s, want %q", got.Body, test.code)
+			}
+			if (got.Header.Get("Retry-After") != "") != (test.status == 429) {
+				t.Errorf("Retry-After %q", got.Header.Get("Retry-After"))
+			}
+			if diff := cmp.Diff(map[string]int64{test.outcome: 1}, r.Books().Requests); diff != "" {
+				t.Errorf("books (-want +got):\n%s", diff)
+			}
+		})
+	}
+	r := newRig(t, Config{})
+	r.Switch(func(s *Switches) { s.Down = true })
+	if response, err := http.Get(r.url + "/v1/jwks"); err == nil {
+		response.Body.Close()
+		t.Errorf("an answer while it is down: %d", response.StatusCode)
+	}
+	r.Switch(func(s *Switches) { *s = Switches{} })
+	for _, path := range []string{"/v1/users", "/v2/jwks", "/v1/sessions/a/b", "/v1/sessions//tokens"} {
+		if got := r.ask(t, "GET", path, ""); got.Status != 404 {
+			t.Errorf("%s: %d", path, got.Status)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func (x *exchange) refuse(status int) {
 		outcome = "not_found"
 	}
 	x.done(outcome, status)
-	wire.Answer(x.w, status, "text/html; charset=utf-8", fmt.Appendf(nil, "<html><head><title>%[1]d %[2]s</title></head></html>\n", status, http.StatusText(status)))
+	wire.Page(x.w, status)
 }
 
 // read reads the body, which has to be an object with a key.

@@ -110,7 +110,7 @@ type Books struct {
 	// timeout: the client went away before the answer; down: the connection was cut.
 	Requests map[string]int64
 	// Webhooks are batches by what came of them: sent, delivered, failed (attempts), given_up, forged; refused are events
-	// or batches for which too many waited.
+	// for which too many waited.
 	Webhooks map[string]int64
 	AllTime  Counts
 	Backlog  int
@@ -176,7 +176,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(switches.ErrorName, "Something went wrong")
 	case switches.InvalidResponse:
 		x.done("invalid_response", http.StatusOK)
-		wire.Answer(w, http.StatusOK, "text/html; charset=utf-8", []byte("<html><body>We'll be right back</body></html>\n"))
+		wire.Page(w, http.StatusOK)
 	default:
 		call(x)
 	}

@@ -1,14 +1,14 @@
 package mandrill
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 const key = "planted-key"
@@ -34,31 +34,13 @@ func newRig(t *testing.T, config Config) *rig {
 	return r
 }
 
-type answer struct {
-	status int
-	body   string
-}
-
-func (r *rig) post(t *testing.T, path, body string) answer {
+func (r *rig) post(t *testing.T, path, body string) wiretest.Answer {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	b, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, string(b)}
+	return wiretest.Ask(t, http.MethodPost, r.url+path, body)
 }
 
 // ask calls an operation of version 1.0 with the key.
-func (r *rig) ask(t *testing.T, operation, more string) answer {
+func (r *rig) ask(t *testing.T, operation, more string) wiretest.Answer {
 	t.Helper()
 	return r.post(t, "/api/1.0/"+operation+".json", `{"key":"`+key+`"`+more+`}`)
 }
@@ -70,13 +52,13 @@ func TestAccountIsWrittenAsDocumented(t *testing.T) {
 			`"stats":{"today":` + none + `,"last_7_days":` + none + `,"last_30_days":` + none + `,"last_60_days":` + none + `,"last_90_days":` + none + `,"all_time":` + none + `}}`
 	)
 	r := newRig(t, Config{})
-	if got := r.ask(t, "users/info", ""); got.status != 200 || got.body != want {
-		t.Errorf("%d %s", got.status, cmp.Diff(want, got.body))
+	if got := r.ask(t, "users/info", ""); got.Status != 200 || got.Body != want {
+		t.Errorf("%d %s", got.Status, cmp.Diff(want, got.Body))
 	}
-	if got := r.ask(t, "users/ping2", ""); got.status != 200 || got.body != `{"PING":"PONG!"}` {
-		t.Errorf("users/ping2: %d %s", got.status, got.body)
+	if got := r.ask(t, "users/ping2", ""); got.Status != 200 || got.Body != `{"PING":"PONG!"}` {
+		t.Errorf("users/ping2: %d %s", got.Status, got.Body)
 	}
-	if got := r.ask(t, "users/ping", ""); got.body != `"PONG!"` {
-		t.Errorf("users/ping: %s", got.body)
+	if got := r.ask(t, "users/ping", ""); got.Body != `"PONG!"` {
+		t.Errorf("users/ping: %s", got.Body)
 	}
 }

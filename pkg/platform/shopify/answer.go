@@ -1,7 +1,6 @@
 package shopify
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/wire"
@@ -49,20 +48,18 @@ func (x *exchange) json(outcome string, status int, body any) {
 // The bodies of refusals. Shopify documents the statuses and those of 401 and 403; the others are what its edge is known
 // to send.
 const (
-	notFound     = "Not Found"
-	wrongToken   = "[API] Invalid API key or access token (unrecognized login or wrong password)"
-	notApproved  = "[API] This action requires merchant approval for the required scope."
-	unavailable  = "Unavailable Shop"
-	tooMany      = "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service."
-	internal     = "Internal Server Error"
-	edgePage     = "<!DOCTYPE html>\n<html><head><title>%[1]d %[2]s</title></head><body><center><h1>%[1]d %[2]s</h1></center></body></html>\n"
-	rejectedPage = "<!DOCTYPE html>\n<html><head><title>Something went wrong</title></head><body>What happened? The request was rejected for security reasons.</body></html>\n"
+	notFound    = "Not Found"
+	wrongToken  = "[API] Invalid API key or access token (unrecognized login or wrong password)"
+	notApproved = "[API] This action requires merchant approval for the required scope."
+	unavailable = "Unavailable Shop"
+	tooMany     = "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service."
+	internal    = "Internal Server Error"
 )
 
 // refuse answers with a status and the body that belongs to it.
 func (x *exchange) refuse(status int) {
 	text := func(outcome, message string) { x.json(outcome, status, object{{"errors", message}}) }
-	page := func(outcome, body string) { x.answer(outcome, status, "text/html; charset=utf-8", []byte(body)) }
+	page := func(outcome string) { x.done(outcome, status); wire.Page(x.w, status) }
 	switch status {
 	case http.StatusBadRequest:
 		x.json("bad_request", status, object{{"errors", object{{"query", "Required parameter missing or invalid"}}}})
@@ -80,7 +77,7 @@ func (x *exchange) refuse(status int) {
 		x.w.Header().Set("Retry-After", "2.0")
 		text("throttled", tooMany)
 	case 430:
-		page("forbidden", rejectedPage)
+		page("forbidden")
 	case http.StatusInternalServerError:
 		text("server_error", internal)
 	case 530:
@@ -90,7 +87,7 @@ func (x *exchange) refuse(status int) {
 		if status >= 500 {
 			outcome = "server_error"
 		}
-		page(outcome, fmt.Sprintf(edgePage, status, http.StatusText(status)))
+		page(outcome)
 	}
 }
 
@@ -106,7 +103,8 @@ func (x *exchange) garbage() {
 	case 1:
 		x.answer(outcome, http.StatusOK, jsonType, []byte(`{"data":{"shop":{"id":"gid://shopify/Sh`))
 	case 2:
-		x.answer(outcome, http.StatusOK, "text/html; charset=utf-8", []byte("<!DOCTYPE html>\n<html><head><title>Log in</title></head><body></body></html>\n"))
+		x.done(outcome, http.StatusOK)
+		wire.Page(x.w, http.StatusOK)
 	case 3:
 		x.answer(outcome, http.StatusOK, jsonType, nil)
 	default:

@@ -36,7 +36,7 @@ func cost(set ast.SelectionSet, document *ast.QueryDocument, nodes func(*ast.Fie
 func pageSize(arguments map[string]any) int {
 	for _, name := range []string{"first", "last"} {
 		if n, ok := integer(arguments[name]); ok {
-			return n
+			return max(n, 0) // what is negative is refused later
 		}
 	}
 	return 0

@@ -34,6 +34,7 @@ type execution struct {
 
 	errors   []object
 	outcome  string // of the first error
+	void     bool   // what cannot be null is missing: there is no data at all
 	warnings []object
 	sizes    map[*ast.Field]int // nodes that connections have returned
 }
@@ -41,10 +42,14 @@ type execution struct {
 // node is an object with all its fields.
 type node map[string]any
 
-func (e *execution) run(op *ast.OperationDefinition) object {
+// run returns the data: nil when a part is missing that must not.
+func (e *execution) run(op *ast.OperationDefinition) any {
 	data := object{}
 	for _, field := range e.selected(op.SelectionSet) {
 		data = append(data, member{field.Alias, e.value(field, e.root(field))})
+	}
+	if e.void {
+		return nil
 	}
 	return data
 }
@@ -258,10 +263,12 @@ func connection[T any](e *execution, field *ast.Field, arguments map[string]any,
 	size := first + last
 	switch {
 	case hasFirst == hasLast:
+		e.void = true
 		e.fail(field, "other", "you must provide one of first or last", object{{"code", "BAD_REQUEST"}})
 		return nil
 	case size < 0 || size > maxPage:
-		e.fail(field, "other", fmt.Sprintf("%s cannot exceed %d", map[bool]string{true: "first", false: "last"}[hasFirst], maxPage), nil)
+		e.void = true
+		e.fail(field, "other", fmt.Sprintf("a page cannot have %d items: there are at most %d", size, maxPage), nil)
 		return nil
 	}
 	compare := func(a, b position) int { return a.compare(b) }
@@ -279,6 +286,7 @@ func connection[T any](e *execution, field *ast.Field, arguments map[string]any,
 		}
 		cursor, ok := parseCursor(text)
 		if !ok {
+			e.void = true
 			e.fail(field, "other", "Invalid cursor for current pagination sort.", nil)
 			return nil
 		}

@@ -116,7 +116,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case switches.Frozen:
 		x.refuse(http.StatusPaymentRequired)
 	case path == "/admin/oauth/access_token":
-		x.grant()
+		x.grant(switches.GrantRefused)
 	case isAPI && strings.HasSuffix(version, "/graphql.json"):
 		x.graphql(strings.TrimSuffix(version, "/graphql.json"), switches)
 	default:

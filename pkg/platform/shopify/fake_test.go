@@ -1,13 +1,13 @@
 package shopify
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
 const (
@@ -40,36 +40,13 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-func (r *rig) post(t *testing.T, path, contentType, body string, header ...string) answer {
+func (r *rig) post(t *testing.T, path, contentType, body string, header ...string) wiretest.Answer {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+path, bytes.NewBufferString(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", contentType)
-	for i := 0; i < len(header); i += 2 {
-		request.Header.Set(header[i], header[i+1])
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	b, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, string(b)}
+	return wiretest.Ask(t, http.MethodPost, r.url+path, body, append(header, "Content-Type", contentType)...)
 }
 
 // ask sends a query with variables, if any.
-func (r *rig) ask(t *testing.T, query string, variables ...map[string]any) answer {
+func (r *rig) ask(t *testing.T, query string, variables ...map[string]any) wiretest.Answer {
 	t.Helper()
 	asked := map[string]any{"query": query}
 	if len(variables) > 0 {
@@ -87,7 +64,7 @@ func TestSuccessIsWrittenAsDocumented(t *testing.T) {
 	const want = `{"data":{"shop":{"name":"Kids Sale North","myshopifyDomain":"kids-north.myshopify.com"}},` +
 		`"extensions":{"cost":{"requestedQueryCost":1,"actualQueryCost":1,` +
 		`"throttleStatus":{"maximumAvailable":2000.0,"currentlyAvailable":1999,"restoreRate":100.0}}}}`
-	if got.status != http.StatusOK || got.body != want {
-		t.Errorf("%d %s\nwant %s", got.status, got.body, want)
+	if got.Status != http.StatusOK || got.Body != want {
+		t.Errorf("%d %s\nwant %s", got.Status, got.Body, want)
 	}
 }

@@ -17,7 +17,7 @@ const maxBody = 1 << 20
 
 // grant is the client-credentials grant of OAuth. Shopify documents the grant; the names of its errors are an
 // assumption.
-func (x *exchange) grant() {
+func (x *exchange) grant(refused bool) {
 	x.operation = "access_token"
 	if x.r.Method != http.MethodPost {
 		x.refuse(http.StatusNotFound)
@@ -35,7 +35,7 @@ func (x *exchange) grant() {
 	f := x.fake
 	f.mu.Lock()
 	a := f.shops[x.shop].app(form.Get("client_id"))
-	if form.Get("client_id") == "" || a == nil || a.ClientSecret == "" ||
+	if refused || form.Get("client_id") == "" || a == nil || a.ClientSecret == "" ||
 		subtle.ConstantTimeCompare([]byte(a.ClientSecret), []byte(form.Get("client_secret"))) != 1 {
 		f.mu.Unlock()
 		x.json("auth", http.StatusBadRequest, oauthError("invalid_client", "Client authentication failed."))

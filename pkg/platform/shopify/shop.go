@@ -64,6 +64,7 @@ type Product struct {
 
 // Subscription is a webhook subscription that was made through the Admin API.
 type Subscription struct {
+	App       string // the client id of its app; filled in by the fake
 	ID        int64  // 0: given by the fake
 	Topic     string // as in the API: ORDERS_CREATE
 	URI       string
@@ -244,7 +245,7 @@ func (f *Fake) Subscribe(domain, clientID string, sub Subscription) (Subscriptio
 		if a == nil {
 			return fmt.Errorf("app %q: %w", clientID, ErrUnknown)
 		}
-		sub.ID = f.id(sub.ID)
+		sub.ID, sub.App = f.id(sub.ID), a.ClientID
 		sub.CreatedAt = orTime(sub.CreatedAt, f.now())
 		sub.UpdatedAt = orTime(sub.UpdatedAt, sub.CreatedAt)
 		added := sub
@@ -255,7 +256,7 @@ func (f *Fake) Subscribe(domain, clientID string, sub Subscription) (Subscriptio
 }
 
 // Unsubscribe removes all subscriptions to a topic (ORDERS_CREATE) in a shop, as Shopify does when deliveries fail for
-// long, and returns them. No topic: all.
+// long, and returns them, ready for Subscribe. No topic: all.
 func (f *Fake) Unsubscribe(domain, topic string) ([]Subscription, error) {
 	var gone []Subscription
 	err := f.in(domain, func(s *shop) error {

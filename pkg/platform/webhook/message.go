@@ -22,6 +22,7 @@ type Message struct {
 	ID       string // the same for all attempts
 	URL      string
 	Body     []byte
+	Once     bool // there are no retries
 
 	sign func(header http.Header, at time.Time) error
 }

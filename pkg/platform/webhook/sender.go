@@ -36,6 +36,18 @@ type Attempt struct {
 	GivenUp   bool // it was the last one of the schedule, and failed
 }
 
+// Tell adds the attempt to a provider's books: delivered, or failed and, when it was the last one, given_up.
+func (a Attempt) Tell(books map[string]int64) {
+	if a.Delivered {
+		books["delivered"]++
+		return
+	}
+	books["failed"]++
+	if a.GivenUp {
+		books["given_up"]++
+	}
+}
+
 // ErrFull says that too many messages wait.
 var ErrFull = errors.New("too many webhooks wait: their receivers do not answer")
 
@@ -179,7 +191,7 @@ func (s *Sender) attempt(w waiting) {
 	a := Attempt{Message: w.message, Number: w.failures + 1, At: s.config.Now()}
 	a.Status, a.Err = s.post(w.message, a.At)
 	a.Delivered = a.Err == nil && a.Status/100 == 2
-	a.GivenUp = !a.Delivered && w.failures == len(s.config.Schedule.Retries)
+	a.GivenUp = !a.Delivered && (w.message.Once || w.failures == len(s.config.Schedule.Retries))
 	if s.ctx.Err() != nil && !a.Delivered { // closed meanwhile: it stays pending
 		return
 	}

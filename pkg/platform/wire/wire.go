@@ -7,16 +7,26 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
 )
+
+// maxWaiting is how much of a request is kept while its client waits.
+const maxWaiting = 32 << 20
 
 // Wait lets a client wait. It returns false when the client has gone meanwhile.
 func Wait(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
+	// A server notices that its client has gone only once the whole request has been read.
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxWaiting))
+	if err != nil {
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -55,4 +65,10 @@ func UUID() string {
 	_, _ = rand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Page answers as what stands before a service does: with a page for people.
+func Page(w http.ResponseWriter, status int) {
+	const page = "<!DOCTYPE html>\n<html><head><title>%[1]d %[2]s</title></head><body><center><h1>%[1]d %[2]s</h1></center></body></html>\n"
+	Answer(w, status, "text/html; charset=utf-8", fmt.Appendf(nil, page, status, http.StatusText(status)))
 }

@@ -1,0 +1,132 @@
+package integration
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+)
+
+// TestAShopThatHangsOrThrottlesAffectsOnlyItself watches sixty shops, of which some hang, some throttle and some are down.
+func TestAShopThatHangsOrThrottlesAffectsOnlyItself(t *testing.T) {
+	const rate = 3
+	m := newMall(t)
+	var ill, well []string
+	for i := range 60 {
+		client := fmt.Sprintf("client-%02d", i)
+		m.open(t, client)
+		m.orders(t, client, 3, time.Hour)
+		if i%5 == 0 {
+			ill = append(ill, client)
+		} else {
+			well = append(well, client)
+		}
+	}
+	for i, client := range ill {
+		m.turn(t, client, []func(*shopify.Switches){
+			func(s *shopify.Switches) { s.Slow = 3 * time.Second },
+			func(s *shopify.Switches) { s.Status = 429 },
+			func(s *shopify.Switches) { s.Throttled = true },
+			func(s *shopify.Switches) { s.Down = true },
+		}[i%4])
+	}
+	r := m.start(t, m.config(fmt.Sprintf("interval: 2s\nrequests_per_second: %d\nproducts_interval: 2s\nexpected_topics: [orders/create]\n", rate)))
+	rounds := func(n float64) {
+		t.Helper()
+		r.Await(t, "rounds of the shops that are well", func(s map[string]float64) bool {
+			for _, client := range well {
+				if s[counted(client, shopOK)] < 3*n {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	rounds(2) // the first one makes connections
+	goroutines, heap := runtime.NumGoroutine(), heapInUse()
+	rounds(8)
+	if now := runtime.NumGoroutine(); now > goroutines+goroutines/4 {
+		t.Errorf("%d goroutines became %d", goroutines, now)
+	}
+	if now := heapInUse(); now > heap+heap/2+4<<20 {
+		t.Errorf("%d bytes of memory became %d", heap, now)
+	}
+	page := r.Series(t)
+	for _, client := range well {
+		for _, collector := range []string{"shopify", "shopify_orders", "shopify_products"} {
+			labels := fmt.Sprintf(`{collector=%q,target=%q}`, collector, client)
+			if page["consignwatch_collector_success"+labels] != 1 || unix(time.Now())-page["consignwatch_collector_last_success_timestamp_seconds"+labels] > 5 {
+				t.Errorf("%s: %s is not collected every two seconds", client, collector)
+			}
+		}
+	}
+	for _, client := range slices.Concat(ill, well) {
+		asked := m.asked(client)
+		for i := range asked {
+			// Of the requests that begin within two seconds of this one; the clock of the fake adds some milliseconds.
+			n := 1
+			for n < len(asked)-i && asked[i+n].At.Sub(asked[i].At) < 2*time.Second-100*time.Millisecond {
+				n++
+			}
+			if n > 2*rate+1 {
+				t.Errorf("%s was asked %d times within two seconds, with %d requests a second", client, n, rate)
+				break
+			}
+		}
+	}
+	// Who throttles is left alone as long as it says: two seconds, with 429.
+	for i, client := range ill {
+		if i%4 != 1 {
+			continue
+		}
+		asked := m.asked(client)
+		early := 0.0
+		for j := 1; j < len(asked); j++ {
+			if asked[j].At.Sub(asked[j-1].At) < 1900*time.Millisecond {
+				early++
+			}
+		}
+		// An answer that came after our timeout was not heard.
+		if unheard := r.Series(t)[counted(client, shopTimeout)]; early > unheard {
+			t.Errorf("%s was asked again %v times within the two seconds that it wanted to be left alone, and %v answers were not heard", client, early, unheard)
+		}
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestConnectionsStayOpenFromOneRoundToTheNext(t *testing.T) {
+	m := newMall(t)
+	m.open(t, "north")
+	m.open(t, "south")
+	var made atomic.Int64
+	server := httptest.NewUnstartedServer(m.Fake)
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			made.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	m.url = server.URL
+	r := m.start(t, m.config(every("1s")))
+	r.Await(t, "some rounds", func(s map[string]float64) bool {
+		return s[counted("north", shopOK)] >= 15 && s[counted("south", shopOK)] >= 15
+	})
+	timeouts := r.Series(t)[counted("north", shopTimeout)] + r.Series(t)[counted("south", shopTimeout)]
+	if n := float64(made.Load()); n > 2+timeouts {
+		t.Errorf("%v connections were made for two shops, with %v timeouts", n, timeouts)
+	}
+}

@@ -1,0 +1,55 @@
+package exportertest
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// Invalid starts the exporter with each configuration of testdata/invalid, of which there are at least so many: as a check, and
+// to run. The first line of each says what message it must bring: `# want: …`. The secret, which the files that they name hold,
+// must not be printed.
+func Invalid(t *testing.T, app exporter.App, least int, secret string) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/invalid/*.yml")
+	if err != nil || len(files) < least {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(string(text), "\n")
+			want, ok := strings.CutPrefix(first, "# want: ")
+			if !ok {
+				t.Fatal("the first line does not say what message is wanted")
+			}
+			for _, mode := range [][]string{{"--config.check"}, {"--web.listen-address", "127.0.0.1:0"}} {
+				code, got := runBriefly(t, app, append([]string{"--config.file", file, "--log.format", "json"}, mode...))
+				if code != 1 || !strings.Contains(got, want) {
+					t.Errorf("%v: exit code %d, printed:\n%s\nwant 1 and: %s", mode, code, got, want)
+				}
+				if strings.Contains(got, secret) {
+					t.Errorf("a secret was printed:\n%s", got)
+				}
+			}
+		})
+	}
+}
+
+// runBriefly ends an exporter that has nothing to complain about.
+func runBriefly(t *testing.T, app exporter.App, args []string) (code int, printed string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	out := &lockedBuffer{}
+	code = app.Run(ctx, args, out, out, nil)
+	return code, strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(out.String())
+}

@@ -1,0 +1,61 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWaitKeepsTheRequest(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("body"))
+	if !Wait(r, time.Millisecond) {
+		t.Error("the client has gone")
+	}
+	if body, err := io.ReadAll(r.Body); err != nil || string(body) != "body" {
+		t.Errorf("%q %v", body, err)
+	}
+}
+
+func TestWaitEndsWhenTheClientGoes(t *testing.T) {
+	ended := make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ended <- Wait(r, time.Hour) }))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, bytes.NewReader(make([]byte, 100<<10))) // more than is read ahead
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := http.DefaultClient.Do(r); err == nil {
+		response.Body.Close()
+		t.Errorf("an answer: %d", response.StatusCode)
+	}
+	select {
+	case waited := <-ended:
+		if waited {
+			t.Error("it waited an hour")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits on")
+	}
+}
+
+func TestMarshalLeavesHTMLAlone(t *testing.T) {
+	if got := string(Marshal(map[string]string{"a": "<b> & c"})); got != `{"a":"<b> & c"}` {
+		t.Error(got)
+	}
+}
+
+func TestUUIDsDiffer(t *testing.T) {
+	form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	a, b := UUID(), UUID()
+	if a == b || !form.MatchString(a) || !form.MatchString(b) {
+		t.Errorf("%s and %s", a, b)
+	}
+}
