@@ -12,8 +12,8 @@ import (
 )
 
 func addCheck(app *kingpin.Application) (string, action) {
-	command := app.Command("check", "Check rules, tests and runbooks against the catalog and each other.")
-	root := command.Flag("root", "Folder that has rules/ and docs/runbooks/.").Default(".").ExistingDir()
+	command := app.Command("check", "Check rules, tests, runbooks, dashboards and coverage against the catalog and each other.")
+	root := command.Flag("root", "Folder that has rules/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
 		b, err := bundle.Load(os.DirFS(*root))
 		if err != nil {
@@ -26,7 +26,7 @@ func addCheck(app *kingpin.Application) (string, action) {
 		if len(problems) > 0 {
 			return fmt.Errorf("%d problems", len(problems))
 		}
-		fmt.Fprintf(stdout, "%d rules, %d test cases, %d runbooks: all is well\n", len(b.Rules), len(b.Tests), len(b.Runbooks))
+		fmt.Fprintf(stdout, "%s: all is well\n", b)
 		return nil
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,7 +147,7 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	d := startDemo(t, "--fault=sold-twice")
 	d.await("All is up")
 	state := d.state()
-	for _, name := range []string{"mariadb", "platform-sim", "business-exporter", "alertmanager", "prometheus", "pages"} {
+	for _, name := range []string{"mariadb", "redis", "platform-sim", "business-exporter", "system-exporter", "node_exporter", "alertmanager", "prometheus", "event-exporter", "pages"} {
 		part, ok := state.Part(name)
 		if !ok || part.Port == 0 || part.PID == 0 || part.Host != "127.0.0.1" {
 			t.Errorf("the state file has %+v for %s", part, name)
@@ -162,12 +164,49 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	if page.Status != pages.Firing || client == "" || !strings.Contains(line, "  "+client+"  ") {
 		t.Errorf("the pages file ends with %+v, the line is %q", page, line)
 	}
+	for _, job := range []string{"business-exporter", "system-exporter", "node", "alertmanager", "prometheus", "event-exporter"} {
+		if up := ask(t, state, fmt.Sprintf("up{job=%q}", job)); len(up) != 1 || up[0] != "1" {
+			t.Errorf("job %s: up is %v", job, up)
+		}
+	}
+	if failing := ask(t, state, "consignwatch_collector_success == 0"); len(failing) > 0 {
+		t.Errorf("%d collectors fail", len(failing))
+	}
+	if n := ask(t, state, `count(consignwatch_collector_success{job="system-exporter"})`); len(n) != 1 || n[0] != "5" {
+		t.Errorf("the system-exporter has %v collectors with success, want mysql, redis, redis_operations, kafka and probe", n)
+	}
+	if capable := ask(t, state, "consign_mysql_capability == 0"); len(capable) > 0 {
+		t.Errorf("the database lacks %d capabilities", len(capable))
+	}
 	if err := d.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if code := d.ended(state); code != 0 {
 		t.Errorf("exit status %d after SIGTERM\n%s", code, d.stderr.String())
 	}
+}
+
+// ask asks the demo's Prometheus, and returns the value of each series.
+func ask(t *testing.T, state demo.State, expression string) []string {
+	t.Helper()
+	prometheus, _ := state.Part("prometheus")
+	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {expression}}.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Status string
+		Data   struct{ Result []struct{ Value [2]any } }
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" {
+		t.Fatalf("%s: status %q: %v", expression, answer.Status, err)
+	}
+	var values []string
+	for _, r := range answer.Data.Result {
+		values = append(values, fmt.Sprint(r.Value[1]))
+	}
+	return values
 }
 
 // lastPage reads the last line of a pages file.

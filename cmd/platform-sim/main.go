@@ -47,6 +47,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
 	app.Flag("bulk", "For millions of items: keep those of past sale events in the books as totals only.").BoolVar(&config.Bulk)
+	cachePID := machineryFlags(app, &config.Machinery)
 	logs := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logs)
 	if _, err := app.Parse(args); err != nil {
@@ -55,7 +56,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	config.Logger = promslog.New(logs)
 	if *pid > 0 {
-		config.DatabaseDown = signals(*pid)
+		config.DatabaseDown = signals("database", *pid)
+	}
+	if *cachePID > 0 {
+		config.CacheDown = signals("cache", *cachePID)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -127,18 +131,4 @@ func simulate(ctx context.Context, config platform.Config, dsnFile, control stri
 	}
 	cancel(nil)
 	return errors.Join(err, <-served, p.Faults().ServersUp())
-}
-
-// signals stops a process and lets it go on.
-func signals(pid int) func(bool) error {
-	return func(down bool) error {
-		sig := syscall.SIGCONT
-		if down {
-			sig = syscall.SIGSTOP
-		}
-		if err := syscall.Kill(pid, sig); err != nil {
-			return fmt.Errorf("signal %s to the database, process %d: %w", sig, pid, err)
-		}
-		return nil
-	}
 }

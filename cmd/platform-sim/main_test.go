@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,9 +15,11 @@ import (
 	"time"
 
 	"github.com/prometheus/common/promslog"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
+	"github.com/consignwatch/consignwatch/pkg/platform/quota"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
@@ -33,6 +37,8 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 		"speed 1e+09":                                {"--dsn-file=" + dsn, "--speed=1e9"},
 		"connection refused":                         {"--dsn-file=" + dsn, "--control-address=127.0.0.1:0"},
 		"it must be on 127.0.0.1":                    {"--dsn-file=" + dsn, "--kafka-listen=0.0.0.0:0"},
+		"host:port, or http://host:port":             {"--dsn-file=" + dsn, "--api-address=nonsense"},
+		"a quota of 5 bytes":                         {"--dsn-file=" + dsn, "--disk-dir=" + t.TempDir(), "--disk-quota=5"},
 		"either --stream or --kafka-listen":          {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--stream=127.0.0.1:1"},
 	} {
 		var out, errs bytes.Buffer
@@ -51,6 +57,11 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
 		t.Fatal(err)
 	}
+	cache, err := servers.StartRedis(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cache.Kill() })
 	dsn := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(dsn, []byte(server.DSN("platform")), 0o600); err != nil {
 		t.Fatal(err)
@@ -61,9 +72,15 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended, data := make(chan error, 1), t.TempDir()
+	ended, data, images := make(chan error, 1), t.TempDir(), t.TempDir()
+	machinery := platform.Machinery{
+		API: "127.0.0.1:0", APICertificates: t.TempDir(), Cache: cache.Address(), CacheDown: signals("cache", cache.PID()),
+		Disk: quota.Config{Dir: images, Quota: 4 << 20},
+	}
 	go func() {
-		config := platform.Config{Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Second, DatabaseDown: signals(server.PID())}
+		config := platform.Config{
+			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Second, DatabaseDown: signals("database", server.PID()), Machinery: machinery,
+		}
 		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
 			return simulate(ctx, config, dsn, address)
 		})
@@ -91,7 +108,15 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		defer response.Body.Close()
 		return response.StatusCode
 	}
-	for deadline := time.Now().Add(30 * time.Second); call("GET", "/-/ready") != 200; time.Sleep(20 * time.Millisecond) {
+	var state platform.State
+	lives := func() bool { // and has told somebody
+		if call("GET", "/-/ready") != 200 {
+			return false
+		}
+		get("/state", &state)
+		return state.Stream != nil && state.Stream.Acknowledged > 0
+	}
+	for deadline := time.Now().Add(30 * time.Second); !lives(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-ended:
 			t.Fatalf("it ended: %v", err)
@@ -101,7 +126,6 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 			t.Fatal("not ready")
 		}
 	}
-	var state platform.State
 	for deadline := time.Now().Add(30 * time.Second); state.Jobs == nil || state.Jobs.Queues[jobs.Sync].Finished == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nobody works at the jobs: %+v", state.Jobs)
@@ -112,8 +136,11 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		t.Fatalf("pause: %d", status)
 	}
 	get("/state", &state)
-	if state.Stream == nil || len(state.Stream.Brokers) != 1 || state.Stream.Acknowledged == 0 || state.Stream.Waiting != 0 {
+	if len(state.Stream.Brokers) != 1 || state.Stream.Waiting != 0 {
 		t.Errorf("state of the stream: %+v", state.Stream)
+	}
+	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
+		t.Errorf("state of the machinery: %+v", state.MachineryState)
 	}
 	var books []platform.Sample
 	get("/stream-books", &books)
@@ -123,14 +150,15 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 			records += s.Value
 		}
 	}
-	if records == 0 || state.Stream != nil && int64(records) != state.Stream.Acknowledged {
+	if records == 0 || int64(records) != state.Stream.Acknowledged {
 		t.Errorf("the books know of %g records, the state is %+v", records, state.Stream)
 	}
-	if status := call("POST", "/faults/broker-restart/on"); status != 204 {
-		t.Fatalf("broker-restart: %d", status)
-	}
-	if status := call("POST", "/faults/database-down/on"); status != 204 {
-		t.Fatalf("database-down: %d", status)
+	for _, fault := range []string{
+		"pool-exhausted", "deadlocks", "database-read-only", "cache-evicting", "disk-filling", "api-down", "cache-down", "broker-restart", "database-down",
+	} {
+		if status := call("POST", "/faults/"+fault+"/on"); status != 204 {
+			t.Fatalf("%s: %d", fault, status)
+		}
 	}
 	cancel()
 	select {
@@ -144,5 +172,20 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 	}
 	if err := admin.PingContext(t.Context()); err != nil {
 		t.Errorf("the database was left stopped: %v", err)
+	}
+	var readOnly, users int
+	if err := admin.QueryRowContext(t.Context(), "SELECT @@GLOBAL.read_only, (SELECT COUNT(*) FROM mysql.user WHERE User LIKE 'platform_sim%')").Scan(&readOnly, &users); err != nil {
+		t.Fatal(err)
+	}
+	if readOnly != 0 || users != 0 {
+		t.Errorf("the database was left with read_only = %d and %d users", readOnly, users)
+	}
+	redis := redis.NewClient(&redis.Options{Addr: cache.Address()})
+	defer redis.Close()
+	if settings, err := redis.ConfigGet(t.Context(), "maxmemory*").Result(); err != nil || settings["maxmemory"] != "0" || settings["maxmemory-policy"] != "noeviction" {
+		t.Errorf("the cache was left with %v, %v", settings, err)
+	}
+	if ballast, err := os.ReadDir(filepath.Join(images, "ballast")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ballast was left: %v, %v", ballast, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
@@ -69,6 +69,13 @@ func (w *relay) keep(c net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conns = append(w.conns, c)
+}
+
+// open is how many connections there are.
+func (w *relay) open() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns)
 }
 
 // cut ends all connections.
@@ -160,27 +167,20 @@ func (f subject) fault(t *testing.T, r *exportertest.Running, reason string, beg
 	r.Await(t, "all is well again", f.well)
 }
 
-// answersAtOnce asks for the page many times: 50 ms is the promise. The tests beside this one may keep the machine busy for a
-// while, so there are some tries; a page that waits for a target never succeeds.
+// answersAtOnce asks for the page until it comes within 50 ms, as is promised: the machine may be busy with other tests.
 func answersAtOnce(t *testing.T, r *exportertest.Running) {
 	t.Helper()
-	median := time.Hour
-	for try := 0; median > 50*time.Millisecond; try++ {
-		if try == 10 {
-			t.Errorf("/metrics takes %s", median)
+	best := time.Hour
+	for range 200 {
+		begin := time.Now()
+		if status, _ := r.Get(t, "/metrics"); status != 200 {
+			t.Fatalf("/metrics answered %d", status)
+		}
+		if best = min(best, time.Since(begin)); best <= 50*time.Millisecond {
 			return
 		}
-		var took []time.Duration
-		for range 11 {
-			begin := time.Now()
-			if status, _ := r.Get(t, "/metrics"); status != 200 {
-				t.Fatalf("/metrics answered %d", status)
-			}
-			took = append(took, time.Since(begin))
-		}
-		slices.Sort(took)
-		median = took[len(took)/2]
 	}
+	t.Errorf("/metrics takes %s at best", best)
 }
 
 func signal(t *testing.T, p *servers.Process, s syscall.Signal) func() {
@@ -227,7 +227,7 @@ func (f subject) wires(t *testing.T, r *exportertest.Running, w *relay) {
 func TestTheDatabaseDiesHangsAndComesBack(t *testing.T) {
 	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
-	r := start(t, mysqlConfig(t, server.DSN("")))
+	r := start(t, quick+mysqlConfig(t, server.DSN("")))
 	r.Await(t, "all is well", mysqlSubject.well)
 	first := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
 	time.Sleep(2 * time.Second) // a life that can be told from the next
@@ -250,14 +250,14 @@ func TestTheWireToTheDatabaseIsTroubled(t *testing.T) {
 	}
 	w := newRelay(t, c.Addr)
 	c.Addr = w.address()
-	r := start(t, mysqlConfig(t, c.FormatDSN()))
+	r := start(t, quick+mysqlConfig(t, c.FormatDSN()))
 	mysqlSubject.wires(t, r, w)
 
 	admin := serverstest.Open(t, dsn)
 	execute(t, admin, "CREATE USER wire@'%' IDENTIFIED BY 'old-password'")
 	t.Cleanup(func() { _, _ = admin.ExecContext(context.Background(), "DROP USER wire@'%'") })
 	c.User, c.Passwd, c.DBName = "wire", "old-password", ""
-	r = start(t, mysqlConfig(t, c.FormatDSN()))
+	r = start(t, quick+mysqlConfig(t, c.FormatDSN()))
 	mysqlSubject.fault(t, r, "auth",
 		func() { execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'new-password'", "KILL USER wire") },
 		func() { execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'old-password'") })
@@ -277,7 +277,7 @@ func TestAConnectionThatWasCutIsReplacedWithoutAFailure(t *testing.T) {
 	cache := ownRedis(t)
 	database, caches := newRelay(t, c.Addr), newRelay(t, cache.Address())
 	c.Addr = database.address()
-	setup, err := load(exportertest.WriteFile(t, "config.yml", mysqlConfig(t, c.FormatDSN())+strings.TrimPrefix(redisConfig(caches.address()), quick)), silentLog())
+	setup, err := load(exportertest.WriteFile(t, "config.yml", quick+mysqlConfig(t, c.FormatDSN())+redisConfig(caches.address())), silentLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestAConnectionThatWasCutIsReplacedWithoutAFailure(t *testing.T) {
 func TestTheCacheDiesHangsAndComesBack(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, quick+redisConfig(server.Address()))
 	redisSubject.lives(t, r, server)
 }
 
@@ -304,7 +304,7 @@ func TestTheWireToTheCacheIsTroubled(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	w := newRelay(t, server.Address())
-	r := start(t, redisConfig(w.address()))
+	r := start(t, quick+redisConfig(w.address()))
 	redisSubject.wires(t, r, w)
 
 	admin := redisClient(t, &redis.Options{Addr: server.Address()})
@@ -359,7 +359,7 @@ func TestACacheBehindTLS(t *testing.T) {
 func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 	t.Parallel()
 	address := closedAddress(t)
-	r := start(t, mysqlConfig(t, "root@tcp("+address+")/")+strings.TrimPrefix(redisConfig(address), quick)+"probes: [{name: p, url: 'http://"+address+"/'}]\n")
+	r := start(t, quick+mysqlConfig(t, "root@tcp("+address+")/")+redisConfig(address)+"probes: [{name: p, url: 'http://"+address+"/'}]\n")
 	r.AwaitReady(t)
 	s := r.Series(t)
 	for _, up := range []string{mysqlSubject.up, redisSubject.up, `consign_probe_up{probe="p"}`} {
@@ -373,6 +373,30 @@ func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 		}
 	}
 	answersAtOnce(t, r)
+}
+
+// TestAScrapeNeverWaits hangs every target for longer than the test runs: a page that waits for one of them never comes.
+func TestAScrapeNeverWaits(t *testing.T) {
+	t.Parallel()
+	brokers := &wires{}
+	queues := newRig(t, KafkaTarget{}, kfake.ListenFn(brokers.listen))
+	brokers.set(0, hung)
+	hang := newRelay(t, closedAddress(t)) // nobody is asked
+	hang.mode.Store(swallow)
+	r := start(t, "interval: 1m\ntimeout: 1m\n"+mysqlConfig(t, "root@tcp("+hang.address()+")/?timeout=1m")+redisConfig(hang.address())+
+		kafkaConfig(queues.cluster.ListenAddrs()[0])+"probes: [{name: p, url: 'http://"+hang.address()+"/'}]\n")
+	eventually(t, "all four are asked", func() bool {
+		_, asked := brokers.counts()
+		return asked > 0 && hang.open() == 3 // the cache on one connection
+	})
+	for range 20 {
+		answersAtOnce(t, r)
+	}
+	for name := range r.Series(t) {
+		if strings.HasPrefix(name, "consignwatch_collector_success") {
+			t.Errorf("a collection has ended: %s", name)
+		}
+	}
 }
 
 // TestNothingIsLeftBehind goes through all faults twenty times, and counts goroutines and open files before and after.
@@ -410,7 +434,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		for _, c := range setup.Collectors {
 			for _, target := range c.Targets() {
 				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					if mode != forward {
 						ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 					}

@@ -23,7 +23,7 @@ import (
 )
 
 func kafkaConfig(brokers ...string) string {
-	return fmt.Sprintf("%skafka: [{name: main, brokers: ['%s']}]\n", quick, strings.Join(brokers, "', '"))
+	return fmt.Sprintf("kafka: [{name: main, brokers: ['%s']}]\n", strings.Join(brokers, "', '"))
 }
 
 const queueUp = `consign_queue_up{server="main"}`
@@ -57,7 +57,7 @@ func TestTheClusterFailsAndComesBack(t *testing.T) {
 	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(1, "jobs.email"), kfake.ListenFn(wires.listen))
 	r.produce(t, "jobs.email", 0, time.Hour)
 	r.commit(t, "workers", "jobs.email", 0)
-	running := start(t, kafkaConfig(r.cluster.ListenAddrs()...))
+	running := start(t, quick+kafkaConfig(r.cluster.ListenAddrs()...))
 	for _, tt := range []struct {
 		mood int32
 		want exporter.Reason
@@ -113,7 +113,7 @@ func TestTheExporterStartsWhileKafkaIsDownAndFindsIt(t *testing.T) {
 	if err := b.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	running := start(t, kafkaConfig(b.Address()))
+	running := start(t, quick+kafkaConfig(b.Address()))
 	running.Await(t, "it is down", queueFails(nil, exporter.ReasonConnection))
 	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueGone(s) }
 	for range 2 {

@@ -32,7 +32,7 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
 	db := serverstest.Open(t, dsn)
-	r := start(t, mysqlConfig(t, dsn))
+	r := start(t, patient+mysqlConfig(t, dsn))
 	awaitRound(t, r, "mysql", "main")
 
 	execute(t, db, "SET GLOBAL max_connections = 77", "SET GLOBAL read_only = ON",
@@ -180,7 +180,7 @@ func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
 	db := serverstest.Open(t, dsn)
-	r := start(t, mysqlConfig(t, dsn))
+	r := start(t, patient+mysqlConfig(t, dsn))
 	execute(t, db, "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SELECT SLEEP(1.1)", "SELECT SLEEP(0.02)")
 
 	before := responseTimesOf(t, db)
@@ -269,7 +269,7 @@ func TestAReplicaIsToldAsItIs(t *testing.T) {
 	replica := serverstest.OwnMariaDB(t, "--server-id=2")
 	shop, db := serverstest.Open(t, source.DSN("")), serverstest.Open(t, replica.DSN(""))
 	follow(t, source, shop, db)
-	r := start(t, mysqlConfig(t, replica.DSN("")))
+	r := start(t, patient+mysqlConfig(t, replica.DSN("")))
 	state := func(wantIO, wantSQL float64, known bool) func(map[string]float64) bool {
 		return func(s map[string]float64) bool {
 			_, ok := s[lag]
@@ -378,7 +378,7 @@ func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
 		return map[string]float64{"statement_histogram": 1, "deadlock_counter": 1, "replication_status": replication}
 	}
 	for user, want := range map[string]map[string]float64{as(deploy.SystemUser, password): capabilities(1), as("bare", "bare"): capabilities(0)} {
-		r := start(t, mysqlConfig(t, user))
+		r := start(t, patient+mysqlConfig(t, user))
 		s := awaitRound(t, r, "mysql", "main")
 		for name, v := range want {
 			if got := s[fmt.Sprintf(`consign_mysql_capability{name=%q,server="main"}`, name)]; got != v {

@@ -144,8 +144,8 @@ func TestAProbeMeasuresItsPhases(t *testing.T) {
 	plain, secured := newSite(t, slow), newSite(t, slow, ca.serve(t, until))
 	_, port, _ := net.SplitHostPort(plain.Listener.Addr().String())
 	r := start(t, probeConfig(
-		fmt.Sprintf("{name: plain, url: 'http://localhost:%s/', expect_body: 'first,second'}", port),
-		fmt.Sprintf("{name: secured, url: '%s/', tls: {ca_file: %s}}", secured.URL, ca.file)))
+		fmt.Sprintf("{name: plain, interval: 1s, timeout: 1s, url: 'http://localhost:%s/', expect_body: 'first,second'}", port),
+		fmt.Sprintf("{name: secured, interval: 1s, timeout: 1s, url: '%s/', tls: {ca_file: %s}}", secured.URL, ca.file)))
 	for _, name := range []string{"plain", "secured"} {
 		awaitRound(t, r, "probe", name)
 	}

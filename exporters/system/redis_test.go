@@ -58,7 +58,7 @@ func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
 	server := ownRedis(t)
 	address := server.Address()
 	c := redisClient(t, &redis.Options{Addr: address})
-	r := start(t, redisConfig(address))
+	r := start(t, patient+redisConfig(address))
 	awaitRound(t, r, "redis", "cache")
 	ctx := t.Context()
 	must := func(err error) {
@@ -154,9 +154,7 @@ func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
 	}
 	// The client program is one more, and those before it may not be quite gone.
 	within(t, "ready clients", s[`consign_redis_clients{server="cache",state="ready"}`], after["connected_clients"]-after["blocked_clients"], 2)
-	within(t, "used bytes", s[`consign_redis_memory_bytes{kind="used",server="cache"}`], after["used_memory"], 500_000)
-	within(t, "bytes of the data", s[`consign_redis_memory_bytes{kind="dataset",server="cache"}`], after["used_memory_dataset"], 500_000)
-	within(t, "resident bytes", s[`consign_redis_memory_bytes{kind="rss",server="cache"}`], after["used_memory_rss"], 5_000_000)
+	memoryIsTold(t, r, address)
 	// The random eviction and the exporter's own key change the number of keys.
 	within(t, "keys", s[`consign_redis_keys{db="0",server="cache"}`], after["db0.keys"], 2)
 	if _, ok := s[`consign_redis_replication_lag_bytes{server="cache"}`]; ok {
@@ -171,6 +169,25 @@ func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
 		_, limited := s[`consign_redis_memory_max_bytes{server="cache"}`]
 		keys, known := s[`consign_redis_keys{db="3",server="cache"}`]
 		return !limited && known && keys == 0
+	})
+}
+
+// memoryIsTold waits for a collection between two looks that agree with it: the server frees buffers when it likes.
+func memoryIsTold(t *testing.T, r *exportertest.Running, address string) {
+	t.Helper()
+	const tolerance = 50_000 // what the client program itself takes
+	eventually(t, "memory is told as the server says", func() bool {
+		before := infoOf(t, address)
+		s := awaitRound(t, r, "redis", "cache")
+		after := infoOf(t, address)
+		for kind, field := range map[string]string{"used": "used_memory", "dataset": "used_memory_dataset", "rss": "used_memory_rss"} {
+			got := s[fmt.Sprintf(`consign_redis_memory_bytes{kind=%q,server="cache"}`, kind)]
+			if got < min(before[field], after[field])-tolerance || got > max(before[field], after[field])+tolerance {
+				t.Logf("%s bytes: %v, the server says %v and then %v", kind, got, before[field], after[field])
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -211,7 +228,7 @@ func TestTheHistogramsOfRedisAreItsOwn(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	for i := range 200 {
 		if err := c.LPush(t.Context(), "list", i).Err(); err != nil {
 			t.Fatal(err)
@@ -292,7 +309,7 @@ func TestTheOperationsLeaveNothingBehindAndUseOneConnection(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	before := infoOf(t, server.Address())
 	connections := before["total_connections_received"]
 	for range 3 {
@@ -339,7 +356,7 @@ func TestACacheThatRefusesToBeWrittenToIsStillWatched(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	awaitRound(t, r, "redis_operations", "cache")
 	if err := c.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
@@ -367,7 +384,7 @@ func TestAReplicaOfRedis(t *testing.T) {
 	source, replica := ownRedis(t), ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: replica.Address()})
 	host, port, _ := net.SplitHostPort(source.Address())
-	r := start(t, fmt.Sprintf("%sredis: [{name: source, address: '%s'}, {name: cache, address: '%s'}]\n", quick, source.Address(), replica.Address()))
+	r := start(t, fmt.Sprintf("%sredis: [{name: source, address: '%s'}, {name: cache, address: '%s'}]\n", patient, source.Address(), replica.Address()))
 	if err := c.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +432,7 @@ func TestASaveThatFailsIsTold(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = server.Kill() })
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
-	r := start(t, redisConfig(server.Address()))
+	r := start(t, patient+redisConfig(server.Address()))
 	begin := float64(time.Now().Unix())
 	save := func() {
 		t.Helper()
@@ -449,7 +466,7 @@ func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := exportertest.WriteFile(t, "password", password+"\n")
-	r := start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: %s, password_file: %s}]\n", quick, server.Address(), deploy.User, file))
+	r := start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: %s, password_file: %s}]\n", patient, server.Address(), deploy.User, file))
 	awaitRound(t, r, "redis", "cache")
 	s := awaitRound(t, r, "redis_operations", "cache")
 	for _, c := range []string{"redis", "redis_operations"} {

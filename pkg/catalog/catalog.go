@@ -45,6 +45,8 @@ const (
 	Sum Combine = "sum"
 	// Max is for state that each replica reads as a whole.
 	Max Combine = "max"
+	// Min is for what has to be true of each replica by itself.
+	Min Combine = "min"
 )
 
 // Exporter names the program that exposes a metric.

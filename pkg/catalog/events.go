@@ -330,7 +330,7 @@ func streamMetrics() []Metric {
 	return []Metric{
 		{Name: "consignwatch_records_total", Type: Counter, Unit: Count, Labels: []Label{recordTopic(), oneOf("outcome", RecordOutcomes()...)},
 			Help: "Records of the stream by topic and what became of them."},
-		{Name: "consignwatch_offset", Type: Gauge, Unit: Count, Labels: []Label{recordTopic(), recordPartition()},
+		{Name: "consignwatch_offset", Type: Gauge, Unit: Count, Replicas: Max, Labels: []Label{recordTopic(), recordPartition()},
 			Help: "Offset of the partition up to which, itself excluded, the values of this same scrape count. Absent for a partition that another replica owns."},
 		{Name: "consignwatch_records_lag", Type: Gauge, Unit: Count, Labels: []Label{recordTopic(), recordPartition()},
 			Help: "Records of the partition that are not counted yet."},

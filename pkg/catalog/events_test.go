@@ -1,6 +1,9 @@
 package catalog
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestEventSeriesStayWithinBudget(t *testing.T) {
 	c, err := New(eventMetrics()...)
@@ -38,8 +41,13 @@ func TestNoClientIsCrossedWithAnOpenLabel(t *testing.T) {
 }
 
 func TestEventMetricsAddUpOverReplicas(t *testing.T) {
+	highest := []string{"consignwatch_offset", "consignwatch_last_record_timestamp_seconds"} // places on a line, which nobody adds up
 	for _, m := range eventMetrics() {
-		if m.Replicas != Sum || m.Exporter != Events || m.Section != "1" {
+		want := Sum
+		if slices.Contains(highest, m.Name) {
+			want = Max
+		}
+		if m.Replicas != want || m.Exporter != Events || m.Section != "1" {
 			t.Errorf("%s: exporter %s, section %s, replicas %s", m.Name, m.Exporter, m.Section, m.Replicas)
 		}
 	}

@@ -34,7 +34,7 @@ func selfMetrics() []Metric {
 			Help: "Series that were left out of a collection: over the metric's limit, told twice by different collectors, or with a label value that was refused although the values cannot be added up."},
 		{Name: "consignwatch_label_values_rejected_total", Type: Counter, Unit: Count, Labels: []Label{typical(1, metricLabel()), typical(1, one(Label{Name: "label", Pattern: `[a-z][a-z0-9_]*`, MaxLength: 63, Limit: 50}))},
 			Help: "Label values that became \"other\", because they do not belong to the label's domain or its limit was reached. Counted once a collection and series."},
-		{Name: "consignwatch_config_last_reload_successful", Type: Gauge, Unit: Bool,
+		{Name: "consignwatch_config_last_reload_successful", Type: Gauge, Unit: Bool, Replicas: Min,
 			Help: "Whether the last load of the configuration succeeded. After a failure the previous configuration stays in force."},
 		{Name: "consignwatch_config_last_reload_timestamp_seconds", Type: Gauge, Unit: Timestamp,
 			Help: "When the configuration that is in force was loaded."},
@@ -43,9 +43,19 @@ func selfMetrics() []Metric {
 	})
 }
 
+// section says where metrics come from and how their replicas combine, unless a metric says so itself. What cannot be added
+// up, like a time, combines by its maximum whatever the section.
 func section(name string, e Exporter, c Combine, metrics []Metric) []Metric {
 	for i := range metrics {
-		metrics[i].Section, metrics[i].Exporter, metrics[i].Replicas = name, e, c
+		m := &metrics[i]
+		m.Section, m.Exporter = name, e
+		switch {
+		case m.Replicas != "":
+		case m.Additive():
+			m.Replicas = c
+		default:
+			m.Replicas = Max
+		}
 	}
 	return metrics
 }

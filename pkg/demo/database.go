@@ -23,13 +23,9 @@ func createDatabase(ctx context.Context, dsn string) error {
 // platform's database: it creates the indexes and the user of deploy/mysql. It
 // returns the user's data source name. The tables must exist.
 func prepareReading(ctx context.Context, dsnFile string) (string, error) {
-	dsn, err := os.ReadFile(dsnFile)
+	config, err := readDSN(dsnFile)
 	if err != nil {
-		return "", fmt.Errorf("demo: %w", err)
-	}
-	config, err := driver.ParseDSN(strings.TrimSpace(string(dsn)))
-	if err != nil {
-		return "", fmt.Errorf("demo: %s: %w", dsnFile, err)
+		return "", err
 	}
 	if err := execAll(ctx, config.FormatDSN(), mysql.Indexes()...); err != nil {
 		return "", err
@@ -40,6 +36,19 @@ func prepareReading(ctx context.Context, dsnFile string) (string, error) {
 	}
 	config.User, config.Passwd = mysql.User, reader.Password
 	return config.FormatDSN(), nil
+}
+
+// readDSN reads a file that holds a data source name.
+func readDSN(file string) (*driver.Config, error) {
+	dsn, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	config, err := driver.ParseDSN(strings.TrimSpace(string(dsn)))
+	if err != nil {
+		return nil, fmt.Errorf("demo: %s: %w", file, err)
+	}
+	return config, nil
 }
 
 func execAll(ctx context.Context, dsn string, statements ...string) error {

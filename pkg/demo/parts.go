@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,11 +16,14 @@ import (
 // Names of parts that others refer to.
 const (
 	databasePart     = "mariadb"
+	cachePart        = "redis"
 	platformPart     = "platform-sim"
 	pagesPart        = "pages"
 	alertmanagerPart = "alertmanager"
 	prometheusPart   = "prometheus"
+	businessPart     = "business-exporter"
 	eventsPart       = "event-exporter"
+	systemPart       = "system-exporter"
 )
 
 // allParts is the demo, in the order in which its parts start; each may use
@@ -34,14 +36,29 @@ func allParts() []part {
 			start:       startDatabase,
 		},
 		{
+			name: cachePart, what: "the platform's cache",
+			executables: []string{"redis-server"},
+			start:       startRedis,
+		},
+		{
 			name: platformPart, what: "the platform; its faults", page: "/faults",
 			executables: []string{"platform-sim"},
 			start:       startPlatform,
 		},
 		{
-			name: "business-exporter", what: "state of the business", page: "/metrics", scraped: true,
-			executables: []string{"business-exporter"},
+			name: businessPart, what: "state of the business", page: "/metrics", scraped: true,
+			executables: []string{businessPart},
 			start:       startBusinessExporter,
+		},
+		{
+			name: systemPart, what: "database, cache, queues, probes", page: "/metrics", scraped: true,
+			executables: []string{systemPart},
+			start:       startSystemExporter,
+		},
+		{
+			name: "node_exporter", job: "node", what: "this machine", page: "/metrics", scraped: true,
+			executables: []string{"node_exporter"},
+			start:       startNodeExporter,
 		},
 		{
 			name: pagesPart, what: "whoever is on call",
@@ -62,7 +79,7 @@ func allParts() []part {
 			// After Prometheus, because it asks there how far the stream was counted.
 			name: eventsPart, what: "the platform's event stream", page: "/metrics", scraped: true,
 			parameters:  map[string]string{"scraper": "main"},
-			executables: []string{"event-exporter"},
+			executables: []string{eventsPart},
 			start:       startEventExporter,
 		},
 	}
@@ -72,7 +89,7 @@ func allParts() []part {
 const fillTimeout = time.Hour
 
 func startDatabase(ctx context.Context, s *stack, folder string) (running, error) {
-	server, err := servers.StartMariaDB(ctx, folder)
+	server, err := servers.StartMariaDB(ctx, folder, measuringStatements()...)
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +107,13 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 	if err != nil {
 		return nil, err
 	}
+	cache, err := s.part(cachePart)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(s.textfiles(), 0o700); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
 	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
 		Name:         "the platform simulator",
 		Executable:   "platform-sim",
@@ -102,6 +126,12 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--database-pid=" + strconv.Itoa(database.PID()),
 				"--kafka-listen=127.0.0.1:0",
 				"--kafka-dir=" + folder,
+				"--api-address=127.0.0.1:0",
+				"--api-certificates=" + filepath.Join(folder, "api"),
+				"--cache=" + cache.Address(),
+				"--cache-pid=" + strconv.Itoa(cache.PID()),
+				"--disk-dir=" + filepath.Join(folder, "images"),
+				"--disk-textfile=" + filepath.Join(s.textfiles(), "platform-images.prom"),
 				"--clients=" + strconv.Itoa(s.config.Clients),
 				"--events=" + strconv.Itoa(s.config.Events),
 				"--items=" + strconv.Itoa(s.config.Items),
@@ -120,27 +150,35 @@ func startBusinessExporter(ctx context.Context, s *stack, folder string) (runnin
 	if err := writeSecret(filepath.Join(folder, "dsn"), reader); err != nil {
 		return nil, err
 	}
-	config := filepath.Join(folder, "config.yml")
-	if err := os.WriteFile(config, []byte("mysql:\n  dsn_file: dsn\n  max_open_connections: 2\n"), 0o600); err != nil {
+	return startExporter(ctx, businessPart, folder, object{"mysql": object{"dsn_file": "dsn", "max_open_connections": 2}})
+}
+
+// object is one of JSON.
+type object = map[string]any
+
+// startExporter starts one of our exporters with a configuration.
+func startExporter(ctx context.Context, name, folder string, config object) (running, error) {
+	text, err := json.Marshal(config) // JSON is YAML
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	file := filepath.Join(folder, "config.yml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
 	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
-		Name:       "business-exporter",
-		Executable: "business-exporter",
+		Name:       name,
+		Executable: name,
 		Ready:      "/-/ready",
 		Args: func(address string) []string {
-			return []string{"--config.file=" + config, "--web.listen-address=" + address}
+			return []string{"--config.file=" + file, "--web.listen-address=" + address}
 		},
 	})
 }
 
 // startEventExporter counts the stream that the platform publishes to the broker in its process, in the exact mode.
 func startEventExporter(ctx context.Context, s *stack, folder string) (running, error) {
-	platform, err := s.part(platformPart)
-	if err != nil {
-		return nil, err
-	}
-	brokers, err := brokersOf(ctx, platform.Address())
+	platform, err := askPlatform(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -148,51 +186,41 @@ func startEventExporter(ctx context.Context, s *stack, folder string) (running, 
 	if err != nil {
 		return nil, err
 	}
-	config := filepath.Join(folder, "config.yml")
-	text, err := json.Marshal(map[string]any{ // JSON is YAML
-		"kafka":       map[string]any{"brokers": brokers, "instance_id": "demo"},
+	return startExporter(ctx, eventsPart, folder, object{
+		"kafka":       object{"brokers": platform.Stream.Brokers, "instance_id": "demo"},
 		"resume_from": "prometheus",
-		"prometheus":  map[string]any{"url": "http://" + prometheus.Address(), "matchers": map[string]string{"job": eventsPart}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	if err := os.WriteFile(config, text, 0o600); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
-		Name:       "event-exporter",
-		Executable: "event-exporter",
-		Ready:      "/-/ready",
-		Args: func(address string) []string {
-			return []string{"--config.file=" + config, "--web.listen-address=" + address}
-		},
+		"prometheus":  object{"url": "http://" + prometheus.Address(), "matchers": object{"job": eventsPart}},
 	})
 }
 
-// brokersOf asks the simulator where it publishes to.
-func brokersOf(ctx context.Context, control string) ([]string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+control+"/state", nil)
+// platformState is what the simulator says of itself, as far as the exporters' configurations need it.
+type platformState struct {
+	Clients []string `json:"clients"`
+	API     string   `json:"api"`    // URL
+	APICA   string   `json:"api_ca"` // file
+	Stream  struct {
+		Brokers []string `json:"brokers"`
+	} `json:"stream"`
+}
+
+// askPlatform asks the simulator where its machinery is.
+func askPlatform(ctx context.Context, s *stack) (*platformState, error) {
+	platform, err := s.part(platformPart)
 	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	body, err := control(ctx, http.MethodGet, "http://"+platform.Address()+"/state")
 	if err != nil {
-		return nil, fmt.Errorf("demo: ask the simulator for its brokers: %w", err)
+		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
-	defer response.Body.Close()
-	var state struct {
-		Stream struct {
-			Brokers []string `json:"brokers"`
-		} `json:"stream"`
+	var state platformState
+	if err := json.Unmarshal(body, &state); err != nil {
+		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
-	if err := json.NewDecoder(response.Body).Decode(&state); err != nil {
-		return nil, fmt.Errorf("demo: ask the simulator for its brokers: %w", err)
+	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" {
+		return nil, fmt.Errorf("demo: the simulator has no broker, no client or no API: %s", body)
 	}
-	if len(state.Stream.Brokers) == 0 {
-		return nil, errors.New("demo: the simulator publishes to no broker")
-	}
-	return state.Stream.Brokers, nil
+	return &state, nil
 }
 
 func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {
@@ -226,6 +254,9 @@ func startPrometheus(ctx context.Context, s *stack, folder string) (running, err
 // dsnFile holds the data source name of the platform's database, with all
 // rights.
 func (s *stack) dsnFile() string { return filepath.Join(s.folder, databasePart, "dsn") }
+
+// textfiles is the folder in which the simulator tells node_exporter of its disk.
+func (s *stack) textfiles() string { return filepath.Join(s.folder, platformPart, "textfiles") }
 
 // writeSecret writes a file that only its owner can read.
 func writeSecret(file, secret string) error {

@@ -73,7 +73,7 @@ func TestPrometheusAcceptsTheConfigWithTheShippedRules(t *testing.T) {
 			}
 		}
 	}
-	for _, part := range []string{"job_name: prometheus", "job_name: alertmanager", "job_name: business-exporter", "127.0.0.1:9", "job_name: event-exporter", "scraper: [main]", "target-event-exporter.json"} {
+	for _, part := range []string{"job_name: prometheus", "job_name: alertmanager", "job_name: business-exporter", "127.0.0.1:9", "job_name: event-exporter", "scraper: [main]", "target-event-exporter.json", "job_name: system-exporter", "job_name: node\n"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("the config lacks %q:\n%s", part, text)
 		}

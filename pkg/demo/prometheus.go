@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"os"
@@ -32,7 +33,7 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 		if !p.scraped {
 			continue
 		}
-		j := job{Name: p.name, File: targetFile(p.name), Parameters: p.parameters}
+		j := job{Name: cmp.Or(p.job, p.name), File: targetFile(p.name), Parameters: p.parameters}
 		if p.name == prometheusPart {
 			j.Address = own
 		} else if up, err := s.part(p.name); err == nil {

@@ -23,7 +23,8 @@ type running interface {
 
 // part is one line of the demo's table of parts.
 type part struct {
-	name        string            // also its folder and its job in Prometheus
+	name        string            // also its folder
+	job         string            // in Prometheus; empty: the name
 	what        string            // a few words for the table of addresses
 	page        string            // path that a person opens first; empty: not HTTP
 	scraped     bool              // Prometheus reads its /metrics

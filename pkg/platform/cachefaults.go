@@ -44,27 +44,28 @@ type cacheSettings struct{ memory, policy string }
 func (p *Platform) evict(on, alive context.Context, begun func()) error {
 	var was cacheSettings
 	var before int64
-	err := insist(on, refusedByCache, func(ctx context.Context) (err error) {
-		was, before, err = p.shrinkCache(ctx, was)
+	err := insist(on, refusedByCache, func() (err error) {
+		was, before, err = p.shrinkCache(alive, was)
 		return err
 	})
 	for err == nil && on.Err() == nil {
-		if p.fillCache(on) != nil { // Redis is away: it comes back, or the fault ends
+		if p.fillCache(alive) != nil { // Redis is away: it comes back, or the fault ends
 			rest(on, shortestRetry)
 			continue
 		}
-		if evicted, look := p.cacheNumber(on, "stats", "evicted_keys"); look == nil && evicted > before {
+		if evicted, look := p.cacheNumber(alive, "stats", "evicted_keys"); look == nil && evicted > before {
 			begun()
 		}
 		rest(on, fillerEvery)
 	}
-	if on.Err() != nil {
-		err = nil // it is how it ends
+	if was == (cacheSettings{}) { // nothing has been changed
+		return unless(on, err)
 	}
-	if was == (cacheSettings{}) {
-		return err
+	refused := never
+	if err = unless(on, err); err != nil { // who may not break it may not mend it either, and there is little to mend
+		refused = refusedByCache
 	}
-	return errors.Join(err, insist(alive, refusedByCache, func(ctx context.Context) error { return p.restoreCache(ctx, was) }))
+	return errors.Join(err, insist(alive, refused, func() error { return p.restoreCache(alive, was) }))
 }
 
 // shrinkCache gives the cache little memory. It returns the settings before the first try, and how many keys had been evicted.

@@ -38,11 +38,18 @@ func (p *Platform) admin() (*sql.DB, error) {
 	return db, nil
 }
 
-// execute runs statements, each until it succeeds, until the server refuses it, or until the context ends.
-func execute(ctx context.Context, db *sql.DB, statements ...string) error {
+// script is how statements are run: each until it succeeds, until it is refused, or until the context on ends; one that is on its
+// way ends early only with alive.
+type script struct {
+	db        *sql.DB
+	on, alive context.Context
+	refused   func(error) bool
+}
+
+func (s script) run(statements ...string) error {
 	for _, statement := range statements {
-		err := insist(ctx, refusedByDatabase, func(ctx context.Context) error {
-			_, err := db.ExecContext(ctx, statement)
+		err := insist(s.on, s.refused, func() error {
+			_, err := s.db.ExecContext(s.alive, statement)
 			return err
 		})
 		if err != nil {
@@ -83,7 +90,7 @@ func (p *Platform) deadlock(on, alive context.Context, begun func()) error {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(2)
-	err = execute(on, db,
+	err = script{db, on, alive, refusedByDatabase}.run(
 		"CREATE TABLE IF NOT EXISTS "+deadlockTable+" (id INT NOT NULL PRIMARY KEY, n BIGINT NOT NULL) ENGINE=InnoDB",
 		"INSERT IGNORE INTO "+deadlockTable+" VALUES (1, 0), (2, 0)")
 	for err == nil && on.Err() == nil {
@@ -94,10 +101,10 @@ func (p *Platform) deadlock(on, alive context.Context, begun func()) error {
 		cancel()
 		rest(on, deadlockEvery)
 	}
-	if err != nil && on.Err() == nil {
+	if err := unless(on, err); err != nil {
 		return err
 	}
-	return execute(alive, db, "DROP TABLE IF EXISTS "+deadlockTable)
+	return script{db, alive, alive, never}.run("DROP TABLE IF EXISTS " + deadlockTable)
 }
 
 // deadlockOnce lets two transactions each change a row, and then the other's. It tells whether the server found a deadlock.
@@ -141,34 +148,42 @@ func (p *Platform) readOnly(on, alive context.Context, begun func()) error {
 	user, password := fmt.Sprintf("platform_sim_%08x", name.Sum32()), rand.Text()
 	account := "'" + user + "'@'%'"
 	var was bool
-	err = insist(on, refusedByDatabase, func(ctx context.Context) error {
-		return db.QueryRowContext(ctx, "SELECT @@GLOBAL.read_only").Scan(&was)
+	err = insist(on, refusedByDatabase, func() error {
+		return db.QueryRowContext(alive, "SELECT @@GLOBAL.read_only").Scan(&was)
 	})
-	if err == nil {
-		err = execute(on, db,
-			"CREATE USER IF NOT EXISTS "+account+" IDENTIFIED BY '"+password+"'",
-			"ALTER USER "+account+" IDENTIFIED BY '"+password+"'",
-			"GRANT ALL PRIVILEGES ON `"+p.login.first.DBName+"`.* TO "+account)
+	if err != nil { // nothing has been changed
+		return unless(on, err)
 	}
-	if err == nil {
+	breaking := script{db, on, alive, refusedByDatabase}
+	if err = breaking.run(
+		"CREATE USER IF NOT EXISTS "+account+" IDENTIFIED BY '"+password+"'",
+		"ALTER USER "+account+" IDENTIFIED BY '"+password+"'",
+		"GRANT ALL PRIVILEGES ON `"+p.login.first.DBName+"`.* TO "+account); err == nil {
 		err = p.writeAs(on, user, password)
 	}
 	for err == nil && on.Err() == nil {
 		// Again and again: a server that was started anew has forgotten it.
-		if err = execute(on, db, "SET GLOBAL read_only = 1"); err == nil {
+		if err = breaking.run("SET GLOBAL read_only = 1"); err == nil {
 			begun()
 			rest(on, time.Second)
 		}
 	}
-	if on.Err() != nil {
-		err = nil // it is how it ends
+	mending := script{db, alive, alive, never}
+	if err = unless(on, err); err != nil { // who may not break it may not mend it either, and there is little to mend
+		mending.refused = refusedByDatabase
 	}
 	if !was {
-		err = errors.Join(err, execute(alive, db, "SET GLOBAL read_only = 0"))
+		err = errors.Join(err, mending.run("SET GLOBAL read_only = 0"))
 	}
-	return errors.Join(err,
-		p.writeAs(alive, p.login.first.User, p.login.first.Passwd),
-		execute(alive, db, "DROP USER IF EXISTS "+account))
+	return errors.Join(err, p.writeAs(alive, p.login.first.User, p.login.first.Passwd), mending.run("DROP USER IF EXISTS "+account))
+}
+
+// unless returns an error of what was done until a context ended, and nil when its end was the reason.
+func unless(ended context.Context, err error) error {
+	if ended.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // writeAs lets life write as some user from now on.

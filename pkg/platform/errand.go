@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-const errandPatience = 5 * time.Second // of a switch: a server that does not answer is waited for in the background
-
 // errNotYet says that a fault ends as soon as a server answers.
 var errNotYet = errors.New("the server does not answer yet; it will be put right as soon as it does")
 
 // errands are what goes on while a fault is on, each in a goroutine of its own.
 type errands struct {
+	patience time.Duration // of a switch: a server that does not answer is waited for in the background
+
 	mu      sync.Mutex
 	running map[string]*errand
 	gone    bool
@@ -52,7 +52,7 @@ func (e *errands) begin(ctx context.Context, name string, do deed) error {
 	select {
 	case <-r.begun:
 	case <-ctx.Done():
-	case <-time.After(errandPatience):
+	case <-time.After(e.patience):
 	case <-r.done:
 		e.forget(name)
 		return r.err
@@ -75,7 +75,7 @@ func (e *errands) finish(ctx context.Context, name string) error {
 		return r.err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", errNotYet, context.Cause(ctx))
-	case <-time.After(errandPatience):
+	case <-time.After(e.patience):
 		return errNotYet
 	}
 }
@@ -106,10 +106,11 @@ func (e *errands) abandon() (wait func()) {
 	}
 }
 
-// insist does something again and again until it succeeds, until it is refused for good, or until the context ends.
-func insist(ctx context.Context, refused func(error) bool, do func(context.Context) error) error {
+// insist does something again and again until it succeeds, until it is refused for good, or until the context ends. It never leaves in
+// the middle: what was sent to a server that hangs is carried out when it goes on, and must not come after what is sent later.
+func insist(ctx context.Context, refused func(error) bool, do func() error) error {
 	for {
-		err := do(ctx)
+		err := do()
 		if err == nil || refused(err) {
 			return err
 		}
@@ -118,6 +119,9 @@ func insist(ctx context.Context, refused func(error) bool, do func(context.Conte
 		}
 	}
 }
+
+// never is for what has to be put right, whatever a server says first.
+func never(error) bool { return false }
 
 // rest waits, and tells whether the context still lasts.
 func rest(ctx context.Context, d time.Duration) bool {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,12 +17,32 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/consignwatch/consignwatch/pkg/platform/quota"
+	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // brisk is a platform with machinery in which enough happens for a test of seconds.
 func brisk() Config {
 	return Config{Clients: 4, Events: 12, Items: 600, Seed: 3, Speed: 2000, Tick: 20 * time.Millisecond, Timeout: time.Second}
+}
+
+// briskOnItsOwn is brisk on a database server that can be stopped, and a connection to that as its administrator.
+func briskOnItsOwn(t *testing.T) (Config, *servers.MariaDB, *sql.DB) {
+	t.Helper()
+	server := serverstest.OwnMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
+		t.Fatal(err)
+	}
+	config := brisk()
+	config.DSN = server.DSN("platform")
+	config.DatabaseDown = func(down bool) error {
+		if down {
+			return server.Signal(syscall.SIGSTOP)
+		}
+		return server.Signal(syscall.SIGCONT)
+	}
+	return config, server, admin
 }
 
 // switchTwice switches a fault on, or off, twice: the second time changes nothing.
@@ -242,19 +263,7 @@ func TestDeadlocksAreTheServersOwn(t *testing.T) {
 }
 
 func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
-	server := serverstest.OwnMariaDB(t)
-	admin := serverstest.Open(t, server.DSN(""))
-	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
-		t.Fatal(err)
-	}
-	config := brisk()
-	config.DSN = server.DSN("platform")
-	config.DatabaseDown = func(down bool) error {
-		if down {
-			return server.Signal(syscall.SIGSTOP)
-		}
-		return server.Signal(syscall.SIGCONT)
-	}
+	config, server, admin := briskOnItsOwn(t)
 	p, db := filled(t, config)
 	livePlatform(t, p)
 	readOnly := func() (on bool) {
@@ -470,6 +479,65 @@ func TestFaultsOfAbsentMachineryAreRefused(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatRefusesToBeChangedIsTold(t *testing.T) {
+	server := serverstest.OwnMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	for _, statement := range []string{
+		"CREATE DATABASE platform", "CREATE USER app@'127.0.0.1' IDENTIFIED BY 'app'", "GRANT ALL ON platform.* TO app@'127.0.0.1'",
+	} {
+		if _, err := admin.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, db := filled(t, Config{DSN: "app:app@tcp(" + server.Address() + ")/platform?parseTime=true"})
+	if err := p.Faults().On(t.Context(), DatabaseReadOnly, ""); err == nil || !refusedByDatabase(err) {
+		t.Errorf("it says %v", err)
+	}
+	if on := p.State().Faults; len(on) > 0 {
+		t.Errorf("faults that are on: %v", on)
+	}
+	if err := p.Do(t.Context(), "rename", func(b *Books, c *Change) error {
+		client := b.Clients[0]
+		client.Name = "Renamed"
+		c.Update(client)
+		return nil
+	}); err != nil {
+		t.Errorf("life cannot write any more: %v", err)
+	}
+	compareTables(t, p.Books(), db)
+}
+
+// A fault can be switched on and off while the database hangs.
+func TestFaultsCanBeSwitchedWhileTheDatabaseHangs(t *testing.T) {
+	config, _, _ := briskOnItsOwn(t)
+	p, _ := equipped(t, config)
+	c := callerOf(t, p)
+	switchOn(t, p, DatabaseDown)
+	faults := []string{PoolExhausted, SlowQueries, Deadlocks, CacheEvicting, CertificateExpiring, APISlow, APIDown}
+	var all sync.WaitGroup
+	for _, fault := range faults {
+		all.Go(func() {
+			if err := p.Faults().On(t.Context(), fault, ""); err != nil {
+				t.Errorf("%s on: %v", fault, err)
+			}
+			if err := p.Faults().Off(t.Context(), fault, ""); err != nil && !errors.Is(err, errNotYet) {
+				t.Errorf("%s off: %v", fault, err)
+			}
+		})
+	}
+	all.Wait()
+	if body := string(c.get("/healthz", "", 503)); !strings.Contains(body, `"cache":"ok"`) || !strings.Contains(body, `"database":"database: `) {
+		t.Errorf("it answers %s", body)
+	}
+	if err := p.Faults().ServersUp(); err != nil {
+		t.Error(err)
+	}
+	if on := p.State().Faults; len(on) > 0 {
+		t.Errorf("faults that are on: %v", on)
+	}
+	c.get("/healthz", "", 200)
+}
+
 // A Redis that refuses is no Redis that is away: the fault says so at once.
 func TestACacheThatRefusesToBeChangedIsTold(t *testing.T) {
 	p, cache := equipped(t, brisk())
@@ -518,4 +586,21 @@ func TestManySwitchesAtOnce(t *testing.T) {
 	})
 	pause(t, p)
 	compareStream(t, p)
+}
+
+func TestTheDocumentationNamesEveryFault(t *testing.T) {
+	p, err := New(Config{DSN: "nobody@tcp(127.0.0.1:1)/nothing"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	page, err := os.ReadFile("../../docs/demo.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range p.Faults().Names() {
+		if !strings.Contains(string(page), "`"+fault+"`") {
+			t.Errorf("docs/demo.md does not name %s", fault)
+		}
+	}
 }

@@ -42,7 +42,7 @@ type equipment struct {
 func (p *Platform) equip() error {
 	m := &p.config.Machinery
 	m.Disk.Logger = p.config.Logger
-	p.errands.running = map[string]*errand{}
+	p.errands.running, p.errands.patience = map[string]*errand{}, 2*p.config.Timeout
 	if m.API != "" {
 		pool, _, err := open(p.config.DSN, p.config.Timeout)
 		if err != nil {

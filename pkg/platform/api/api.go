@@ -45,7 +45,7 @@ type Config struct {
 
 	Connections  int              // 10
 	Slots        int              // requests at a time; 64
-	TTL          time.Duration    // of what is cached; 30s
+	TTL          time.Duration    // of what is cached; a minute
 	QueryTimeout time.Duration    // 3s
 	Now          func() time.Time // of certificates; time.Now
 	Logger       *slog.Logger     // nothing is logged
@@ -122,7 +122,7 @@ type life struct {
 func Start(config Config) (*Server, error) {
 	config.Connections = cmp.Or(config.Connections, 10)
 	config.Slots = cmp.Or(config.Slots, 64)
-	config.TTL = cmp.Or(config.TTL, 30*time.Second)
+	config.TTL = cmp.Or(config.TTL, time.Minute)
 	config.QueryTimeout = cmp.Or(config.QueryTimeout, 3*time.Second)
 	if config.Now == nil {
 		config.Now = time.Now
@@ -188,6 +188,7 @@ func (s *Server) Up() error {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // strangers' handshakes
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -31,18 +31,24 @@ type request struct {
 // serve answers requests of one route, and reports each.
 func (s *Server) serve(route string, do func(*request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, h *http.Request) {
-		visit := s.config.Platform.Begin()
+		visit, ended := s.config.Platform.Begin(), false
+		end := func(report *Report) {
+			if !ended {
+				ended = true
+				visit.End(report)
+			}
+		}
+		defer end(nil) // whatever happens: somebody waits for it
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context()), requestLimit)
 		defer cancel()
 		r := &request{Server: s, http: h, visit: visit, ctx: ctx, route: route, report: Report{TraceParent: h.Header.Get("traceparent")}}
 		r.run(do)
 		if s.crashed(h.Context()) {
-			visit.End(nil)
 			return
 		}
 		r.say(stream.APIRequest{Route: route, Method: method(h.Method), Status: r.status, Duration: stream.Seconds(time.Since(begun))})
-		visit.End(&r.report) // before the answer: who has one finds it counted
+		end(&r.report) // before the answer: who has one finds it counted
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
 		w.WriteHeader(r.status)
@@ -71,15 +77,15 @@ func method(m string) string {
 }
 
 func (r *request) run(do func(*request)) {
-	if r.slowRequests.Load() {
-		r.wait(time.Second + rand.N(2*time.Second))
-	}
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-time.After(patience):
 		r.fail("queue", errors.New("all request slots are taken"))
 		return
+	}
+	if r.slowRequests.Load() {
+		r.wait(time.Second + rand.N(2*time.Second))
 	}
 	do(r)
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -157,7 +158,8 @@ func (a *Authority) Write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("certificate authority: %w", err)
 	}
-	if err := os.WriteFile(path, a.PEM(), 0o644); err != nil {
+	// In one piece: who reads it never sees half of it.
+	if err := errors.Join(os.WriteFile(path+".new", a.PEM(), 0o644), os.Rename(path+".new", path)); err != nil {
 		return "", fmt.Errorf("certificate authority: %w", err)
 	}
 	return path, nil

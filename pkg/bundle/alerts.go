@@ -1,0 +1,165 @@
+package bundle
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// identity tells alerts apart.
+var identity = []string{"alertname", "client", "component", "subject"}
+
+// alertLabels are what every alert has besides its name: for its route, and for its identity.
+func alertLabels() []string {
+	return []string{"priority", "severity", "team", "client", "component", "subject", "category"}
+}
+
+// severities are fixed by priority. Only the heartbeat, which always fires, has the priority none.
+var severities = map[string]string{"P0": "critical", "P1": "critical", "P2": "warning", "P3": "info", heartbeat: "none"}
+
+const heartbeat = "none"
+
+var teams = []string{"technical", "support", "client_admin", "system_admin"}
+
+// alert checks that an alert can be routed, told from others, and understood.
+func (k *checker) alert(r *rule) {
+	res := k.rule(r)
+	for _, name := range alertLabels() {
+		k.alertLabel(r, res, name)
+	}
+	severity := res.labels["severity"]
+	for _, priority := range res.labels["priority"].among {
+		want, known := severities[priority]
+		if !known {
+			k.rulef(r, "the label priority is %q, not one of P0, P1, P2, P3", priority)
+		} else if severity.among != nil && !slices.Contains(severity.among, want) {
+			k.rulef(r, "the label severity is %q; priority %s has severity %s", either(severity.among), priority, want)
+		}
+	}
+	for _, team := range res.labels["team"].among {
+		if !slices.Contains(teams, team) {
+			k.rulef(r, "the label team is %q, not one of %s", team, strings.Join(teams, ", "))
+		}
+	}
+	k.annotations(r)
+	k.templates(r)
+	if !slices.ContainsFunc(k.bundle.runbooks, func(p *runbook) bool { return p.alert == r.Alert }) {
+		k.rulef(r, "the runbook docs/runbooks/%s.md is missing", r.Alert)
+	}
+}
+
+// alertLabel checks that every alert of a rule has a label, and says where it was lost.
+func (k *checker) alertLabel(r *rule, res result, name string) {
+	switch {
+	case !res.has(name):
+		if lost := k.loses(r.query.expr, name); lost != nil {
+			k.failf(r.query, lost, "the label %s is missing: it is lost here; keep it, or set it in labels", name)
+			return
+		}
+		k.rulef(r, "the label %s is missing: set it in labels, or make it with label_replace", name)
+	case !res.sure(name):
+		k.rulef(r, "the label %s may be missing: not every series of the expression has it", name)
+	}
+}
+
+// loses finds the part of an expression that drops a label which its operand has.
+func (k *checker) loses(e parser.Expr, name string) parser.Expr {
+	var operands []parser.Expr
+	switch e := e.(type) {
+	case *parser.ParenExpr:
+		operands = []parser.Expr{e.Expr}
+	case *parser.SubqueryExpr:
+		operands = []parser.Expr{e.Expr}
+	case *parser.AggregateExpr:
+		operands = []parser.Expr{e.Expr}
+	case *parser.BinaryExpr:
+		operands = []parser.Expr{e.LHS, e.RHS}
+		if e.Op == parser.LAND || e.Op == parser.LUNLESS {
+			operands = operands[:1]
+		}
+	case *parser.Call:
+		for _, a := range e.Args {
+			operands = append(operands, a)
+		}
+	}
+	for _, o := range operands {
+		if k.results[o].has(name) && !k.results[e].has(name) {
+			return e
+		}
+	}
+	for _, o := range operands {
+		if lost := k.loses(o, name); lost != nil {
+			return lost
+		}
+	}
+	return nil
+}
+
+var dashboardLink = regexp.MustCompile(`/d/([A-Za-z0-9_-]+)`)
+
+func (k *checker) annotations(r *rule) {
+	for _, name := range []string{"summary", "description"} {
+		if !strings.HasSuffix(strings.TrimSpace(r.Annotations[name]), ".") {
+			k.rulef(r, "the annotation %s must be there and end with a period", name)
+		}
+	}
+	if strings.Contains(r.Annotations["summary"], "{{") {
+		k.rulef(r, "the annotation summary must be the same for all alerts of a group: put what varies into the description")
+	}
+	if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbooks/"+r.Alert+".md") {
+		k.rulef(r, "the annotation runbook_url must lead to docs/runbooks/%s.md", r.Alert)
+	}
+	if len(k.bundle.dashboards) == 0 || r.Labels["priority"] == heartbeat {
+		return
+	}
+	link := dashboardLink.FindStringSubmatch(r.Annotations["dashboard_url"])
+	switch {
+	case link == nil:
+		k.rulef(r, "the annotation dashboard_url must lead to a dashboard, /d/UID")
+	case !slices.ContainsFunc(k.bundle.dashboards, func(d *dashboard) bool { return d.uid == link[1] }):
+		k.rulef(r, "the annotation dashboard_url leads to %q, but no dashboard has this uid", link[1])
+	}
+}
+
+// templateLabel is a label that a template reads. Prometheus gives templates the labels of the series, not those of the rule.
+var templateLabel = regexp.MustCompile(`(?:\$labels|\.Labels)\.([a-zA-Z_][a-zA-Z0-9_]*)`)
+
+func (k *checker) templates(r *rule) {
+	series := k.results[r.query.expr]
+	for _, texts := range []map[string]string{r.Labels, r.Annotations} {
+		for _, key := range sortedKeys(texts) {
+			for _, m := range templateLabel.FindAllStringSubmatch(texts[key], -1) {
+				if !series.has(m[1]) {
+					k.rulef(r, "%s reads the label %q, but the series of the expression have %s", key, m[1], series.names())
+				}
+			}
+		}
+	}
+}
+
+// levels are what the name of a recording begins with, and the label that all series of the level have. What its series are
+// for besides may follow: platform_route.
+var levels = map[string]string{"platform": "", "client": "client", "instance": instance}
+
+// recording checks that a recording's name says what it holds.
+func (k *checker) recording(r *rule) {
+	res := k.rule(r)
+	parts := strings.Split(r.Record, ":")
+	level, _, _ := strings.Cut(parts[0], "_")
+	own, isLevel := levels[level]
+	if _, clash := k.catalog.Lookup(r.Record); clash || k.foreign[r.Record].Name != "" {
+		k.rulef(r, "an exporter has a metric of this name already")
+	}
+	if len(parts) > 1 && (len(parts) != 3 || !isLevel || slices.Contains(parts, "")) {
+		k.rulef(r, "a recording is named level:metric:operations, and a level begins with %s", strings.Join(sortedKeys(levels), ", "))
+		return
+	}
+	if own != "" && !res.sure(own) {
+		k.rulef(r, "its level is %s, but its series do not all have the label %s, %s", level, own, res.names())
+	}
+	if res.apart() && level != instance {
+		k.failf(r.query, r.query.expr, "the label instance is left: whoever reads the recording meets each replica; combine them (%s)", k.advice(res))
+	}
+}

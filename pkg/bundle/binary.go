@@ -1,0 +1,169 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+func (k *checker) binary(q *query, b *parser.BinaryExpr) result {
+	left, right := k.infer(q, b.LHS), k.infer(q, b.RHS)
+	v := k.binaryValues(q, b, left, right)
+	isVector := func(e parser.Expr) bool { return e.Type() == parser.ValueTypeVector }
+	switch {
+	case isVector(b.LHS) && isVector(b.RHS):
+		left = k.match(q, b, left, right)
+	case isVector(b.RHS):
+		left = right
+	}
+	left.values = v
+	left.aggregated = left.aggregated || right.aggregated
+	return left
+}
+
+// binaryValues says what an operator makes of the values on its sides.
+func (k *checker) binaryValues(q *query, b *parser.BinaryExpr, left, right result) values {
+	switch b.Op {
+	case parser.LAND, parser.LUNLESS:
+		return left.values
+	case parser.LOR:
+		return max(left.values, right.values)
+	}
+	highest := max(left.values, right.values)
+	zero := isZero(b.LHS) || isZero(b.RHS)
+	switch {
+	case highest <= uncertain:
+		return highest
+	case zero && b.Op.IsComparisonOperator() && !b.ReturnBool:
+		return existence
+	case zero && (b.Op.IsComparisonOperator() || b.Op == parser.MUL), q.use == forTest:
+		return plain
+	}
+	k.failf(q, b, "a counter is used without rate or increase: %s", b)
+	return plain
+}
+
+func isZero(e parser.Expr) bool {
+	switch e := e.(type) {
+	case *parser.ParenExpr:
+		return isZero(e.Expr)
+	case *parser.NumberLiteral:
+		return e.Val == 0
+	}
+	return false
+}
+
+// match checks how two vectors find each other, and says which labels the result has.
+func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) result {
+	m := b.VectorMatching
+	if left.never || right.never {
+		return left.or(right)
+	}
+	k.matchingLabels(q, b, left, right)
+	matched := func(name string) bool { return slices.Contains(m.MatchingLabels, name) == m.On }
+	switch {
+	case b.Op == parser.LOR:
+		all := left.or(right)
+		if m.On && left.settledBy(m.MatchingLabels) && right.settledBy(m.MatchingLabels) {
+			all = all.settleAllBut(m.MatchingLabels) // of the right side only what the left one lacks
+		}
+		return all
+	case b.Op.IsSetOperator():
+		if b.Op == parser.LAND {
+			left = sureOf(left, right, matched)
+		}
+		return left
+	}
+	many, one := left, right
+	if m.Card == parser.CardOneToMany {
+		many, one = right, left
+	}
+	if !matched(instance) && (one.apart() || m.Card == parser.CardOneToOne && many.apart()) && q.use != forTest {
+		k.failf(q, b, "the two sides of %s match without the label instance, which is left: with two replicas there are two series for one; combine them first", b.Op)
+	}
+	if q.use != forTest {
+		k.matchedTwice(q, b, one, matched)
+		if m.Card == parser.CardOneToOne {
+			k.matchedTwice(q, b, many, matched)
+		}
+	}
+	out := many
+	if m.Card == parser.CardOneToOne {
+		out = sureOf(many, one, matched).only(matched)
+	}
+	out.replicas = bothReplicas(many, one)
+	for _, name := range m.Include {
+		if !one.has(name) {
+			k.failf(q, b, "group_left or group_right takes over the label %q, but that side has %s", name, one.names())
+		}
+		out = out.with(name, one.labels[name])
+	}
+	if !out.apart() {
+		out.replicas = nil
+	}
+	return out
+}
+
+// matchedTwice reports a side that may have several series for one of the other: the evaluation fails then.
+func (k *checker) matchedTwice(q *query, b *parser.BinaryExpr, side result, matched func(string) bool) {
+	for _, name := range sortedKeys(side.labels) {
+		if l := side.labels[name]; !matched(name) && !l.fixed() && !l.settled && name != instance {
+			k.failf(q, b, "a side of %s can have several series for one of the other: they differ in the label %q, which does not match; aggregate it away, or match it", b.Op, name)
+			return
+		}
+	}
+}
+
+// sureOf returns left with the labels that it must have in order to match.
+func sureOf(left, right result, matched func(string) bool) result {
+	for _, name := range sortedKeys(left.labels) {
+		l := left.labels[name]
+		if matched(name) && right.sure(name) {
+			l.sure = true
+			left = left.with(name, l)
+		}
+	}
+	return left
+}
+
+// matchingLabels reports labels that are not there, and sides that can never match.
+func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right result) {
+	m := b.VectorMatching
+	if left.anything || right.anything {
+		return
+	}
+	keyword := "ignoring"
+	if m.On {
+		keyword = "on"
+	}
+	for _, name := range m.MatchingLabels {
+		switch {
+		case !left.has(name) && (m.On || !right.has(name)):
+			k.failf(q, b, "%s(%s): the left side of %s has no label %q, %s", keyword, strings.Join(m.MatchingLabels, ", "), b.Op, name, left.names())
+			return
+		case m.On && !right.has(name):
+			k.failf(q, b, "%s(%s): the right side of %s has no label %q, %s", keyword, strings.Join(m.MatchingLabels, ", "), b.Op, name, right.names())
+			return
+		}
+	}
+	if b.Op == parser.LOR {
+		return
+	}
+	all := left.or(right)
+	for _, name := range sortedKeys(all.labels) {
+		if slices.Contains(m.MatchingLabels, name) != m.On {
+			continue
+		}
+		l, r := left.labels[name], right.labels[name]
+		switch {
+		case l.sure && !right.has(name):
+			k.failf(q, b, "the sides of %s can never match: only the left one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
+		case r.sure && !left.has(name):
+			k.failf(q, b, "the sides of %s can never match: only the right one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
+		case l.among != nil && r.among != nil && l.sure && r.sure && !slices.ContainsFunc(l.among, func(v string) bool { return slices.Contains(r.among, v) }):
+			k.failf(q, b, "the sides of %s can never match: the label %s is %s on the left and %s on the right",
+				b.Op, name, either(l.among), either(r.among))
+		}
+	}
+}

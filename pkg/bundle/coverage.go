@@ -1,0 +1,205 @@
+package bundle
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+const (
+	coverageFile = "docs/coverage.yml"
+	coveragePage = "docs/coverage.md"
+)
+
+// coverageText lists the rows that have to be covered.
+//
+//go:embed coverage.txt
+var coverageText string
+
+// row is something that has to be visible.
+type row struct{ id, path, text string }
+
+func coverageRows() []row {
+	var rows []row
+	for line := range strings.Lines(coverageText) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		if len(cells) == 3 && !strings.HasPrefix(line, "#") {
+			rows = append(rows, row{cells[0], cells[1], cells[2]})
+		}
+	}
+	return rows
+}
+
+// coverage is docs/coverage.yml and the page that is generated from it.
+type coverage struct {
+	entries map[string]covering
+	lines   map[string]int
+	page    []byte
+}
+
+// covering says what serves a row.
+type covering struct {
+	Metrics []string `yaml:"metrics"` // in the catalog or in foreign.yml
+	Rules   []string `yaml:"rules"`   // recordings
+	Alerts  []string `yaml:"alerts"`
+	Panels  []string `yaml:"panels"` // UID/TITLE
+	// Due are the capabilities that will serve the row, or serve it in full.
+	Due []string `yaml:"due"`
+}
+
+// capabilities are what a row can wait for.
+var capabilities = []string{"thresholds", "routing", "dashboards", "reports"}
+
+func (l *loader) coverage() {
+	c := &coverage{lines: map[string]int{}}
+	l.bundle.coverage = c
+	l.file(coverageFile, func(file string, text []byte) error {
+		if _, err := yamlfile.Parse(file, text, &c.entries); err != nil {
+			return err
+		}
+		var doc yaml.Node
+		if err := yaml.Unmarshal(text, &doc); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		for i := 0; i+1 < len(doc.Content[0].Content); i += 2 {
+			key := doc.Content[0].Content[i]
+			c.lines[key.Value] = key.Line
+		}
+		return nil
+	})
+	if _, err := fs.Stat(l.root, coveragePage); err == nil {
+		l.file(coveragePage, func(_ string, text []byte) error { c.page = text; return nil })
+	}
+}
+
+// coverage checks that every row is served by something that exists, or due.
+func (k *checker) coverage() {
+	c := k.bundle.coverage
+	rows := coverageRows()
+	for _, r := range rows {
+		if e, ok := c.entries[r.id]; !ok {
+			k.report(coverageFile, 1, r.id, "the row is missing: %s: %s", r.path, r.text)
+		} else {
+			k.covering(r.id, c.lines[r.id], e)
+		}
+	}
+	for _, id := range sortedKeys(c.entries) {
+		if !slices.ContainsFunc(rows, func(r row) bool { return r.id == id }) {
+			k.report(coverageFile, c.lines[id], id, "there is no such row")
+		}
+	}
+	var want bytes.Buffer
+	if err := k.bundle.WriteCoverage(&want); err != nil {
+		k.report(coveragePage, 1, "", "%v", err)
+	}
+	if !bytes.Equal(want.Bytes(), c.page) {
+		k.report(coveragePage, firstDifference(want.Bytes(), c.page), "", "the page is not what %s says; run go test ./pkg/bundle -update", coverageFile)
+	}
+}
+
+func (k *checker) covering(id string, line int, e covering) {
+	if len(slices.Concat(e.Metrics, e.Rules, e.Alerts, e.Panels, e.Due)) == 0 {
+		k.report(coverageFile, line, id, "nothing serves the row: name metrics, rules, alerts or panels, or what it is due with")
+	}
+	priority, isAlerting := alertingRow(id)
+	if isAlerting && len(e.Alerts)+len(e.Due) == 0 {
+		k.report(coverageFile, line, id, "a row of the list of priorities names alerts, or what they are due with")
+	}
+	for _, name := range e.Metrics {
+		if _, ok := k.catalog.Lookup(name); !ok && k.foreign[name].Name == "" {
+			k.report(coverageFile, line, id, "there is no metric %q", name)
+		}
+	}
+	for _, name := range e.Rules {
+		if k.recorded[name] == nil {
+			k.report(coverageFile, line, id, "no rule records %q", name)
+		}
+	}
+	for _, name := range e.Alerts {
+		rules := k.bundle.alerts(name)
+		if rules == nil {
+			k.report(coverageFile, line, id, "there is no alert %q", name)
+		} else if isAlerting && !slices.ContainsFunc(rules, func(r *rule) bool { return k.mayHave(r, "priority", priority) }) {
+			k.report(coverageFile, line, id, "the alert %s never has priority %s", name, priority)
+		}
+	}
+	for _, name := range e.Panels {
+		if !k.bundle.hasPanel(name) {
+			k.report(coverageFile, line, id, "there is no panel %q (UID/TITLE)", name)
+		}
+	}
+	for _, name := range e.Due {
+		if !slices.Contains(capabilities, name) {
+			k.report(coverageFile, line, id, "due %q is not one of %s", name, strings.Join(capabilities, ", "))
+		}
+	}
+}
+
+// mayHave reports whether alerts of a rule can have a label with this value.
+func (k *checker) mayHave(r *rule, name, value string) bool {
+	l := k.rule(r).labels[name]
+	return l.among == nil || slices.Contains(l.among, value)
+}
+
+// alertingRow says which priority a row like AL.P1.delay is about.
+func alertingRow(id string) (priority string, ok bool) {
+	rest, ok := strings.CutPrefix(id, "AL.")
+	priority, _, _ = strings.Cut(rest, ".")
+	return priority, ok
+}
+
+func (b *Bundle) hasPanel(name string) bool {
+	uid, title, _ := strings.Cut(name, "/")
+	return slices.ContainsFunc(b.dashboards, func(d *dashboard) bool { return d.uid == uid && slices.Contains(d.panels, title) })
+}
+
+// WriteCoverage writes docs/coverage.md.
+func (b *Bundle) WriteCoverage(w io.Writer) error {
+	var p strings.Builder
+	p.WriteString("# Coverage\n\n" +
+		"What has to be visible, and what makes it so. Generated from `docs/coverage.yml` by `go test ./pkg/bundle -update`;\n" +
+		"`consignwatch check` fails when a row is missing or names what does not exist. *Due* is the capability that the row still waits for.\n")
+	path := ""
+	for _, r := range coverageRows() {
+		if r.path != path {
+			path = r.path
+			fmt.Fprintf(&p, "\n## %s\n\n| row | what | metrics | rules | alerts | panels | due |\n| --- | --- | --- | --- | --- | --- | --- |\n", path)
+		}
+		e := b.coverage.entries[r.id]
+		alerts := make([]string, len(e.Alerts))
+		for i, name := range e.Alerts {
+			alerts[i] = fmt.Sprintf("[%s](runbooks/%s.md)", name, name)
+		}
+		fmt.Fprintf(&p, "| %s | %s | %s | %s | %s | %s | %s |\n", r.id, r.text,
+			code(e.Metrics), code(e.Rules), strings.Join(alerts, " "), strings.Join(e.Panels, ", "), strings.Join(e.Due, ", "))
+	}
+	_, err := io.WriteString(w, p.String())
+	return err
+}
+
+// code is a list of names in a cell of a table.
+func code(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "`" + strings.Join(names, "` `") + "`"
+}
+
+// firstDifference is the line on which two texts part.
+func firstDifference(a, b []byte) int {
+	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := range min(len(x), len(y)) {
+		if !bytes.Equal(x[i], y[i]) {
+			return i + 1
+		}
+	}
+	return min(len(x), len(y))
+}

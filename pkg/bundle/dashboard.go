@@ -1,0 +1,171 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// dashboard is a Grafana dashboard: what it is called and what it asks Prometheus.
+type dashboard struct {
+	file    string
+	uid     string
+	panels  []string // titles
+	queries []*query
+}
+
+// jsonValue is a value of a JSON document with its line: an object, a list, or a text.
+type jsonValue struct {
+	line   int
+	fields map[string]*jsonValue
+	keys   []string // of fields, in order
+	items  []*jsonValue
+	text   string
+}
+
+func (v *jsonValue) field(name string) string {
+	if f := v.fields[name]; f != nil {
+		return f.text
+	}
+	return ""
+}
+
+func (l *loader) dashboard(file string, text []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	doc, err := readJSON(dec, text)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("the file holds more than one JSON document")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s:%d: %w", file, 1+bytes.Count(text[:dec.InputOffset()], []byte("\n")), err)
+	}
+	d := &dashboard{file: file, uid: doc.field("uid")}
+	l.bundle.dashboards = append(l.bundle.dashboards, d)
+	return l.walk(d, doc, "")
+}
+
+// readJSON reads one value, and where it begins.
+func readJSON(dec *json.Decoder, text []byte) (*jsonValue, error) {
+	token, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	v := &jsonValue{line: 1 + bytes.Count(text[:dec.InputOffset()], []byte("\n"))}
+	switch t := token.(type) {
+	case string:
+		v.text = t
+	case json.Delim:
+		v.fields = map[string]*jsonValue{}
+		for dec.More() {
+			if t == '[' {
+				item, err := readJSON(dec, text)
+				if err != nil {
+					return nil, err
+				}
+				v.items = append(v.items, item)
+				continue
+			}
+			key, err := dec.Token()
+			if err != nil {
+				return nil, err
+			}
+			name := fmt.Sprint(key)
+			if v.fields[name], err = readJSON(dec, text); err != nil {
+				return nil, err
+			}
+			v.keys = append(v.keys, name)
+		}
+		_, err = dec.Token()
+	}
+	return v, err
+}
+
+// labelValues is how a variable asks for the values of a label.
+var labelValues = regexp.MustCompile(`^label_values\((?s:(.*),)?\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\)$`)
+
+// walk takes the queries of an object and of what is in it: `expr` of targets and annotations, and the queries of variables.
+func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
+	if own := v.field("title"); own != "" {
+		title = own
+		if v.fields["gridPos"] != nil {
+			d.panels = append(d.panels, own)
+		}
+	}
+	var errs []error
+	for _, key := range v.keys {
+		f := v.fields[key]
+		text := ""
+		switch variable := labelValues.FindStringSubmatch(f.text); {
+		case key == "expr":
+			text = f.text
+		case (key == "query" || key == "definition") && variable != nil && strings.TrimSpace(variable[1]) != "":
+			// The label must be there to be grouped by.
+			text = fmt.Sprintf("group by (%s) (%s)", variable[2], variable[1])
+		}
+		if strings.TrimSpace(text) != "" {
+			errs = append(errs, l.panelQuery(d, text, f.line, title))
+		}
+		errs = append(errs, l.walk(d, f, title))
+	}
+	for _, item := range v.items {
+		errs = append(errs, l.walk(d, item, title))
+	}
+	return errors.Join(errs...)
+}
+
+func (l *loader) panelQuery(d *dashboard, text string, line int, title string) error {
+	filled := fillVariables(text)
+	expr, err := l.promql.ParseExpr(filled)
+	if err != nil {
+		return fmt.Errorf("%s:%d: %s: %w", d.file, line, title, err)
+	}
+	d.queries = append(d.queries, &query{use: forPanel, name: title, file: d.file, line: line, text: filled, expr: expr})
+	return nil
+}
+
+// variable is $name, ${name}, ${name:format} or [[name]].
+var variable = regexp.MustCompile(`\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)(?:[.:][^}]*)?\}|\[\[(\w+)(?::\w+)?\]\]`)
+
+// anyValue stands for the value of a variable in a matcher.
+const anyValue = ".+"
+
+// fillVariables puts something that parses in the place of Grafana's variables: any value between quotes, a window between
+// brackets, a number elsewhere.
+func fillVariables(text string) string {
+	var b strings.Builder
+	quote, brackets, last := byte(0), 0, 0
+	for _, at := range variable.FindAllStringSubmatchIndex(text, -1) {
+		for i := last; i < at[0]; i++ {
+			switch c := text[i]; {
+			case quote != 0 && c == '\\':
+				i++
+			case c == quote:
+				quote = 0
+			case quote == 0 && (c == '"' || c == '\'' || c == '`'):
+				quote = c
+			case quote == 0 && c == '[':
+				brackets++
+			case quote == 0 && c == ']':
+				brackets--
+			}
+		}
+		b.WriteString(text[last:at[0]])
+		switch name := variable.FindStringSubmatch(text[at[0]:at[1]]); {
+		case quote != 0:
+			b.WriteString(anyValue)
+		case brackets > 0 || strings.HasSuffix(name[1]+name[2], "interval"):
+			b.WriteString("5m")
+		default:
+			b.WriteString("1")
+		}
+		last = at[1]
+	}
+	b.WriteString(text[last:])
+	return b.String()
+}

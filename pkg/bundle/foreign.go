@@ -1,0 +1,59 @@
+package bundle
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// foreignText lists the metrics of other programs that our rules and dashboards use.
+//
+//go:embed foreign.yml
+var foreignText []byte
+
+// foreignMetric is a metric that somebody else declares.
+type foreignMetric struct {
+	Name string `yaml:"name"`
+	// Type is counter, gauge, histogram, summary or untyped, as the program's page says.
+	Type catalog.Type `yaml:"type"`
+	// Labels are those that every series has, without job and instance.
+	Labels []string `yaml:"labels"`
+}
+
+// Sources of foreign metrics, as foreign.yml names them.
+const (
+	fromPrometheus   = "prometheus"
+	fromAlertmanager = "alertmanager"
+	fromNodeExporter = "node_exporter"
+	fromEvery        = "every program" // the Go client library's
+	fromScrapes      = "scrapes"       // written by Prometheus for each target
+)
+
+// Types that our own metrics do not have. Untyped is what a program says that does not know: it may be a counter.
+const (
+	summary catalog.Type = "summary"
+	untyped catalog.Type = "untyped"
+)
+
+func foreignBySource() (map[string][]foreignMetric, error) {
+	var sources map[string][]foreignMetric
+	_, err := yamlfile.Parse("foreign.yml", foreignText, &sources)
+	return sources, err
+}
+
+// foreignMetrics returns all of them by name.
+func foreignMetrics() map[string]foreignMetric {
+	sources, err := foreignBySource()
+	if err != nil {
+		panic(fmt.Sprintf("bundle: %v", err)) // it is embedded, and TestForeignMetricsAreWhatTheRealServersExpose reads it
+	}
+	all := map[string]foreignMetric{}
+	for _, metrics := range sources {
+		for _, m := range metrics {
+			all[m.Name] = m
+		}
+	}
+	return all
+}

@@ -1,0 +1,77 @@
+package bundle
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
+)
+
+// loader collects a bundle and everything that is wrong with its files.
+type loader struct {
+	root   fs.FS
+	promql parser.Parser
+	bundle *Bundle
+	read   []string // the files that were there
+	errs   []error
+}
+
+// files hands each file that matches the pattern to take.
+func (l *loader) files(pattern string, take func(file string, text []byte) error) {
+	names, err := fs.Glob(l.root, pattern)
+	l.fail(err)
+	for _, name := range names {
+		l.file(name, take)
+	}
+}
+
+// folder hands each file below the folder that has the ending to take. The folder may be missing.
+func (l *loader) folder(dir, ending string, take func(file string, text []byte) error) {
+	if _, err := fs.Stat(l.root, dir); err != nil {
+		return
+	}
+	l.fail(fs.WalkDir(l.root, dir, func(name string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && path.Ext(name) == ending {
+			l.file(name, take)
+		}
+		return err
+	}))
+}
+
+func (l *loader) file(name string, take func(file string, text []byte) error) {
+	text, err := fs.ReadFile(l.root, name)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	l.read = append(l.read, name)
+	l.fail(take(name, text))
+}
+
+func (l *loader) fail(err error) {
+	if err != nil {
+		l.errs = append(l.errs, err)
+	}
+}
+
+func inFolder(file, dir string) bool { return strings.HasPrefix(file, dir+"/") }
+
+// lined is a value from YAML with its place.
+type lined[T any] struct {
+	value T
+	line  int
+	// block says that the value is a text whose lines are the lines of the file from line on.
+	block bool
+}
+
+// UnmarshalYAML keeps the place.
+func (v *lined[T]) UnmarshalYAML(n *yaml.Node) error {
+	v.line = n.Line
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		v.line++ // the text begins below its indicator
+		v.block = n.Style&yaml.LiteralStyle != 0
+	}
+	return n.Decode(&v.value)
+}

@@ -1,0 +1,315 @@
+package bundle
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// goodBundle is testdata/good with a list of coverage in which everything is due. It can be changed.
+func goodBundle(t testing.TB) fstest.MapFS {
+	t.Helper()
+	root := fstest.MapFS{}
+	good := os.DirFS("testdata/good")
+	err := fs.WalkDir(good, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(good, name)
+		root[name] = &fstest.MapFile{Data: text}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list strings.Builder
+	for _, r := range coverageRows() {
+		fmt.Fprintf(&list, "%s: {due: [reports]}\n", r.id)
+	}
+	root[coverageFile] = &fstest.MapFile{Data: []byte(list.String())}
+	renewPage(t, root)
+	return root
+}
+
+// renewPage writes the page that belongs to the list of coverage.
+func renewPage(t testing.TB, root fstest.MapFS) {
+	t.Helper()
+	b, err := Load(root)
+	if err != nil {
+		return // the mistake under test
+	}
+	var page bytes.Buffer
+	if err := b.WriteCoverage(&page); err != nil {
+		t.Fatal(err)
+	}
+	root[coveragePage] = &fstest.MapFile{Data: page.Bytes()}
+}
+
+// problemsOf returns what the check finds, one problem a line.
+func problemsOf(root fs.FS) string {
+	b, err := Load(root)
+	if err != nil {
+		return err.Error()
+	}
+	var found []error
+	for _, p := range b.Check(catalog.Shipped()) {
+		found = append(found, p)
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return errors.Join(found...).Error()
+}
+
+func TestAGoodBundlePasses(t *testing.T) {
+	if found := problemsOf(goodBundle(t)); found != "" {
+		t.Errorf("a bundle without a mistake fails:\n%s", found)
+	}
+}
+
+// The tests of the good bundle mean what we read in them.
+func TestTheGoodBundlePassesPromtool(t *testing.T) {
+	promtool, err := servers.Find("promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", "testdata/good/rules/tests/sale_test.yml").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Files of the good bundle.
+const (
+	recordings = "rules/recording/sale.yml"
+	alerts     = "rules/alerts/sale.yml"
+	cases      = "rules/tests/sale_test.yml"
+	page       = "docs/runbooks/JobsFail.md"
+	panels     = "grafana-dashboards/sale.json"
+)
+
+// mistake is a change of one file of the good bundle, and what the check must say.
+type mistake struct{ file, old, new, want string }
+
+func TestEachKindOfMistakeIsFoundAtItsPlace(t *testing.T) {
+	for name, m := range mistakes() {
+		t.Run(name, func(t *testing.T) {
+			root := goodBundle(t)
+			if m.file != "" {
+				text := string(root[m.file].Data)
+				if !strings.Contains(text, m.old) {
+					t.Fatalf("%s does not contain %q", m.file, m.old)
+				}
+				root[m.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, m.old, m.new, 1))}
+			}
+			if m.file == coverageFile {
+				renewPage(t, root)
+			}
+			found := problemsOf(root)
+			for line := range strings.Lines(found) {
+				if strings.HasPrefix(line, m.want) {
+					return
+				}
+			}
+			t.Errorf("found:\n%s\nwant a line that begins with:\n%s", found, m.want)
+		})
+	}
+}
+
+// mistakes are grouped as docs/checks.md explains them.
+func mistakes() map[string]mistake {
+	const (
+		jobs  = "rules/alerts/sale.yml:6: JobsFail: "
+		items = "client:consign_items_sold:max: "
+		rates = "rules/recording/sale.yml:6: client:consign_jobs_failed:rate5m: "
+		p95   = "rules/recording/sale.yml:15: platform:consign_api_request_duration_seconds:p95_5m: "
+	)
+	return map[string]mistake{
+		// Files that cannot be read.
+		"not PromQL in a rule":       {alerts, `"(.+)")`, `"(.+)"`, alerts + `:7:15: group "sale", rule 1, "JobsFail": could not parse expression`},
+		"unknown key in a rule":      {alerts, "annotations:", "annotation:", "rules/alerts/sale.yml:15:"},
+		"not PromQL in a runbook":    {page, "topk(5,", "topk(5", page + ":16: "},
+		"a block that is not closed": {page, "journalctl -u worker\n   ```\n", "", page + ":25: the block is never closed"},
+		"not PromQL in a dashboard":  {panels, "topk(", "topkk(", panels + ":23: Sold: "},
+		"not JSON":                   {panels, `"uid":`, `"uid"`, panels + ":2: "},
+		"not PromQL in a test":       {cases, "expr: client", "expr: (client", cases + ":25: "},
+		"not a series in a test":     {cases, "values: 5x120", "values: 5*120", cases + ":10: "},
+		"unknown key in coverage":    {coverageFile, "{due", "{do", coverageFile + `:1: unknown key "do"`},
+
+		// Names.
+		"unknown metric in a rule":           {recordings, "consign_items{", "consign_itms{", recordings + ":11: " + items + `metric "consign_itms" is neither in the catalog nor recorded`},
+		"unknown metric in an alert":         {alerts, "client:consign_items_sold:max", "client:consign_items_sold:sum", alerts + `:10: JobsFail: metric "client:consign_items_sold:sum"`},
+		"unknown metric in a runbook":        {page, "consign_items{", "consign_itms{", page + `:19: metric "consign_itms"`},
+		"unknown metric in a dashboard":      {panels, "consign_client_jobs_total", "consign_client_jobs", panels + `:15: Jobs by outcome: metric "consign_client_jobs"`},
+		"unknown metric in a variable":       {panels, "consign_client_info", "consign_client", panels + `:5: Sale: metric "consign_client"`},
+		"unknown metric in test input":       {cases, "series: consign_items{", "series: consign_itms{", cases + `:10: metric "consign_itms"`},
+		"unknown metric in a test":           {cases, "expr: client:consign_items_sold", "expr: client:consign_items", cases + `:25: metric "client:consign_items:max"`},
+		"unknown foreign metric":             {page, "topk(5, client:consign_jobs_failed:rate5m)", "node_load2", page + `:16: metric "node_load2"`},
+		"no metric at all":                   {recordings, "consign_items{", "{", recordings + ":11: " + items + "a selector without a metric name reads everything"},
+		"a histogram without its part":       {recordings, "seconds_bucket", "seconds", p95 + "consign_api_request_duration_seconds is a histogram: its series are"},
+		"a part of what is no histogram":     {recordings, "consign_items{", "consign_items_sum{", recordings + ":11: " + items + "consign_items is a gauge: there is no series consign_items_sum"},
+		"unknown label in a matcher":         {recordings, `state="sold"`, `status="sold"`, recordings + ":11: " + items + `metric consign_items has no label "status", only category, client, event, instance, job, state`},
+		"unknown label of a recording":       {page, "client:consign_jobs_failed:rate5m", `client:consign_jobs_failed:rate5m{event="a"}`, page + `:16: metric client:consign_jobs_failed:rate5m has no label "event", only client`},
+		"unknown label in test input":        {cases, `outcome="failed"`, `result="failed"`, cases + `:8: metric consign_client_jobs_total has no label "result"`},
+		"unknown label in by":                {recordings, "sum by (client) (rate", "sum by (client, event) (rate", rates + `sum groups by the label "event", but what it aggregates has only client, instance, job, outcome`},
+		"unknown label in without":           {recordings, "without (instance)", "without (instanz)", recordings + ":10: " + items + `max groups by the label "instanz"`},
+		"unknown label in on":                {alerts, "on (client)", "on (event)", alerts + `:9: JobsFail: on(event): the left side of and has no label "event", only client`},
+		"unknown label in ignoring":          {alerts, "on (client)", "ignoring (event)", alerts + `:9: JobsFail: ignoring(event): the left side of and has no label "event"`},
+		"unknown label in group_left":        {page, "topk(5, client:consign_jobs_failed:rate5m)", "client:consign_jobs_failed:rate5m * on (client) group_left (plan) client:consign_items_sold:max", page + `:16: group_left or group_right takes over the label "plan"`},
+		"unknown label read by a function":   {alerts, `"client", "(.+)"`, `"event", "(.+)"`, alerts + `:8: JobsFail: label_replace reads the label "event", but its input has only client`},
+		"unknown label read by label_join":   {page, "topk(5, client:consign_jobs_failed:rate5m)", `label_join(up, "x", "/", "job", "jab")`, page + `:16: label_join reads the label "jab"`},
+		"unknown label in a variable":        {panels, "info, client)", "info, event)", panels + `:5: Sale: group groups by the label "event"`},
+		"a value that a label never has":     {recordings, `outcome="failed"`, `outcome="failure"`, rates + `the label outcome of consign_client_jobs_total is never "failure", only succeeded, failed, retried, dead`},
+		"a list with such a value":           {recordings, `outcome="failed"`, `outcome=~"failed|died"`, rates + `the label outcome of consign_client_jobs_total is never "died"`},
+		"a pattern that no value matches":    {recordings, `outcome="failed"`, `outcome=~"fault.*"`, rates + `no value of the label outcome of consign_client_jobs_total matches "fault.*"`},
+		"a value that is no slug":            {recordings, `outcome="failed"`, `client="North"`, rates + `the label client of consign_client_jobs_total is never "North", only what matches`},
+		"a bound as Prometheus 2 wrote it":   {recordings, "seconds_bucket[", `seconds_bucket{le="1"}[`, p95 + `le="1" matches nothing: Prometheus writes bounds like`},
+		"a bound that no bucket has":         {cases, `le="2.0"`, `le="3.0"`, cases + `:32: consign_api_request_duration_seconds has no bucket le="3.0"`},
+		"sides that can never match":         {alerts, "and on (client) client:consign_items_sold:max > 0", "and consign_client_info > 0", alerts + `:9: JobsFail: the sides of and can never match: only the right one has the label "instance"`},
+		"sides with different fixed values":  {page, "topk(5, client:consign_jobs_failed:rate5m)", `consign_items{state="sold"} / consign_items{state="draft"}`, page + `:16: the sides of / can never match: the label state is sold on the left and draft on the right`},
+		"a value that a recording never has": {page, "topk(5, client:consign_jobs_failed:rate5m)", `label_replace(client:consign_items_sold:max, "a", "b", "", "") > on (client, a) label_replace(client:consign_items_sold:max, "a", "c", "", "")`, page + ":16: the sides of > can never match: the label a is b on the left and c on the right"},
+		"a side with several series":         {page, "topk(5, client:consign_jobs_failed:rate5m)", "client:consign_items_sold:max / on (client) max by (client, event) (consign_items)", page + `:16: a side of / can have several series for one of the other: they differ in the label "event"`},
+		"a recording that is named freely":   {recordings, "client:consign_items_sold:max", "client:consign_items_sold", recordings + ":7: client:consign_items_sold: a recording is named level:metric:operations"},
+		"a recording named like a metric":    {recordings, "client:consign_items_sold:max", "consign_items", recordings + ":7: consign_items: an exporter has a metric of this name already"},
+		"a recording without its level":      {recordings, "sum by (client) (rate", "sum by (outcome) (rate", "rules/recording/sale.yml:5: client:consign_jobs_failed:rate5m: its level is client, but its series do not all have the label client"},
+		"a label that a template cannot see": {alerts, "{{ $labels.client }}: {{ printf", "{{ $labels.component }}: {{ printf", jobs + `description reads the label "component", but the series of the expression have only client, subject`},
+		"a label that is overwritten":        {alerts, "component: jobs,", "component: jobs, client: _platform,", jobs + `the label client of the series is overwritten with "_platform"`},
+
+		// Alerts.
+		"unknown priority":                {alerts, "P2", "P5", jobs + `the label priority is "P5", not one of P0, P1, P2, P3`},
+		"severity of another":             {alerts, "warning", "critical", jobs + `the label severity is "critical"; priority P2 has severity warning`},
+		"unknown team":                    {alerts, "support", "sales", jobs + `the label team is "sales", not one of`},
+		"no priority":                     {alerts, "priority: P2, ", "", jobs + "the label priority is missing"},
+		"no component":                    {alerts, "component: jobs, ", "", jobs + "the label component is missing: set it in labels"},
+		"no category":                     {alerts, ", category: disruption", "", jobs + "the label category is missing"},
+		"no client":                       {alerts, `, "client", "_platform"`, `, "place", "_platform"`, alerts + ":21: ApiSlow: the label client is missing"},
+		"a subject that may be missing":   {alerts, `"(.+)"`, `"(no.+)"`, jobs + "the label subject may be missing: not every series of the expression has it"},
+		"client lost by an aggregation":   {alerts, "            client:consign_jobs_failed:rate5m\n              and on (client) client:consign_items_sold:max > 0,\n            \"subject\", \"$1\", \"client\", \"(.+)\")", "            sum(client:consign_jobs_failed:rate5m),\n            \"subject\", \"jobs\", \"\", \"\")", alerts + ":9: JobsFail: the label client is missing: it is lost here"},
+		"summary that is no sentence":     {alerts, "during a sale.", "during a sale", jobs + "the annotation summary must be there and end with a period"},
+		"summary that varies":             {alerts, "Jobs fail", "X{{ $labels.client }} fails", jobs + "the annotation summary must be the same"},
+		"no description":                  {alerts, "description", "text", jobs + "the annotation description must be there"},
+		"runbook of another":              {alerts, "runbooks/JobsFail", "runbooks/ApiSlow", jobs + "the annotation runbook_url must lead to docs/runbooks/JobsFail.md"},
+		"no dashboard":                    {alerts, "/d/sale?", "/s/sale?", jobs + "the annotation dashboard_url must lead to a dashboard, /d/UID"},
+		"a dashboard that does not exist": {alerts, "/d/sale?", "/d/sales?", jobs + `the annotation dashboard_url leads to "sales", but no dashboard has this uid`},
+		"an alert of two rules":           {alerts, "alert: ApiSlow", "alert: JobsFail", alerts + ":21: JobsFail: rules/tests has no case in which the alert fires"},
+
+		// Runbooks.
+		"a runbook of no alert":          {alerts, "alert: JobsFail", "alert: JobFails", page + ":1: there is no alert JobsFail"},
+		"an alert without a runbook":     {alerts, "alert: JobsFail", "alert: JobFails", "rules/alerts/sale.yml:6: JobFails: the runbook docs/runbooks/JobFails.md is missing"},
+		"a runbook under another name":   {page, "# JobsFail", "# Jobs fail", page + `:1: the first heading must be "# JobsFail"`},
+		"a runbook without a section":    {page, "## Impact", "### Impact", page + `:1: the section "## Impact" is missing`},
+		"a runbook with an empty one":    {page, "Labels are not printed.", "", page + ":7: the section Impact is empty"},
+		"a runbook in another order":     {page, "## Impact\n\nLabels are not printed.\n\n## Diagnosis", "## Diagnosis\n\nLook.\n\n## Impact\n\nLabels are not printed.\n\n## More", page + ":7: the section Diagnosis is out of order"},
+		"replicas combined in a runbook": {page, "max by (client)", "sum by (client)", page + ":18: sum drops the label instance of consign_items, whose replicas combine by max"},
+
+		// Counters.
+		"rate of a gauge":                           {recordings, `consign_items{state="sold"}`, `rate(consign_items{state="sold"}[5m])`, recordings + ":11: " + items + "rate needs a counter"},
+		"rate of a gauge in a panel":                {panels, "consign_client_jobs_total", "consign_items", panels + ":15: Jobs by outcome: rate needs a counter, and consign_items"},
+		"rate of a recording":                       {page, "client:consign_jobs_failed:rate5m", "rate(client:consign_jobs_failed:rate5m[5m])", page + ":16: rate needs a counter"},
+		"delta of a counter":                        {recordings, "(rate(", "(delta(", rates + "delta of a counter: use rate or increase"},
+		"a counter without rate":                    {recordings, `rate(consign_client_jobs_total{outcome="failed"}[5m])`, "consign_client_jobs_total", rates + "a counter is used without rate or increase"},
+		"a counter without rate, shown":             {page, "client:consign_jobs_failed:rate5m", "consign_client_jobs_total", page + ":16: a counter is used without rate or increase"},
+		"counters that are divided":                 {page, "client:consign_jobs_failed:rate5m", "consign_client_jobs_total / consign_client_jobs_total", page + ":16: a counter is used without rate or increase: consign_client"},
+		"an alert that never ends":                  {alerts, "platform:consign_api_request_duration_seconds:p95_5m, \"client\", \"_platform\", \"\", \"\") > 2", "sum(consign_client_jobs_total) > 0, \"client\", \"_platform\", \"\", \"\")", alerts + ":22: ApiSlow: a counter is used without rate or increase: once it has counted something it is above 0 for good"},
+		"a label lost by matching":                  {alerts, "expr: label_replace(platform:consign_api_request_duration_seconds:p95_5m, \"client\", \"_platform\", \"\", \"\") > 2", "expr: client:consign_items_sold:max > on () platform:consign_api_request_duration_seconds:p95_5m", alerts + ":22: ApiSlow: the label client is missing: it is lost here"},
+		"a counter in a recording that is compared": {recordings, "sum by (client) (rate(consign_client_jobs_total{outcome=\"failed\"}[5m]))", "sum by (client) (consign_client_jobs_total) > 0", rates + "a counter is used without rate or increase"},
+		"two documents in a dashboard":              {panels, `{`, "{}\n{", panels + ":2: the file holds more than one JSON document"},
+		"rate of a sum":                             {page, "client:consign_jobs_failed:rate5m", "rate(sum by (client) (consign_client_jobs_total)[5m:15s])", page + ":16: rate of a sum of counters takes the restart of one for a jump of all"},
+		"a quantile without le":                     {recordings, "sum by (le)", "sum by (route)", p95 + "histogram_quantile needs the label le"},
+		"buckets that lose le":                      {recordings, "sum by (le)", "sum by (route)", p95 + "sum drops the label le of the buckets of a histogram"},
+		"a quantile over all time":                  {recordings, "rate(consign_api_request_duration_seconds_bucket[5m])", "consign_api_request_duration_seconds_bucket", p95 + "histogram_quantile of buckets without rate"},
+		"a function of a counter":                   {page, "client:consign_jobs_failed:rate5m", "sum_over_time(consign_client_jobs_total[5m])", page + ":16: sum_over_time of a counter: use rate or increase"},
+		"a counter that is compared":                {page, "client:consign_jobs_failed:rate5m", "consign_client_jobs_total > 5", page + ":16: a counter is used without rate or increase: consign_client_jobs_total > 5"},
+		"a foreign gauge with rate":                 {page, "client:consign_jobs_failed:rate5m", "rate(node_load1[5m])", page + ":16: rate needs a counter, and node_load1"},
+		"a foreign counter without rate":            {page, "client:consign_jobs_failed:rate5m", "node_cpu_seconds_total", page + ":16: a counter is used without rate"},
+
+		// Replicas.
+		"a sum of what each replica reads":   {recordings, "max without (instance)", "sum without (instance)", recordings + ":10: " + items + "sum drops the label instance of consign_items, whose replicas combine by max: aggregate them by max first"},
+		"a maximum of what is shared":        {recordings, "sum by (client) (rate", "max by (client) (rate", rates + "max drops the label instance of consign_client_jobs_total, whose replicas combine by sum"},
+		"replicas that are counted":          {page, "max by (client)", "count by (client)", page + ":18: count drops the label instance of consign_items"},
+		"an instance in an alert":            {alerts, `platform:consign_api_request_duration_seconds:p95_5m, "client"`, `node_load1, "client"`, alerts + ":22: ApiSlow: the label instance is left: each replica would alert"},
+		"an instance in a recording":         {recordings, "sum by (client) (rate", "sum by (client, instance) (rate", rates + "the label instance is left: whoever reads the recording meets each replica"},
+		"replicas that are matched together": {page, "client:consign_jobs_failed:rate5m", "client:consign_items_sold:max / on (client) consign_client_stored_bytes", page + ":16: the two sides of / match without the label instance"},
+
+		// Times.
+		"a window of three scrapes":        {recordings, "[5m]))\n      - record: client:consign_items", "[45s]))\n      - record: client:consign_items", rates + "the window [45s] is shorter than four scrapes (1m)"},
+		"a window that is computed":        {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[5m * 2])", page + ":16: write the duration (5m * 2) out: it cannot be checked"},
+		"an offset that is computed":       {page, "client:consign_jobs_failed:rate5m", "client:consign_jobs_failed:rate5m offset (5m + 1m)", page + ":16: write the duration ("},
+		"a short subquery":                 {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[30s:15s])", page + ":16: the window [30s] is shorter"},
+		"a subquery with one step":         {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[5m:5m])", page + ":16: the subquery [5m:5m] has fewer than two steps"},
+		"a window longer than is kept":     {page, "client:consign_jobs_failed:rate5m", "max_over_time(client:consign_jobs_failed:rate5m[60d])", page + ":16: the window [60d] is longer than what Prometheus keeps (5w)"},
+		"a look into the future":           {page, "client:consign_jobs_failed:rate5m", "client:consign_jobs_failed:rate5m offset -5m", page + ":16: the offset -5m0s looks into the future"},
+		"an offset longer than is kept":    {page, "client:consign_jobs_failed:rate5m", "client:consign_jobs_failed:rate5m offset 90d", page + ":16: the offset 90d is longer"},
+		"a rule about one moment":          {alerts, "client:consign_jobs_failed:rate5m", "client:consign_jobs_failed:rate5m @ 0", alerts + ":9: JobsFail: a rule with @ yields the same at all times"},
+		"a wait of one evaluation":         {alerts, "for: 1m", "for: 15s", jobs + "for: 15s is shorter than two evaluations (one each 15s)"},
+		"a hold of one evaluation":         {alerts, "for: 1m", "keep_firing_for: 20s", jobs + "keep_firing_for: 20s is shorter than two evaluations"},
+		"a group that is evaluated rarely": {alerts, "interval: 15s", "interval: 10m", jobs + "its group is evaluated every 10m: what it records is stale after 5m"},
+
+		// Coverage.
+		"a missing row":                {coverageFile, "BM.U.active: {due: [reports]}\n", "", coverageFile + ":1: BM.U.active: the row is missing: Business Metrics / System usage: Active users"},
+		"an unknown row":               {coverageFile, "BM.U.active:", "BM.U.actives:", coverageFile + ":37: BM.U.actives: there is no such row"},
+		"a row that nothing serves":    {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {}", coverageFile + ":37: BM.U.active: nothing serves the row"},
+		"a row due with something":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {due: [later]}", coverageFile + `:37: BM.U.active: due "later" is not one of thresholds, routing, dashboards, reports`},
+		"a row with an unknown metric": {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {metrics: [consign_users]}", coverageFile + `:37: BM.U.active: there is no metric "consign_users"`},
+		"a row with an unknown rule":   {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {rules: [a]}", coverageFile + `:37: BM.U.active: no rule records "a"`},
+		"a row with an unknown alert":  {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {alerts: [A]}", coverageFile + `:37: BM.U.active: there is no alert "A"`},
+		"a row with an unknown panel":  {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {panels: [sale/Users]}", coverageFile + `:37: BM.U.active: there is no panel "sale/Users"`},
+		"a priority without an alert":  {coverageFile, "AL.P2.slow: {due: [reports]}", "AL.P2.slow: {metrics: [consign_items]}", coverageFile + ":70: AL.P2.slow: a row of the list of priorities names alerts"},
+		"a priority of another alert":  {coverageFile, "AL.P1.delay: {due: [reports]}", "AL.P1.delay: {alerts: [ApiSlow]}", coverageFile + ":68: AL.P1.delay: the alert ApiSlow never has priority P1"},
+
+		// Tests.
+		"a test of no alert":             {cases, "alertname: JobsFail", "alertname: JobsFall", cases + `:13: tests the alert "JobsFall", which does not exist`},
+		"no case that fires":             {cases, "exp_alerts:\n          - exp_labels: {severity: warning, team: support, priority: P2, component: api", "exp_alert:\n          - exp_labels: {severity: warning, team: support, priority: P2, component: api", alerts + ":21: ApiSlow: rules/tests has no case in which the alert fires"},
+		"no case that does not":          {cases, "      - {eval_time: 5m, alertname: ApiSlow}\n", "", alerts + ":21: ApiSlow: rules/tests has no case, before it fires, in which the alert does not fire"},
+		"no case that resolves":          {cases, "      - {eval_time: 28m, alertname: ApiSlow}\n", "", alerts + ":21: ApiSlow: rules/tests has no case in which the alert has fired and resolves"},
+		"a silent case without series":   {cases, "values: 0x20 0+15x40 600x60\n      - series: consign_items{client=\"north\",event=\"fall\",category=\"toys\",state=\"sold\"", "values: _x30 0+15x40 600x60\n      - series: consign_items{client=\"north\",event=\"fall\",category=\"toys\",state=\"draft\"", cases + ":13: JobsFail: at 5m the test has no sample that the alert reads"},
+		"test input that lacks a label":  {cases, `category="toys",`, "", cases + `:10: the series lacks the label "category", which every series of consign_items has`},
+		"a case with labels of no rule":  {cases, "component: jobs, category: disruption, client", "component: job, category: disruption, client", cases + ":14: JobsFail: no rule of this name makes an alert with these exp_labels"},
+		"a case without a static label":  {cases, "component: jobs, category: disruption, client", "component: jobs, client", cases + ":14: JobsFail: no rule of this name makes"},
+		"a case without a label":         {cases, "subject: north}", "}", cases + ":14: JobsFail: exp_labels lacks the label subject"},
+		"a case without all annotations": {cases, "              summary: Jobs fail during a sale.\n", "", cases + ":14: JobsFail: exp_annotations lacks the annotation summary"},
+	}
+}
+
+func TestMistakesOfWholeFilesAreFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(fstest.MapFS)
+		want  string
+	}{
+		"no rules":            {func(root fstest.MapFS) { delete(root, alerts) }, "rules/alerts: no rule file; run in the project's folder"},
+		"no list of coverage": {func(root fstest.MapFS) { delete(root, coverageFile) }, coverageFile},
+		"a page of coverage that is old": {func(root fstest.MapFS) {
+			root[coveragePage] = &fstest.MapFile{Data: bytes.Replace(root[coveragePage].Data, []byte("API endpoints"), []byte("Endpoints"), 1)}
+		}, coveragePage + ":10: the page is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
+		"no page of coverage": {func(root fstest.MapFS) { delete(root, coveragePage) }, coveragePage + ":1: the page is not"},
+		"a recording without a test": {func(root fstest.MapFS) {
+			root["rules/recording/more.yml"] = &fstest.MapFile{Data: []byte("groups: [{name: more, rules: [{record: 'client:x:max', expr: 'max by (client) (consign_client_stored_bytes)'}]}]")}
+		}, "rules/recording/more.yml:1: client:x:max: no promql_expr_test in rules/tests and no tested alert reads this recording"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := goodBundle(t)
+			c.spoil(root)
+			if found := problemsOf(root); !strings.Contains(found, c.want) {
+				t.Errorf("found:\n%s\nwant among them: %s", found, c.want)
+			}
+		})
+	}
+}
+
+func TestDashboardsAreFoundInFolders(t *testing.T) {
+	root := goodBundle(t)
+	root["grafana-dashboards/business/more.json"] = &fstest.MapFile{Data: []byte(`{"title": "More", "uid": "more", "panels": [{"title": "P", "targets": [{"expr": "nothing"}]}]}`)}
+	if found, want := problemsOf(root), path.Join("grafana-dashboards/business/more.json")+`:1: P: metric "nothing"`; !strings.Contains(found, want) {
+		t.Errorf("found:\n%s\nwant among them: %s", found, want)
+	}
+}

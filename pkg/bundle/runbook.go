@@ -1,0 +1,127 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// RunbookSections are the headings of a runbook, in their order.
+func RunbookSections() []string {
+	return []string{"Meaning", "Impact", "Diagnosis", "Mitigation", "Escalation", "Client communication"}
+}
+
+// runbook is the page of one alert.
+type runbook struct {
+	file     string
+	alert    string
+	title    string
+	sections []section
+	queries  []*query
+}
+
+// section is a heading with the number of lines below it that say something.
+type section struct {
+	name  string
+	line  int
+	lines int
+}
+
+func (l *loader) runbook(file string, text []byte) error {
+	name := strings.TrimSuffix(path.Base(file), ".md")
+	if name == "README" {
+		return nil
+	}
+	page := &runbook{file: file, alert: name}
+	l.bundle.runbooks = append(l.bundle.runbooks, page)
+	var errs []error
+	fence, language, start := false, "", 0
+	var block []string
+	for i, text := range strings.Split(string(text), "\n") {
+		trimmed := strings.TrimSpace(text)
+		if n := len(page.sections); n > 0 && trimmed != "" && !strings.HasPrefix(text, "## ") {
+			page.sections[n-1].lines++
+		}
+		switch {
+		case strings.HasPrefix(trimmed, "```"):
+			if fence && language == "promql" {
+				errs = append(errs, page.queriesOf(l.promql, block, start))
+			}
+			fence, language, start, block = !fence, strings.TrimPrefix(trimmed, "```"), i+2, nil
+		case fence:
+			block = append(block, text)
+		case strings.HasPrefix(text, "# ") && page.title == "":
+			page.title = strings.TrimPrefix(text, "# ")
+		case strings.HasPrefix(text, "## "):
+			page.sections = append(page.sections, section{name: strings.TrimPrefix(text, "## "), line: i + 1})
+		}
+	}
+	if fence {
+		errs = append(errs, fmt.Errorf("%s:%d: the block is never closed", file, start-1))
+	}
+	return errors.Join(errs...)
+}
+
+// queriesOf takes a block that is one query, or several with an empty line between them.
+func (p *runbook) queriesOf(promql parser.Parser, block []string, line int) error {
+	take := func(lines []string, line int) error {
+		text := strings.Join(lines, "\n")
+		expr, err := promql.ParseExpr(text)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", p.file, line, err)
+		}
+		p.queries = append(p.queries, &query{use: forRunbook, file: p.file, line: line, block: true, text: text, expr: expr})
+		return nil
+	}
+	whole := take(block, line)
+	if whole == nil || !slices.ContainsFunc(block, isEmpty) {
+		return whole
+	}
+	var errs []error
+	for len(block) > 0 {
+		end := slices.IndexFunc(block, isEmpty)
+		if end < 0 {
+			end = len(block)
+		}
+		if end > 0 {
+			errs = append(errs, take(block[:end], line))
+		}
+		next := min(end+1, len(block))
+		block, line = block[next:], line+next
+	}
+	return errors.Join(errs...)
+}
+
+func isEmpty(line string) bool { return strings.TrimSpace(line) == "" }
+
+// runbook checks that a page is whole and belongs to an alert.
+func (k *checker) runbook(p *runbook) {
+	if k.bundle.alerts(p.alert) == nil {
+		k.report(p.file, 1, "", "there is no alert %s; remove the page or write the alert", p.alert)
+	}
+	if p.title != p.alert {
+		k.report(p.file, 1, "", "the first heading must be \"# %s\"", p.alert)
+	}
+	at := 0
+	for _, name := range RunbookSections() {
+		i := slices.IndexFunc(p.sections, func(s section) bool { return s.name == name })
+		switch {
+		case i < 0:
+			k.report(p.file, 1, "", "the section \"## %s\" is missing", name)
+			continue
+		case i < at:
+			k.report(p.file, p.sections[i].line, "", "the section %s is out of order: %s", name, strings.Join(RunbookSections(), ", "))
+		case p.sections[i].lines == 0:
+			k.report(p.file, p.sections[i].line, "", "the section %s is empty", name)
+		}
+		at = i
+	}
+	for _, q := range p.queries {
+		k.infer(q, q.expr)
+		k.finish(q)
+	}
+}

@@ -1,0 +1,165 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// tests checks the tests of rules, and that they leave no rule out.
+func (k *checker) tests() {
+	for _, g := range k.bundle.tests {
+		for _, s := range g.input {
+			k.inputSeries(g, s)
+		}
+		for _, q := range g.exprs {
+			k.infer(q, q.expr)
+		}
+		for _, c := range g.alerts {
+			rules := k.bundle.alerts(c.alert)
+			if rules == nil {
+				k.report(g.file, c.line, "", "tests the alert %q, which does not exist", c.alert)
+			} else {
+				k.expected(g, c, rules)
+			}
+		}
+	}
+	tested := map[string]bool{} // recordings
+	for _, r := range k.bundle.rules {
+		if r.Alert != "" && k.alertTested(r) {
+			for _, s := range k.selections(r) {
+				tested[s.name] = true
+			}
+		}
+	}
+	for _, g := range k.bundle.tests {
+		for _, q := range g.exprs {
+			for _, s := range k.addSelections(nil, q.expr, map[string]bool{}) {
+				tested[s.name] = true
+			}
+		}
+	}
+	for _, r := range k.bundle.rules {
+		if r.Record != "" && !tested[r.Record] {
+			k.rulef(r, "no promql_expr_test in rules/tests and no tested alert reads this recording")
+		}
+	}
+}
+
+// inputSeries checks that an exporter could expose what a test presents to the rules.
+func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
+	name := s.labels.Get(model.MetricNameLabel)
+	d, err := k.declared(name)
+	if err != nil {
+		k.report(g.file, s.line, "", "%v", err)
+		return
+	}
+	if d.metric != nil {
+		for _, l := range d.metric.LabelNames() {
+			if !s.labels.Has(l) {
+				k.report(g.file, s.line, "", "the series lacks the label %q, which every series of %s has", l, name)
+			}
+		}
+	}
+	s.labels.Range(func(l labels.Label) {
+		if l.Name == model.MetricNameLabel {
+			return
+		}
+		if !d.result.has(l.Name) {
+			k.report(g.file, s.line, "", "metric %s has no label %q, %s", name, l.Name, d.result.names())
+			return
+		}
+		if text := d.refuses(labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value), forAlert); text != "" {
+			k.report(g.file, s.line, "", "%s", text)
+		}
+	})
+}
+
+// makes reports whether an alert that a test expects has the labels that the rule sets.
+func (r *rule) makes(e expectedAlert) bool {
+	for name, value := range r.Labels {
+		if !strings.Contains(value, "{{") && e.Labels[name] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// expected checks that a case names everything that a page will say.
+func (k *checker) expected(g *testGroup, c alertCase, rules []*rule) {
+	for _, e := range c.expected {
+		i := slices.IndexFunc(rules, func(r *rule) bool { return r.makes(e) })
+		if i < 0 {
+			k.report(g.file, c.line, c.alert, "no rule of this name makes an alert with these exp_labels")
+			continue
+		}
+		for _, name := range alertLabels() {
+			if e.Labels[name] == "" {
+				k.report(g.file, c.line, c.alert, "exp_labels lacks the label %s", name)
+			}
+		}
+		for _, name := range sortedKeys(rules[i].Annotations) {
+			if e.Annotations[name] == "" {
+				k.report(g.file, c.line, c.alert, "exp_annotations lacks the annotation %s", name)
+			}
+		}
+	}
+}
+
+// alertTested reports whether an alert has a case that fires, one that does not although it could, and one that resolves.
+func (k *checker) alertTested(r *rule) bool {
+	var fires, silent, resolves bool
+	var empty []Problem // cases in which nothing can fire
+	selections := k.selections(r)
+	for _, g := range k.bundle.tests {
+		cases := slices.DeleteFunc(slices.Clone(g.alerts), func(c alertCase) bool { return c.alert != r.Alert })
+		slices.SortFunc(cases, func(a, b alertCase) int { return int(a.at - b.at) })
+		fired := false
+		for _, c := range cases {
+			switch {
+			case slices.ContainsFunc(c.expected, r.makes):
+				fires, fired = true, true
+			case fired:
+				resolves = true
+			case g.hasInput(selections, c):
+				silent = true
+			default:
+				empty = append(empty, Problem{g.file, c.line, c.alert, fmt.Sprintf("at %s the test has no sample that the alert reads: that it does not fire shows nothing", model.Duration(c.at))})
+			}
+		}
+	}
+	whole := fires
+	if !fires {
+		k.rulef(r, "rules/tests has no case in which the alert fires")
+	}
+	if r.Labels["priority"] == heartbeat {
+		return whole
+	}
+	if !silent {
+		k.problems = append(k.problems, empty...)
+		k.rulef(r, "rules/tests has no case, before it fires, in which the alert does not fire although its series are there")
+	}
+	if !resolves {
+		k.rulef(r, "rules/tests has no case in which the alert has fired and resolves")
+	}
+	return whole && silent && resolves
+}
+
+// hasInput reports whether at the time of a case there is a sample of a series that is selected.
+func (g *testGroup) hasInput(selections []selection, c alertCase) bool {
+	if len(selections) == 0 {
+		return true
+	}
+	for _, s := range selections {
+		for _, in := range g.input {
+			fromAlert := s.name == alertsMetric || s.name == alertsForState // which the input's alerts make
+			if (fromAlert || s.matches(in.labels)) && in.exists(c.at-s.offset, s.window) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
+)
+
+// desk is a platform whose clients take as long to be found as the test wants.
+type desk struct {
+	asked   chan struct{} // somebody looks for a client
+	found   chan struct{} // closed: they find none
+	reports chan *Report
+}
+
+func (d *desk) Client(string) (uint64, string, bool) {
+	d.asked <- struct{}{}
+	<-d.found
+	return 0, "", false
+}
+
+func (d *desk) Begin() Visit { return d }
+
+func (d *desk) Order(context.Context, uint64, uint64) (Order, error) {
+	return Order{}, errors.New("nobody orders here")
+}
+
+func (d *desk) End(r *Report) { d.reports <- r }
+
+// started returns an API with one request slot and without a database.
+func started(t *testing.T) (*Server, *desk) {
+	t.Helper()
+	connector, err := mysql.NewConnector(mysql.NewConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{asked: make(chan struct{}, 10), found: make(chan struct{}), reports: make(chan *Report, 10)}
+	s, err := Start(Config{Address: "http://127.0.0.1:0", Pool: sql.OpenDB(connector), Platform: d, Slots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, d
+}
+
+// get asks for a page that looks for a client.
+func get(s *Server) (int, string, error) {
+	response, err := http.Get(s.URL() + "/api/categories")
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(body), err
+}
+
+func TestRequestsWaitForASlotAndNotForEver(t *testing.T) {
+	s, d := started(t)
+	first := make(chan int, 1)
+	go func() {
+		status, _, err := get(s)
+		if err != nil {
+			t.Error(err)
+		}
+		first <- status
+	}()
+	<-d.asked // it has the only slot
+	if _, threads := s.Gauges(); threads != (stream.WorkerThreads{Pool: "api", Busy: 1, Max: 1}) {
+		t.Errorf("threads: %+v", threads)
+	}
+	begun := time.Now()
+	status, body, err := get(s)
+	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "slots") {
+		t.Errorf("the second request: %d %s %v", status, body, err)
+	}
+	if d := time.Since(begun); d < patience {
+		t.Errorf("it waited for %s only", d)
+	}
+	if r := <-d.reports; r == nil || r.Failure != (Failure{"system", "queue", "/api/categories"}) {
+		t.Errorf("report: %+v", r)
+	}
+	close(d.found)
+	if status := <-first; status != http.StatusForbidden {
+		t.Errorf("the first request: %d", status)
+	}
+	if _, threads := s.Gauges(); threads.Busy != 0 {
+		t.Errorf("threads: %+v", threads)
+	}
+}
+
+func TestARequestThatACrashEndsIsAnsweredAndReportedByNobody(t *testing.T) {
+	s, d := started(t)
+	address := s.URL()
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := get(s)
+		answered <- err
+	}()
+	<-d.asked
+	for range 2 { // twice is as once
+		if err := s.Down(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-answered; err == nil {
+		t.Error("it has an answer")
+	}
+	if _, _, err := get(s); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("while it is down: %v", err)
+	}
+	for range 2 {
+		if err := s.Up(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(d.found)
+	if r := <-d.reports; r != nil {
+		t.Errorf("it is reported: %+v", r)
+	}
+	if status, _, err := get(s); status != http.StatusForbidden || s.URL() != address {
+		t.Errorf("%s after the crash: %d, %v", s.URL(), status, err)
+	}
+	if r := <-d.reports; r == nil {
+		t.Error("a request after the crash is not reported")
+	}
+}
