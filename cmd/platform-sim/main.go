@@ -48,6 +48,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
 	app.Flag("bulk", "For millions of items: keep those of past sale events in the books as totals only.").BoolVar(&config.Bulk)
 	cachePID := machineryFlags(app, &config.Machinery)
+	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where.").StringVar(&config.Outside)
+	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
 	logs := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logs)
 	if _, err := app.Parse(args); err != nil {

@@ -24,6 +24,7 @@ const (
 	businessPart     = "business-exporter"
 	eventsPart       = "event-exporter"
 	systemPart       = "system-exporter"
+	integrationPart  = "integration-exporter"
 )
 
 // allParts is the demo, in the order in which its parts start; each may use
@@ -54,6 +55,11 @@ func allParts() []part {
 			name: systemPart, what: "database, cache, queues, probes", page: "/metrics", scraped: true,
 			executables: []string{systemPart},
 			start:       startSystemExporter,
+		},
+		{
+			name: integrationPart, what: "Shopify, Clerk, Mandrill", page: "/metrics", scraped: true,
+			executables: []string{integrationPart},
+			start:       startIntegrationExporter,
 		},
 		{
 			name: "node_exporter", job: "node", what: "this machine", page: "/metrics", scraped: true,
@@ -126,6 +132,8 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--database-pid=" + strconv.Itoa(database.PID()),
 				"--kafka-listen=127.0.0.1:0",
 				"--kafka-dir=" + folder,
+				"--outside=127.0.0.1:0",
+				"--outside-dir=" + filepath.Join(folder, "outside"),
 				"--api-address=127.0.0.1:0",
 				"--api-certificates=" + filepath.Join(folder, "api"),
 				"--cache=" + cache.Address(),
@@ -201,6 +209,7 @@ type platformState struct {
 	Stream  struct {
 		Brokers []string `json:"brokers"`
 	} `json:"stream"`
+	Outside outside `json:"outside"`
 }
 
 // askPlatform asks the simulator where its machinery is.
@@ -217,8 +226,8 @@ func askPlatform(ctx context.Context, s *stack) (*platformState, error) {
 	if err := json.Unmarshal(body, &state); err != nil {
 		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
-	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" {
-		return nil, fmt.Errorf("demo: the simulator has no broker, no client or no API: %s", body)
+	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" || state.Outside.ClientsFile == "" {
+		return nil, fmt.Errorf("demo: the simulator has no broker, no client, no API or no outside services: %s", body)
 	}
 	return &state, nil
 }

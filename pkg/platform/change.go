@@ -23,13 +23,14 @@ type Change struct {
 	heard      bool   // somebody wants the news
 	news       []news // made while it is booked
 	measured   bool   // somebody else tells of the request that it came with
+	late       bool   // its orders have been in the shop for long
 }
 
-// news is a row that came or changed.
-type news struct{ before, after Row } // before nil: it is new
+// news is a row that came, changed or went.
+type news struct{ before, after Row } // before nil: it is new; after nil: it is gone
 
 func (p *Platform) newChange(name string) *Change {
-	return &Change{name: name, ids: &p.ids, heard: p.teller != nil || p.disk != nil}
+	return &Change{name: name, ids: &p.ids, heard: p.teller != nil || p.disk != nil || p.outside != nil}
 }
 
 // NewID returns a primary key for a new row of the same kind as the one given.
@@ -111,6 +112,11 @@ func (t *table[T]) remove(c *Change, r Row) {
 	c.tail = gone
 	c.effects = append(c.effects, func(b *Books, x *index) {
 		t.rows(b).remove(gone.rows)
+		if c.heard {
+			for _, row := range gone.rows {
+				c.news = append(c.news, news{before: row})
+			}
+		}
 		if t.note != nil {
 			for i := range gone.rows {
 				t.note(x, &gone.rows[i], false)
@@ -215,6 +221,9 @@ func (p *Platform) book(c *Change) {
 		effect(p.books, p.index)
 	}
 	p.done++
+	if p.outside != nil {
+		p.outside.follow(p.books, c)
+	}
 	if p.teller != nil {
 		p.teller.tell(p.books, c)
 	}

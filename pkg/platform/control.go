@@ -30,6 +30,7 @@ type State struct {
 	Stream   *stream.State  `json:"stream,omitempty"` // when there is one
 	Jobs     *jobs.State    `json:"jobs,omitempty"`   // the same
 	MachineryState
+	Outside *OutsideState `json:"outside,omitempty"` // when there are outside services
 }
 
 // State returns what the control interface says about the platform.
@@ -47,6 +48,7 @@ func (p *Platform) State() State {
 		s.Stream, s.Jobs = &out, &background
 	}
 	s.MachineryState = p.machineryState()
+	s.Outside = p.outsideState()
 	for _, fault := range p.faults.List() {
 		if fault.On {
 			s.Faults = append(s.Faults, fault.Name)
@@ -148,16 +150,20 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 // ListenLoopback listens on an address of the loopback interface, and on no other.
 func ListenLoopback(ctx context.Context, address string) (net.Listener, error) {
+	return listenLoopback(ctx, "control address", address)
+}
+
+func listenLoopback(ctx context.Context, what, address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("control address %q: %w", address, err)
+		return nil, fmt.Errorf("%s %q: %w", what, address, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("control address %q: it must be on the loopback interface, for example 127.0.0.1:9479", address)
+		return nil, fmt.Errorf("%s %q: it must be on the loopback interface, for example 127.0.0.1:9479", what, address)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("control address %q: %w", address, err)
+		return nil, fmt.Errorf("%s %q: %w", what, address, err)
 	}
 	return listener, nil
 }

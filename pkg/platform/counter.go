@@ -69,19 +69,22 @@ func (r *visit) order(ctx context.Context, client, event uint64) (api.Order, err
 	c := p.newChange("order")
 	c.measured = true
 	sales := p.purchase(c, event)
-	if c.empty() {
+	if len(sales) == 0 {
 		return api.Order{}, api.ErrNothing
 	}
 	order := api.Order{ID: sales[0].ShopifyOrderID, Items: len(sales)}
 	for _, sale := range sales {
 		order.Amount += sale.AmountCents
 	}
+	if c.empty() { // the shop has it, and the platform does not hear of it
+		return order, nil
+	}
 	return order, p.apply(ctx, c)
 }
 
 // buying tells whether anybody buys at a client's.
 func (p *Platform) buying(client uint64) bool {
-	return !p.faults.isOn(SaleStalled, client) && !p.faults.isOn(CheckoutFailing, client)
+	return !p.faults.isOn(SaleStalled, client) && !p.faults.isOn(CheckoutFailing, client) && !p.shopDown(client)
 }
 
 // measured tells what the API measured of a request.

@@ -63,11 +63,14 @@ type Fault struct {
 	check string // planted: the violations of this check
 	on    func(context.Context, []uint64) error
 	off   func(context.Context, []uint64, time.Time) error
+	ended func() // after it has been switched off somewhere
+	// touches: some prices change at once, so that there is something to synchronise.
+	touches bool
 }
 
 // catalogue is the table of faults.
 func (f *Faults) catalogue() []Fault {
-	return append(f.machineFaults(), []Fault{
+	return append(append(f.machineFaults(), f.outsideFaults()...), []Fault{
 		{Name: SoldTwiceFault, Scope: oneClient, check: SoldTwice,
 			Description: "An item was sold to two shoppers.",
 			Changes:     "An item with two sales that are not returned is added; off removes it."},
@@ -288,6 +291,9 @@ func (f *Faults) Off(ctx context.Context, name, client string) error {
 			return fmt.Errorf("fault %s: switch off: %w", name, err)
 		}
 		f.drop(name, state)
+		if fault.ended != nil {
+			fault.ended()
+		}
 	}
 	f.p.config.Logger.Info("platform: fault off", "fault", name, "client", client)
 	return nil

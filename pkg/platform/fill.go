@@ -41,6 +41,11 @@ func (p *Platform) Fill(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.books = g.books
 	p.index = indexOf(g.books, now)
+	if p.outside != nil {
+		if err := p.outside.open(p.books); err != nil {
+			return err
+		}
+	}
 	p.clock = newLifeClock(now)
 	p.filled.Store(true)
 	return nil

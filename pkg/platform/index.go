@@ -10,6 +10,7 @@ import (
 type index struct {
 	planted   map[rowKey]bool // rows of faults: life leaves them alone
 	abandoned map[uint64]bool // sessions that nobody will be seen in any more
+	reserved  map[uint64]bool // items that somebody has bought without the platform knowing
 
 	participants pools // event_consignors, by event
 	unpaid       pools // event_consignors whose fee is not paid, by event
@@ -50,7 +51,7 @@ func keyOf(r Row) rowKey { return rowKey{r.table().title(), r.RowID()} }
 
 func newIndex() *index {
 	return &index{
-		planted: map[rowKey]bool{}, abandoned: map[uint64]bool{},
+		planted: map[rowKey]bool{}, abandoned: map[uint64]bool{}, reserved: map[uint64]bool{},
 		participants: pools{}, unpaid: pools{}, undropped: pools{}, unsettled: pools{}, drafts: pools{}, forSale: pools{},
 		locked: pools{}, unsynced: pools{}, sold: pools{}, openSlots: pools{}, openShifts: pools{}, dropoffs: pools{},
 		helpers: pools{}, dueSlots: pools{}, dueShifts: pools{}, pending: pools{}, shoppers: pools{}, staff: pools{}, left: pools{},
@@ -125,7 +126,7 @@ func (x *index) eventConsignor(r *EventConsignor, there bool) {
 func (x *index) item(r *Item, there bool) {
 	free := x.free(*r, there)
 	x.drafts.set(r.EventID, r.ID, free && r.Status == Draft)
-	x.forSale.set(r.EventID, r.ID, free && r.Status == Active)
+	x.forSale.set(r.EventID, r.ID, free && r.Status == Active && !x.reserved[r.ID])
 	x.locked.set(r.EventID, r.ID, free && r.Status == Locked)
 	x.unsynced.set(r.EventID, r.ID, free && r.Unsynced())
 }

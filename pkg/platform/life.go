@@ -233,6 +233,9 @@ func (s *step) clientLife(client *Client) {
 		p.clock.beat[id] = s.at.Add(heartbeat)
 		s.once("heartbeat", func(c *Change) { p.heartbeat(c, id) })
 	}
+	if p.outside != nil && p.outside.missing(id) > 0 && !p.loses(id) {
+		s.once("import late orders", func(c *Change) { p.importLate(c, id) })
+	}
 	stay := s.stay()
 	for i, role := range Roles()[1:] {
 		s.secondly("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *Change) { p.arrive(c, id, 0, role) })
@@ -265,8 +268,12 @@ func (s *step) eventLife(id, client uint64, status string) {
 		s.daily("register", 1.3*expected/registrationBefore*s.tempo, func(c *Change) { p.register(c, id) })
 		s.daily("list item", participants*itemsEach/registrationBefore*s.tempo, func(c *Change) { p.list(c, id) })
 	case Active, Markdown:
-		if p.buying(client) {
-			s.daily("purchase", 0.18*float64(x.forSale.len(id))*s.tempo, func(c *Change) { p.buy(c, client, id) })
+		purchases := 0.18 * float64(x.forSale.len(id)) * s.tempo
+		switch {
+		case p.buying(client):
+			s.daily("purchase", purchases, func(c *Change) { p.buy(c, client, id) })
+		case p.shopDown(client):
+			s.daily("failed purchase", purchases, func(*Change) { p.failCheckout(client) })
 		}
 		s.daily("list item", participants*0.5*s.tempo, func(c *Change) { p.list(c, id) })
 		s.daily("change price", 0.05*float64(x.forSale.len(id)), func(c *Change) { p.reprice(c, id) })

@@ -38,7 +38,7 @@ var (
 
 // absent tells whether an error of a switch says that there is nothing that could break.
 func absent(err error) bool {
-	for _, is := range []error{ErrNoDatabase, ErrNoStream, ErrNoBroker, ErrNoAPI, ErrNoCertificate, ErrNoCache, ErrNoCacheServer, ErrNoDisk} {
+	for _, is := range []error{ErrNoDatabase, ErrNoStream, ErrNoBroker, ErrNoAPI, ErrNoCertificate, ErrNoCache, ErrNoCacheServer, ErrNoDisk, ErrNoOutside} {
 		if errors.Is(err, is) {
 			return true
 		}

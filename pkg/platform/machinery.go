@@ -80,6 +80,9 @@ func (p *Platform) operate(ctx context.Context) (stop func()) {
 	if p.disk != nil {
 		done.Go(func() { p.storeImages(ctx) })
 	}
+	if p.outside != nil {
+		done.Go(func() { p.outside.live(ctx) })
+	}
 	return func() {
 		cancel()
 		done.Wait()

@@ -10,6 +10,9 @@ func (p *Platform) register(c *Change, event uint64) {
 	if e.Status != Registration || int64(p.index.participants.len(event)) >= e.MaxConsignors {
 		return
 	}
+	if p.refusedByClerk(e.ClientID, "sign_up", "registration") {
+		return
+	}
 	now := p.now()
 	consignor, ok := p.index.consignors.pick(p.rng, e.ClientID)
 	if !ok || p.chance(0.5) || p.index.joined[[2]uint64{event, consignor}] != 0 {
@@ -136,6 +139,9 @@ func (p *Platform) endShift(c *Change, shift uint64) {
 
 func (p *Platform) arrive(c *Change, client, event uint64, role string) {
 	if event != 0 && !selling(p.books.Events.Get(event).Status) {
+		return
+	}
+	if p.refusedByClerk(client, "sign_in", "sign-in") {
 		return
 	}
 	now := p.now()

@@ -59,6 +59,12 @@ type Config struct {
 
 	Machinery
 
+	// Outside is where fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface, with port 0 for a free one.
+	// The platform then really has shops, calls the services and receives their webhooks. Empty: all of that is made up.
+	Outside string
+	// OutsideDir is the folder for the files with their secrets, and with the list of clients. Empty: a temporary one.
+	OutsideDir string
+
 	// Progress hears how many rows Fill has written so far, one call at a time.
 	Progress func(rows int64)
 }
@@ -110,6 +116,7 @@ type Platform struct {
 	faults *Faults
 	teller *teller // nil: there is no stream
 	equipment
+	outside *outsiders // nil: there are none
 	flights flights
 
 	turn   chan struct{} // held by who transacts
@@ -165,12 +172,18 @@ func New(config Config) (*Platform, error) {
 	if err := p.equip(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
+	if err := p.openOutside(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	return p, nil
 }
 
 // Close ends the connections. Run must have returned.
 func (p *Platform) Close() error {
 	err := p.dismantle()
+	if p.outside != nil {
+		err = errors.Join(err, p.outside.Close())
+	}
 	if p.teller != nil {
 		p.teller.jobs.Close()
 		p.teller.out.Close()

@@ -47,7 +47,7 @@ func (p *Platform) reprice(c *Change, event uint64) {
 	c.Update(item)
 }
 
-// purchase is an order of one to five items.
+// purchase is an order of one to five items. When the platform does not hear of it, nothing changes.
 func (p *Platform) purchase(c *Change, event uint64) []Sale {
 	e := p.books.Events.Get(event)
 	if !selling(e.Status) {
@@ -65,17 +65,23 @@ func (p *Platform) purchase(c *Change, event uint64) []Sale {
 	now := p.now()
 	order := Sale{EventID: event, ShopifyOrderID: next(&p.ids.order), Currency: e.Currency, Channel: pickChannel(p.rng), SoldAt: now}
 	var sales []Sale
+	var items []Row
 	for _, id := range chosen {
 		item := *p.books.Items.Get(id)
 		item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = Sold, now, now, item.PriceCents
 		if e.Status == Markdown && item.MarkdownEligible {
 			item.SoldPriceCents = half(item.PriceCents)
 		}
-		c.Update(item)
+		items = append(items, item)
 		sale := order
 		sale.ID, sale.ItemID, sale.AmountCents = next(&p.ids.sale), id, item.SoldPriceCents
 		sales = append(sales, sale)
 	}
+	if p.loses(e.ClientID) {
+		p.lose(e.ClientID, sales)
+		return sales
+	}
+	c.Update(items...)
 	for _, sale := range sales { // one after the other: one statement
 		c.Insert(sale)
 	}

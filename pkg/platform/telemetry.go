@@ -249,6 +249,7 @@ func (t *teller) step(elapsed time.Duration) {
 	}
 	t.tellKept()
 	t.due()
+	t.resend()
 	t.report()
 	if t.out.Waiting() < telemetryLimit {
 		seconds := elapsed.Seconds()

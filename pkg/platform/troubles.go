@@ -37,11 +37,7 @@ func (t *teller) troubles(x *presence, seconds float64) {
 	}
 	if on(CheckoutFailing) {
 		for range t.often(2, seconds) {
-			v.say(stream.ProcessStarted{Process: "checkout"})
-			v.call("shopify", "checkout.complete", "error")
-			v.request(endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 502)
-			v.fail("integration", "api", "checkout", "checkout")
-			v.say(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: v.about(25 * time.Second)})
+			v.failedCheckout("error", v.about(180*time.Millisecond))
 		}
 	}
 	if on(ValidationStorm) {
@@ -84,6 +80,15 @@ func (t *teller) troubles(x *presence, seconds float64) {
 			t.repeatRecent(x.tenant, 1)
 		}
 	}
+}
+
+// failedCheckout is somebody who cannot pay, because a call to the shop ended so.
+func (v voice) failedCheckout(outcome string, took stream.Duration) {
+	v.say(stream.ProcessStarted{Process: "checkout"})
+	v.say(stream.ExternalCall{Service: "shopify", Operation: "checkout.complete", Outcome: outcome, Duration: took})
+	v.request(endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 502)
+	v.fail("integration", "api", "checkout", "checkout")
+	v.say(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: v.about(25 * time.Second)})
 }
 
 // platformTroubles are the faults that concern no client, or what clients share.

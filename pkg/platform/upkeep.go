@@ -15,7 +15,7 @@ func (p *Platform) sync(c *Change, client uint64) {
 			continue
 		}
 		run := SyncRun{ID: next(&p.ids.sync), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: now}
-		if p.chance(0.01) {
+		if p.chance(0.01) || p.syncFails(client, kind) {
 			run.Outcome = Failed
 		}
 		c.Insert(run)
@@ -27,6 +27,11 @@ func (p *Platform) sync(c *Change, client uint64) {
 			p.syncMail(c, client, now)
 		}
 	}
+}
+
+// syncFails tells whether a run is sure to fail: because a fault says so, or because the shop did not do what it was last asked for.
+func (p *Platform) syncFails(client uint64, kind string) bool {
+	return p.faults.isOn(SyncFailing, client) || kind != "email_address" && !p.lastOfShop(client).Well()
 }
 
 func (p *Platform) syncItems(c *Change, client uint64, now time.Time) {

@@ -35,7 +35,7 @@ const (
 func openJobs(t *teller) (*jobs.Pool, error) {
 	pool, err := jobs.Open(jobs.Config{
 		Brokers: t.p.config.Stream, Workers: instancesOf("worker"), Backoff: t.p.paced(retryAfter),
-		Now: t.p.now, Logger: t.p.config.Logger, Work: t.attempt, Report: t.finished,
+		Attempts: attempts, Now: t.p.now, Logger: t.p.config.Logger, Work: t.attempt, Report: t.finished,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -98,6 +98,9 @@ var (
 // attempt works at a job.
 func (t *teller) attempt(j jobs.Job) error {
 	took, err := t.cast(j)
+	if err == nil && j.Queue == jobs.Email && t.p.outside != nil {
+		return t.p.outside.send(j)
+	}
 	time.Sleep(t.p.paced(took))
 	return err
 }
@@ -140,13 +143,18 @@ func (t *teller) finished(f jobs.Finished) {
 	}
 	switch f.Queue {
 	case jobs.Email:
-		v.mailed(f)
+		if t.p.outside != nil {
+			v.sending(f)
+		} else {
+			v.mailed(f)
+		}
 	case jobs.Image:
 		if f.Outcome == jobs.Succeeded {
 			v.call("storage", "object.put", "ok")
 		}
 	case jobs.Webhook:
 		v.say(stream.WebhookProcessed{Provider: f.Task, Topic: f.Args[topicArg], Outcome: f.Outcome, Duration: stream.Seconds(f.Duration)})
+		v.imported(f)
 	}
 }
 

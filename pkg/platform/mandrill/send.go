@@ -96,6 +96,9 @@ func (f *Fake) remember(m *message) {
 
 // room says whether the quotas allow another message.
 func (f *Fake) room(s *subaccount) bool {
+	if f.switches.QuotaUsedUp {
+		return false
+	}
 	now := f.now()
 	if s != nil && s.CustomQuota > 0 && s.hour.count(now) >= s.CustomQuota {
 		return false

@@ -12,8 +12,9 @@ type Switches struct {
 	InvalidResponse bool          // 200 with a body that is none
 	ErrorName       string        // every answer is an error with this name, like GeneralError
 
-	Backlog  int     // so many messages wait more than really do
-	Bouncing float64 // the share of messages that bounce, on top of none
+	Backlog     int     // so many messages wait more than really do
+	QuotaUsedUp bool    // somebody else uses up the hourly quota: every message waits
+	Bouncing    float64 // the share of messages that bounce, on top of none
 }
 
 // Switch changes what is wrong.

@@ -36,9 +36,8 @@ func (f *Fake) tell(s *shop, topic string, payload object) {
 }
 
 func (f *Fake) message(s *shop, sub *Subscription, secret, event string, payload object) webhook.Message {
-	supported, _ := releases(f.now())
 	return webhook.Shopify{
-		Secret: secret, Shop: s.Domain, Topic: headerTopic(sub.Topic), APIVersion: supported[len(supported)-1].String(),
+		Secret: secret, Shop: s.Domain, Topic: headerTopic(sub.Topic), APIVersion: Newest(f.now()),
 		WebhookID: wire.UUID(), EventID: event, Name: sub.Name, TriggeredAt: f.now(), Body: wire.Marshal(payload),
 	}.Message(s.Domain+" "+strconv.FormatInt(sub.ID, 10), sub.URI)
 }

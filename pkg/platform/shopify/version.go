@@ -68,3 +68,9 @@ func serve(requested string, now time.Time) (string, bool) {
 	}
 	return r.String(), true
 }
+
+// Newest returns the newest version that is supported at a time, like 2026-10.
+func Newest(now time.Time) string {
+	supported, _ := releases(now)
+	return supported[len(supported)-1].String()
+}

@@ -1,0 +1,229 @@
+package outside
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
+	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
+	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/pkg/platform/wire"
+)
+
+// Patience is how long the platform waits for an answer.
+const Patience = 5 * time.Second
+
+// Outcomes of a call.
+const (
+	OK        = "ok"
+	Error     = "error"
+	Timeout   = "timeout"
+	Throttled = "throttled"
+)
+
+// Call is what came of a call.
+type Call struct {
+	Outcome  string
+	Duration time.Duration
+	// Down says that the service does not do its work: there was no answer, or one of a server that fails. Otherwise it
+	// refused.
+	Down bool
+}
+
+// Well says whether the call did what it was for. It is so of a call that nobody has made yet.
+func (c Call) Well() bool { return c.Outcome == OK || c.Outcome == "" }
+
+// ask makes a request and reads the answer's body.
+func (s *Services) ask(ctx context.Context, method, path string, header http.Header, body any) (Call, int, []byte) {
+	var text []byte
+	if body != nil {
+		text = wire.Marshal(body)
+	}
+	begun := time.Now()
+	status, answer, err := s.exchange(ctx, method, s.base+path, header, text)
+	call := Call{Outcome: OK, Duration: time.Since(begun)}
+	var network net.Error
+	switch {
+	case errors.As(err, &network) && network.Timeout():
+		call.Outcome, call.Down = Timeout, true
+	case err != nil, status >= http.StatusInternalServerError:
+		call.Outcome, call.Down = Error, true
+	case status == http.StatusTooManyRequests:
+		call.Outcome = Throttled
+	case status/100 != 2:
+		call.Outcome = Error
+	}
+	return call, status, answer
+}
+
+func (s *Services) exchange(ctx context.Context, method, address string, header http.Header, body []byte) (int, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header = header.Clone()
+	request.Header.Set("Content-Type", "application/json")
+	response, err := s.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	return response.StatusCode, answer, err
+}
+
+// AskShop asks a shop for its name, with a token.
+func (s *Services) AskShop(ctx context.Context, domain, token string) Call {
+	path := shopifyPath + "/" + domain + "/admin/api/" + shopify.Newest(s.now()) + "/graphql.json"
+	call, _, body := s.ask(ctx, http.MethodPost, path, http.Header{"X-Shopify-Access-Token": {token}},
+		map[string]string{"query": "query platformShop { shop { name } }"})
+	if !call.Well() {
+		return call
+	}
+	var answer struct {
+		Errors []struct {
+			Extensions struct {
+				Code string `json:"code"`
+			} `json:"extensions"`
+		} `json:"errors"`
+	}
+	switch err := json.Unmarshal(body, &answer); {
+	case err != nil:
+		call.Outcome, call.Down = Error, true
+	case len(answer.Errors) > 0 && answer.Errors[0].Extensions.Code == "THROTTLED":
+		call.Outcome = Throttled
+	case len(answer.Errors) > 0:
+		call.Outcome = Error
+	}
+	return call
+}
+
+func (s *Services) askClerk(ctx context.Context, method, path string, into any) Call {
+	call, _, body := s.ask(ctx, method, clerkPath+path, http.Header{"Authorization": {"Bearer " + s.clerkKey}}, nil)
+	if call.Well() && json.Unmarshal(body, into) != nil {
+		call.Outcome, call.Down = Error, true
+	}
+	return call
+}
+
+// AskClerk looks at a session of the platform's own.
+func (s *Services) AskClerk(ctx context.Context) Call {
+	var session struct{}
+	return s.askClerk(ctx, http.MethodGet, "/v1/sessions/"+platformSession, &session)
+}
+
+// Refresh mints a token for somebody who has signed in.
+func (s *Services) Refresh(ctx context.Context) (string, Call) {
+	var minted struct {
+		JWT string `json:"jwt"`
+	}
+	call := s.askClerk(ctx, http.MethodPost, "/v1/sessions/"+platformSession+"/tokens", &minted)
+	return minted.JWT, call
+}
+
+// keys fetches the keys that sign tokens, for the verifier.
+func (s *Services) keys(ctx context.Context) (clerk.JWKS, error) {
+	var set clerk.JWKS
+	if call := s.askClerk(ctx, http.MethodGet, "/v1/jwks", &set); !call.Well() {
+		return clerk.JWKS{}, fmt.Errorf("clerk: signing keys: %s", call.Outcome)
+	}
+	return set, nil
+}
+
+// Results of a token's verification, as the platform's events name them.
+const (
+	Valid            = "valid"
+	Expired          = "expired"
+	InvalidSignature = "invalid_signature"
+	Malformed        = "malformed"
+)
+
+// Verify shows a token at the platform's door. The result is empty when there is no verdict.
+func (s *Services) Verify(ctx context.Context, token string) (result string, call Call) {
+	call, status, body := s.ask(ctx, http.MethodGet, platformPath+verifyPath, http.Header{"Authorization": {"Bearer " + token}}, nil)
+	if status != http.StatusUnauthorized {
+		if call.Well() {
+			return Valid, call
+		}
+		return "", call
+	}
+	call.Outcome = OK
+	var refusal struct {
+		Error string `json:"error"`
+	}
+	_ = json.Unmarshal(body, &refusal) // no reason is one, too
+	switch refusal.Error {
+	case clerk.ErrExpired.Error():
+		return Expired, call
+	case clerk.ErrMalformed.Error(), clerk.ErrNoToken.Error():
+		return Malformed, call
+	default:
+		return InvalidSignature, call
+	}
+}
+
+// Forge returns a token with a signature that does not belong to it.
+func Forge(token string) string {
+	i := strings.LastIndexByte(token, '.') + 1
+	if i == 0 || i == len(token) {
+		return token
+	}
+	signature := []byte(token[i:])
+	if signature[0] == 'A' {
+		signature[0] = 'B'
+	} else {
+		signature[0] = 'A'
+	}
+	return token[:i] + string(signature)
+}
+
+func (s *Services) askMandrill(ctx context.Context, operation string, body map[string]any, into any) Call {
+	body["key"] = s.mandrillKey
+	call, _, answer := s.ask(ctx, http.MethodPost, mandrillPath+"/api/1.4/"+operation+".json", http.Header{}, body)
+	if call.Well() && json.Unmarshal(answer, into) != nil {
+		call.Outcome, call.Down = Error, true
+	}
+	return call
+}
+
+// PingMandrill asks whether there is anybody.
+func (s *Services) PingMandrill(ctx context.Context) Call {
+	var pong map[string]string
+	return s.askMandrill(ctx, "users/ping2", map[string]any{}, &pong)
+}
+
+// Mail is a mail to be sent.
+type Mail struct {
+	Client   string // slug; empty: the platform's own
+	To       string
+	Subject  string
+	Metadata map[string]string // comes back with its events
+}
+
+// Send sends a mail. What became of it is known when the call went well.
+func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, Call) {
+	message := map[string]any{
+		"subject": m.Subject, "from_email": "hello@" + SendingDomain, "to": []map[string]string{{"email": m.To}}, "metadata": m.Metadata,
+	}
+	if m.Client != "" {
+		message["subaccount"] = m.Client
+	}
+	var results []mandrill.Sent
+	call := s.askMandrill(ctx, "messages/send", map[string]any{"message": message}, &results)
+	switch {
+	case !call.Well():
+		return mandrill.Sent{}, call
+	case len(results) != 1:
+		call.Outcome = Error
+		return mandrill.Sent{}, call
+	}
+	return results[0], call
+}

@@ -1,0 +1,245 @@
+// Package outside serves the fakes of Shopify, Clerk and Mandrill at one address of the loopback interface, together with the
+// two doors that the platform has for them: where webhooks arrive, and where session tokens are verified. It also has the
+// platform's own calls to the services, which are real ones over HTTP.
+//
+// It knows nothing of the platform's books. Secrets leave it as files only.
+package outside
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
+	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
+	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+)
+
+// What is the same for every simulated platform.
+const (
+	Issuer          = "https://clerk.consign.example"
+	AuthorizedParty = "https://app.consign.example"
+	SendingDomain   = "mail.consign.example"
+
+	// ProbeSession is the session for which a monitor mints tokens. Tokens of ForeignSession name another party.
+	ProbeSession   = "sess_probe"
+	ForeignSession = "sess_foreign"
+	// platformSession is the one that the platform itself looks at.
+	platformSession = "sess_platform"
+)
+
+// Where things are, below the address.
+const (
+	shopifyPath  = "/shopify"
+	clerkPath    = "/clerk"
+	mandrillPath = "/mandrill"
+	platformPath = "/platform"
+	verifyPath   = "/verify"
+)
+
+// Config configures the services.
+type Config struct {
+	Listener net.Listener
+	Dir      string           // for files with secrets; empty: a temporary one
+	Speed    float64          // how many times faster than in life webhooks are repeated and batches of mail events sent; 0: 1
+	Mails    int              // that may be sent in an hour; 0: as many as Mandrill allows
+	Now      func() time.Time // time.Now
+	// Received takes over the webhooks that the platform receives (webhook.ReceiverConfig.Handle).
+	Received func(context.Context, webhook.Received) error
+}
+
+// Services are the outside services, and the doors for them. The fakes can be used as they are.
+type Services struct {
+	Shopify  *shopify.Fake
+	Clerk    *clerk.Fake
+	Mandrill *mandrill.Fake
+	Verifier *clerk.Verifier
+	// MailHook is the id of the platform's webhook at Mandrill.
+	MailHook int64
+
+	base   string
+	dir    string
+	now    func() time.Time
+	ours   bool // the folder
+	server *http.Server
+	served chan error
+	http   *http.Client
+
+	clerkKey, mandrillKey string
+
+	mu    sync.Mutex
+	shops map[string]door // by domain
+	files Files
+}
+
+// door is what the receiver knows of a shop.
+type door struct{ client, secret string }
+
+// Start serves the services. Until Open there are no clients.
+func Start(c Config) (*Services, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Services{
+		base: "http://" + c.Listener.Addr().String(), dir: c.Dir, now: c.Now, served: make(chan error, 1), shops: map[string]door{},
+		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second}, Timeout: Patience},
+		clerkKey: "sk_live_" + rand.Text(), mandrillKey: "md-" + rand.Text(),
+	}
+	if s.dir == "" {
+		dir, err := os.MkdirTemp("", "platform-outside-")
+		if err != nil {
+			return nil, fmt.Errorf("outside services: %w", err)
+		}
+		s.dir, s.ours = dir, true
+	}
+	hooks := webhook.SenderConfig{Speed: c.Speed}
+	webhookSecret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
+	s.Shopify = shopify.New(shopify.Config{Now: c.Now, Webhooks: hooks})
+	s.Clerk = clerk.New(clerk.Config{
+		Now: c.Now, SecretKey: s.clerkKey, Issuer: Issuer, Webhooks: hooks,
+		WebhookURL: s.base + platformPath + webhook.ClerkPath, WebhookSecret: webhookSecret,
+	})
+	s.Mandrill = mandrill.New(mandrill.Config{Now: c.Now, Key: s.mandrillKey, Username: "consign", HourlyQuota: c.Mails, Webhooks: hooks})
+	mailHook := s.Mandrill.AddWebhook(mandrill.Webhook{
+		URL: s.base + platformPath + webhook.MandrillPath, Description: "mail events", AuthKey: rand.Text(), Events: mailTopics(),
+	})
+	s.MailHook = mailHook.ID
+	s.Mandrill.AddDomain(mandrill.Domain{Name: SendingDomain})
+	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: c.Now, Keys: s.keys, Issuer: Issuer, Parties: []string{AuthorizedParty}})
+	receiver := webhook.NewReceiver(webhook.ReceiverConfig{
+		Now: c.Now, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
+		MandrillKeys: func() []string { return []string{mailHook.AuthKey} }, MandrillURL: mailHook.URL,
+		Topics: topics(), Handle: c.Received,
+	})
+	mux := http.NewServeMux()
+	mux.Handle(shopifyPath+"/", http.StripPrefix(shopifyPath, s.Shopify))
+	mux.Handle(clerkPath+"/", http.StripPrefix(clerkPath, s.Clerk))
+	mux.Handle(mandrillPath+"/", http.StripPrefix(mandrillPath, s.Mandrill))
+	mux.Handle(platformPath+"/webhooks/", http.StripPrefix(platformPath, receiver))
+	mux.Handle(platformPath+verifyPath, s.Verifier)
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { s.served <- s.server.Serve(c.Listener) }()
+	return s, nil
+}
+
+// Close ends the services, forgets what webhooks they had to send, and removes the folder if it was a temporary one.
+func (s *Services) Close() error {
+	s.Shopify.Close()
+	s.Clerk.Close()
+	s.Mandrill.Close()
+	err := s.server.Close()
+	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	s.http.CloseIdleConnections()
+	if s.ours {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
+}
+
+// Topics of the webhooks that a shop sends to the platform, as the API spells them.
+func shopTopics() []string { return []string{"ORDERS_CREATE", "ORDERS_UPDATED"} }
+
+// OrdersTopic is the one by which the platform learns of an order.
+const OrdersTopic = "ORDERS_CREATE"
+
+func mailTopics() []string {
+	return []string{"delivered", mandrill.HardBounce, mandrill.SoftBounce, "reject", mandrill.Complain}
+}
+
+func topics() []string {
+	return append(append(mailTopics(), hookTopics()...), "user.created", "session.created")
+}
+
+// hookTopics are shopTopics as deliveries and monitors spell them.
+func hookTopics() []string {
+	var all []string
+	for _, topic := range shopTopics() {
+		all = append(all, strings.ToLower(strings.Replace(topic, "_", "/", 1)))
+	}
+	return all
+}
+
+// Subscribe subscribes to a shop's new orders.
+func (s *Services) Subscribe(domain string) error { return s.subscribe(domain, OrdersTopic) }
+
+func (s *Services) subscribe(domain, topic string) error {
+	_, err := s.Shopify.Subscribe(domain, "", shopify.Subscription{Topic: topic, URI: s.base + platformPath + webhook.ShopifyPath})
+	return err
+}
+
+// Unsubscribe lets a shop remove the subscription to new orders.
+func (s *Services) Unsubscribe(domain string) error {
+	_, err := s.Shopify.Unsubscribe(domain, OrdersTopic)
+	return err
+}
+
+// Slug returns the client's that a shop belongs to.
+func (s *Services) Slug(domain string) string {
+	client, _ := s.shop(domain)
+	return client
+}
+
+// shop says whose a shop is.
+func (s *Services) shop(domain string) (string, []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.shops[domain]
+	if !ok {
+		return "", nil
+	}
+	return d.client, []string{d.secret}
+}
+
+// Client is a client of the platform, as the services know it.
+type Client struct {
+	Slug, Name   string
+	Domain       string // of the shop
+	Token        string // with which the platform comes to the shop
+	TokenExpires time.Time
+}
+
+// Open opens the shops and subaccounts of clients, lets the probe's users sign in, and writes the files.
+func (s *Services) Open(clients []Client) error {
+	for _, c := range clients {
+		app := shopify.App{
+			ClientID: "platform", ClientSecret: rand.Text(), AccessToken: c.Token,
+			Scopes: []string{"read_orders", "read_all_orders", "read_products", "write_products"},
+		}
+		if err := s.Shopify.AddShop(shopify.Shop{Domain: c.Domain, Name: c.Name, App: app}); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.shops[c.Domain] = door{c.Slug, app.ClientSecret}
+		s.mu.Unlock()
+		for _, topic := range shopTopics() {
+			if err := s.subscribe(c.Domain, topic); err != nil {
+				return err
+			}
+		}
+		if err := s.Mandrill.AddSubaccount(mandrill.Subaccount{ID: c.Slug, Name: c.Name}); err != nil {
+			return err
+		}
+	}
+	for session, party := range map[string]string{ProbeSession: AuthorizedParty, ForeignSession: "https://elsewhere.example", platformSession: AuthorizedParty} {
+		user := strings.Replace(session, "sess_", "user_", 1)
+		if _, err := s.Clerk.AddUser(clerk.User{ID: user}); err != nil {
+			return err
+		}
+		// So long that no demo outlives it.
+		if _, err := s.Clerk.SignIn(clerk.Session{ID: session, UserID: user, AuthorizedParty: party, ExpiresAt: s.now().AddDate(10, 0, 0)}); err != nil {
+			return err
+		}
+	}
+	return s.write(clients)
+}

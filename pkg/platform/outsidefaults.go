@@ -1,0 +1,199 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
+	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
+	"github.com/consignwatch/consignwatch/pkg/platform/outside"
+	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+)
+
+// The faults of the outside services.
+const (
+	ShopifyDown                = "shopify-down"
+	ShopifySlow                = "shopify-slow"
+	ShopifyThrottled           = "shopify-throttled"
+	ShopifyTokenExpired        = "shopify-token-expired"
+	ShopifyOrdersLost          = "shopify-orders-lost"
+	WebhooksLost               = "webhooks-lost"
+	WebhookSubscriptionRemoved = "webhook-subscription-removed"
+	WebhookForged              = "webhook-forged"
+	SyncFailing                = "sync-failing"
+	ClerkDown                  = "clerk-down"
+	ClerkSlow                  = "clerk-slow"
+	ClerkAcceptsForged         = "clerk-accepts-forged"
+	SigningKeyRotated          = "signing-key-rotated"
+	MandrillDown               = "mandrill-down"
+	MandrillBacklog            = "mandrill-backlog"
+	MailBouncing               = "mail-bouncing"
+	DomainBroken               = "domain-broken"
+)
+
+const (
+	slowAnswer = 3 * time.Second // more than usual; less than the platform's patience
+	backlog    = 60_000          // mails
+	// Shares of mails that bounce: in normal life, with a broken domain, and with mail-bouncing.
+	usualBounces, domainBounces, manyBounces = 0.005, 0.2, 0.5
+)
+
+// ErrNoOutside is the answer to the faults of services that there are not.
+var ErrNoOutside = errors.New("there are no outside services (Config.Outside, or --outside)")
+
+// outsideFaults is the table of the outside services' faults.
+func (f *Faults) outsideFaults() []Fault {
+	all := []Fault{
+		{Name: ShopifyDown, Scope: clients,
+			Description: "The shop does not answer.",
+			Changes:     "At Shopify: connections are cut. No new sales and only failed synchronisations. In the stream: failed calls and checkouts."},
+		{Name: ShopifySlow, Scope: clients,
+			Description: "The shop answers late.",
+			Changes:     "At Shopify: each answer takes three seconds more. In the stream: calls that take as long."},
+		{Name: ShopifyThrottled, Scope: clients,
+			Description: "Another app uses up what the shop answers.",
+			Changes:     "At Shopify: every query is throttled. Only failed synchronisations. In the stream: throttled calls."},
+		{Name: ShopifyTokenExpired, Scope: clients,
+			Description: "The platform's token for the shop has ended.",
+			Changes:     "At Shopify: the tokens that there are are refused. Only failed synchronisations. In the stream: failed calls. Off: they are accepted again."},
+		{Name: ShopifyOrdersLost, Scope: clients,
+			Description: "Webhooks of new orders get lost.",
+			Changes:     "At Shopify: orders/create is never sent. New orders are in the shop and not in the database; their items stay active. Off: they are imported late."},
+		{Name: WebhooksLost, Scope: clients,
+			Description: "Webhooks get lost, whatever they are about.",
+			Changes:     "As shopify-orders-lost, for all topics; for all clients, also those of Clerk, and batches of Mandrill fail. Off: orders are imported late, and Mandrill sends what has waited."},
+		{Name: WebhookSubscriptionRemoved, Scope: clients,
+			Description: "The shop has removed the platform's subscription to new orders.",
+			Changes:     "At Shopify: the subscription to orders/create is gone. New orders are in the shop and not in the database. Off: it is there again, and they are imported late."},
+		{Name: WebhookForged, Scope: clients,
+			Description: "Somebody sends webhooks in the name of the shop.",
+			Changes:     "In the stream: a webhook with a wrong signature every second."},
+		{Name: SyncFailing, Scope: clients, touches: true,
+			Description: "Every synchronisation fails.",
+			Changes:     "Only failed sync_runs and no synced_at; some prices change at once. Off: the next run catches up."},
+		{Name: ClerkDown, Scope: everybody,
+			Description: "Clerk does not answer.",
+			Changes:     "At Clerk: connections are cut. No new sessions and consignors. In the stream: failed calls, sign-ins and sign-ups."},
+		{Name: ClerkSlow, Scope: everybody,
+			Description: "Clerk answers late.",
+			Changes:     "At Clerk: each answer takes three seconds more. In the stream: calls and sign-ins that take as long."},
+		{Name: ClerkAcceptsForged, Scope: everybody,
+			Description: "After a release the platform accepts forged session tokens.",
+			Changes:     "The platform's verifier does not look at signatures. In the stream: a forged token every second that is valid, and a security violation."},
+		{Name: SigningKeyRotated, Scope: everybody,
+			Description: "The key that signs session tokens is replaced again and again, and the old one does not count any more.",
+			Changes:     "At Clerk: another key at once, and every 20 seconds. In the stream: tokens with invalid signatures, and refreshs. Off: the key stays."},
+		{Name: MandrillDown, Scope: everybody,
+			Description: "Mandrill does not answer.",
+			Changes:     "At Mandrill: connections are cut. In the stream: failed calls and jobs; mails wait, and are sent after off."},
+		{Name: MandrillBacklog, Scope: everybody,
+			Description: "The hourly quota of mails is used up.",
+			Changes:     "At Mandrill: a backlog of 60,000 mails, and every mail waits. In the stream: deferred mails. Off: they are sent."},
+		{Name: MailBouncing, Scope: everybody,
+			Description: "Half of the mails bounce.",
+			Changes:     "At Mandrill, and in the stream: hard bounces."},
+		{Name: DomainBroken, Scope: everybody,
+			Description: "The records of the sending domain are wrong.",
+			Changes:     "At Mandrill: neither SPF nor DKIM of the domain is valid. One of five mails bounces."},
+	}
+	for i := range all {
+		touches := all[i].touches
+		all[i].on = func(ctx context.Context, clients []uint64) error {
+			if f.p.outside == nil {
+				return ErrNoOutside
+			}
+			f.p.outside.apply()
+			if touches {
+				return f.touchItems(ctx, clients)
+			}
+			return nil
+		}
+		all[i].ended = func() { f.p.outside.apply() }
+	}
+	return all
+}
+
+// apply makes the services as the faults that are on want them.
+func (o *outsiders) apply() {
+	o.switching.Lock()
+	defer o.switching.Unlock()
+	on := o.p.faults.isOn
+	for client, domain := range o.shopsNow() {
+		o.applyShop(client, domain)
+	}
+	lost := on(WebhooksLost, 0)
+	o.Clerk.Switch(func(s *clerk.Switches) {
+		s.Down, s.Slow, s.WebhooksLost = on(ClerkDown, 0), slow(on(ClerkSlow, 0)), lost
+	})
+	forged := on(ClerkAcceptsForged, 0)
+	o.Verifier.Switch(func(m *clerk.Mistakes) { m.AcceptTampered, m.AcceptUnknownKey = forged, forged })
+	full, broken := on(MandrillBacklog, 0), on(DomainBroken, 0)
+	o.Mandrill.Switch(func(s *mandrill.Switches) {
+		s.Down, s.QuotaUsedUp, s.Backlog, s.Bouncing = on(MandrillDown, 0), full, 0, usualBounces
+		if full {
+			s.Backlog = backlog
+		}
+		if broken {
+			s.Bouncing = domainBounces
+		}
+		if on(MailBouncing, 0) {
+			s.Bouncing = manyBounces
+		}
+	})
+	problem := ""
+	if lost {
+		problem = "POST failed: no answer"
+	}
+	o.report(o.Mandrill.FailWebhook(o.MailHook, problem))
+	for _, mechanism := range []string{"spf", "dkim"} {
+		o.report(o.Mandrill.BreakDomain(outside.SendingDomain, mechanism, broken))
+	}
+}
+
+func slow(on bool) time.Duration {
+	if on {
+		return slowAnswer
+	}
+	return 0
+}
+
+// applyShop is apply for a shop. The platform knows that it does not hear of orders after they get lost, and before they get lost
+// no longer: in between, an order is recorded whose webhook never comes.
+func (o *outsiders) applyShop(client uint64, domain string) {
+	on := func(fault string) bool { return o.p.faults.isOn(fault, client) }
+	var lost []string
+	if on(ShopifyOrdersLost) {
+		lost = []string{"orders/create"}
+	}
+	if on(WebhooksLost) {
+		lost = []string{shopify.AllTopics}
+	}
+	removed := on(WebhookSubscriptionRemoved)
+	losing := len(lost) > 0 || removed
+	o.setLosing(client, losing, false)
+	o.report(o.Shopify.Switch(domain, func(s *shopify.Switches) {
+		s.Down, s.Slow, s.Throttled, s.TokenExpired, s.LostTopics = on(ShopifyDown), slow(on(ShopifySlow)), on(ShopifyThrottled), on(ShopifyTokenExpired), lost
+	}))
+	o.mu.Lock()
+	gone := o.gone[client]
+	o.gone[client] = removed
+	o.mu.Unlock()
+	switch {
+	case removed && !gone:
+		o.report(o.Unsubscribe(domain))
+	case !removed && gone:
+		o.report(o.Subscribe(domain))
+	}
+	o.setLosing(client, losing, true)
+}
+
+// setLosing notes whether the platform hears of a client's orders; only when it becomes as asked.
+func (o *outsiders) setLosing(client uint64, losing, when bool) {
+	if losing != when {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.losing[client] = losing
+}
