@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
 )
 
 //go:embed prometheus.yml.tmpl
@@ -49,7 +50,8 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 	err = parsed.Execute(&text, struct {
 		Alertmanager string
 		Jobs         []job
-	}{alertmanager.Address(), jobs})
+		Interval     time.Duration
+	}{alertmanager.Address(), jobs, cmp.Or(s.config.Interval, 5*time.Second)})
 	return text.String(), err
 }
 

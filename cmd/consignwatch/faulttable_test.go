@@ -1,0 +1,112 @@
+package main
+
+// all marks a fault that concerns the whole platform.
+const all = -1
+
+// faultTurns are the faults with the alerts of P0 and P1 that they fire. Those of one turn are on at the same time. Faults without
+// alerts are there because they must fire none; sync-stalled and others that take a quarter of an hour are left to the rules' own tests.
+func faultTurns() [][]faultAlerts {
+	return [][]faultAlerts{
+		{
+			{fault: "sold-twice", client: 0, fires: []string{"BusinessIntegrityViolation @ sold_twice"}},
+			{fault: "negative-slots", client: 1, fires: []string{"BusinessIntegrityViolation @ negative_remaining"}},
+			{fault: "overbooked-slot", client: 0, fires: []string{"BusinessIntegrityViolation @ overbooked_slot"}},
+			{fault: "cross-tenant-access", client: 2, fires: []string{"SecurityViolation @ cross_tenant_access"}},
+			{fault: "state-conflicts", client: 3, fires: []string{"StateConflicts @ state_conflict"}, may: []string{"SyncConflicts @ *"}},
+			{fault: "validation-storm", client: 4},
+			{fault: "malformed-events", client: 0},
+			{fault: "duplicate-events", client: 1},
+			{fault: "stream-burst", client: 4},
+			{fault: "tickets-piling-up", client: 2},
+			{fault: "sale-stalled", client: 2},
+			{fault: "crash-loop", client: all, fires: []string{"ComponentCrashLooping _platform worker"}},
+			{
+				fault: "recoveries-failing", client: all, fires: []string{"RecoveriesFailing _platform *", "SystemErrorsBurst _platform queue"},
+				may: []string{"JobsFailing _platform *", "DeadLettersGrowing _platform *"}, // retries fail, too
+			},
+			{
+				fault: "backup-missing", client: all, fires: []string{"BackupFailed _platform mysql", "BackupFailed _platform redis", "BackupFailed _platform images"},
+				may: []string{"JobsFailing _platform report"},
+			},
+		},
+		{
+			{
+				fault: "errors-burst", client: 0, fires: []string{"ClientApiFailing @ requests", "SystemErrorsBurst _platform *", "IntegrationErrorsBurst _platform *"},
+				may: []string{"ApiFailing _platform requests"},
+			},
+			{fault: "checkout-failing", client: 1, fires: []string{"CheckoutFailing @ checkout"}, may: []string{"ClientApiFailing @ requests", "ExternalServiceFailing _platform shopify"}},
+			{fault: "brute-force", client: 2, fires: []string{"SignInAttack _platform sign_in"}, may: []string{"InvalidTokensBurst _platform invalid_signature"}},
+			{fault: "dead-letters", client: all, fires: []string{"DeadLettersGrowing _platform main/image", "JobsFailing _platform image"}},
+			{fault: "cache-evicting", client: all, fires: []string{"CacheEvicting _platform cache"}},
+			{fault: "disk-filling", client: all, fires: []string{"DiskAlmostFull _platform *"}},
+			{fault: "slow-queries", client: all, fires: []string{"DatabaseSlowQueries _platform main"}, may: []string{"DatabaseSlow _platform queries", "ApiSlow _platform requests"}},
+			{fault: "deadlocks", client: all, fires: []string{"DatabaseDeadlocks _platform main"}, may: []string{"DatabaseLockWaits _platform main"}},
+		},
+		{
+			{fault: "api-slow", client: all, fires: []string{"ApiSlow _platform requests"}, may: []string{"ClientApiSlow *", "WorkerThreadsExhausted _platform api"}},
+			{fault: "workers-stopped", client: all, fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, may: []string{"QueueBacklog _platform *"}},
+			{fault: "certificate-expiring", client: all},
+			{fault: "shopify-down", client: 0, fires: []string{"ShopUnreachable @ shop"}, may: shopTroubles()},
+			{fault: "shopify-token-expired", client: 1, fires: []string{"ShopAccessRefused @ access"}, may: shopTroubles()},
+			{fault: "webhook-subscription-removed", client: 2, fires: []string{"WebhookSubscriptionMissing @ *"}, may: []string{"OrdersMissing @ orders"}},
+			{fault: "shopify-throttled", client: 3, fires: []string{"ShopThrottled @ throttle"}, may: shopTroubles()},
+			{fault: "domain-broken", client: all, fires: []string{"MailDomainInvalid _platform *"}},
+			{fault: "webhook-forged", client: 4, fires: []string{"WebhookSignaturesInvalid _platform shopify"}},
+		},
+		{
+			{
+				fault: "pool-exhausted", client: all, fires: []string{"ConnectionPoolExhausted _platform api"},
+				may: []string{
+					"ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *", "PlatformUnreachable _platform storefront",
+					"SystemErrorsBurst _platform database", "DatabaseQueriesFailing _platform failures", "CheckoutFailing *", "WorkerThreadsExhausted _platform api",
+				},
+			},
+			{
+				fault: "jobs-failing", client: all, fires: []string{"JobsFailing _platform *"},
+				may: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *"},
+			},
+			{fault: "clerk-accepts-forged", client: all, fires: []string{"ForgedTokenAccepted _platform *"}},
+			{fault: "shopify-orders-lost", client: 0, fires: []string{"OrdersMissing @ orders"}},
+		},
+		{
+			{
+				fault: "api-down", client: all, fires: []string{"PlatformUnreachable _platform storefront"},
+				may: []string{"ApiTrafficStopped _platform traffic", "SystemErrorsBurst _platform crash", "ComponentCrashLooping _platform api", "ApiFailing _platform requests", "ClientApiFailing *"},
+			},
+			{
+				fault: "database-read-only", client: all, fires: []string{"DatabaseReadOnly _platform main"},
+				may: []string{"SystemErrorsBurst _platform database", "ConnectionPoolExhausted _platform worker", "WorkerThreadsExhausted _platform *"},
+			},
+			{fault: "cache-down", client: all, fires: []string{"CacheDown _platform cache"}, may: []string{"CacheFailing _platform operations", "SystemErrorsBurst _platform cache"}},
+			{
+				fault: "clerk-down", client: all, fires: []string{"ClerkDown _platform clerk"},
+				may: []string{"AuthenticationFailing _platform requests", "ExternalServiceFailing _platform clerk", "IntegrationErrorsBurst _platform *", "ClerkSlow _platform clerk", "ExternalServiceSlow _platform clerk"},
+			},
+			{
+				fault: "mandrill-down", client: all, fires: []string{"MandrillDown _platform mandrill"},
+				may: []string{"ExternalServiceFailing _platform mandrill", "JobsFailing _platform email", "IntegrationErrorsBurst _platform *", "ExternalServiceSlow _platform mandrill", "MailDelayed _platform *", "RecoveriesFailing _platform *"},
+			},
+		},
+		{
+			{
+				fault: "database-down", client: all, fires: []string{"DatabaseDown _platform main"},
+				may: []string{
+					"ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *", "PlatformUnreachable _platform storefront", "SystemErrorsBurst _platform *",
+					"DatabaseQueriesFailing _platform failures", "DatabaseSlow _platform queries", "ConnectionPoolExhausted _platform *", "WorkerThreadsExhausted _platform *", "CheckoutFailing *",
+				},
+			},
+			{
+				fault: "broker-restart", client: all, fires: []string{"QueueBrokerDown _platform main"},
+				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
+			},
+		},
+	}
+}
+
+// shopTroubles are what may follow for a client whose shop cannot be used.
+func shopTroubles() []string {
+	return []string{
+		"CheckoutFailing @ checkout", "ProcessesFailing @ *", "SyncFailing @ *", "ClientApiFailing @ requests", "ShopSlow @ shop", "ShopUnreachable @ shop", "ShopThrottled @ throttle",
+		"JobsFailing _platform sync", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *", "RecoveriesFailing _platform *",
+	}
+}
