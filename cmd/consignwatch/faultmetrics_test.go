@@ -12,7 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/demo"
 )
 
-// faultMetric says by which metric a fault of the platform's machinery is seen: the expression has a result while the
+// faultMetric says by which metric a fault of the platform's machinery, or of a service that it depends on, is seen: the expression has a result while the
 // fault is on, and none before and some time after.
 type faultMetric struct{ fault, seen string }
 
@@ -41,13 +41,40 @@ func faultMetrics() [][]faultMetric {
 			{"database-read-only", `consign_mysql_read_only == 1`},
 		},
 		{
+			{"shopify-down", `consign_shopify_up == 0`},
+			{"clerk-down", `consign_clerk_up == 0`},
+			{"mandrill-down", `consign_mandrill_up == 0`},
+		},
+		{
+			{"shopify-token-expired", `rate(consign_shopify_requests_total{outcome="auth"}[30s]) > 0`},
+			{"clerk-slow", `histogram_quantile(0.5, sum by (le) (rate(consign_clerk_request_duration_seconds_bucket[30s]))) > 0.5`},
+			{"mandrill-backlog", `consign_mandrill_backlog > 100`},
+			{"domain-broken", `consign_mandrill_domain_valid == 0`},
+			{"webhook-forged", `sum(rate(consign_webhooks_received_total{outcome="invalid_signature"}[30s])) > 0.2`},
+		},
+		{
+			{"shopify-throttled", `rate(consign_shopify_requests_total{outcome="throttled"}[30s]) > 0`},
+			{"clerk-accepts-forged", `consign_clerk_token_check{check!="valid_accepted"} == 0`},
+			{"mail-bouncing", `sum(rate(consign_emails_total{outcome=~"hard_bounced|soft_bounced"}[30s])) / sum(rate(consign_emails_total{outcome="sent"}[30s])) > 0.2`},
+		},
+		{
+			{"shopify-orders-lost", `consign_shopify_orders_missing > 0`},
+			{"webhook-subscription-removed", `consign_shopify_webhook_subscription == 0`},
+			{"sync-failing", `sum(rate(consign_sync_runs_total{outcome="failed"}[30s])) / sum(rate(consign_sync_runs_total[30s])) > 0.5`},
+			{"signing-key-rotated", `increase(consign_clerk_signing_key_changes_total[30s]) > 0`},
+		},
+		{
+			{"shopify-slow", `histogram_quantile(0.5, sum by (le) (rate(consign_shopify_request_duration_seconds_bucket[30s]))) > 0.5`},
+			{"webhooks-lost", `sum(rate(consign_webhooks_received_total{provider="shopify"}[30s])) == 0 and sum(rate(consign_orders_total[30s])) >= 0`},
+		},
+		{
 			{"database-down", `consign_mysql_up == 0`},
 			{"broker-restart", `consign_queue_up == 0`},
 		},
 	}
 }
 
-func TestEachFaultOfTheMachineryIsSeenInPrometheus(t *testing.T) {
+func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
 	d := startDemo(t)
 	d.await("All is up")
 	state := d.state()
