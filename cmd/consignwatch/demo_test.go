@@ -41,9 +41,11 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build our commands: %v\n%s", err, output)
 		return 1
 	}
-	if err := os.Setenv(binVariable, folder); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	for _, variable := range []string{binVariable, servers.BinVariable} {
+		if err := os.Setenv(variable, folder); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	return m.Run()
 }

@@ -39,7 +39,7 @@ func clerkMetrics() []Metric {
 			Help: "Keys with which session tokens may be signed. Two while they are rotated with overlap."},
 		{Name: "consign_clerk_signing_key_changes_total", Type: Counter, Unit: Count,
 			Help: "How often the set of signing keys was another one than when the exporter last saw it. A rotation with overlap counts twice."},
-		{Name: "consign_clerk_token_check", Type: Gauge, Unit: Bool, Labels: []Label{oneOf("check", TokenChecks()...)},
+		{Name: "consign_clerk_token_check", Type: Gauge, Unit: Bool, Replicas: Min, Labels: []Label{oneOf("check", TokenChecks()...)},
 			Help: "Whether the last verification of a session token came out as it must (1) or not (0): a valid one accepted, all others refused. 0 of a check that ends in _rejected: somebody can sign in with a forged token. Absent when there is no verdict."},
 		{Name: "consign_clerk_token_check_duration_seconds", Type: Histogram, Unit: Seconds, Buckets: probeBuckets(),
 			Help: "How long the verification of valid session tokens took, with the network when the platform verifies. Only those that were accepted."},
