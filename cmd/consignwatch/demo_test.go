@@ -74,7 +74,7 @@ func startDemo(t *testing.T, flags ...string) *aDemo {
 	t.Cleanup(cancel)
 	bin := os.Getenv(binVariable)
 	d.command = exec.CommandContext(ctx, filepath.Join(bin, "consignwatch"), append([]string{
-		"demo", "--headless", "--clients=2", "--events=2", "--items=100",
+		"demo", "--headless", "--clients=3", "--events=4", "--items=1000",
 		"--state-file=" + d.stateFile, "--pages-file=" + d.pagesFile,
 	}, flags...)...)
 	d.command.Env = append(os.Environ(), "TMPDIR="+d.temporary, servers.BinVariable+"="+bin)

@@ -44,7 +44,7 @@ func faultTurns() [][]faultAlerts {
 		},
 		{
 			{fault: "api-slow", client: all, fires: []string{"ApiSlow _platform requests"}, may: []string{"ClientApiSlow *", "WorkerThreadsExhausted _platform api"}},
-			{fault: "workers-stopped", client: all, fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, may: []string{"QueueBacklog _platform *"}},
+			{fault: "workers-stopped", client: all, fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, may: []string{"QueueBacklog _platform *", "JobsFailing _platform *"}},
 			{fault: "certificate-expiring", client: all},
 			{fault: "shopify-down", client: 0, fires: []string{"ShopUnreachable @ shop"}, may: shopTroubles()},
 			{fault: "shopify-token-expired", client: 1, fires: []string{"ShopAccessRefused @ access"}, may: shopTroubles()},
@@ -65,7 +65,7 @@ func faultTurns() [][]faultAlerts {
 				fault: "jobs-failing", client: all, fires: []string{"JobsFailing _platform *"},
 				may: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *"},
 			},
-			{fault: "clerk-accepts-forged", client: all, fires: []string{"ForgedTokenAccepted _platform *"}},
+			{fault: "clerk-accepts-forged", client: all, fires: []string{"ForgedTokenAccepted _platform *"}, may: []string{"SecurityViolation _platform forged_token"}},
 			{fault: "shopify-orders-lost", client: 0, fires: []string{"OrdersMissing @ orders"}},
 		},
 		{
