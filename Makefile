@@ -6,7 +6,7 @@ SHELL       := bash
 
 BIN        := .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
-TEST_FLAGS ?= -race -timeout 20m
+TEST_FLAGS ?= -race -timeout 35m
 DEMO_FLAGS ?=
 FUZZ_TIME  ?= $(if $(CI),2m,10s)
 
