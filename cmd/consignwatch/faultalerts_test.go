@@ -81,7 +81,7 @@ func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 			slices.Sort(missing)
 			return strings.Join(missing, ", ")
 		}
-		deadline := time.Now().Add(100 * time.Second)
+		deadline := time.Now().Add(150 * time.Second)
 		for wrong := look(); wrong != ""; wrong = look() {
 			if time.Now().After(deadline) {
 				t.Errorf("turn %d: do not fire: %s", i, wrong)

@@ -18,6 +18,7 @@ func faultTurns() [][]faultAlerts {
 			{fault: "duplicate-events", client: 1},
 			{fault: "stream-burst", client: 4},
 			{fault: "tickets-piling-up", client: 2},
+			{fault: "shopify-orders-lost", client: 0, fires: []string{"OrdersMissing @ orders"}},
 			{fault: "sale-stalled", client: 2},
 			{fault: "crash-loop", client: all, fires: []string{"ComponentCrashLooping _platform worker"}},
 			{
@@ -66,7 +67,6 @@ func faultTurns() [][]faultAlerts {
 				may: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *"},
 			},
 			{fault: "clerk-accepts-forged", client: all, fires: []string{"ForgedTokenAccepted _platform *"}, may: []string{"SecurityViolation _platform forged_token"}},
-			{fault: "shopify-orders-lost", client: 0, fires: []string{"OrdersMissing @ orders"}},
 		},
 		{
 			{
