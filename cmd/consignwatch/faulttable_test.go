@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // all marks a fault that concerns the whole platform.
 const all = -1
 
@@ -35,7 +37,7 @@ func faultTurns() [][]faultAlerts {
 				fault: "errors-burst", client: 0, fires: []string{"ClientApiFailing @ requests", "SystemErrorsBurst _platform *", "IntegrationErrorsBurst _platform *"},
 				may: []string{"ApiFailing _platform requests"},
 			},
-			{fault: "checkout-failing", client: 1, fires: []string{"CheckoutFailing @ checkout"}, may: []string{"ClientApiFailing @ requests", "ExternalServiceFailing _platform shopify"}},
+			{fault: "checkout-failing", client: 1, fires: []string{"CheckoutFailing @ checkout"}, may: []string{"ClientApiFailing @ requests", "ExternalServiceFailing _platform shopify", "IntegrationErrorsBurst _platform api"}},
 			{fault: "brute-force", client: 2, fires: []string{"SignInAttack _platform sign_in"}, may: []string{"InvalidTokensBurst _platform invalid_signature"}},
 			{fault: "dead-letters", client: all, fires: []string{"DeadLettersGrowing _platform main/image", "JobsFailing _platform image"}},
 			{fault: "cache-evicting", client: all, fires: []string{"CacheEvicting _platform cache"}},
@@ -96,9 +98,22 @@ func faultTurns() [][]faultAlerts {
 				},
 			},
 			{
+				fault: "shopify-down", client: all, fires: []string{"ShopifyDown _platform api"},
+				may: []string{"ShopUnreachable *", "ShopSlow *", "SyncFailing *", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *"},
+			},
+			{
 				fault: "broker-restart", client: all, fires: []string{"QueueBrokerDown _platform main"},
 				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
 			},
+		},
+		{
+			{fault: "mandrill-backlog", client: all, fires: []string{"MailBacklog _platform backlog"}, may: []string{"MailDelayed _platform *", "ExternalServiceFailing _platform mandrill"}},
+			{fault: "sync-failing", client: 1, fires: []string{"SyncFailing @ *"}, may: []string{"IntegrationErrorsBurst _platform *"}},
+			{fault: "webhooks-lost", client: 2, fires: []string{"OrdersMissing @ orders"}, may: []string{"OrderImportsDelayed _platform order_import"}},
+			{fault: "shopify-slow", client: 0, may: slices.Concat(shopTroubles(), []string{"ShopifyDown _platform api"})},
+			{fault: "clerk-slow", client: all, may: []string{"ClerkSlow _platform clerk", "AuthenticationFailing _platform requests", "ExternalServiceSlow _platform clerk", "ExternalServiceFailing _platform clerk", "ClerkDown _platform clerk"}},
+			{fault: "mail-bouncing", client: all, may: []string{"MailBouncing _platform bounces"}},
+			{fault: "signing-key-rotated", client: all, may: []string{"ValidTokensRefused _platform token", "InvalidTokensBurst _platform invalid_signature", "AuthenticationFailing _platform requests"}},
 		},
 	}
 }

@@ -25,24 +25,7 @@ func run(t *testing.T, args ...string) (code int, printed string) {
 // TestInvalidConfigurationsSayWhatIsWrongAndWhere starts the exporter with each file in testdata/invalid-config; its
 // first line is the message that it must bring.
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
-	files, err := filepath.Glob("testdata/invalid-config/*.yml")
-	if err != nil || len(files) < 30 {
-		t.Fatalf("%d files: %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, _, _ := strings.Cut(string(text), "\n")
-			want, ok := strings.CutPrefix(first, "# want: ")
-			if !ok {
-				t.Fatal("the first line does not say what message is wanted")
-			}
-			refused(t, file, want)
-		})
-	}
+	exportertest.Invalid(t, events.App(), "testdata/invalid-config", 30, secret, nil)
 }
 
 // refused checks that the exporter does not start with a configuration, and says why.

@@ -12,7 +12,7 @@ import (
 // TestInvalidConfigurationsSayWhatIsWrongAndWhere starts the exporter with each file of testdata/invalid; its first line is the
 // message that it must bring.
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
-	exportertest.Invalid(t, App(), 50, "secretpassword")
+	exportertest.Invalid(t, App(), "testdata/invalid", 50, "secretpassword", nil)
 }
 
 // TestTheConfigurationInForceIsShownWithItsDefaults reads the page /config.

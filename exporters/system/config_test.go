@@ -1,8 +1,6 @@
 package system
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,34 +10,7 @@ import (
 // TestInvalidConfigurationsSayWhatIsWrongAndWhere starts the exporter with each file of testdata/invalid; its first line is the
 // message that it must bring.
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
-	files, err := filepath.Glob("testdata/invalid/*.yml")
-	if err != nil || len(files) < 30 {
-		t.Fatalf("%d files: %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, _, _ := strings.Cut(string(text), "\n")
-			want, ok := strings.CutPrefix(first, "# want: ")
-			if !ok {
-				t.Fatal("the first line does not say what message is wanted")
-			}
-			for _, mode := range [][]string{{"--config.check"}, {"--web.listen-address", "127.0.0.1:0"}} {
-				var out strings.Builder
-				code := App().Run(t.Context(), append([]string{"--config.file", file, "--log.format", "json"}, mode...), &out, &out, nil)
-				got := strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(out.String())
-				if code != 1 || !strings.Contains(got, want) {
-					t.Errorf("%v: exit code %d, printed:\n%s\nwant 1 and: %s", mode, code, got, want)
-				}
-				if strings.Contains(got, "secretpassword") {
-					t.Errorf("the password was printed:\n%s", got)
-				}
-			}
-		})
-	}
+	exportertest.Invalid(t, App(), "testdata/invalid", 30, "secretpassword", nil)
 }
 
 // TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets reads the page /config.

@@ -11,12 +11,12 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// Invalid starts the exporter with each configuration of testdata/invalid, of which there are at least so many: as a check, and
+// Invalid starts the exporter with each configuration in a folder, of which there are at least so many: as a check, and
 // to run. The first line of each says what message it must bring: `# want: …`. The secret, which the files that they name hold,
-// must not be printed.
-func Invalid(t *testing.T, app exporter.App, least int, secret string) {
+// must not be printed. If the files are a part of a configuration only, config returns the whole; otherwise it is nil.
+func Invalid(t *testing.T, app exporter.App, folder string, least int, secret string, config func(t *testing.T, file string) string) {
 	t.Helper()
-	files, err := filepath.Glob("testdata/invalid/*.yml")
+	files, err := filepath.Glob(filepath.Join(folder, "*.yml"))
 	if err != nil || len(files) < least {
 		t.Fatalf("%d files: %v", len(files), err)
 	}
@@ -31,8 +31,12 @@ func Invalid(t *testing.T, app exporter.App, least int, secret string) {
 			if !ok {
 				t.Fatal("the first line does not say what message is wanted")
 			}
+			whole := file
+			if config != nil {
+				whole = config(t, file)
+			}
 			for _, mode := range [][]string{{"--config.check"}, {"--web.listen-address", "127.0.0.1:0"}} {
-				code, got := runBriefly(t, app, append([]string{"--config.file", file, "--log.format", "json"}, mode...))
+				code, got := runBriefly(t, app, append([]string{"--config.file", whole, "--log.format", "json"}, mode...))
 				if code != 1 || !strings.Contains(got, want) {
 					t.Errorf("%v: exit code %d, printed:\n%s\nwant 1 and: %s", mode, code, got, want)
 				}
