@@ -90,6 +90,15 @@ func faultTurns() [][]faultAlerts {
 			},
 		},
 		{
+			{fault: "mandrill-backlog", client: all, fires: []string{"MailBacklog _platform backlog"}, may: []string{"MailDelayed _platform *", "ExternalServiceFailing _platform mandrill"}},
+			{fault: "sync-failing", client: 1, fires: []string{"SyncFailing @ *"}, may: []string{"IntegrationErrorsBurst _platform *"}},
+			{fault: "webhooks-lost", client: 0, fires: []string{"OrdersMissing @ orders"}, may: []string{"OrderImportsDelayed _platform order_import"}},
+			{fault: "shopify-slow", client: 2, may: slices.Concat(shopTroubles(), []string{"ShopifyDown _platform api"})},
+			{fault: "clerk-slow", client: all, may: []string{"ClerkSlow _platform clerk", "AuthenticationFailing _platform requests", "ExternalServiceSlow _platform clerk", "ExternalServiceFailing _platform clerk", "ClerkDown _platform clerk"}},
+			{fault: "mail-bouncing", client: all, may: []string{"MailBouncing _platform bounces"}},
+			{fault: "signing-key-rotated", client: all, may: []string{"ValidTokensRefused _platform token", "InvalidTokensBurst _platform invalid_signature", "AuthenticationFailing _platform requests"}},
+		},
+		{ // the last one: what was told while the broker was away is counted when it is back
 			{
 				fault: "database-down", client: all, fires: []string{"DatabaseDown _platform main"},
 				may: []string{
@@ -105,15 +114,6 @@ func faultTurns() [][]faultAlerts {
 				fault: "broker-restart", client: all, fires: []string{"QueueBrokerDown _platform main"},
 				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
 			},
-		},
-		{
-			{fault: "mandrill-backlog", client: all, fires: []string{"MailBacklog _platform backlog"}, may: []string{"MailDelayed _platform *", "ExternalServiceFailing _platform mandrill"}},
-			{fault: "sync-failing", client: 1, fires: []string{"SyncFailing @ *"}, may: []string{"IntegrationErrorsBurst _platform *"}},
-			{fault: "webhooks-lost", client: 2, fires: []string{"OrdersMissing @ orders"}, may: []string{"OrderImportsDelayed _platform order_import"}},
-			{fault: "shopify-slow", client: 0, may: slices.Concat(shopTroubles(), []string{"ShopifyDown _platform api"})},
-			{fault: "clerk-slow", client: all, may: []string{"ClerkSlow _platform clerk", "AuthenticationFailing _platform requests", "ExternalServiceSlow _platform clerk", "ExternalServiceFailing _platform clerk", "ClerkDown _platform clerk"}},
-			{fault: "mail-bouncing", client: all, may: []string{"MailBouncing _platform bounces"}},
-			{fault: "signing-key-rotated", client: all, may: []string{"ValidTokensRefused _platform token", "InvalidTokensBurst _platform invalid_signature", "AuthenticationFailing _platform requests"}},
 		},
 	}
 }
