@@ -20,6 +20,8 @@ type foreignMetric struct {
 	Type catalog.Type `yaml:"type"`
 	// Labels are those that every series has, without job and instance.
 	Labels []string `yaml:"labels"`
+	// SomeHosts marks what depends on the kernel and the hardware of the host.
+	SomeHosts bool `yaml:"some_hosts"`
 }
 
 // Sources of foreign metrics, as foreign.yml names them.
