@@ -59,12 +59,12 @@ func faultMetrics() [][]faultMetric {
 		{
 			{"shopify-orders-lost", `consign_shopify_orders_missing > 0`},
 			{"webhook-subscription-removed", `consign_shopify_webhook_subscription == 0`},
+			{"mail-bouncing", `sum(increase(consign_emails_total{outcome=~"hard_bounced|soft_bounced"}[30s])) > 0`},
 			{"sync-failing", `sum(rate(consign_sync_runs_total{outcome="failed"}[30s])) / sum(rate(consign_sync_runs_total[30s])) > 0.5`},
 			{"signing-key-rotated", `increase(consign_clerk_signing_key_changes_total[30s]) > 0`},
 		},
 		{
 			{"shopify-slow", `histogram_quantile(0.5, sum by (le) (rate(consign_shopify_request_duration_seconds_bucket[30s]))) > 0.5`},
-			{"mail-bouncing", `sum(increase(consign_emails_total{outcome=~"hard_bounced|soft_bounced"}[30s])) > 0`},
 			{"webhooks-lost", `sum(rate(consign_webhooks_received_total{provider="shopify"}[30s])) == 0 and sum(rate(consign_orders_total[30s])) >= 0`},
 		},
 		{

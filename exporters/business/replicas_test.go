@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -145,6 +146,10 @@ func TestTwoExportersSayTheSameAsOne(t *testing.T) {
 	one, both := startPrometheus(t, first), startPrometheus(t, first, second)
 
 	exposed, names := first.Series(t), one.recorded(t)
+	// The one has values only after a backup has failed while Prometheus looked on, the other follows the moment of its evaluation.
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return name == "platform_target:consign_backup_failure_timestamp_seconds:last" || name == "platform_target:consign_backup_age_seconds:min"
+	})
 	if len(names) == 0 {
 		t.Fatal("no recording rule is about the business")
 	}

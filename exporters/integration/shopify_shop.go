@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"sync"
@@ -203,12 +204,25 @@ const maxShopAnswer = 2 << 20
 
 // send makes one request, has its answer judged, and counts it.
 func (s *shop) send(ctx context.Context, operation, url, kind string, token secret.Value, body string, judge func(reply) error) error {
-	if err := s.pace.begin(ctx); err != nil {
-		return err
+	var (
+		r    reply
+		took time.Duration
+		err  error
+	)
+	for try := range 2 {
+		if err := s.pace.begin(ctx); err != nil {
+			return err
+		}
+		var kept bool
+		begin := time.Now()
+		r, kept, err = s.exchange(ctx, url, kind, token, body)
+		took = time.Since(begin)
+		// A connection that was kept, and that the shop has closed meanwhile, says nothing of the shop. What we ask changes nothing, so
+		// it can be asked again; at the shop's pace, which the transport would not keep.
+		if try > 0 || err == nil || !kept || shopOutcome(err) != shopServer {
+			break
+		}
 	}
-	begin := time.Now()
-	r, err := s.exchange(ctx, url, kind, token, body)
-	took := time.Since(begin)
 	if err == nil {
 		err = judge(r)
 	}
@@ -222,13 +236,14 @@ func (s *shop) send(ctx context.Context, operation, url, kind string, token secr
 	return err
 }
 
-// exchange sends a request and reads the whole answer.
-func (s *shop) exchange(ctx context.Context, url, kind string, token secret.Value, body string) (reply, error) {
+// exchange sends a request and reads the whole answer. It says whether the connection had been kept from an earlier one.
+func (s *shop) exchange(ctx context.Context, url, kind string, token secret.Value, body string) (_ reply, kept bool, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { kept = c.Reused }})
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
-		return reply{}, exporter.Failure(exporter.ReasonInternal, err)
+		return reply{}, kept, exporter.Failure(exporter.ReasonInternal, err)
 	}
 	request.Header.Set("Content-Type", kind)
 	request.Header.Set("Accept", "application/json")
@@ -236,23 +251,20 @@ func (s *shop) exchange(ctx context.Context, url, kind string, token secret.Valu
 	if value := token.Reveal(); value != "" {
 		request.Header.Set("X-Shopify-Access-Token", value)
 	}
-	// What we ask changes nothing. So the transport may send it again on a new connection when the shop has just closed the one
-	// that was kept; the header is for the transport, and is not sent.
-	request.Header["Idempotency-Key"] = []string{}
 	response, err := s.http.Do(request)
 	if err != nil {
-		return reply{}, shopErrorf(outcomeOfFailure(err), "%s", s.tokens.mask(err.Error()))
+		return reply{}, kept, shopErrorf(outcomeOfFailure(err), "%s", s.tokens.mask(err.Error()))
 	}
 	defer response.Body.Close()
 	var text bytes.Buffer
 	n, err := io.Copy(&text, io.LimitReader(response.Body, maxShopAnswer+1))
 	switch {
 	case err != nil:
-		return reply{}, shopErrorf(outcomeOfFailure(err), "the answer breaks off: %s", s.tokens.mask(err.Error()))
+		return reply{}, kept, shopErrorf(outcomeOfFailure(err), "the answer breaks off: %s", s.tokens.mask(err.Error()))
 	case n > maxShopAnswer:
-		return reply{}, shopErrorf(shopInvalid, "the answer is longer than %d bytes", maxShopAnswer)
+		return reply{}, kept, shopErrorf(shopInvalid, "the answer is longer than %d bytes", maxShopAnswer)
 	}
-	return reply{response.StatusCode, response.Header, text.Bytes()}, nil
+	return reply{response.StatusCode, response.Header, text.Bytes()}, kept, nil
 }
 
 // answered is the version that the shop answered with last, and when it did.
