@@ -18,6 +18,7 @@ const (
 	spoilEvery = time.Second
 
 	picturesAnew = 0.5 // jobs a second for pictures that are there already, during dead-letters
+	circulars    = 0.5 // mails a second to old addresses, during mail-bouncing
 )
 
 // troubles are the faults of a client.
@@ -108,6 +109,11 @@ func (t *teller) platformTroubles(there []presence, seconds float64) {
 	if t.p.faults.isOn(DeadLetters, 0) && len(there) > 0 {
 		for range t.often(picturesAnew, seconds) {
 			t.by(oneOf(t, there...).tenant, "worker").enqueue(jobs.Image, "resize")
+		}
+	}
+	if t.p.faults.isOn(MailBouncing, 0) && len(there) > 0 {
+		for range t.often(circulars, seconds) {
+			t.by(oneOf(t, there...).tenant, "worker").mail("registration-open")
 		}
 	}
 	if !now.Before(t.burst) {
