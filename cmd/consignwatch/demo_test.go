@@ -70,7 +70,7 @@ func startDemo(t *testing.T, flags ...string) *aDemo {
 		stateFile: filepath.Join(folder, "state.json"),
 		pagesFile: filepath.Join(folder, "pages.jsonl"),
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	t.Cleanup(cancel)
 	bin := os.Getenv(binVariable)
 	d.command = exec.CommandContext(ctx, filepath.Join(bin, "consignwatch"), append([]string{

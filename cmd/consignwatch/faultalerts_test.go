@@ -88,7 +88,7 @@ func provoke(t *testing.T, state demo.State, clients []string, turn []faultAlert
 		slices.Sort(all)
 		return strings.Join(all, ", ")
 	}
-	deadline := time.Now().Add(150 * time.Second)
+	deadline := time.Now().Add(4 * time.Minute)
 	for missing := look(); missing != ""; missing = look() {
 		if time.Now().After(deadline) {
 			t.Errorf("do not fire: %s", missing)

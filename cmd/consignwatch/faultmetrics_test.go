@@ -120,7 +120,7 @@ func unlessNone(values []string) string {
 // await waits until nothing is wrong any more.
 func await(t *testing.T, what string, wrong func() string) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(4 * time.Minute)
 	for {
 		message := wrong()
 		if message == "" {

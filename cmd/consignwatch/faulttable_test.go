@@ -20,7 +20,7 @@ func faultTurns() [][]faultAlerts {
 			{fault: "duplicate-events", client: 1},
 			{fault: "stream-burst", client: 4},
 			{fault: "tickets-piling-up", client: 2},
-			{fault: "shopify-orders-lost", client: 0, fires: []string{"OrdersMissing @ orders"}},
+			{fault: "shopify-orders-lost", client: all, fires: []string{"OrdersMissing *"}}, // whoever sells something
 			{fault: "sale-stalled", client: 2},
 			{fault: "crash-loop", client: all, fires: []string{"ComponentCrashLooping _platform worker"}},
 			{
@@ -59,10 +59,8 @@ func faultTurns() [][]faultAlerts {
 		{
 			{
 				fault: "pool-exhausted", client: all, fires: []string{"ConnectionPoolExhausted _platform api"},
-				may: []string{
-					"ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *", "PlatformUnreachable _platform storefront",
-					"SystemErrorsBurst _platform database", "DatabaseQueriesFailing _platform failures", "CheckoutFailing *", "WorkerThreadsExhausted _platform api",
-				},
+				may: outage(),
+			},
 			},
 			{
 				fault: "jobs-failing", client: all, fires: []string{"JobsFailing _platform *"},
@@ -73,11 +71,11 @@ func faultTurns() [][]faultAlerts {
 		{
 			{
 				fault: "api-down", client: all, fires: []string{"PlatformUnreachable _platform storefront"},
-				may: []string{"ApiTrafficStopped _platform traffic", "SystemErrorsBurst _platform crash", "ComponentCrashLooping _platform api", "ApiFailing _platform requests", "ClientApiFailing *"},
+				may: outage("ApiTrafficStopped _platform traffic", "ComponentCrashLooping _platform api"),
 			},
 			{
 				fault: "database-read-only", client: all, fires: []string{"DatabaseReadOnly _platform main"},
-				may: []string{"SystemErrorsBurst _platform database", "ConnectionPoolExhausted _platform worker", "WorkerThreadsExhausted _platform *"},
+				may: outage(),
 			},
 			{fault: "cache-down", client: all, fires: []string{"CacheDown _platform cache"}, may: []string{"CacheFailing _platform operations", "SystemErrorsBurst _platform cache"}},
 			{
@@ -92,7 +90,7 @@ func faultTurns() [][]faultAlerts {
 		{
 			{fault: "mandrill-backlog", client: all, fires: []string{"MailBacklog _platform backlog"}, may: []string{"MailDelayed _platform *", "ExternalServiceFailing _platform mandrill"}},
 			{fault: "sync-failing", client: 1, fires: []string{"SyncFailing @ *"}, may: []string{"IntegrationErrorsBurst _platform *"}},
-			{fault: "webhooks-lost", client: 0, fires: []string{"OrdersMissing @ orders"}, may: []string{"OrderImportsDelayed _platform order_import"}},
+			{fault: "webhooks-lost", client: all, fires: []string{"OrdersMissing *"}, may: []string{"OrderImportsDelayed _platform order_import", "MailDelayed _platform *", "WebhooksDelayed _platform *"}},
 			{fault: "shopify-slow", client: 2, may: slices.Concat(shopTroubles(), []string{"ShopifyDown _platform api"})},
 			{fault: "clerk-slow", client: all, may: []string{"ClerkSlow _platform clerk", "AuthenticationFailing _platform requests", "ExternalServiceSlow _platform clerk", "ExternalServiceFailing _platform clerk", "ClerkDown _platform clerk"}},
 			{fault: "mail-bouncing", client: all, may: []string{"MailBouncing _platform bounces"}},
@@ -101,10 +99,8 @@ func faultTurns() [][]faultAlerts {
 		{ // the last one: what was told while the broker was away is counted when it is back
 			{
 				fault: "database-down", client: all, fires: []string{"DatabaseDown _platform main"},
-				may: []string{
-					"ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *", "PlatformUnreachable _platform storefront", "SystemErrorsBurst _platform *",
-					"DatabaseQueriesFailing _platform failures", "DatabaseSlow _platform queries", "ConnectionPoolExhausted _platform *", "WorkerThreadsExhausted _platform *", "CheckoutFailing *",
-				},
+				may: outage(),
+			},
 			},
 			{
 				fault: "shopify-down", client: all, fires: []string{"ShopifyDown _platform api"},
@@ -112,10 +108,19 @@ func faultTurns() [][]faultAlerts {
 			},
 			{
 				fault: "broker-restart", client: all, fires: []string{"QueueBrokerDown _platform main"},
-				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
+				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "ConsignwatchStreamStopped _platform *", "QueueBacklog _platform *", "QueueWorkersStopped _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
 			},
 		},
 	}
+}
+
+// outage are what may follow for everybody while the API or the database does not do its work, and the given ones.
+func outage(more ...string) []string {
+	return append(more,
+		"PlatformUnreachable _platform storefront", "ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *",
+		"CheckoutFailing *", "SystemErrorsBurst _platform *", "RecoveriesFailing _platform *",
+		"DatabaseQueriesFailing _platform failures", "DatabaseSlow _platform queries", "ConnectionPoolExhausted _platform *", "WorkerThreadsExhausted _platform *",
+	)
 }
 
 // shopTroubles are what may follow for a client whose shop cannot be used.
