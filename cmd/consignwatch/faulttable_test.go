@@ -61,7 +61,6 @@ func faultTurns() [][]faultAlerts {
 				fault: "pool-exhausted", client: all, fires: []string{"ConnectionPoolExhausted _platform api"},
 				may: outage(),
 			},
-			},
 			{
 				fault: "jobs-failing", client: all, fires: []string{"JobsFailing _platform *"},
 				may: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *"},
@@ -100,7 +99,6 @@ func faultTurns() [][]faultAlerts {
 			{
 				fault: "database-down", client: all, fires: []string{"DatabaseDown _platform main"},
 				may: outage(),
-			},
 			},
 			{
 				fault: "shopify-down", client: all, fires: []string{"ShopifyDown _platform api"},
