@@ -5,12 +5,8 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -273,85 +269,6 @@ func TestANullValueIsUnknownNotZero(t *testing.T) {
 	}
 }
 
-// proxy stands between the exporter and the database and misbehaves when asked to.
-type proxy struct {
-	listener net.Listener
-	server   string
-	mode     atomic.Int32
-	mu       sync.Mutex
-	conns    []net.Conn
-}
-
-const (
-	forward = iota // hand everything on
-	garbage        // greet with a packet that no database sends
-	ancient        // greet as a server of the last century
-	silent         // accept, and never say a word
-)
-
-func newProxy(t *testing.T, server string) *proxy {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: l, server: server}
-	t.Cleanup(func() { l.Close(); p.cut() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.keep(c)
-			go p.serve(c)
-		}
-	}()
-	return p
-}
-
-func (p *proxy) keep(c net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.conns = append(p.conns, c)
-}
-
-// set changes the mode for all connections to come, and ends those that are.
-func (p *proxy) set(mode int32) {
-	p.mode.Store(mode)
-	p.cut()
-}
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		c.Close()
-	}
-	p.conns = nil
-}
-
-func (p *proxy) serve(c net.Conn) {
-	switch p.mode.Load() {
-	case garbage:
-		io.WriteString(c, "\x05\x00\x00\x00hello")
-		c.Close()
-	case ancient:
-		io.WriteString(c, "\x05\x00\x00\x00\x093.23")
-		c.Close()
-	case forward:
-		s, err := net.Dial("tcp", p.server)
-		if err != nil {
-			c.Close()
-			return
-		}
-		p.keep(s)
-		go func() { io.Copy(s, c); s.Close() }()
-		io.Copy(c, s)
-		c.Close()
-	}
-}
-
 func TestTheDatabaseAnswersGarbageOrNothing(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
@@ -360,10 +277,11 @@ func TestTheDatabaseAnswersGarbageOrNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProxy(t, c.Addr)
-	c.Addr = p.listener.Addr().String()
+	p := exportertest.NewRelay(t, c.Addr)
+	c.Addr = p.Address()
+	set := func(mode exportertest.Mode) func() { return func() { p.Set(mode); p.Cut() } }
 	r := start(t, c.FormatDSN(), fastPack)
-	for mode, reason := range map[int32]string{garbage: "parse", ancient: "parse", silent: "timeout"} {
-		fault(t, r, reason, func() { p.set(mode) }, func() { p.set(forward) })
+	for mode, reason := range map[exportertest.Mode]string{exportertest.Garbage: "parse", exportertest.Ancient: "parse", exportertest.Swallow: "timeout"} {
+		fault(t, r, reason, set(mode), set(exportertest.Forward))
 	}
 }

@@ -26,104 +26,6 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// relay stands between the exporter and a server, and misbehaves when asked to.
-type relay struct {
-	listener net.Listener
-	server   string
-	mode     atomic.Int32
-	mu       sync.Mutex
-	conns    []net.Conn
-}
-
-const (
-	forward = iota // hand everything on
-	garbage        // answer a new connection with what no server sends
-	swallow        // take everything, and never say a word: a connection of which one half is gone
-	hangUp         // end each connection at once
-)
-
-func newRelay(t *testing.T, server string) *relay {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &relay{listener: l, server: server}
-	t.Cleanup(func() { l.Close(); w.cut() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			w.keep(c)
-			go w.serve(c)
-		}
-	}()
-	return w
-}
-
-func (w *relay) address() string { return w.listener.Addr().String() }
-
-func (w *relay) keep(c net.Conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.conns = append(w.conns, c)
-}
-
-// open is how many connections there are.
-func (w *relay) open() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.conns)
-}
-
-// cut ends all connections.
-func (w *relay) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range w.conns {
-		c.Close()
-	}
-	w.conns = nil
-}
-
-func (w *relay) serve(c net.Conn) {
-	defer c.Close()
-	switch w.mode.Load() {
-	case garbage:
-		io.WriteString(c, "\x05\x00\x00\x00hello, this is no server that anybody knows\r\n\r\n")
-	case swallow:
-		io.Copy(io.Discard, c)
-	case forward:
-		s, err := net.Dial("tcp", w.server)
-		if err != nil {
-			return
-		}
-		w.keep(s)
-		defer s.Close()
-		go func() { defer s.Close(); defer c.Close(); w.pass(c, s) }()
-		w.pass(s, c)
-	}
-}
-
-// pass hands on while the mode says so.
-func (w *relay) pass(to, from net.Conn) {
-	b := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(b)
-		if err != nil {
-			return
-		}
-		if w.mode.Load() == swallow {
-			continue
-		}
-		if _, err := to.Write(b[:n]); err != nil {
-			return
-		}
-	}
-}
-
 // subject is what a fault is done to.
 type subject struct {
 	collector, target string
@@ -208,20 +110,20 @@ func (f subject) lives(t *testing.T, r *exportertest.Running, p *servers.Process
 	f.fault(t, r, "timeout", signal(t, p, syscall.SIGSTOP), signal(t, p, syscall.SIGCONT))
 }
 
-func (f subject) wires(t *testing.T, r *exportertest.Running, w *relay) {
+func (f subject) wires(t *testing.T, r *exportertest.Running, w *exportertest.Relay) {
 	t.Helper()
 	mode := func(m int32, cut bool) func() {
 		return func() {
-			w.mode.Store(m)
+			w.Set(m)
 			if cut {
-				w.cut()
+				w.Cut()
 			}
 		}
 	}
-	f.fault(t, r, "timeout", mode(swallow, false), mode(forward, true)) // on the connection that is kept
-	f.fault(t, r, "timeout", mode(swallow, true), mode(forward, true))  // on new ones
-	f.fault(t, r, "parse", mode(garbage, true), mode(forward, true))
-	f.fault(t, r, "connection", mode(hangUp, true), mode(forward, true))
+	f.fault(t, r, "timeout", mode(exportertest.Swallow, false), mode(exportertest.Forward, true)) // on the connection that is kept
+	f.fault(t, r, "timeout", mode(exportertest.Swallow, true), mode(exportertest.Forward, true))  // on new ones
+	f.fault(t, r, "parse", mode(exportertest.Garbage, true), mode(exportertest.Forward, true))
+	f.fault(t, r, "connection", mode(exportertest.HangUp, true), mode(exportertest.Forward, true))
 }
 
 func TestTheDatabaseDiesHangsAndComesBack(t *testing.T) {
@@ -248,8 +150,8 @@ func TestTheWireToTheDatabaseIsTroubled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newRelay(t, c.Addr)
-	c.Addr = w.address()
+	w := exportertest.NewRelay(t, c.Addr)
+	c.Addr = w.Address()
 	r := start(t, quick+mysqlConfig(t, c.FormatDSN()))
 	mysqlSubject.wires(t, r, w)
 
@@ -275,9 +177,9 @@ func TestAConnectionThatWasCutIsReplacedWithoutAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	cache := ownRedis(t)
-	database, caches := newRelay(t, c.Addr), newRelay(t, cache.Address())
-	c.Addr = database.address()
-	setup, err := load(exportertest.WriteFile(t, "config.yml", quick+mysqlConfig(t, c.FormatDSN())+redisConfig(caches.address())), silentLog())
+	database, caches := exportertest.NewRelay(t, c.Addr), exportertest.NewRelay(t, cache.Address())
+	c.Addr = database.Address()
+	setup, err := load(exportertest.WriteFile(t, "config.yml", quick+mysqlConfig(t, c.FormatDSN())+redisConfig(caches.Address())), silentLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +189,8 @@ func TestAConnectionThatWasCutIsReplacedWithoutAFailure(t *testing.T) {
 			if err := collect(t, c.Targets()[0]); err != nil {
 				t.Errorf("%s: %v", c.Name(), err)
 			}
-			database.cut()
-			caches.cut()
+			database.Cut()
+			caches.Cut()
 		}
 	}
 }
@@ -303,8 +205,8 @@ func TestTheCacheDiesHangsAndComesBack(t *testing.T) {
 func TestTheWireToTheCacheIsTroubled(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
-	w := newRelay(t, server.Address())
-	r := start(t, quick+redisConfig(w.address()))
+	w := exportertest.NewRelay(t, server.Address())
+	r := start(t, quick+redisConfig(w.Address()))
 	redisSubject.wires(t, r, w)
 
 	admin := redisClient(t, &redis.Options{Addr: server.Address()})
@@ -315,7 +217,7 @@ func TestTheWireToTheCacheIsTroubled(t *testing.T) {
 		}
 	}
 	acl("ACL", "SETUSER", "wire", "on", ">old-password", "~*", "+@all")
-	r = start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: wire, password_file: %s}]\n", quick, w.address(), exportertest.WriteFile(t, "password", "old-password")))
+	r = start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: wire, password_file: %s}]\n", quick, w.Address(), exportertest.WriteFile(t, "password", "old-password")))
 	redisSubject.fault(t, r, "auth",
 		func() {
 			acl("ACL", "SETUSER", "wire", "resetpass", ">new-password")
@@ -334,20 +236,9 @@ func TestACacheBehindTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &relay{listener: l, server: server.Address()}
-	t.Cleanup(func() { l.Close(); w.cut() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			w.keep(c)
-			go w.serve(c)
-		}
-	}()
+	w := exportertest.NewRelayOn(t, l, server.Address())
 	entry := func(name, tls string) string {
-		return fmt.Sprintf("{name: %s, address: '%s', tls: %s}", name, w.address(), tls)
+		return fmt.Sprintf("{name: %s, address: '%s', tls: %s}", name, w.Address(), tls)
 	}
 	r := start(t, quick+"redis:\n - "+entry("cache", fmt.Sprintf("{ca_file: %s}", ca.file))+"\n - "+entry("stranger", "{}")+"\n")
 	r.Await(t, "the one who knows the authority is well, the other one is not", func(s map[string]float64) bool {
@@ -381,13 +272,13 @@ func TestAScrapeNeverWaits(t *testing.T) {
 	brokers := &wires{}
 	queues := newRig(t, KafkaTarget{}, kfake.ListenFn(brokers.listen))
 	brokers.set(0, hung)
-	hang := newRelay(t, closedAddress(t)) // nobody is asked
-	hang.mode.Store(swallow)
-	r := start(t, "interval: 1m\ntimeout: 1m\n"+mysqlConfig(t, "root@tcp("+hang.address()+")/?timeout=1m")+redisConfig(hang.address())+
-		kafkaConfig(queues.cluster.ListenAddrs()[0])+"probes: [{name: p, url: 'http://"+hang.address()+"/'}]\n")
+	hang := exportertest.NewRelay(t, closedAddress(t)) // nobody is asked
+	hang.Set(exportertest.Swallow)
+	r := start(t, "interval: 1m\ntimeout: 1m\n"+mysqlConfig(t, "root@tcp("+hang.Address()+")/?timeout=1m")+redisConfig(hang.Address())+
+		kafkaConfig(queues.cluster.ListenAddrs()[0])+"probes: [{name: p, url: 'http://"+hang.Address()+"/'}]\n")
 	eventually(t, "all four are asked", func() bool {
 		_, asked := brokers.counts()
-		return asked > 0 && hang.open() == 3 // the cache on one connection
+		return asked > 0 && hang.Open() == 3 // the cache on one connection
 	})
 	for range 20 {
 		answersAtOnce(t, r)
@@ -408,10 +299,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	cache := ownRedis(t)
 	site := newSite(t, okHandler, newAuthority(t).serve(t, time.Now().Add(time.Hour)))
-	wires := []*relay{newRelay(t, c.Addr), newRelay(t, cache.Address()), newRelay(t, site.Listener.Addr().String())}
-	c.Addr = wires[0].address()
+	wires := []*exportertest.Relay{exportertest.NewRelay(t, c.Addr), exportertest.NewRelay(t, cache.Address()), exportertest.NewRelay(t, site.Listener.Addr().String())}
+	c.Addr = wires[0].Address()
 	config := fmt.Sprintf("interval: 1s\ntimeout: 100ms\nmysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nprobes: [{name: p, url: 'https://%s/', tls: {insecure_skip_verify: true}}]\n",
-		exportertest.WriteFile(t, "dsn", c.FormatDSN()), wires[1].address(), wires[2].address())
+		exportertest.WriteFile(t, "dsn", c.FormatDSN()), wires[1].Address(), wires[2].Address())
 	setup, err := load(exportertest.WriteFile(t, "config.yml", config), silentLog())
 	if err != nil {
 		t.Fatal(err)
@@ -424,9 +315,9 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	defer closed()
 	round := func(mode int32) (failures int) {
 		for _, w := range wires {
-			w.mode.Store(mode)
-			if mode != swallow {
-				w.cut()
+			w.Set(mode)
+			if mode != exportertest.Swallow {
+				w.Cut()
 			}
 		}
 		var n atomic.Int64
@@ -435,7 +326,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			for _, target := range c.Targets() {
 				all.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-					if mode != forward {
+					if mode != exportertest.Forward {
 						ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 					}
 					defer cancel()
@@ -449,12 +340,12 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		return int(n.Load())
 	}
 	cycle := func() {
-		for _, mode := range []int32{swallow, garbage, hangUp} {
+		for _, mode := range []int32{exportertest.Swallow, exportertest.Garbage, exportertest.HangUp} {
 			if n := round(mode); n != 3 { // a probe does not fail: it finds
 				t.Fatalf("%d of 3 collections failed in mode %d", n, mode)
 			}
 		}
-		if n := round(forward); n != 0 {
+		if n := round(exportertest.Forward); n != 0 {
 			t.Fatalf("%d collections failed although all is well", n)
 		}
 	}

@@ -409,11 +409,11 @@ func TestTheWireToASiteIsTroubled(t *testing.T) {
 	t.Parallel()
 	const up, probe = `consign_probe_up{probe="p"}`, "p"
 	site := newSite(t, okHandler)
-	w := newRelay(t, site.Listener.Addr().String())
-	r := start(t, probeConfig("{name: p, url: 'http://"+w.address()+"/'}"))
-	for mode, outcome := range map[int32]string{swallow: "timeout", garbage: "invalid_response", hangUp: "connection"} {
+	w := exportertest.NewRelay(t, site.Listener.Addr().String())
+	r := start(t, probeConfig("{name: p, url: 'http://"+w.Address()+"/'}"))
+	for mode, outcome := range map[int32]string{exportertest.Swallow: "timeout", exportertest.Garbage: "invalid_response", exportertest.HangUp: "connection"} {
 		before := r.Await(t, "up before the fault", func(s map[string]float64) bool { return s[up] == 1 })
-		w.mode.Store(mode)
+		w.Set(mode)
 		s := r.Await(t, "down, for the reason "+outcome, func(s map[string]float64) bool {
 			down, told := s[up]
 			return told && down == 0 && outcomes(s, probe)[outcome] > outcomes(before, probe)[outcome]
@@ -422,7 +422,7 @@ func TestTheWireToASiteIsTroubled(t *testing.T) {
 			t.Errorf("%s: the exporter has failed, not the site\n%s", outcome, r.Log())
 		}
 		answersAtOnce(t, r)
-		w.mode.Store(forward)
+		w.Set(exportertest.Forward)
 	}
 	r.Await(t, "up again", func(s map[string]float64) bool { return s[up] == 1 })
 }
