@@ -26,6 +26,7 @@ type Config struct {
 	Seed    uint64  // of the platform's data
 	Speed   float64 // how much faster than in life things happen
 
+	Flawless bool          // nothing goes wrong on the platform but by faults
 	Interval time.Duration // of Prometheus's scrapes and evaluations; 5s unless set
 	Duration time.Duration // from when all is up; 0: until the context ends
 	Faults   []string      // switched on when all is up

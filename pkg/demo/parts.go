@@ -126,7 +126,7 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 		Ready:        "/-/ready",
 		ReadyTimeout: fillTimeout,
 		Args: func(address string) []string {
-			return []string{
+			args := []string{
 				"--dsn-file=" + s.dsnFile(),
 				"--control-address=" + address,
 				"--database-pid=" + strconv.Itoa(database.PID()),
@@ -146,6 +146,10 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--seed=" + strconv.FormatUint(s.config.Seed, 10),
 				"--speed=" + strconv.FormatFloat(s.config.Speed, 'g', -1, 64),
 			}
+			if s.config.Flawless {
+				args = append(args, "--flawless")
+			}
+			return args
 		},
 	})
 }

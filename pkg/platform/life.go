@@ -341,3 +341,8 @@ func poisson(rng *rand.Rand, mean float64) int {
 }
 
 func (p *Platform) chance(probability float64) bool { return p.rng.Float64() < probability }
+
+// mishap decides whether something goes wrong by itself.
+func (p *Platform) mishap(probability float64) bool {
+	return !p.config.Flawless && p.chance(probability)
+}

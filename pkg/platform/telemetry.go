@@ -90,9 +90,9 @@ func (v voice) request(e endpoint, status int) {
 func (v voice) webhook(provider, topic string) {
 	outcome := "accepted"
 	switch {
-	case v.chance(0.01):
+	case v.mishap(0.01):
 		outcome = "duplicate"
-	case v.chance(0.002):
+	case v.mishap(0.002):
 		outcome = oneOf(v.teller, "invalid_signature", "invalid_payload")
 	}
 	v.say(stream.WebhookReceived{Provider: provider, Topic: topic, Outcome: outcome, Delay: v.about(800 * time.Millisecond)})
@@ -113,7 +113,7 @@ func (v voice) call(service, operation, outcome string) {
 
 // recover is an attempt to recover from a trouble; most succeed.
 func (v voice) recover(mechanism, component string) {
-	ok := !v.p.faults.isOn(RecoveriesFailing, 0) && v.chance(0.95)
+	ok := !v.p.faults.isOn(RecoveriesFailing, 0) && !v.mishap(0.05)
 	v.say(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
 }
 
@@ -310,9 +310,9 @@ func (t *teller) pageViews(x *presence, seconds float64) {
 			switch {
 			case down && t.chance(0.7):
 				status = 503
-			case t.chance(0.001):
+			case t.mishap(0.001):
 				status = 500
-			case t.chance(0.02):
+			case t.mishap(0.02):
 				status = oneOf(t, 404, 422, 401, 409)
 			}
 			v.request(e, status)
@@ -343,7 +343,7 @@ func (t *teller) visits(x *presence, seconds float64) {
 	for range t.often(0.02*float64(x.picking), seconds) {
 		v := t.by(x.tenant, "pos-gateway")
 		v.say(stream.ProcessStarted{Process: "pickup"})
-		v.say(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(t.chance(0.99)), Duration: v.about(3 * time.Minute)})
+		v.say(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(!t.mishap(0.01)), Duration: v.about(3 * time.Minute)})
 	}
 	if t.p.faults.isOn(SyncStalled, x.id) {
 		for range t.often(0.2, seconds) {

@@ -49,6 +49,9 @@ func newTeller(p *Platform, out *stream.Publisher) (*teller, error) {
 
 func (t *teller) chance(p float64) bool { return t.rng.Float64() < p }
 
+// mishap decides whether something goes wrong by itself.
+func (t *teller) mishap(p float64) bool { return !t.p.config.Flawless && t.chance(p) }
+
 // oneOf picks one; the first ones more often.
 func oneOf[T any](t *teller, of ...T) T {
 	u := t.rng.Float64()
@@ -258,7 +261,7 @@ func (s *story) order(o *order) {
 		w.say(stream.OrderImported{Event: e.Slug, Outcome: Succeeded, Delay: stream.Seconds(s.p.now().Sub(o.sale.SoldAt))})
 	case s.p.outside == nil: // otherwise a webhook comes
 		w.webhook("shopify", "orders/create")
-		if s.chance(0.01) {
+		if s.mishap(0.01) {
 			w.say(stream.OrderImported{Event: e.Slug, Outcome: Failed, Delay: w.about(8 * time.Second)})
 			w.recover("retry", "order-import")
 		}
@@ -382,7 +385,7 @@ func (s *story) session(before, after Session, known bool) {
 func (s *story) synced(r SyncRun) {
 	v := s.by(s.client(r.ClientID), "worker")
 	d := stream.SyncFinished{Kind: r.Kind, Outcome: r.Outcome, Items: s.rng.IntN(60), Duration: v.about(6 * time.Second)}
-	if s.chance(0.03) {
+	if s.mishap(0.03) {
 		d.Conflicts = 1
 	}
 	if s.p.faults.isOn(StateConflicts, r.ClientID) {

@@ -15,7 +15,7 @@ func (p *Platform) sync(c *Change, client uint64) {
 			continue
 		}
 		run := SyncRun{ID: next(&p.ids.sync), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: now}
-		if p.chance(0.01) || p.syncFails(client, kind) {
+		if p.mishap(0.01) || p.syncFails(client, kind) {
 			run.Outcome = Failed
 		}
 		c.Insert(run)

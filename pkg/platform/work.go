@@ -111,14 +111,14 @@ func (t *teller) cast(j jobs.Job) (time.Duration, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	took := min(time.Duration(t.about(laborOf(j.Queue, j.Task)))*time.Microsecond, time.Second)
-	share := hiccups
+	fails := t.mishap(hiccups)
 	if t.p.faults.isOn(JobsFailing, client.id) {
-		share = failingShare
+		fails = t.chance(failingShare)
 	}
 	switch {
 	case j.Queue == jobs.Image && t.p.faults.isOn(DeadLetters, 0):
 		return 0, fmt.Errorf("%s: %w: %w", j.Task, errFormat, jobs.ErrPoison)
-	case j.Attempt > 1 && t.p.faults.isOn(RecoveriesFailing, 0), t.chance(share):
+	case j.Attempt > 1 && t.p.faults.isOn(RecoveriesFailing, 0), fails:
 		return took, fmt.Errorf("%s: %w", j.Task, errHiccup)
 	case j.Args[outcomeArg] == Failed: // it was recorded so
 		return took, fmt.Errorf("%s: %w", j.Task, jobs.ErrFinal)

@@ -198,3 +198,26 @@ func TestPausedWorkersTellNothing(t *testing.T) {
 	p.Resume()
 	waitFor(t, "the jobs", func() bool { return streamTruthOf(p, "consign_jobs_total") > before+int(queued)+5 })
 }
+
+// TestNothingGoesWrongByItselfOnAFlawlessPlatform works at hundreds of jobs, of which some otherwise fail.
+func TestNothingGoesWrongByItselfOnAFlawlessPlatform(t *testing.T) {
+	config := lively()
+	config.Flawless = true
+	p := streaming(t, config)
+	livePlatform(t, p)
+	waitFor(t, "many jobs and synchronisations", func() bool { return queueBooks(p, jobs.Sync).Finished > 600 })
+	pause(t, p)
+	for queue, n := range p.State().Jobs.Queues {
+		if n.Retried > 0 || n.Dead > 0 {
+			t.Errorf("%s: %+v", queue, n)
+		}
+	}
+	for metric, labels := range map[string][]string{
+		"consign_sync_runs_total": {"outcome", Failed}, "consign_processes_total": {"outcome", Failed}, "consign_client_api_requests_total": {"code_class", "5xx"},
+		"consign_recoveries_total": {"outcome", Failed}, "consign_sync_conflicts_total": nil,
+	} {
+		if n := streamTruthOf(p, metric, labels...); n > 0 {
+			t.Errorf("%s%v: %d", metric, labels, n)
+		}
+	}
+}
