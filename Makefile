@@ -6,7 +6,8 @@ SHELL       := bash
 
 BIN        := .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
-TEST_FLAGS ?= -race -timeout 35m
+# Tests mostly wait for servers: more of them than there are cores.
+TEST_FLAGS ?= -race -timeout 35m -p 3 -parallel 4
 DEMO_FLAGS ?=
 FUZZ_TIME  ?= $(if $(CI),2m,10s)
 

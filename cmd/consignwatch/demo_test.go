@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -194,8 +195,14 @@ func (d *aDemo) stop(state demo.State) {
 	}
 }
 
-// ask asks the demo's Prometheus, and returns the value of each series.
-func ask(t *testing.T, state demo.State, expression string) []string {
+// sample is one of the results of an expression.
+type sample struct {
+	Metric map[string]string
+	Value  float64
+}
+
+// query asks Prometheus for the results of an expression.
+func query(t *testing.T, state demo.State, expression string) []sample {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
 	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {expression}}.Encode())
@@ -205,14 +212,33 @@ func ask(t *testing.T, state demo.State, expression string) []string {
 	defer response.Body.Close()
 	var answer struct {
 		Status string
-		Data   struct{ Result []struct{ Value [2]any } }
+		Data   struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any
+			}
+		}
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" {
 		t.Fatalf("%s: status %q: %v", expression, answer.Status, err)
 	}
-	var values []string
+	var samples []sample
 	for _, r := range answer.Data.Result {
-		values = append(values, fmt.Sprint(r.Value[1]))
+		value, err := strconv.ParseFloat(fmt.Sprint(r.Value[1]), 64)
+		if err != nil {
+			t.Fatalf("%s: %v", expression, err)
+		}
+		samples = append(samples, sample{r.Metric, value})
+	}
+	return samples
+}
+
+// ask asks Prometheus for the values of an expression.
+func ask(t *testing.T, state demo.State, expression string) []string {
+	t.Helper()
+	var values []string
+	for _, s := range query(t, state, expression) {
+		values = append(values, strconv.FormatFloat(s.Value, 'g', -1, 64))
 	}
 	return values
 }

@@ -29,6 +29,12 @@ import (
 // failure among a few is a large share; so the platform is one on which nothing fails by itself.
 const quicker = 10
 
+// Windows and waits of hours and days end as one of half an hour does, and one of a quarter of an hour: what they are for, the tests of the rules show.
+const (
+	longestWindow = 3 * time.Minute
+	longestWait   = 90 * time.Second
+)
+
 // faultAlerts says which alerts of P0 and P1 a fault fires, as "alertname client subject"; @ is the fault's client, and * any ending. In
 // `fires` are those that must, in `may` those that follow from it and may or may not get over their threshold in time.
 type faultAlerts struct {
@@ -40,7 +46,7 @@ type faultAlerts struct {
 
 func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 	t.Parallel() // it mostly waits
-	state := runQuickDemo(t)
+	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 1000, Seed: 1, Speed: 60, Flawless: true})
 	clients := platformClients(t, state)
 	await(t, "a healthy platform", func() string {
 		if len(ask(t, state, "client:incident_priority:info")) < len(clients) || len(ask(t, state, "platform:consign_api_requests:rate5m > 1")) == 0 {
@@ -135,23 +141,9 @@ func matches(patterns map[string]string, alert string) bool {
 // firing asks which alerts of P0 and P1 fire.
 func firing(t *testing.T, state demo.State) map[string]bool {
 	t.Helper()
-	prometheus, _ := state.Part("prometheus")
-	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {`ALERTS{alertstate="firing",priority=~"P0|P1"}`}}.Encode())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	var answer struct {
-		Data struct {
-			Result []struct{ Metric map[string]string }
-		}
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		t.Fatal(err)
-	}
 	alerts := map[string]bool{}
-	for _, r := range answer.Data.Result {
-		alerts[fmt.Sprintf("%s %s %s", r.Metric["alertname"], r.Metric["client"], r.Metric["subject"])] = true
+	for _, a := range query(t, state, `ALERTS{alertstate="firing",priority=~"P0|P1"}`) {
+		alerts[fmt.Sprintf("%s %s %s", a.Metric["alertname"], a.Metric["client"], a.Metric["subject"])] = true
 	}
 	return alerts
 }
@@ -171,17 +163,16 @@ func platformClients(t *testing.T, state demo.State) []string {
 	return answer.Clients
 }
 
-// runQuickDemo runs the demo with rules whose windows are shorter, until the test ends.
-func runQuickDemo(t *testing.T) demo.State {
+// runQuickDemo runs the demo, from noon on, with rules whose windows are shorter, until the test ends.
+func runQuickDemo(t *testing.T, config demo.Config) demo.State {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.json")
+	config.Noon, config.Interval, config.StateFile, config.Out = true, 2*time.Second, file, t.Output()
+	config.Rules, config.Alertmanager = quickened(t, rules.Files), alertmanager.Files
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- demo.Run(ctx, demo.Config{
-			Clients: 6, Events: 12, Items: 1000, Seed: 1, Speed: 60, Flawless: true, Interval: 2 * time.Second,
-			StateFile: file, Rules: quickened(t, rules.Files), Alertmanager: alertmanager.Files, Out: t.Output(),
-		})
+		ended <- demo.Run(ctx, config)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -207,18 +198,18 @@ func runQuickDemo(t *testing.T) demo.State {
 
 var (
 	windows = regexp.MustCompile(`\[(\d+[smhd])(:(\d+[smhd])?)?\]`)
-	waits   = regexp.MustCompile(`(offset |for: )(\d+[smhd])\b`)
+	waits   = regexp.MustCompile(`(offset |for: |interval: )(\d+[smhd])\b`)
 )
 
 // quickened shortens the windows, offsets and waits of rules.
 func quickened(t *testing.T, shipped fs.FS) fs.FS {
 	t.Helper()
-	short := func(text string) string {
+	short := func(text string, longest time.Duration) string {
 		d, err := model.ParseDuration(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return model.Duration(time.Duration(d) / quicker).String()
+		return model.Duration(min(time.Duration(d)/quicker, longest)).String()
 	}
 	quick := fstest.MapFS{}
 	err := fs.WalkDir(shipped, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -234,14 +225,14 @@ func quickened(t *testing.T, shipped fs.FS) fs.FS {
 			parts := windows.FindStringSubmatch(window)
 			switch {
 			case parts[3] != "":
-				return "[" + short(parts[1]) + ":" + short(parts[3]) + "]"
+				return "[" + short(parts[1], longestWindow) + ":" + short(parts[3], longestWindow) + "]"
 			default:
-				return "[" + short(parts[1]) + parts[2] + "]"
+				return "[" + short(parts[1], longestWindow) + parts[2] + "]"
 			}
 		})
 		edited = waits.ReplaceAllStringFunc(edited, func(wait string) string {
 			parts := waits.FindStringSubmatch(wait)
-			return parts[1] + short(parts[2])
+			return parts[1] + short(parts[2], longestWait)
 		})
 		quick[name] = &fstest.MapFile{Data: []byte(edited), Mode: 0o600}
 		return nil

@@ -42,6 +42,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	app.Flag("seed", "The same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
 	app.Flag("flawless", "Nothing goes wrong by itself, only what faults make go wrong.").BoolVar(&config.Flawless)
+	app.Flag("nights", "People sleep: nobody comes from one to six of the platform's day, and most come in the evening.").BoolVar(&config.Nights)
+	app.Flag("noon", "Begin with noon of the platform's day, not with the present time of day.").BoolVar(&config.Noon)
 	app.Flag("speed", "How many days pass in a day.").Default("60").Float64Var(&config.Speed)
 	app.Flag("stream", "Kafka broker, host:port, to publish what happens to; may be repeated. Its topics must exist.").StringsVar(&config.Stream)
 	var kafkaConfig kafka.Config

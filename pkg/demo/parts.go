@@ -146,8 +146,10 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--seed=" + strconv.FormatUint(s.config.Seed, 10),
 				"--speed=" + strconv.FormatFloat(s.config.Speed, 'g', -1, 64),
 			}
-			if s.config.Flawless {
-				args = append(args, "--flawless")
+			for flag, on := range map[string]bool{"--flawless": s.config.Flawless, "--nights": s.config.Nights, "--noon": s.config.Noon} {
+				if on {
+					args = append(args, flag)
+				}
 			}
 			return args
 		},

@@ -46,7 +46,7 @@ func (p *Platform) Fill(ctx context.Context) error {
 			return err
 		}
 	}
-	p.clock = newLifeClock(now)
+	p.clock = newLifeClock(now, p.config.Noon)
 	p.filled.Store(true)
 	return nil
 }

@@ -35,8 +35,12 @@ type backupClock struct {
 	ends    time.Time
 }
 
-func newLifeClock(now time.Time) lifeClock {
-	return lifeClock{platform: now, beat: map[uint64]time.Time{}, sync: map[uint64]time.Time{}, backups: map[string]*backupClock{}, housekeeper: now.Add(housekeeping)}
+func newLifeClock(now time.Time, noon bool) lifeClock {
+	day := now
+	if noon {
+		day = time.Date(now.Year(), now.Month(), now.Day(), 12, 0, 0, 0, now.Location())
+	}
+	return lifeClock{platform: day, beat: map[uint64]time.Time{}, sync: map[uint64]time.Time{}, backups: map[string]*backupClock{}, housekeeper: now.Add(housekeeping)}
 }
 
 // Run lets the platform live until the context ends; then the running activity is finished, and Run returns nil. While the
@@ -157,7 +161,7 @@ type step struct {
 	at    time.Time
 	wall  float64 // elapsed seconds
 	days  float64 // elapsed platform days
-	tempo float64 // of the time of day: 0.5 at night, 1.5 in the afternoon
+	tempo float64 // of the time of day; 0: everybody sleeps
 	jobs  []job
 }
 
@@ -169,7 +173,7 @@ func (p *Platform) decide(ctx context.Context, elapsed time.Duration) ([]job, er
 	p.mu.Lock()
 	p.clock.platform = p.clock.platform.Add(time.Duration(float64(elapsed) * p.config.Speed))
 	p.mu.Unlock()
-	s := &step{Platform: p, at: p.now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * p.config.Speed, tempo: tempo(p.clock.platform)}
+	s := &step{Platform: p, at: p.now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * p.config.Speed, tempo: p.config.tempo(p.clock.platform)}
 	for i := range p.books.Clients {
 		if c := &p.books.Clients[i]; c.Active {
 			s.clientLife(c)
@@ -195,9 +199,15 @@ func (p *Platform) decide(ctx context.Context, elapsed time.Duration) ([]job, er
 	return s.jobs, nil
 }
 
-// tempo is how busy a time of day is.
-func tempo(at time.Time) float64 {
+// tempo is how busy a time of day is: 0.5 at night, 1.5 in the afternoon. With nights: nothing from one to six, 3 from seven to ten in the evening.
+func (c *Config) tempo(at time.Time) float64 {
 	hour := float64(at.Hour()) + float64(at.Minute())/60
+	switch {
+	case c.Nights && hour >= 1 && hour < 6:
+		return 0
+	case c.Nights && hour >= 19 && hour < 22:
+		return 3
+	}
 	return 1 + 0.5*math.Cos((hour-15)/12*math.Pi)
 }
 
@@ -240,7 +250,7 @@ func (s *step) clientLife(client *Client) {
 	for i, role := range Roles()[1:] {
 		s.secondly("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *Change) { p.arrive(c, id, 0, role) })
 	}
-	s.secondly("sign out", float64(p.index.staff.len(id))/stay, func(c *Change) { p.leave(c, p.index.staff, id) })
+	s.secondly("sign out", float64(p.index.staff.len(id))/stay*s.hurry(), func(c *Change) { p.leave(c, p.index.staff, id) })
 
 	tickets, answers := 0.5, 1.0
 	if p.faults.isOn(TicketsPilingUp, id) {
@@ -257,6 +267,14 @@ func (s *step) clientLife(client *Client) {
 
 // stay returns how long a visit lasts, in seconds.
 func (s *step) stay() float64 { return max(s.scaled(15*time.Minute), time.Minute).Seconds() }
+
+// hurry is how much sooner people leave than usual: at night they all go to bed.
+func (s *step) hurry() float64 {
+	if s.tempo == 0 {
+		return 10
+	}
+	return 1
+}
 
 // eventLife decides what goes on in a sale event.
 func (s *step) eventLife(id, client uint64, status string) {
@@ -290,7 +308,7 @@ func (s *step) eventLife(id, client uint64, status string) {
 		s.daily("pay", 3*math.Ceil(float64(x.pending.len(id))/4), func(c *Change) { p.pay(c, id, 4) })
 	}
 	if status != Setup && status != Draft {
-		s.secondly("shopper leaves", float64(x.shoppers.len(id))/s.stay(), func(c *Change) { p.leave(c, x.shoppers, id) })
+		s.secondly("shopper leaves", float64(x.shoppers.len(id))/s.stay()*s.hurry(), func(c *Change) { p.leave(c, x.shoppers, id) })
 		s.daily("publish item", 3*float64(x.drafts.len(id)), func(c *Change) { p.publish(c, id) })
 		s.daily("pay fee", 0.5*float64(x.unpaid.len(id)), func(c *Change) { p.payFee(c, id) })
 		s.daily("return", 0.004*float64(x.sold.len(id)), func(c *Change) { p.giveBack(c, id) })

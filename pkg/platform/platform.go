@@ -42,6 +42,10 @@ type Config struct {
 	Bulk bool
 	// Flawless keeps what goes wrong now and then by itself, as on every platform, from going wrong: then every failure is a fault's.
 	Flawless bool
+	// Nights is that people sleep: from one to six nobody comes, and who is there leaves; in the evening most come.
+	Nights bool
+	// Noon begins the platform's day at noon instead of at the present time of day.
+	Noon bool
 
 	Speed   float64          // 1: a platform day lasts a day
 	Tick    time.Duration    // how often it is decided what happens next; 200ms

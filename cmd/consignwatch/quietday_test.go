@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/demo"
+)
+
+// TestAQuietDayWakesNobody lets a healthy platform live from noon to noon, faster than in life: a sale with its rush in the evening, and a night in
+// which nobody is there. All rules are on, with windows as short as the day is, and nothing may fire but the Watchdog, whatever its priority.
+func TestAQuietDayWakesNobody(t *testing.T) {
+	t.Parallel() // it mostly waits
+	const (
+		speed = 240
+		day   = 24 * time.Hour / speed
+	)
+	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 3000, Seed: 1, Speed: speed, Flawless: true, Nights: true})
+	await(t, "all to be seen", func() string {
+		if len(ask(t, state, "platform:consign_api_requests:rate5m > 1")) == 0 {
+			return "nothing is recorded yet"
+		}
+		return strings.Join(slices.Sorted(maps.Keys(firing(t, state))), ", ") // exporters that were not scraped yet
+	})
+	const people = `sum(rate(consign_api_requests_total{route!="/healthz"}[10s]))`
+	noon := time.Now()
+	var fired []string
+	most, least := 0.0, math.Inf(1) // requests of people in a second
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for time.Since(noon) < day {
+		select {
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		case <-tick.C:
+		}
+		for _, a := range query(t, state, `ALERTS{alertstate="firing",alertname!="Watchdog"}`) {
+			alert := fmt.Sprintf("%s %s %s %s", a.Metric["priority"], a.Metric["alertname"], a.Metric["client"], a.Metric["subject"])
+			if !slices.Contains(fired, alert) {
+				fired = append(fired, alert)
+				t.Errorf("%s fires, %v into the day", alert, (time.Since(noon) * speed).Round(time.Minute))
+			}
+		}
+		for _, requests := range query(t, state, people) {
+			most, least = max(most, requests.Value), min(least, requests.Value)
+		}
+	}
+	if most < 5 || least > most/20 {
+		t.Errorf("people made %.1f requests a second at most and %.2f at least: that is no day with a rush and a night", most, least)
+	}
+	t.Logf("requests a second: %.1f at most, %.2f at least; fired: %s", most, least, strings.Join(fired, ", "))
+}
