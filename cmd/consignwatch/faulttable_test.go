@@ -112,6 +112,20 @@ func faultTurns() [][]faultAlerts {
 	}
 }
 
+// milder are the alerts that may fire with the given ones because they are about the same thing: the same at a lower limit, and the budgets that it eats up.
+func milder(alerts []string) []string {
+	more := map[string][]string{
+		"ApiFailing":             {"ApiErrorsElevated _platform requests", "SloBudget* "},
+		"ApiSlow":                {"ApiLatencyHigh _platform requests"},
+	}
+	var all []string
+	for _, a := range alerts {
+		name, _, _ := strings.Cut(a, " ")
+		all = append(all, more[name]...)
+	}
+	return all
+}
+
 // outage are what may follow for everybody while the API or the database does not do its work, and the given ones.
 func outage(more ...string) []string {
 	return append(more,
