@@ -251,7 +251,11 @@ var drills = regexp.MustCompile("(?m)^Drill: `consignwatch demo --fault ([a-z-]+
 var slow = map[string]bool{"SyncStalled": true, "ConsignwatchStreamStopped": true, "BackupTooOld": true}
 
 // lower are the alerts below P1 with a drill: the table has none of those.
-var lower = map[string]bool{"ValidationFailuresBurst": true, "ConsignwatchRecordsUnreadable": true, "ConsignwatchDataStale": true}
+var lower = map[string]bool{
+	"ValidationFailuresBurst": true, "ConsignwatchRecordsUnreadable": true, "ConsignwatchDataStale": true,
+	"ApiLatencyHigh": true, "CacheLatencyHigh": true, "ClientApiLatencyHigh": true, "DatabaseLatencyHigh": true, "ExternalLatencyHigh": true,
+	"ApiErrorsElevated": true, "CheckoutErrorsElevated": true, "ClientApiErrorsElevated": true, "ExternalErrorsElevated": true, "JobErrorsElevated": true,
+}
 
 func TestRunbooksNameAFaultThatFiresTheirAlert(t *testing.T) {
 	fires := map[string][]string{} // alerts by fault
