@@ -16,6 +16,8 @@ import (
 // Inhibition says which alert explains which others, so that only the cause pages.
 type Inhibition struct {
 	Causes []Cause `yaml:"causes"`
+	// Aftermath is for how long a cause explains its symptoms after it has ended, because they look back.
+	Aftermath yamlfile.Duration `yaml:"aftermath"`
 	// Ladders are alerts on one thing, from the worst to the mildest: the worst that fires is the one that is told.
 	Ladders []Ladder `yaml:"ladders"`
 	// Worse has what a worse alert on the same thing does not explain, although it is milder.
@@ -75,6 +77,9 @@ func readInhibition(root fs.FS) (*Inhibition, error) {
 	return &i, nil
 }
 
+// causeSeen is the alert that a cause fires, or has a short while ago. It tells Alertmanager what explains what, and nobody else.
+const causeSeen = "CauseSeen"
+
 // checkInhibition holds the inhibitions against the alerts.
 func (r *Routing) checkInhibition() error {
 	var errs []error
@@ -85,6 +90,9 @@ func (r *Routing) checkInhibition() error {
 			errs = append(errs, in.file.Errorf(key, "there is no alert %q in %s", name, alertFiles))
 		}
 		return a, ok
+	}
+	if a := time.Duration(in.Aftermath); a < time.Minute || a > 15*time.Minute {
+		errs = append(errs, in.file.Errorf("aftermath", "must be between 1m and 15m: for how long does what has ended show?"))
 	}
 	names := map[string]bool{}
 	name := func(key, name string) {
@@ -156,6 +164,7 @@ type inhibition struct {
 	except  string   // regular expression of names that are no target; empty: none
 	equal   []string
 	explain string // for a person
+	lasting bool   // for a while after the source has ended
 }
 
 // notClient keeps what client admins hear from being silenced by what staff hears.
@@ -173,7 +182,7 @@ func (r *Routing) inhibitions() []inhibition {
 			}
 		}
 		for _, subject := range subjects {
-			one := inhibition{name: c.Name, source: []string{matcher("alertname", c.Alert)}, target: []string{notClient}}
+			one := inhibition{name: c.Name, source: []string{matcher("alertname", c.Alert)}, target: []string{notClient}, lasting: true}
 			if cause.Platform {
 				one.source = append(one.source, matcher("client", Platform))
 			} else {
@@ -247,6 +256,12 @@ func (r *Routing) inhibitRules() []inhibitRule {
 		rules = append(rules,
 			inhibitRule{i.name, source, alert, i.equal},
 			inhibitRule{i.name + "-escalated", source, escalated, i.equal})
+		if i.lasting {
+			after := append([]string{matcher("alertname", causeSeen), "source_" + i.source[0]}, i.source[1:]...)
+			rules = append(rules,
+				inhibitRule{i.name + "-after", after, alert, i.equal},
+				inhibitRule{i.name + "-after-escalated", after, escalated, i.equal})
+		}
 	}
 	return rules
 }
