@@ -41,6 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("live-events", "Of these, how many are going on. 0: half of them.").Default("0").IntVar(&config.LiveEvents)
 	app.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	app.Flag("seed", "The same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
+	app.Flag("fresh", "Empty the platform's tables first: whatever is in them is lost. Without it a database with clients is refused.").BoolVar(&config.Fresh)
 	app.Flag("flawless", "Nothing goes wrong by itself, only what faults make go wrong.").BoolVar(&config.Flawless)
 	app.Flag("speed", "How many days pass in a day.").Default("60").Float64Var(&config.Speed)
 	app.Flag("stream", "Kafka broker, host:port, to publish what happens to; may be repeated. Its topics must exist, or be created with --create-topics.").StringsVar(&config.Stream)

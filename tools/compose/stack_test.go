@@ -1,0 +1,1 @@
+package compose_test
