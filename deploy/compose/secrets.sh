@@ -1,34 +1,34 @@
 #!/bin/sh
 # Makes what is secret in the local stack, each secret once, in a folder for each service that has one:
 #
-#   SECRETS=/secrets sh secrets.sh
+#   FOLDER=/secrets sh secrets.sh
 #
 # In the stack each folder is a volume of its own, so that a service sees its own secrets and no others. What is there stays, so
 # that passwords fit what the servers have stored. Needs nothing but a shell and its usual tools.
 set -eu
 umask 077
-: "${SECRETS:?the folder for the secrets}"
+: "${FOLDER:?the folder for the secrets}"
 
 password() { head -c 24 /dev/urandom | base64 | tr '+/' 'ab'; } # 32 letters and digits
 
 # own FOLDER USER: gives a folder, and what is in it, to the user that the service runs as.
 own() {
-  mkdir -p "$SECRETS/$1"
-  chmod 700 "$SECRETS/$1"
+  mkdir -p "$FOLDER/$1"
+  chmod 700 "$FOLDER/$1"
   # Without root whoever runs this owns it all.
-  if [ "$(id -u)" = 0 ]; then chown -R "$2" "$SECRETS/$1"; fi
+  if [ "$(id -u)" = 0 ]; then chown -R "$2" "$FOLDER/$1"; fi
 }
 
 # keep FOLDER/FILE TEXT: writes a file that is not there yet. It appears whole, or not at all.
 keep() {
-  mkdir -p "$SECRETS/${1%/*}"
-  if [ ! -s "$SECRETS/$1" ]; then
-    printf '%s\n' "$2" >"$SECRETS/$1.new"
-    mv "$SECRETS/$1.new" "$SECRETS/$1"
+  mkdir -p "$FOLDER/${1%/*}"
+  if [ ! -s "$FOLDER/$1" ]; then
+    printf '%s\n' "$2" >"$FOLDER/$1.new"
+    mv "$FOLDER/$1.new" "$FOLDER/$1"
   fi
 }
 
-of() { cat "$SECRETS/$1"; }
+of() { cat "$FOLDER/$1"; }
 dsn() { printf '%s:%s@tcp(mysql:3306)/%s' "$1" "$(of "database/$2")" "$3"; }
 
 # The database: root's password for the server and for whoever sets it up, and one for each exporter.
@@ -54,4 +54,4 @@ own grafana 472:0
 for service in platform-sim business-exporter system-exporter integration-exporter; do own "$service" 65532:65532; done
 # What the simulator writes for others: keys of its fakes, the certificate of its API, the state of its disk.
 for folder in outside api textfiles; do own "$folder" 65532:65532; done
-chmod 755 "$SECRETS/textfiles" # node_exporter is another user, and reads numbers only
+chmod 755 "$FOLDER/textfiles" # node_exporter is another user, and reads numbers only
