@@ -47,10 +47,16 @@ $acl"
 
 keep grafana/admin-password "$(password)"
 
+# Where Alertmanager sends its webhooks: everything that the routing names goes to the stack's pager.
+routing="${ROUTING:-/alertmanager/alertmanager.yml}"
+for file in $(sed -n 's|.*[ -]url_file: secrets/||p' "$routing" | sort -u); do keep "alertmanager/$file" http://pager:9476/; done
+for file in $(sed -n 's|.*[ -]api_url_file: secrets/||p' "$routing" | sort -u); do keep "alertmanager/$file" http://pager:9476/slack; done
+
 own database 999:999
 own mysql 999:999
 own valkey 65532:65532
 own grafana 472:0
+own alertmanager 65534:65534
 for service in platform-sim business-exporter system-exporter integration-exporter; do own "$service" 65532:65532; done
 # What the simulator writes for others: keys of its fakes, the certificate of its API, the state of its disk.
 for folder in outside api textfiles; do own "$folder" 65532:65532; done
