@@ -4,7 +4,7 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-BIN        := .build/bin
+BIN        ?= .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
 # Tests mostly wait for servers: more of them than there are cores.
 TEST_FLAGS ?= -race -timeout 35m -p 3 -parallel 4
@@ -13,7 +13,7 @@ FUZZ_TIME  ?= $(if $(CI),2m,10s)
 
 VERSION_PACKAGE := github.com/prometheus/common/version
 VERSION         := $(shell cat VERSION)
-REVISION        := $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
+REVISION        ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
 
 .PHONY: help
 help: ## say what there is
@@ -23,16 +23,25 @@ help: ## say what there is
 deps: packages $(TOOLS) ## install and build the servers that the demo and the tests run
 
 .PHONY: build
-build: ## build our own commands into .build/bin
-	@go build -o $(BIN)/ -ldflags '-X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).Revision=$(REVISION)' ./cmd/...
+build: ## build our own commands into .build/bin, static and without paths of this machine
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/ -ldflags '-X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).Revision=$(REVISION)' ./cmd/...
 
 .PHONY: demo
 demo: deps build ## run the whole stack; DEMO_FLAGS='--fault sold-twice'
 	@$(BIN)/consignwatch demo $(DEMO_FLAGS)
 
+.PHONY: up
+up: ## run the whole stack in containers, with the real servers (docs/compose.md)
+	@docker compose up --build --detach
+
+.PHONY: down
+down: ## end it, with everything that it has stored
+	@docker compose down --volumes
+
 .PHONY: test
 test: deps build ## run all tests against real servers
 	@go test $(TEST_FLAGS) ./...
+	@cd tools/compose && go test -timeout 10m ./...
 	@go test -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZ_TIME) ./exporters/events
 
 .PHONY: check

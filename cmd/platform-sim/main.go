@@ -41,11 +41,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("live-events", "Of these, how many are going on. 0: half of them.").Default("0").IntVar(&config.LiveEvents)
 	app.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	app.Flag("seed", "The same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
+	app.Flag("fresh", "Empty the platform's tables first: whatever is in them is lost. Without it a database with clients is refused.").BoolVar(&config.Fresh)
 	app.Flag("flawless", "Nothing goes wrong by itself, only what faults make go wrong.").BoolVar(&config.Flawless)
 	app.Flag("nights", "People sleep: nobody comes from one to six of the platform's day, and most come in the evening.").BoolVar(&config.Nights)
 	app.Flag("noon", "Begin with noon of the platform's day, not with the present time of day.").BoolVar(&config.Noon)
 	app.Flag("speed", "How many days pass in a day.").Default("60").Float64Var(&config.Speed)
-	app.Flag("stream", "Kafka broker, host:port, to publish what happens to; may be repeated. Its topics must exist.").StringsVar(&config.Stream)
+	app.Flag("stream", "Kafka broker, host:port, to publish what happens to; may be repeated. Its topics must exist, or be created with --create-topics.").StringsVar(&config.Stream)
+	createTopics := app.Flag("create-topics", "Create the topics that the brokers of --stream lack.").Bool()
 	var kafkaConfig kafka.Config
 	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
@@ -60,6 +62,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	config.Logger = promslog.New(logs)
+	if *createTopics && len(config.Stream) == 0 {
+		fmt.Fprintln(stderr, "platform-sim: --create-topics needs the brokers of --stream")
+		return 1
+	}
 	if *pid > 0 {
 		config.DatabaseDown = signals("database", *pid)
 	}
@@ -69,6 +75,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := withBroker(ctx, config, kafkaConfig, func(config platform.Config) error {
+		if *createTopics {
+			if err := platform.CreateTopics(ctx, config.Stream); err != nil {
+				return err
+			}
+		}
 		return simulate(ctx, config, *dsnFile, *control)
 	}); err != nil {
 		fmt.Fprintf(stderr, "platform-sim: %v\n", err)

@@ -40,6 +40,7 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 		"it must be on 127.0.0.1":                    {"--dsn-file=" + dsn, "--kafka-listen=0.0.0.0:0"},
 		"host:port, or http://host:port":             {"--dsn-file=" + dsn, "--api-address=nonsense"},
 		"a quota of 5 bytes":                         {"--dsn-file=" + dsn, "--disk-dir=" + t.TempDir(), "--disk-quota=5"},
+		"--create-topics needs the brokers":          {"--dsn-file=" + dsn, "--create-topics"},
 		"either --stream or --kafka-listen":          {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--stream=127.0.0.1:1"},
 	} {
 		var out, errs bytes.Buffer

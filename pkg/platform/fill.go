@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Fill creates the tables that are missing and fills them. Tables that hold a client already are refused: whose they
-// are is not known.
+// Fill creates the tables that are missing and fills them. Tables that hold a client already are refused, because whose they
+// are is not known; unless the platform is to be fresh.
 func (p *Platform) Fill(ctx context.Context) error {
 	if err := p.take(ctx); err != nil {
 		return err
@@ -22,12 +22,17 @@ func (p *Platform) Fill(ctx context.Context) error {
 	if err := CreateSchema(ctx, p.db); err != nil {
 		return err
 	}
+	if p.config.Fresh {
+		if err := emptyTables(ctx, p.db); err != nil {
+			return err
+		}
+	}
 	var clients int
 	if err := p.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM clients").Scan(&clients); err != nil {
 		return fmt.Errorf("platform: fill: %w", err)
 	}
 	if clients > 0 {
-		return fmt.Errorf("platform: fill: the database has %d clients already; give it an empty one", clients)
+		return fmt.Errorf("platform: fill: the database has %d clients already; give it an empty one, or let it be emptied (Config.Fresh, or --fresh)", clients)
 	}
 	now := p.now()
 	p.ids = firstIDs()
@@ -48,6 +53,16 @@ func (p *Platform) Fill(ctx context.Context) error {
 	}
 	p.clock = newLifeClock(now, p.config.Noon)
 	p.filled.Store(true)
+	return nil
+}
+
+// emptyTables takes the rows out of all tables. Their indexes and the rights on them stay.
+func emptyTables(ctx context.Context, db *sql.DB) error {
+	for _, t := range allTables() {
+		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.title()); err != nil {
+			return fmt.Errorf("platform: empty the table %s: %w", t.title(), err)
+		}
+	}
 	return nil
 }
 

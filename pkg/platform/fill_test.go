@@ -46,6 +46,21 @@ func TestFillIsTheSameForTheSameSeed(t *testing.T) {
 	checkHealthy(t, first.Books(), db, noon())
 }
 
+func TestAFreshPlatformTakesThePlaceOfAnOlderOne(t *testing.T) {
+	config := Config{DSN: serverstest.MariaDB(t), Clients: 6, Events: 8, Items: 500, Seed: 7, Speed: 60, Now: noon}
+	_, db := filled(t, config)
+	if _, err := db.ExecContext(t.Context(), "CREATE INDEX an_exporters ON clients (active)"); err != nil {
+		t.Fatal(err)
+	}
+	config.Seed, config.Clients, config.Fresh = 8, 4, true
+	second, _ := filled(t, config)
+	compareTables(t, second.Books(), db)
+	var kept int
+	if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = DATABASE() AND index_name = 'an_exporters'").Scan(&kept); err != nil || kept != 1 {
+		t.Errorf("%d indexes of an exporter are left, %v", kept, err)
+	}
+}
+
 func TestFillIsAsLargeAsAskedFor(t *testing.T) {
 	p, _ := filled(t, Config{Clients: 40, Events: 60, Items: 20_000, Seed: 1, Speed: 60, Now: noon})
 	b := p.Books()
@@ -115,7 +130,7 @@ func TestFillRefusesTablesWithRows(t *testing.T) {
 	}
 	defer p.Close()
 	err = p.Fill(t.Context())
-	if want := "platform: fill: the database has 5 clients already; give it an empty one"; err == nil || err.Error() != want {
+	if want := "platform: fill: the database has 5 clients already; give it an empty one, or let it be emptied (Config.Fresh, or --fresh)"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -40,6 +40,8 @@ type Config struct {
 	// Bulk keeps the items and sales of sale events that are over as totals only, for millions of items. The
 	// platform lives as usual; what is over does not change anyway.
 	Bulk bool
+	// Fresh empties the platform's tables before they are filled: whatever was in them is lost.
+	Fresh bool
 	// Flawless keeps what goes wrong now and then by itself, as on every platform, from going wrong: then every failure is a fault's.
 	Flawless bool
 	// Nights is that people sleep: from one to six nobody comes, and who is there leaves; in the evening most come.

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+)
+
+// addAsk declares what stands in for curl in an image that has no shell: health checks ask with it, and people switch faults.
+func addAsk(app *kingpin.Application) (string, action) {
+	command := app.Command("ask", "Ask a server over HTTP and print its answer; exit 1 unless the status is 200 to 299. For health checks and faults in containers.")
+	url := command.Arg("url", "For example http://127.0.0.1:9471/-/ready.").Required().URL()
+	post := command.Flag("post", "POST instead of GET.").Bool()
+	timeout := command.Flag("timeout", "How long to wait for the whole answer.").Default("5s").Duration()
+	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+		method := http.MethodGet
+		if *post {
+			method = http.MethodPost
+		}
+		return request(ctx, method, (*url).String(), *timeout, stdout)
+	}
+}
+
+// mostOfAFailure is how much of an answer an error repeats.
+const mostOfAFailure = 1 << 10
+
+func request(ctx context.Context, method, url string, timeout time.Duration, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	question, err := http.NewRequestWithContext(ctx, method, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(question)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, mostOfAFailure))
+		return fmt.Errorf("%s %s: %s: %s", method, url, response.Status, strings.TrimSpace(string(body)))
+	}
+	if _, err := io.Copy(out, response.Body); err != nil {
+		return fmt.Errorf("%s %s: %w", method, url, err)
+	}
+	return nil
+}

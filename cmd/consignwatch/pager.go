@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/pkg/pages"
+)
+
+// addPager declares what stands in for whoever is called, where nobody is to be called yet.
+func addPager(app *kingpin.Application) (string, action) {
+	command := app.Command("pager", "Print each notification that Alertmanager sends, until Ctrl-C: in place of a pager, for trials. Webhooks at /, Slack at /slack.")
+	address := command.Flag("listen", "Where to listen. It has no authentication.").Default("127.0.0.1:9476").String()
+	file := command.Flag("pages-file", "Append each page to this file, as one line of JSON.").PlaceHolder("FILE").String()
+	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+		var lines io.Writer = io.Discard
+		if *file != "" {
+			f, err := os.OpenFile(*file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+			if err != nil {
+				return fmt.Errorf("pages file: %w", err)
+			}
+			defer f.Close()
+			lines = f
+		}
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *address)
+		if err != nil {
+			return fmt.Errorf("pager: %w", err)
+		}
+		receiver := pages.NewReceiver(pages.Config{Lines: stdout, File: lines, Colour: isTerminal(stdout)})
+		return servePager(ctx, listener, receiver)
+	}
+}
+
+// servePager serves until the context ends, and then lets a page that is being written be written.
+func servePager(ctx context.Context, listener net.Listener, receiver *pages.Receiver) error {
+	mux := http.NewServeMux()
+	mux.Handle("/", receiver)
+	mux.Handle("POST /slack", receiver.Slack())
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ready") })
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(patience)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("pager: %w", err)
+	}
+	return <-stopped
+}

@@ -1,0 +1,379 @@
+package compose
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/emersion/go-smtp"
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+)
+
+// The stack's own files, started here: the scripts that make secrets and rights, the configurations, and the command lines, with the
+// programs of the images. In place of MySQL, Valkey and Kafka are MariaDB, Redis and kfake; Grafana, Mailpit and node_exporter's view of
+// the host are not here.
+func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
+	programs, simulator := built(t)
+	m := &Machine{Project: stack(t), Dir: t.TempDir()}
+	if err := m.Serve("prometheus:9090", "alertmanager:9093", "pager:9476", "business-exporter:9473", "system-exporter:9471",
+		"integration-exporter:9472", "event-exporter:9474", "node-exporter:9100", "valkey:6379", "127.0.0.1:8443", "127.0.0.1:9478", "127.0.0.1:9479"); err != nil {
+		t.Fatal(err)
+	}
+	m.Addresses["127.0.0.1:9090"] = m.Addresses["prometheus:9090"]
+	m.Addresses["0.0.0.0:9476"] = m.Addresses["pager:9476"]
+	bin := func(name string) string { return filepath.Join(programs, "usr/local/bin", name) }
+	found := func(name string) string {
+		t.Helper()
+		path, err := servers.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	start := func(name, program, address, ready string, flags ...string) {
+		t.Helper()
+		p, err := m.Start(t.Context(), name, program, m.Addresses[address], ready, flags...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = p.Kill() })
+	}
+
+	mail := startMail(t)
+	m.Addresses["localhost:25"] = mail.address
+	database := startDatabase(t, m)
+	broker, err := kafka.Start(t.Context(), kafka.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = broker.Close() })
+	m.Addresses["kafka:9092"] = broker.Address()
+
+	runSecrets(t, m)
+	takePassword(t, m, database)
+	redisHost, redisPort, err := net.SplitHostPort(m.Addresses["valkey:6379"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	start("valkey", found("redis-server"), "valkey:6379", "", "--bind", redisHost, "--port", redisPort, "--dir", m.Dir)
+	runDatabase(t, m, "database")
+	start("platform-sim", filepath.Join(simulator, "usr/local/bin/platform-sim"), "127.0.0.1:9479", "/-/ready", "--control-address="+m.Addresses["127.0.0.1:9479"])
+	runDatabase(t, m, "database-rights")
+	runDatabase(t, m, "database-rights") // it can be run again
+
+	start("pager", bin("consignwatch"), "pager:9476", "/-/ready")
+	start("alertmanager", found("alertmanager"), "alertmanager:9093", "/-/ready", "--web.listen-address="+m.Addresses["alertmanager:9093"])
+	start("prometheus", found("prometheus"), "prometheus:9090", "/-/ready", "--web.listen-address="+m.Addresses["prometheus:9090"])
+	start("node-exporter", found("node_exporter"), "node-exporter:9100", "/", "--web.listen-address="+m.Addresses["node-exporter:9100"])
+	for _, name := range []string{"business-exporter", "system-exporter", "integration-exporter", "event-exporter"} {
+		address := ""
+		for known := range m.Addresses {
+			if strings.HasPrefix(known, name+":") {
+				address = known
+			}
+		}
+		start(name, bin(name), address, "/-/ready", "--web.listen-address="+m.Addresses[address])
+	}
+
+	// What the health checks ask is answered.
+	for name, s := range m.Project.Services {
+		if s.Build == nil {
+			continue
+		}
+		check := m.Local(s, strings.Join(s.HealthCheck.Test[2:], " "))
+		for from, to := range m.Addresses { // the exporters listen on ports of their own here
+			if _, port, _ := net.SplitHostPort(from); strings.HasPrefix(from, name+":") {
+				check = strings.ReplaceAll(check, "127.0.0.1:"+port, to)
+			}
+		}
+		if said, err := exec.CommandContext(t.Context(), bin("consignwatch"), strings.Fields(check)...).CombinedOutput(); err != nil {
+			t.Errorf("the health check of %s: consignwatch %s: %v\n%s", name, check, err, said)
+		}
+	}
+
+	// Everything is seen, and well.
+	prometheus := m.Addresses["prometheus:9090"]
+	for query, want := range map[string]string{
+		"count(up == 1)":                      "7",
+		"min(consign_mysql_up)":               "1",
+		"min(consign_redis_up)":               "1",
+		"min(consign_queue_up)":               "1",
+		"min(consign_probe_up)":               "1",
+		"min(consign_shopify_up)":             "1",
+		"min(consign_clerk_up)":               "1",
+		"min(consign_mandrill_up)":            "1",
+		"min(consignwatch_collector_success)": "1",
+		"count(consign_queue_group_state{group=\"platform-workers\"} == 1)":      "1",
+		"sum(increase(consign_api_requests_total[5m] anchored)) > bool 0":        "1",
+		"count(consign_client_info) > bool 2":                                    "1",
+		"count(node_filesystem_size_bytes{mountpoint=\"/srv/platform/images\"})": "1",
+		"count(ALERTS{alertname=\"Watchdog\",alertstate=\"firing\"})":            "1",
+	} {
+		await(t, m, query, func(ctx context.Context) error {
+			got, err := ask(ctx, prometheus, query)
+			if err == nil && got != want {
+				err = fmt.Errorf("%s is %s, want %s", query, got, want)
+			}
+			return err
+		})
+	}
+
+	// And whoever is called, is: a client's trouble by page and by mail.
+	fire(t, m.Addresses["alertmanager:9093"])
+	await(t, m, "page", func(context.Context) error { return logHas(m, "pager", "The end of a test.") })
+	await(t, m, "mail", func(context.Context) error { return mail.has("The end of a test.") })
+	if err := logHas(m, "pager", "Watchdog"); err != nil {
+		await(t, m, "heartbeat", func(context.Context) error { return logHas(m, "pager", "FIRING") })
+	}
+}
+
+// await repeats a check until it holds, and otherwise shows the logs.
+func await(t *testing.T, m *Machine, what string, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Errorf("%s: %v", what, err)
+			logs, _ := filepath.Glob(filepath.Join(m.Dir, "*", "*.log"))
+			for _, log := range logs {
+				if text, err := os.ReadFile(log); err == nil {
+					t.Logf("%s:\n%s", filepath.Base(log), text[max(0, len(text)-600):])
+				}
+			}
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// ask returns the one value of an instant query.
+func ask(ctx context.Context, prometheus, query string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+prometheus+"/api/v1/query?query="+url.QueryEscape(query), nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct{ Result []struct{ Value [2]any } }
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return "", err
+	}
+	if len(answer.Data.Result) != 1 {
+		return "", fmt.Errorf("%s: %d series %s", query, len(answer.Data.Result), answer.Error)
+	}
+	return fmt.Sprint(answer.Data.Result[0].Value[1]), nil
+}
+
+func logHas(m *Machine, service, text string) error {
+	log, err := os.ReadFile(filepath.Join(m.Dir, service, service+".log"))
+	if err == nil && !strings.Contains(string(log), text) {
+		err = fmt.Errorf("the log of %s lacks %q", service, text)
+	}
+	return err
+}
+
+// fire sends an alert that pages the engineer on call.
+func fire(t *testing.T, alertmanager string) {
+	t.Helper()
+	const alert = `[{"labels":{"alertname":"TestEnds","priority":"P0","severity":"critical","team":"technical","client":"_platform","component":"test","subject":"stack","category":"downtime"},
+		"annotations":{"summary":"The end of a test.","description":"Nothing is wrong."}}]`
+	response, err := http.Post("http://"+alertmanager+"/api/v2/alerts", "application/json", strings.NewReader(alert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("post an alert: %s", response.Status)
+	}
+}
+
+func startDatabase(t *testing.T, m *Machine) *servers.MariaDB {
+	t.Helper()
+	dir := filepath.Join(m.Dir, "mariadb")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	database, err := servers.StartMariaDB(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = database.Kill() })
+	m.Addresses["mysql:3306"] = database.Address()
+	return database
+}
+
+// runSecrets makes the secrets with the script of the stack, for volumes that are folders here, and checks that it keeps them.
+func runSecrets(t *testing.T, m *Machine) {
+	t.Helper()
+	service, err := m.Mount("secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(m.Dir, "secrets-root")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for target, path := range m.paths(service) {
+		if name, ok := strings.CutPrefix(target, *service.Environment["FOLDER"]+"/"); ok {
+			if err := os.Symlink(path, filepath.Join(folder, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run := func() {
+		command := exec.CommandContext(t.Context(), "sh", m.Local(service, service.Command[1]))
+		command.Env = append(os.Environ(), "FOLDER="+folder, "ACL="+m.Local(service, "/deploy/redis/acl.txt"), "ROUTING="+m.Local(service, "/alertmanager/alertmanager.yml"))
+		if said, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("make the secrets: %v\n%s", err, said)
+		}
+	}
+	run()
+	before := files(t, filepath.Join(m.Dir, "volumes"))
+	run()
+	after := files(t, filepath.Join(m.Dir, "volumes"))
+	for name, text := range before {
+		if after[name] != text {
+			t.Errorf("the secret %s is another one after a second start", name)
+		}
+		// The addresses in secrets are those of the stack, as the configurations' are.
+		if err := os.WriteFile(name, []byte(m.Local(types.ServiceConfig{}, text)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(before) < 15 {
+		t.Errorf("only %d secrets", len(before))
+	}
+}
+
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// takePassword gives root the password of the secrets, as MySQL's image does at its first start.
+func takePassword(t *testing.T, m *Machine, database *servers.MariaDB) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.Dir, "volumes/secrets-mysql/root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := mysql.ParseDSN(database.DSN(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := exec.CommandContext(t.Context(), "mysql", "--protocol=TCP", "--host=127.0.0.1", "--port="+port(t, config.Addr), "--user=root",
+		"--execute=ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY '"+strings.TrimSpace(string(text))+"'")
+	client.Env = append(os.Environ(), "MYSQL_PWD="+config.Passwd)
+	if said, err := client.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+}
+
+func port(t *testing.T, address string) string {
+	t.Helper()
+	_, p, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// runDatabase runs what the service does in the database.
+func runDatabase(t *testing.T, m *Machine, name string) {
+	t.Helper()
+	service, err := m.Mount(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "sh", m.Local(service, service.Entrypoint[1]), service.Command[0])
+	command.Env = append(os.Environ(), "HOST=127.0.0.1", "PORT="+port(t, m.Addresses["mysql:3306"]),
+		"SECRETS="+m.Local(service, "/secrets"), "DEPLOY="+m.Local(service, "/deploy/mysql"))
+	if said, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, said)
+	}
+}
+
+// mailbox takes every mail.
+type mailbox struct {
+	address string
+	mu      sync.Mutex
+	mails   []string
+}
+
+func startMail(t *testing.T) *mailbox {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := &mailbox{address: listener.Addr().String()}
+	server := smtp.NewServer(box)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return box
+}
+
+func (b *mailbox) NewSession(*smtp.Conn) (smtp.Session, error) { return b, nil }
+func (b *mailbox) Mail(string, *smtp.MailOptions) error        { return nil }
+func (b *mailbox) Rcpt(string, *smtp.RcptOptions) error        { return nil }
+func (b *mailbox) Reset()                                      {}
+func (b *mailbox) Logout() error                               { return nil }
+
+func (b *mailbox) Data(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mails = append(b.mails, string(text))
+	return err
+}
+
+func (b *mailbox) has(text string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, mail := range b.mails {
+		if strings.Contains(mail, text) {
+			return nil
+		}
+	}
+	return errors.New("no mail has it")
+}
