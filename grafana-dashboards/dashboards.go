@@ -10,10 +10,10 @@ import (
 
 // Files are the dashboards as they ship: a folder for each of Grafana's folders.
 //
-//go:embed System/*.json
+//go:embed System/*.json Integrations/*.json Business/*.json Alerting/*.json Reports/*.json
 var Files embed.FS
 
 // All are the dashboards, in the order in which they are presented.
 func All() []Dashboard {
-	return slices.Concat(system())
+	return slices.Concat(system(), integrations(), business(), alerting(), reports())
 }

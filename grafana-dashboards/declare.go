@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -39,6 +40,7 @@ type Panel struct {
 	overrides     []object // of some fields
 	options       object
 	transform     []object
+	leads         []lead
 }
 
 // query is one question to Prometheus.
@@ -355,25 +357,24 @@ func words(pairs ...string) part {
 // allSeries shows the name of each series beside its value.
 func named(p *Panel) { p.options["textMode"] = "value_and_name" }
 
+// lead is a link from the values of a column, or from all values, to a dashboard.
+type lead struct{ field, uid string }
+
 // leads makes the values of a column, or all values, lead to a dashboard, with the period and the variables kept.
 func leads(field, uid string) part {
-	return func(p *Panel) {
-		link := object{"title": "Open " + uid, "url": linkTo(uid, field), "targetBlank": false}
-		if field == "" {
-			p.defaults["links"] = list(link)
-			return
-		}
-		p.overrides = append(p.overrides, override("byName", field, property("links", list(link))))
-	}
+	return func(p *Panel) { p.leads = append(p.leads, lead{field, uid}) }
 }
 
-// linkTo is the address of a dashboard. The client of the row that is clicked, if the field is one, replaces the chosen ones.
-func linkTo(uid, field string) string {
-	client := "${client:queryparam}"
-	if field == "client" {
-		client = "var-client=${__value.raw}"
+// address is that of the dashboard. The client of the row that is clicked, if that is the column, replaces the chosen ones.
+func (l lead) address(variables []string) string {
+	chosen := ""
+	switch {
+	case l.field == "client":
+		chosen = "var-client=${__value.raw}&"
+	case slices.Contains(variables, "client"):
+		chosen = "${client:queryparam}&"
 	}
-	return "/d/" + uid + "?${datasource:queryparam}&" + client + "&${__url_time_range}"
+	return "/d/" + l.uid + "?${datasource:queryparam}&" + chosen + "${__url_time_range}"
 }
 
 // colours gives a series its colour by name.

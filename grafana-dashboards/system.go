@@ -72,9 +72,9 @@ func overview() Dashboard {
 					named, leads("", "consignwatch-resources")),
 			}},
 			{"Since when?", []Panel{
-				graph(12, "Requests", "reqps", "Requests to the API, and those of them that ended with a server error.",
+				graph(12, "Requests and failures", "reqps", "Requests to the API, and those of them that ended with a server error.",
 					series(`platform:consign_api_requests:rate5m`, "all"), series(`platform:consign_api_errors:rate2m`, "failed"), colours("all", neutral, "failed", bad)),
-				graph(12, "Response time", "s", "What 50, 95 and 99 of 100 requests stay below, and the limits for the 95.",
+				graph(12, "Response times", "s", "What 50, 95 and 99 of 100 requests stay below, and the limits for the 95.",
 					series(`platform:consign_api_request_duration_seconds:p50_rate5m`, "50 of 100"), series(`platform:consign_api_request_duration_seconds:p95_rate5m`, "95 of 100"),
 					series(`platform:consign_api_request_duration_seconds:p99_rate5m`, "99 of 100"), limits("api_latency_seconds"), logarithmic),
 			}},
@@ -151,7 +151,7 @@ func api() Dashboard {
 func database() Dashboard {
 	return Dashboard{
 		File: "System/database.json", UID: "consignwatch-database", Title: "System / Database",
-		Asks: "Does the database answer, fast and without errors, and if not, what holds it up?", Alerts: `component="database"`,
+		Asks: "Does the database answer, fast and without errors, and if not, what holds it up?", Alerts: `component="database",client="_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
 				tiles(6, "Now", "Whether the server answers; query time and failures against their limits.",
@@ -213,7 +213,7 @@ func database() Dashboard {
 func cache() Dashboard {
 	return Dashboard{
 		File: "System/cache.json", UID: "consignwatch-cache", Title: "System / Cache",
-		Asks: "Does the cache answer fast and find what is asked for, and if not, is it full?", Alerts: `component="cache"`,
+		Asks: "Does the cache answer fast and find what is asked for, and if not, is it full?", Alerts: `component="cache",client="_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
 				tiles(6, "Now", "Whether the server answers; operation time and failures against their limits.",
@@ -232,7 +232,7 @@ func cache() Dashboard {
 					series(`platform_operation:consign_cache_operation_duration_seconds:p95_rate5m`, "{{operation}}"), limits("cache_latency_seconds", "goal", "warning", "sla", "critical"), logarithmic),
 				graph(12, "Failed operations", "percentunit", "Share of the operations that failed, and the limits.",
 					series(`platform:consign_cache_errors_per_operation:ratio_rate5m`, "failed"), limits("cache_failure_ratio"), decimals(1)),
-				graph(12, "Hits", "percentunit", "Share of the lookups that found something. Below the limits the database does the cache's work.",
+				graph(12, "Lookups that hit", "percentunit", "Share of the lookups that found something. Below the limits the database does the cache's work.",
 					series(`platform:consign_cache_hits_per_lookup:ratio_rate5m`, "hits"), limits("cache_hit_ratio"), most(1), decimals(0)),
 				graph(12, "Operations by result", "ops", "Operations of the platform by their result.",
 					series(`sum by (result) (rate(consign_cache_operations_total[$__rate_interval]))`, "{{result}}"), stacked, colours("hit", good, "miss", warn, "ok", neutral, "error", bad)),
@@ -267,7 +267,7 @@ func cache() Dashboard {
 func queues() Dashboard {
 	return Dashboard{
 		File: "System/queues.json", UID: "consignwatch-queues", Title: "System / Queues",
-		Asks: "Is background work done in time, and if not, what is stuck: the broker, the workers, or the jobs?", Variables: []string{"client"}, Alerts: `component=~"queue|worker|stream"`,
+		Asks: "Is background work done in time, and if not, what is stuck: the broker, the workers, or the jobs?", Variables: []string{"client"}, Alerts: `component=~"queue|worker|stream",client="_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
 				tiles(6, "Now", "Whether the broker answers; how long messages wait, how long jobs wait, and how many fail, against their limits.",
@@ -277,8 +277,8 @@ func queues() Dashboard {
 				stat(3, "Jobs done", "cps", "Attempts of jobs that succeeded.", series(`sum(platform_queue:consign_jobs:rate5m{outcome="succeeded"})`, "jobs"), decimals(1)),
 				stat(3, "Failed attempts", "percentunit", "Share of the attempts that did not succeed, of the worst queue.", series(`max(platform_queue:consign_job_failures_per_job:ratio_rate5m)`, "failed"), decimals(1)),
 				stat(3, "Longest wait", "s", "How long the oldest unread message has waited.", series(`max(platform_group:consign_queue_lag_seconds:max)`, "wait"), decimals(0)),
-				stat(3, "Unread messages", "none", "Messages that no worker has read, of all queues.", series(`sum(platform_group:consign_queue_lag_messages:max)`, "messages"), decimals(0)),
-				stat(3, "Dead letters", "none", "Messages that were given up after all attempts and are kept.", series(`sum(max by (server, queue) (consign_queue_dead_letters)) or vector(0)`, "messages"), decimals(0)),
+				stat(3, "Unread", "none", "Messages that no worker has read, of all queues.", series(`sum(platform_group:consign_queue_lag_messages:max)`, "messages"), decimals(0)),
+				stat(3, "Given up", "none", "Messages that were given up after all attempts and are kept.", series(`sum(max by (server, queue) (consign_queue_dead_letters)) or vector(0)`, "messages"), decimals(0)),
 				stat(3, "Workers", "none", "Members of the consumer groups.", series(`sum(max by (server, group) (consign_queue_group_members))`, "members"), decimals(0)),
 			}},
 			{"Lengths", []Panel{
@@ -331,7 +331,7 @@ func hosts() Dashboard {
 	const on = `instance=~"$instance"`
 	return Dashboard{
 		File: "System/hosts.json", UID: "consignwatch-hosts", Title: "System / Hosts",
-		Asks: "Do the hosts have enough of everything, and if not, of what and since when?", Variables: []string{"instance"}, Alerts: `component="host"`,
+		Asks: "Do the hosts have enough of everything, and if not, of what and since when?", Variables: []string{"instance"}, Alerts: `component="host",client="_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
 				tiles(6, "Now", "The worst of the chosen hosts: processors, memory and disks against their limits.",
@@ -354,7 +354,7 @@ func hosts() Dashboard {
 					series(`instance:node_memory_use:ratio{`+on+`}`, "{{instance}}"), limits("host_memory_ratio", "goal", "warning", "sla", "critical"), most(1), decimals(0)),
 				graph(8, "Processors by what they do", "percentunit", "What the processors of the chosen hosts do, on average; idle time left out.",
 					series(`avg by (mode) (rate(node_cpu_seconds_total{`+on+`,mode!="idle"}[$__rate_interval]))`, "{{mode}}"), stacked, decimals(0)),
-				graph(8, "Load", "none", "Processes that run or wait, on average over one minute.", series(`node_load1{`+on+`}`, "{{instance}}"), decimals(1)),
+				graph(8, "Load over a minute", "none", "Processes that run or wait, on average over one minute.", series(`node_load1{`+on+`}`, "{{instance}}"), decimals(1)),
 				graph(8, "Available memory", "bytes", "Memory that programs can still have.", series(`node_memory_MemAvailable_bytes{`+on+`}`, "{{instance}}")),
 				graph(12, "Time that programs wait", "percentunit", "Share of the time in which at least one program waited for processors, memory or the disk. Needs a kernel with pressure information.",
 					series(`rate(node_pressure_cpu_waiting_seconds_total{`+on+`}[$__rate_interval])`, "{{instance}} processors"),
@@ -389,12 +389,12 @@ func external() Dashboard {
 		Asks: "Do the services that the platform calls answer, and if not, which one, and is it they or we?", Variables: []string{"client"}, Alerts: `component=~"external|shopify|auth|mail",client=~"$client|_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
-				tiles(8, "Calls", "The worst service: response time and failures against their limits.",
+				tiles(8, "Now", "The worst service: response time and failures against their limits.",
 					series(state(`max(platform_service:consign_external_request_duration_seconds:p95_rate5m)`, "external_latency_seconds"), "response time"),
 					series(state(`max(platform_service:consign_external_failures_per_request:ratio_rate5m)`, "external_failure_ratio"), "failures"), named),
 				tiles(8, "Our own questions", "Whether the services answer the exporter's own questions. If they do while the platform's calls fail, the trouble is ours. Shops: critical when none of the chosen answers.",
 					series(`2 * (1 - max(client:consign_shopify_up:max{client=~"$client"}))`, "shops"), series(down(`platform:consign_clerk_up:max`), "Clerk"), series(down(`platform:consign_mandrill_up:max`), "Mandrill"), named),
-				stat(4, "Calls", "reqps", "Calls of the platform to services of others.", series(`sum(platform_service:consign_external_requests:rate5m)`, "calls"), decimals(1)),
+				stat(4, "All calls", "reqps", "Calls of the platform to services of others.", series(`sum(platform_service:consign_external_requests:rate5m)`, "calls"), decimals(1)),
 				stat(4, "Shops that answer", "percentunit", "Share of the chosen clients' shops that answer.", series(`avg(client:consign_shopify_up:max{client=~"$client"})`, "shops"), decimals(0), leads("", "consignwatch-shopify")),
 			}},
 			{"Which one?", []Panel{
@@ -429,7 +429,7 @@ func external() Dashboard {
 func resources() Dashboard {
 	return Dashboard{
 		File: "System/resources.json", UID: "consignwatch-resources", Title: "System / Application resources",
-		Asks: "Does the application run out of connections, threads, queue or cache, and which client uses the most?", Variables: []string{"client"}, Alerts: `component=~"application|worker|database|queue|cache"`,
+		Asks: "Does the application run out of connections, threads, queue or cache, and which client uses the most?", Variables: []string{"client"}, Alerts: `component=~"application|worker|database|queue|cache",client="_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
 				tiles(8, "Now", "The fullest pool of connections, of threads, and the fullest queue, against their limits.",
@@ -453,8 +453,8 @@ func resources() Dashboard {
 				graph(12, "Pools of threads", "percentunit", "Share of the threads of each pool that are busy, and the limits.",
 					series(`platform_pool:consign_worker_threads_use:ratio`, "{{pool}}"), limits("worker_threads_ratio", "goal", "warning", "sla", "critical"), most(1), decimals(0)),
 				graph(6, "Busy threads", "none", "Threads that work, by pool.", series(`sum by (pool) (consign_worker_threads{state="busy"})`, "{{pool}}"), decimals(0)),
-				graph(6, "Starts and crashes", "none", "Starts and crashes of the platform's programs within ten minutes.",
-					series(`sum by (component) (increase(consign_app_starts_total[10m])) > 0`, "{{component}} starts"), series(`platform_component:consign_app_crashes:increase10m > 0`, "{{component}} crashes"), decimals(0), stepped),
+				graph(6, "Starts and crashes", "cpm", "Starts and crashes of the platform's programs, per minute.",
+					series(`60 * sum by (component) (rate(consign_app_starts_total[$__rate_interval]))`, "{{component}} starts"), series(`60 * sum by (component) (rate(consign_app_crashes_total[$__rate_interval]))`, "{{component}} crashes")),
 			}},
 			{"Queues and cache", []Panel{
 				graph(8, "Queues", "percentunit", "Unread messages as a share of what the queue is meant to hold, and the limits.",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -126,6 +127,7 @@ func (d Dashboard) panels() []any {
 			}
 			for _, p := range line {
 				id++
+				p.link(d.Variables)
 				all = append(all, p.json(id, x, y, height))
 				x += p.width
 			}
@@ -173,6 +175,18 @@ func (p Panel) json(id, x, y, height int) object {
 		text["transformations"] = p.transform
 	}
 	return text
+}
+
+// link writes the panel's links, which keep what can be chosen on the dashboard that the panel is on.
+func (p *Panel) link(variables []string) {
+	for _, l := range p.leads {
+		link := list(object{"title": "Open " + l.uid, "url": l.address(variables), "targetBlank": false})
+		if l.field == "" {
+			p.defaults = merged(p.defaults, object{"links": link})
+		} else {
+			p.overrides = append(slices.Clone(p.overrides), override("byName", l.field, property("links", link)))
+		}
+	}
 }
 
 func (q query) json(ref string) object {
