@@ -74,7 +74,8 @@ func startServers(t *testing.T) (alertmanager, prometheus, node *servers.Process
 	}
 	config := write("alertmanager.yml", "route: {receiver: hook}\nreceivers: [{name: hook, webhook_configs: [{url: 'http://127.0.0.1:9/'}]}]\n")
 	alertmanager = stop(servers.StartAlertmanager(t.Context(), t.TempDir(), servers.AlertmanagerConfig{ConfigFile: config}))
-	rules := write("rules.yml", "groups: [{name: one, rules: [{alert: Always, expr: vector(1)}]}]\n")
+	// A new alert at each evaluation: Prometheus sends one that goes on once a minute, and the first may come before it knows the Alertmanager.
+	rules := write("rules.yml", "groups: [{name: one, rules: [{alert: Always, expr: vector(time()), labels: {at: '{{ $value }}'}}]}]\n")
 	prometheus = stop(servers.StartPrometheus(t.Context(), t.TempDir(), servers.PrometheusConfig{Text: func(address string) (string, error) {
 		return fmt.Sprintf(`global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [%q]

@@ -5,7 +5,7 @@ import "slices"
 // Shipped is the catalog of everything that the project's programs expose.
 func Shipped() *Catalog {
 	c, err := New(slices.Concat(businessMetrics(), eventMetrics(), systemMetrics(), kafkaMetrics(),
-		shopifyMetrics(), clerkMetrics(), mandrillMetrics(), selfMetrics())...)
+		shopifyMetrics(), clerkMetrics(), mandrillMetrics(), ackdMetrics(), selfMetrics())...)
 	if err != nil {
 		panic("catalog: a shipped declaration breaks the rules: " + err.Error()) // TestShipped keeps this from happening
 	}

@@ -1,0 +1,41 @@
+package catalog
+
+// Ackd is `consignwatch ackd`, the daemon beside Alertmanager that keeps acknowledgements.
+const Ackd Exporter = "ackd"
+
+// Priorities is the closed set of priorities of an alert. The heartbeat, which always fires, has none.
+func Priorities() []string { return []string{"P0", "P1", "P2", "P3", "none"} }
+
+// SilenceStates is the closed set of states of a silence, as Alertmanager names them.
+func SilenceStates() []string { return []string{"active", "pending", "expired"} }
+
+// ackdMetrics are contract section 5. Every replica of the daemon sees all alerts, so that none is to be added up.
+func ackdMetrics() []Metric {
+	priority := oneOf("priority", Priorities()...)
+	// The identity of an alert, with its priority. At the most twenty alerts of one client fire at a time.
+	alert := []Label{
+		{Name: "alertname", Pattern: `[A-Z][A-Za-z0-9]*`, MaxLength: 100, Limit: 300, Present: 20, Typical: 2},
+		{Name: "client", Pattern: slug + `|_platform`, MaxLength: 63, Limit: DefaultClients},
+		one(Label{Name: "component", Pattern: `[a-z][a-z0-9_-]*`, MaxLength: 63, Limit: 100}),
+		one(Label{Name: "subject", Pattern: `.+`, MaxLength: 200, Limit: 2000}),
+		one(priority),
+	}
+	// From half a minute to three days.
+	waits := []float64{30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 259200}
+	return section("5", Ackd, Max, []Metric{
+		{Name: "consign_alert_acknowledged", Type: Gauge, Unit: Bool, Labels: alert,
+			Help: "Whether somebody has taken the alert (1). An explicit 0 once the acknowledgement has ended while the alert still fires; absent when nobody ever took it, and when it has resolved."},
+		{Name: "consign_alert_acknowledged_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: alert,
+			Help: "When the alert was acknowledged."},
+		{Name: "consign_alerts_firing", Type: Gauge, Unit: Count, Labels: []Label{priority},
+			Help: "Alerts that fire, whether acknowledged or not, escalations not counted."},
+		{Name: "consign_alert_time_to_acknowledge_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{priority}, Buckets: waits,
+			Help: "How long alerts fired until somebody took them. Those that nobody took are not in it."},
+		{Name: "consign_alert_time_to_resolve_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{priority}, Buckets: waits,
+			Help: "How long alerts fired until they resolved, acknowledged or not."},
+		{Name: "consign_silences", Type: Gauge, Unit: Count, Labels: []Label{oneOf("state", SilenceStates()...)},
+			Help: "Silences that Alertmanager holds, acknowledgements among them, by state."},
+		{Name: "consign_ackd_last_poll_timestamp_seconds", Type: Gauge, Unit: Timestamp,
+			Help: "When Alertmanager last answered with its alerts and silences. Older than 15 minutes: acknowledgements no longer stop an escalation."},
+	})
+}
