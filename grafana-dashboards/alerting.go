@@ -2,7 +2,7 @@ package dashboards
 
 // alerting is about trouble, and what becomes of it.
 func alerting() []Dashboard {
-	return []Dashboard{alertsNow(), errorsAndRecovery()}
+	return []Dashboard{alertsNow(), escalation(), errorsAndRecovery()}
 }
 
 // Of the chosen clients and of the platform as a whole.
@@ -19,7 +19,7 @@ func alertsNow() Dashboard {
 				stat(3, "P2", "none", "Alerts of P2 that fire: for office hours.", series(`count(ALERTS{alertstate="firing",priority="P2",`+ofAll+`}) or vector(0)`, "P2"), badAbove(1, 20)),
 				stat(3, "P3", "none", "Alerts of P3 that fire: for the daily report.", series(`count(ALERTS{alertstate="firing",priority="P3",`+ofAll+`}) or vector(0)`, "P3")),
 				stat(3, "Not taken", "none", "Alerts of P0 and P1 that fire and that nobody has acknowledged.",
-					series(`count(ALERTS{alertstate="firing",priority=~"P0|P1",escalation="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1) or vector(0)`, "alerts"), badAbove(1, 1)),
+					series(unacknowledged(), "alerts"), badAbove(1, 1)),
 				stat(3, "Pending", "none", "Alerts whose condition holds, but not for long enough yet.", series(`count(ALERTS{alertstate="pending",`+ofAll+`}) or vector(0)`, "alerts")),
 				stat(3, "Silences", "none", "Silences that are active: what they match pages nobody.", series(`sum(max by (state) (consign_silences{state="active"}))`, "silences")),
 				stat(3, "Heartbeat", "none", "Whether the alert that always fires does: if not, nobody hears of anything.", value(`count(ALERTS{alertname="Watchdog",alertstate="firing",client="_platform"}) or vector(0)`, "heartbeat"), words("gone", bad, "beats", good)),
@@ -53,6 +53,55 @@ func alertsNow() Dashboard {
 			}},
 		},
 	}
+}
+
+func escalation() Dashboard {
+	return Dashboard{
+		File: "Alerting/escalation.json", UID: "consignwatch-escalation", Title: "Alerting / Escalation and response times",
+		Asks: "Is trouble taken and ended in time, and if not, who has to hear of it?", Variables: []string{"client"}, Alerts: ofAll,
+		Rows: []Row{
+			{"Is it well?", []Panel{
+				stat(4, "Escalated", "none", "Alerts that fire and that nobody took in time: the next ones have been told.", series(`count(ALERTS{alertstate="firing",source_alertname!="",`+ofAll+`}) or vector(0)`, "alerts"), badAbove(1, 1)),
+				stat(4, "Not taken yet", "none", "Alerts of P0 and P1 that fire and that nobody has acknowledged.", series(unacknowledged(), "alerts"), badAbove(1, 1)),
+				stat(4, "Time until taken", "s", "Mean time until somebody acknowledged an alert of P0 or P1, within the period.",
+					value(`sum(max by (priority) (increase(consign_alert_time_to_acknowledge_seconds_sum{priority=~"P0|P1"}[$__range]))) / (sum(max by (priority) (increase(consign_alert_time_to_acknowledge_seconds_count{priority=~"P0|P1"}[$__range]))) > 0)`, "mean"), decimals(0)),
+				stat(4, "Time until resolved", "s", "Mean time for which an alert of P0 or P1 fired, within the period.",
+					value(`sum(max by (priority) (increase(consign_alert_time_to_resolve_seconds_sum{priority=~"P0|P1"}[$__range]))) / (sum(max by (priority) (increase(consign_alert_time_to_resolve_seconds_count{priority=~"P0|P1"}[$__range]))) > 0)`, "mean"), decimals(0)),
+				stat(4, "Alerts that fire", "none", "What the daemon of acknowledgements sees, all priorities.", series(`sum(max by (priority) (consign_alerts_firing))`, "alerts"), decimals(0)),
+				stat(4, "Acknowledgements are read", "s", "How long ago Alertmanager last answered the daemon of acknowledgements. After 15 minutes, acknowledgements stop no escalation.", series(`time() - max(consign_ackd_last_poll_timestamp_seconds)`, "ago"), badAbove(120, 900), decimals(0)),
+			}},
+			{"Who has to hear of it?", []Panel{
+				table(12, "Escalations", "Alerts that have been handed on, and to which level: L2 is the second contact, L3 the management, L4 the emergency contacts.",
+					rows(`ALERTS{alertstate="firing",source_alertname!="",`+ofAll+`}`), hidden("__name__", "alertstate", "category", "severity", "team"), sortedUp("priority"), leads("client", "consignwatch-alerts")),
+				table(12, "Not taken", "Alerts of P0 and P1 that fire and that nobody has acknowledged, with the time for which they have.",
+					col(`time() - max by (priority, alertname, client, subject) (max without (priority, severity, team, category) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedUp("priority"), leads("client", "consignwatch-alerts")),
+				table(24, "Taken", "Alerts that somebody has taken, and since when.",
+					col(`time() - max by (priority, alertname, client, component, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedUp("priority"), high(6)),
+			}},
+			{"In time?", []Panel{
+				table(12, "Time until taken, by priority", "Within the period: how many alerts were taken, and after what time half and 95 of 100 of them were.",
+					col(`max by (priority) (increase(consign_alert_time_to_acknowledge_seconds_count[$__range]))`, "Taken", "none", 0),
+					col(`histogram_quantile(0.5, max by (priority, le) (increase(consign_alert_time_to_acknowledge_seconds_bucket[$__range])))`, "Half within", "s", 0),
+					col(`histogram_quantile(0.95, max by (priority, le) (increase(consign_alert_time_to_acknowledge_seconds_bucket[$__range])))`, "95 of 100 within", "s", 0), sortedUp("priority")),
+				table(12, "Time until resolved, by priority", "Within the period: how many alerts ended, and after what time half and 95 of 100 of them had.",
+					col(`max by (priority) (increase(consign_alert_time_to_resolve_seconds_count[$__range]))`, "Resolved", "none", 0),
+					col(`histogram_quantile(0.5, max by (priority, le) (increase(consign_alert_time_to_resolve_seconds_bucket[$__range])))`, "Half within", "s", 0),
+					col(`histogram_quantile(0.95, max by (priority, le) (increase(consign_alert_time_to_resolve_seconds_bucket[$__range])))`, "95 of 100 within", "s", 0), sortedUp("priority")),
+				graph(12, "Alerts and acknowledgements", "none", "Alerts of P0 and P1 that fired at a time, and those of them that somebody had taken.",
+					series(`count(ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`}) or vector(0)`, "fire"), series(`sum(max without (instance) (consign_alert_acknowledged{priority=~"P0|P1",`+ofAll+`})) or vector(0)`, "taken"), stepped, decimals(0), colours("fire", bad, "taken", good)),
+				graph(12, "Escalations by level", "none", "Alerts that were handed on, at a time, by level.", series(`count by (alertname) (ALERTS{alertstate="firing",source_alertname!="",`+ofAll+`})`, "{{alertname}}"), stacked, stepped, decimals(0)),
+			}},
+			{"Do they hear of it?", []Panel{
+				graph(12, "Time of a notification", "s", "What 95 of 100 notifications stay below until they are delivered, by way.", series(`histogram_quantile(0.95, sum by (integration, le) (rate(alertmanager_notification_latency_seconds_bucket[$__rate_interval])))`, "{{integration}}")),
+				graph(12, "Notifications that could not be delivered", "cpm", "Notifications per minute that could not be delivered, by way and reason.", series(`60 * sum by (integration, reason) (rate(alertmanager_notifications_failed_total[$__rate_interval]))`, "{{integration}} {{reason}}"), stacked),
+			}},
+		},
+	}
+}
+
+// unacknowledged counts what pages somebody and has not been taken.
+func unacknowledged() string {
+	return `count(ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",` + ofAll + `} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{` + ofAll + `}) == 1) or vector(0)`
 }
 
 func errorsAndRecovery() Dashboard {
