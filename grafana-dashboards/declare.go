@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -174,9 +175,18 @@ func table(width int, title, about string, parts ...part) Panel {
 	return p
 }
 
-// columns turns the names that Grafana gives to values into those of the panel, and gives each its unit.
+// grouping is how an expression names the labels of its series.
+var grouping = regexp.MustCompile(`\bby \(([^)]*)\)`)
+
+// columns turns the names that Grafana gives to labels and values into those of the panel, puts the labels in the order in which the first query
+// names them, and gives each value its unit.
 func (p *Panel) columns() {
-	rename, first := object{}, object{}
+	rename, first, order := object{"alertname": "alert"}, object{}, object{}
+	if labels := grouping.FindStringSubmatch(p.queries[0].expr); labels != nil {
+		for i, label := range strings.Split(labels[1], ", ") {
+			order[label] = i
+		}
+	}
 	for i, q := range p.queries {
 		name := "Value"
 		if len(p.queries) > 1 {
@@ -187,6 +197,7 @@ func (p *Panel) columns() {
 			continue
 		}
 		rename[name] = q.column.name
+		order[name] = 100 + i
 		properties := []any{property("unit", q.column.unit), property("decimals", q.column.decimals)}
 		if q.column.colour {
 			properties = append(properties, property("custom.cellOptions", object{"type": "color-text"}),
@@ -196,7 +207,7 @@ func (p *Panel) columns() {
 	}
 	first["Time"] = true
 	p.transform = append([]object{{"id": "merge", "options": object{}}}, p.transform...)
-	p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": first, "renameByName": rename, "indexByName": object{}}})
+	p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": first, "renameByName": rename, "indexByName": order}})
 }
 
 // text is words, in Markdown.
@@ -285,9 +296,12 @@ func state(expr, name string) string { return stateOf(expr, ">", name) }
 func stateBelow(expr, name string) string { return stateOf(expr, "<", name) }
 
 func stateOf(expr, beyond, name string) string {
-	return fmt.Sprintf("max((%[1]s %[2]s bool on () group_left () %[3]s) + (%[1]s %[2]s bool on () group_left () %[4]s))",
+	return fmt.Sprintf("max(((%[1]s) %[2]s bool on () group_left () %[3]s) + ((%[1]s) %[2]s bool on () group_left () %[4]s))",
 		expr, beyond, threshold(name, "=", "warning", "_platform"), threshold(name, "=", "critical", "_platform"))
 }
+
+// orZero is 0 where there was nothing that could have been counted: base has the series that the expression would have.
+func orZero(expr, base string) string { return expr + " or 0 * " + base }
 
 // down is 2 where something that should be 1 is 0.
 func down(expr string) string { return fmt.Sprintf("2 * (1 - min(%s))", expr) }

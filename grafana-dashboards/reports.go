@@ -64,7 +64,7 @@ func targets() string {
 // failures are the shares of everything that can fail.
 func failures() string {
 	share := func(failed, all string) string {
-		return fmt.Sprintf("sum(increase(%s[$__range])) / (sum(increase(%s[$__range])) > 0)", failed, all)
+		return shareOf("", failed, all)
 	}
 	return lined(
 		"requests to the API", share(`consign_api_requests_total{code=~"5.."}`, `consign_api_requests_total`),
@@ -87,6 +87,22 @@ func uses() string {
 	)
 }
 
+// shareOf is the share of failed among all, 0 when nothing has ever failed.
+func shareOf(by, failed, all string) string {
+	sum := func(counter string) string {
+		return fmt.Sprintf("%s (increase(%s[$__range]))", strings.TrimSpace("sum "+by), counter)
+	}
+	return fmt.Sprintf("(%s) / (%s > 0)", orZero(sum(failed), sum(all)), sum(all))
+}
+
+// beyondTarget is the share of the period in which the response time was beyond the target of the agreement.
+func beyondTarget() string {
+	return lined(
+		"all clients", `avg_over_time((platform:consign_api_request_duration_seconds:p95_rate5m > bool on () group_left () `+threshold("api_latency_seconds", "=", "sla", "_platform")+`)[$__range:1m])`) +
+		`
+  or label_replace(avg_over_time((client:consign_api_request_duration_seconds:p95_rate5m{` + ofClient + `} > bool on (client) group_left () ` + threshold("api_latency_seconds", "=", "sla", "$client") + `)[$__range:1m]), "what", "$1", "client", "(.+)")`
+}
+
 func dailySystem() Dashboard {
 	return Dashboard{
 		File: "Reports/daily-system.json", UID: "consignwatch-report-daily", Title: "Reports / Daily system",
@@ -95,7 +111,7 @@ func dailySystem() Dashboard {
 			{"Health", []Panel{
 				stat(4, "Reachable", "percentunit", "Share of the day in which the platform answered from outside.", value(`min(avg_over_time(platform_probe:consign_probe_up:max[$__range]))`, "reachable"), decimals(3)),
 				stat(4, "Requests", "short", "Requests to the API.", value(`sum(increase(consign_api_requests_total[$__range]))`, "requests"), decimals(1)),
-				stat(4, "Failed requests", "percentunit", "Share of the requests that ended with a server error.", value(`sum(increase(consign_api_requests_total{code=~"5.."}[$__range])) / (sum(increase(consign_api_requests_total[$__range])) > 0)`, "failed"), decimals(3)),
+				stat(4, "Failed requests", "percentunit", "Share of the requests that ended with a server error.", value(`(sum(increase(consign_api_requests_total{code=~"5.."}[$__range])) or 0 * sum(increase(consign_api_requests_total[$__range]))) / (sum(increase(consign_api_requests_total[$__range])) > 0)`, "failed"), decimals(3)),
 				stat(4, "Alerts of P0 and P1", "none", "Different alerts of P0 and P1 that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",priority=~"P0|P1",`+ofAll+`}[$__range]))) or vector(0)`, "alerts"), badAbove(1, 5)),
 				stat(4, "Orders", "none", "Orders of the chosen clients, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
 				stat(4, "Age of the oldest backup", "s", "How old the last good backup of the worst target was at the end of the day.", value(`max(last_over_time(platform_target:consign_backup_age_seconds:min[$__range]))`, "age"), decimals(0)),
@@ -148,15 +164,12 @@ func weeklySystem() Dashboard {
 				table(12, "Alerts by name", "How long each alert fired, over all of its clients and subjects.", compared(fired(ofAll, "priority, alertname"), "s", 0), sorted("Period")),
 				table(12, "Errors by kind", "Errors that the platform raised.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
 				graph(12, "When alerts fired", "none", "Firing alerts by priority: what repeats, and at what time of the day.", series(`sum by (priority) (client_priority:ALERTS:count{`+ofAll+`})`, "{{priority}}"), stacked, stepped, decimals(0), colours("P0", bad, "P1", warn, "P2", "yellow", "P3", neutral)),
-				graph(12, "When errors were raised", "cpm", "Errors per minute by category.", series(`60 * sum by (category) (platform_kind:consign_errors:rate5m)`, "{{category}}"), stacked),
+				graph(12, "When errors were raised", perMinute, "Errors per minute by category.", series(`60 * sum by (category) (platform_kind:consign_errors:rate5m)`, "{{category}}"), stacked),
 			}},
 			{"Review", []Panel{
 				table(12, "Response times", "What 95 of 100 stayed below, and the target of the agreement.", compared(times(), "s", 3), col(targets(), "Target", "s", 3), sorted("Period")),
 				table(12, "Failures", "Shares of what failed.", compared(failures(), "percentunit", 2), sorted("Period")),
-				table(24, "Time beyond the target", "Share of the week in which the response time of the API was beyond the target of the agreement, all clients together and by client.", compared(lined(
-					"all clients", `avg_over_time((platform:consign_api_request_duration_seconds:p95_rate5m > bool on () group_left () `+threshold("api_latency_seconds", "=", "sla", "_platform")+`)[$__range:1m])`)+
-					`
-  or label_replace(avg_over_time((client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`} > bool on (client) group_left () `+threshold("api_latency_seconds", "=", "sla", "$client")+`)[$__range:1m]), "what", "$1", "client", "(.+)")`, "percentunit", 2), sorted("Period"), hidden("client"), high(7)),
+				table(24, "Time beyond the target", "Share of the week in which the response time of the API was beyond the target of the agreement, all clients together and by client.", col(beyondTarget(), "Period", "percentunit", 2), col(before(beyondTarget()), "Before", "percentunit", 2), sorted("Period"), hidden("client"), high(7)),
 			}},
 		},
 	}
@@ -195,9 +208,9 @@ func saleEvent() Dashboard {
 				table(12, "How long", "What 95 of 100 processes stayed below, all clients together.", compared(p95("consign_process_duration_seconds", "process", ""), "s", 1), sorted("Period")),
 			}},
 			{"Errors", []Panel{
-				table(12, "Processes that failed", "Share of the processes that failed, by client.", compared(`sum by (client, process) (increase(consign_processes_total{`+ofClient+`,outcome="failed"}[$__range])) / (sum by (client, process) (increase(consign_processes_total{`+ofClient+`,outcome=~"succeeded|failed"}[$__range])) > 0)`, "percentunit", 1), sorted("Period")),
+				table(12, "Processes that failed", "Share of the processes that failed, by client.", compared(shareOf(`by (client, process)`, `consign_processes_total{`+ofClient+`,outcome="failed"}`, `consign_processes_total{`+ofClient+`,outcome=~"succeeded|failed"}`), "percentunit", 1), sorted("Period")),
 				table(12, "Errors", "Errors of the chosen clients by kind.", compared(`sum by (category, kind) (increase(consign_client_errors_total{`+ofClient+`}[$__range]))`, "none", 0), sorted("Period")),
-				table(12, "Failed requests", "Share of the requests of each client's people that ended with a server error.", compared(`sum by (client) (increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) / (sum by (client) (increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "percentunit", 2), sorted("Period")),
+				table(12, "Failed requests", "Share of the requests of each client's people that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
 				table(12, "Alerts", "Alerts of the chosen clients, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
 			}},
 		},
@@ -211,7 +224,7 @@ func clientReport() Dashboard {
 		Rows: []Row{
 			{"Trend", []Panel{
 				stat(4, "Requests", "short", "Requests of the client's people.", value(`sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "requests"), decimals(1)),
-				stat(4, "Failed requests", "percentunit", "Share of them that ended with a server error.", value(`sum(increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) / (sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "failed"), decimals(2)),
+				stat(4, "Failed requests", "percentunit", "Share of them that ended with a server error.", value(`(sum(increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) or 0 * sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))) / (sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "failed"), decimals(2)),
 				stat(4, "Response time", "s", "What 95 of 100 of them stayed below.", value(p95("consign_client_api_request_duration_seconds", "", `{`+ofClient+`}`), "95 of 100"), decimals(2)),
 				stat(4, "Orders", "none", "Orders that were placed, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
 				stat(4, "Alerts", "none", "Different alerts of the client that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",`+ofClient+`}[$__range]))) or vector(0)`, "alerts")),
@@ -220,7 +233,7 @@ func clientReport() Dashboard {
 					series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`} offset $__range`, "{{client}} before"), clientLimits("api_latency_seconds", "sla"), logarithmic),
 				graph(12, "Requests over the period", "reqps", "Requests of the client's people, and those of the period before.", series(`client:consign_api_requests:rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_requests:rate5m{`+ofClient+`} offset $__range`, "{{client}} before")),
 				table(12, "Response time by client", "What 95 of 100 requests stayed below.", compared(p95("consign_client_api_request_duration_seconds", "client", `{`+ofClient+`}`), "s", 3), sorted("Period")),
-				table(12, "Failed requests by client", "Share of the requests that ended with a server error.", compared(`sum by (client) (increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) / (sum by (client) (increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "percentunit", 2), sorted("Period")),
+				table(12, "Failed requests by client", "Share of the requests that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
 			}},
 			{"Resources", []Panel{
 				table(12, "What the client took", "Requests, background work, mails and calls to services of others.", compared(lined(
@@ -230,9 +243,9 @@ func clientReport() Dashboard {
 			}},
 			{"Integrations", []Panel{
 				table(12, "Shop", "Share of the period in which the shop answered.", compared(`avg_over_time(client:consign_shopify_up:max{`+ofClient+`}[$__range])`, "percentunit", 2), sorted("Period")),
-				table(12, "Calls on the client's behalf that failed", "Share of the calls that failed, by service.", compared(`sum by (client, service) (increase(consign_client_external_requests_total{`+ofClient+`,outcome!="ok"}[$__range])) / (sum by (client, service) (increase(consign_client_external_requests_total{`+ofClient+`}[$__range])) > 0)`, "percentunit", 1), sorted("Period")),
-				table(12, "Synchronisation", "Runs by kind that failed, as a share.", compared(`sum by (client, kind) (increase(consign_sync_runs_total{`+ofClient+`,outcome="failed"}[$__range])) / (sum by (client, kind) (increase(consign_sync_runs_total{`+ofClient+`}[$__range])) > 0)`, "percentunit", 0), sorted("Period")),
-				table(12, "Mails that did not arrive", "Share of the mails that bounced or were refused.", compared(`sum by (client) (increase(consign_client_emails_total{`+ofClient+`,outcome=~"hard_bounced|soft_bounced|rejected"}[$__range])) / (sum by (client) (increase(consign_client_emails_total{`+ofClient+`,outcome="queued"}[$__range])) > 0)`, "percentunit", 1), sorted("Period")),
+				table(12, "Calls on the client's behalf that failed", "Share of the calls that failed, by service.", compared(shareOf(`by (client, service)`, `consign_client_external_requests_total{`+ofClient+`,outcome!="ok"}`, `consign_client_external_requests_total{`+ofClient+`}`), "percentunit", 1), sorted("Period")),
+				table(12, "Synchronisation", "Runs by kind that failed, as a share.", compared(shareOf(`by (client, kind)`, `consign_sync_runs_total{`+ofClient+`,outcome="failed"}`, `consign_sync_runs_total{`+ofClient+`}`), "percentunit", 0), sorted("Period")),
+				table(12, "Mails that did not arrive", "Share of the mails that bounced or were refused.", compared(shareOf(`by (client)`, `consign_client_emails_total{`+ofClient+`,outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_client_emails_total{`+ofClient+`,outcome="queued"}`), "percentunit", 1), sorted("Period")),
 			}},
 			{"Support", []Panel{
 				table(8, "Tickets", "Support tickets at the end of the period, by priority and status; solved ones of the last seven days.", col(`sum by (priority, status) (max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`}[$__range])))`, "Tickets", "none", 0), sorted("Tickets")),

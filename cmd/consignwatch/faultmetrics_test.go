@@ -107,6 +107,7 @@ func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
 			await(t, f.fault+" after it is off", func() string { return unlessNone(ask(t, state, f.seen)) })
 		}
 	}
+	t.Run("every panel has data", func(t *testing.T) { everyPanelHasData(t, state, state.Started) })
 	d.stop(state)
 }
 

@@ -36,6 +36,7 @@ type Config struct {
 
 	Rules        fs.FS // recording/*.yml and alerts/*.yml
 	Alertmanager fs.FS // alertmanager.yml, which reads secrets/page_webhook_url
+	Dashboards   fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
 
 	Out      io.Writer
 	Terminal bool // Out is a terminal: colours and a progress bar
@@ -55,7 +56,9 @@ func (e *CrashError) Unwrap() error { return e.Err }
 // over, or a part crashes, which is a *CrashError. Before it returns it ends
 // every part, the last one first, and removes the folder and the state file.
 // The end of the context is no error, nor is that nobody reads Out any more.
-func Run(ctx context.Context, config Config) error { return run(ctx, config, allParts()) }
+func Run(ctx context.Context, config Config) error {
+	return run(ctx, config, append(allParts(), grafanaParts(config)...))
+}
 
 func run(ctx context.Context, config Config, parts []part) (err error) {
 	if err := findExecutables(parts); err != nil {

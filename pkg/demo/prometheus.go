@@ -14,6 +14,9 @@ import (
 //go:embed prometheus.yml.tmpl
 var prometheusTemplate string
 
+// defaultInterval is that of scrapes and evaluations.
+const defaultInterval = 5 * time.Second
+
 // job is one job of Prometheus, with one target.
 type job struct {
 	Name       string
@@ -51,7 +54,7 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 		Alertmanager string
 		Jobs         []job
 		Interval     time.Duration
-	}{alertmanager.Address(), jobs, cmp.Or(s.config.Interval, 5*time.Second)})
+	}{alertmanager.Address(), jobs, cmp.Or(s.config.Interval, defaultInterval)})
 	return text.String(), err
 }
 
