@@ -22,7 +22,7 @@ func liveSale() Dashboard {
 				stat(4, "Orders per minute", "none", "Orders placed per minute.", series(`60 * sum(rate(consign_orders_total{`+ofEvent+`}[$__rate_interval]))`, "orders"), decimals(1)),
 				stat(4, "Orders so far", "none", "Orders since the sale began, from the books.", series(`sum(client:consign_event_orders:max{`+ofEvent+`})`, "orders"), decimals(0)),
 				stat(4, "Sales so far", "locale", "Money taken since the sale began, returns taken off, from the books. Each currency by itself.",
-					series(`sum by (currency) (client:consign_event_sales:max{`+ofEvent+`})`, "{{currency}}"), decimals(2), named),
+					series(`sum by (currency) (client:consign_event_sales:max{`+ofEvent+`})`, "{{currency}}"), decimals(2), named, plainly),
 				stat(4, "Sold", "percentunit", "Share of the items that were offered and are sold.",
 					series(`sum(client:consign_items:max{`+ofEvent+`,state="sold"}) / sum(client:consign_items:max{`+ofEvent+`,state=~"active|locked|sold|returned"})`, "sold"), decimals(1), most(1)),
 				stat(4, "Checkouts that fail", "percentunit", "Share of the checkouts of the chosen clients that failed.",

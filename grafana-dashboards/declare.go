@@ -42,6 +42,7 @@ type Panel struct {
 	options       object
 	transform     []object
 	leads         []lead
+	keys          []string // labels of a table, in order
 }
 
 // query is one question to Prometheus.
@@ -95,7 +96,7 @@ func stat(width int, title, unit, about string, parts ...part) Panel {
 // tiles say of each query whether what it asks for is well, by colour and word: see state.
 func tiles(width int, title, about string, parts ...part) Panel {
 	p := stat(width, title, "none", about, parts...)
-	p.options = merged(p.options, object{"colorMode": "background", "graphMode": "none", "justifyMode": "center"})
+	p.options = merged(p.options, object{"colorMode": "background", "graphMode": "none", "justifyMode": "center", "text": object{"titleSize": 12, "valueSize": 20}})
 	p.defaults = merged(p.defaults, object{
 		"color": object{"mode": "thresholds"},
 		"mappings": list(object{"type": "value", "options": object{
@@ -120,7 +121,17 @@ func graph(width int, title, unit, about string, parts ...part) Panel {
 		"stacking": object{"mode": "none", "group": "A"}, "axisSoftMin": 0,
 	}, p.custom)
 	p.defaults = merged(object{"color": object{"mode": "palette-classic"}, "min": 0}, p.defaults)
+	if p.custom["stacking"].(object)["mode"] == "none" && (len(p.queries) > 1 || strings.Contains(p.queries[0].legend, "{{")) {
+		p.custom["fillOpacity"] = 0 // lines on each other's areas cannot be read
+	}
+	if _, ends := p.defaults["max"]; !ends {
+		p.custom["axisSoftMax"] = map[bool]float64{true: 0.05, false: 1}[unit == "percentunit"] // a line at zero needs no axis up to 100
+	}
+	if unit == "s" || unit == "bytes" || unit == "Bps" || unit == "locale" {
+		delete(p.custom, "axisSoftMax")
+	}
 	if p.custom["scaleDistribution"] != nil { // logarithmic: there is no zero
+		delete(p.custom, "axisSoftMax")
 		delete(p.defaults, "min")
 		delete(p.custom, "axisSoftMin")
 	}
@@ -131,7 +142,7 @@ func graph(width int, title, unit, about string, parts ...part) Panel {
 func bars(width int, title, unit, about string, parts ...part) Panel {
 	p := panel("bargauge", width, 8, title, unit, about, parts)
 	p.options = merged(object{
-		"displayMode": "basic", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color", "namePlacement": "left", "sizing": "auto", "minVizHeight": 16, "maxVizHeight": 40,
+		"displayMode": "basic", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color", "namePlacement": "left", "sizing": "manual", "minVizHeight": 16, "maxVizHeight": 36, "text": object{"titleSize": 14, "valueSize": 16},
 		"reduceOptions": object{"calcs": list("lastNotNull"), "fields": "", "values": false},
 	}, p.options)
 	p.defaults = merged(object{"color": object{"mode": "fixed", "fixedColor": neutral}, "min": 0, "noValue": "no data"}, p.defaults)
@@ -178,16 +189,23 @@ func table(width int, title, about string, parts ...part) Panel {
 // grouping is how an expression names the labels of its series.
 var grouping = regexp.MustCompile(`\bby \(([^)]*)\)`)
 
+// selection is an expression that keeps the name of its metric.
+var selection = regexp.MustCompile(`^[a-zA-Z0-9_:]+(\{[^}]*\})?$`)
+
 // columns turns the names that Grafana gives to labels and values into those of the panel, puts the labels in the order in which the first query
 // names them, and gives each value its unit.
 func (p *Panel) columns() {
 	rename, first, order := object{"alertname": "alert"}, object{}, object{}
-	if labels := grouping.FindStringSubmatch(p.queries[0].expr); labels != nil {
-		for i, label := range strings.Split(labels[1], ", ") {
-			order[label] = i
-		}
+	if labels := grouping.FindStringSubmatch(p.queries[0].expr); labels != nil && p.keys == nil {
+		p.keys = strings.Split(labels[1], ", ")
+	}
+	for i, label := range p.keys {
+		order[label] = i
 	}
 	for i, q := range p.queries {
+		if selection.MatchString(q.expr) { // its name would keep it apart from the other columns
+			p.queries[i].expr = "0 + " + q.expr
+		}
 		name := "Value"
 		if len(p.queries) > 1 {
 			name = "Value #" + refID(i)
@@ -206,6 +224,14 @@ func (p *Panel) columns() {
 		p.overrides = append(p.overrides, override("byName", q.column.name, properties...))
 	}
 	first["Time"] = true
+	if name := p.queries[0].column.name; name != "" {
+		rename["Value"] = name // so Grafana calls it when the other queries find nothing
+	}
+	for label, width := range map[string]int{"client": 200, "alert": 230, "what": 230} {
+		if asked := map[string]string{"alert": "alertname"}[label]; p.width >= 12 && (slices.Contains(p.keys, label) || slices.Contains(p.keys, asked)) {
+			p.overrides = append(p.overrides, override("byName", label, property("custom.width", width)))
+		}
+	}
 	p.transform = append([]object{{"id": "merge", "options": object{}}}, p.transform...)
 	p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": first, "renameByName": rename, "indexByName": order}})
 }
@@ -243,6 +269,9 @@ func col(expr, name, unit string, decimals int) part {
 		p.queries = append(p.queries, query{expr: expr, format: "table", instant: true, column: column{name: name, unit: unit, decimals: decimals}})
 	}
 }
+
+// by names the labels that are the first columns of a table, where the first query does not.
+func by(labels ...string) part { return func(p *Panel) { p.keys = labels } }
 
 // trouble is a column whose values above 0 are coloured.
 func trouble(expr, name, unit string, decimals int) part {
@@ -301,7 +330,12 @@ func stateOf(expr, beyond, name string) string {
 }
 
 // orZero is 0 where there was nothing that could have been counted: base has the series that the expression would have.
-func orZero(expr, base string) string { return expr + " or 0 * " + base }
+func orZero(expr, base string) string {
+	if selection.MatchString(expr) { // its name would make two lines of one
+		expr = "0 + " + expr
+	}
+	return expr + " or 0 * " + base
+}
 
 // down is 2 where something that should be 1 is 0.
 func down(expr string) string { return fmt.Sprintf("2 * (1 - min(%s))", expr) }
@@ -317,17 +351,13 @@ func logarithmic(p *Panel) { p.custom["scaleDistribution"] = object{"type": "log
 // steps draws a line that jumps: for values that change at once.
 func stepped(p *Panel) { p.custom["lineInterpolation"] = "stepAfter" }
 
-// columns draws bars, one for each step of time.
-func barred(p *Panel) {
-	p.custom["drawStyle"], p.custom["fillOpacity"] = "bars", 60
-	stacked(p)
-	p.custom["fillOpacity"] = 60
-}
-
 // withTable shows the last, mean and highest value of each series beside the graph.
 func withTable(p *Panel) {
 	p.options["legend"] = object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list("lastNotNull", "mean", "max"), "sortBy": "Last *", "sortDesc": true, "width": 340}
 }
+
+// plainly leaves out the small graph behind a number.
+func plainly(p *Panel) { p.options["graphMode"] = "none" }
 
 // decimals says how many digits follow the point.
 func decimals(n int) part { return func(p *Panel) { p.defaults["decimals"] = n } }
@@ -363,7 +393,7 @@ func words(pairs ...string) part {
 		p.defaults["color"] = object{"mode": "thresholds"}
 		p.defaults["thresholds"] = steps(at[0].colour, at[1:]...)
 		if p.kind == "stat" {
-			p.options["colorMode"], p.options["graphMode"] = "background", "none"
+			p.options["colorMode"], p.options["graphMode"], p.options["text"] = "background", "none", object{"valueSize": 24}
 		}
 	}
 }

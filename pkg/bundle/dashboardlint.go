@@ -31,6 +31,7 @@ const (
 	datasourceName = "datasource"
 	datasourceRef  = "${" + datasourceName + "}"
 	grafanasOwn    = "-- Grafana --"
+	anyClient      = "[^_].*" // all but _platform, which is no client
 	// longWindow is what a graph may add up over without following its own steps: hours and days, which its title names.
 	longWindow = time.Hour
 )
@@ -127,8 +128,12 @@ func (l *lint) variable(v *jsonValue) {
 			l.at(orElse(f, v), name, "%s of the variable is not %v: several values and All can be chosen, and the values follow the period", key, want)
 		}
 	}
-	if v.field("allValue") != anyValue {
-		l.at(orElse(v.fields["allValue"], v), name, "allValue of the variable is not %q: All would be a list that grows with the clients", anyValue)
+	all := anyValue
+	if name == "client" {
+		all = anyClient
+	}
+	if v.field("allValue") != all {
+		l.at(orElse(v.fields["allValue"], v), name, "allValue of the variable is not %q: All would be a list that grows with what there is", all)
 	}
 	if !slices.ContainsFunc(l.queries, func(q *panelQuery) bool { return q.label != "" && (q.from == v || q.from == v.fields["query"]) }) {
 		l.at(v, name, "the variable does not ask label_values(QUERY, LABEL)")

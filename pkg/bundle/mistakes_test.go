@@ -271,7 +271,7 @@ func mistakes() map[string]mistake {
 		"a variable without a label":       {panels, `"label": "Client", `, "", panels + ":6: client: the variable has no label"},
 		"a variable with one value":        {panels, `"multi": true`, `"multi": false`, panels + ":7: client: multi of the variable is not true"},
 		"a variable without All":           {panels, `"includeAll": true, `, "", panels + ":6: client: includeAll of the variable is not true"},
-		"a variable with another All":      {panels, `".+", "refresh"`, `"", "refresh"`, panels + `:7: client: allValue of the variable is not ".+"`},
+		"a variable with another All":      {panels, `"[^_].*"`, `".+"`, panels + `:7: client: allValue of the variable is not "[^_].*"`},
 		"a variable that is never renewed": {panels, `"refresh": 2`, `"refresh": 1`, panels + ":7: client: refresh of the variable is not 2"},
 		"a variable that asks otherwise":   {panels, "label_values(consign_client_info, client)", "consign_client_info", panels + ":6: client: the variable does not ask label_values"},
 		"not PromQL in a variable":         {panels, "label_values(consign_client_info, client)", "label_values(consign_client_info{, client)", panels + ":8: Sale: "},
