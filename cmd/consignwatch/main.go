@@ -25,7 +25,7 @@ func run(args []string, stdout, stderr *os.File) int {
 	app.ErrorWriter(stderr)
 	actions := map[string]action{}
 	for _, add := range []func(*kingpin.Application) (string, action){
-		addDemo, addCatalog, addCheck,
+		addDemo, addCatalog, addCheck, addRender,
 	} {
 		name, act := add(app)
 		actions[name] = act

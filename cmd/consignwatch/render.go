@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/thresholds"
+)
+
+// rendering makes files of the bundle from the data that it finds below the root: their texts, by path. The same data make
+// the same texts.
+type rendering func(root fs.FS) (map[string][]byte, error)
+
+// renderings are all of them. No two make the same file.
+func renderings() []rendering {
+	return []rendering{
+		thresholds.Render,
+	}
+}
+
+func addRender(app *kingpin.Application) (string, action) {
+	command := app.Command("render", "Write the generated files of the bundle anew from their data.")
+	root := command.Flag("root", "Folder that has rules/ and docs/.").Default(".").ExistingDir()
+	check := command.Flag("check", "Write nothing, and fail when a file is not what its data say.").Bool()
+	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+		if !*check {
+			return render(*root, stdout)
+		}
+		stale, err := staleFiles(os.DirFS(*root))
+		for _, problem := range stale {
+			fmt.Fprintln(stdout, problem)
+		}
+		if err == nil && len(stale) > 0 {
+			err = fmt.Errorf("%d files are not what their data say", len(stale))
+		}
+		return err
+	}
+}
+
+// render writes what differs, and says which files that were.
+func render(root string, stdout io.Writer) error {
+	files, err := rendered(os.DirFS(root))
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(root, filepath.FromSlash(name))
+		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, files[name]) {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, files[name], 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, name)
+	}
+	return nil
+}
+
+// staleFiles are the generated files that are not what their data say, at the first line that differs.
+func staleFiles(root fs.FS) ([]bundle.Problem, error) {
+	files, err := rendered(root)
+	if err != nil {
+		return nil, err
+	}
+	var stale []bundle.Problem
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		is, err := fs.ReadFile(root, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			stale = append(stale, bundle.Problem{File: name, Line: 1, Text: "the file is missing; run consignwatch render"})
+		case err != nil:
+			return nil, err
+		case !bytes.Equal(is, files[name]):
+			stale = append(stale, bundle.Problem{File: name, Line: bundle.FirstDifference(is, files[name]), Text: "the file is not what its data say; run consignwatch render"})
+		}
+	}
+	return stale, nil
+}
+
+// rendered has all generated files as they should be. For what there are no data nothing is made.
+func rendered(root fs.FS) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	for _, render := range renderings() {
+		files, err := render(root)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		maps.Copy(all, files)
+	}
+	return all, nil
+}

@@ -1,0 +1,148 @@
+package thresholds
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// The files that are rendered.
+const (
+	rulesFile = "rules/recording/thresholds.yml"
+	pageFile  = "docs/thresholds.md"
+)
+
+// knownClients is the recording that has a series for each client.
+const knownClients = "client:known:info"
+
+// Render makes the recording rules and the page from the data below the root.
+func Render(root fs.FS) (map[string][]byte, error) {
+	t, err := Load(root)
+	if err != nil {
+		return nil, err
+	}
+	page, err := t.page()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{rulesFile: t.rules(), pageFile: page}, nil
+}
+
+// rules are two groups: what holds for the platform, and what holds for each client.
+func (t *Thresholds) rules() []byte {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "# Made from %s by `consignwatch render`. Do not edit it here: change it there, and render.\ngroups:\n", File)
+	out.WriteString("  - name: thresholds\n    rules:\n")
+	t.each(func(one *Threshold) {
+		for _, level := range Levels() {
+			if one.Platform != nil {
+				writeRule(&out, fmt.Sprintf("vector(%s)", number(one.Platform[level].Number)), one.Name, level, Platform)
+			}
+		}
+	})
+	out.WriteString("\n  # A client's own limit wins, also when nobody else knows of the client.\n  - name: thresholds_of_clients\n    rules:\n")
+	t.each(func(one *Threshold) {
+		for _, level := range Levels() {
+			if one.Clients != nil {
+				writeRule(&out, t.clientExpr(one, level), one.Name, level, "")
+			}
+		}
+	})
+	return out.Bytes()
+}
+
+func (t *Thresholds) each(do func(*Threshold)) {
+	for _, g := range t.Groups {
+		for _, one := range g.Thresholds {
+			do(one)
+		}
+	}
+}
+
+func writeRule(out *bytes.Buffer, expr, name string, level Level, client string) {
+	labels := fmt.Sprintf("name: %s, level: %s", name, level)
+	if client != "" {
+		labels += ", client: " + client
+	}
+	fmt.Fprintf(out, "      - record: %s\n        expr: %s\n        labels: {%s}\n", Metric, expr, labels)
+}
+
+// clientExpr is the limit of each client: its own, or that of all.
+func (t *Thresholds) clientExpr(one *Threshold, level Level) string {
+	var own []string
+	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
+		if v, has := t.Overrides[client][one.Name][level]; has {
+			own = append(own, fmt.Sprintf(`label_replace(vector(%s), "client", "%s", "", "")`, number(v.Number), client))
+		}
+	}
+	of := fmt.Sprintf("%s * %s", knownClients, number(one.Clients[level].Number))
+	if own == nil {
+		return of
+	}
+	return strings.Join(own, " or ") + " or on (client) " + of
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+//go:embed page.md.tmpl
+var pageTemplate string
+
+// page is for readers: every value with its limits, and how to change one.
+func (t *Thresholds) page() ([]byte, error) {
+	tmpl, err := template.New("page.md.tmpl").Funcs(template.FuncMap{
+		"levels": Levels, "show": show, "own": t.ownOf,
+		"line": func(s string) string { return strings.Join(strings.Fields(s), " ") },
+	}).Parse(pageTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = tmpl.Execute(&out, t)
+	return out.Bytes(), err
+}
+
+// show writes a value as people do.
+func show(u Unit, v Value) string {
+	switch u {
+	case Seconds:
+		if d := time.Duration(v.Number * float64(time.Second)).Round(time.Millisecond); d >= time.Second && d%time.Second != 0 {
+			return number(v.Number) + "s"
+		} else {
+			return model.Duration(d).String()
+		}
+	case Ratio:
+		return strconv.FormatFloat(v.Number*100, 'g', 6, 64) + "%"
+	}
+	return number(v.Number) + "/s"
+}
+
+// override is a row of the table of overrides.
+type override struct {
+	Client string
+	Of     *Threshold
+	Level  Level
+	Value  Value
+}
+
+func (t *Thresholds) ownOf() []override {
+	var all []override
+	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
+		t.each(func(one *Threshold) {
+			for _, level := range Levels() {
+				if v, has := t.Overrides[client][one.Name][level]; has {
+					all = append(all, override{client, one, level, v})
+				}
+			}
+		})
+	}
+	return all
+}

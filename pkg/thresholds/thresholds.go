@@ -1,0 +1,269 @@
+// Package thresholds reads rules/thresholds.yml, which says how good each tracked value should be and how bad it may get,
+// for the platform and for each client, and renders it: as recording rules that alerts compare with, and as a page. It knows
+// nothing of the alerts.
+package thresholds
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+const (
+	// Metric is the series of the thresholds: consign_threshold{name,level,client}.
+	Metric = "consign_threshold"
+	// Platform is the client of what concerns the platform as a whole.
+	Platform = "_platform"
+	// File has the data.
+	File = "rules/thresholds.yml"
+)
+
+// Level says what is meant by a value of a threshold.
+type Level string
+
+// The levels. A warning may come before or after the SLA target; the goal is never the worst of them, critical never the best.
+const (
+	Goal     Level = "goal"     // what we work towards
+	Warning  Level = "warning"  // somebody looks at it in business hours
+	SLA      Level = "sla"      // what we have promised
+	Critical Level = "critical" // somebody is woken
+)
+
+// Levels are all of them, in the order in which they are written.
+func Levels() []Level { return []Level{Goal, Warning, SLA, Critical} }
+
+// Unit is what a value is counted in. A name ends with it.
+type Unit string
+
+// The units.
+const (
+	Seconds   Unit = "seconds"
+	Ratio     Unit = "ratio"
+	PerSecond Unit = "per_second"
+)
+
+var units = []Unit{Seconds, Ratio, PerSecond}
+
+// Direction says where it gets worse.
+type Direction string
+
+// The directions.
+const (
+	Above Direction = "above" // latencies, failures: more is worse
+	Below Direction = "below" // hits, time that is left: less is worse
+)
+
+// worse reports whether a is worse than b.
+func (d Direction) worse(a, b float64) bool {
+	if d == Below {
+		return a < b
+	}
+	return a > b
+}
+
+// Value is a threshold. In the file a number of seconds may be written as a duration: 500ms, 5m, 26h.
+type Value struct {
+	Number   float64
+	duration bool
+}
+
+// UnmarshalYAML reads a number, or a duration in the spelling of Prometheus.
+func (v *Value) UnmarshalYAML(n *yaml.Node) error {
+	if n.Tag == "!!float" || n.Tag == "!!int" {
+		return n.Decode(&v.Number)
+	}
+	d, err := model.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil {
+		return fmt.Errorf("line %d: %q is neither a number nor a duration like 500ms, 5m or 26h", n.Line, n.Value)
+	}
+	v.Number, v.duration = time.Duration(d).Seconds(), true
+	return nil
+}
+
+// Values are the thresholds of one name, by level.
+type Values map[Level]Value
+
+// Threshold is a value that is tracked, and its limits.
+type Threshold struct {
+	Name string `yaml:"name"`
+	// What is measured, and Why these limits: sentences for the page.
+	What string `yaml:"what"`
+	Why  string `yaml:"why"`
+	Unit Unit   `yaml:"unit"`
+	// Worse is the side on which it gets worse.
+	Worse Direction `yaml:"worse"`
+	// Platform are the limits for the platform as a whole; Clients those for each client. One of them may be missing.
+	Platform Values `yaml:"platform"`
+	Clients  Values `yaml:"clients"`
+}
+
+// Group is a part of the platform with what is tracked of it.
+type Group struct {
+	Group      string       `yaml:"group"`
+	Thresholds []*Threshold `yaml:"thresholds"`
+}
+
+// Thresholds is the whole file.
+type Thresholds struct {
+	Groups []Group `yaml:"groups"`
+	// Overrides are the limits that a client has instead of those of all clients: by client and name.
+	Overrides map[string]map[string]Values `yaml:"overrides"`
+}
+
+// Load reads and checks rules/thresholds.yml below the root. The error joins all mistakes, each with its line.
+func Load(root fs.FS) (*Thresholds, error) {
+	text, err := fs.ReadFile(root, File)
+	if err != nil {
+		return nil, err
+	}
+	t := &Thresholds{}
+	file, err := yamlfile.Parse(File, text, t)
+	if err != nil {
+		return nil, err
+	}
+	c := checker{file: file}
+	c.all(t)
+	return t, errors.Join(c.errs...)
+}
+
+// Find returns the threshold of a name, or nil.
+func (t *Thresholds) Find(name string) *Threshold {
+	for _, g := range t.Groups {
+		for _, one := range g.Thresholds {
+			if one.Name == name {
+				return one
+			}
+		}
+	}
+	return nil
+}
+
+// checker collects what is wrong.
+type checker struct {
+	file *yamlfile.File
+	errs []error
+}
+
+func (c *checker) failf(key, format string, args ...any) {
+	c.errs = append(c.errs, c.file.Errorf(key, format, args...))
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)+$`)
+	slug        = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+)
+
+func (c *checker) all(t *Thresholds) {
+	if len(t.Groups) == 0 {
+		c.failf("groups", "there is no threshold")
+	}
+	first := map[string]string{}
+	for i, g := range t.Groups {
+		if g.Group == "" {
+			c.failf(fmt.Sprintf("groups.%d", i), "the group has no name: add group: …")
+		}
+		for j, one := range g.Thresholds {
+			key := fmt.Sprintf("groups.%d.thresholds.%d", i, j)
+			if before, twice := first[one.Name]; twice {
+				c.failf(key+".name", "%q is there already, on line %d", one.Name, c.file.Line(before+".name"))
+			}
+			first[one.Name] = key
+			c.threshold(key, one)
+		}
+	}
+	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
+		key := "overrides." + client
+		if !slug.MatchString(client) {
+			c.failf(key, "a client is a slug like little-sprouts, not %q", client)
+		}
+		for _, name := range slices.Sorted(maps.Keys(t.Overrides[client])) {
+			c.override(key+"."+name, t.Find(name), t.Overrides[client][name])
+		}
+	}
+}
+
+func (c *checker) threshold(key string, t *Threshold) {
+	if !namePattern.MatchString(t.Name) || !strings.HasSuffix(t.Name, "_"+string(t.Unit)) {
+		c.failf(key+".name", "%q must be lower case with underscores, and end with its unit, _%s", t.Name, t.Unit)
+	}
+	if !slices.Contains(units, t.Unit) {
+		c.failf(key+".unit", "the unit is %q, not one of seconds, ratio, per_second", t.Unit)
+	}
+	if t.Worse != Above && t.Worse != Below {
+		c.failf(key+".worse", "say above or below: on which side of its limits it gets worse, not %q", t.Worse)
+	}
+	for text, value := range map[string]string{"what": t.What, "why": t.Why} {
+		if !strings.HasSuffix(strings.TrimSpace(value), ".") {
+			c.failf(key+"."+text, "must be a sentence that ends with a period")
+		}
+	}
+	if t.Platform == nil && t.Clients == nil {
+		c.failf(key, "%s has no limits: add platform: or clients:", t.Name)
+	}
+	for scope, values := range map[string]Values{"platform": t.Platform, "clients": t.Clients} {
+		if values == nil {
+			continue
+		}
+		for _, level := range Levels() {
+			if _, has := values[level]; !has {
+				c.failf(key+"."+scope, "the level %s is missing", level)
+			}
+		}
+		c.values(key+"."+scope, t, values, values)
+	}
+}
+
+// values checks those that are written, and the order of all that will be in force.
+func (c *checker) values(key string, t *Threshold, written, inForce Values) {
+	for _, level := range slices.Sorted(maps.Keys(written)) {
+		v := written[level]
+		switch {
+		case !slices.Contains(Levels(), level):
+			c.failf(key+"."+string(level), "the level is not one of goal, warning, sla, critical")
+		case v.duration && t.Unit != Seconds:
+			c.failf(key+"."+string(level), "a %s is a number, not a duration", t.Unit)
+		case !(v.Number > 0): // NaN too
+			c.failf(key+"."+string(level), "must be above 0")
+		}
+	}
+	for _, level := range []Level{Warning, SLA, Critical} {
+		if t.Worse.worse(inForce[Goal].Number, inForce[level].Number) {
+			c.failf(key, "the goal (%v) is worse than the level %s (%v): %s is worse", inForce[Goal].Number, level, inForce[level].Number, t.Worse)
+		}
+	}
+	for _, level := range []Level{Warning, SLA} {
+		if t.Worse.worse(inForce[level].Number, inForce[Critical].Number) {
+			c.failf(key, "the level %s (%v) is worse than critical (%v): %s is worse", level, inForce[level].Number, inForce[Critical].Number, t.Worse)
+		}
+	}
+}
+
+func (c *checker) override(key string, t *Threshold, own Values) {
+	switch {
+	case t == nil:
+		c.failf(key, "there is no threshold of this name")
+	case t.Clients == nil:
+		c.failf(key, "it has no limits for clients that could be overridden: it is about the platform as a whole")
+	case len(own) == 0:
+		c.failf(key, "overrides nothing: name a level, like critical: 5")
+	default:
+		c.values(key, t, own, t.inForce(own))
+	}
+}
+
+// inForce are the limits of a client that has these of its own.
+func (t *Threshold) inForce(own Values) Values {
+	all := maps.Clone(t.Clients)
+	maps.Copy(all, own)
+	return all
+}
