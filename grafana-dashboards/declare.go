@@ -124,11 +124,13 @@ func graph(width int, title, unit, about string, parts ...part) Panel {
 	if p.custom["stacking"].(object)["mode"] == "none" && (len(p.queries) > 1 || strings.Contains(p.queries[0].legend, "{{")) {
 		p.custom["fillOpacity"] = 0 // lines on each other's areas cannot be read
 	}
-	if _, ends := p.defaults["max"]; !ends {
-		p.custom["axisSoftMax"] = map[bool]float64{true: 0.05, false: 1}[unit == "percentunit"] // a line at zero needs no axis up to 100
-	}
-	if unit == "s" || unit == "bytes" || unit == "Bps" || unit == "locale" {
-		delete(p.custom, "axisSoftMax")
+	if _, ends := p.defaults["max"]; !ends { // a line at zero needs no axis up to 100
+		switch unit {
+		case "percentunit":
+			p.custom["axisSoftMax"] = 0.05
+		case "none", "reqps", "ops", perSecond, perMinute:
+			p.custom["axisSoftMax"] = 1
+		}
 	}
 	if p.custom["scaleDistribution"] != nil { // logarithmic: there is no zero
 		delete(p.custom, "axisSoftMax")
@@ -227,9 +229,12 @@ func (p *Panel) columns() {
 	if name := p.queries[0].column.name; name != "" {
 		rename["Value"] = name // so Grafana calls it when the other queries find nothing
 	}
-	for label, width := range map[string]int{"client": 200, "alert": 230, "what": 230} {
-		if asked := map[string]string{"alert": "alertname"}[label]; p.width >= 12 && (slices.Contains(p.keys, label) || slices.Contains(p.keys, asked)) {
-			p.overrides = append(p.overrides, override("byName", label, property("custom.width", width)))
+	for _, wide := range []struct {
+		label, shown string
+		width        int
+	}{{"alertname", "alert", 230}, {"client", "client", 200}, {"what", "what", 230}} {
+		if p.width >= 12 && slices.Contains(p.keys, wide.label) {
+			p.overrides = append(p.overrides, override("byName", wide.shown, property("custom.width", wide.width)))
 		}
 	}
 	p.transform = append([]object{{"id": "merge", "options": object{}}}, p.transform...)

@@ -1,65 +1,71 @@
 package dashboards
 
 import (
-	"flag"
+	"bytes"
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
+	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the JSON anew")
-
-func TestTheJSONIsWhatTheDeclarationsSay(t *testing.T) {
-	want, err := Render()
+func TestTheFilesAreWhatTheDeclarationsSay(t *testing.T) {
+	declared, err := Render(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		write(t, want)
-	}
-	shipped := map[string]bool{}
-	err = fs.WalkDir(os.DirFS("."), ".", func(name string, e fs.DirEntry, err error) error {
-		if filepath.Ext(name) == ".json" {
-			shipped[name] = true
+	for name, want := range declared {
+		if is, err := fs.ReadFile(os.DirFS(".."), name); err != nil || !bytes.Equal(is, want) {
+			t.Errorf("%s is not what its declaration says (%v); run consignwatch render", name, err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Errorf("%v; run go test ./grafana-dashboards -update", err)
-			continue
-		}
-		if diff := cmp.Diff(string(want[name]), string(text)); diff != "" {
-			t.Errorf("%s is not what its declaration says; run go test ./grafana-dashboards -update (-declared +shipped):\n%s", name, diff)
-		}
-		embedded, err := fs.ReadFile(Files, name)
-		if err != nil || string(embedded) != string(text) {
-			t.Errorf("%s is not among Files: %v", name, err)
-		}
-		delete(shipped, name)
-	}
-	for name := range shipped {
-		t.Errorf("%s: no dashboard is declared for this file; delete it", name)
 	}
 }
 
-func write(t *testing.T, files map[string][]byte) {
-	t.Helper()
-	for name, text := range files {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+func TestFilesAreAllDashboardsAndNoOthers(t *testing.T) {
+	declared, err := Render(os.DirFS(".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var embedded, shipped []string
+	for root, names := range map[fs.FS]*[]string{Files: &embedded, os.DirFS("."): &shipped} {
+		err := fs.WalkDir(root, ".", func(name string, _ fs.DirEntry, err error) error {
+			if path.Ext(name) == ".json" {
+				*names = append(*names, path.Join(folder, name))
+			}
+			return err
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, text, 0o644); err != nil {
-			t.Fatal(err)
+	}
+	want := slices.Sorted(maps.Keys(declared))
+	if !slices.Equal(embedded, want) || !slices.Equal(shipped, want) {
+		t.Errorf("declared are %v,\nembedded %v,\nshipped %v", want, embedded, shipped)
+	}
+}
+
+func TestLinesFitTheGrid(t *testing.T) {
+	for _, d := range All() {
+		for _, r := range d.Rows {
+			for _, line := range lines(r.Panels) {
+				width := 0
+				for _, p := range line {
+					width += p.width
+				}
+				if width != columnsOfGrid {
+					t.Errorf("%s: the line of %q is %d columns wide, not %d", d.UID, line[0].title, width, columnsOfGrid)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryDashboardAsksAQuestion(t *testing.T) {
+	for _, d := range All() {
+		if !strings.HasSuffix(d.Asks, "?") && !strings.Contains(d.Asks, "? ") {
+			t.Errorf("%s asks nothing: %q", d.UID, d.Asks)
 		}
 	}
 }
