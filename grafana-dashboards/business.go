@@ -94,7 +94,7 @@ func inventory() Dashboard {
 				table(24, "Stock by category", "Every category of the chosen sale events, by state.",
 					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="draft"}))`, "Draft", "none", 0),
 					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="active"}))`, "For sale", "none", 0),
-					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="locked"}))`, "In a cart", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="locked"}))`, "Locked", "none", 0),
 					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="sold"}))`, "Sold", "none", 0),
 					trouble(`sum by (category) (max by (client, event, category) (consign_event_returns{`+ofEvent+`}))`, "Returns", "none", 0),
 					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="transferred"}))`, "Moved on", "none", 0), sorted("For sale")),
