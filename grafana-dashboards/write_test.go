@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -62,8 +63,15 @@ func TestLinesFitTheGrid(t *testing.T) {
 	}
 }
 
-func TestEveryDashboardAsksAQuestion(t *testing.T) {
+func TestEveryDashboardAsksAQuestionThatTheDocumentationHas(t *testing.T) {
+	page, err := os.ReadFile("../docs/dashboards.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range All() {
+		if line := fmt.Sprintf("\n| %s | %s |\n", d.Title, d.Asks); !strings.Contains(string(page), line) {
+			t.Errorf("docs/dashboards.md lacks the line%s", line)
+		}
 		if !strings.HasSuffix(d.Asks, "?") && !strings.Contains(d.Asks, "? ") {
 			t.Errorf("%s asks nothing: %q", d.UID, d.Asks)
 		}
