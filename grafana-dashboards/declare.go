@@ -241,13 +241,6 @@ func (p *Panel) columns() {
 	p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": first, "renameByName": rename, "indexByName": order}})
 }
 
-// text is words, in Markdown.
-func text(width, height int, title, about, words string) Panel {
-	p := panel("text", width, height, title, "none", about, nil)
-	p.options = object{"mode": "markdown", "content": words}
-	return p
-}
-
 // series asks for values over the period.
 func series(expr, legend string) part {
 	return func(p *Panel) {
@@ -355,11 +348,6 @@ func logarithmic(p *Panel) { p.custom["scaleDistribution"] = object{"type": "log
 
 // steps draws a line that jumps: for values that change at once.
 func stepped(p *Panel) { p.custom["lineInterpolation"] = "stepAfter" }
-
-// withTable shows the last, mean and highest value of each series beside the graph.
-func withTable(p *Panel) {
-	p.options["legend"] = object{"displayMode": "table", "placement": "right", "showLegend": true, "calcs": list("lastNotNull", "mean", "max"), "sortBy": "Last *", "sortDesc": true, "width": 340}
-}
 
 // plainly leaves out the small graph behind a number.
 func plainly(p *Panel) { p.options["graphMode"] = "none" }

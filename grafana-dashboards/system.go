@@ -216,10 +216,11 @@ func cache() Dashboard {
 		Asks: "Does the cache answer fast and find what is asked for, and if not, is it full?", Alerts: `component="cache",client="_platform"`,
 		Rows: []Row{
 			{"Is it well?", []Panel{
-				tiles(6, "Now", "Whether the server answers; operation time and failures against their limits.",
+				tiles(6, "Now", "Whether the server answers; operation time, failures and hits against their limits.",
 					series(down(`platform_server:consign_redis_up:max`), "up"),
 					series(state(`platform:consign_cache_operation_duration_seconds:p95_rate5m`, "cache_latency_seconds"), "time"),
-					series(state(cacheFailures(), "cache_failure_ratio"), "failures"), named),
+					series(state(cacheFailures(), "cache_failure_ratio"), "failures"),
+					series(stateBelow(`platform:consign_cache_hits_per_lookup:ratio_rate5m`, "cache_hit_ratio"), "hits"), named),
 				stat(3, "Operations", "ops", "Operations of the platform.", series(`platform:consign_cache_operations:rate5m`, "operations"), decimals(1)),
 				stat(3, "Hits", "percentunit", "Share of the lookups that found something.", series(`platform:consign_cache_hits_per_lookup:ratio_rate5m`, "hits"), decimals(1)),
 				stat(3, "Failed", "percentunit", "Share of the operations that failed.", series(cacheFailures(), "failed"), decimals(2)),

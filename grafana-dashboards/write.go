@@ -168,10 +168,6 @@ func (p Panel) json(id, x, y, height int) object {
 		"gridPos": object{"x": x, "y": y, "w": p.width, "h": height}, "options": p.options,
 		"fieldConfig": object{"defaults": merged(object{"unit": p.unit, "custom": p.custom}, p.defaults), "overrides": orEmpty(p.overrides)},
 	}
-	if p.kind == "text" {
-		delete(text, "fieldConfig")
-		return text
-	}
 	targets := list()
 	for i, q := range p.queries {
 		targets = append(targets, q.json(refID(i)))
