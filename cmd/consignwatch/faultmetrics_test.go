@@ -75,8 +75,8 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
-	t.Parallel() // it mostly waits
-	d := startDemo(t)
+	t.Parallel()                     // it mostly waits
+	d := startDemo(t, "--events=12") // sale events of every status
 	d.await("All is up")
 	state := d.state()
 	await(t, "the first minute", func() string {
@@ -107,6 +107,7 @@ func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
 			await(t, f.fault+" after it is off", func() string { return unlessNone(ask(t, state, f.seen)) })
 		}
 	}
+	t.Run("every panel has data", func(t *testing.T) { everyPanelHasData(t, state) })
 	d.stop(state)
 }
 

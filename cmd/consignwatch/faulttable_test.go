@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // all marks a fault that concerns the whole platform.
 const all = -1

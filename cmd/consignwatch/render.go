@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/bundle"
 	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
@@ -28,12 +29,13 @@ func renderings() []rendering {
 	return []rendering{
 		thresholds.Render,
 		routing.Render,
+		dashboards.Render,
 	}
 }
 
 func addRender(app *kingpin.Application) (string, action) {
 	command := app.Command("render", "Write the generated files of the bundle anew from their data.")
-	root := command.Flag("root", "Folder that has rules/, alertmanager/ and docs/.").Default(".").ExistingDir()
+	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	check := command.Flag("check", "Write nothing, and fail when a file is not what its data say.").Bool()
 	policy := command.Flag("print-policy", "Write nothing, and say in words who hears of which alert, and when.").Bool()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {

@@ -19,6 +19,7 @@ type Bundle struct {
 	tests      []*testGroup
 	runbooks   []*runbook
 	dashboards []*dashboard
+	uids       *uidList
 	coverage   *coverage
 }
 
@@ -31,6 +32,7 @@ func Load(root fs.FS) (*Bundle, error) {
 	l.files("rules/tests/*_test.yml", l.testFile)
 	l.files("docs/runbooks/*.md", l.runbook)
 	l.folder("grafana-dashboards", ".json", l.dashboard)
+	l.uids()
 	l.coverage()
 	for _, dir := range []string{"rules/recording", "rules/alerts"} {
 		if !slices.ContainsFunc(l.read, func(f string) bool { return inFolder(f, dir) }) {

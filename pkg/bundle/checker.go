@@ -50,10 +50,12 @@ func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 	}
 	for _, d := range b.dashboards {
 		for _, q := range d.queries {
-			k.infer(q, q.expr)
-			k.finish(q)
+			k.infer(q.query, q.expr)
+			k.finish(q.query)
 		}
+		k.dashboard(d)
 	}
+	k.dashboardsTogether()
 	k.tests()
 	k.coverage()
 	slices.SortFunc(k.problems, compareProblems)

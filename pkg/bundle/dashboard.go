@@ -8,23 +8,36 @@ import (
 	"io"
 	"regexp"
 	"strings"
+
+	"github.com/prometheus/prometheus/promql/parser/posrange"
 )
 
 // dashboard is a Grafana dashboard: what it is called and what it asks Prometheus.
 type dashboard struct {
 	file    string
 	uid     string
+	doc     *jsonValue
 	panels  []string // titles
-	queries []*query
+	queries []*panelQuery
 }
 
-// jsonValue is a value of a JSON document with its line: an object, a list, or a text.
+// panelQuery is a query of a panel, of an annotation, or of a variable.
+type panelQuery struct {
+	*query
+	// from is the object that asks; what it asks is its `expr`, or if it is a variable, what its values are taken from.
+	from     *jsonValue
+	label    string // whose values a variable takes
+	fillings []filling
+}
+
+// jsonValue is a value of a JSON document with its line: an object, a list, a text, or another value.
 type jsonValue struct {
 	line   int
 	fields map[string]*jsonValue
 	keys   []string // of fields, in order
 	items  []*jsonValue
 	text   string
+	value  any // what is no text: nil, a bool, or a float64
 }
 
 func (v *jsonValue) field(name string) string {
@@ -45,7 +58,7 @@ func (l *loader) dashboard(file string, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s:%d: %w", file, 1+bytes.Count(text[:dec.InputOffset()], []byte("\n")), err)
 	}
-	d := &dashboard{file: file, uid: doc.field("uid")}
+	d := &dashboard{file: file, uid: doc.field("uid"), doc: doc}
 	l.bundle.dashboards = append(l.bundle.dashboards, d)
 	return l.walk(d, doc, "")
 }
@@ -60,6 +73,8 @@ func readJSON(dec *json.Decoder, text []byte) (*jsonValue, error) {
 	switch t := token.(type) {
 	case string:
 		v.text = t
+	case bool, float64:
+		v.value = t
 	case json.Delim:
 		v.fields = map[string]*jsonValue{}
 		for dec.More() {
@@ -100,16 +115,17 @@ func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
 	var errs []error
 	for _, key := range v.keys {
 		f := v.fields[key]
-		text := ""
+		text, label := "", ""
 		switch variable := labelValues.FindStringSubmatch(f.text); {
 		case key == "expr":
 			text = f.text
 		case (key == "query" || key == "definition") && variable != nil && strings.TrimSpace(variable[1]) != "":
 			// The label must be there to be grouped by.
-			text = fmt.Sprintf("group by (%s) (%s)", variable[2], variable[1])
+			label = variable[2]
+			text = fmt.Sprintf("group by (%s) (%s)", label, variable[1])
 		}
 		if strings.TrimSpace(text) != "" {
-			errs = append(errs, l.panelQuery(d, text, f.line, title))
+			errs = append(errs, l.panelQuery(d, v, text, label, f.line, title))
 		}
 		errs = append(errs, l.walk(d, f, title))
 	}
@@ -119,13 +135,16 @@ func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
 	return errors.Join(errs...)
 }
 
-func (l *loader) panelQuery(d *dashboard, text string, line int, title string) error {
-	filled := fillVariables(text)
+func (l *loader) panelQuery(d *dashboard, from *jsonValue, text, label string, line int, title string) error {
+	filled, fillings := fillVariables(text)
 	expr, err := l.promql.ParseExpr(filled)
 	if err != nil {
 		return fmt.Errorf("%s:%d: %s: %w", d.file, line, title, err)
 	}
-	d.queries = append(d.queries, &query{use: forPanel, name: title, file: d.file, line: line, text: filled, expr: expr})
+	d.queries = append(d.queries, &panelQuery{
+		query: &query{use: forPanel, name: title, file: d.file, line: line, text: filled, expr: expr},
+		from:  from, label: label, fillings: fillings,
+	})
 	return nil
 }
 
@@ -135,10 +154,22 @@ var variable = regexp.MustCompile(`\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)(?:[.:][^}
 // anyValue stands for the value of a variable in a matcher.
 const anyValue = ".+"
 
+// filling is a place of a query that a variable fills, in bytes of the filled text.
+type filling struct {
+	start, end int
+	name       string
+}
+
+// within reports whether the filling lies in a part of the query.
+func (f filling) within(r posrange.PositionRange) bool {
+	return f.start >= int(r.Start) && f.end <= int(r.End)
+}
+
 // fillVariables puts something that parses in the place of Grafana's variables: any value between quotes, a window between
 // brackets, a number elsewhere.
-func fillVariables(text string) string {
+func fillVariables(text string) (string, []filling) {
 	var b strings.Builder
+	var fillings []filling
 	quote, brackets, last := byte(0), 0, 0
 	for _, at := range variable.FindAllStringSubmatchIndex(text, -1) {
 		for i := last; i < at[0]; i++ {
@@ -156,16 +187,20 @@ func fillVariables(text string) string {
 			}
 		}
 		b.WriteString(text[last:at[0]])
-		switch name := variable.FindStringSubmatch(text[at[0]:at[1]]); {
+		start := b.Len()
+		match := variable.FindStringSubmatch(text[at[0]:at[1]])
+		name := match[1] + match[2] + match[3]
+		switch {
 		case quote != 0:
 			b.WriteString(anyValue)
-		case brackets > 0 || strings.HasSuffix(name[1]+name[2], "interval"):
+		case brackets > 0 || strings.HasSuffix(name, "interval"):
 			b.WriteString("5m")
 		default:
 			b.WriteString("1")
 		}
+		fillings = append(fillings, filling{start, b.Len(), name})
 		last = at[1]
 	}
 	b.WriteString(text[last:])
-	return b.String()
+	return b.String(), fillings
 }

@@ -194,7 +194,7 @@ func TestVariablesOfDashboardsAreFilled(t *testing.T) {
 		`label_replace(up, "a", "$1", "job", "(.+)")`:   `label_replace(up, "a", "$1", "job", "(.+)")`,
 		`label_replace(up, "a", "${1}", "job", "(.+)")`: `label_replace(up, "a", "${1}", "job", "(.+)")`,
 	} {
-		if got := fillVariables(text); got != want {
+		if got, _ := fillVariables(text); got != want {
 			t.Errorf("fillVariables(%s) = %s, want %s", text, got, want)
 		}
 	}

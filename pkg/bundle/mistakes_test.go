@@ -96,6 +96,7 @@ const (
 	cases      = "rules/tests/sale_test.yml"
 	page       = "docs/runbooks/JobsFail.md"
 	panels     = "grafana-dashboards/sale.json"
+	panelUIDs  = "grafana-dashboards/uids.yml"
 )
 
 // mistake is a change of one file of the good bundle, and what the check must say.
@@ -140,7 +141,7 @@ func mistakes() map[string]mistake {
 		"unknown key in a rule":      {alerts, "annotations:", "annotation:", "rules/alerts/sale.yml:15:"},
 		"not PromQL in a runbook":    {page, "topk(5,", "topk(5", page + ":16: "},
 		"a block that is not closed": {page, "journalctl -u worker\n   ```\n", "", page + ":25: the block is never closed"},
-		"not PromQL in a dashboard":  {panels, "topk(", "topkk(", panels + ":23: Sold: "},
+		"not PromQL in a dashboard":  {panels, "topk(", "topkk(", panels + ":35: Sold: "},
 		"not JSON":                   {panels, `"uid":`, `"uid"`, panels + ":2: "},
 		"not PromQL in a test":       {cases, "expr: client", "expr: (client", cases + ":25: "},
 		"not a series in a test":     {cases, "values: 5x120", "values: 5*120", cases + ":10: "},
@@ -150,8 +151,8 @@ func mistakes() map[string]mistake {
 		"unknown metric in a rule":           {recordings, "consign_items{", "consign_itms{", recordings + ":11: " + items + `metric "consign_itms" is neither in the catalog nor recorded`},
 		"unknown metric in an alert":         {alerts, "client:consign_items_sold:max", "client:consign_items_sold:sum", alerts + `:10: JobsFail: metric "client:consign_items_sold:sum"`},
 		"unknown metric in a runbook":        {page, "consign_items{", "consign_itms{", page + `:19: metric "consign_itms"`},
-		"unknown metric in a dashboard":      {panels, "consign_client_jobs_total", "consign_client_jobs", panels + `:15: Jobs by outcome: metric "consign_client_jobs"`},
-		"unknown metric in a variable":       {panels, "consign_client_info", "consign_client", panels + `:5: Sale: metric "consign_client"`},
+		"unknown metric in a dashboard":      {panels, "consign_client_jobs_total", "consign_client_jobs", panels + `:25: Jobs by outcome: metric "consign_client_jobs"`},
+		"unknown metric in a variable":       {panels, "consign_client_info", "consign_client", panels + `:8: Sale: metric "consign_client"`},
 		"unknown metric in test input":       {cases, "series: consign_items{", "series: consign_itms{", cases + `:10: metric "consign_itms"`},
 		"unknown metric in a test":           {cases, "expr: client:consign_items_sold", "expr: client:consign_items", cases + `:25: metric "client:consign_items:max"`},
 		"unknown foreign metric":             {page, "topk(5, client:consign_jobs_failed:rate5m)", "node_load2", page + `:16: metric "node_load2"`},
@@ -168,7 +169,7 @@ func mistakes() map[string]mistake {
 		"unknown label in group_left":        {page, "topk(5, client:consign_jobs_failed:rate5m)", "client:consign_jobs_failed:rate5m * on (client) group_left (plan) client:consign_items_sold:max", page + `:16: group_left or group_right takes over the label "plan"`},
 		"unknown label read by a function":   {alerts, `"client", "(.+)"`, `"event", "(.+)"`, alerts + `:8: JobsFail: label_replace reads the label "event", but its input has only client`},
 		"unknown label read by label_join":   {page, "topk(5, client:consign_jobs_failed:rate5m)", `label_join(up, "x", "/", "job", "jab")`, page + `:16: label_join reads the label "jab"`},
-		"unknown label in a variable":        {panels, "info, client)", "info, event)", panels + `:5: Sale: group groups by the label "event"`},
+		"unknown label in a variable":        {panels, "info, client)", "info, event)", panels + `:8: Sale: group groups by the label "event"`},
 		"a value that a label never has":     {recordings, `outcome="failed"`, `outcome="failure"`, rates + `the label outcome of consign_client_jobs_total is never "failure", only succeeded, failed, retried, dead`},
 		"a list with such a value":           {recordings, `outcome="failed"`, `outcome=~"failed|died"`, rates + `the label outcome of consign_client_jobs_total is never "died"`},
 		"a pattern that no value matches":    {recordings, `outcome="failed"`, `outcome=~"fault.*"`, rates + `no value of the label outcome of consign_client_jobs_total matches "fault.*"`},
@@ -230,7 +231,7 @@ func mistakes() map[string]mistake {
 
 		// Counters.
 		"rate of a gauge":                           {recordings, `consign_items{state="sold"}`, `rate(consign_items{state="sold"}[5m])`, recordings + ":11: " + items + "rate needs a counter"},
-		"rate of a gauge in a panel":                {panels, "consign_client_jobs_total", "consign_items", panels + ":15: Jobs by outcome: rate needs a counter, and consign_items"},
+		"rate of a gauge in a panel":                {panels, "consign_client_jobs_total", "consign_items", panels + ":25: Jobs by outcome: rate needs a counter, and consign_items"},
 		"rate of a recording":                       {page, "client:consign_jobs_failed:rate5m", "rate(client:consign_jobs_failed:rate5m[5m])", page + ":16: rate needs a counter"},
 		"delta of a counter":                        {recordings, "(rate(", "(delta(", rates + "delta of a counter: use rate or increase"},
 		"a counter without rate":                    {recordings, `rate(consign_client_jobs_total{outcome="failed"}[5m])`, "consign_client_jobs_total", rates + "a counter is used without rate or increase"},
@@ -271,6 +272,62 @@ func mistakes() map[string]mistake {
 		"a hold of one evaluation":         {alerts, "for: 1m", "keep_firing_for: 20s", jobs + "keep_firing_for: 20s is shorter than two evaluations"},
 		"a group that is evaluated rarely": {alerts, "interval: 15s", "interval: 10m", jobs + "its group is evaluated every 10m: what it records is stale after 5m"},
 
+		// Dashboards.
+		"a uid that is none":               {panels, `"uid": "sale"`, `"uid": "Sale"`, panels + `:1: the uid "Sale" is not one of 4 to 40 small letters`},
+		"a uid that changed":               {panels, `"uid": "sale"`, `"uid": "sale-2"`, panels + `:2: the uid is "sale-2", but was "sale" (grafana-dashboards/uids.yml:1)`},
+		"a dashboard that is not listed":   {panelUIDs, "sale.json", "sales.json", panelUIDs + ":1: sale.json is missing: add it with its uid, sale"},
+		"a dashboard that is gone":         {panelUIDs, "sale.json: sale", "sale.json: sale\nold.json: old", panelUIDs + ":2: there is no dashboard old.json"},
+		"a dashboard without a title":      {panels, `"title": "Sale",`, "", panels + ":1: the dashboard has no title"},
+		"a dashboard with an id":           {panels, `"id": null`, `"id": 7`, panels + ":4: the id is Grafana's to give"},
+		"an old schema":                    {panels, `"schemaVersion": 42`, `"schemaVersion": 39`, panels + ":4: schemaVersion is not 42"},
+		"a dashboard that can be edited":   {panels, `"editable": false`, `"editable": true`, panels + ":4: the dashboard can be edited"},
+		"no variable for the data source":  {panels, `"type": "datasource"`, `"type": "custom"`, panels + `:10: datasource: the variable has the type "custom"`},
+		"another variable for it":          {panels, `"name": "datasource"`, `"name": "source"`, panels + ":1: the variable datasource is missing"},
+		"another label for it":             {panels, `"label": "Data Source"`, `"label": "Source"`, panels + ":10: datasource: the variable for the data source is named datasource"},
+		"a variable without a label":       {panels, `"label": "Client", `, "", panels + ":6: client: the variable has no label"},
+		"a variable with one value":        {panels, `"multi": true`, `"multi": false`, panels + ":7: client: multi of the variable is not true"},
+		"a variable without All":           {panels, `"includeAll": true, `, "", panels + ":6: client: includeAll of the variable is not true"},
+		"a variable with another All":      {panels, `"[^_].*"`, `".+"`, panels + `:7: client: allValue of the variable is not "[^_].*"`},
+		"a variable that is never renewed": {panels, `"refresh": 2`, `"refresh": 1`, panels + ":7: client: refresh of the variable is not 2"},
+		"a variable that asks otherwise":   {panels, "label_values(consign_client_info, client)", "consign_client_info", panels + ":6: client: the variable does not ask label_values"},
+		"not PromQL in a variable":         {panels, "label_values(consign_client_info, client)", "label_values(consign_client_info{, client)", panels + ":8: Sale: "},
+		"a variable that nothing reads": {panels, `    {"name": "datasource"`, `    {"name": "plan", "label": "Plan", "type": "query", "datasource": {"uid": "${datasource}"}, "query": "label_values(consign_client_info, plan)"},
+    {"name": "datasource"`, panels + ":10: plan: nothing reads the variable"},
+		"a variable that does not exist":    {panels, "Items that sold.", "Items of $event that sold.", panels + `:32: Sold: there is no variable "event"`},
+		"another data source of a variable": {panels, `"datasource": {"uid": "${datasource}"}, "multi"`, `"datasource": {"uid": "prometheus"}, "multi"`, panels + `:6: client: the data source is "prometheus", not ${datasource}`},
+		"another one of an annotation":      {panels, `"Alerts", "datasource": {"uid": "${datasource}"}`, `"Alerts", "datasource": {"uid": "-- Grafana --"}`, panels + `:14: Alerts: the data source is "-- Grafana --"`},
+		"another one of a panel":            {panels, `"interval": "1m", "datasource": {"uid": "${datasource}"}`, `"interval": "1m"`, panels + `:20: Jobs by outcome: the data source is ""`},
+		"another one of a query":            {panels, `"refId": "B", "datasource": {"uid": "${datasource}"}`, `"refId": "B", "datasource": {"uid": "b"}`, panels + `:26: Jobs by outcome: the data source is "b"`},
+		"a panel of Angular":                {panels, `"type": "timeseries"`, `"type": "graph"`, panels + `:21: Jobs by outcome: the panel type "graph" is not one that Grafana 12 and 13 have`},
+		"a panel without a title":           {panels, `"title": "Sold", `, "", panels + ":31: the panel has no title"},
+		"a panel without a description":     {panels, `"description": "Items that sold.", `, "", panels + ":31: Sold: the panel has no description"},
+		"a panel without a unit":            {panels, `"unit": "cps", `, "", panels + ":20: Jobs by outcome: the panel has no unit"},
+		"a panel without any format":        {panels, `"fieldConfig": {"defaults": {"unit"`, `"config": {"defaults": {"unit"`, panels + ":20: Jobs by outcome: the panel has no unit"},
+		"a unit that does not exist":        {panels, `"unit": "cps"`, `"unit": "req/s"`, panels + `:23: Jobs by outcome: Grafana has no unit "req/s"`},
+		"a unit of a column that does not":  {panels, `"value": "none"`, `"value": "nothing"`, panels + `:33: Sold: Grafana has no unit "nothing"`},
+		"a panel that asks nothing": {panels, `"targets": [
+        {"refId"`, `"target": [
+        {"refId"`, panels + ":31: Sold: the panel asks nothing"},
+		"a query that is empty":            {panels, `"expr": "topk(3, client:consign_items_sold:max{client=~\"${client:regex}\"})"`, `"expr": " "`, panels + ":35: Sold: the query is empty"},
+		"two queries of one name":          {panels, `"refId": "B"`, `"refId": "A"`, panels + `:26: Jobs by outcome: the refId "A" of the query`},
+		"two panels of one title":          {panels, `"title": "Help"`, `"title": "Sold"`, panels + ":38: Sold: another panel has this title"},
+		"two panels of one id":             {panels, `"id": 4`, `"id": 3`, panels + ":39: Help: another panel has the id 3"},
+		"panels on each other":             {panels, `"x": 12, "y": 9`, `"x": 11, "y": 9`, panels + `:38: Help: the panel lies on "Sold"`},
+		"a panel beyond the grid":          {panels, `"x": 12, "y": 9`, `"x": 13, "y": 9`, panels + ":38: Help: the panel is not within the 24 columns"},
+		"a query of all clients":           {panels, `rate(consign_client_jobs_total{client=~\"$client\"}`, "rate(consign_client_jobs_total", panels + `:25: Jobs by outcome: consign_client_jobs_total has the label client: show only what is chosen, client=~"$client"`},
+		"a query of all clients but one":   {panels, `rate(consign_client_jobs_total{client=~\"$client\"}`, `rate(consign_client_jobs_total{client!~\"$client\"}`, panels + ":25: Jobs by outcome: consign_client_jobs_total has the label client"},
+		"a query of any client":            {panels, `rate(consign_client_jobs_total{client=~\"$client\"}`, `rate(consign_client_jobs_total{client=~\".+\"}`, panels + ":25: Jobs by outcome: consign_client_jobs_total has the label client"},
+		"an annotation of all clients":     {panels, `,client=~\"$client|_platform\"`, "", panels + ":14: Sale: ALERTS has the label client"},
+		"a graph with a window of its own": {panels, "$__rate_interval", "10m", panels + ":25: Jobs by outcome: rate of a graph takes $__rate_interval"},
+		"a graph over its period":          {panels, "$__rate_interval", "$__range", panels + ":25: Jobs by outcome: rate of a graph takes $__rate_interval"},
+		"a moment with a graph's window":   {panels, "$__range", "$__rate_interval", panels + ":26: Jobs by outcome: increase over $__rate_interval in a query for one moment"},
+		"points that are too close":        {panels, `"interval": "1m"`, `"interval": "15s"`, panels + ":22: Jobs by outcome: interval of the panel is not 1m or more"},
+		"points of any distance":           {panels, `"interval": "1m", `, "", panels + ":25: Jobs by outcome: interval of the panel is not 1m or more"},
+		"a counter in a panel":             {panels, "rate(consign_client_jobs_total{client=~\\\"$client\\\"}[$__rate_interval])", "consign_client_jobs_total{client=~\\\"$client\\\"}", panels + ":25: Jobs by outcome: a counter is used without rate"},
+		"a link to no dashboard":           {panels, "/d/sale?", "/d/sales?", panels + `:23: Jobs by outcome: the link leads to the dashboard "sales", which does not exist`},
+		"a link to no runbook":             {panels, "runbooks/JobsFail.md", "runbooks/JobsFall.md", panels + `:40: Help: the link leads to the runbook of "JobsFall", which does not exist`},
+		"a link to anywhere":               {panels, `"/d/sale?${__url_time_range}"`, `"sale.html"`, panels + `:23: Jobs by outcome: the link "sale.html" is neither`},
+
 		// Coverage.
 		"a missing row":                {coverageFile, "BM.U.active: {due: [reports]}\n", "", coverageFile + ":1: BM.U.active: the row is missing: Business Metrics / System usage: Active users"},
 		"an unknown row":               {coverageFile, "BM.U.active:", "BM.U.actives:", coverageFile + ":37: BM.U.actives: there is no such row"},
@@ -307,6 +364,11 @@ func TestMistakesOfWholeFilesAreFound(t *testing.T) {
 		"a page of coverage that is old": {func(root fstest.MapFS) {
 			root[coveragePage] = &fstest.MapFile{Data: bytes.Replace(root[coveragePage].Data, []byte("API endpoints"), []byte("Endpoints"), 1)}
 		}, coveragePage + ":10: the page is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
+		"two dashboards of one uid": {func(root fstest.MapFS) {
+			root["grafana-dashboards/sale2.json"] = root[panels]
+			root[panelUIDs] = &fstest.MapFile{Data: []byte("sale.json: sale\nsale2.json: sale\n")}
+		}, `grafana-dashboards/sale2.json:1: grafana-dashboards/sale.json has the same title, "Sale"` + "\n" + `grafana-dashboards/sale2.json:1: grafana-dashboards/sale.json has the same uid, "sale"`},
+		"no list of uids":     {func(root fstest.MapFS) { delete(root, panelUIDs) }, panelUIDs},
 		"no page of coverage": {func(root fstest.MapFS) { delete(root, coveragePage) }, coveragePage + ":1: the page is not"},
 		"a recording without a test": {func(root fstest.MapFS) {
 			root["rules/recording/more.yml"] = &fstest.MapFile{Data: []byte("groups: [{name: more, rules: [{record: 'client:x:max', expr: 'max by (client) (consign_client_stored_bytes)'}]}]")}

@@ -41,6 +41,7 @@ type Config struct {
 	// TimeScale is how much faster than the policy says somebody hears of an
 	// alert, and the next one does; 1 unless set.
 	TimeScale float64
+	Dashboards   fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
 
 	Out      io.Writer
 	Terminal bool // Out is a terminal: colours and a progress bar
@@ -60,7 +61,9 @@ func (e *CrashError) Unwrap() error { return e.Err }
 // over, or a part crashes, which is a *CrashError. Before it returns it ends
 // every part, the last one first, and removes the folder and the state file.
 // The end of the context is no error, nor is that nobody reads Out any more.
-func Run(ctx context.Context, config Config) error { return run(ctx, config, allParts()) }
+func Run(ctx context.Context, config Config) error {
+	return run(ctx, config, append(allParts(), grafanaParts(config)...))
+}
 
 func run(ctx context.Context, config Config, parts []part) (err error) {
 	if err := findExecutables(parts); err != nil {

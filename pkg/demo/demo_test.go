@@ -18,7 +18,12 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(standIn) != "" {
+		os.Exit(grafanaStandIn())
+	}
+	os.Exit(serverstest.Main(m))
+}
 
 // journal notes what happened to fakes, in order.
 type journal struct {

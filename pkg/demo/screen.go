@@ -93,6 +93,9 @@ func (c *screen) table(s *stack) {
 	if c.terminal {
 		head = bold + head + reset
 	}
+	if _, err := s.part(grafanaPart); err != nil && s.config.Dashboards != nil {
+		rest += "No Grafana is installed here: docs/dashboards.md says how to see the dashboards in one.\n"
+	}
 	fmt.Fprintf(c, "\n%s\n%s\nFolder: %s\nPages:  %s\nAll is up. Pages follow as they come; Ctrl-C ends everything.\n\n",
 		head, rest, s.folder, s.config.PagesFile)
 }

@@ -34,6 +34,10 @@ func StartHTTP(ctx context.Context, dir string, server HTTPServer) (*Process, er
 	if err != nil {
 		return nil, err
 	}
+	return startHTTP(ctx, dir, path, server)
+}
+
+func startHTTP(ctx context.Context, dir, path string, server HTTPServer) (*Process, error) {
 	return OnFreeAddress(ctx, func(ctx context.Context, address string) (*Process, error) {
 		if server.Prepare != nil {
 			if err := server.Prepare(address); err != nil {

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
+	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// board is a dashboard, as far as it asks.
+type board struct {
+	UID        string `json:"uid"`
+	Templating struct {
+		List []struct {
+			Name     string `json:"name"`
+			Type     string `json:"type"`
+			AllValue string `json:"allValue"`
+			Query    any    `json:"query"`
+		} `json:"list"`
+	} `json:"templating"`
+	Panels []struct {
+		Title    string `json:"title"`
+		Interval string `json:"interval"`
+		Targets  []struct {
+			RefID string `json:"refId"`
+			Expr  string `json:"expr"`
+		} `json:"targets"`
+	} `json:"panels"`
+}
+
+func boards(t *testing.T) []board {
+	t.Helper()
+	var all []board
+	err := fs.WalkDir(dashboards.Files, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || path.Ext(name) != ".json" {
+			return err
+		}
+		text, err := fs.ReadFile(dashboards.Files, name)
+		if err != nil {
+			return err
+		}
+		var b board
+		if err := json.Unmarshal(text, &b); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, b)
+		return nil
+	})
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d dashboards: %v", len(all), err)
+	}
+	return all
+}
+
+// empty is a query that may find nothing in this test: a panel, or one of its queries, with the reason.
+type empty struct {
+	Panel  string `yaml:"panel"` // UID/TITLE
+	Query  string `yaml:"query"` // refId; all of the panel's unless set
+	Reason string `yaml:"reason"`
+}
+
+// choice is what is chosen at the top of a dashboard: the values of its variables, as Grafana writes them into a query.
+type choice map[string]string
+
+// period is what is looked at, as far as it becomes part of queries.
+type period struct {
+	from, to time.Time
+	scrape   time.Duration // the data source's setting
+}
+
+const pointsApart = 15 * time.Second
+
+var grafanaVariable = regexp.MustCompile(`\$\{?(\w+)\}?`)
+
+// interpolated writes values into a query as Grafana does. The period of $__range is half of what is looked at, so that `offset $__range`
+// looks at the other half.
+func interpolated(t *testing.T, expr, panelInterval string, p period, c choice) string {
+	t.Helper()
+	interval := pointsApart
+	if panelInterval != "" {
+		least, err := time.ParseDuration(panelInterval)
+		if err != nil {
+			t.Fatal(err)
+		}
+		interval = max(interval, least)
+	}
+	return grafanaVariable.ReplaceAllStringFunc(expr, func(text string) string {
+		switch name := grafanaVariable.FindStringSubmatch(text)[1]; name {
+		case "__range":
+			return fmt.Sprintf("%ds", int(p.to.Sub(p.from).Seconds()/2))
+		case "__rate_interval":
+			return fmt.Sprintf("%ds", int(max(interval+p.scrape, 4*p.scrape).Seconds()))
+		case "__interval":
+			return fmt.Sprintf("%ds", int(interval.Seconds()))
+		case "1": // of label_replace
+			return text
+		default:
+			value, known := c[name]
+			if !known {
+				t.Errorf("%s: no value for %s", expr, text)
+			}
+			return value
+		}
+	})
+}
+
+// escaped writes one chosen value into a regular expression in a string.
+func escaped(value string) string {
+	return strings.ReplaceAll(regexp.QuoteMeta(value), `\`, `\\`)
+}
+
+// panelFaults are what has to happen, besides what the demo and its test did before, for every panel to have something to show.
+func panelFaults() []string {
+	return []string{"sold-twice", "cross-tenant-access", "crash-loop", "errors-burst", "checkout-failing", "state-conflicts", "recoveries-failing", "cache-evicting", "brute-force"}
+}
+
+// everyPanelHasData asks every query of every panel for everything since the demo's start: with All chosen, and with one value of each variable. What has
+// not happened yet is waited for.
+func everyPanelHasData(t *testing.T, state demo.State) {
+	for _, fault := range panelFaults() {
+		switchFault(t, state, fault, "on")
+	}
+	begin := time.Now()
+	var missing []string
+	for deadline := begin.Add(4 * time.Minute); ; time.Sleep(5 * time.Second) {
+		if missing = missingData(t, state); len(missing) == 0 || time.Now().After(deadline) || t.Failed() {
+			break
+		}
+	}
+	for _, fault := range panelFaults() {
+		switchFault(t, state, fault, "off")
+	}
+	t.Logf("asked every panel for %s", time.Since(begin).Round(time.Second))
+	for _, m := range missing {
+		t.Error(m)
+	}
+}
+
+// missingData are the queries that find nothing, of those that should find something.
+func missingData(t *testing.T, state demo.State) (missing []string) {
+	p := period{from: state.Started, to: time.Now(), scrape: 5 * time.Second}
+	var may []empty
+	if _, err := yamlfile.Read("testdata/emptypanels.yml", &may); err != nil {
+		t.Fatal(err)
+	}
+	used := make([]bool, len(may))
+	choices := choicesOf(t, state)
+	for _, b := range boards(t) {
+		everything := choice{}
+		for _, v := range b.Templating.List {
+			if v.Type != "query" {
+				continue
+			}
+			everything[v.Name] = v.AllValue
+			if values := valuesOf(t, state, interpolated(t, queryOf(v.Query), "", p, everything), p); len(values) == 0 {
+				missing = append(missing, fmt.Sprintf("%s: the variable %s has no values", b.UID, v.Name))
+			}
+		}
+		for _, panel := range b.Panels {
+			for _, target := range panel.Targets {
+				name := b.UID + "/" + panel.Title
+				isEmpty := slices.IndexFunc(may, func(e empty) bool { return e.Panel == name && (e.Query == "" || e.Query == target.RefID) })
+				if isEmpty >= 0 {
+					used[isEmpty] = true
+				}
+				ask := func(c choice) []map[string]string {
+					return seriesOf(t, state, interpolated(t, target.Expr, panel.Interval, p, c), p)
+				}
+				found := len(ask(everything)) > 0
+				if !found && isEmpty < 0 {
+					missing = append(missing, fmt.Sprintf("%s, query %s: no data with All chosen: %s", name, target.RefID, target.Expr))
+				}
+				if len(everything) > 0 && found && !oneClientHasData(t, name, choices, ask) && isEmpty < 0 {
+					missing = append(missing, fmt.Sprintf("%s, query %s: no data for any one client, sale event or host: %s", name, target.RefID, target.Expr))
+				}
+			}
+		}
+	}
+	for i, e := range may {
+		if !used[i] {
+			t.Errorf("testdata/emptypanels.yml: there is no query %q of a panel %q", e.Query, e.Panel)
+		}
+		if e.Reason == "" {
+			t.Errorf("testdata/emptypanels.yml: %s: say why", e.Panel)
+		}
+	}
+	return missing
+}
+
+// oneClientHasData tries the choices until one finds something, and sees to it that no other client's series is found.
+func oneClientHasData(t *testing.T, name string, choices []choice, ask func(choice) []map[string]string) bool {
+	t.Helper()
+	for _, c := range choices {
+		found := ask(c)
+		for _, labels := range found {
+			if client, has := labels["client"]; has && escaped(client) != c["client"] && client != "_platform" {
+				t.Errorf("%s: with the client %s chosen it shows %v", name, c["client"], labels)
+			}
+		}
+		if len(found) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func queryOf(query any) string {
+	if object, is := query.(map[string]any); is {
+		query = object["query"]
+	}
+	text, _ := query.(string)
+	return text
+}
+
+var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
+
+// valuesOf are the values of a variable.
+func valuesOf(t *testing.T, state demo.State, query string, p period) []string {
+	t.Helper()
+	match := labelValues.FindStringSubmatch(query)
+	if match == nil {
+		t.Fatalf("the variable asks %q", query)
+	}
+	var values []string
+	for _, labels := range seriesOf(t, state, fmt.Sprintf("group by (%s) (%s)", match[2], match[1]), p) {
+		values = append(values, labels[match[2]])
+	}
+	slices.Sort(values)
+	return values
+}
+
+// choicesOf are one client with one of its sale events, and one host, those with a live sale first.
+func choicesOf(t *testing.T, state demo.State) []choice {
+	t.Helper()
+	p := period{from: time.Now().Add(-time.Minute), to: time.Now()}
+	hosts := valuesOf(t, state, "label_values(node_boot_time_seconds, instance)", p)
+	events := seriesOf(t, state, "max by (client, event, status) (consign_event_info)", p)
+	slices.SortStableFunc(events, func(a, b map[string]string) int {
+		return cmp.Or(cmp.Compare(rank(b["status"]), rank(a["status"])), cmp.Compare(a["client"], b["client"]), cmp.Compare(a["event"], b["event"]))
+	})
+	var all []choice
+	for _, e := range events {
+		all = append(all, choice{"client": escaped(e["client"]), "event": escaped(e["event"]), "instance": escaped(hosts[0])})
+	}
+	return all
+}
+
+// rank says how much there is to see of a sale event.
+func rank(status string) int {
+	return slices.Index([]string{"setup", "complete", "reconciliation", "returns", "closed", "registration", "markdown", "active"}, status)
+}
+
+// seriesOf are the labels of the series that a query finds at some time of the period, with a number.
+func seriesOf(t *testing.T, state demo.State, expression string, p period) []map[string]string {
+	t.Helper()
+	prometheus, _ := state.Part("prometheus")
+	response, err := http.PostForm(prometheus.URL+"/api/v1/query_range", url.Values{
+		"query": {expression}, "start": {fmt.Sprint(p.from.Unix())}, "end": {fmt.Sprint(p.to.Unix())}, "step": {fmt.Sprint(pointsApart.Seconds())},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Result []struct {
+				Metric map[string]string
+				Values [][2]any
+			}
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Status != "success" {
+		t.Errorf("%s: %s: %v", expression, answer.Error, err)
+		return nil
+	}
+	var found []map[string]string
+	for _, r := range answer.Data.Result {
+		if slices.ContainsFunc(r.Values, func(v [2]any) bool { return v[1] != "NaN" }) {
+			found = append(found, r.Metric)
+		}
+	}
+	return found
+}
+
+// With CONSIGNWATCH_TEST_STATE, the state file of a demo that runs, the dashboards are held against that one: a quick way to try them.
+func TestEveryPanelHasDataInTheDemoThatRuns(t *testing.T) {
+	file := os.Getenv("CONSIGNWATCH_TEST_STATE")
+	if file == "" {
+		t.Skip("CONSIGNWATCH_TEST_STATE names no demo")
+	}
+	state, err := demo.ReadState(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	everyPanelHasData(t, state)
+}

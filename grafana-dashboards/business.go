@@ -1,0 +1,208 @@
+package dashboards
+
+// business is about what the clients live from.
+func business() []Dashboard {
+	return []Dashboard{liveSale(), inventory(), consignors(), usage()}
+}
+
+// Of the chosen client, and of its chosen sale events.
+const (
+	ofClient = `client=~"$client"`
+	ofEvent  = `client=~"$client",event=~"$event"`
+)
+
+func liveSale() Dashboard {
+	return Dashboard{
+		File: "Business/live-sale.json", UID: "consignwatch-live-sale", Title: "Business / Live sale",
+		Asks: "Does the sale go well? Do people come, do they buy, and if not, where do they stop?", Variables: []string{"client", "event"}, Refresh: "30s",
+		Alerts: ofClient,
+		Rows: []Row{
+			{"Is it well?", []Panel{
+				stat(4, "Shoppers", "none", "People in the shop who were seen within the last five minutes.", series(`sum(max by (client, event) (consign_active_shoppers{`+ofEvent+`}))`, "shoppers"), decimals(0)),
+				stat(4, "Orders per minute", "none", "Orders placed per minute.", series(`60 * sum(rate(consign_orders_total{`+ofEvent+`}[$__rate_interval]))`, "orders"), decimals(1)),
+				stat(4, "Orders so far", "none", "Orders since the sale began, from the books.", series(`sum(client:consign_event_orders:max{`+ofEvent+`})`, "orders"), decimals(0)),
+				stat(4, "Sales so far", "locale", "Money taken since the sale began, returns taken off, from the books. Each currency by itself.",
+					series(`sum by (currency) (client:consign_event_sales:max{`+ofEvent+`})`, "{{currency}}"), decimals(2), named, plainly),
+				stat(4, "Sold", "percentunit", "Share of the items that were offered and are sold.",
+					series(`sum(client:consign_items:max{`+ofEvent+`,state="sold"}) / sum(client:consign_items:max{`+ofEvent+`,state=~"active|locked|sold|returned"})`, "sold"), decimals(1), most(1)),
+				stat(4, "Checkouts that fail", "percentunit", "Share of the checkouts of the chosen clients that failed.",
+					series("max("+processFailures(`process="checkout"`)+")", "failed"), decimals(1)),
+			}},
+			{"Do people come and buy?", []Panel{
+				graph(12, "Shoppers by sale", "none", "People in the shop who were seen within the last five minutes.", series(`max by (client, event) (consign_active_shoppers{`+ofEvent+`})`, "{{client}} {{event}}"), stacked, decimals(0)),
+				graph(12, "Orders by channel", perMinute, "Orders placed per minute, online and at the till.", series(`60 * sum by (channel) (rate(consign_orders_total{`+ofEvent+`}[$__rate_interval]))`, "{{channel}}"), stacked),
+				graph(12, "Sales", "locale", "Money taken since each sale began, returns taken off, from the books.",
+					series(`client:consign_event_sales:max{`+ofEvent+`}`, "{{client}} {{event}} {{currency}}"), decimals(0)),
+				graph(12, "Items sold", perMinute, "Items sold per minute, at full and at reduced price.",
+					series(`60 * sum by (markdown) (rate(consign_items_sold_total{`+ofEvent+`}[$__rate_interval]))`, "reduced: {{markdown}}"), stacked),
+			}},
+			{"What sells?", []Panel{
+				table(16, "Categories", "Every category of the sale: what is left, what sold, and what came back.",
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="active"}))`, "For sale", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="sold"}))`, "Sold", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="sold"})) / sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state=~"active|locked|sold|returned"}))`, "Share sold", "percentunit", 0),
+					trouble(`sum by (category) (max by (client, event, category) (consign_event_returns{`+ofEvent+`}))`, "Returned", "none", 0), sorted("Sold")),
+				bars(8, "Sales by category", "locale", "Money taken, the ten best categories. Each currency by itself.",
+					value(`topk(10, sum by (category, currency) (max by (client, event, category, currency) (consign_event_sales{`+ofEvent+`})))`, "{{category}} {{currency}}"), decimals(0), high(9)),
+			}},
+			{"Sale events", []Panel{
+				table(24, "All chosen sale events", "Every chosen sale event: how far it is, and what it brought.",
+					rows(`max by (client, event, name, status) (consign_event_info{`+ofEvent+`})`),
+					col(`max by (client, event) (consign_event_end_timestamp_seconds{`+ofEvent+`}) - time()`, "Ends in", "s", 0),
+					col(`max by (client, event) (consign_active_shoppers{`+ofEvent+`})`, "Shoppers", "none", 0),
+					col(`client:consign_event_orders:max{`+ofEvent+`}`, "Orders", "none", 0),
+					col(`sum by (client, event) (client:consign_items:max{`+ofEvent+`,state="sold"})`, "Items sold", "none", 0),
+					col(`client:consign_event_returns:max{`+ofEvent+`}`, "Returns", "none", 0),
+					sorted("Shoppers"), leads("client", "consignwatch-live-sale")),
+			}},
+			{"If not, where do they stop?", []Panel{
+				graph(8, "Checkouts", perMinute, "Checkouts of the chosen clients per minute, by how they ended.",
+					series(`60 * sum by (outcome) (client_process:consign_processes:rate5m{`+ofClient+`,process="checkout"})`, "{{outcome}}"), colours("succeeded", good, "failed", bad, "started", neutral, "violated", strange)),
+				graph(8, "Failed checkouts", "percentunit", "Share of the checkouts that failed, by client, and the strictest limits of the chosen clients.",
+					series(processFailures(`process="checkout"`), "{{client}}"), clientLimits("checkout_failure_ratio"), decimals(1)),
+				graph(8, "Response time", "s", "What 95 of 100 requests of the clients' people stay below, and the strictest limits of the chosen clients.",
+					series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`}`, "{{client}}"), clientLimits("api_latency_seconds"), logarithmic, leads("", "consignwatch-api")),
+				graph(8, "Failed requests", "percentunit", "Share of the requests of the clients' people that failed, and the strictest limits of the chosen clients.",
+					series(clientFailures(), "{{client}}"), clientLimits("api_error_ratio"), decimals(1), leads("", "consignwatch-api")),
+				graph(8, "Orders the platform lacks", "none", "Orders in the shop that the platform does not have.", series(`max by (client) (consign_shopify_orders_missing{`+ofClient+`})`, "{{client}}"), decimals(0), stepped, leads("", "consignwatch-shopify")),
+				graph(8, "Returns and refunds", perMinute, "Refunds per minute.", series(`60 * sum by (client, event) (rate(consign_refunds_total{`+ofEvent+`}[$__rate_interval]))`, "{{client}} {{event}}"), stacked),
+			}},
+		},
+	}
+}
+
+func inventory() Dashboard {
+	return Dashboard{
+		File: "Business/inventory.json", UID: "consignwatch-inventory", Title: "Business / Inventory",
+		Asks: "What is listed, sold, returned and left, and do the books agree with themselves?", Variables: []string{"client", "event"},
+		Alerts: `component=~"books|sync|state",client=~"$client"`,
+		Rows: []Row{
+			{"Is it well?", []Panel{
+				stat(4, "For sale", "none", "Items that can be bought.", series(`sum(client:consign_items:max{`+ofEvent+`,state="active"})`, "items"), decimals(0)),
+				stat(4, "Sold", "none", "Items that are sold.", series(`sum(client:consign_items:max{`+ofEvent+`,state="sold"})`, "items"), decimals(0)),
+				stat(4, "Drafts", "none", "Items that their consignors have not offered yet.", series(`sum(client:consign_items:max{`+ofEvent+`,state="draft"}) or vector(0)`, "items"), decimals(0)),
+				stat(4, "Return rate", "percentunit", "Returns as a share of what was sold, sold items that came back included.",
+					series(`sum(client:consign_event_returns:max{`+ofEvent+`}) / (sum(client:consign_items:max{`+ofEvent+`,state="sold"}) + sum(client:consign_event_returns:max{`+ofEvent+`}))`, "returned"), decimals(1)),
+				stat(4, "Wait for the shop", "none", "Items for sale whose last change has not reached the shop.", series(`sum(max by (client, event) (consign_unsynced_items{`+ofEvent+`}))`, "items"), decimals(0)),
+				stat(4, "Contradictions in the books", "none", "Rows of the books that contradict each other or the rules of a sale.", series(`sum(client:consign_integrity_violations:max{`+ofClient+`})`, "rows"), badAbove(1, 1), decimals(0)),
+			}},
+			{"Stock", []Panel{
+				graph(12, "Items by state", "none", "All items of the chosen sale events by their state.", series(`sum by (state) (client:consign_items:max{`+ofEvent+`})`, "{{state}}"), stacked, decimals(0),
+					colours("sold", good, "active", neutral, "returned", bad, "draft", calm, "locked", warn, "transferred", strange)),
+				graph(12, "Value by state", "locale", "Value of the items: the asked price, for sold items the price paid. Each currency by itself.",
+					series(`sum by (state, currency) (max by (client, event, state, currency) (consign_items_value{`+ofEvent+`}))`, "{{state}} {{currency}}"), decimals(0)),
+				table(24, "Stock by category", "Every category of the chosen sale events, by state.",
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="draft"}))`, "Draft", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="active"}))`, "For sale", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="locked"}))`, "Locked", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="sold"}))`, "Sold", "none", 0),
+					trouble(`sum by (category) (max by (client, event, category) (consign_event_returns{`+ofEvent+`}))`, "Returns", "none", 0),
+					col(`sum by (category) (max by (client, event, category, state) (consign_items{`+ofEvent+`,state="transferred"}))`, "Moved on", "none", 0), sorted("For sale")),
+			}},
+			{"Movement", []Panel{
+				graph(12, "Listed, sold, returned, moved on", perMinute, "Items per minute.",
+					series(`60 * sum(rate(consign_items_listed_total{`+ofEvent+`}[$__rate_interval]))`, "listed"), series(`60 * sum(rate(consign_items_sold_total{`+ofEvent+`}[$__rate_interval]))`, "sold"),
+					series(`60 * sum(rate(consign_items_returned_total{`+ofEvent+`}[$__rate_interval]))`, "returned"), series(`60 * sum(rate(consign_items_transferred_total{`+ofEvent+`}[$__rate_interval]))`, "moved on"),
+					colours("listed", neutral, "sold", good, "returned", bad, "moved on", strange)),
+				graph(12, "Return rate by sale", "percentunit", "Returns as a share of what was sold, by sale event.",
+					series(`client:consign_event_returns:max{`+ofEvent+`} / (sum by (client, event) (client:consign_items:max{`+ofEvent+`,state="sold"}) + client:consign_event_returns:max{`+ofEvent+`})`, "{{client}} {{event}}"), decimals(1)),
+				graph(12, "Sold by category", perMinute, "Items sold per minute by category, all clients together.", series(`60 * sum by (category) (rate(consign_category_items_total{change="sold"}[$__rate_interval]))`, "{{category}}"), stacked),
+				graph(12, "Time until an item sells", "dtdurations", "What half and 90 of 100 items stay below, from listed to sold, all clients together.",
+					series(`histogram_quantile(0.5, sum by (le) (rate(consign_item_time_to_sell_seconds_bucket[$__rate_interval])))`, "half"),
+					series(`histogram_quantile(0.9, sum by (le) (rate(consign_item_time_to_sell_seconds_bucket[$__rate_interval])))`, "90 of 100")),
+			}},
+			{"Do the books agree?", []Panel{
+				graph(12, "Contradictions", "none", "Rows of the books that contradict each other or the rules of a sale, by check. Only checks that found something.",
+					series(`sum by (client, check) (client:consign_integrity_violations:max{`+ofClient+`}) > 0`, "{{client}} {{check}}"), decimals(0), stepped),
+				table(12, "Checks", "Every check of the books, and what it found.",
+					trouble(`sum by (check) (client:consign_integrity_violations:max{`+ofClient+`})`, "Rows", "none", 0), sorted("Rows")),
+			}},
+		},
+	}
+}
+
+func consignors() Dashboard {
+	return Dashboard{
+		File: "Business/consignors.json", UID: "consignwatch-consignors", Title: "Business / Consignors",
+		Asks: "Do consignors register, bring their items, help, and get their money?", Variables: []string{"client", "event"},
+		Alerts: `component=~"process|books|state",client=~"$client"`,
+		Rows: []Row{
+			{"Is it well?", []Panel{
+				stat(4, "Consignors", "none", "Consignors who are registered for the chosen sale events.", series(`sum(max by (client, event, type) (consign_event_consignors{`+ofEvent+`}))`, "consignors"), decimals(0)),
+				stat(4, "Unpaid fees", "none", "Registered consignors who have not paid their fee.", series(`sum(max by (client, event) (consign_event_unpaid_fees{`+ofEvent+`}))`, "consignors"), decimals(0)),
+				stat(4, "Volunteer places taken", "percentunit", "Share of the places in volunteer shifts that are taken.",
+					series(`sum(max by (client, event, shift, state) (consign_volunteer_spots{`+ofEvent+`,state="filled"})) / sum(max by (client, event, shift, state) (consign_volunteer_spots{`+ofEvent+`}))`, "taken"), decimals(0), most(1)),
+				stat(4, "Drop-off places taken", "percentunit", "Share of the places in drop-off slots that are taken.",
+					series(`sum(max by (client, event, state) (consign_dropoff_spots{`+ofEvent+`,state="filled"})) / sum(max by (client, event, state) (consign_dropoff_spots{`+ofEvent+`}))`, "taken"), decimals(0), most(1)),
+				stat(4, "Missed drop-offs", "percentunit", "Share of the drop-offs that are over and to which nobody came.",
+					series(`sum(max by (client, event, status) (consign_dropoff_bookings{`+ofEvent+`,status="no_show"})) / (sum(max by (client, event, status) (consign_dropoff_bookings{`+ofEvent+`,status=~"no_show|completed"})) > 0) or vector(0)`, "missed"), decimals(0)),
+				stat(4, "Settlements that wait", "none", "Consignors who wait for their money.", series(`sum(max by (client, event, status) (consign_settlements{`+ofEvent+`,status="pending"})) or vector(0)`, "settlements"), decimals(0)),
+			}},
+			{"Registration", []Panel{
+				graph(12, "Registrations", perMinute, "Consignors who register, per minute, by type.", series(`60 * sum by (type) (rate(consign_consignors_registered_total{`+ofEvent+`}[$__rate_interval]))`, "{{type}}"), stacked),
+				graph(12, "Registered consignors", "none", "Consignors of each chosen sale event.", series(`sum by (client, event) (max by (client, event, type) (consign_event_consignors{`+ofEvent+`}))`, "{{client}} {{event}}"), decimals(0)),
+			}},
+			{"Items", []Panel{
+				graph(12, "Items listed", perMinute, "Items that consignors list, per minute, by sale event.", series(`60 * sum by (client, event) (rate(consign_items_listed_total{`+ofEvent+`}[$__rate_interval]))`, "{{client}} {{event}}"), stacked),
+				graph(12, "Items for each consignor", "none", "How many items each registered consignor brings, on average.",
+					series(`sum by (client, event) (client:consign_items:max{`+ofEvent+`}) / sum by (client, event) (max by (client, event, type) (consign_event_consignors{`+ofEvent+`}))`, "{{client}} {{event}}"), decimals(1)),
+			}},
+			{"Volunteers", []Panel{
+				graph(8, "Sign-ups and cancellations", perMinute, "Volunteers who sign up for a shift or cancel it, per minute.",
+					series(`60 * sum(rate(consign_volunteer_signups_total{`+ofEvent+`}[$__rate_interval]))`, "sign up"), series(`60 * sum(rate(consign_volunteer_cancellations_total{`+ofEvent+`}[$__rate_interval]))`, "cancel"), colours("sign up", good, "cancel", warn)),
+				table(8, "Shifts", "Places in volunteer shifts, by kind of shift.",
+					col(`sum by (shift) (max by (client, event, shift, state) (consign_volunteer_spots{`+ofEvent+`,state="filled"}))`, "Taken", "none", 0),
+					col(`sum by (shift) (max by (client, event, shift, state) (consign_volunteer_spots{`+ofEvent+`,state="open"}))`, "Free", "none", 0), sorted("Free")),
+				bars(8, "Bookings of shifts", "none", "Bookings of volunteer shifts by what became of them.", value(`sum by (status) (max by (client, event, status) (consign_volunteer_bookings{`+ofEvent+`}))`, "{{status}}"), decimals(0)),
+			}},
+			{"Drop-off", []Panel{
+				graph(8, "Drop-offs", perMinute, "Drop-offs that are booked, done and missed, per minute.", series(`60 * sum by (outcome) (rate(consign_dropoffs_total{`+ofEvent+`}[$__rate_interval]))`, "{{outcome}}"), colours("completed", good, "missed", bad, "scheduled", neutral)),
+				bars(8, "Bookings of drop-offs", "none", "Bookings of drop-off slots by what became of them.", value(`sum by (status) (max by (client, event, status) (consign_dropoff_bookings{`+ofEvent+`}))`, "{{status}}"), decimals(0)),
+				graph(8, "Time that a drop-off takes", "s", "What half and 95 of 100 drop-offs stay below, all clients together.",
+					series(`histogram_quantile(0.5, sum by (le) (rate(consign_dropoff_duration_seconds_bucket[$__rate_interval])))`, "half"), series(`histogram_quantile(0.95, sum by (le) (rate(consign_dropoff_duration_seconds_bucket[$__rate_interval])))`, "95 of 100")),
+			}},
+			{"Money", []Panel{
+				graph(12, "Settlements", "none", "Settlements with consignors by status.", series(`sum by (status) (max by (client, event, status) (consign_settlements{`+ofEvent+`}))`, "{{status}}"), decimals(0), colours("paid", good, "pending", warn)),
+				graph(12, "Money in settlements", "locale", "Money in the settlements by status. Each currency by itself.", series(`sum by (status, currency) (max by (client, event, status, currency) (consign_settlements_amount{`+ofEvent+`}))`, "{{status}} {{currency}}"), decimals(0)),
+				graph(24, "Processes that fail", "percentunit", "Share of the intakes, pick-ups, reconciliations and settlements that failed, the ten worst, and the strictest limits of the chosen clients.",
+					series("topk(10, "+processFailures(`process!="checkout"`)+")", "{{client}} {{process}}"), clientLimits("process_failure_ratio"), decimals(0)),
+			}},
+		},
+	}
+}
+
+func usage() Dashboard {
+	return Dashboard{
+		File: "Business/usage.json", UID: "consignwatch-usage", Title: "Business / System usage",
+		Asks: "Who uses the platform, what for and for how long, and what goes wrong for them?", Variables: []string{"client"},
+		Alerts: `component=~"errors|application",client=~"$client|_platform"`,
+		Rows: []Row{
+			{"Is it well?", []Panel{
+				stat(4, "Active users", "none", "Sessions that were seen within the last five minutes.", series(`sum(client:consign_active_users:max{`+ofClient+`})`, "users"), decimals(0)),
+				stat(4, "Active shoppers", "none", "Shoppers in a sale who were seen within the last five minutes.", series(`sum(client:consign_active_shoppers:max{`+ofClient+`})`, "shoppers"), decimals(0)),
+				stat(4, "Sessions that begin", perMinute, "Sessions that begin, per minute.", series(`60 * sum(rate(consign_sessions_started_total{`+ofClient+`}[$__rate_interval]))`, "sessions"), decimals(1)),
+				stat(4, "Length of a session", "s", "Mean length of the sessions that ended, all clients together.", series(`sum(rate(consign_session_duration_seconds_sum[$__rate_interval])) / sum(rate(consign_session_duration_seconds_count[$__rate_interval]))`, "mean"), decimals(1)),
+				stat(4, "Features used", perMinute, "Uses of features, per minute.", series(`60 * sum(rate(consign_client_feature_uses_total{`+ofClient+`}[$__rate_interval]))`, "uses"), decimals(1)),
+				stat(4, "Errors that users saw", perMinute, "Errors on the screen of a user, per minute, all clients together.", series(`60 * sum(platform_feature:consign_user_errors:rate5m)`, "errors"), decimals(2)),
+			}},
+			{"Who?", []Panel{
+				graph(12, "Active users by role", "none", "Sessions that were seen within the last five minutes, by role.", series(`sum by (role) (client:consign_active_users:max{`+ofClient+`})`, "{{role}}"), stacked, decimals(0)),
+				graph(12, "Active users by client", "none", "Sessions that were seen within the last five minutes, the ten clients with the most.", series(`topk(10, sum by (client) (client:consign_active_users:max{`+ofClient+`}))`, "{{client}}"), stacked, decimals(0)),
+			}},
+			{"For how long?", []Panel{
+				graph(12, "Sessions that begin, by role", perMinute, "Sessions per minute, by role.", series(`60 * sum by (role) (rate(consign_sessions_started_total{`+ofClient+`}[$__rate_interval]))`, "{{role}}"), stacked),
+				graph(12, "Length of sessions by role", "s", "Mean length of the sessions that ended, by role, all clients together.",
+					series(`sum by (role) (rate(consign_session_duration_seconds_sum[$__rate_interval])) / (sum by (role) (rate(consign_session_duration_seconds_count[$__rate_interval])) > 0)`, "{{role}}")),
+			}},
+			{"What for?", []Panel{
+				bars(12, "Features", "none", "Uses of features within the period, the fifteen most used, all clients together.", value(`topk(15, sum by (feature) (increase(consign_feature_uses_total[$__range])))`, "{{feature}}"), decimals(0), high(10)),
+				graph(12, "Uses by client", perMinute, "Uses of features per minute, the ten clients with the most.", series(`topk(10, 60 * sum by (client) (rate(consign_client_feature_uses_total{`+ofClient+`}[$__rate_interval])))`, "{{client}}"), stacked),
+			}},
+			{"What goes wrong for them?", []Panel{
+				graph(12, "Errors that users saw, by feature", perMinute, "Errors on the screen of a user, per minute, by feature, all clients together.", series(`60 * platform_feature:consign_user_errors:rate5m > 0`, "{{feature}}"), stacked, leads("", "consignwatch-errors")),
+				table(12, "Features and their errors", "Features by the errors that users saw in them within the period, all clients together.",
+					trouble(`sum by (feature) (increase(consign_user_errors_total[$__range]))`, "Errors", "none", 0), col(`sum by (feature) (increase(consign_feature_uses_total[$__range]))`, "Uses", "none", 0), sorted("Errors")),
+			}},
+		},
+	}
+}

@@ -1,0 +1,41 @@
+package dashboards
+
+// Units that Grafana has no better name for.
+const (
+	perSecond = "suffix:/s"
+	perMinute = "suffix:/min"
+)
+
+// What several dashboards ask. Shares of failures are 0, and not absent, where nothing has failed yet.
+
+func databaseFailures() string {
+	return orZero(`platform:consign_db_query_failures_per_query:ratio_rate5m`, `platform:consign_db_queries:rate5m`)
+}
+
+func cacheFailures() string {
+	return orZero(`platform:consign_cache_errors_per_operation:ratio_rate5m`, `platform:consign_cache_operations:rate5m`)
+}
+
+func authFailures() string {
+	return orZero(`platform:consign_auth_failures_per_request:ratio_rate5m`, `platform:consign_auth_requests:rate5m`)
+}
+
+func mailFailures() string {
+	return orZero(`platform:consign_email_failures_per_email:ratio_rate30m`, `sum(platform:consign_emails:rate10m)`)
+}
+
+func externalFailures() string {
+	return orZero(`platform_service:consign_external_failures_per_request:ratio_rate5m`, `platform_service:consign_external_requests:rate5m`)
+}
+
+func jobFailures() string {
+	return orZero(`platform_queue:consign_job_failures_per_job:ratio_rate5m`, `sum by (queue) (platform_queue:consign_jobs:rate5m)`)
+}
+
+func clientFailures() string {
+	return orZero(`client:consign_api_errors_per_request:ratio_rate5m{`+ofClient+`}`, `client:consign_api_requests:rate5m{`+ofClient+`}`)
+}
+
+func processFailures(process string) string {
+	return orZero(`client_process:consign_process_failures_per_process:ratio_rate5m{`+ofClient+`,`+process+`}`, `sum by (client, process) (client_process:consign_processes:rate5m{`+ofClient+`,`+process+`})`)
+}

@@ -1,0 +1,258 @@
+package dashboards
+
+import (
+	"fmt"
+	"strings"
+)
+
+// reports are about a period that is over, and the one before it.
+func reports() []Dashboard {
+	return []Dashboard{dailySystem(), weeklySystem(), saleEvent(), clientReport()}
+}
+
+// before is an expression about the period, asked about the period before. It looks at [$__range] only.
+func before(expr string) string {
+	return strings.ReplaceAll(expr, "[$__range]", "[$__range] offset $__range")
+}
+
+// compared are three columns: the period, the one before, and the change.
+func compared(expr, unit string, digits int) part {
+	return func(p *Panel) {
+		col(expr, "Period", unit, digits)(p)
+		col(before(expr), "Before", unit, digits)(p)
+		col(fmt.Sprintf("(%s) / ((%s) > 0) - 1", expr, before(expr)), "Change", "percentunit", 0)(p)
+	}
+}
+
+// lined puts expressions one below the other, each with its name in the label `what`.
+func lined(pairs ...string) string {
+	var all []string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		all = append(all, fmt.Sprintf(`label_replace(%s, "what", "%s", "", "")`, pairs[i+1], pairs[i]))
+	}
+	return strings.Join(all, "\n  or ")
+}
+
+// fired are the alerts that fired within the period, each with the time for which it did.
+func fired(matchers, by string) string {
+	return fmt.Sprintf(`60 * sum by (%s) (count_over_time(ALERTS{alertstate="firing",priority=~"P.",%s}[$__range:1m]))`, by, matchers)
+}
+
+// p95 is what 95 of 100 stayed below; absent where there was none.
+func p95(histogram, by, matchers string) string {
+	return fmt.Sprintf(`(histogram_quantile(0.95, sum by (%s) (increase(%s_bucket%s[$__range]))) >= 0)`, strings.TrimPrefix(by+", le", ", "), histogram, matchers)
+}
+
+// times are the response times of everything that has any.
+func times() string {
+	return lined(
+		"API", p95("consign_api_request_duration_seconds", "", ""),
+		"database", p95("consign_db_query_duration_seconds", "", ""),
+		"cache", p95("consign_cache_operation_duration_seconds", "", ""),
+		"authentication", p95("consign_auth_request_duration_seconds", "", ""),
+		"external services", p95("consign_external_request_duration_seconds", "", ""),
+		"order import", p95("consign_order_import_delay_seconds", "", ""),
+	)
+}
+
+// targets are the agreed limits of times.
+func targets() string {
+	of := func(name string) string { return "max(" + threshold(name, "=", "sla", "_platform") + ")" }
+	return lined("API", of("api_latency_seconds"), "database", of("db_latency_seconds"), "cache", of("cache_latency_seconds"), "authentication", of("auth_latency_seconds"),
+		"external services", of("external_latency_seconds"), "order import", of("order_import_delay_seconds"))
+}
+
+// failures are the shares of everything that can fail.
+func failures() string {
+	share := func(failed, all string) string {
+		return shareOf("", failed, all)
+	}
+	return lined(
+		"requests to the API", share(`consign_api_requests_total{code=~"5.."}`, `consign_api_requests_total`),
+		"database queries", share(`consign_db_queries_total{outcome!="ok"}`, `consign_db_queries_total`),
+		"cache operations", share(`consign_cache_operations_total{result="error"}`, `consign_cache_operations_total`),
+		"calls to external services", share(`consign_external_requests_total{outcome!="ok"}`, `consign_external_requests_total`),
+		"authentication", share(`consign_auth_requests_total{outcome=~"error|timeout"}`, `consign_auth_requests_total`),
+		"jobs", share(`consign_jobs_total{outcome!="succeeded"}`, `consign_jobs_total`),
+		"mails", share(`consign_emails_total{outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_emails_total{outcome="queued"}`),
+	)
+}
+
+// uses are the highest uses of everything that can run out.
+func uses() string {
+	most := func(metric string) string { return fmt.Sprintf("max(max_over_time(%s[$__range]))", metric) }
+	return lined(
+		"processors", most("instance:node_cpu_use:ratio_rate5m"), "memory", most("instance:node_memory_use:ratio"), "fullest disk", most("instance:node_filesystem_use:ratio"),
+		"database connections", most("platform_server:consign_mysql_connections_use:ratio"), "connection pools", most("platform_pool:consign_db_pool_use:ratio"),
+		"worker threads", most("platform_pool:consign_worker_threads_use:ratio"), "cache memory", most("platform_server:consign_redis_memory_use:ratio"), "queues", most("platform_topic:consign_queue_use:ratio"),
+	)
+}
+
+// shareOf is the share of failed among all, 0 when nothing has ever failed.
+func shareOf(by, failed, all string) string {
+	sum := func(counter string) string {
+		return fmt.Sprintf("%s (increase(%s[$__range]))", strings.TrimSpace("sum "+by), counter)
+	}
+	return fmt.Sprintf("(%s) / (%s > 0)", orZero(sum(failed), sum(all)), sum(all))
+}
+
+// beyondTarget is the share of the period in which the response time was beyond the target of the agreement.
+func beyondTarget() string {
+	return lined(
+		"all clients", `avg_over_time((platform:consign_api_request_duration_seconds:p95_rate5m > bool on () group_left () `+threshold("api_latency_seconds", "=", "sla", "_platform")+`)[$__range:1m])`) +
+		`
+  or label_replace(avg_over_time((client:consign_api_request_duration_seconds:p95_rate5m{` + ofClient + `} > bool on (client) group_left () ` + threshold("api_latency_seconds", "=", "sla", "$client") + `)[$__range:1m]), "what", "$1", "client", "(.+)")`
+}
+
+func dailySystem() Dashboard {
+	return Dashboard{
+		File: "Reports/daily-system.json", UID: "consignwatch-report-daily", Title: "Reports / Daily system",
+		Asks: "How was the platform yesterday, compared with the day before?", Variables: []string{"client"}, From: "now-1d/d", To: "now-1d/d",
+		Rows: []Row{
+			{"Health", []Panel{
+				stat(4, "Reachable", "percentunit", "Share of the day in which the platform answered from outside.", value(`min(avg_over_time(platform_probe:consign_probe_up:max[$__range]))`, "reachable"), decimals(3)),
+				stat(4, "Requests", "short", "Requests to the API.", value(`sum(increase(consign_api_requests_total[$__range]))`, "requests"), decimals(1)),
+				stat(4, "Failed requests", "percentunit", "Share of the requests that ended with a server error.", value(`(sum(increase(consign_api_requests_total{code=~"5.."}[$__range])) or 0 * sum(increase(consign_api_requests_total[$__range]))) / (sum(increase(consign_api_requests_total[$__range])) > 0)`, "failed"), decimals(3)),
+				stat(4, "Alerts of P0 and P1", "none", "Different alerts of P0 and P1 that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",priority=~"P0|P1",`+ofAll+`}[$__range]))) or vector(0)`, "alerts"), badAbove(1, 5)),
+				stat(4, "Orders", "none", "Orders of the chosen clients, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
+				stat(4, "Age of the oldest backup", "s", "How old the last good backup of the worst target was at the end of the day.", value(`max(last_over_time(platform_target:consign_backup_age_seconds:min[$__range]))`, "age"), decimals(0)),
+				table(14, "Alerts that fired", "Every alert of the day, with the time for which it fired.", col(fired(ofAll, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+				graph(10, "Requests over the day", "reqps", "Requests, and those of the day before.", series(`platform:consign_api_requests:rate5m`, "period"), series(`platform:consign_api_requests:rate5m offset $__range`, "before"), colours("period", neutral, "before", calm), high(9)),
+			}},
+			{"Errors", []Panel{
+				table(12, "Errors by kind", "Errors that the platform raised.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "Failures", "Shares of what failed.", by("what"), compared(failures(), "percentunit", 2), sorted("Period")),
+			}},
+			{"Performance", []Panel{
+				table(12, "Response times", "What 95 of 100 stayed below, and the target of the agreement.", by("what"), compared(times(), "s", 1), col(targets(), "Target", "s", 1), sorted("Period")),
+				graph(12, "Response time of the API over the day", "s", "What 95 of 100 requests stayed below, that of the day before, and the target.",
+					series(`platform:consign_api_request_duration_seconds:p95_rate5m`, "period"), series(`platform:consign_api_request_duration_seconds:p95_rate5m offset $__range`, "before"), limits("api_latency_seconds", "sla"), colours("period", neutral, "before", calm), logarithmic, high(9)),
+				table(24, "Slowest routes", "What 95 of 100 requests stayed below, by route.", compared(`topk(10, `+p95("consign_api_request_duration_seconds", "route", "")+`)`, "s", 1), sorted("Period")),
+			}},
+			{"Resources", []Panel{
+				table(12, "Highest use", "The highest use of what can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
+				graph(12, "Use of the hosts over the day", "percentunit", "Processors, memory and the fullest disk of the worst host.",
+					series(`max(instance:node_cpu_use:ratio_rate5m)`, "processors"), series(`max(instance:node_memory_use:ratio)`, "memory"), series(`max(instance:node_filesystem_use:ratio)`, "disk"), most(1), decimals(0), high(9)),
+			}},
+		},
+	}
+}
+
+func weeklySystem() Dashboard {
+	return Dashboard{
+		File: "Reports/weekly-system.json", UID: "consignwatch-report-weekly", Title: "Reports / Weekly system",
+		Asks: "Where does the platform go: how was last week, what repeats, and what will run out?", Variables: []string{"client"}, From: "now-1w/w", To: "now-1w/w",
+		Rows: []Row{
+			{"Trend", []Panel{
+				table(12, "Volume", "What the platform did.", by("what"), compared(lined(
+					"requests", `sum(increase(consign_api_requests_total[$__range]))`, "database queries", `sum(increase(consign_db_queries_total[$__range]))`, "jobs", `sum(increase(consign_jobs_total[$__range]))`,
+					"mails", `sum(increase(consign_emails_total{outcome="queued"}[$__range]))`, "orders", `sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "sessions", `sum(increase(consign_sessions_started_total{`+ofClient+`}[$__range]))`), "short", 1), sorted("Period")),
+				graph(12, "Requests over the week", "reqps", "Requests, and those of the week before.", series(`platform:consign_api_requests:rate5m`, "period"), series(`platform:consign_api_requests:rate5m offset $__range`, "before"), colours("period", neutral, "before", calm), high(9)),
+			}},
+			{"Capacity", []Panel{
+				table(12, "Highest use", "The highest use of what can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
+				table(12, "When disks are full", "How long each file system lasts if it fills on as it did. Those that do not fill are left out.",
+					col(`max by (instance, mountpoint) (last_over_time(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) / (max by (instance, mountpoint) (-deriv(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) > 0)`, "Full in", "s", 0),
+					col(`max by (instance, mountpoint) (last_over_time(instance:node_filesystem_use:ratio[$__range]))`, "Used", "percentunit", 0), sorted("Used")),
+				table(12, "What grows", "Sizes at the end of the week, and a week before.", by("what"), compared(lined(
+					"pictures of the chosen clients", `sum(max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range])))`,
+					"backup of the database", `max(last_over_time(consign_backup_size_bytes{target="mysql"}[$__range]))`, "backup of the pictures", `max(last_over_time(consign_backup_size_bytes{target="images"}[$__range]))`,
+					"memory of the cache", `max(last_over_time(consign_redis_memory_bytes{kind="used"}[$__range]))`), "bytes", 1), sorted("Period")),
+				graph(12, "Use of the hosts over the week", "percentunit", "Processors, memory and the fullest disk of the worst host.",
+					series(`max(instance:node_cpu_use:ratio_rate5m)`, "processors"), series(`max(instance:node_memory_use:ratio)`, "memory"), series(`max(instance:node_filesystem_use:ratio)`, "disk"), most(1), decimals(0), high(9)),
+			}},
+			{"Patterns", []Panel{
+				table(12, "Alerts by name", "How long each alert fired, over all of its clients and subjects.", compared(fired(ofAll, "priority, alertname"), "s", 0), sorted("Period")),
+				table(12, "Errors by kind", "Errors that the platform raised.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
+				graph(12, "When alerts fired", "none", "Firing alerts by priority: what repeats, and at what time of the day.", series(`sum by (priority) (client_priority:ALERTS:count{`+ofAll+`})`, "{{priority}}"), stacked, stepped, decimals(0), colours("P0", bad, "P1", warn, "P2", "yellow", "P3", neutral)),
+				graph(12, "When errors were raised", perMinute, "Errors per minute by category.", series(`60 * sum by (category) (platform_kind:consign_errors:rate5m)`, "{{category}}"), stacked),
+			}},
+			{"Review", []Panel{
+				table(12, "Response times", "What 95 of 100 stayed below, and the target of the agreement.", by("what"), compared(times(), "s", 1), col(targets(), "Target", "s", 1), sorted("Period")),
+				table(12, "Failures", "Shares of what failed.", by("what"), compared(failures(), "percentunit", 2), sorted("Period")),
+				table(24, "Time beyond the target", "Share of the week in which the response time of the API was beyond the target of the agreement, all clients together and by client.", by("what"), col(beyondTarget(), "Period", "percentunit", 2), col(before(beyondTarget()), "Before", "percentunit", 2), sorted("Period"), hidden("client"), high(7)),
+			}},
+		},
+	}
+}
+
+func saleEvent() Dashboard {
+	return Dashboard{
+		File: "Reports/sale-event.json", UID: "consignwatch-report-event", Title: "Reports / Sale event",
+		Asks: "How did the sale events go in the last seven days: what did they bring, who came, what went wrong?", Variables: []string{"client", "event"}, From: "now-7d/d", To: "now-1d/d",
+		Rows: []Row{
+			{"Sales", []Panel{
+				table(24, "Sale events", "What each sale event has brought since it began, from the books: at the end of the period, and before it.",
+					rows(`max by (client, event, name, status) (last_over_time(consign_event_info{`+ofEvent+`}[$__range]))`),
+					col(`max by (client, event) (last_over_time(client:consign_event_orders:max{`+ofEvent+`}[$__range]))`, "Orders", "none", 0),
+					col(`max by (client, event) (last_over_time(client:consign_event_orders:max{`+ofEvent+`}[$__range] offset $__range))`, "Orders before", "none", 0),
+					col(`sum by (client, event) (last_over_time(client:consign_items:max{`+ofEvent+`,state="sold"}[$__range]))`, "Items sold", "none", 0),
+					col(`sum by (client, event) (last_over_time(client:consign_items:max{`+ofEvent+`,state="sold"}[$__range])) / sum by (client, event) (last_over_time(client:consign_items:max{`+ofEvent+`,state=~"active|locked|sold|returned"}[$__range]))`, "Share sold", "percentunit", 0),
+					trouble(`max by (client, event) (last_over_time(client:consign_event_returns:max{`+ofEvent+`}[$__range]))`, "Returns", "none", 0), sorted("Orders")),
+				table(12, "Money", "Money taken since each sale event began, returns taken off.",
+					col(`max by (client, event, currency) (last_over_time(client:consign_event_sales:max{`+ofEvent+`}[$__range]))`, "Sales", "locale", 2),
+					col(`max by (client, event, currency) (last_over_time(client:consign_event_sales:max{`+ofEvent+`}[$__range] offset $__range))`, "Before the period", "locale", 2), sorted("Sales")),
+				table(12, "Categories", "Money taken in each category since the sale events began.",
+					col(`sum by (category, currency) (max by (client, event, category, currency) (last_over_time(consign_event_sales{`+ofEvent+`}[$__range])))`, "Sales", "locale", 2),
+					col(`sum by (category, currency) (max by (client, event, category, currency) (last_over_time(consign_event_sales{`+ofEvent+`}[$__range] offset $__range)))`, "Before the period", "locale", 2), sorted("Sales")),
+				graph(24, "Sales over the period", "locale", "Money taken since each sale event began, returns taken off.", series(`client:consign_event_sales:max{`+ofEvent+`}`, "{{client}} {{event}} {{currency}}"), decimals(0)),
+			}},
+			{"Engagement", []Panel{
+				table(12, "People", "Who took part.", by("what"), compared(lined(
+					"most shoppers at a time", `sum(max by (client, event) (max_over_time(consign_active_shoppers{`+ofEvent+`}[$__range])))`, "sessions of the chosen clients", `sum(increase(consign_sessions_started_total{`+ofClient+`}[$__range]))`,
+					"uses of features", `sum(increase(consign_client_feature_uses_total{`+ofClient+`}[$__range]))`, "consignors who registered", `sum(increase(consign_consignors_registered_total{`+ofEvent+`}[$__range]))`,
+					"volunteers who signed up", `sum(increase(consign_volunteer_signups_total{`+ofEvent+`}[$__range]))`, "drop-offs", `sum(increase(consign_dropoffs_total{`+ofEvent+`,outcome="completed"}[$__range]))`), "none", 0), sorted("Period")),
+				graph(12, "Shoppers over the period", "none", "People in the shop.", series(`max by (client, event) (consign_active_shoppers{`+ofEvent+`})`, "{{client}} {{event}}"), stacked, decimals(0), high(9)),
+			}},
+			{"Processes", []Panel{
+				table(12, "How often", "Processes of the chosen clients that ended well.", compared(`sum by (process) (increase(consign_processes_total{`+ofClient+`,outcome="succeeded"}[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "How long", "What 95 of 100 processes stayed below, all clients together.", compared(p95("consign_process_duration_seconds", "process", ""), "s", 1), sorted("Period")),
+			}},
+			{"Errors", []Panel{
+				table(12, "Processes that failed", "Share of the processes that failed, by client.", compared(shareOf(`by (client, process)`, `consign_processes_total{`+ofClient+`,outcome="failed"}`, `consign_processes_total{`+ofClient+`,outcome=~"succeeded|failed"}`), "percentunit", 1), sorted("Period")),
+				table(12, "Errors", "Errors of the chosen clients by kind.", compared(`sum by (category, kind) (increase(consign_client_errors_total{`+ofClient+`}[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "Failed requests", "Share of the requests of each client's people that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
+				table(12, "Alerts", "Alerts of the chosen clients, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+			}},
+		},
+	}
+}
+
+func clientReport() Dashboard {
+	return Dashboard{
+		File: "Reports/client.json", UID: "consignwatch-report-client", Title: "Reports / Client",
+		Asks: "How did the platform serve the client in the last seven days, and what did the client take of it?", Variables: []string{"client"}, From: "now-7d/d", To: "now-1d/d",
+		Rows: []Row{
+			{"Trend", []Panel{
+				stat(4, "Requests", "short", "Requests of the client's people.", value(`sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "requests"), decimals(1)),
+				stat(4, "Failed requests", "percentunit", "Share of them that ended with a server error.", value(`(sum(increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) or 0 * sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))) / (sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "failed"), decimals(2)),
+				stat(4, "Response time", "s", "What 95 of 100 of them stayed below.", value(p95("consign_client_api_request_duration_seconds", "", `{`+ofClient+`}`), "95 of 100"), decimals(2)),
+				stat(4, "Orders", "none", "Orders that were placed, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
+				stat(4, "Alerts", "none", "Different alerts of the client that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",`+ofClient+`}[$__range]))) or vector(0)`, "alerts")),
+				stat(4, "Open tickets", "none", "Support tickets that were open at the end.", value(`sum(max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`,status=~"open|waiting"}[$__range]))) or vector(0)`, "tickets"), decimals(0)),
+				graph(12, "Response time over the period", "s", "What 95 of 100 requests stayed below, in the period before, and the targets of the agreement, the strictest of the chosen clients.",
+					series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`} offset $__range`, "{{client}} before"), clientLimits("api_latency_seconds", "sla"), logarithmic),
+				graph(12, "Requests over the period", "reqps", "Requests of the client's people, and those of the period before.", series(`client:consign_api_requests:rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_requests:rate5m{`+ofClient+`} offset $__range`, "{{client}} before")),
+				table(12, "Response time by client", "What 95 of 100 requests stayed below.", compared(p95("consign_client_api_request_duration_seconds", "client", `{`+ofClient+`}`), "s", 1), sorted("Period")),
+				table(12, "Failed requests by client", "Share of the requests that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
+			}},
+			{"Resources", []Panel{
+				table(12, "What the client took", "Requests, background work, mails and calls to services of others.", by("what"), compared(lined(
+					"requests", `sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "seconds of background work", `sum(increase(consign_client_job_seconds_total{`+ofClient+`}[$__range]))`, "jobs", `sum(increase(consign_client_jobs_total{`+ofClient+`}[$__range]))`,
+					"mails", `sum(increase(consign_client_emails_total{`+ofClient+`,outcome="queued"}[$__range]))`, "calls to services of others", `sum(increase(consign_client_external_requests_total{`+ofClient+`}[$__range]))`), "short", 1), sorted("Period")),
+				table(12, "Pictures", "Size of the pictures of all items.", compared(`max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range]))`, "bytes", 1), sorted("Period")),
+			}},
+			{"Integrations", []Panel{
+				table(12, "Shop", "Share of the period in which the shop answered.", compared(`avg_over_time(client:consign_shopify_up:max{`+ofClient+`}[$__range])`, "percentunit", 2), sorted("Period")),
+				table(12, "Calls on the client's behalf that failed", "Share of the calls that failed, by service.", compared(shareOf(`by (client, service)`, `consign_client_external_requests_total{`+ofClient+`,outcome!="ok"}`, `consign_client_external_requests_total{`+ofClient+`}`), "percentunit", 1), sorted("Period")),
+				table(12, "Synchronisation", "Runs by kind that failed, as a share.", compared(shareOf(`by (client, kind)`, `consign_sync_runs_total{`+ofClient+`,outcome="failed"}`, `consign_sync_runs_total{`+ofClient+`}`), "percentunit", 0), sorted("Period")),
+				table(12, "Mails that did not arrive", "Share of the mails that bounced or were refused.", compared(shareOf(`by (client)`, `consign_client_emails_total{`+ofClient+`,outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_client_emails_total{`+ofClient+`,outcome="queued"}`), "percentunit", 1), sorted("Period")),
+			}},
+			{"Support", []Panel{
+				table(8, "Tickets", "Support tickets at the end of the period, by priority and status; solved ones of the last seven days.", col(`sum by (priority, status) (max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`}[$__range])))`, "Tickets", "none", 0), sorted("Tickets")),
+				table(8, "First response", "Mean time until the first response, by priority.", compared(`max by (client, priority) (last_over_time(consign_support_first_response_seconds{`+ofClient+`}[$__range]))`, "s", 0), sorted("Period")),
+				table(8, "Alerts of the client", "Alerts of the client, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+			}},
+		},
+	}
+}

@@ -1,0 +1,80 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// grafanaPart is there only where a Grafana is installed: nothing else needs it.
+const grafanaPart = "grafana"
+
+// homeDashboard is what Grafana opens with.
+const homeDashboard = "System/overview.json"
+
+// grafanaParts is the part that shows the dashboards, if there are some and a Grafana is installed.
+func grafanaParts(config Config) []part {
+	installed, found := servers.FindGrafana()
+	if config.Dashboards == nil || !found {
+		return nil
+	}
+	return []part{{
+		name: grafanaPart, what: "dashboards", page: "/dashboards",
+		start: func(ctx context.Context, s *stack, folder string) (running, error) {
+			return startGrafana(ctx, s, folder, installed)
+		},
+	}}
+}
+
+// startGrafana shows the dashboards with this demo's Prometheus and Alertmanager.
+func startGrafana(ctx context.Context, s *stack, folder string, installed servers.Grafana) (running, error) {
+	prometheus, err := s.part(prometheusPart)
+	if err != nil {
+		return nil, err
+	}
+	alertmanager, err := s.part(alertmanagerPart)
+	if err != nil {
+		return nil, err
+	}
+	boards := filepath.Join(folder, "dashboards")
+	if err := os.CopyFS(boards, s.config.Dashboards); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	provisioning := filepath.Join(folder, "provisioning")
+	for file, content := range map[string]object{
+		"datasources/demo.yml": {"apiVersion": 1, "datasources": []object{
+			{
+				"name": "Prometheus", "uid": "prometheus", "type": "prometheus", "access": "proxy", "url": "http://" + prometheus.Address(), "isDefault": true, "editable": false,
+				"jsonData": object{
+					"httpMode": "POST", "prometheusType": "Prometheus", "manageAlerts": true, "alertmanagerUid": "alertmanager",
+					"timeInterval": s.interval().String(), // $__rate_interval rests on it
+				},
+			},
+			{
+				"name": "Alertmanager", "uid": "alertmanager", "type": "alertmanager", "access": "proxy", "url": "http://" + alertmanager.Address(), "editable": false,
+				"jsonData": object{"implementation": "prometheus", "handleGrafanaManagedAlerts": false},
+			},
+		}},
+		"dashboards/demo.yml": {"apiVersion": 1, "providers": []object{{
+			"name": "consignwatch", "orgId": 1, "type": "file", "disableDeletion": true, "allowUiUpdates": false, "updateIntervalSeconds": int(time.Hour.Seconds()),
+			"options": object{"path": boards, "foldersFromFilesStructure": true},
+		}}},
+	} {
+		text, err := json.Marshal(content) // JSON is YAML
+		if err == nil {
+			err = os.MkdirAll(filepath.Join(provisioning, filepath.Dir(file)), 0o700)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(provisioning, file), text, 0o600)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("demo: %w", err)
+		}
+	}
+	return installed.Start(ctx, folder, servers.GrafanaConfig{Provisioning: provisioning, Home: filepath.Join(boards, homeDashboard)})
+}
