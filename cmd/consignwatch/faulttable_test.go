@@ -118,8 +118,8 @@ func faultTurns() [][]faultAlerts {
 // milder are the alerts that may fire with the given ones because they are about the same thing: the same at a lower limit, and the budgets that it eats up.
 func milder(alerts []string) []string {
 	more := map[string][]string{
-		"ApiFailing":             {"ApiErrorsElevated _platform requests", "SloBudget* "},
-		"ApiSlow":                {"ApiLatencyHigh _platform requests"},
+		"ApiFailing": {"ApiErrorsElevated _platform requests", "SloBudget* "},
+		"ApiSlow":    {"ApiLatencyHigh _platform requests"},
 	}
 	var all []string
 	for _, a := range alerts {

@@ -40,8 +40,8 @@ type Config struct {
 	Alertmanager fs.FS // site.yml, inhibition.yml and templates
 	// TimeScale is how much faster than the policy says somebody hears of an
 	// alert, and the next one does; 1 unless set.
-	TimeScale float64
-	Dashboards   fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
+	TimeScale  float64
+	Dashboards fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
 
 	Out      io.Writer
 	Terminal bool // Out is a terminal: colours and a progress bar
