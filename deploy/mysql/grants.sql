@@ -29,10 +29,10 @@ GRANT SELECT (client_id, active, created_at, sync_status, last_sync_attempt)
 GRANT SELECT (id, event_id, type, fee_paid, is_paid)
   ON {{schema}}.event_consignors TO consignwatch_business@{{host}};
 
-GRANT SELECT (id, event_id, category_id, price_cents, status, transfer_count, sold_price_cents, image_bytes, synced_at, updated_at)
+GRANT SELECT (id, event_id, category_id, price_cents, status, transfer_count, sold_price_cents, image_bytes, listed_at, synced_at, updated_at)
   ON {{schema}}.items TO consignwatch_business@{{host}};
 
-GRANT SELECT (event_id, item_id, shopify_order_id, amount_cents, currency, channel, is_returned, returned_at)
+GRANT SELECT (event_id, item_id, shopify_order_id, amount_cents, currency, channel, sold_at, is_returned, returned_at)
   ON {{schema}}.sales TO consignwatch_business@{{host}};
 
 GRANT SELECT (id, event_id, capacity, remaining)

@@ -10,14 +10,14 @@
 -- Expected besides, because a platform has them for its own sake: an index on sales that begins with item_id, on
 -- dropoff_slots and volunteer_shifts one that begins with event_id, and on settlements one that begins with event_consignor_id.
 
--- items, sold_without_sale, stored_bytes: all of a sale event's items, in the order in which they are counted.
+-- items, sold_without_sale, stored_bytes, expected_listings: all of a sale event's items, in the order in which they are counted.
 CREATE INDEX /*M! IF NOT EXISTS */ items_exporter ON items
-  (event_id, status, category_id, price_cents, sold_price_cents, transfer_count, image_bytes, synced_at, updated_at)
+  (event_id, status, category_id, price_cents, sold_price_cents, transfer_count, image_bytes, synced_at, updated_at, listed_at)
   ALGORITHM=INPLACE LOCK=NONE;
 
--- orders, sales, sold_twice.
+-- orders, expected_orders, sales, sold_twice.
 CREATE INDEX /*M! IF NOT EXISTS */ sales_exporter ON sales
-  (event_id, item_id, is_returned, amount_cents, currency, channel, shopify_order_id, returned_at)
+  (event_id, item_id, is_returned, amount_cents, currency, channel, shopify_order_id, returned_at, sold_at)
   ALGORITHM=INPLACE LOCK=NONE;
 
 -- active_shoppers: the open sessions of a sale event that were seen of late.

@@ -151,6 +151,10 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 		sink.InventoryWithin(client, "event", events)
 	}
 	sum := newTotals()
+	expected := make([]profiles, len(q.query.Metrics)) // empty of those that are told as they are
+	for i := range expected {
+		expected[i] = profiles{mapping: &q.query.Metrics[i], of: map[uint64]*profile{}}
+	}
 	for i := range list.events {
 		e := &list.events[i]
 		result, read := q.results[e.id]
@@ -160,6 +164,10 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 		result.relabel(e)
 		q.results[e.id] = result
 		for _, v := range result.values {
+			if v.place != nil {
+				expected[slices.IndexFunc(expected, func(p profiles) bool { return p.mapping == v.mapping })].add(e, v)
+				continue
+			}
 			hasEvent := v.mapping.metric.LabelIndex("event") >= 0
 			if hasEvent && !e.exposed || !hasEvent && partial[e.client] {
 				continue
@@ -174,6 +182,11 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 			if err := q.zeros(m, list, partial, sum); err != nil {
 				return err
 			}
+		}
+	}
+	for i := range expected {
+		if err := expected[i].tell(time.Now(), partial, sum); err != nil {
+			return err
 		}
 	}
 	sum.emit(sink)

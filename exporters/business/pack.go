@@ -70,6 +70,10 @@ type Mapping struct {
 	// Zero makes every client, or with the label event every sale event, that has no row have the value 0, for each
 	// combination of the closed labels.
 	Zero bool `yaml:"zero"`
+	// Profile makes the metric an expectation: the value is what came in one of the parts of a sale event's time, this many of which last
+	// as long as the column `lasts` says. Of what goes on is told what its client's earlier ones brought at the same time, within the window. See profile.go.
+	Profile int               `yaml:"profile"`
+	Window  yamlfile.Duration `yaml:"window"`
 
 	metric *catalog.Metric
 	labels []labelSource // in the order of the metric's labels
@@ -204,6 +208,11 @@ func (m *Mapping) check(f *yamlfile.File, key string, q *Query, c *catalog.Catal
 	}
 	if m.Zero && (q.Per == "" || m.metric.LabelIndex("client") < 0 || q.Per == "client" && m.metric.LabelIndex("event") >= 0) {
 		return f.Errorf(key+".zero", "goes with `per: client` and the label client, or with `per: event` and the labels client or client and event")
+	}
+	if m.Profile != 0 || m.Window != 0 {
+		if err := m.checkProfile(f, key, q); err != nil {
+			return err
+		}
 	}
 	if q.Per == "event" && m.metric.LabelIndex("event") < 0 && m.Combine == "" {
 		return f.Errorf(key+".combine", "%s has no label event: say how the sale events of a client become one value", m.Metric)

@@ -142,13 +142,13 @@ func (h *history) testPlans(t *testing.T) {
 func (h *history) testBadPlans(t *testing.T) {
 	ids, live := h.liveIDs()
 	for text, table := range map[string]string{
-		"SELECT event_id, COUNT(*) FROM items GROUP BY event_id":                        "items", // all of the index
-		"SELECT MAX(title) FROM items":                                                  "items", // all of the table
-		"SELECT event_id, MAX(listed_at) FROM items WHERE event_id IN (" + ids + ")":    "items", // row by row
-		"SELECT COUNT(*) FROM sales WHERE event_id > 4":                                 "sales", // history
-		"SELECT COUNT(*) FROM sessions WHERE role = 'shopper' AND ended_at IS NULL":     "sessions",
-		"SELECT COUNT(*) FROM support_tickets WHERE first_response_at > opened_at":      "support_tickets",
-		"SELECT client_id, MIN(finished_at) FROM sync_runs GROUP BY client_id, outcome": "sync_runs",
+		"SELECT event_id, COUNT(*) FROM items GROUP BY event_id":                              "items", // all of the index
+		"SELECT MAX(title) FROM items":                                                        "items", // all of the table
+		"SELECT event_id, MAX(shopify_product_id) FROM items WHERE event_id IN (" + ids + ")": "items", // row by row
+		"SELECT COUNT(*) FROM sales WHERE event_id > 4":                                       "sales", // history
+		"SELECT COUNT(*) FROM sessions WHERE role = 'shopper' AND ended_at IS NULL":           "sessions",
+		"SELECT COUNT(*) FROM support_tickets WHERE first_response_at > opened_at":            "support_tickets",
+		"SELECT client_id, MIN(finished_at) FROM sync_runs GROUP BY client_id, outcome":       "sync_runs",
 	} {
 		found := false
 		all := plan(t, h.admin, text)

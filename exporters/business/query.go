@@ -45,6 +45,7 @@ type told struct {
 	mapping *Mapping
 	labels  []string
 	value   float64 // money in minor units
+	place   *place  // where in a profile; nil for a value that is told as it is
 }
 
 // read takes from a row what it says of each metric. known holds label values that do not come from columns.
@@ -64,6 +65,15 @@ func (q *Query) read(r *row, known map[string]string, to []told) ([]told, error)
 				return nil, r.parseError(m.Value, "%v is not an integer number of minor units below 2^53", v)
 			}
 			t.value = v
+		}
+		if m.Profile > 0 {
+			var ok bool
+			var err error
+			if t.place, ok, err = m.readPlace(r); err != nil {
+				return nil, err
+			} else if !ok {
+				continue
+			}
 		}
 		for j, src := range m.labels {
 			var err error

@@ -93,7 +93,11 @@ func differences(got, before, after map[string]float64) []string {
 		a, inBooksLater := after[name]
 		if !inBooks && !inBooksLater {
 			list = append(list, fmt.Sprintf("%s = %v, not in the books", name, got[name]))
-		} else if v := got[name]; (!inBooks || !near(v, b)) && (!inBooksLater || !near(v, a)) {
+		} else if v := got[name]; moving(name) && inBooks && inBooksLater {
+			if v < min(a, b)-1e-6 || v > max(a, b)+1e-6 {
+				list = append(list, fmt.Sprintf("%s = %v, in the books between %v and %v", name, v, b, a))
+			}
+		} else if (!inBooks || !near(v, b)) && (!inBooksLater || !near(v, a)) {
 			list = append(list, fmt.Sprintf("%s = %v, in the books %v", name, v, b))
 		}
 	}
@@ -106,6 +110,9 @@ func differences(got, before, after map[string]float64) []string {
 	slices.Sort(list)
 	return list
 }
+
+// moving tells of what changes with the clock all the time: it lies between what it was and what it is.
+func moving(name string) bool { return strings.HasPrefix(name, "consign_event_expected_") }
 
 // near is equality up to the rounding of a mean.
 func near(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Abs(b) }
@@ -169,7 +176,7 @@ func TestEveryValueEqualsTheBooksOfALivePlatform(t *testing.T) {
 func TestTheBooksKnowEveryMetricOfTheCatalogAndNoOther(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 20, Items: 3000, Speed: 2000, Seed: 7})
+	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 60, Items: 6000, Speed: 2000, Seed: 7})
 	pause(t, p)
 	known := map[string]bool{}
 	for _, s := range p.Truth() {

@@ -335,8 +335,8 @@ func (l *lint) filters(q *panelQuery, s *parser.VectorSelector) {
 		if !d.result.has(name) || d.result.anything || q.label == name && l.variables[name] != nil {
 			continue
 		}
-		if name != "client" && l.variables[name] == nil {
-			continue // the dashboard is about all of the client's sale events
+		if name != "client" && (l.variables[name] == nil || !d.result.labels[name].sure) {
+			continue // the dashboard is about all of the client's sale events, or some of the series are about none
 		}
 		chosen := slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool {
 			return m.Name == name && (m.Type == labels.MatchEqual && m.Value == "_platform" || m.Type == labels.MatchRegexp && strings.Contains(m.Value, anyValue) &&

@@ -11,6 +11,8 @@ type Totals struct {
 	Unsynced       int64             // items that the shop does not have as they are
 	OldestUnsynced time.Time         // zero when there is none
 	StoredBytes    int64             // of the items' pictures
+	OrderParts     map[int]int64     // distinct orders, by the part of the sale (see partOf)
+	ListedParts    map[int]int64     // items, by the part in which they were listed, from four lengths of the sale before it begins
 	Violations     map[string]int64  // of the checks on items and sales
 }
 
@@ -30,7 +32,19 @@ type SaleGroup struct {
 type Sum struct{ Count, Cents int64 }
 
 func newTotals() *Totals {
-	return &Totals{Items: map[ItemGroup]Sum{}, Orders: map[string]int64{}, Sales: map[SaleGroup]Sum{}, Returns: map[uint64]int64{}, Violations: map[string]int64{}}
+	return &Totals{Items: map[ItemGroup]Sum{}, Orders: map[string]int64{}, Sales: map[SaleGroup]Sum{}, Returns: map[uint64]int64{}, Violations: map[string]int64{},
+		OrderParts: map[int]int64{}, ListedParts: map[int]int64{}}
+}
+
+const (
+	partsOfSale  = 72 // hours of a sale of three days
+	listedBefore = 4  // lengths of the sale before it begins in which items are listed
+)
+
+// partOf returns in which 72nd of a sale event's length a time lies, counted from some lengths before its start.
+func partOf(e *Event, at time.Time, lengthsBefore int64) int {
+	length := e.EndAt.Sub(e.StartAt).Microseconds()
+	return max(int(partsOfSale*(at.Sub(e.StartAt).Microseconds()+lengthsBefore*length)/length), 0)
 }
 
 // SaleTotals returns the totals of every sale event that has items or sales, by its id.
@@ -49,6 +63,11 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 		channel   string
 	}
 	orders := map[order]bool{}
+	type orderPart struct {
+		event, id uint64
+		part      int
+	}
+	orderParts := map[orderPart]bool{}
 
 	for i := range b.Sales {
 		s := &b.Sales[i]
@@ -80,6 +99,12 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 			orders[key] = true
 			t.Orders[s.Channel]++
 		}
+		if e := b.Events.Get(s.EventID); e != nil {
+			if key := (orderPart{s.EventID, s.ShopifyOrderID, partOf(e, s.SoldAt, 0)}); !orderParts[key] {
+				orderParts[key] = true
+				t.OrderParts[key.part]++
+			}
+		}
 	}
 	for i := range b.Items {
 		item := &b.Items[i]
@@ -92,6 +117,9 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 		sum := t.Items[group]
 		t.Items[group] = Sum{sum.Count + 1, sum.Cents + cents}
 		t.StoredBytes += item.ImageBytes
+		if e := b.Events.Get(item.EventID); e != nil && !item.ListedAt.IsZero() {
+			t.ListedParts[partOf(e, item.ListedAt, listedBefore)]++
+		}
 		if item.Unsynced() {
 			t.Unsynced++
 			if t.OldestUnsynced.IsZero() || item.UpdatedAt.Before(t.OldestUnsynced) {

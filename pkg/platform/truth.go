@@ -47,6 +47,7 @@ func Roles() []string {
 //   - consign_active_users: all six roles of every client;
 //   - consign_event_unpaid_fees and consign_unsynced_items: every exported sale event, 0 included;
 //   - consign_integrity_violations: all ten checks of every client;
+//   - consign_event_expected_orders and consign_event_expected_listings: 0 included, where the client has a history (see expected);
 //   - consign_backups_failed: every target with a backup, 0 included.
 //
 // Timestamps of what does not exist are absent.
@@ -65,6 +66,7 @@ func (b *Books) Truth(now time.Time) []Sample {
 	t.inventory()
 	t.sessions()
 	t.stock()
+	t.expected()
 	t.registration()
 	t.dropoffs()
 	t.volunteers()
@@ -205,6 +207,59 @@ func (t *truth) stock() {
 	}
 	for id, at := range oldest {
 		t.add("consign_oldest_unsynced_item_timestamp_seconds", seconds(at), "client", t.clients[id])
+	}
+}
+
+// expected is what sale events should have brought of late, by up to four earlier ones of their client that are complete, and at
+// least two: the mean of what those had in the same share of their time, times the share of their consignors that take part now, if
+// that is less than one. Orders of the last hour while it sells, listed items of the last day before.
+func (t *truth) expected() {
+	consignors := map[uint64]float64{}
+	for _, p := range t.books.EventConsignors {
+		consignors[p.EventID]++
+	}
+	// came returns what had come until a share of the time, in lengths of the sale from where the parts begin.
+	came := func(parts map[int]int64, share float64) float64 {
+		sum := 0.0
+		for part, n := range parts {
+			sum += float64(n) * clamp(share*partsOfSale-float64(part), 0, 1)
+		}
+		return sum
+	}
+	tell := func(e *Event, metric string, partsOf func(Totals) map[int]int64, lengthsBefore float64, window time.Duration) {
+		var earlier []*Event
+		for i := range t.books.Events {
+			p := &t.books.Events[i]
+			if p.ClientID == e.ClientID && p.Status == Complete && p.StartAt.Before(e.StartAt) && len(partsOf(t.totals[p.ID])) > 0 {
+				earlier = append(earlier, p)
+			}
+		}
+		if len(earlier) < 2 {
+			return
+		}
+		slices.SortFunc(earlier, func(a, b *Event) int {
+			begins := func(e *Event) time.Time {
+				return e.StartAt.Add(-time.Duration(lengthsBefore * float64(e.EndAt.Sub(e.StartAt))))
+			}
+			return begins(b).Compare(begins(a))
+		})
+		earlier = earlier[:min(len(earlier), 4)]
+		length := e.EndAt.Sub(e.StartAt).Seconds()
+		passed := t.now.Sub(e.StartAt).Seconds() + lengthsBefore*length
+		sum := 0.0
+		for _, p := range earlier {
+			parts := partsOf(t.totals[p.ID])
+			sum += (came(parts, passed/length) - came(parts, max(passed-window.Seconds(), 0)/length)) * min(1, consignors[e.ID]/consignors[p.ID])
+		}
+		t.addEvent(metric, sum/float64(len(earlier)), e)
+	}
+	for _, e := range t.events {
+		switch e.Status {
+		case Active, Markdown:
+			tell(e, "consign_event_expected_orders", func(t Totals) map[int]int64 { return t.OrderParts }, 0, time.Hour)
+		case Setup, Registration:
+			tell(e, "consign_event_expected_listings", func(t Totals) map[int]int64 { return t.ListedParts }, listedBefore, 24*time.Hour)
+		}
 	}
 }
 

@@ -1,0 +1,150 @@
+package business
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// marketPack reads how many visitors paid in each tenth of a market's time.
+const marketPack = `
+clients: {interval: 200ms, timeout: 200ms, sql: "SELECT id AS client_id, slug AS client FROM owners"}
+sale_events: {interval: 200ms, timeout: 200ms, sql: "SELECT id AS event_id, owner AS client_id, slug AS event, NOT done AS changing, NOT done AS exposed FROM markets"}
+refresh_ended: 24h
+queries:
+  - name: visitors
+    per: event
+    events: all
+    interval: 200ms
+    timeout: 200ms
+    sql: |
+      SELECT m.id AS event_id, m.opens AS begins, m.hours * 3600 AS lasts, m.stalls AS size, v.part, COALESCE(v.n, 0) AS n
+      FROM markets m LEFT JOIN visitors v ON v.market = m.id AND m.done WHERE m.id IN ({{events}})
+    metrics:
+      - {metric: consign_event_expected_orders, value: n, profile: 10, window: 1h}
+`
+
+// expectations reads what the pack says that live markets should have brought.
+func expectations(t *testing.T, rows ...string) map[string]float64 {
+	t.Helper()
+	dsn := serverstest.MariaDB(t)
+	execute(t, serverstest.Open(t, dsn), append([]string{
+		"CREATE TABLE owners (id INT, slug VARCHAR(20))", "INSERT INTO owners VALUES (1, 'north'), (2, 'south')",
+		"CREATE TABLE markets (id INT, owner INT, slug VARCHAR(20), done BOOL, opens DATETIME(6), hours INT, stalls INT)",
+		"CREATE TABLE visitors (market INT, part INT, n INT)",
+	}, rows...)...)
+	pack, _, metrics, err := loadPack(exportertest.WriteFile(t, "pack.yml", marketPack), shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := openReader(secret.New(dsn), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.close() })
+	c := collectors(newDirectory(db, pack), pack, 0)[0]
+	first, err := exporter.Try(t.Context(), metrics, sizes, c.targets[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := first.Series["consign_event_expected_orders"]; n != 0 {
+		t.Errorf("%d expectations before history was read", n)
+	}
+	if _, err := exporter.Try(t.Context(), metrics, sizes, c.targets[1]); err != nil {
+		t.Fatal(err)
+	}
+	sum := newTotals()
+	list, err := c.targets[0].(liveTarget).dir.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ps := profiles{mapping: &pack.Queries[0].Metrics[0], of: map[uint64]*profile{}}
+	q := c.targets[0].(liveTarget).eventQuery
+	for i := range list.events {
+		for _, v := range q.results[list.events[i].id].values {
+			ps.add(&list.events[i], v)
+		}
+	}
+	if err := ps.tell(marketNow(), map[string]bool{}, sum); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, v := range sum.list {
+		got[v.labels[0]+"/"+v.labels[1]] = v.value
+	}
+	return got
+}
+
+// marketNow is a time at which markets are in the middle.
+func marketNow() time.Time { return time.Date(2026, 5, 2, 15, 30, 0, 0, time.UTC) }
+
+func TestAnHourShouldBringWhatItBroughtAtEarlierSales(t *testing.T) {
+	t.Parallel()
+	// Ten hours each, an hour a part. Now is half past the sixth hour: half of the fifth and half of the sixth part.
+	market := func(id, owner int, slug string, done bool, opens string, hours, stalls int) string {
+		return fmt.Sprintf("INSERT INTO markets VALUES (%d, %d, '%s', %v, '%s', %d, %d)", id, owner, slug, done, opens, hours, stalls)
+	}
+	const live = "2026-05-02 10:00:00"
+	for name, test := range map[string]struct {
+		rows []string
+		want map[string]float64
+	}{
+		"the mean of two": {
+			[]string{
+				market(1, 1, "a", true, "2025-05-01 10:00:00", 10, 50), market(2, 1, "b", true, "2025-10-01 10:00:00", 10, 50), market(3, 1, "now", false, live, 10, 50),
+				"INSERT INTO visitors VALUES (1, 0, 900), (1, 4, 20), (1, 5, 40), (1, 6, 700), (2, 4, 40), (2, 5, 60), (2, 9, 8)",
+			}, map[string]float64{"north/now": (30 + 50) / 2.0},
+		},
+		"one is too few, and another client's do not count": {
+			[]string{
+				market(1, 1, "a", true, "2025-05-01 10:00:00", 10, 50), market(2, 2, "b", true, "2025-10-01 10:00:00", 10, 50), market(3, 1, "now", false, live, 10, 50),
+				"INSERT INTO visitors VALUES (1, 4, 20), (1, 5, 40), (2, 4, 40), (2, 5, 60)",
+			}, map[string]float64{},
+		},
+		"a longer one is stretched, half of the stalls bring half, and twice as many not more": {
+			[]string{
+				market(1, 1, "a", true, "2025-05-01 10:00:00", 20, 50), market(2, 1, "b", true, "2025-10-01 10:00:00", 10, 100),
+				market(3, 1, "now", false, live, 10, 50), market(4, 1, "large", false, live, 10, 400),
+				"INSERT INTO visitors VALUES (1, 4, 20), (1, 5, 40), (2, 4, 40), (2, 5, 60)",
+			}, map[string]float64{"north/now": (30 + 25) / 2.0, "north/large": (30 + 50) / 2.0},
+		},
+		"the latest four, none that came later": {
+			[]string{
+				market(1, 1, "a", true, "2023-05-01 10:00:00", 10, 50), market(2, 1, "b", true, "2024-05-01 10:00:00", 10, 50), market(3, 1, "c", true, "2024-10-01 10:00:00", 10, 50),
+				market(4, 1, "d", true, "2025-05-01 10:00:00", 10, 50), market(5, 1, "e", true, "2025-10-01 10:00:00", 10, 50), market(6, 1, "f", true, "2026-06-01 10:00:00", 10, 50),
+				market(7, 1, "now", false, live, 10, 50),
+				"INSERT INTO visitors VALUES (1, 5, 9000), (2, 5, 10), (3, 5, 20), (4, 5, 30), (5, 5, 40), (6, 5, 9000)",
+			}, map[string]float64{"north/now": (5 + 10 + 15 + 20) / 4.0},
+		},
+		"before an hour has passed, what came since the beginning": {
+			[]string{
+				market(1, 1, "a", true, "2025-05-01 10:00:00", 10, 50), market(2, 1, "b", true, "2025-10-01 10:00:00", 10, 50), market(3, 1, "now", false, "2026-05-02 15:00:00", 10, 50),
+				"INSERT INTO visitors VALUES (1, 0, 20), (2, 0, 40)",
+			}, map[string]float64{"north/now": (10 + 20) / 2.0},
+		},
+		"a date in the far future disturbs nothing": {
+			[]string{
+				market(1, 1, "a", true, "2025-05-01 10:00:00", 10, 50), market(2, 1, "b", true, "2025-10-01 10:00:00", 10, 50), market(3, 1, "now", false, live, 10, 50),
+				"INSERT INTO visitors VALUES (1, 5, 20), (2, 5, 40), (2, 2000000000, 7)",
+			}, map[string]float64{"north/now": (10 + 20) / 2.0},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := expectations(t, test.rows...)
+			if len(got) != len(test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+			for event, want := range test.want {
+				if v, ok := got[event]; !ok || math.Abs(v-want) > 1e-9 {
+					t.Errorf("%s should bring %v, got %v (told: %v)", event, want, v, ok)
+				}
+			}
+		})
+	}
+}
