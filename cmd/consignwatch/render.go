@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/release"
 	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
@@ -28,6 +29,7 @@ func renderings() []rendering {
 	return []rendering{
 		thresholds.Render,
 		slo.Render,
+		release.Render,
 	}
 }
 
