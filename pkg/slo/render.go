@@ -79,16 +79,17 @@ func (s *SLOs) recordings() []byte {
 // Each client means each one that is known: what belongs to nobody, and is counted under _platform, is no client's.
 func (s *Source) record(out *bytes.Buffer, labels string, eachClient bool) {
 	five := label(shortest)
+	events, errors, demand := strings.TrimSpace(s.Events), strings.TrimSpace(s.Errors), strings.TrimSpace(s.Demand)
 	add := func(name, expr string) {
 		if eachClient {
 			expr = "(" + expr + ")\n  and on (client) client:known:info"
 		}
 		record(out, name+five, expr, labels)
 	}
-	add(eventsOf, s.Events)
-	add(errorsOf, fmt.Sprintf("(%s)\n  or (%s) * 0", s.Errors, s.Events))
-	if s.Demand != "" {
-		add(demandOf, s.Demand)
+	add(eventsOf, events)
+	add(errorsOf, fmt.Sprintf("(%s)\n  or (%s) * 0", errors, events))
+	if demand != "" {
+		add(demandOf, demand)
 	}
 }
 

@@ -149,7 +149,9 @@ func (c *checker) slo(key string, s *SLO) {
 			if expr == "" && field == "demand" {
 				continue
 			}
-			if _, err := c.promql.ParseExpr(expr); err != nil {
+			if strings.TrimSpace(expr) == "" {
+				c.failf(key+"."+scope, "%s: is missing", field)
+			} else if _, err := c.promql.ParseExpr(expr); err != nil {
 				c.failf(key+"."+scope+"."+field, "%w", err)
 			}
 		}
