@@ -16,7 +16,9 @@ import (
 
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/release"
 	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
@@ -30,6 +32,8 @@ func renderings() []rendering {
 		thresholds.Render,
 		routing.Render,
 		dashboards.Render,
+		slo.Render,
+		release.Render,
 	}
 }
 
