@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -80,6 +81,7 @@ func newRig(t *testing.T, clients ...string) *rig {
 		"prometheus/rules/hold.yml":          files[routing.HoldFile],
 		"prometheus/rules/clients.yml":       files[routing.ClientsFile],
 		"prometheus/rules/escalation.yml":    files[routing.EscalationFile],
+		"prometheus/rules/affected.yml":      brief.ReplaceAll(shipped(t, "rules/alerts/clients.yml"), []byte("${1}2s")),
 		"prometheus/rules/faults.yml":        []byte(faultRules(t)),
 		"alertmanager/templates/staff.tmpl":  shipped(t, "alertmanager/templates/staff.tmpl"),
 		"alertmanager/templates/client.tmpl": shipped(t, "alertmanager/templates/client.tmpl"),
@@ -213,8 +215,11 @@ func shippedAlerts(t *testing.T) map[string]alertRule {
 	return all
 }
 
-// faultRules fires each shipped alert, by its name, while a fault of that name is on; its labels are those of the fault. The Watchdog and what
-// client admins hear of an outage are as they are shipped, without the wait.
+// brief shortens the waits of what client admins hear of an outage.
+var brief = regexp.MustCompile(`((?:keep_firing_)?for: )\d+m`)
+
+// faultRules fires each shipped alert, by its name, while a fault of that name is on; its labels are those of the fault. What client admins hear
+// of an outage is no fault: its rule is the shipped one.
 func faultRules(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
