@@ -51,9 +51,12 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 		Alertmanager string
 		Jobs         []job
 		Interval     time.Duration
-	}{alertmanager.Address(), jobs, cmp.Or(s.config.Interval, 5*time.Second)})
+	}{alertmanager.Address(), jobs, s.interval()})
 	return text.String(), err
 }
+
+// interval is that of scrapes and evaluations.
+func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, 5*time.Second) }
 
 func targetFile(part string) string { return "target-" + part + ".json" }
 
