@@ -123,7 +123,7 @@ func matches(patterns map[string]string, alert string) bool {
 func firing(t *testing.T, state demo.State) map[string]bool {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
-	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {`ALERTS{alertstate="firing",priority=~"P0|P1",escalation=""}`}}.Encode())
+	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {`ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname=""}`}}.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
