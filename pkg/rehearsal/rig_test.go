@@ -17,10 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/consignwatch/consignwatch/pkg/ack"
 	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/pages"
 	"github.com/consignwatch/consignwatch/pkg/routing"
@@ -179,40 +178,14 @@ func (r *rig) route(clients []string) map[string][]byte {
 	return files
 }
 
-// alertRule is a shipped alert, as far as its labels are fixed.
-type alertRule struct {
-	Alert  string
-	Labels labels
-}
-
-// shippedAlerts are all alerts of the bundle but the escalations; of an alert with several rules, the one with the worst priority.
-func shippedAlerts(t *testing.T) map[string]alertRule {
+// shippedAlerts are all alerts of the bundle.
+func shippedAlerts(t *testing.T) map[string]drill.Rule {
 	t.Helper()
-	files, err := filepath.Glob("../../rules/alerts/*.yml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d files: %v", len(files), err)
+	rules, err := drill.Rules(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
 	}
-	all := map[string]alertRule{}
-	for _, file := range files {
-		var doc struct {
-			Groups []struct{ Rules []alertRule }
-		}
-		text, err := os.ReadFile(file)
-		if err == nil {
-			err = yaml.Unmarshal(text, &doc)
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		for _, g := range doc.Groups {
-			for _, rule := range g.Rules {
-				if before, ok := all[rule.Alert]; rule.Alert != "" && rule.Labels["escalation"] == "" && (!ok || rule.Labels["priority"] < before.Labels["priority"]) {
-					all[rule.Alert] = rule
-				}
-			}
-		}
-	}
-	return all
+	return rules
 }
 
 // brief shortens the waits of what client admins hear of an outage.
@@ -224,8 +197,8 @@ func faultRules(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("groups:\n  - name: faults\n    rules:\n      - {alert: Watchdog, expr: vector(1), labels: {priority: none, severity: none, team: technical, client: _platform, component: alerting, subject: heartbeat, category: heartbeat}}\n")
-	for _, name := range slices.Sorted(maps.Keys(shippedAlerts(t))) {
-		if name != "Watchdog" && name != affected {
+	for name, rule := range shippedAlerts(t) {
+		if name != "Watchdog" && name != affected && rule.Labels["escalation"] == "" {
 			fmt.Fprintf(&b, "      - {alert: %s, expr: 'max without (alert, instance, job) (fault{alert=%q}) == 1'}\n", name, name)
 		}
 	}
