@@ -206,7 +206,7 @@ func TestMistakesInWhatExplainsWhat(t *testing.T) {
 		{"      - ApiFailing\n", "      - ApiFaling\n", `causes.0.explains.0: there is no alert "ApiFaling" in rules/alerts/*.yml`},
 		{"    alert: DatabaseDown\n", "    alert: DatabaseGone\n", `causes.0.alert: there is no alert "DatabaseGone"`},
 		{"  except: [IncidentUnresolved]", "  except: [IncidentUnsolved]", `worse.except.0: there is no alert "IncidentUnsolved"`},
-		{"ladders: []", "ladders: [{name: slo, alerts: [ApiSlow, Nothing]}]", `ladders.0.alerts.1: there is no alert "Nothing"`},
+		{"    alerts: [SloBudgetBurningFast, SloBudgetBurning,", "    alerts: [SloBudgetBurningFast, Nothing,", `ladders.0.alerts.1: there is no alert "Nothing"`},
 		{"    explains: [ShopSlow, SyncFailing]", "    explains: [ApiSlow]", "ShopUnreachable is one client's, and cannot explain ApiSlow, which is everybody's"},
 		{"    explains: [ApiSlow, CacheEvicting", "    explains: [DatabaseDown, CacheEvicting", "CacheDown is P1, and would hide DatabaseDown, which can be P0"},
 		{"    explains: [ApiTrafficStopped, ", "    explains: [PlatformUnreachable, ", "PlatformUnreachable cannot explain itself"},
