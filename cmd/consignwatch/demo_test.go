@@ -204,8 +204,8 @@ type sample struct {
 	Value  float64
 }
 
-// query asks Prometheus for the results of an expression.
-func query(t *testing.T, state demo.State, expression string) []sample {
+// results asks Prometheus for the results of an expression.
+func results(t *testing.T, state demo.State, expression string) []sample {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
 	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {expression}}.Encode())
@@ -240,7 +240,7 @@ func query(t *testing.T, state demo.State, expression string) []sample {
 func ask(t *testing.T, state demo.State, expression string) []string {
 	t.Helper()
 	var values []string
-	for _, s := range query(t, state, expression) {
+	for _, s := range results(t, state, expression) {
 		values = append(values, strconv.FormatFloat(s.Value, 'g', -1, 64))
 	}
 	return values

@@ -22,6 +22,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/rules"
 )
 
@@ -35,16 +36,6 @@ const (
 	longestWait   = 90 * time.Second
 )
 
-// faultAlerts says which alerts, of all priorities, a fault fires, as "alertname client subject"; @ is the fault's client, and * any ending. In
-// `fires` are those that must, in `may` those that follow from it and may or may not get over their threshold in time. The milder alerts on
-// the same thing may always, see milder.
-type faultAlerts struct {
-	fault  string
-	client int // index of the client, or all
-	fires  []string
-	may    []string
-}
-
 func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 	t.Parallel() // it mostly waits
 	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 1000, Seed: 1, Speed: 60, Flawless: true})
@@ -55,7 +46,7 @@ func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 		}
 		return strings.Join(slices.Sorted(maps.Keys(firing(t, state))), ", ")
 	})
-	for i, turn := range faultTurns() {
+	for i, turn := range drill.Turns() {
 		if !t.Run(strconv.Itoa(i), func(t *testing.T) { provoke(t, state, clients, turn) }) {
 			t.Logf("turn %d has failed; the next one may find its alerts", i)
 		}
@@ -64,16 +55,19 @@ func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 
 // provoke switches the faults of a turn on and off, and compares the alerts that fire from the beginning until all is well again with those
 // that the table says.
-func provoke(t *testing.T, state demo.State, clients []string, turn []faultAlerts) {
+func provoke(t *testing.T, state demo.State, clients []string, turn []drill.Fault) {
 	must, may := map[string]string{}, map[string]string{}
+	for _, a := range drill.Told() {
+		may[a] = "any fault"
+	}
 	for _, f := range turn {
-		for _, a := range f.fires {
-			must[f.of(clients, a)] = f.fault
+		for _, a := range f.Fires {
+			must[f.Of(clients, a)] = f.Name
 		}
-		for _, a := range slices.Concat(f.may, milder(slices.Concat(f.fires, f.may))) {
-			may[f.of(clients, a)] = f.fault
+		for _, a := range slices.Concat(f.May, drill.Milder(slices.Concat(f.Fires, f.May))) {
+			may[f.Of(clients, a)] = f.Name
 		}
-		switchFault(t, state, f.fault, "on"+f.query(clients))
+		switchFault(t, state, f.Name, "on"+query(&f, clients))
 	}
 	seen := map[string]bool{}
 	look := func() (missing string) {
@@ -101,7 +95,7 @@ func provoke(t *testing.T, state demo.State, clients []string, turn []faultAlert
 		time.Sleep(time.Second)
 	}
 	for _, f := range slices.Backward(turn) {
-		switchFault(t, state, f.fault, "off"+f.query(clients))
+		switchFault(t, state, f.Name, "off"+query(&f, clients))
 	}
 	deadline = time.Now().Add(5 * time.Minute)
 	for left := slices.Sorted(maps.Keys(firing(t, state))); len(left) > 0; left = slices.Sorted(maps.Keys(firing(t, state))) {
@@ -114,25 +108,17 @@ func provoke(t *testing.T, state demo.State, clients []string, turn []faultAlert
 	t.Logf("fired: %s", strings.Join(slices.Sorted(maps.Keys(seen)), ", "))
 }
 
-// of fills the fault's client into an alert of the table.
-func (f faultAlerts) of(clients []string, alert string) string {
-	if f.client == all {
-		return alert
-	}
-	return strings.ReplaceAll(alert, "@", clients[f.client])
-}
-
-func (f faultAlerts) query(clients []string) string {
-	if f.client == all {
+func query(f *drill.Fault, clients []string) string {
+	if f.Client == drill.All {
 		return ""
 	}
-	return "?client=" + url.QueryEscape(clients[f.client])
+	return "?client=" + url.QueryEscape(clients[f.Client])
 }
 
 // matches reports whether an alert is one of the patterns: "alertname client subject", or a beginning of it and an asterisk.
 func matches(patterns map[string]string, alert string) bool {
 	for pattern := range patterns {
-		if prefix, open := strings.CutSuffix(pattern, "*"); pattern == alert || open && strings.HasPrefix(alert, prefix) {
+		if drill.Matches(pattern, alert) {
 			return true
 		}
 	}
@@ -144,7 +130,7 @@ func matches(patterns map[string]string, alert string) bool {
 func firing(t *testing.T, state demo.State) map[string]bool {
 	t.Helper()
 	alerts := map[string]bool{}
-	for _, a := range query(t, state, `ALERTS{alertstate="firing",priority=~"P.",escalation="",alertname!~"SloBudget.*"} unless ALERTS{component="host",subject!~".*:/srv/platform/.*"}`) {
+	for _, a := range results(t, state, `ALERTS{alertstate="firing",priority=~"P.",source_alertname="",alertname!~"SloBudget.*"} unless ALERTS{component="host",subject!~".*:/srv/platform/.*"}`) {
 		alerts[fmt.Sprintf("%s %s %s", a.Metric["alertname"], a.Metric["client"], a.Metric["subject"])] = true
 	}
 	return alerts
@@ -260,11 +246,11 @@ var lower = map[string]bool{
 
 func TestRunbooksNameAFaultThatFiresTheirAlert(t *testing.T) {
 	fires := map[string][]string{} // alerts by fault
-	for _, turn := range faultTurns() {
+	for _, turn := range drill.Turns() {
 		for _, f := range turn {
-			for _, a := range slices.Concat(f.fires, f.may) {
+			for _, a := range slices.Concat(f.Fires, f.May) {
 				name, _, _ := strings.Cut(a, " ")
-				fires[f.fault] = append(fires[f.fault], name)
+				fires[f.Name] = append(fires[f.Name], name)
 			}
 		}
 	}
@@ -282,7 +268,7 @@ func TestRunbooksNameAFaultThatFiresTheirAlert(t *testing.T) {
 		for _, match := range drills.FindAllStringSubmatch(string(text), -1) {
 			drilled[alert] = true
 			if fault := match[1]; !slices.Contains(fires[fault], alert) && !slow[alert] && !lower[alert] {
-				t.Errorf("%s: the fault %s does not fire %s in faultTurns", file, fault, alert)
+				t.Errorf("%s: the fault %s does not fire %s in drill.Turns", file, fault, alert)
 			}
 		}
 	}

@@ -44,7 +44,7 @@ func TestAQuietDayWakesNobody(t *testing.T) {
 				t.Errorf("%s fires, %v into the day", alert, (time.Since(noon) * speed).Round(time.Minute))
 			}
 		}
-		for _, requests := range query(t, state, people) {
+		for _, requests := range results(t, state, people) {
 			most, least = max(most, requests.Value), min(least, requests.Value)
 		}
 	}

@@ -118,11 +118,11 @@ func (r *Routing) checkInhibition() error {
 				errs = append(errs, in.file.Errorf(key, "%s is one client's, and cannot explain %s, which is everybody's", c.Alert, s.Alert))
 			case cause.mildest() > symptom.worst() && cause.Platform:
 				errs = append(errs, in.file.Errorf(key, "%s is %s, and would hide %s, which can be %s", c.Alert, cause.mildest(), s.Alert, symptom.worst()))
-			case slices.Contains(symptom.Priorities, "none"):
+			case slices.Contains(symptom.Priorities, "none"), symptom.Category == "security":
 				errs = append(errs, in.file.Errorf(key, "%s must always be heard", s.Alert))
 			}
 			for _, p := range symptom.Priorities {
-				if w := r.Wait(s.Alert, p); w > max(longestWait, time.Duration(r.Site.Policy.Priorities[p].Wait)) {
+				if w := r.Wait(s.Alert, p); w > longestWait && w > time.Duration(r.Site.Policy.Priorities[p].Wait) {
 					errs = append(errs, in.file.Errorf(key, "%s would wait %s in Alertmanager for %s to be seen (at most %s): give its rule a longer `for`", s.Alert, w, c.Alert, longestWait))
 				}
 			}
@@ -144,7 +144,11 @@ func (r *Routing) checkInhibition() error {
 // Wait is how long the first notification on an alert waits in Alertmanager, besides its `for`: as its priority has it, and
 // longer where one of its causes would have less than twice the time that it takes to be seen.
 func (r *Routing) Wait(alert, priority string) time.Duration {
-	wait := time.Duration(r.Site.Policy.Priorities[priority].Wait)
+	t := r.Site.Policy.Priorities[priority]
+	if t == nil {
+		return 0 // the heartbeat has none
+	}
+	wait := time.Duration(t.Wait)
 	symptom, _ := r.alert(alert)
 	for _, c := range r.Inhibition.Causes {
 		cause, ok := r.alert(c.Alert)
