@@ -242,6 +242,8 @@ var lower = map[string]bool{
 	"ValidationFailuresBurst": true, "ConsignwatchRecordsUnreadable": true, "ConsignwatchDataStale": true,
 	"ApiLatencyHigh": true, "CacheLatencyHigh": true, "ClientApiLatencyHigh": true, "DatabaseLatencyHigh": true, "ExternalLatencyHigh": true,
 	"ApiErrorsElevated": true, "CheckoutErrorsElevated": true, "ClientApiErrorsElevated": true, "ExternalErrorsElevated": true, "JobErrorsElevated": true,
+	"QueueLagHigh": true, "SyncLate": true, "MailWebhookFailing": true, "SupportTicketsPilingUp": true,
+	"ConnectionPoolHigh": true, "CacheMemoryHigh": true, "DiskFillingSoon": true, "CertificateExpiring": true, "MailReputationLow": true,
 }
 
 func TestRunbooksNameAFaultThatFiresTheirAlert(t *testing.T) {
