@@ -8,6 +8,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
@@ -146,5 +147,77 @@ func TestAnHourShouldBringWhatItBroughtAtEarlierSales(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What the alert on quiet sales goes by: before the fault, sale events bring what is expected of them; with it nothing more comes, while
+// enough is expected, and enough shoppers are there, that this means something.
+func TestAStalledSaleStandsOut(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	p := live(t, platform.Config{DSN: dsn, Clients: 5, Events: 40, Items: 10_000, Speed: 60, Seed: 1})
+	r := start(t, dsn, quickPack(t))
+	b := p.Books()
+	now := time.Now()
+	recent := map[uint64]map[uint64]bool{}
+	for i := range b.Sales {
+		if s := &b.Sales[i]; now.Sub(s.SoldAt) < time.Hour {
+			if recent[s.EventID] == nil {
+				recent[s.EventID] = map[uint64]bool{}
+			}
+			recent[s.EventID][s.ShopifyOrderID] = true
+		}
+	}
+	name := func(metric string, e *platform.Event) string {
+		return fmt.Sprintf("%s{client=%q,event=%q}", metric, b.Clients.Get(e.ClientID).Slug, e.Slug)
+	}
+	judged := func(s map[string]float64) (events []*platform.Event) {
+		for i := range b.Events {
+			e := &b.Events[i]
+			quarter := s[name("consign_event_expected_orders", e)] * 900 / min(now.Sub(e.StartAt).Seconds(), 3600)
+			if quarter >= 10 && s[name("consign_active_shoppers", e)] >= 5 {
+				events = append(events, e)
+			}
+		}
+		return events
+	}
+	s := r.Await(t, "much is expected, and shoppers are there", func(s map[string]float64) bool { return len(judged(s)) > 0 })
+	for _, e := range judged(s) {
+		if ratio := float64(len(recent[e.ID])) / s[name("consign_event_expected_orders", e)]; ratio < 0.3 {
+			t.Errorf("%s of %s, a healthy platform, has %.2f of the orders that are expected", e.Slug, b.Clients.Get(e.ClientID).Slug, ratio)
+		}
+	}
+	orders := func(s map[string]float64) (sum float64) {
+		for _, e := range judged(s) {
+			for _, channel := range []string{"online", "pos"} {
+				sum += s[fmt.Sprintf("consign_event_orders{channel=%q,client=%q,event=%q}", channel, b.Clients.Get(e.ClientID).Slug, e.Slug)]
+			}
+		}
+		return sum
+	}
+	before := orders(s)
+	r.Await(t, "somebody buys", func(s map[string]float64) bool { return orders(s) > before })
+	if err := p.Faults().On(t.Context(), platform.SaleStalled, ""); err != nil {
+		t.Fatal(err)
+	}
+	pause(t, p) // what was decided on before has happened, or will not
+	stalled := float64(0)
+	counted := map[[2]uint64]bool{}
+	pb := p.Books()
+	for i := range pb.Sales {
+		for _, e := range judged(s) {
+			if sale := &pb.Sales[i]; sale.EventID == e.ID && !counted[[2]uint64{e.ID, sale.ShopifyOrderID}] {
+				counted[[2]uint64{e.ID, sale.ShopifyOrderID}] = true
+				stalled++
+			}
+		}
+	}
+	p.Resume()
+	time.Sleep(6 * time.Second) // three rounds
+	if got := orders(r.Series(t)); got != stalled {
+		t.Errorf("%v orders while nobody buys, and %v when that began", got, stalled)
+	}
+	if len(judged(r.Series(t))) == 0 {
+		t.Error("with the sale stalled nothing is expected any more, or nobody is there")
 	}
 }
