@@ -176,7 +176,7 @@ func (m *Machine) Start(ctx context.Context, name, program, address, ready strin
 	for _, arg := range service.Command {
 		args = append(args, m.Local(service, arg))
 	}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // the program; others have theirs in the image
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // the program; other images know theirs
 		args = args[1:]
 	}
 	return servers.Start(ctx, servers.Command{
