@@ -5,7 +5,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 
 BIN        ?= .build/bin
-TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
+TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck)
 TEST_FLAGS ?= -race -timeout 35m
 DEMO_FLAGS ?=
 FUZZ_TIME  ?= $(if $(CI),2m,10s)
@@ -54,6 +54,7 @@ lint: $(BIN)/staticcheck ## gofmt, go vet, staticcheck
 	@unformatted="$$(gofmt -l .)"; \
 	if [ -n "$$unformatted" ]; then printf 'not formatted (run gofmt -w):\n%s\n' "$$unformatted"; exit 1; fi
 	@go vet ./...
+	@cd tools/compose && go vet ./...
 	@$(BIN)/staticcheck ./...
 
 .PHONY: bench
@@ -97,6 +98,9 @@ $(BIN)/alertmanager $(BIN)/amtool: $(BIN)/%: tools/alertmanager/go.mod tools/ale
 
 $(BIN)/node_exporter: tools/node_exporter/go.mod tools/node_exporter/go.sum
 	$(call tool,github.com/prometheus/node_exporter,s/^v//,.)
+
+$(BIN)/prom-label-proxy: tools/prom-label-proxy/go.mod tools/prom-label-proxy/go.sum
+	$(call tool,github.com/prometheus-community/prom-label-proxy,s/^v//,.)
 
 $(BIN)/staticcheck: tools/staticcheck/go.mod tools/staticcheck/go.sum
 	$(call tool,honnef.co/go/tools,s/^v//,cmd/staticcheck)

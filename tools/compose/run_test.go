@@ -78,7 +78,8 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	runDatabase(t, m, "database-rights") // it can be run again
 
 	start("pager", bin("consignwatch"), "pager:9476", "/-/ready")
-	start("alertmanager", found("alertmanager"), "alertmanager:9093", "/-/ready", "--web.listen-address="+m.Addresses["alertmanager:9093"])
+	start("alertmanager", found("alertmanager"), "alertmanager:9093", "/-/ready", "--web.listen-address="+m.Addresses["alertmanager:9093"],
+		"--dispatch.start-delay=0s") // a test does not wait for a minute
 	start("prometheus", found("prometheus"), "prometheus:9090", "/-/ready", "--web.listen-address="+m.Addresses["prometheus:9090"])
 	start("node-exporter", found("node_exporter"), "node-exporter:9100", "/", "--web.listen-address="+m.Addresses["node-exporter:9100"])
 	for _, name := range []string{"business-exporter", "system-exporter", "integration-exporter", "event-exporter", "ackd"} {
@@ -137,6 +138,8 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 			return err
 		})
 	}
+
+	checkTenant(t, m)
 
 	// And whoever is called, is: a client's trouble by page and by mail.
 	fire(t, m.Addresses["alertmanager:9093"])
