@@ -137,7 +137,7 @@ func TestSystemdAcceptsTheUnits(t *testing.T) {
 
 func options(t *testing.T, file string) map[string][]string {
 	t.Helper()
-	read, err := unit.Deserialize(strings.NewReader(read(t, file)))
+	read, err := unit.DeserializeOptions(strings.NewReader(read(t, file)))
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
