@@ -5,7 +5,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 
 BIN        ?= .build/bin
-TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter staticcheck)
+TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck)
 # Tests mostly wait for servers: more of them than there are cores.
 TEST_FLAGS ?= -race -timeout 35m -p 3 -parallel 4
 DEMO_FLAGS ?=
@@ -57,6 +57,7 @@ lint: $(BIN)/staticcheck ## gofmt, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then printf 'not formatted (run gofmt -w):\n%s\n' "$$unformatted"; exit 1; fi
 	@go vet ./...
 	@cd tools/alertmanager && go vet ./...
+	@cd tools/compose && go vet ./...
 	@$(BIN)/staticcheck ./...
 
 .PHONY: bench
@@ -100,6 +101,9 @@ $(BIN)/alertmanager $(BIN)/amtool: $(BIN)/%: tools/alertmanager/go.mod tools/ale
 
 $(BIN)/node_exporter: tools/node_exporter/go.mod tools/node_exporter/go.sum
 	$(call tool,github.com/prometheus/node_exporter,s/^v//,.)
+
+$(BIN)/prom-label-proxy: tools/prom-label-proxy/go.mod tools/prom-label-proxy/go.sum
+	$(call tool,github.com/prometheus-community/prom-label-proxy,s/^v//,.)
 
 $(BIN)/staticcheck: tools/staticcheck/go.mod tools/staticcheck/go.sum
 	$(call tool,honnef.co/go/tools,s/^v//,cmd/staticcheck)

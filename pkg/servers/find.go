@@ -21,7 +21,7 @@ const modulePath = "github.com/consignwatch/consignwatch"
 func installs(name string) string {
 	switch name {
 	case "mariadbd", "mariadb-install-db", "redis-server", "kcat",
-		"prometheus", "promtool", "alertmanager", "amtool", "node_exporter", "staticcheck":
+		"prometheus", "promtool", "alertmanager", "amtool", "node_exporter", "prom-label-proxy", "staticcheck":
 		return "make deps"
 	}
 	return "make build"

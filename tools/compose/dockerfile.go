@@ -143,7 +143,7 @@ func (b *Builder) Build(ctx context.Context, stages []instructions.Stage, name s
 			err = fmt.Errorf("a %s is not known here", command.Name())
 		}
 		if err != nil {
-			return "", fmt.Errorf("Dockerfile:%d: %w", command.Location()[0].Start.Line, err)
+			return "", fmt.Errorf("line %d of the Dockerfile: %w", command.Location()[0].Start.Line, err)
 		}
 	}
 	b.roots[name] = folder

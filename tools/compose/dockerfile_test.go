@@ -182,10 +182,10 @@ func TestEveryServiceOfOursHasItsProgram(t *testing.T) {
 // A step that fails fails the build, and names its line.
 func TestAStepThatFailsIsTold(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"run":             {"FROM golang:1.26.8 AS x\nRUN false", "Dockerfile:2: RUN false: exit status 1"},
-		"copy":            {"FROM golang:1.26.8 AS x\nCOPY nowhere ./", "Dockerfile:2: stat"},
-		"unknown":         {"FROM golang:1.26.8 AS x\nVOLUME /x", "Dockerfile:2: a VOLUME is not known here"},
-		"another's stage": {"FROM golang:1.26.8 AS x\nCOPY --from=y /x ./", `Dockerfile:2: there is no stage "y"`},
+		"run":             {"FROM golang:1.26.8 AS x\nRUN false", "line 2 of the Dockerfile: RUN false: exit status 1"},
+		"copy":            {"FROM golang:1.26.8 AS x\nCOPY nowhere ./", "line 2 of the Dockerfile: stat"},
+		"unknown":         {"FROM golang:1.26.8 AS x\nVOLUME /x", "line 2 of the Dockerfile: a VOLUME is not known here"},
+		"another's stage": {"FROM golang:1.26.8 AS x\nCOPY --from=y /x ./", `line 2 of the Dockerfile: there is no stage "y"`},
 	} {
 		stages, err := ParseDockerfile([]byte(c.text))
 		if err != nil {

@@ -146,8 +146,8 @@ func (m *Machine) copy(service types.ServiceConfig, from, to string) error {
 	})
 }
 
-// Start starts one of our programs, or a server of this machine, with the command of the service and further flags, and waits until the
-// address answers.
+// Start starts one of our programs, or a server of this machine, with the command of the service and further flags, which take the place
+// of those of the same name, and waits until the address answers.
 func (m *Machine) Start(ctx context.Context, name, program, address, ready string, flags ...string) (*servers.Process, error) {
 	service, err := m.Mount(name)
 	if err != nil {
@@ -174,9 +174,12 @@ func (m *Machine) Start(ctx context.Context, name, program, address, ready strin
 	}
 	var args []string
 	for _, arg := range service.Command {
-		args = append(args, m.Local(service, arg))
+		name, _, _ := strings.Cut(arg, "=")
+		if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, name+"=") }) {
+			args = append(args, m.Local(service, arg))
+		}
 	}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // the program; others have theirs in the image
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // the program; other images know theirs
 		args = args[1:]
 	}
 	return servers.Start(ctx, servers.Command{
