@@ -16,6 +16,8 @@ import (
 
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/release"
+	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
@@ -28,6 +30,8 @@ func renderings() []rendering {
 	return []rendering{
 		thresholds.Render,
 		dashboards.Render,
+		slo.Render,
+		release.Render,
 	}
 }
 
