@@ -83,7 +83,7 @@ type period struct {
 
 const pointsApart = 15 * time.Second
 
-var grafanaVariable = regexp.MustCompile(`\$\{?(\w+)\}?`)
+var grafanaVariable = regexp.MustCompile(`\$\{?([A-Za-z_]\w*)\}?`)
 
 // interpolated writes values into a query as Grafana does. The period of $__range is half of what is looked at, so that `offset $__range`
 // looks at the other half.
@@ -105,8 +105,6 @@ func interpolated(t *testing.T, expr, panelInterval string, p period, c choice) 
 			return fmt.Sprintf("%ds", int(max(interval+p.scrape, 4*p.scrape).Seconds()))
 		case "__interval":
 			return fmt.Sprintf("%ds", int(interval.Seconds()))
-		case "1": // of label_replace
-			return text
 		default:
 			value, known := c[name]
 			if !known {
