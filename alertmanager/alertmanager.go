@@ -1,10 +1,10 @@
-// Package alertmanager holds the routing as a plain file for Alertmanager; Files has it for programs that must not
-// depend on a folder.
+// Package alertmanager holds the routing as plain files for Alertmanager, and the inventory that they are made from; Files has
+// them for programs that must not depend on a folder.
 package alertmanager
 
 import "embed"
 
-// Files has alertmanager.yml.
+// Files are site.yml, inhibition.yml, and what is made from them.
 //
-//go:embed alertmanager.yml
+//go:embed site.yml inhibition.yml alertmanager.yml templates/*.tmpl
 var Files embed.FS

@@ -152,7 +152,7 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	d := startDemo(t, "--fault=sold-twice")
 	d.await("All is up")
 	state := d.state()
-	for _, name := range []string{"mariadb", "redis", "platform-sim", "business-exporter", "system-exporter", "integration-exporter", "node_exporter", "alertmanager", "prometheus", "event-exporter", "pages"} {
+	for _, name := range []string{"mariadb", "redis", "platform-sim", "business-exporter", "system-exporter", "integration-exporter", "node_exporter", "alertmanager", "ackd", "prometheus", "event-exporter", "pages"} {
 		part, ok := state.Part(name)
 		if !ok || part.Port == 0 || part.PID == 0 || part.Host != "127.0.0.1" {
 			t.Errorf("the state file has %+v for %s", part, name)
@@ -169,7 +169,7 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	if page.Status != pages.Firing || client == "" || !strings.Contains(line, "  "+client+"  ") {
 		t.Errorf("the pages file ends with %+v, the line is %q", page, line)
 	}
-	for _, job := range []string{"business-exporter", "system-exporter", "integration-exporter", "node", "alertmanager", "prometheus", "event-exporter"} {
+	for _, job := range []string{"business-exporter", "system-exporter", "integration-exporter", "node", "alertmanager", "ackd", "prometheus", "event-exporter"} {
 		if up := ask(t, state, fmt.Sprintf("up{job=%q}", job)); len(up) != 1 || up[0] != "1" {
 			t.Errorf("job %s: up is %v", job, up)
 		}

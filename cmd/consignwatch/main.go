@@ -18,6 +18,9 @@ type action func(ctx context.Context, stdout *os.File) error
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr *os.File) int {
+	if len(args) > 0 && args[0] == ackd {
+		return runAckd(args[1:], stdout, stderr)
+	}
 	app := kingpin.New("consignwatch", "Monitoring of an online consignment-sale platform.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("consignwatch"))
@@ -25,11 +28,12 @@ func run(args []string, stdout, stderr *os.File) int {
 	app.ErrorWriter(stderr)
 	actions := map[string]action{}
 	for _, add := range []func(*kingpin.Application) (string, action){
-		addDemo, addCatalog, addCheck, addRender,
+		addDemo, addCatalog, addCheck, addRender, addAck, addUnack,
 	} {
 		name, act := add(app)
 		actions[name] = act
 	}
+	declareAckd(app)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// When whoever reads our output goes away, a write fails, and we end in

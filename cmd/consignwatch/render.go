@@ -17,6 +17,7 @@ import (
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/bundle"
 	"github.com/consignwatch/consignwatch/pkg/release"
+	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
@@ -32,14 +33,19 @@ func renderings() []rendering {
 		dashboards.Render,
 		slo.Render,
 		release.Render,
+		routing.Render,
 	}
 }
 
 func addRender(app *kingpin.Application) (string, action) {
 	command := app.Command("render", "Write the generated files of the bundle anew from their data.")
-	root := command.Flag("root", "Folder that has rules/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
+	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	check := command.Flag("check", "Write nothing, and fail when a file is not what its data say.").Bool()
+	policy := command.Flag("print-policy", "Write nothing, and say in words who hears of which alert, and when.").Bool()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+		if *policy {
+			return printPolicy(os.DirFS(*root), stdout)
+		}
 		if !*check {
 			return render(*root, stdout)
 		}
@@ -52,6 +58,16 @@ func addRender(app *kingpin.Application) (string, action) {
 		}
 		return err
 	}
+}
+
+// printPolicy says what the routing does.
+func printPolicy(root fs.FS, stdout io.Writer) error {
+	r, err := routing.Load(root)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(stdout, r.Policy())
+	return err
 }
 
 // render writes what differs, and says which files that were.

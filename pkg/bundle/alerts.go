@@ -101,6 +101,17 @@ func (k *checker) loses(e parser.Expr, name string) parser.Expr {
 	return nil
 }
 
+// sourceName is the label of an alert on an alert that has the name of the other one.
+const sourceName = "source_alertname"
+
+// pageOf is the runbook that an alert leads to: its own, or that of the alert that it escalates.
+func (k *checker) pageOf(r *rule) string {
+	if r.Labels["escalation"] != "" && k.results[r.query.expr].sure(sourceName) {
+		return "{{ $labels." + sourceName + " }}"
+	}
+	return r.Alert
+}
+
 var dashboardLink = regexp.MustCompile(`/d/([A-Za-z0-9_-]+)`)
 
 func (k *checker) annotations(r *rule) {
@@ -112,8 +123,8 @@ func (k *checker) annotations(r *rule) {
 	if strings.Contains(r.Annotations["summary"], "{{") {
 		k.rulef(r, "the annotation summary must be the same for all alerts of a group: put what varies into the description")
 	}
-	if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbooks/"+r.Alert+".md") {
-		k.rulef(r, "the annotation runbook_url must lead to docs/runbooks/%s.md", r.Alert)
+	if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbooks/"+k.pageOf(r)+".md") {
+		k.rulef(r, "the annotation runbook_url must lead to docs/runbooks/%s.md", k.pageOf(r))
 	}
 	if len(k.bundle.dashboards) == 0 || r.Labels["priority"] == heartbeat {
 		return

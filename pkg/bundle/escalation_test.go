@@ -19,7 +19,7 @@ const escalation = `groups:
         annotations:
           summary: Nobody took it.
           description: "{{ $labels.source_alertname }} of {{ $labels.client }} still fires."
-          runbook_url: https://example.com/docs/runbooks/Escalated.md
+          runbook_url: https://example.com/docs/runbooks/{{ $labels.source_alertname }}.md
           dashboard_url: https://grafana.example.com/d/sale
 `
 
@@ -35,7 +35,7 @@ func TestAnAlertMayReadAlerts(t *testing.T) {
         alertname: Escalated
         exp_alerts:
           - exp_labels: {severity: warning, team: support, priority: P2, component: jobs, category: disruption, client: north, subject: north, source_alertname: JobsFail, escalation: L2}
-            exp_annotations: {summary: Nobody took it., description: JobsFail of north still fires., runbook_url: 'https://example.com/docs/runbooks/Escalated.md', dashboard_url: 'https://grafana.example.com/d/sale'}
+            exp_annotations: {summary: Nobody took it., description: JobsFail of north still fires., runbook_url: 'https://example.com/docs/runbooks/JobsFail.md', dashboard_url: 'https://grafana.example.com/d/sale'}
       - {eval_time: 25m, alertname: Escalated}
     promql_expr_test:`, 1)
 		root[cases] = &fstest.MapFile{Data: []byte(text)}
@@ -49,6 +49,7 @@ func TestAnAlertMayReadAlerts(t *testing.T) {
 		{`alertstate="firing"`, `alertstate="active"`}:                         `escalation.yml:8: Escalated: no series of ALERTS matches alertstate="active": the label is firing or pending`,
 		{`alertstate="firing"`, `alertname="JobFails"`}:                        `escalation.yml:8: Escalated: no series of ALERTS matches alertname="JobFails": the label is ApiSlow or Escalated or JobsFail`,
 		{`ALERTS{`, `ALERTS_FOR_STATE{`}:                                       "escalation.yml:8: Escalated: metric ALERTS_FOR_STATE has no label \"alertstate\"",
+		{`{{ $labels.source_alertname }}.md`, `Escalated.md`}:                  "escalation.yml:5: Escalated: the annotation runbook_url must lead to docs/runbooks/{{ $labels.source_alertname }}.md",
 		{`{escalation: L2}`, `{escalation: L2, component: ""}`}:                "escalation.yml:5: Escalated: the label component is missing",
 		{`{escalation: L2}`, `{escalation: L2, subject: "{{ $labels.job }}"}`}: "escalation.yml:5: Escalated: subject reads the label \"job\"",
 	} {

@@ -24,9 +24,9 @@ func ackdMetrics() []Metric {
 	waits := []float64{30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 259200}
 	return section("5", Ackd, Max, []Metric{
 		{Name: "consign_alert_acknowledged", Type: Gauge, Unit: Bool, Labels: alert,
-			Help: "Whether somebody has taken the alert (1). An explicit 0 once the acknowledgement has ended while the alert still fires; absent when nobody ever took it, and when it has resolved."},
+			Help: "Whether somebody has taken the alert that fires: 1 while it is acknowledged, by ours or by any other silence, an explicit 0 while nobody has it. Absent when it has resolved."},
 		{Name: "consign_alert_acknowledged_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: alert,
-			Help: "When the alert was acknowledged."},
+			Help: "When the alert was acknowledged. Absent while nobody has it."},
 		{Name: "consign_alerts_firing", Type: Gauge, Unit: Count, Labels: []Label{priority},
 			Help: "Alerts that fire, whether acknowledged or not, escalations not counted."},
 		{Name: "consign_alert_time_to_acknowledge_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{priority}, Buckets: waits,

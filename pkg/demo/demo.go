@@ -2,8 +2,8 @@
 // with a living platform in it, the exporters, Prometheus, Alertmanager, and a
 // receiver that shows pages as they arrive. Everything lives in a temporary
 // folder and on free ports of the loopback interface, and ends together. The
-// rules and the routing are those that are shipped; the package has none of
-// its own.
+// rules and the routing are those that are shipped, with the page receiver in
+// the place of everybody; the package has none of its own.
 package demo
 
 import (
@@ -35,8 +35,11 @@ type Config struct {
 	PagesFile string // one line of JSON per page; empty: in the demo's folder
 
 	Rules        fs.FS // recording/*.yml and alerts/*.yml
-	Alertmanager fs.FS // alertmanager.yml, which reads secrets/page_webhook_url
-	Dashboards   fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
+	Alertmanager fs.FS // site.yml, inhibition.yml and templates
+	// TimeScale is how much faster than the policy says somebody hears of an
+	// alert, and the next one does; 1 unless set.
+	TimeScale  float64
+	Dashboards fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
 
 	Out      io.Writer
 	Terminal bool // Out is a terminal: colours and a progress bar

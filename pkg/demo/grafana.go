@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -53,7 +52,7 @@ func startGrafana(ctx context.Context, s *stack, folder string, installed server
 				"name": "Prometheus", "uid": "prometheus", "type": "prometheus", "access": "proxy", "url": "http://" + prometheus.Address(), "isDefault": true, "editable": false,
 				"jsonData": object{
 					"httpMode": "POST", "prometheusType": "Prometheus", "manageAlerts": true, "alertmanagerUid": "alertmanager",
-					"timeInterval": cmp.Or(s.config.Interval, defaultInterval).String(), // $__rate_interval rests on it
+					"timeInterval": s.interval().String(), // $__rate_interval rests on it
 				},
 			},
 			{

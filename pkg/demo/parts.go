@@ -20,6 +20,7 @@ const (
 	platformPart     = "platform-sim"
 	pagesPart        = "pages"
 	alertmanagerPart = "alertmanager"
+	ackdPart         = "ackd"
 	prometheusPart   = "prometheus"
 	businessPart     = "business-exporter"
 	eventsPart       = "event-exporter"
@@ -74,6 +75,11 @@ func allParts() []part {
 			name: alertmanagerPart, what: "routing", page: "/#/alerts", scraped: true,
 			executables: []string{"alertmanager"},
 			start:       startAlertmanager,
+		},
+		{
+			name: ackdPart, what: "who took which alert", page: "/metrics", scraped: true,
+			executables: []string{"consignwatch"},
+			start:       startAckd,
 		},
 		{
 			// Its Go module holds no web interface, only the API.
@@ -170,6 +176,12 @@ type object = map[string]any
 
 // startExporter starts one of our exporters with a configuration.
 func startExporter(ctx context.Context, name, folder string, config object) (running, error) {
+	return startConfigured(ctx, name, folder, config, name)
+}
+
+// startConfigured starts a program of ours that has the flags of an exporter: an
+// executable, and arguments that come before those flags.
+func startConfigured(ctx context.Context, name, folder string, config object, executable string, arguments ...string) (running, error) {
 	text, err := json.Marshal(config) // JSON is YAML
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
@@ -180,10 +192,10 @@ func startExporter(ctx context.Context, name, folder string, config object) (run
 	}
 	return servers.StartHTTP(ctx, folder, servers.HTTPServer{
 		Name:       name,
-		Executable: name,
+		Executable: executable,
 		Ready:      "/-/ready",
 		Args: func(address string) []string {
-			return []string{"--config.file=" + file, "--web.listen-address=" + address}
+			return append(arguments, "--config.file="+file, "--web.listen-address="+address)
 		},
 	})
 }
@@ -234,34 +246,6 @@ func askPlatform(ctx context.Context, s *stack) (*platformState, error) {
 		return nil, fmt.Errorf("demo: the simulator has no broker, no client, no API or no outside services: %s", body)
 	}
 	return &state, nil
-}
-
-func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {
-	pages, err := s.part(pagesPart)
-	if err != nil {
-		return nil, err
-	}
-	config := filepath.Join(folder, "config")
-	if err := os.CopyFS(config, s.config.Alertmanager); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	secrets := filepath.Join(config, "secrets")
-	if err := os.MkdirAll(secrets, 0o700); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	if err := writeSecret(filepath.Join(secrets, "page_webhook_url"), "http://"+pages.Address()+"/"); err != nil {
-		return nil, err
-	}
-	return servers.StartAlertmanager(ctx, folder, servers.AlertmanagerConfig{
-		ConfigFile: filepath.Join(config, "alertmanager.yml"),
-	})
-}
-
-func startPrometheus(ctx context.Context, s *stack, folder string) (running, error) {
-	if err := os.CopyFS(filepath.Join(folder, "rules"), s.config.Rules); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	return servers.StartPrometheus(ctx, folder, servers.PrometheusConfig{Text: s.prometheusConfig})
 }
 
 // dsnFile holds the data source name of the platform's database, with all

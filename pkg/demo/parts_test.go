@@ -81,8 +81,8 @@ func TestPrometheusAcceptsTheConfigWithTheShippedRules(t *testing.T) {
 }
 
 func TestAlertmanagerStartsWithTheShippedRouting(t *testing.T) {
-	s := testStack(t, Config{Alertmanager: alertmanager.Files}, pagesPart)
-	process, err := startAlertmanager(t.Context(), s, t.TempDir())
+	s := testStack(t, Config{Alertmanager: alertmanager.Files, Rules: rules.Files, TimeScale: 10}, pagesPart)
+	process, err := startAlertmanagerFor(t.Context(), s, t.TempDir(), []string{"north", "south"})
 	if err != nil {
 		t.Fatal(err)
 	}

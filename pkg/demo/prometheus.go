@@ -14,9 +14,6 @@ import (
 //go:embed prometheus.yml.tmpl
 var prometheusTemplate string
 
-// defaultInterval is that of scrapes and evaluations.
-const defaultInterval = 5 * time.Second
-
 // job is one job of Prometheus, with one target.
 type job struct {
 	Name       string
@@ -54,9 +51,12 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 		Alertmanager string
 		Jobs         []job
 		Interval     time.Duration
-	}{alertmanager.Address(), jobs, cmp.Or(s.config.Interval, defaultInterval)})
+	}{alertmanager.Address(), jobs, s.interval()})
 	return text.String(), err
 }
+
+// interval is that of scrapes and evaluations.
+func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, 5*time.Second) }
 
 func targetFile(part string) string { return "target-" + part + ".json" }
 

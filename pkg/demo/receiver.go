@@ -21,6 +21,8 @@ type receiver struct {
 	err     error // set before done is closed
 }
 
+const heartbeatPath = "/heartbeat"
+
 func startPages(_ context.Context, s *stack, _ string) (running, error) {
 	file, err := os.OpenFile(s.config.PagesFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -30,11 +32,15 @@ func startPages(_ context.Context, s *stack, _ string) (running, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("page receiver: %w", err), file.Close())
 	}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages.NewReceiver(pages.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}))
+	// The service outside that misses the Watchdog hears of it, and that is all.
+	mux.HandleFunc("POST "+heartbeatPath, func(http.ResponseWriter, *http.Request) {})
 	r := &receiver{
 		address: listener.Addr().String(),
 		done:    make(chan struct{}),
 		server: &http.Server{
-			Handler:           pages.NewReceiver(pages.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}),
+			Handler:           mux,
 			ReadHeaderTimeout: 10 * time.Second,
 		},
 	}

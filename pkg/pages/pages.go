@@ -47,7 +47,7 @@ type Alert struct {
 }
 
 // Line returns the page as one line without colours: time, status, priority,
-// severity, client, what the user feels, the numbers, and the runbook. A page
+// severity, receiver, client, what the user feels, the numbers, and the runbook. A page
 // of several alerts shows the worst one and says how many more there are.
 func (p Page) Line() string {
 	status := map[string]string{Firing: "FIRING  ", Resolved: "RESOLVED"}[p.Status]
@@ -59,7 +59,7 @@ func (p Page) text() string {
 		return "(a notification without alerts, to " + p.Receiver + ")"
 	}
 	worst := slices.MinFunc(p.Alerts, compareAlerts)
-	text := fmt.Sprintf("%-2s %-8s  %s  %s", worst.Labels["priority"], worst.Labels["severity"],
+	text := fmt.Sprintf("%-2s %-8s  to %s  %s  %s", worst.Labels["priority"], worst.Labels["severity"], p.Receiver,
 		cmp.Or(worst.Labels["client"], "(no client)"),
 		cmp.Or(worst.Annotations["summary"], worst.Labels["alertname"]))
 	if description := worst.Annotations["description"]; description != "" {

@@ -41,7 +41,7 @@ func TestAPageIsOneLineForAPersonAndOneLineOfJSON(t *testing.T) {
 	if answer := post(t, receiver, notification); answer.Code != http.StatusOK {
 		t.Fatalf("status %d: %s", answer.Code, answer.Body)
 	}
-	want := "10:00:07  FIRING    P1 critical  oakridge  Items are sold twice. — 3 items, allowed 0. — runbook https://example.com/runbook (and 1 more)\n"
+	want := "10:00:07  FIRING    P1 critical  to pages  oakridge  Items are sold twice. — 3 items, allowed 0. — runbook https://example.com/runbook (and 1 more)\n"
 	if diff := cmp.Diff(want, lines.String()); diff != "" {
 		t.Errorf("line (-want +got):\n%s", diff)
 	}
@@ -59,11 +59,11 @@ func TestAPageIsOneLineForAPersonAndOneLineOfJSON(t *testing.T) {
 }
 
 func TestWhatFiresIsShownBeforeWhatIsResolved(t *testing.T) {
-	page := Page{Time: at(), Status: Firing, Alerts: []Alert{
+	page := Page{Time: at(), Status: Firing, Receiver: "quiet", Alerts: []Alert{
 		{Status: Resolved, Labels: map[string]string{"alertname": "Over", "priority": "P0"}},
 		{Status: Firing, Labels: map[string]string{"alertname": "Now", "priority": "P3", "severity": "info"}},
 	}}
-	want := "10:00:07  FIRING    P3 info      (no client)  Now (and 1 more)"
+	want := "10:00:07  FIRING    P3 info      to quiet  (no client)  Now (and 1 more)"
 	if got := page.Line(); got != want {
 		t.Errorf("line %q, want %q", got, want)
 	}

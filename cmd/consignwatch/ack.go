@@ -1,0 +1,195 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	commonconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"github.com/consignwatch/consignwatch/pkg/ack"
+	"github.com/consignwatch/consignwatch/pkg/amapi"
+)
+
+// alertmanagerFlags say how to reach Alertmanager.
+type alertmanagerFlags struct {
+	url        string
+	configFile string
+}
+
+// add declares the flags.
+func (a *alertmanagerFlags) add(command *kingpin.CmdClause) {
+	command.Flag("alertmanager", "Address of Alertmanager.").Envar("CONSIGNWATCH_ALERTMANAGER").Default("http://localhost:9093").PlaceHolder("URL").StringVar(&a.url)
+	command.Flag("http.config.file", "How to log in to Alertmanager, and with which certificates: the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&a.configFile)
+}
+
+// askTimeout bounds all that one command asks of Alertmanager.
+const askTimeout = 15 * time.Second
+
+// client connects to nothing yet.
+func (a *alertmanagerFlags) client() (*amapi.Client, error) {
+	config := commonconfig.DefaultHTTPClientConfig
+	if a.configFile != "" {
+		read, _, err := commonconfig.LoadHTTPConfigFile(a.configFile)
+		if err != nil {
+			return nil, fmt.Errorf("--http.config.file: %s: %w", a.configFile, err)
+		}
+		config = *read
+	}
+	http, err := commonconfig.NewClientFromConfig(config, "consignwatch")
+	if err != nil {
+		return nil, fmt.Errorf("--http.config.file: %s: %w", a.configFile, err)
+	}
+	client, err := amapi.New(a.url, http)
+	if err != nil {
+		return nil, fmt.Errorf("--alertmanager: %w", err)
+	}
+	return client, nil
+}
+
+// explain says of an error what to do about it.
+func (a *alertmanagerFlags) explain(err error) error {
+	var status *amapi.StatusError
+	switch {
+	case err == nil, errors.Is(err, ack.ErrNoAlert), errors.Is(err, ack.ErrAmbiguous), errors.Is(err, ack.ErrNotTaken), errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &status), errors.Is(err, amapi.ErrAnswer):
+		return fmt.Errorf("%s: %w; is this Alertmanager? (--alertmanager, CONSIGNWATCH_ALERTMANAGER)", a.url, err)
+	}
+	return fmt.Errorf("no answer from Alertmanager at %s: %w (--alertmanager, CONSIGNWATCH_ALERTMANAGER)", a.url, err)
+}
+
+func addAck(app *kingpin.Application) (string, action) {
+	command := app.Command("ack", "Take alerts: silence them and their escalations, until they resolve.")
+	var at alertmanagerFlags
+	at.add(command)
+	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
+	list := command.Flag("list", "Show what fires, and who took it.").Bool()
+	all := command.Flag("all", "Take every alert that fires, when there are no matchers.").Bool()
+	length := command.Flag("for", "How long the acknowledgement lasts when no ackd renews it.").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
+	comment := command.Flag("comment", "What the others should know.").PlaceHolder("TEXT").String()
+	author := command.Flag("author", "Who takes them.").Default(userName()).PlaceHolder("NAME").String()
+	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		client, selector, err := at.prepare(*matchers)
+		if err != nil {
+			return err
+		}
+		if *list {
+			situation, err := ack.Look(ctx, client)
+			if err != nil {
+				return at.explain(err)
+			}
+			return showAlerts(stdout, situation, selector)
+		}
+		lasts, err := model.ParseDuration(*length)
+		switch {
+		case err != nil || lasts <= 0:
+			return fmt.Errorf("--for: %q is not a duration like 15m or 2h", *length)
+		case *author == "":
+			return errors.New("--author: say who takes the alerts")
+		}
+		desk := ack.Desk{Client: client, Author: *author, Comment: *comment, Length: time.Duration(lasts)}
+		outcomes, err := desk.Take(ctx, ack.Selection{Selector: selector, All: *all})
+		show(stdout, outcomes)
+		return at.explain(err)
+	}
+}
+
+func addUnack(app *kingpin.Application) (string, action) {
+	command := app.Command("unack", "Give alerts back: end their acknowledgement, so that they page and escalate again.")
+	var at alertmanagerFlags
+	at.add(command)
+	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
+	all := command.Flag("all", "Give back every alert that is acknowledged, when there are no matchers.").Bool()
+	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		client, selector, err := at.prepare(*matchers)
+		if err != nil {
+			return err
+		}
+		outcomes, err := (&ack.Desk{Client: client}).GiveBack(ctx, ack.Selection{Selector: selector, All: *all})
+		show(stdout, outcomes)
+		return at.explain(err)
+	}
+}
+
+func (a *alertmanagerFlags) prepare(matchers []string) (*amapi.Client, amapi.Selector, error) {
+	selector, err := ack.ParseMatchers(matchers...)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := a.client()
+	return client, selector, err
+}
+
+// ackd is a daemon by the exporters' kit, with the flags of all exporters: it reads its own command line.
+const ackd = "ackd"
+
+// declareAckd lets the help name the command. What follows it is never parsed here.
+func declareAckd(app *kingpin.Application) {
+	app.Command(ackd, "Keep acknowledgements while their alerts fire, and say who took what. Flags: consignwatch ackd --help.")
+}
+
+// runAckd runs the daemon until a signal ends it.
+func runAckd(args []string, stdout, stderr *os.File) int { return ack.App().Main(args, stdout, stderr) }
+
+func userName() string {
+	if name := os.Getenv("USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}
+
+// show prints one line for each alert.
+func show(out io.Writer, outcomes []ack.Outcome) {
+	for _, o := range outcomes {
+		line := o.Alert.Identity.String() + " " + o.What
+		switch o.What {
+		case ack.TakenNow:
+			line += fmt.Sprintf(" by %s, at least until %s", o.Silence.CreatedBy, clock(o.Silence.EndsAt))
+		case ack.TakenAlready:
+			line += fmt.Sprintf(" by %s at %s", o.Silence.CreatedBy, clock(o.Silence.StartsAt))
+		}
+		fmt.Fprintln(out, line)
+	}
+}
+
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// showAlerts prints a table of what fires.
+func showAlerts(out io.Writer, situation *ack.Situation, selector amapi.Selector) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PRIORITY\tALERT\tCLIENT\tSUBJECT\tSINCE\tTAKEN BY\tAT\tCOMMENT")
+	for _, a := range situation.Alerts {
+		if !selector.Matches(a.Labels) {
+			continue
+		}
+		by, at, comment := "nobody", "", ""
+		if a.Acknowledged() {
+			s := a.Silences[0]
+			by, at = s.CreatedBy, clock(s.StartsAt)
+			comment = strings.TrimSpace(strings.TrimPrefix(s.Comment, ack.Prefix))
+			if a.Taken() == nil {
+				comment = strings.TrimSpace("(a silence until " + clock(s.EndsAt) + ") " + comment)
+			}
+		}
+		subject := strings.Trim(a.Component+" "+a.Subject, " ")
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(a.Priority(), "-"), a.Alertname, cmp.Or(a.Client, "-"), cmp.Or(subject, "-"), clock(a.StartsAt), by, at, comment)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,119 @@
+package ack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	commonconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+)
+
+// App is `consignwatch ackd`, the daemon.
+func App() exporter.App {
+	return exporter.App{
+		Name:        catalog.Ackd,
+		Description: "Keeps acknowledgements of alerts in Alertmanager, and says who took what.",
+		Port:        9475,
+		Load:        load,
+	}
+}
+
+// load reads the configuration. It does not connect.
+func load(path string, log *slog.Logger) (*exporter.Setup, error) {
+	c, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	client, idle, err := c.Alertmanager.client()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	schedule := exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout)}
+	keeping := Keeping{
+		Length: time.Duration(c.RenewFor), Settle: time.Duration(c.Settle),
+		Heartbeat: c.Heartbeat.Alertname, HeartbeatAge: time.Duration(c.Heartbeat.MaxAge),
+	}
+	shipped := catalog.Shipped().ForExporter(catalog.Ackd)
+	begin := time.Now()
+	return &exporter.Setup{
+		Catalog: shipped,
+		Sizes:   catalog.SizesFor(c.Limits.Clients + 1), // and the platform
+		Collectors: []exporter.Collector{
+			collector{"acknowledgements", schedule, func(ctx context.Context, _ *exporter.Sink) error {
+				return keeping.keep(ctx, client, log)
+			}},
+			collector{"alerts", schedule, (&watch{
+				client: client, keeping: keeping, clients: c.Clients,
+				times: newTimes(shipped, begin, 3*schedule.Interval+schedule.Timeout),
+			}).collect},
+		},
+		Text:  text,
+		Close: func() error { idle(); return nil },
+	}, nil
+}
+
+// client makes the client of a section of the configuration.
+func (a *alertmanagerConfig) client() (*amapi.Client, func(), error) {
+	c, err := commonconfig.NewClientFromConfig(a.HTTP, "alertmanager")
+	if err != nil {
+		return nil, nil, fmt.Errorf("alertmanager.http: %w", err)
+	}
+	client, err := amapi.New(a.URL, c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("alertmanager.url: %w", err)
+	}
+	return client, c.CloseIdleConnections, nil
+}
+
+// collector asks the one Alertmanager.
+type collector struct {
+	name     string
+	schedule exporter.Schedule
+	collect  func(context.Context, *exporter.Sink) error
+}
+
+func (c collector) Name() string                { return c.name }
+func (c collector) Schedule() exporter.Schedule { return c.schedule }
+func (c collector) Targets() []exporter.Target  { return []exporter.Target{target(c.collect)} }
+
+type target func(context.Context, *exporter.Sink) error
+
+func (target) Name() string { return "alertmanager" }
+
+func (t target) Collect(ctx context.Context, sink *exporter.Sink) error {
+	return reasoned(t(ctx, sink))
+}
+
+// reasoned gives an error the reason that it is counted under.
+func reasoned(err error) error {
+	var status *amapi.StatusError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, amapi.ErrAnswer):
+		return exporter.Failure(exporter.ReasonParse, err)
+	case errors.Is(err, ErrBlind):
+		return exporter.Failure(exporter.ReasonCapability, err)
+	case errors.As(err, &status):
+		switch status.Code {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return exporter.Failure(exporter.ReasonAuth, err)
+		case http.StatusTooManyRequests:
+			return exporter.Failure(exporter.ReasonThrottled, err)
+		}
+		return exporter.Failure(exporter.ReasonQuery, err)
+	}
+	return err
+}

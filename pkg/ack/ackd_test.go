@@ -1,0 +1,363 @@
+package ack
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+var update = flag.Bool("update", false, "write testdata/page.txt")
+
+func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	// Two daemons side by side, as beside the members of a cluster.
+	daemons := []*exportertest.Running{s.daemon(), s.daemon()}
+	s.fire("CheckoutFailing", "north", nil)
+	s.await("the page", func() bool { return s.paged(pages.Firing, "CheckoutFailing", "north") == 1 })
+	for _, d := range daemons {
+		d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
+	}
+	s.take("CheckoutFailing")
+	for _, d := range daemons {
+		d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+	}
+
+	// Ended: the resolution is told, and the next incident pages.
+	s.resolve("CheckoutFailing", "north")
+	s.await("the end", func() bool { return len(s.active()) == 0 })
+	for _, d := range daemons {
+		d.Await(t, "no series after the resolution", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == -1 })
+	}
+	s.await("the message that it has resolved", func() bool { return s.paged(pages.Resolved, "CheckoutFailing", "north") == 1 })
+	s.fire("CheckoutFailing", "north", nil)
+	s.await("the next page", func() bool { return s.paged(pages.Firing, "CheckoutFailing", "north") == 2 })
+	for _, d := range daemons {
+		d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
+		for name, v := range d.Series(t) {
+			if strings.HasPrefix(name, "consignwatch_collector_failures_total") && v > 0 {
+				t.Errorf("%s is %v:\n%s", name, v, d.Log())
+			}
+		}
+	}
+}
+
+func TestAnAcknowledgementOutlivesItsLengthOnlyWithTheDaemon(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	s.fire("CheckoutFailing", "north", nil)
+	desk := s.desk()
+	desk.Length = 3 * time.Second
+	take := func() amapi.Silence {
+		t.Helper()
+		outcomes, err := desk.Take(t.Context(), selection(t, "CheckoutFailing"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outcomes[0].Silence
+	}
+	take()
+	s.await("its end", func() bool { return len(s.active()) == 0 })
+	first := take()
+	d := s.daemon()
+	s.await("twice its length", func() bool { return time.Since(first.EndsAt) > 3*time.Second })
+	if active := s.active(); len(active) != 1 || active[0].ID != first.ID {
+		t.Errorf("in force: %+v", active)
+	}
+	if err := s.desk().Client.ExpireSilence(t.Context(), first.ID); err != nil {
+		t.Fatal(err)
+	}
+	d.Await(t, "an explicit 0 after the end", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
+}
+
+func TestARestartOfTheDaemonChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	s.fire("CheckoutFailing", "north", nil)
+	s.fire("CheckoutFailing", "south", nil)
+	d := s.daemon()
+	d.AwaitReady(t)
+	silence := s.take("client=north")
+	d.Await(t, "acknowledged, and counted once", func(series map[string]float64) bool {
+		return state(series, "CheckoutFailing", "north") == 1 && state(series, "CheckoutFailing", "south") == 0 && countOf(t, d, acknowledgeTime) == 1
+	})
+	d.Stop()
+	if len(s.active()) != 1 {
+		t.Error("the acknowledgement went with the daemon")
+	}
+	d = s.daemon()
+	series := d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+	if state(series, "CheckoutFailing", "south") != 0 {
+		t.Error("what nobody has is not an explicit 0")
+	}
+	if n := countOf(t, d, acknowledgeTime); n != 0 {
+		t.Errorf("what was counted before is counted again: %d", n)
+	}
+	if active := s.active(); len(active) != 1 || active[0].ID != silence.ID {
+		t.Errorf("in force: %+v", active)
+	}
+	s.resolve("CheckoutFailing", "north")
+	s.await("the end", func() bool { return len(s.active()) == 0 })
+	d.Await(t, "the time to resolve", func(map[string]float64) bool { return countOf(t, d, resolveTime) == 1 })
+}
+
+// countOf adds up the counts of a histogram on the page.
+func countOf(t *testing.T, d *exportertest.Running, metric string) uint64 {
+	t.Helper()
+	var n uint64
+	for _, mf := range d.Families(t) {
+		if mf.GetName() == metric {
+			for _, m := range mf.Metric {
+				n += m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	return n
+}
+
+// A restarted Alertmanager has its silences, but no alerts until they are sent again. Nothing has resolved.
+func TestARestartOfAlertmanagerEndsNoAcknowledgement(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	s.fire("CheckoutFailing", "north", nil)
+	d := s.daemon("settle: 0s", "settle: 3s")
+	silence := s.take("CheckoutFailing")
+	d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+	s.setMute(true)
+	if err := s.process.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.process.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.alerts()); n != 0 {
+		t.Fatalf("%d alerts after the restart", n)
+	}
+	failed := func(series map[string]float64) float64 {
+		return series[`consignwatch_collector_failures_total{collector="alerts",reason="capability"}`]
+	}
+	before := failed(d.Series(t))
+	d.Await(t, "two looks at nothing", func(series map[string]float64) bool { return failed(series) >= before+2 })
+	if len(s.active()) != 1 {
+		t.Fatal("the acknowledgement was ended")
+	}
+	// The heartbeat is back before the others: it says nothing yet, Alertmanager has not settled.
+	s.mu.Lock()
+	held := s.firing["CheckoutFailing north"]
+	delete(s.firing, "CheckoutFailing north")
+	s.mu.Unlock()
+	s.setMute(false)
+	s.await("the heartbeat", func() bool { return len(s.alerts()) == 1 })
+	before = failed(d.Series(t))
+	d.Await(t, "another look", func(series map[string]float64) bool { return failed(series) > before })
+	s.mu.Lock()
+	s.firing["CheckoutFailing north"] = held
+	s.mu.Unlock()
+	d.Await(t, "acknowledged again", func(series map[string]float64) bool {
+		return series[`consignwatch_collector_success{collector="alerts",target="alertmanager"}`] == 1 && state(series, "CheckoutFailing", "north") == 1
+	})
+	if active := s.active(); len(active) != 1 || active[0].ID != silence.ID {
+		t.Errorf("in force: %+v", active)
+	}
+}
+
+// While Prometheus is down, its alerts vanish from Alertmanager. Nothing has resolved.
+func TestASilentPrometheusEndsNoAcknowledgement(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	s.fire("CheckoutFailing", "north", nil)
+	d := s.daemon()
+	s.take("CheckoutFailing")
+	s.setMute(true)
+	s.await("an Alertmanager without alerts", func() bool { return len(s.alerts()) == 0 })
+	kept := `consignwatch_collector_last_success_timestamp_seconds{collector="acknowledgements",target="alertmanager"}`
+	before := d.Series(t)[kept]
+	d.Await(t, "three looks at nothing", func(series map[string]float64) bool { return series[kept] > before+2 })
+	if len(s.active()) != 1 {
+		t.Error("the acknowledgement was ended")
+	}
+	d.Await(t, "nothing told of what is not known", func(series map[string]float64) bool {
+		_, firing := series[alertsFiring+`{priority="P0"}`]
+		return state(series, "CheckoutFailing", "north") == -1 && !firing
+	})
+	s.setMute(false)
+	d.Await(t, "acknowledged again", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+}
+
+func TestAnAlertmanagerThatHangsOrTellsNonsenseIsNeitherObeyedNorFeared(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	s.fire("CheckoutFailing", "north", nil)
+	relay := exportertest.NewRelay(t, s.process.Address())
+	d := exportertest.Start(t, App(), quick("http://"+relay.Address()))
+	s.take("CheckoutFailing")
+	acknowledgedNow := func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 }
+	d.Await(t, "acknowledged", acknowledgedNow)
+	for _, mode := range []exportertest.Mode{exportertest.Garbage, exportertest.Swallow, exportertest.HangUp} {
+		relay.Set(mode)
+		relay.Cut()
+		d.Await(t, "nothing told", func(series map[string]float64) bool {
+			return state(series, "CheckoutFailing", "north") == -1 && series[`consignwatch_collector_success{collector="alerts",target="alertmanager"}`] == 0
+		})
+		if status, _ := d.Get(t, "/-/healthy"); status != 200 {
+			t.Errorf("healthy: %d", status)
+		}
+		if countOf(t, d, resolveTime) != 0 {
+			t.Error("a resolution was invented")
+		}
+		relay.Set(exportertest.Forward)
+		relay.Cut()
+		d.Await(t, "acknowledged", acknowledgedNow)
+		if len(s.active()) != 1 {
+			t.Fatal("the acknowledgement was ended")
+		}
+	}
+}
+
+// Who silences an alert knows of it, whatever the silence looks like. The daemon leaves the silence alone.
+func TestASilenceByHandCountsAndIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	d := s.daemon()
+	s.fire("CheckoutFailing", "north", nil)
+	id, err := s.client.SetSilence(t.Context(), amapi.Silence{
+		Matchers: []amapi.Matcher{{Name: "alertname", Value: "CheckoutFailing", IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour), CreatedBy: "carl", Comment: "known",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Await(t, "acknowledged", func(series map[string]float64) bool {
+		return state(series, "CheckoutFailing", "north") == 1 && countOf(t, d, acknowledgeTime) == 1
+	})
+	s.resolve("CheckoutFailing", "north")
+	d.Await(t, "resolved", func(series map[string]float64) bool {
+		return state(series, "CheckoutFailing", "north") == -1 && series[alertsFiring+`{priority="P0"}`] == 0
+	})
+	if active := s.active(); len(active) != 1 || active[0].ID != id {
+		t.Errorf("in force: %+v", active)
+	}
+	// An alert that was silenced before it fired has been answered by nobody.
+	s.fire("CheckoutFailing", "south", nil)
+	d.Await(t, "acknowledged from its begin", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "south") == 1 })
+	if n := countOf(t, d, acknowledgeTime); n != 1 {
+		t.Errorf("%d alerts were answered", n)
+	}
+}
+
+func TestThePageIsAsRecorded(t *testing.T) {
+	t.Parallel()
+	promtool, err := servers.Find("promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStation(t)
+	s.fire("CheckoutFailing", "north", nil)
+	s.fire("CheckoutFailing", "south", nil)
+	s.fire("Foreign", "", map[string]string{"component": "", "subject": ""})
+	s.escalate("CheckoutFailing", "south", "L2")
+	s.take("client=north", "alertname=CheckoutFailing")
+	d := s.daemon()
+	d.Await(t, "all", func(series map[string]float64) bool {
+		return state(series, "CheckoutFailing", "south") == 0 && series[alertsFiring+`{priority="P0"}`] == 3
+	})
+	_, page := d.Get(t, "/metrics")
+	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(page)
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+	got := recorded(page)
+	if *update {
+		if err := os.WriteFile("testdata/page.txt", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/page.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		t.Errorf("the page is not as recorded; run go test ./pkg/ack -run ThePage -update (-want +got):\n%s", diff)
+	}
+}
+
+var timestamps = regexp.MustCompile(`^\w+_timestamp_seconds`)
+
+// recorded is what the page says of alerts; of times, N.
+func recorded(page string) string {
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		if !strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), "consign_") {
+			continue
+		}
+		if timestamps.MatchString(line) {
+			line = line[:strings.LastIndexByte(line, ' ')] + " N\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
+	exportertest.Invalid(t, App(), "testdata/invalid", 14, "secretpassword", nil)
+}
+
+func TestTheStepsFollowFromWhatAlertmanagerSays(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	keeping := Keeping{Length: 15 * time.Minute, Settle: 2 * time.Minute, Heartbeat: "Watchdog", HeartbeatAge: 2 * time.Minute}
+	beat := func(age time.Duration) amapi.Alert {
+		return amapi.Alert{Labels: map[string]string{"alertname": "Watchdog"}, UpdatedAt: now.Add(-age)}
+	}
+	fires := amapi.Alert{Labels: map[string]string{"alertname": "A"}, UpdatedAt: now}
+	escalation := amapi.Alert{Labels: map[string]string{"alertname": "EscalationL2", "source_alertname": "A", "escalation": "L2"}, UpdatedAt: now}
+	silence := func(left time.Duration, comment, state string) amapi.Silence {
+		return amapi.Silence{ID: "1", Matchers: Identity{Alertname: "A"}.matchers(), StartsAt: now.Add(-time.Hour), EndsAt: now.Add(left), Comment: comment, Status: amapi.SilenceStatus{State: state}}
+	}
+	const long = time.Hour
+	for what, c := range map[string]struct {
+		up      time.Duration
+		alerts  []amapi.Alert
+		silence amapi.Silence
+		want    string
+	}{
+		"fires, fresh":                      {long, []amapi.Alert{beat(0), fires}, silence(11*time.Minute, "ACK!", amapi.Active), ""},
+		"fires, a third has passed":         {long, []amapi.Alert{beat(0), fires}, silence(9*time.Minute, "ACK!", amapi.Active), "renew 15m0s"},
+		"fires, for long":                   {long, []amapi.Alert{beat(0), fires}, silence(2*time.Hour, "ACK! x", amapi.Active), ""},
+		"fires while Alertmanager is fresh": {time.Minute, []amapi.Alert{fires}, silence(time.Minute, "ACK!", amapi.Active), "renew 15m0s"},
+		"resolved":                          {long, []amapi.Alert{beat(time.Minute)}, silence(2*time.Hour, "ACK!", amapi.Active), "end"},
+		"only its escalation is left":       {long, []amapi.Alert{beat(0), escalation}, silence(time.Minute, "ACK!", amapi.Active), "end"},
+		"missing, Alertmanager is fresh":    {time.Minute, []amapi.Alert{beat(0)}, silence(time.Minute, "ACK!", amapi.Active), ""},
+		"missing, no heartbeat":             {long, nil, silence(time.Minute, "ACK!", amapi.Active), ""},
+		"missing, an old heartbeat":         {long, []amapi.Alert{beat(3 * time.Minute)}, silence(time.Minute, "ACK!", amapi.Active), ""},
+		"ended already":                     {long, []amapi.Alert{beat(0), fires}, silence(-time.Minute, "ACK!", amapi.Expired), ""},
+		"not begun":                         {long, []amapi.Alert{beat(0)}, silence(time.Minute, "ACK!", amapi.Pending), ""},
+		"no acknowledgement":                {long, []amapi.Alert{beat(0)}, silence(time.Minute, "maintenance", amapi.Active), ""},
+	} {
+		s := &Situation{Time: now, Started: now.Add(-c.up), Silences: []amapi.Silence{c.silence}}
+		if err := s.arrange(c.alerts); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, step := range keeping.steps(s) {
+			got = "end"
+			if !step.end {
+				got = fmt.Sprintf("renew %s", step.silence.EndsAt.Sub(now))
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+	}
+}

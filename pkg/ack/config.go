@@ -1,0 +1,111 @@
+package ack
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	commonconfig "github.com/prometheus/common/config"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// config is the configuration file of the daemon.
+type config struct {
+	Alertmanager alertmanagerConfig `yaml:"alertmanager"`
+	// Interval is how often Alertmanager is asked. It should be shorter than group_interval, so that the message that an alert has resolved
+	// finds no silence any more.
+	Interval yamlfile.Duration `yaml:"interval"`
+	Timeout  yamlfile.Duration `yaml:"timeout"`
+	// RenewFor is how far ahead the end of an acknowledgement is kept while its alert fires.
+	RenewFor yamlfile.Duration `yaml:"renew_for"`
+	// Settle is how long after its start Alertmanager may not have all alerts again: Prometheus sends them once a minute.
+	Settle    yamlfile.Duration `yaml:"settle"`
+	Heartbeat heartbeatConfig   `yaml:"heartbeat"`
+	// Clients are the slugs of the inventory, admitted before all others.
+	Clients []string     `yaml:"clients,omitempty"`
+	Limits  limitsConfig `yaml:"limits"`
+}
+
+// alertmanagerConfig says how to reach the one Alertmanager.
+type alertmanagerConfig struct {
+	URL  string                        `yaml:"url"`
+	HTTP commonconfig.HTTPClientConfig `yaml:"http,omitempty"`
+}
+
+// heartbeatConfig names the alert that always fires.
+type heartbeatConfig struct {
+	// Alertname is empty when there is none.
+	Alertname string `yaml:"alertname"`
+	// MaxAge is how long ago it may have been sent last.
+	MaxAge yamlfile.Duration `yaml:"max_age"`
+}
+
+// limitsConfig bounds the number of series.
+type limitsConfig struct {
+	Clients int `yaml:"clients"`
+}
+
+func defaultConfig() config {
+	return config{
+		Alertmanager: alertmanagerConfig{HTTP: commonconfig.DefaultHTTPClientConfig},
+		Interval:     yamlfile.Duration(10 * time.Second),
+		Timeout:      yamlfile.Duration(5 * time.Second),
+		RenewFor:     yamlfile.Duration(DefaultLength),
+		Settle:       yamlfile.Duration(2 * time.Minute),
+		Heartbeat:    heartbeatConfig{"Watchdog", yamlfile.Duration(2 * time.Minute)},
+		Limits:       limitsConfig{catalog.DefaultClients},
+	}
+}
+
+// readConfig reads a configuration, with paths relative to its folder.
+func readConfig(path string) (*config, error) {
+	c := defaultConfig()
+	f, err := yamlfile.Read(path, &c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.check(f); err != nil {
+		return nil, err
+	}
+	c.Alertmanager.HTTP.SetDirectory(filepath.Dir(path))
+	return &c, nil
+}
+
+var clientSlug = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+func (c *config) check(f *yamlfile.File) error {
+	u, err := url.Parse(c.Alertmanager.URL)
+	switch {
+	case c.Alertmanager.URL == "":
+		return f.Errorf("alertmanager.url", "is missing: where Alertmanager is, like http://alertmanager:9093")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return f.Errorf("alertmanager.url", "is not an address like http://alertmanager:9093")
+	case u.User != nil: // it would be printed with the configuration
+		return f.Errorf("alertmanager.url", "holds a user name or a password: they belong into alertmanager.http.basic_auth, with a password_file")
+	case c.Interval < yamlfile.Duration(time.Second):
+		return f.Errorf("interval", "must be at least 1s")
+	case c.Timeout <= 0 || c.Timeout > c.Interval:
+		return f.Errorf("timeout", "must be longer than 0 and not longer than interval, which is %s", c.Interval)
+	case c.RenewFor < 6*c.Interval:
+		return f.Errorf("renew_for", "must be at least 6 times interval, which is %s: an acknowledgement must outlive a few failures", c.Interval)
+	case c.Settle < 0:
+		return f.Errorf("settle", "cannot be negative")
+	case c.Heartbeat.Alertname != "" && c.Heartbeat.MaxAge <= 0:
+		return f.Errorf("heartbeat.max_age", "must be longer than 0")
+	case c.Limits.Clients < 1:
+		return f.Errorf("limits.clients", "must be at least 1")
+	}
+	for i, client := range c.Clients {
+		if !clientSlug.MatchString(client) {
+			return f.Errorf(fmt.Sprintf("clients.%d", i), "%q is not a slug like north-sale", client)
+		}
+	}
+	if err := c.Alertmanager.HTTP.Validate(); err != nil {
+		return f.Errorf("alertmanager.http", "%w", err)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package demo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// bundle is the folder with the rules and the routing as the demo runs them.
+func (s *stack) bundle() string { return filepath.Join(s.folder, "bundle") }
+
+// prepareBundle writes the rules, and the routing with the page receiver in the
+// place of everybody, the platform's clients, and the clock of the demo.
+func (s *stack) prepareBundle(clients []string) error {
+	rules, folder := filepath.Join(s.bundle(), "rules"), s.alertmanagerFolder()
+	if err := os.CopyFS(rules, s.config.Rules); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := os.CopyFS(folder, s.config.Alertmanager); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	r, err := routing.Load(os.DirFS(s.bundle()))
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	err = r.Rehearse(routing.Rehearsal{
+		PagesFile: pagesSecret, HeartbeatFile: heartbeatSecret,
+		Clients: clients, Faster: cmp.Or(s.config.TimeScale, 1), Evaluation: s.interval(),
+	})
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	files, err := r.Files()
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(s.bundle(), filepath.FromSlash(name)), text, 0o600); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	return nil
+}
+
+// Secrets of Alertmanager, below the folder of its configuration.
+const (
+	pagesSecret     = "secrets/pages_url"
+	heartbeatSecret = "secrets/heartbeat_url"
+)
+
+func (s *stack) alertmanagerFolder() string { return filepath.Join(s.bundle(), "alertmanager") }
+
+func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {
+	platform, err := askPlatform(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return startAlertmanagerFor(ctx, s, folder, platform.Clients)
+}
+
+func startAlertmanagerFor(ctx context.Context, s *stack, folder string, clients []string) (running, error) {
+	pages, err := s.part(pagesPart)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepareBundle(clients); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Join(s.alertmanagerFolder(), "secrets"), 0o700); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	for secret, path := range map[string]string{pagesSecret: "/", heartbeatSecret: heartbeatPath} {
+		if err := writeSecret(filepath.Join(s.alertmanagerFolder(), secret), "http://"+pages.Address()+path); err != nil {
+			return nil, err
+		}
+	}
+	return servers.StartAlertmanager(ctx, folder, servers.AlertmanagerConfig{
+		ConfigFile: filepath.Join(s.alertmanagerFolder(), "alertmanager.yml"),
+	})
+}
+
+func startPrometheus(ctx context.Context, s *stack, folder string) (running, error) {
+	if err := os.CopyFS(filepath.Join(folder, "rules"), os.DirFS(filepath.Join(s.bundle(), "rules"))); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	return servers.StartPrometheus(ctx, folder, servers.PrometheusConfig{Text: s.prometheusConfig})
+}
+
+// startAckd keeps what people acknowledge with `consignwatch ack`. Alertmanager
+// has just started, and nothing was before it: it need not settle.
+func startAckd(ctx context.Context, s *stack, folder string) (running, error) {
+	alertmanager, err := s.part(alertmanagerPart)
+	if err != nil {
+		return nil, err
+	}
+	platform, err := askPlatform(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return startConfigured(ctx, ackdPart, folder, object{
+		"alertmanager": object{"url": "http://" + alertmanager.Address()},
+		"interval":     "2s", "timeout": "2s", "settle": "0s",
+		"clients": platform.Clients,
+	}, "consignwatch", "ackd")
+}

@@ -1,0 +1,2 @@
+// Package drill is the room of drills.
+package drill

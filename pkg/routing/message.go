@@ -1,0 +1,95 @@
+package routing
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/common/model"
+)
+
+const timeLayout = "2006-01-02 15:04 MST"
+
+// template renders the part of the messages that depends on the inventory: names, addresses, and who is next.
+func (r *Routing) template() []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "{{/* %s */}}\n", generated(SiteFile))
+	define := func(name, text string) { fmt.Fprintf(&b, "{{ define %q }}%s{{ end }}\n", name, text) }
+	s := r.Site
+	define("consignwatch.platform", literal(s.Platform.Name))
+	define("consignwatch.time", fmt.Sprintf(`{{ (tz %q .).Format %q }}`, s.Platform.TimeZone, timeLayout))
+	// The dot is an alert. A dashboard shows what has been from an hour before the alert began.
+	define("consignwatch.dashboard", fmt.Sprintf(
+		`{{ reReplaceAll "from=now-[0-9]+[smhd]" (printf "from=%%d" (.StartsAt.Add -3600000000000).UnixMilli) (reReplaceAll "^https?://[^/]+" %q .Annotations.dashboard_url) }}`,
+		strings.TrimSuffix(s.Links.Grafana, "/")))
+	define("consignwatch.runbook", fmt.Sprintf(`{{ reReplaceAll "^.*/docs/runbooks" %q .Annotations.runbook_url }}`, strings.TrimSuffix(s.Links.Runbooks, "/")))
+	define("consignwatch.acknowledge", fmt.Sprintf("consignwatch ack --alertmanager %s ", literal(s.Links.Alertmanager)))
+
+	// The dot is an alert of a client, whose time it is told in.
+	var times strings.Builder
+	for _, c := range s.Clients {
+		fmt.Fprintf(&times, `{{ else if eq .Labels.client %q }}{{ (tz %q .StartsAt).Format %q }}`, c.Slug, s.zone(c), timeLayout)
+	}
+	define("consignwatch.client_time", fmt.Sprintf(`{{ if eq .Labels.client %q }}%s{{ else }}{{ (tz %q .StartsAt).Format %q }}{{ end }}`, "", &times, s.Platform.TimeZone, timeLayout))
+
+	var names strings.Builder
+	for _, c := range s.Clients {
+		fmt.Fprintf(&names, "{{ else if eq . %q }}%s", c.Slug, literal(c.Name))
+	}
+	define("consignwatch.client_name", fmt.Sprintf("{{ if eq . %q }}%s%s{{ else }}{{ . }}{{ end }}", Platform, literal(s.Platform.Name), names.String()))
+
+	// The dot is the whole notification: its alerts have one team, priority and level, because each has a route of its own.
+	var told strings.Builder
+	for i, team := range StaffTeams() {
+		told.WriteString(condition(i, "team", team))
+		for j, p := range Priorities() {
+			told.WriteString(condition(j, "priority", p) + r.told(team, p))
+		}
+		told.WriteString("{{ end }}")
+	}
+	told.WriteString("{{ end }}")
+	define("consignwatch.told", told.String())
+	return []byte(b.String())
+}
+
+// told says for each level who has heard of an alert and who will be next.
+func (r *Routing) told(team, priority string) string {
+	t := r.Site.Policy.Priorities[priority]
+	first := "initial"
+	if priority == "P3" {
+		first = "quiet"
+	}
+	type step struct{ level, who, delay string }
+	_, c := r.Site.contact(team, first)
+	steps := []step{{"", c.Name, ""}}
+	for _, l := range Levels() {
+		if d := t.Delay(l.Role); d > 0 {
+			_, c := r.Site.contact(team, l.Role)
+			steps = append(steps, step{l.Name, c.Name, model.Duration(d).String()})
+		}
+	}
+	var b strings.Builder
+	for i, s := range steps {
+		var names []string
+		for _, s := range steps[:i+1] {
+			names = append(names, literal(s.who))
+		}
+		next := "Nobody else will be called."
+		if i+1 < len(steps) {
+			next = fmt.Sprintf("Next: %s, when nobody has acknowledged it %s after it began to fire.", literal(steps[i+1].who), steps[i+1].delay)
+		}
+		fmt.Fprintf(&b, "%sTold: %s. %s", condition(i, "escalation", s.level), strings.Join(names, ", "), next)
+	}
+	return b.String() + "{{ end }}"
+}
+
+// condition begins the i-th branch on a label that all alerts of a notification share.
+func condition(i int, label, value string) string {
+	word := "if"
+	if i > 0 {
+		word = "else if"
+	}
+	return fmt.Sprintf("{{ %s eq .CommonLabels.%s %q }}", word, label, value)
+}
+
+// literal is a text that a template leaves as it is.
+func literal(s string) string { return fmt.Sprintf("{{ %q }}", s) }

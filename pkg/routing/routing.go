@@ -1,0 +1,94 @@
+// Package routing decides who hears of which alert, when, and who is next when nobody takes it. It reads the inventory of an
+// installation (alertmanager/site.yml), what explains what (alertmanager/inhibition.yml) and the alert rules, and renders
+// Alertmanager's configuration, the rules of escalation, and the part of the message templates that depends on the
+// inventory. It sends nothing, and knows no secret: those stay in the files that the inventory names.
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+// Paths of what is read and rendered, from the root of the project or of an installation.
+const (
+	SiteFile       = "alertmanager/site.yml"
+	InhibitionFile = "alertmanager/inhibition.yml"
+	ConfigFile     = "alertmanager/alertmanager.yml"
+	TemplateFile   = "alertmanager/templates/site.tmpl"
+	EscalationFile = "rules/alerts/escalation.yml"
+	HoldFile       = "rules/recording/escalation.yml"
+	ClientsFile    = "rules/recording/clients.yml"
+	alertFiles     = "rules/alerts/*.yml"
+)
+
+// Platform is the value of the label client of what concerns the platform as a whole.
+const Platform = "_platform"
+
+// Routing is everything that decides about a notification.
+type Routing struct {
+	Site       *Site
+	Inhibition *Inhibition
+	Alerts     []Alert
+}
+
+// Load reads the inventory, the inhibitions and the alert rules below root, and checks them against each other.
+func Load(root fs.FS) (*Routing, error) {
+	site, siteErr := readSite(root)
+	alerts, alertErr := readAlerts(root)
+	inhibition, inhibitionErr := readInhibition(root)
+	if err := errors.Join(siteErr, alertErr, inhibitionErr); err != nil {
+		return nil, err
+	}
+	r := &Routing{Site: site, Inhibition: inhibition, Alerts: alerts}
+	return r, r.Check()
+}
+
+// Check holds the parts against each other. Whoever changes one of them calls it.
+func (r *Routing) Check() error {
+	return errors.Join(r.checkInhibition(), r.checkChannels())
+}
+
+// Render makes every generated file of the routing, by its path. It is a function from the files of an installation to
+// their content, and nothing else: the same files make the same content.
+func Render(root fs.FS) (map[string][]byte, error) {
+	r, err := Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return r.Files()
+}
+
+// Files are the generated files by their path.
+func (r *Routing) Files() (map[string][]byte, error) {
+	config, err := r.config()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
+		ConfigFile:     config,
+		TemplateFile:   r.template(),
+		EscalationFile: r.escalationRules(),
+		HoldFile:       r.holdRules(),
+		ClientsFile:    r.clientRules(),
+	}, nil
+}
+
+// generated is the first line of each generated file, after the sign of a comment.
+func generated(from string) string {
+	return fmt.Sprintf("Made by `consignwatch render` from %s. Change those, not this file.", from)
+}
+
+func readFile(root fs.FS, name string, v any) (*yamlfile.File, error) {
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, errors.Unwrap(err))
+	}
+	return yamlfile.Parse(name, text, v)
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
