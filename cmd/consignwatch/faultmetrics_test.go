@@ -75,7 +75,7 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
-	t.Parallel()                     // it mostly waits
+	t.Parallel()                                        // it mostly waits
 	d := startDemo(t, "--events=12", "--time-scale=20") // sale events of every status, and escalations within the test
 	d.await("All is up")
 	state := d.state()
