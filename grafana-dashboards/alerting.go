@@ -2,7 +2,7 @@ package dashboards
 
 // alerting is about trouble, and what becomes of it.
 func alerting() []Dashboard {
-	return []Dashboard{alertsNow(), escalation(), errorsAndRecovery()}
+	return []Dashboard{alertsNow(), escalation(), errorsAndRecovery(), slos()}
 }
 
 // Of the chosen clients and of the platform as a whole.
@@ -45,7 +45,7 @@ func alertsNow() Dashboard {
 					series(`2 * (1 - min(up))`, "targets"), series(`1 - min(max by (collector, target) (consignwatch_collector_success))`, "collectors"),
 					series(`1 - min(min without (instance) (consignwatch_config_last_reload_successful))`, "configurations"), named),
 				graph(8, "Notifications", perMinute, "Notifications per minute by way, and those that could not be delivered.",
-					series(`60 * sum by (integration) (rate(alertmanager_notifications_total[$__rate_interval])) > 0`, "{{integration}}"), series(`60 * sum by (integration, reason) (rate(alertmanager_notifications_failed_total[$__rate_interval])) > 0`, "{{integration}} failed: {{reason}}")),
+					series(`60 * sum by (integration) (rate(alertmanager_notifications_total[$__rate_interval])) > 0`, "{{integration}}"), colours("failed", bad), series(`60 * sum(rate(alertmanager_notifications_failed_total[$__rate_interval]))`, "failed")),
 				graph(8, "Age of what we know", "s", "How long ago each collector last succeeded, the five oldest: alerts rest on values of this age.",
 					series(`topk(5, time() - min by (collector) (max by (collector, target) (consignwatch_collector_last_success_timestamp_seconds)))`, "{{collector}}")),
 				graph(8, "Time of an evaluation", "s", "How long the evaluation of each group of rules takes, the five slowest.", series(`topk(5, sum by (rule_group) (label_replace(prometheus_rule_group_last_duration_seconds, "rule_group", "$1: $2", "rule_group", ".*/([^/]+/[^/]+)[.]yml;(.+)")))`, "{{rule_group}}")),
@@ -111,10 +111,10 @@ func errorsAndRecovery() Dashboard {
 		Asks: "What goes wrong on the platform, where, for whom, and does it recover by itself?", Variables: []string{"client"}, Alerts: `component=~"errors|recovery|application|books|state|process",` + ofAll,
 		Rows: []Row{
 			{"Is it well?", []Panel{
-				stat(4, "System errors", perMinute, "Errors of crashes, database, cache and queues, per minute.", series(`60 * sum(platform_kind:consign_errors:rate5m{category="system"})`, "errors"), decimals(1)),
-				stat(4, "Integration errors", perMinute, "Errors of calls, webhooks, synchronisations, and time-outs, per minute.", series(`60 * sum(platform_kind:consign_errors:rate5m{category="integration"})`, "errors"), decimals(1)),
-				stat(4, "Business errors", perMinute, "Errors of validation, processes, states and data, per minute.", series(`60 * sum(platform_kind:consign_errors:rate5m{category="business"})`, "errors"), decimals(1)),
-				stat(4, "Errors that users saw", perMinute, "Errors on the screen of a user, per minute.", series(`60 * sum(platform_feature:consign_user_errors:rate5m)`, "errors"), decimals(1)),
+				stat(4, "System errors", perMinute, "Errors of crashes, database, cache and queues, per minute.", series(`60 * sum(platform_kind:consign_errors:rate5m{category="system"}) or vector(0)`, "errors"), decimals(1)),
+				stat(4, "Integration errors", perMinute, "Errors of calls, webhooks, synchronisations, and time-outs, per minute.", series(`60 * sum(platform_kind:consign_errors:rate5m{category="integration"}) or vector(0)`, "errors"), decimals(1)),
+				stat(4, "Business errors", perMinute, "Errors of validation, processes, states and data, per minute.", series(`60 * sum(platform_kind:consign_errors:rate5m{category="business"}) or vector(0)`, "errors"), decimals(1)),
+				stat(4, "Errors that users saw", perMinute, "Errors on the screen of a user, per minute.", series(`60 * sum(platform_feature:consign_user_errors:rate5m) or vector(0)`, "errors"), decimals(1)),
 				stat(4, "Recoveries that fail", "percentunit", "Share of the attempts to recover that failed.",
 					series(`(sum(platform_mechanism:consign_recoveries:rate5m{outcome="failed"}) or 0 * sum(platform_mechanism:consign_recoveries:rate5m)) / (sum(platform_mechanism:consign_recoveries:rate5m) > 0)`, "failed"), decimals(0)),
 				stat(4, "Contradictions in the books", "none", "Rows of the books of the chosen clients that contradict each other.", series(`sum(client:consign_integrity_violations:max{`+ofClient+`})`, "rows"), badAbove(1, 1), decimals(0), leads("", "consignwatch-inventory")),
@@ -143,6 +143,47 @@ func errorsAndRecovery() Dashboard {
 				table(8, "Recoveries", "Attempts within the period by mechanism and component: how many succeeded, and how many failed.",
 					col(orZero(`sum by (mechanism, component) (increase(consign_recoveries_total{outcome="succeeded"}[$__range]))`, `sum by (mechanism, component) (increase(consign_recoveries_total[$__range]))`), "Succeeded", "none", 0),
 					trouble(orZero(`sum by (mechanism, component) (increase(consign_recoveries_total{outcome="failed"}[$__range]))`, `sum by (mechanism, component) (increase(consign_recoveries_total[$__range]))`), "Failed", "none", 0), sorted("Failed")),
+			}},
+		},
+	}
+}
+
+// burn is how many times faster than it may the error budget is used up, over a window.
+func burn(window, matchers string) string {
+	return `client_slo:consign_slo_errors_per_event:ratio_rate` + window + `{` + matchers + `} / on (slo) group_left () (1 - consign_slo_objective)`
+}
+
+func slos() Dashboard {
+	const platform = `client="_platform"`
+	return Dashboard{
+		File: "Alerting/slos.json", UID: "consignwatch-slo", Title: "Alerting / SLOs",
+		Asks: "Do we keep what we promised for 30 days, how fast do we use up what may go wrong, and for whom?", Variables: []string{"client"}, From: "now-24h", Alerts: `alertname=~"SloBudget.*",` + ofAll,
+		Rows: []Row{
+			{"Is it well?", []Panel{
+				stat(24, "Budget left", "percentunit", "What is left of the errors that may happen within 30 days, for the platform as a whole. Below 0 the promise is broken.",
+					series(`client_slo:consign_slo_budget_left:ratio{`+platform+`}`, "{{slo}}"), named, decimals(0), badBelow(0, 0.25), high(5)),
+			}},
+			{"Which promise?", []Panel{
+				table(24, "Promises", "Every promise: what was promised and what was kept within 30 days, what is left of the budget, and how many times faster than it may it is used up, over the last hour, six hours and three days. Above 1 it does not last.", by("slo"),
+					col(`max by (slo) (consign_slo_objective)`, "Promised", "percentunit", 2),
+					col(`1 - max by (slo) (client_slo:consign_slo_errors_per_event:ratio_rate30d{`+platform+`})`, "Kept", "percentunit", 2),
+					col(`min by (slo) (client_slo:consign_slo_budget_left:ratio{`+platform+`})`, "Budget left", "percentunit", 0),
+					col(`max by (slo) (`+burn("1h", platform)+`)`, "Burn, 1 h", "suffix:×", 1), col(`max by (slo) (`+burn("6h", platform)+`)`, "Burn, 6 h", "suffix:×", 1), col(`max by (slo) (`+burn("3d", platform)+`)`, "Burn, 3 d", "suffix:×", 1),
+					col(`sum by (slo) (client_slo:consign_slo_events:rate1h{`+platform+`})`, "Events", perSecond, 2)),
+			}},
+			{"Since when?", []Panel{
+				graph(12, "Budget over time", "percentunit", "What is left of the errors that may happen within 30 days, for the platform as a whole.", series(`client_slo:consign_slo_budget_left:ratio{`+platform+`}`, "{{slo}}"), decimals(0), belowZero),
+				graph(12, "Burn rate over an hour", "suffix:×", "How many times faster than it may the budget is used up, over the last hour. The lines are where alerts of P3, P2, P1 and P0 look: 1, 3, 6 and 14.4.",
+					series(burn("1h", platform), "{{slo}}"), decimals(1), linesAt(step{1, neutral}, step{3, "yellow"}, step{6, warn}, step{14.4, bad})),
+				graph(12, "Burn rate over five minutes", "suffix:×", "The same over the last five minutes: whether it still goes on.", series(burn("5m", platform), "{{slo}}"), decimals(1), linesAt(step{1, neutral}, step{3, "yellow"}, step{6, warn}, step{14.4, bad})),
+				graph(12, "Events", perSecond, "How many events count for each promise: with few of them a ratio says nothing.", series(`client_slo:consign_slo_events:rate5m{`+platform+`}`, "{{slo}}"), logarithmic),
+			}},
+			{"For whom?", []Panel{
+				table(12, "Promises by client", "The promises to each of the chosen clients, the least budget first.",
+					col(`min by (client, slo) (client_slo:consign_slo_budget_left:ratio{`+ofClient+`})`, "Budget left", "percentunit", 0),
+					col(`max by (client, slo) (`+burn("1h", ofClient)+`)`, "Burn, 1 h", "suffix:×", 1), sortedUp("Budget left"), leads("client", "consignwatch-report-client")),
+				graph(12, "Burn rate by client", "suffix:×", "How many times faster than it may each client's budget is used up, over the last hour, the ten fastest.",
+					series(`topk(10, `+burn("1h", ofClient)+`)`, "{{client}} {{slo}}"), decimals(1), linesAt(step{1, neutral}, step{3, "yellow"}, step{6, warn}, step{14.4, bad})),
 			}},
 		},
 	}

@@ -107,7 +107,7 @@ func inventory() Dashboard {
 				graph(12, "Return rate by sale", "percentunit", "Returns as a share of what was sold, by sale event.",
 					series(`client:consign_event_returns:max{`+ofEvent+`} / (sum by (client, event) (client:consign_items:max{`+ofEvent+`,state="sold"}) + client:consign_event_returns:max{`+ofEvent+`})`, "{{client}} {{event}}"), decimals(1)),
 				graph(12, "Sold by category", perMinute, "Items sold per minute by category, all clients together.", series(`60 * sum by (category) (rate(consign_category_items_total{change="sold"}[$__rate_interval]))`, "{{category}}"), stacked),
-				graph(12, "Time until an item sells", "dtdurations", "What half and 90 of 100 items stay below, from listed to sold, all clients together.",
+				graph(12, "Time until an item sells", "s", "What half and 90 of 100 items stay below, from listed to sold, all clients together.",
 					series(`histogram_quantile(0.5, sum by (le) (rate(consign_item_time_to_sell_seconds_bucket[$__rate_interval])))`, "half"),
 					series(`histogram_quantile(0.9, sum by (le) (rate(consign_item_time_to_sell_seconds_bucket[$__rate_interval])))`, "90 of 100")),
 			}},
@@ -183,7 +183,7 @@ func usage() Dashboard {
 				stat(4, "Sessions that begin", perMinute, "Sessions that begin, per minute.", series(`60 * sum(rate(consign_sessions_started_total{`+ofClient+`}[$__rate_interval]))`, "sessions"), decimals(1)),
 				stat(4, "Length of a session", "s", "Mean length of the sessions that ended, all clients together.", series(`sum(rate(consign_session_duration_seconds_sum[$__rate_interval])) / sum(rate(consign_session_duration_seconds_count[$__rate_interval]))`, "mean"), decimals(1)),
 				stat(4, "Features used", perMinute, "Uses of features, per minute.", series(`60 * sum(rate(consign_client_feature_uses_total{`+ofClient+`}[$__rate_interval]))`, "uses"), decimals(1)),
-				stat(4, "Errors that users saw", perMinute, "Errors on the screen of a user, per minute, all clients together.", series(`60 * sum(platform_feature:consign_user_errors:rate5m)`, "errors"), decimals(2)),
+				stat(4, "Errors that users saw", perMinute, "Errors on the screen of a user, per minute, all clients together.", series(`60 * sum(platform_feature:consign_user_errors:rate5m) or vector(0)`, "errors"), decimals(1)),
 			}},
 			{"Who?", []Panel{
 				graph(12, "Active users by role", "none", "Sessions that were seen within the last five minutes, by role.", series(`sum by (role) (client:consign_active_users:max{`+ofClient+`})`, "{{role}}"), stacked, decimals(0)),

@@ -43,6 +43,7 @@ type Panel struct {
 	transform     []object
 	leads         []lead
 	keys          []string // labels of a table, in order
+	belowZero     bool
 }
 
 // query is one question to Prometheus.
@@ -96,7 +97,7 @@ func stat(width int, title, unit, about string, parts ...part) Panel {
 // tiles say of each query whether what it asks for is well, by colour and word: see state.
 func tiles(width int, title, about string, parts ...part) Panel {
 	p := stat(width, title, "none", about, parts...)
-	p.options = merged(p.options, object{"colorMode": "background", "graphMode": "none", "justifyMode": "center", "text": object{"titleSize": 12, "valueSize": 20}})
+	p.options = merged(p.options, object{"colorMode": "background", "graphMode": "none", "justifyMode": "center", "text": object{"titleSize": 12, "valueSize": 16}})
 	p.defaults = merged(p.defaults, object{
 		"color": object{"mode": "thresholds"},
 		"mappings": list(object{"type": "value", "options": object{
@@ -121,6 +122,9 @@ func graph(width int, title, unit, about string, parts ...part) Panel {
 		"stacking": object{"mode": "none", "group": "A"}, "axisSoftMin": 0,
 	}, p.custom)
 	p.defaults = merged(object{"color": object{"mode": "palette-classic"}, "min": 0}, p.defaults)
+	if p.belowZero {
+		delete(p.defaults, "min")
+	}
 	if p.custom["stacking"].(object)["mode"] == "none" && (len(p.queries) > 1 || strings.Contains(p.queries[0].legend, "{{")) {
 		p.custom["fillOpacity"] = 0 // lines on each other's areas cannot be read
 	}
@@ -232,7 +236,7 @@ func (p *Panel) columns() {
 	for _, wide := range []struct {
 		label, shown string
 		width        int
-	}{{"alertname", "alert", 230}, {"client", "client", 200}, {"what", "what", 230}} {
+	}{{"priority", "priority", 80}, {"alertname", "alert", 230}, {"client", "client", 200}, {"what", "what", 230}} {
 		if p.width >= 12 && slices.Contains(p.keys, wide.label) {
 			p.overrides = append(p.overrides, override("byName", wide.shown, property("custom.width", wide.width)))
 		}
@@ -372,6 +376,26 @@ func badAbove(first, second float64) part {
 		}
 	}
 }
+
+// badBelow colours numbers: bad below the first value, then a warning, then good.
+func badBelow(first, second float64) part {
+	return func(p *Panel) {
+		p.defaults["color"] = object{"mode": "thresholds"}
+		p.defaults["thresholds"] = steps(bad, step{first, warn}, step{second, good})
+		p.options["colorMode"] = "background_solid"
+	}
+}
+
+// linesAt draws dashed lines at values that are part of a definition. Limits are data: see limits.
+func linesAt(at ...step) part {
+	return func(p *Panel) {
+		p.defaults["thresholds"] = steps("transparent", at...)
+		p.custom["thresholdsStyle"] = object{"mode": "dashed"}
+	}
+}
+
+// belowZero lets an axis go below zero.
+func belowZero(p *Panel) { p.belowZero = true }
 
 // words shows words in place of 0 and 1 (and so on), each with its colour.
 func words(pairs ...string) part {

@@ -226,12 +226,12 @@ func clientReport() Dashboard {
 			{"Trend", []Panel{
 				stat(4, "Requests", "short", "Requests of the client's people.", value(`sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "requests"), decimals(1)),
 				stat(4, "Failed requests", "percentunit", "Share of them that ended with a server error.", value(`(sum(increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) or 0 * sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))) / (sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "failed"), decimals(2)),
-				stat(4, "Response time", "s", "What 95 of 100 of them stayed below.", value(p95("consign_client_api_request_duration_seconds", "", `{`+ofClient+`}`), "95 of 100"), decimals(2)),
+				stat(4, "Response time", "s", "What 95 of 100 of them stayed below.", value(p95("consign_client_api_request_duration_seconds", "", `{`+ofClient+`}`), "95 of 100"), decimals(0)),
 				stat(4, "Orders", "none", "Orders that were placed, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
 				stat(4, "Alerts", "none", "Different alerts of the client that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",`+ofClient+`}[$__range]))) or vector(0)`, "alerts")),
 				stat(4, "Open tickets", "none", "Support tickets that were open at the end.", value(`sum(max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`,status=~"open|waiting"}[$__range]))) or vector(0)`, "tickets"), decimals(0)),
 				graph(12, "Response time over the period", "s", "What 95 of 100 requests stayed below, in the period before, and the targets of the agreement, the strictest of the chosen clients.",
-					series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`} offset $__range`, "{{client}} before"), clientLimits("api_latency_seconds", "sla"), logarithmic),
+					series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`} offset $__range`, "{{client}} before"), clientLimits("api_latency_seconds", "sla"), logarithmic, high(10)),
 				graph(12, "Requests over the period", "reqps", "Requests of the client's people, and those of the period before.", series(`client:consign_api_requests:rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_requests:rate5m{`+ofClient+`} offset $__range`, "{{client}} before")),
 				table(12, "Response time by client", "What 95 of 100 requests stayed below.", compared(p95("consign_client_api_request_duration_seconds", "client", `{`+ofClient+`}`), "s", 1), sorted("Period")),
 				table(12, "Failed requests by client", "Share of the requests that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
@@ -243,15 +243,15 @@ func clientReport() Dashboard {
 				table(12, "Pictures", "Size of the pictures of all items.", compared(`max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range]))`, "bytes", 1), sorted("Period")),
 			}},
 			{"Integrations", []Panel{
-				table(12, "Shop", "Share of the period in which the shop answered.", compared(`avg_over_time(client:consign_shopify_up:max{`+ofClient+`}[$__range])`, "percentunit", 2), sorted("Period")),
+				table(12, "Shop", "Share of the period in which the shop answered.", by("client"), compared(`avg_over_time(client:consign_shopify_up:max{`+ofClient+`}[$__range])`, "percentunit", 2), sorted("Period")),
 				table(12, "Calls on the client's behalf that failed", "Share of the calls that failed, by service.", compared(shareOf(`by (client, service)`, `consign_client_external_requests_total{`+ofClient+`,outcome!="ok"}`, `consign_client_external_requests_total{`+ofClient+`}`), "percentunit", 1), sorted("Period")),
 				table(12, "Synchronisation", "Runs by kind that failed, as a share.", compared(shareOf(`by (client, kind)`, `consign_sync_runs_total{`+ofClient+`,outcome="failed"}`, `consign_sync_runs_total{`+ofClient+`}`), "percentunit", 0), sorted("Period")),
 				table(12, "Mails that did not arrive", "Share of the mails that bounced or were refused.", compared(shareOf(`by (client)`, `consign_client_emails_total{`+ofClient+`,outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_client_emails_total{`+ofClient+`,outcome="queued"}`), "percentunit", 1), sorted("Period")),
 			}},
 			{"Support", []Panel{
 				table(8, "Tickets", "Support tickets at the end of the period, by priority and status; solved ones of the last seven days.", col(`sum by (priority, status) (max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`}[$__range])))`, "Tickets", "none", 0), sorted("Tickets")),
-				table(8, "First response", "Mean time until the first response, by priority.", compared(`max by (client, priority) (last_over_time(consign_support_first_response_seconds{`+ofClient+`}[$__range]))`, "s", 0), sorted("Period")),
-				table(8, "Alerts of the client", "Alerts of the client, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+				table(16, "First response", "Mean time until the first response, by priority.", compared(`max by (client, priority) (last_over_time(consign_support_first_response_seconds{`+ofClient+`}[$__range]))`, "s", 0), sorted("Period")),
+				table(24, "Alerts of the client", "Alerts of the client, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
 			}},
 		},
 	}

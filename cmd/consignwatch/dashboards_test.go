@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -83,7 +85,7 @@ type period struct {
 
 const pointsApart = 15 * time.Second
 
-var grafanaVariable = regexp.MustCompile(`\$\{?(\w+)\}?`)
+var grafanaVariable = regexp.MustCompile(`\$\{?([A-Za-z_]\w*)\}?`)
 
 // interpolated writes values into a query as Grafana does. The period of $__range is half of what is looked at, so that `offset $__range`
 // looks at the other half.
@@ -105,8 +107,6 @@ func interpolated(t *testing.T, expr, panelInterval string, p period, c choice) 
 			return fmt.Sprintf("%ds", int(max(interval+p.scrape, 4*p.scrape).Seconds()))
 		case "__interval":
 			return fmt.Sprintf("%ds", int(interval.Seconds()))
-		case "1": // of label_replace
-			return text
 		default:
 			value, known := c[name]
 			if !known {
@@ -124,7 +124,7 @@ func escaped(value string) string {
 
 // panelFaults are what has to happen, besides what the demo and its test did before, for every panel to have something to show.
 func panelFaults() []string {
-	return []string{"sold-twice", "cross-tenant-access", "crash-loop", "errors-burst", "checkout-failing", "state-conflicts", "recoveries-failing", "cache-evicting", "brute-force"}
+	return []string{"sold-twice", "cross-tenant-access", "crash-loop", "errors-burst", "checkout-failing", "state-conflicts", "recoveries-failing", "cache-evicting", "brute-force", "validation-storm"}
 }
 
 // everyPanelHasData asks every query of every panel for everything since the demo's start: with All chosen, and with one value of each variable. What has
@@ -134,6 +134,17 @@ func everyPanelHasData(t *testing.T, state demo.State) {
 		switchFault(t, state, fault, "on")
 	}
 	begin := time.Now()
+	await(t, "an alert that pages", func() string {
+		if len(ask(t, state, `ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname=""}`)) == 0 {
+			return "none fires"
+		}
+		return ""
+	})
+	alertmanager, _ := state.Part("alertmanager")
+	take := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(binVariable), "consignwatch"), "ack", "--alertmanager="+alertmanager.URL, "--author=test", "--all")
+	if output, err := take.CombinedOutput(); err != nil {
+		t.Errorf("take an alert: %v\n%s", err, output)
+	}
 	var missing []string
 	for deadline := begin.Add(4 * time.Minute); ; time.Sleep(5 * time.Second) {
 		if missing = missingData(t, state); len(missing) == 0 || time.Now().After(deadline) || t.Failed() {

@@ -75,8 +75,8 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
-	t.Parallel()                     // it mostly waits
-	d := startDemo(t, "--events=12") // sale events of every status
+	t.Parallel()                                        // it mostly waits
+	d := startDemo(t, "--events=12", "--time-scale=20") // sale events of every status, and escalations within the test
 	d.await("All is up")
 	state := d.state()
 	await(t, "the first minute", func() string {

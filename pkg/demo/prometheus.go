@@ -14,9 +14,6 @@ import (
 //go:embed prometheus.yml.tmpl
 var prometheusTemplate string
 
-// defaultInterval is that of scrapes and evaluations.
-const defaultInterval = 5 * time.Second
-
 // job is one job of Prometheus, with one target.
 type job struct {
 	Name       string
@@ -59,7 +56,7 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 }
 
 // interval is that of scrapes and evaluations.
-func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, defaultInterval) }
+func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, 5*time.Second) }
 
 func targetFile(part string) string { return "target-" + part + ".json" }
 

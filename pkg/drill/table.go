@@ -8,14 +8,14 @@ import (
 // All marks a fault that concerns the whole platform.
 const All = -1
 
-// Fault says which alerts of P0 and P1 a fault of the simulated platform fires, as "alertname client subject"; @ is the fault's client, and * any
+// Fault says which alerts, of all priorities, a fault of the simulated platform fires, as "alertname client subject"; @ is the fault's client, and * any
 // ending.
 type Fault struct {
 	Name   string
 	Client int // index of the client, or All
 	// Fires are those that must fire, in the order of what the fault is for.
 	Fires []string
-	// May are those that follow from it, and may or may not get over their threshold in time.
+	// May are those that follow from it, and may or may not get over their threshold in time. So may those that are milder, see Milder.
 	May []string
 }
 
@@ -43,13 +43,13 @@ func Turns() [][]Fault {
 			{Name: "overbooked-slot", Client: 0, Fires: []string{"BusinessIntegrityViolation @ overbooked_slot"}},
 			{Name: "cross-tenant-access", Client: 2, Fires: []string{"SecurityViolation @ cross_tenant_access"}},
 			{Name: "state-conflicts", Client: 3, Fires: []string{"StateConflicts @ state_conflict"}, May: []string{"SyncConflicts @ *"}},
-			{Name: "validation-storm", Client: 4},
-			{Name: "malformed-events", Client: 0},
-			{Name: "duplicate-events", Client: 1},
+			{Name: "validation-storm", Client: 4, Fires: []string{"ValidationFailuresBurst @ validation"}},
+			{Name: "malformed-events", Client: 0, Fires: []string{"ConsignwatchRecordsUnreadable _platform *"}},
+			{Name: "duplicate-events", Client: 1, May: []string{"DuplicateRecords _platform *"}},
 			{Name: "stream-burst", Client: 4},
-			{Name: "tickets-piling-up", Client: 2},
+			{Name: "tickets-piling-up", Client: 2, Fires: []string{"SupportTicketsPilingUp @ tickets"}},
 			{Name: "shopify-orders-lost", Client: All, Fires: []string{"OrdersMissing *"}}, // whoever sells something
-			{Name: "sale-stalled", Client: 2},
+			{Name: "sale-stalled", Client: 2, May: []string{"SalesBelowExpected @ *", "ListingsBelowExpected @ *"}},
 			{Name: "crash-loop", Client: All, Fires: []string{"ComponentCrashLooping _platform worker"}},
 			{
 				Name: "recoveries-failing", Client: All, Fires: []string{"RecoveriesFailing _platform *", "SystemErrorsBurst _platform queue"},
@@ -75,8 +75,8 @@ func Turns() [][]Fault {
 		},
 		{
 			{Name: "api-slow", Client: All, Fires: []string{"ApiSlow _platform requests"}, May: []string{"ClientApiSlow *", "WorkerThreadsExhausted _platform api"}},
-			{Name: "workers-stopped", Client: All, Fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, May: []string{"QueueBacklog _platform *", "JobsFailing _platform *"}},
-			{Name: "certificate-expiring", Client: All},
+			{Name: "workers-stopped", Client: All, Fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, May: []string{"QueueBacklog _platform *", "JobsFailing _platform *", "SloTrafficStopped *"}},
+			{Name: "certificate-expiring", Client: All, Fires: []string{"CertificateExpiring _platform *"}},
 			{Name: "shopify-down", Client: 0, Fires: []string{"ShopUnreachable @ shop"}, May: shopTroubles()},
 			{Name: "shopify-token-expired", Client: 1, Fires: []string{"ShopAccessRefused @ access"}, May: shopTroubles()},
 			{Name: "webhook-subscription-removed", Client: 2, Fires: []string{"WebhookSubscriptionMissing @ *"}, May: []string{"OrdersMissing @ orders"}},
@@ -91,7 +91,7 @@ func Turns() [][]Fault {
 			},
 			{
 				Name: "jobs-failing", Client: All, Fires: []string{"JobsFailing _platform *"},
-				May: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *"},
+				May: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *", "SloTrafficStopped *"},
 			},
 			{Name: "clerk-accepts-forged", Client: All, Fires: []string{"ForgedTokenAccepted _platform *"}, May: []string{"SecurityViolation _platform forged_token"}},
 		},
@@ -111,17 +111,17 @@ func Turns() [][]Fault {
 			},
 			{
 				Name: "mandrill-down", Client: All, Fires: []string{"MandrillDown _platform mandrill"},
-				May: []string{"ExternalServiceFailing _platform mandrill", "JobsFailing _platform email", "IntegrationErrorsBurst _platform *", "ExternalServiceSlow _platform mandrill", "MailDelayed _platform *", "RecoveriesFailing _platform *"},
+				May: []string{"ExternalServiceFailing _platform mandrill", "JobsFailing _platform email", "IntegrationErrorsBurst _platform *", "ExternalServiceSlow _platform mandrill", "MailDelayed _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped _platform mail_delivery"},
 			},
 		},
 		{
-			{Name: "mandrill-backlog", Client: All, Fires: []string{"MailBacklog _platform backlog"}, May: []string{"MailDelayed _platform *", "ExternalServiceFailing _platform mandrill"}},
+			{Name: "mandrill-backlog", Client: All, Fires: []string{"MailBacklog _platform backlog"}, May: []string{"MailDelayed _platform *", "SloTrafficStopped _platform mail_delivery", "ExternalServiceFailing _platform mandrill"}},
 			{Name: "sync-failing", Client: 1, Fires: []string{"SyncFailing @ *"}, May: []string{"IntegrationErrorsBurst _platform *"}},
-			{Name: "webhooks-lost", Client: All, Fires: []string{"OrdersMissing *"}, May: []string{"OrderImportsDelayed _platform order_import", "MailDelayed _platform *", "WebhooksDelayed _platform *"}},
+			{Name: "webhooks-lost", Client: All, Fires: []string{"OrdersMissing *"}, May: []string{"OrderImportsDelayed _platform order_import", "MailDelayed _platform *", "WebhooksDelayed _platform *", "SloTrafficStopped _platform *", "MailWebhookFailing _platform *"}},
 			{Name: "shopify-slow", Client: 2, May: slices.Concat(shopTroubles(), []string{"ShopifyDown _platform api"})},
 			{Name: "clerk-slow", Client: All, May: []string{"ClerkSlow _platform clerk", "AuthenticationFailing _platform requests", "ExternalServiceSlow _platform clerk", "ExternalServiceFailing _platform clerk", "ClerkDown _platform clerk"}},
 			{Name: "mail-bouncing", Client: All, May: []string{"MailBouncing _platform bounces"}},
-			{Name: "signing-key-rotated", Client: All, May: []string{"ValidTokensRefused _platform token", "InvalidTokensBurst _platform invalid_signature", "AuthenticationFailing _platform requests"}},
+			{Name: "signing-key-rotated", Client: All, May: []string{"SigningKeysChanged _platform signing_keys", "ValidTokensRefused _platform token", "InvalidTokensBurst _platform invalid_signature", "AuthenticationFailing _platform requests"}},
 		},
 		{ // the last one: what was told while the broker was away is counted when it is back
 			{
@@ -134,7 +134,7 @@ func Turns() [][]Fault {
 			},
 			{
 				Name: "broker-restart", Client: All, Fires: []string{"QueueBrokerDown _platform main"},
-				May: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "ConsignwatchStreamStopped _platform *", "QueueBacklog _platform *", "QueueWorkersStopped _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
+				May: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "ConsignwatchStreamStopped _platform *", "QueueBacklog _platform *", "QueueWorkersStopped _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *", "SloTrafficStopped *"},
 			},
 		},
 	}
@@ -147,7 +147,7 @@ func Told() []string { return []string{"ClientSaleAffected *"} }
 func outage(more ...string) []string {
 	return append(more,
 		"PlatformUnreachable _platform storefront", "ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *",
-		"CheckoutFailing *", "SystemErrorsBurst _platform *", "RecoveriesFailing _platform *",
+		"CheckoutFailing *", "SystemErrorsBurst _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped *",
 		"DatabaseQueriesFailing _platform failures", "DatabaseSlow _platform queries", "ConnectionPoolExhausted _platform *", "WorkerThreadsExhausted _platform *",
 	)
 }
@@ -156,6 +156,6 @@ func outage(more ...string) []string {
 func shopTroubles() []string {
 	return []string{
 		"CheckoutFailing @ checkout", "ProcessesFailing @ *", "SyncFailing @ *", "ClientApiFailing @ requests", "ShopSlow @ shop", "ShopUnreachable @ shop", "ShopThrottled @ throttle",
-		"JobsFailing _platform sync", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *", "RecoveriesFailing _platform *",
+		"JobsFailing _platform sync", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped *",
 	}
 }
