@@ -118,11 +118,11 @@ func addText(to *[]string, args []parse.Node) error {
 // limit is a threshold that is read.
 type limit struct{ name, level string }
 
-// limitsIn are the thresholds that an expression reads.
+// limitsIn are the thresholds that an expression reads by name. Whether there are any at all may be asked without one.
 func limitsIn(e parser.Expr) []limit {
 	var all []limit
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
-		if s, ok := n.(*parser.VectorSelector); ok && s.Name == thresholds.Metric {
+		if s, ok := n.(*parser.VectorSelector); ok && s.Name == thresholds.Metric && equalTo(s, "name") != "" {
 			all = append(all, limit{equalTo(s, "name"), equalTo(s, "level")})
 		}
 		return nil

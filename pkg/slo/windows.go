@@ -28,7 +28,8 @@ type group struct {
 	Windows   []window
 }
 
-// groups are made so that no rule reads many samples. Where the values that are averaged lie as far apart as each is wide,
+// groups are made so that no rule reads many samples: what a month is averaged from is recorded as seldom as can be without growing
+// stale (BenchmarkBudgets in tools/prometheus). Where the values that are averaged lie as far apart as each is wide,
 // every event counts exactly once, and the window ends up to a step before now. Where they overlap, the first and the last of
 // them weigh less at the edges of the window, and all in between the same.
 func groups() []group {
@@ -38,16 +39,16 @@ func groups() []group {
 			{Length: 30 * time.Minute, From: shortest, base: true},
 			{Length: time.Hour, From: shortest, base: true},
 		}},
-		{"slo_hours", "", 2 * time.Minute, []window{
+		{"slo_hours", "", 4 * time.Minute, []window{
 			{Length: 2 * time.Hour, From: shortest, Step: shortest, base: true},
 			{Length: 6 * time.Hour, From: 30 * time.Minute, Step: 5 * time.Minute},
 		}},
-		{"slo_days", "", 2 * time.Minute, []window{
-			{Length: day, From: time.Hour, Step: 15 * time.Minute},
+		{"slo_days", "", 4 * time.Minute, []window{
+			{Length: day, From: 2 * time.Hour, Step: 15 * time.Minute},
 			{Length: 3 * day, From: 2 * time.Hour, Step: time.Hour},
 		}},
 		{"slo_month", "", 4 * time.Minute, []window{
-			{Length: monthly, From: 2 * time.Hour, Step: time.Hour},
+			{Length: monthly, From: 2 * time.Hour, Step: 2 * time.Hour},
 		}},
 	}
 }
