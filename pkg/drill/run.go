@@ -47,14 +47,8 @@ func (s *Stage) ByFault(ctx context.Context, f *Fault, o Options) (records []*Re
 	for _, pattern := range f.Fires {
 		r.patterns = append(r.patterns, f.Of(s.Clients, pattern))
 	}
-	before, err := s.alerts(ctx)
-	if err != nil {
+	if err := r.awaitQuiet(ctx); err != nil {
 		return nil, err
-	}
-	for _, a := range before {
-		if a.firing && r.wanted(a) {
-			return nil, fmt.Errorf("%s fires already; wait until it is over", a.name)
-		}
 	}
 	if r.from, err = s.endOfPages(); err != nil {
 		return nil, err
@@ -69,6 +63,26 @@ func (s *Stage) ByFault(ctx context.Context, f *Fault, o Options) (records []*Re
 		err = errors.Join(err, r.off(off))
 	}()
 	return r.story(ctx)
+}
+
+// awaitQuiet waits until nothing fires that the fault is to fire: what another drill brought takes its time to go.
+func (r *run) awaitQuiet(ctx context.Context) error {
+	for deadline := time.Now().Add(r.Patience); ; {
+		states, err := r.alerts(ctx)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(states, func(a alertState) bool { return a.firing && r.wanted(a) })
+		switch {
+		case i < 0:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%s fires already, and has not resolved within %s", states[i].name, r.Patience)
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // off switches the fault off; the platform answers with an error while the server is not back.

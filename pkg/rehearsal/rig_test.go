@@ -49,6 +49,7 @@ type rig struct {
 	mu     sync.Mutex
 	faults map[string]labels // by their text
 	pages  []pages.Page
+	lines  []byte // of the file of pages
 }
 
 type labels map[string]string
@@ -232,9 +233,17 @@ func (r *rig) receive(_ http.ResponseWriter, request *http.Request) {
 		return
 	}
 	page.Time = time.Now()
+	line, err := json.Marshal(page)
+	if err != nil {
+		r.t.Error(err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pages = append(r.pages, page)
+	r.lines = append(append(r.lines, line...), '\n')
+	if err := os.WriteFile(filepath.Join(r.folder, "pages.jsonl"), r.lines, 0o600); err != nil {
+		r.t.Error(err)
+	}
 }
 
 // on switches faults on, all in the same moment.
