@@ -12,7 +12,7 @@ import (
 )
 
 func addCheck(app *kingpin.Application) (string, action) {
-	command := app.Command("check", "Check rules, tests, runbooks, dashboards and coverage against the catalog and each other.")
+	command := app.Command("check", "Check rules, tests, runbooks, dashboards and coverage against the catalog and each other, and generated files against their data.")
 	root := command.Flag("root", "Folder that has rules/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
 		b, err := bundle.Load(os.DirFS(*root))
@@ -20,6 +20,11 @@ func addCheck(app *kingpin.Application) (string, action) {
 			return err
 		}
 		problems := b.Check(catalog.Shipped())
+		stale, err := staleFiles(os.DirFS(*root))
+		if err != nil {
+			return err
+		}
+		problems = append(problems, stale...)
 		for _, p := range problems {
 			fmt.Fprintln(stdout, p)
 		}

@@ -14,7 +14,9 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/consignwatch/consignwatch/pkg/bundle"
 	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
@@ -26,6 +28,7 @@ type rendering func(root fs.FS) (map[string][]byte, error)
 func renderings() []rendering {
 	return []rendering{
 		thresholds.Render,
+		slo.Render,
 		routing.Render,
 	}
 }
@@ -39,10 +42,17 @@ func addRender(app *kingpin.Application) (string, action) {
 		if *policy {
 			return printPolicy(os.DirFS(*root), stdout)
 		}
-		if *check {
-			return checkRendered(os.DirFS(*root), stdout)
+		if !*check {
+			return render(*root, stdout)
 		}
-		return render(*root, stdout)
+		stale, err := staleFiles(os.DirFS(*root))
+		for _, problem := range stale {
+			fmt.Fprintln(stdout, problem)
+		}
+		if err == nil && len(stale) > 0 {
+			err = fmt.Errorf("%d files are not what their data say", len(stale))
+		}
+		return err
 	}
 }
 
@@ -78,53 +88,36 @@ func render(root string, stdout io.Writer) error {
 	return nil
 }
 
-// checkRendered says which files are not what their data say, with the first line that differs.
-func checkRendered(root fs.FS, stdout io.Writer) error {
+// staleFiles are the generated files that are not what their data say, at the first line that differs.
+func staleFiles(root fs.FS) ([]bundle.Problem, error) {
 	files, err := rendered(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	different := 0
+	var stale []bundle.Problem
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		is, err := fs.ReadFile(root, name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			fmt.Fprintf(stdout, "%s: the file is missing; run consignwatch render\n", name)
+			stale = append(stale, bundle.Problem{File: name, Line: 1, Text: "the file is missing; run consignwatch render"})
 		case err != nil:
-			return err
-		case bytes.Equal(is, files[name]):
-			continue
-		default:
-			fmt.Fprintf(stdout, "%s:%d: not what its data say; run consignwatch render\n", name, firstDifference(is, files[name]))
+			return nil, err
+		case !bytes.Equal(is, files[name]):
+			stale = append(stale, bundle.Problem{File: name, Line: bundle.FirstDifference(is, files[name]), Text: "the file is not what its data say; run consignwatch render"})
 		}
-		different++
 	}
-	if different > 0 {
-		return fmt.Errorf("%d files are not rendered from their data", different)
-	}
-	return nil
+	return stale, nil
 }
 
-// rendered has all generated files as they should be.
+// rendered has all generated files as they should be. For what there are no data nothing is made.
 func rendered(root fs.FS) (map[string][]byte, error) {
 	all := map[string][]byte{}
 	for _, render := range renderings() {
 		files, err := render(root)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		maps.Copy(all, files)
 	}
 	return all, nil
-}
-
-// firstDifference is the line on which two texts begin to differ, from 1.
-func firstDifference(a, b []byte) int {
-	line := 1
-	for i := 0; i < min(len(a), len(b)) && a[i] == b[i]; i++ {
-		if a[i] == '\n' {
-			line++
-		}
-	}
-	return line
 }

@@ -25,6 +25,12 @@ type Alert struct {
 	UpdatedAt   time.Time         `json:"updatedAt"` // when it was sent last
 	Fingerprint string            `json:"fingerprint"`
 	Status      AlertStatus       `json:"status"`
+	Receivers   []Receiver        `json:"receivers"` // who is notified, unless something keeps it from them
+}
+
+// Receiver is one of the configuration.
+type Receiver struct {
+	Name string `json:"name"`
 }
 
 // AlertStatus says what keeps an alert from being notified.

@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/consignwatch/consignwatch/pkg/slo"
+	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
 // identity tells alerts apart.
@@ -138,6 +141,11 @@ func (k *checker) annotations(r *rule) {
 var templateLabel = regexp.MustCompile(`(?:\$labels|\.Labels)\.([a-zA-Z_][a-zA-Z0-9_]*)`)
 
 func (k *checker) templates(r *rule) {
+	for _, q := range r.templateQueries {
+		k.infer(q, q.expr)
+		k.finish(q)
+	}
+	k.limits(r)
 	series := k.results[r.query.expr]
 	for _, texts := range []map[string]string{r.Labels, r.Annotations} {
 		for _, key := range sortedKeys(texts) {
@@ -154,6 +162,9 @@ func (k *checker) templates(r *rule) {
 // for besides may follow: platform_route.
 var levels = map[string]string{"platform": "", "client": "client", "instance": instance}
 
+// bareRecordings have a name as metrics of exporters have: they are not made from metrics, but from our own data.
+var bareRecordings = []string{thresholds.Metric, slo.Objective, slo.MinimumRate, "consignwatch_bundle_info"}
+
 // recording checks that a recording's name says what it holds.
 func (k *checker) recording(r *rule) {
 	res := k.rule(r)
@@ -162,8 +173,12 @@ func (k *checker) recording(r *rule) {
 	own, isLevel := levels[level]
 	if _, clash := k.catalog.Lookup(r.Record); clash || k.foreign[r.Record].Name != "" {
 		k.rulef(r, "an exporter has a metric of this name already")
+		return
 	}
-	if len(parts) > 1 && (len(parts) != 3 || !isLevel || slices.Contains(parts, "")) {
+	if slices.Contains(bareRecordings, r.Record) {
+		return
+	}
+	if len(parts) != 3 || !isLevel || slices.Contains(parts, "") {
 		k.rulef(r, "a recording is named level:metric:operations, and a level begins with %s", strings.Join(sortedKeys(levels), ", "))
 		return
 	}

@@ -101,7 +101,7 @@ func (k *checker) coverage() {
 		k.report(coveragePage, 1, "", "%v", err)
 	}
 	if !bytes.Equal(want.Bytes(), c.page) {
-		k.report(coveragePage, firstDifference(want.Bytes(), c.page), "", "the page is not what %s says; run go test ./pkg/bundle -update", coverageFile)
+		k.report(coveragePage, FirstDifference(want.Bytes(), c.page), "", "the page is not what %s says; run go test ./pkg/bundle -update", coverageFile)
 	}
 }
 
@@ -193,8 +193,8 @@ func code(names []string) string {
 	return "`" + strings.Join(names, "` `") + "`"
 }
 
-// firstDifference is the line on which two texts part.
-func firstDifference(a, b []byte) int {
+// FirstDifference is the line on which two texts part, from 1.
+func FirstDifference(a, b []byte) int {
 	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
 	for i := range min(len(x), len(y)) {
 		if !bytes.Equal(x[i], y[i]) {

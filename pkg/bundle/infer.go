@@ -120,14 +120,18 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 		k.failf(q, s, "%v", err)
 		return result{anything: true, values: uncertain}
 	}
-	r := d.result
+	r, some := k.recordedBy(name, d.result, s.LabelMatchers)
+	found := len(k.problems)
 	for _, m := range s.LabelMatchers {
 		if m.Name == model.MetricNameLabel {
 			continue
 		}
-		if !r.has(m.Name) {
+		if !d.result.has(m.Name) {
 			k.failf(q, s, "metric %s has no label %q, %s", name, m.Name, d.result.names())
 			continue
+		}
+		if !r.has(m.Name) {
+			continue // it matches series without the label, and so do all that are left
 		}
 		refused := d.refuses(m, q.use)
 		if refused != "" {
@@ -150,7 +154,45 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 			r = r.with(m.Name, now)
 		}
 	}
+	if !some && len(k.problems) == found {
+		k.failf(q, s, "no rule records a series %s: each of these values exists, but not together", s)
+	}
 	return r
+}
+
+// recordedBy is what is known of the series which the matchers let through, of those that several rules record under one
+// name; false if no rule has such series. What is not recorded is returned as it is.
+func (k *checker) recordedBy(name string, all result, matchers []*labels.Matcher) (result, bool) {
+	rules := k.recorded[name]
+	if len(rules) < 2 {
+		return all, true
+	}
+	left := result{never: true}
+	some := false
+	for _, rule := range rules {
+		of := k.rule(rule)
+		if of.never || !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return of.refuses(m) }) {
+			left, some = left.or(of), true
+		}
+	}
+	if !some {
+		return all, false
+	}
+	return left, true
+}
+
+// refuses reports whether no series of the result can match.
+func (r result) refuses(m *labels.Matcher) bool {
+	l, has := r.labels[m.Name]
+	switch {
+	case m.Name == model.MetricNameLabel || m.Value == anyValue || r.anything:
+		return false
+	case !has:
+		return !m.Matches("")
+	case l.among == nil:
+		return false
+	}
+	return !slices.ContainsFunc(l.among, m.Matches) && (l.sure || !m.Matches(""))
 }
 
 // existenceOf are functions whose value does not depend on what a counter has counted.

@@ -14,6 +14,7 @@ const (
 	forRecording
 	forRunbook
 	forPanel
+	forTemplate
 	forTest
 )
 

@@ -27,6 +27,8 @@ type rule struct {
 	line     int           // where the rule begins
 	interval time.Duration // of its group
 	query    *query
+	// templateQueries are those that its labels and annotations make when it fires.
+	templateQueries []*query
 }
 
 func (l *loader) ruleFile(file string, text []byte) error {
@@ -42,7 +44,10 @@ func (l *loader) ruleFile(file string, text []byte) error {
 	}
 	var places struct {
 		Groups []struct {
-			Rules []lined[struct{ Expr lined[string] }]
+			Rules []lined[struct {
+				Expr                lined[string]
+				Labels, Annotations map[string]lined[string]
+			}]
 		}
 	}
 	if err := yaml.Unmarshal(text, &places); err != nil {
@@ -64,6 +69,13 @@ func (l *loader) ruleFile(file string, text []byte) error {
 				line: place.value.Expr.line, block: place.value.Expr.block, text: source.Expr, expr: expr}
 			if source.Alert != "" {
 				r.query.use = forAlert
+			}
+			for _, texts := range []map[string]lined[string]{place.value.Labels, place.value.Annotations} {
+				queries, err := l.templateQueries(r.query, texts)
+				if err != nil {
+					return err
+				}
+				r.templateQueries = append(r.templateQueries, queries...)
 			}
 			l.bundle.rules = append(l.bundle.rules, r)
 		}

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/servers"
@@ -24,14 +26,7 @@ func (s *stack) prepareBundle(clients []string) error {
 	if err := os.CopyFS(folder, s.config.Alertmanager); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	r, err := routing.Load(os.DirFS(s.bundle()))
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	err = r.Rehearse(routing.Rehearsal{
-		PagesFile: pagesSecret, HeartbeatFile: heartbeatSecret,
-		Clients: clients, Faster: cmp.Or(s.config.TimeScale, 1), Evaluation: s.interval(),
-	})
+	r, err := Routing(os.DirFS(s.bundle()), clients, cmp.Or(s.config.TimeScale, 1), s.interval())
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -45,6 +40,19 @@ func (s *stack) prepareBundle(clients []string) error {
 		}
 	}
 	return nil
+}
+
+// Routing is how a demo routes: what is below root, with its page receiver in the
+// place of everybody.
+func Routing(root fs.FS, clients []string, timeScale float64, evaluation time.Duration) (*routing.Routing, error) {
+	r, err := routing.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.Rehearse(routing.Rehearsal{
+		PagesFile: pagesSecret, HeartbeatFile: heartbeatSecret,
+		Clients: clients, Faster: timeScale, Evaluation: evaluation,
+	})
 }
 
 // Secrets of Alertmanager, below the folder of its configuration.

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ type State struct {
 	Folder    string      `json:"folder"`
 	DSNFile   string      `json:"dsn_file"`   // of the platform's database, with all rights
 	PagesFile string      `json:"pages_file"` // one line of JSON per page
+	TimeScale float64     `json:"time_scale"` // how much faster than the policy says alerts escalate
+	Interval  float64     `json:"interval"`   // of scrapes and evaluations, in seconds
 	Parts     []PartState `json:"parts"`      // in the order of their start
 }
 
@@ -64,6 +67,8 @@ func (s *stack) state() State {
 		Folder:    s.folder,
 		DSNFile:   s.dsnFile(),
 		PagesFile: s.config.PagesFile,
+		TimeScale: cmp.Or(s.config.TimeScale, 1),
+		Interval:  s.interval().Seconds(),
 	}
 	for _, p := range s.up {
 		host, port, _ := net.SplitHostPort(p.Address())

@@ -20,6 +20,8 @@ type Alert struct {
 	For time.Duration
 	// Priorities and teams that it can have.
 	Priorities, Teams []string
+	// Category is the row of the list of priorities that the alert belongs to.
+	Category string
 	// Platform says that the alert concerns the platform as a whole.
 	Platform bool
 }
@@ -85,7 +87,7 @@ func addRule(alerts []Alert, name string, wait time.Duration, labels map[string]
 	i := slices.IndexFunc(alerts, func(a Alert) bool { return a.Name == name })
 	if i < 0 {
 		i = len(alerts)
-		alerts = append(alerts, Alert{Name: name, For: wait, Platform: true})
+		alerts = append(alerts, Alert{Name: name, For: wait, Category: labels["category"], Platform: true})
 	}
 	a := &alerts[i]
 	a.For = min(a.For, wait)

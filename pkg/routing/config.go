@@ -85,6 +85,7 @@ type builder struct {
 // Names of receivers that are not somebody of the staff.
 const (
 	heartbeatReceiver = "heartbeat"
+	nobodyReceiver    = "nobody"
 	clientReceiver    = "client-" // and the slug
 )
 
@@ -110,13 +111,15 @@ func (r *Routing) config() ([]byte, error) {
 func (b *builder) root() *route {
 	every := duration(time.Duration(b.Site.Heartbeat.Every))
 	p1 := b.Site.Policy.Priorities["P1"]
-	b.receivers = append(b.receivers, receiver{name: heartbeatReceiver, heartbeat: b.Site.Heartbeat.URLFile})
+	b.receivers = append(b.receivers, receiver{name: heartbeatReceiver, heartbeat: b.Site.Heartbeat.URLFile}, receiver{name: nobodyReceiver})
 	root := &route{
 		Receiver: b.receiver("technical", "initial"), GroupBy: []string{"alertname", "component"},
 		GroupWait: duration(time.Duration(p1.Wait)), GroupInterval: duration(time.Duration(p1.Interval)), RepeatInterval: repeat(p1),
 		Routes: []*route{{
 			Receiver: heartbeatReceiver, Matchers: []string{matcher("alertname", "Watchdog")}, GroupBy: []string{"alertname"},
 			GroupWait: "0s", GroupInterval: every, RepeatInterval: every,
+		}, {
+			Receiver: nobodyReceiver, Matchers: []string{matcher("alertname", causeSeen)},
 		}},
 	}
 	for _, c := range b.Site.Clients {

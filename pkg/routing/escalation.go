@@ -64,13 +64,17 @@ groups:
 		if i.except != "" {
 			target = append(target, fmt.Sprintf("alertname!~%q", i.except))
 		}
+		source := fmt.Sprintf("ALERTS{%s}", firing(i.source))
+		if i.lasting {
+			source = fmt.Sprintf("max_over_time(%s[%s])", source, r.Inhibition.Aftermath)
+		}
 		fmt.Fprintf(&b, `          # %s
           or max by (%s) (
             ALERTS{%s}
               and on (%s)
-            ALERTS{%s}
+            %s
           )
-`, i.explain, identity, firing(target), strings.Join(i.equal, ", "), firing(i.source))
+`, i.explain, identity, firing(target), strings.Join(i.equal, ", "), source)
 	}
 	fmt.Fprintf(&b, `      # Since when an alert has been firing without being held. It reads itself, so that it survives what Prometheus forgets
       # when it restarts: an alert that is gone, or waits for its `+"`for`"+` again, for up to %[1]s is still the same incident. What is
@@ -98,7 +102,32 @@ func firing(matchers []string) string {
 // escalationRules are the alerts of each level. They have no `for`: a restart of Prometheus would start it again.
 func (r *Routing) escalationRules() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\ngroups:\n  - name: escalation\n    rules:\n", generated(SiteFile))
+	fmt.Fprintf(&b, "# %s\ngroups:\n  - name: escalation\n    rules:\n", generated(SiteFile+" and "+InhibitionFile))
+	var causes []string
+	for _, c := range r.Inhibition.Causes {
+		if !slices.Contains(causes, c.Alert) {
+			causes = append(causes, c.Alert)
+		}
+	}
+	if len(causes) > 0 {
+		fmt.Fprintf(&b, `      # It begins with a cause, so that there is no moment between the two, and outlasts it. Nobody is told.
+      - alert: %s
+        expr: |
+          label_replace(
+            max by (%s) (max_over_time(ALERTS{%s}[%s])),
+            "source_alertname", "$1", "alertname", "(.+)")
+        labels:
+          priority: none
+          severity: none
+          team: technical
+          category: routing
+        annotations:
+          summary: An alert that explains others fires, or has a short while ago.
+          description: >-
+            {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) explains others until %s after its end.
+          runbook_url: %s/%s.md
+`, causeSeen, identity, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Aftermath, r.Inhibition.Aftermath, shippedRunbooks, causeSeen)
+	}
 	for _, l := range Levels() {
 		var due []string
 		for _, p := range Priorities() {

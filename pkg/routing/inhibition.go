@@ -16,6 +16,8 @@ import (
 // Inhibition says which alert explains which others, so that only the cause pages.
 type Inhibition struct {
 	Causes []Cause `yaml:"causes"`
+	// Aftermath is for how long a cause explains its symptoms after it has ended, because they look back.
+	Aftermath yamlfile.Duration `yaml:"aftermath"`
 	// Ladders are alerts on one thing, from the worst to the mildest: the worst that fires is the one that is told.
 	Ladders []Ladder `yaml:"ladders"`
 	// Worse has what a worse alert on the same thing does not explain, although it is milder.
@@ -75,6 +77,9 @@ func readInhibition(root fs.FS) (*Inhibition, error) {
 	return &i, nil
 }
 
+// causeSeen is the alert that a cause fires, or has a short while ago. It tells Alertmanager what explains what, and nobody else.
+const causeSeen = "CauseSeen"
+
 // checkInhibition holds the inhibitions against the alerts.
 func (r *Routing) checkInhibition() error {
 	var errs []error
@@ -85,6 +90,9 @@ func (r *Routing) checkInhibition() error {
 			errs = append(errs, in.file.Errorf(key, "there is no alert %q in %s", name, alertFiles))
 		}
 		return a, ok
+	}
+	if a := time.Duration(in.Aftermath); a < time.Minute || a > 15*time.Minute {
+		errs = append(errs, in.file.Errorf("aftermath", "must be between 1m and 15m: for how long does what has ended show?"))
 	}
 	names := map[string]bool{}
 	name := func(key, name string) {
@@ -110,11 +118,11 @@ func (r *Routing) checkInhibition() error {
 				errs = append(errs, in.file.Errorf(key, "%s is one client's, and cannot explain %s, which is everybody's", c.Alert, s.Alert))
 			case cause.mildest() > symptom.worst() && cause.Platform:
 				errs = append(errs, in.file.Errorf(key, "%s is %s, and would hide %s, which can be %s", c.Alert, cause.mildest(), s.Alert, symptom.worst()))
-			case slices.Contains(symptom.Priorities, "none"):
+			case slices.Contains(symptom.Priorities, "none"), symptom.Category == "security":
 				errs = append(errs, in.file.Errorf(key, "%s must always be heard", s.Alert))
 			}
 			for _, p := range symptom.Priorities {
-				if w := r.Wait(s.Alert, p); w > max(longestWait, time.Duration(r.Site.Policy.Priorities[p].Wait)) {
+				if w := r.Wait(s.Alert, p); w > longestWait && w > time.Duration(r.Site.Policy.Priorities[p].Wait) {
 					errs = append(errs, in.file.Errorf(key, "%s would wait %s in Alertmanager for %s to be seen (at most %s): give its rule a longer `for`", s.Alert, w, c.Alert, longestWait))
 				}
 			}
@@ -136,7 +144,11 @@ func (r *Routing) checkInhibition() error {
 // Wait is how long the first notification on an alert waits in Alertmanager, besides its `for`: as its priority has it, and
 // longer where one of its causes would have less than twice the time that it takes to be seen.
 func (r *Routing) Wait(alert, priority string) time.Duration {
-	wait := time.Duration(r.Site.Policy.Priorities[priority].Wait)
+	t := r.Site.Policy.Priorities[priority]
+	if t == nil {
+		return 0 // the heartbeat has none
+	}
+	wait := time.Duration(t.Wait)
 	symptom, _ := r.alert(alert)
 	for _, c := range r.Inhibition.Causes {
 		cause, ok := r.alert(c.Alert)
@@ -156,6 +168,7 @@ type inhibition struct {
 	except  string   // regular expression of names that are no target; empty: none
 	equal   []string
 	explain string // for a person
+	lasting bool   // for a while after the source has ended
 }
 
 // notClient keeps what client admins hear from being silenced by what staff hears.
@@ -173,7 +186,7 @@ func (r *Routing) inhibitions() []inhibition {
 			}
 		}
 		for _, subject := range subjects {
-			one := inhibition{name: c.Name, source: []string{matcher("alertname", c.Alert)}, target: []string{notClient}}
+			one := inhibition{name: c.Name, source: []string{matcher("alertname", c.Alert)}, target: []string{notClient}, lasting: true}
 			if cause.Platform {
 				one.source = append(one.source, matcher("client", Platform))
 			} else {
@@ -247,6 +260,12 @@ func (r *Routing) inhibitRules() []inhibitRule {
 		rules = append(rules,
 			inhibitRule{i.name, source, alert, i.equal},
 			inhibitRule{i.name + "-escalated", source, escalated, i.equal})
+		if i.lasting {
+			after := append([]string{matcher("alertname", causeSeen), "source_" + i.source[0]}, i.source[1:]...)
+			rules = append(rules,
+				inhibitRule{i.name + "-after", after, alert, i.equal},
+				inhibitRule{i.name + "-after-escalated", after, escalated, i.equal})
+		}
 	}
 	return rules
 }

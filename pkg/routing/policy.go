@@ -40,8 +40,12 @@ func (r *Routing) Policy() string {
 	line("An alert that is gone for up to %s is the same incident. Whoever acknowledges it stops the next levels; when the acknowledgement ends, they start anew. While", s.Policy.Gap)
 	line("ackd is out of reach, acknowledgements hold for %s.", s.Policy.Memory)
 	line("")
-	line("Not told while its cause fires:")
-	for _, i := range r.inhibitions() {
+	line("Not told while its cause fires, or has within %s:", r.Inhibition.Aftermath)
+	for n, all := 0, r.inhibitions(); n < len(all); n++ {
+		i := all[n]
+		if !i.lasting && all[max(n-1, 0)].lasting {
+			line("Not told while the other one fires:")
+		}
 		suffix := ""
 		if len(i.equal) > 0 {
 			suffix = " (the same " + strings.Join(i.equal, ", ") + ")"

@@ -16,7 +16,7 @@ type Rehearsal struct {
 	PagesFile, HeartbeatFile string
 	// Clients are the tenants, by slug. Each has admins, and no planned work.
 	Clients []string
-	// Faster divides the times of the policy.
+	// Faster divides the times of the policy, but not those after which it says the same again.
 	Faster float64
 	// Evaluation is how often Prometheus evaluates rules: nothing can be told faster.
 	Evaluation time.Duration
@@ -81,7 +81,6 @@ func (r *Routing) hasten(faster float64, evaluation time.Duration) error {
 		t := p.Priorities[name]
 		divide(&t.Wait, 0)
 		divide(&t.Interval, briefest)
-		divide(&t.Repeat, 0)
 		divide(&t.HeadStart, 0)
 		divide(&t.Escalate.Secondary, time.Second)
 		divide(&t.Escalate.Management, time.Second)

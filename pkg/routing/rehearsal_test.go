@@ -57,7 +57,7 @@ func TestAFasterClockShortensThePolicy(t *testing.T) {
 	for file, wants := range map[string][]string{
 		EscalationFile: {`priority="P0"} >= 10`, `priority="P0"} >= 20`, `priority="P0"} >= 30`, `priority="P1"} >= 120`, `priority="P2"} >= 1440`},
 		HoldFile:       {"_seconds:last[4s]"}, // not 2s: four evaluations
-		ConfigFile:     {"group_wait: 83ms", "group_interval: 2s", "repeat_interval: 1m"},
+		ConfigFile:     {"group_wait: 83ms", "group_interval: 2s", "repeat_interval: 1h"},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(string(files[file]), want) {

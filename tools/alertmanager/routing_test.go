@@ -284,5 +284,5 @@ func TestCases(t *testing.T) {
 
 // describe is an alert in a message of a test.
 func describe(l model.LabelSet) string {
-	return fmt.Sprintf("%s{priority=%s team=%s client=%s escalation=%s}", l["alertname"], l["priority"], l["team"], l["client"], l["escalation"])
+	return fmt.Sprintf("%s{priority=%s team=%s client=%s source=%s}", l["alertname"], l["priority"], l["team"], l["client"], l["source_alertname"])
 }

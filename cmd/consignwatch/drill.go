@@ -1,0 +1,231 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/alertmanager"
+	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/drill"
+	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/rules"
+)
+
+// drillCommand is what its flags say.
+type drillCommand struct {
+	names     []string
+	list, all bool
+	stateFile string
+	real      bool // against a stack that is no demo
+	at        alertmanagerFlags
+	client    string
+	awaiting  time.Duration
+	drill.Options
+}
+
+func addDrill(app *kingpin.Application) (string, action) {
+	command := app.Command("drill", "Break something in the running demo, and time what follows; or send a made-up alert to a real Alertmanager.")
+	var d drillCommand
+	command.Arg("names", "Which drills: names of alerts, or of faults of the demo.").StringsVar(&d.names)
+	command.Flag("list", "List the drills.").BoolVar(&d.list)
+	command.Flag("all", "Run all drills, one after the other.").BoolVar(&d.all)
+	command.Flag("priority", "Only alerts of this priority.").PlaceHolder("P0|P1").EnumVar(&d.Priority, "P0", "P1")
+	command.Flag("state-file", "State file of the running demo.").PlaceHolder("FILE").StringVar(&d.stateFile)
+	command.Flag("alertmanager", "Address of a real Alertmanager, for alerts that are made up. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.real).StringVar(&d.at.url)
+	command.Flag("http.config.file", "How to log in to it: the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&d.at.configFile)
+	command.Flag("client", "Whose alert is made up, when it is about a client.").PlaceHolder("SLUG").StringVar(&d.client)
+	command.Flag("await-ack", "How long somebody may take to acknowledge an alert that is made up.").Default("0s").DurationVar(&d.awaiting)
+	command.Flag("escalate", "Leave alerts alone until the last level.").BoolVar(&d.Escalate)
+	command.Flag("author", "Who acknowledges, in the demo.").Default(cmp.Or(userName(), "drill")).StringVar(&d.Author)
+	command.Flag("patience", "How long to wait for an alert to fire, and for it to resolve.").Default("15m").DurationVar(&d.Patience)
+	return command.FullCommand(), d.run
+}
+
+func (d *drillCommand) run(ctx context.Context, stdout *os.File) error {
+	plans, err := d.plans()
+	switch {
+	case err != nil:
+		return err
+	case d.list:
+		return listDrills(stdout, plans)
+	case d.real && d.stateFile != "":
+		return errors.New("drill: --state-file is of a demo, --alertmanager of a real stack: say one of them")
+	case d.real:
+		return d.inRealStack(ctx, stdout, plans)
+	case d.stateFile == "":
+		return errors.New("drill: say --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL")
+	}
+	return d.inDemo(ctx, stdout, plans)
+}
+
+// shippedBundle has the rules and the routing as the program carries them.
+func shippedBundle() fs.FS { return joined{"rules": rules.Files, "alertmanager": alertmanager.Files} }
+
+// joined puts file systems into folders.
+type joined map[string]fs.FS
+
+// Open opens a file of one of them.
+func (j joined) Open(name string) (fs.File, error) {
+	folder, rest, _ := strings.Cut(name, "/")
+	of, ok := j[folder]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return of.Open(cmp.Or(rest, "."))
+}
+
+// Glob finds files of one of them.
+func (j joined) Glob(pattern string) ([]string, error) {
+	folder, rest, _ := strings.Cut(pattern, "/")
+	of, ok := j[folder]
+	if !ok {
+		return nil, nil
+	}
+	found, err := fs.Glob(of, rest)
+	for i := range found {
+		found[i] = path.Join(folder, found[i])
+	}
+	return found, err
+}
+
+// plans are the drills that are asked for: all of them, unless there are names.
+func (d *drillCommand) plans() ([]drill.Plan, error) {
+	shipped, err := routing.Load(shippedBundle())
+	if err != nil {
+		return nil, err
+	}
+	all := slices.DeleteFunc(drill.Plans(shipped.Alerts), func(p drill.Plan) bool {
+		return d.Priority != "" && !slices.Contains(p.Alert.Priorities, d.Priority)
+	})
+	if len(d.names) == 0 {
+		if !d.all && !d.list {
+			return nil, errors.New("drill: name an alert or a fault, or say --all; --list shows what there is")
+		}
+		return all, nil
+	}
+	var chosen []drill.Plan
+	for _, name := range d.names {
+		i := slices.IndexFunc(all, func(p drill.Plan) bool { return p.Alert.Name == name })
+		fault := drill.FaultNamed(name)
+		switch {
+		case i >= 0:
+			chosen = append(chosen, all[i])
+		case fault != nil && len(fault.Fires) > 0 && !d.real:
+			chosen = append(chosen, drill.Plan{Alert: routing.Alert{Name: name}, Fault: fault})
+		default:
+			return nil, fmt.Errorf("drill: %q is no alert of P0 or P1, and no fault that fires one; --list shows what there is", name)
+		}
+	}
+	return chosen, nil
+}
+
+func listDrills(stdout io.Writer, plans []drill.Plan) error {
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PRIORITY\tALERT\tBY")
+	for _, p := range plans {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", strings.Join(p.Alert.Priorities, ","), p.Alert.Name, p.How())
+	}
+	return table.Flush()
+}
+
+// inRealStack drills with alerts that are made up only: nothing of a real stack is broken.
+func (d *drillCommand) inRealStack(ctx context.Context, stdout io.Writer, plans []drill.Plan) error {
+	client, err := d.at.client()
+	if err != nil {
+		return err
+	}
+	known, err := drill.Rules(shippedBundle())
+	if err != nil {
+		return err
+	}
+	s := drill.Synthetic{Client: client, Awaiting: d.awaiting, Patience: d.Patience}
+	var records []*drill.Record
+	for _, p := range plans {
+		if !p.Alert.Platform && d.client == "" {
+			return fmt.Errorf("drill: %s is about a client: say whose with --client", p.Alert.Name)
+		}
+	}
+	for _, p := range plans {
+		record, err := s.Drill(ctx, known[p.Alert.Name], whose(p, d.client))
+		if err != nil {
+			return d.at.explain(err)
+		}
+		record.Print(stdout)
+		records = append(records, record)
+	}
+	fmt.Fprintln(stdout, "Alerts that are made up reach Alertmanager, not Prometheus: there is no metric, and no escalation, which is the work of rules.")
+	return verdict(stdout, records)
+}
+
+// whose client an alert that is made up has.
+func whose(p drill.Plan, client string) string {
+	if p.Alert.Platform {
+		return routing.Platform
+	}
+	return client
+}
+
+// inDemo breaks the demo, once for each fault, and makes up the alerts that no fault fires.
+func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []drill.Plan) error {
+	stage, err := drill.Open(ctx, d.stateFile, func(state demo.State, clients []string) (*drill.Policy, error) {
+		evaluation := time.Duration(state.Interval * float64(time.Second))
+		r, err := demo.Routing(shippedBundle(), clients, state.TimeScale, evaluation)
+		return &drill.Policy{Routing: r, Evaluation: evaluation}, err
+	})
+	if err != nil {
+		return fmt.Errorf("drill: %w", err)
+	}
+	known, err := drill.Rules(shippedBundle())
+	if err != nil {
+		return err
+	}
+	var records []*drill.Record
+	done := map[string]bool{} // alerts that a drill has fired
+	for _, p := range plans {
+		if done[p.Alert.Name] {
+			continue
+		}
+		var fresh []*drill.Record
+		if p.Fault != nil {
+			fresh, err = stage.ByFault(ctx, p.Fault, d.Options)
+		} else {
+			var record *drill.Record
+			s := stage.Synthetic(d.awaiting, d.Patience)
+			record, err = s.Drill(ctx, known[p.Alert.Name], whose(p, cmp.Or(d.client, stage.Clients[0])))
+			fresh = []*drill.Record{record}
+		}
+		for _, r := range slices.DeleteFunc(fresh, func(r *drill.Record) bool { return r == nil }) {
+			r.Print(stdout)
+			records = append(records, r)
+			name, _, _ := strings.Cut(r.Alert, " ")
+			done[name] = true
+		}
+		if err != nil {
+			return fmt.Errorf("drill %s: %w", p.Alert.Name, err)
+		}
+	}
+	return verdict(stdout, records)
+}
+
+// verdict sums up, and fails when something was not as the policy says.
+func verdict(stdout io.Writer, records []*drill.Record) error {
+	drill.Summary(stdout, records)
+	for _, r := range records {
+		if !r.Met() {
+			return errors.New("drill: not everything came as the policy says")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestADrillInTheDemoWalksAllLevels lets a P0 alone in the whole demo, with a clock that goes faster: it is told, reaches its levels in order and in
+// time, is acknowledged, and everybody who was told hears that it is over. Then an alert is drilled that no fault fires.
+func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
+	t.Parallel() // it mostly waits
+	d := startDemo(t, "--time-scale=20")
+	d.await("All is up")
+	state := d.state()
+	await(t, "a healthy platform", func() string {
+		if len(ask(t, state, "consign_mysql_up == 1")) == 0 || len(ask(t, state, `consign_alerts_firing{priority="none"} == 1`)) == 0 {
+			return "nothing is known yet"
+		}
+		return ""
+	})
+	code, printed := command(t, "drill", "DatabaseDown", "--priority=P0", "--escalate", "--author=ann", "--state-file="+d.stateFile)
+	t.Log(printed)
+	if code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	last := 0
+	for _, step := range []string{
+		`P0  DatabaseDown _platform main, by the fault database-down`, ` \+0\.0s +fault`, ` metric `, ` pending`, ` firing`, ` notified +technical-initial +in time`,
+		` escalated +L2 technical-secondary +in time`, ` escalated +L3 management +in time`, ` escalated +L4 emergency +in time`, ` acknowledged +by ann`, ` resolved +in Prometheus`,
+		`From fault to page, P0: median`,
+	} {
+		place := regexp.MustCompile(step).FindStringIndex(printed[last:])
+		if place == nil {
+			t.Fatalf("the report lacks %q, or has it too early", step)
+		}
+		last += place[1]
+	}
+	if strings.Count(printed, "told to ") < 4 {
+		t.Error("not everybody who was told hears that it is over")
+	}
+	if taken := ask(t, state, "consign_alert_acknowledged == 1"); len(taken) > 0 {
+		t.Errorf("%d alerts are still taken", len(taken))
+	}
+	if code, printed = command(t, "drill", "PrometheusConfigBad", "--state-file="+d.stateFile); code != 0 || !strings.Contains(printed, "by an alert that is made up") || !strings.Contains(printed, "told to technical-initial") {
+		t.Errorf("exit status %d:\n%s", code, printed)
+	}
+	d.stop(state)
+}
+
+func TestADrillSaysWhatItNeeds(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "state.json")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"drill"}, "name an alert or a fault, or say --all; --list shows what there is"},
+		{[]string{"drill", "NoSuchAlert"}, `"NoSuchAlert" is no alert of P0 or P1, and no fault that fires one`},
+		{[]string{"drill", "DatabaseDown"}, "say --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL"},
+		{[]string{"drill", "DatabaseDown", "--state-file", none}, "is a demo running with --state-file " + none},
+		{[]string{"drill", "DatabaseDown", "--state-file", none, "--alertmanager", "http://a:1"}, "say one of them"},
+		{[]string{"drill", "ClientApiFailing", "--alertmanager", "http://127.0.0.1:1"}, "ClientApiFailing is about a client: say whose with --client"},
+		{[]string{"drill", "DatabaseDown", "--alertmanager", "http://127.0.0.1:1"}, "no answer from Alertmanager at http://127.0.0.1:1"},
+	} {
+		if code, printed := command(t, c.args...); code != 1 || !strings.Contains(printed, c.want) {
+			t.Errorf("%v: exit status %d, %q is missing in:\n%s", c.args, code, c.want, printed)
+		}
+	}
+	code, printed := command(t, "drill", "--list")
+	for _, want := range []string{`P0 +DatabaseDown +fault database-down`, `P1 +PrometheusConfigBad +made up`} {
+		if code != 0 || !regexp.MustCompile(want).MatchString(printed) {
+			t.Errorf("exit status %d, %q is missing in:\n%s", code, want, printed)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"text/template/parse"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/consignwatch/consignwatch/pkg/thresholds"
+)
+
+// templateVariables are what Prometheus defines before a template of a rule.
+const templateVariables = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
+
+// templateQueries finds what the templates of a rule ask Prometheus: query "…", or printf "…" … | query.
+func (l *loader) templateQueries(of *query, texts map[string]lined[string]) ([]*query, error) {
+	var found []*query
+	var errs []error
+	for _, key := range sortedKeys(texts) {
+		text := texts[key]
+		tree := parse.New(key)
+		tree.Mode = parse.SkipFuncCheck
+		if _, err := tree.Parse(templateVariables+text.value, "", "", map[string]*parse.Tree{}); err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.file, text.line, of.name, key, err))
+			continue
+		}
+		asked, err := queriesIn(tree.Root)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.file, text.line, of.name, key, err))
+		}
+		for _, promql := range asked {
+			expr, err := l.promql.ParseExpr(promql)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s:%d: %s: %s: query %q: %w", of.file, text.line, of.name, key, promql, err))
+				continue
+			}
+			found = append(found, &query{use: forTemplate, name: of.name, file: of.file, line: text.line, text: promql, expr: expr})
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// queriesIn collects the arguments of the function query.
+func queriesIn(n parse.Node) (found []string, err error) {
+	add := func(nodes ...parse.Node) {
+		for _, child := range nodes {
+			more, childErr := queriesIn(child)
+			found, err = append(found, more...), errors.Join(err, childErr)
+		}
+	}
+	branch := func(b *parse.BranchNode) {
+		add(b.Pipe, b.List)
+		if b.ElseList != nil {
+			add(b.ElseList)
+		}
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		add(n.Nodes...)
+	case *parse.ActionNode:
+		add(n.Pipe)
+	case *parse.IfNode:
+		branch(&n.BranchNode)
+	case *parse.WithNode:
+		branch(&n.BranchNode)
+	case *parse.RangeNode:
+		branch(&n.BranchNode)
+	case *parse.PipeNode:
+		for i, c := range n.Cmds {
+			add(c.Args...)
+			if name, ok := c.Args[0].(*parse.IdentifierNode); !ok || name.Ident != "query" {
+				continue
+			}
+			switch {
+			case len(c.Args) == 2:
+				err = errors.Join(err, addText(&found, c.Args[1:]))
+			case i > 0:
+				err = errors.Join(err, addText(&found, n.Cmds[i-1].Args))
+			}
+		}
+	}
+	return found, err
+}
+
+// verb is a place in a format where printf writes a value.
+var verb = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-z]`)
+
+// addText adds a text that is written out, or made by printf: then a value stands where one will be.
+func addText(to *[]string, args []parse.Node) error {
+	switch {
+	case len(args) == 1:
+		if s, ok := args[0].(*parse.StringNode); ok {
+			*to = append(*to, s.Text)
+			return nil
+		}
+	case len(args) > 1:
+		name, ok := args[0].(*parse.IdentifierNode)
+		if format, isText := args[1].(*parse.StringNode); ok && isText && name.Ident == "printf" {
+			*to = append(*to, verb.ReplaceAllStringFunc(format.Text, func(v string) string {
+				switch v[len(v)-1] {
+				case 'q':
+					return fmt.Sprintf("%q", anyValue)
+				case 'd', 'e', 'f', 'g':
+					return "1"
+				}
+				return anyValue
+			}))
+			return nil
+		}
+	}
+	return fmt.Errorf(`the argument of query cannot be checked: write query "…", or printf "…" $labels.x | query`)
+}
+
+// limit is a threshold that is read.
+type limit struct{ name, level string }
+
+// limitsIn are the thresholds that an expression reads.
+func limitsIn(e parser.Expr) []limit {
+	var all []limit
+	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
+		if s, ok := n.(*parser.VectorSelector); ok && s.Name == thresholds.Metric {
+			all = append(all, limit{equalTo(s, "name"), equalTo(s, "level")})
+		}
+		return nil
+	})
+	return all
+}
+
+// equalTo is the value that a selector wants a label to have.
+func equalTo(s *parser.VectorSelector, name string) string {
+	for _, m := range s.LabelMatchers {
+		if m.Name == name && m.Type == labels.MatchEqual {
+			return m.Value
+		}
+	}
+	return ""
+}
+
+// limits checks that a page shows a limit which the alert compares with, and no other.
+func (k *checker) limits(r *rule) {
+	compared := limitsIn(r.query.expr)
+	shown := 0
+	for _, q := range r.templateQueries {
+		for _, l := range limitsIn(q.expr) {
+			shown++
+			if !slices.Contains(compared, l) {
+				k.rulef(r, "an annotation shows the threshold %s, level %s, with which the alert does not compare", l.name, l.level)
+			}
+		}
+	}
+	if len(compared) > 0 && shown == 0 {
+		k.rulef(r, `it compares with the threshold %s, level %s, but no annotation shows it: {{ with query "%s{name='%s',level='%s',…}" }}{{ . | first | value }}{{ end }}`,
+			compared[0].name, compared[0].level, thresholds.Metric, compared[0].name, compared[0].level)
+	}
+}

@@ -1,0 +1,225 @@
+package drill
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/pkg/ack"
+	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+func shipped(t *testing.T) *routing.Routing {
+	t.Helper()
+	r, err := routing.Load(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestEveryAlertOfP0AndP1HasADrill(t *testing.T) {
+	alerts := shipped(t).Alerts
+	worst := map[string]string{}
+	for _, a := range alerts {
+		worst[a.Name] = a.Priorities[0]
+	}
+	planned := map[string]string{}
+	for _, p := range Plans(alerts) {
+		planned[p.Alert.Name] = p.How()
+		if p.Fault != nil && FaultNamed(p.Fault.Name) == nil {
+			t.Errorf("%s: the fault %s is not found by its name", p.Alert.Name, p.Fault.Name)
+		}
+	}
+	for name, priority := range worst {
+		if _, ok := planned[name]; ok != (priority == "P0" || priority == "P1") {
+			t.Errorf("%s (%s): has a drill: %t", name, priority, ok)
+		}
+	}
+	byFault := 0
+	for _, turn := range Turns() {
+		for _, f := range turn {
+			for _, pattern := range append(f.Fires, f.May...) {
+				if worst[nameOf(pattern)] == "" {
+					t.Errorf("the fault %s fires %s, which is no alert", f.Name, pattern)
+				}
+			}
+			if len(f.Fires) > 0 {
+				byFault++
+			}
+		}
+	}
+	if byFault < 30 {
+		t.Errorf("only %d faults fire alerts", byFault)
+	}
+	for alert, want := range map[string]string{"DatabaseDown": "fault database-down", "ShopifyDown": "fault shopify-down", "SystemErrorsBurst": "fault recoveries-failing", "PrometheusConfigBad": "made up"} {
+		if planned[alert] != want {
+			t.Errorf("%s is drilled by %q, want %q", alert, planned[alert], want)
+		}
+	}
+}
+
+// TestAMadeUpAlertIsSeenAcknowledgedAndOver drills every shipped alert of P0 against a real Alertmanager, and one is acknowledged.
+func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
+	folder := t.TempDir()
+	config := filepath.Join(folder, "alertmanager.yml")
+	if err := os.WriteFile(config, []byte("route: {receiver: oncall}\nreceivers: [{name: oncall}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alertmanager, err := servers.StartAlertmanager(t.Context(), folder, servers.AlertmanagerConfig{ConfigFile: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = alertmanager.Kill() })
+	client, err := amapi.New(alertmanager.URL(), http.DefaultClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := Rules(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := Synthetic{Client: client, Patience: 20 * time.Second}
+	for _, p := range Plans(shipped(t).Alerts) {
+		if p.Priority() != "P0" {
+			continue
+		}
+		record, err := d.Drill(t.Context(), rules[p.Alert.Name], "north")
+		if err != nil || !record.Met() {
+			t.Fatalf("%s: %+v, %v", p.Alert.Name, record, err)
+		}
+		if !record.has("for", "oncall: ask there when it came") || !record.has("resolved", "in Alertmanager") || record.Priority != "P0" {
+			t.Errorf("%s: %+v", p.Alert.Name, record)
+		}
+	}
+	if alerts, err := client.Alerts(t.Context()); err != nil || len(alerts) > 0 {
+		t.Errorf("%d alerts are left, %v", len(alerts), err)
+	}
+
+	d.Awaiting = 20 * time.Second
+	go func() { // somebody on call
+		selector, _ := ack.ParseMatchers("DatabaseDown", "subject="+Subject)
+		for t.Context().Err() == nil {
+			if _, err := (&ack.Desk{Client: client, Author: "ann", Length: time.Minute}).Take(t.Context(), ack.Selection{Selector: selector}); err == nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	record, err := d.Drill(t.Context(), rules["DatabaseDown"], routing.Platform)
+	if err != nil || !record.Met() || !record.has("acknowledged", "by ann") {
+		t.Errorf("%+v, %v", record, err)
+	}
+	d.Awaiting = time.Second
+	record, err = d.Drill(t.Context(), rules["ShopifyDown"], routing.Platform)
+	if err != nil || record.Met() || !strings.Contains(strings.Join(record.Missing, ""), "nobody has acknowledged it within 1s") {
+		t.Errorf("nobody acknowledges: %+v, %v", record, err)
+	}
+}
+
+func TestAMadeUpAlertSaysThatItIsOne(t *testing.T) {
+	rules, err := Rules(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := MakeUp(rules["ClientApiFailing"], "north", time.Now())
+	if a.Labels["subject"] != "drill" || a.Labels["client"] != "north" || !strings.HasPrefix(a.Annotations["summary"], "DRILL, nothing is broken: ") || a.EndsAt.IsZero() {
+		t.Errorf("%+v", a)
+	}
+	for name, value := range a.Labels {
+		if strings.Contains(value, "{{") || value == "" {
+			t.Errorf("label %s is %q", name, value)
+		}
+	}
+	if rules["ClientApiFailing"].Labels["subject"] == "drill" {
+		t.Error("the rule itself was changed")
+	}
+}
+
+func TestAReportSaysWhatWasInTime(t *testing.T) {
+	at := func(s float64) time.Time {
+		return time.Date(2026, 11, 25, 12, 0, 0, 0, time.Local).Add(time.Duration(s * float64(time.Second)))
+	}
+	policy := &Policy{Routing: shipped(t), Evaluation: 5 * time.Second}
+	r := &Record{Alert: "DatabaseDown _platform main", Priority: "P0", How: "the fault database-down"}
+	r.add(Event{Time: at(0), What: "fault"})
+	r.add(Event{Time: at(31), What: "firing"})
+	page := func(s float64, receiver, level, status string) {
+		labels := map[string]string{"alertname": "DatabaseDown"}
+		if level != "" {
+			labels["escalation"] = level
+		}
+		r.page(policy, pages.Page{Time: at(s), Receiver: receiver}, pages.Alert{Status: status, Labels: labels, StartsAt: at(31)})
+	}
+	page(36, "technical-initial", "", pages.Firing)
+	page(3636, "technical-initial", "", pages.Firing) // a repetition
+	page(640, "technical-secondary", "L2", pages.Firing)
+	page(1230, "management", "L3", pages.Firing)
+	page(1900, "emergency", "L4", pages.Firing)
+	page(2000, "technical-initial", "", pages.Resolved)
+	r.Missing = append(r.Missing, "somebody")
+	var out strings.Builder
+	r.Print(&out)
+	want := `P0  DatabaseDown _platform main, by the fault database-down
+    12:00:00  +0.0s     fault
+    12:00:31  +31.0s    firing
+    12:00:36  +36.0s    notified      technical-initial        in time: 5.0s after firing, allowed 15.0s
+    12:10:40  +640.0s   escalated     L2 technical-secondary   in time: 609.0s after firing, allowed 625.0s
+    12:20:30  +1230.0s  escalated     L3 management            TOO EARLY: after 1199.0s
+    12:31:40  +1900.0s  escalated     L4 emergency             LATE: 1869.0s after firing, allowed 1825.0s
+    12:33:20  +2000.0s  resolved      told to technical-initial
+    MISSING: somebody
+
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if r.Met() {
+		t.Error("what was late, early and missing counts as met")
+	}
+	quick := &Record{Priority: "P0", How: "the fault x", Events: []Event{{Time: at(0), What: "fault"}, {Time: at(20), What: "notified"}}}
+	made := &Record{Priority: "P0", How: madeUp, Events: []Event{{Time: at(0), What: "fault"}, {Time: at(1), What: "notified"}}}
+	out.Reset()
+	Summary(&out, []*Record{r, quick, made})
+	if diff := cmp.Diff("3 alerts drilled, 2 as the policy says, 1 not.\nFrom fault to page, P0: median 28.0s, worst 36.0s, of 2.\n", out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPagesAreReadOnceAndWhole(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pages.jsonl")
+	s := &Stage{}
+	s.state.PagesFile = file
+	line, err := json.Marshal(pages.Page{Receiver: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(string(line) + "\n" + string(line[:5]))
+	got, next, err := s.pagesSince(0)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d pages, %v", len(got), err)
+	}
+	write(string(line[5:]) + "\n")
+	if got, _, err = s.pagesSince(next); err != nil || len(got) != 1 || got[0].Receiver != "a" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

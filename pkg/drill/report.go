@@ -1,0 +1,130 @@
+package drill
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Event is one moment of a drill.
+type Event struct {
+	Time time.Time
+	// What is the kind: fault, metric, pending, firing, notified, escalated, acknowledged, resolved.
+	What string
+	// Note says whom, by whom, or what is special.
+	Note string
+	// Allowed is the deadline that the policy sets, and Took what is measured against it; zero: there is none.
+	Allowed, Took time.Duration
+	// Early says that it came before the policy wants it.
+	Early bool
+}
+
+// met reports whether the deadline was kept.
+func (e *Event) met() bool { return e.Allowed == 0 || e.Took <= e.Allowed && !e.Early }
+
+// Record is the time line of one alert.
+type Record struct {
+	// Alert is "alertname client subject".
+	Alert    string
+	Priority string
+	// How says what fired it.
+	How    string
+	Events []Event
+	// Missing says what did not come.
+	Missing []string
+	// Explained names what kept the alert from being told: its cause fires, too.
+	Explained string
+}
+
+// add notes an event, the first of its kind and note only.
+func (r *Record) add(e Event) {
+	if !r.has(e.What, e.Note) {
+		r.Events = append(r.Events, e)
+	}
+}
+
+func (r *Record) has(what, note string) bool {
+	return slices.ContainsFunc(r.Events, func(e Event) bool { return e.What == what && e.Note == note })
+}
+
+// time is when the first event of a kind was.
+func (r *Record) time(what string) (time.Time, bool) {
+	var first time.Time
+	for _, e := range r.Events {
+		if e.What == what && (first.IsZero() || e.Time.Before(first)) {
+			first = e.Time
+		}
+	}
+	return first, !first.IsZero()
+}
+
+// FaultToPage is how long it took from the fault until somebody was told.
+func (r *Record) FaultToPage() (time.Duration, bool) {
+	fault, ok := r.time("fault")
+	page, told := r.time("notified")
+	return page.Sub(fault), ok && told
+}
+
+// Met reports whether everything came, and in time.
+func (r *Record) Met() bool {
+	return len(r.Missing) == 0 && !slices.ContainsFunc(r.Events, func(e Event) bool { return !e.met() })
+}
+
+// Print writes the time line.
+func (r *Record) Print(w io.Writer) {
+	fmt.Fprintf(w, "%s  %s, by %s\n", cmp.Or(r.Priority, "--"), r.Alert, r.How)
+	slices.SortStableFunc(r.Events, func(a, b Event) int { return a.Time.Compare(b.Time) })
+	for _, e := range r.Events {
+		since := e.Time.Sub(r.Events[0].Time)
+		verdict := ""
+		switch {
+		case e.Allowed == 0:
+		case e.Early:
+			verdict = fmt.Sprintf("TOO EARLY: after %s", seconds(e.Took))
+		case e.met():
+			verdict = fmt.Sprintf("in time: %s after firing, allowed %s", seconds(e.Took), seconds(e.Allowed))
+		default:
+			verdict = fmt.Sprintf("LATE: %s after firing, allowed %s", seconds(e.Took), seconds(e.Allowed))
+		}
+		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("    %s  +%-8s %-13s %-24s %s", e.Time.Local().Format("15:04:05"), seconds(since), e.What, e.Note, verdict), " "))
+	}
+	if r.Explained != "" {
+		fmt.Fprintf(w, "    not told: explained by %s\n", r.Explained)
+	}
+	for _, m := range r.Missing {
+		fmt.Fprintf(w, "    MISSING: %s\n", m)
+	}
+	fmt.Fprintln(w)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
+
+// Summary says how many deadlines were met, and how long it took from a fault to a page.
+func Summary(w io.Writer, records []*Record) {
+	missed := 0
+	pages := map[string][]time.Duration{}
+	for _, r := range records {
+		if !r.Met() {
+			missed++
+		}
+		if d, ok := r.FaultToPage(); ok && !strings.HasPrefix(r.How, madeUp) {
+			pages[r.Priority] = append(pages[r.Priority], d)
+		}
+	}
+	fmt.Fprintf(w, "%d alerts drilled, %d as the policy says, %d not.\n", len(records), len(records)-missed, missed)
+	for _, priority := range []string{"P0", "P1"} {
+		if took := pages[priority]; len(took) > 0 {
+			slices.Sort(took)
+			fmt.Fprintf(w, "From fault to page, %s: median %s, worst %s, of %d.\n", priority, seconds(median(took)), seconds(took[len(took)-1]), len(took))
+		}
+	}
+}
+
+// median of sorted durations.
+func median(sorted []time.Duration) time.Duration {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}

@@ -1,0 +1,414 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/ack"
+	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/routing"
+)
+
+// Options say how far a drill goes.
+type Options struct {
+	// Priority restricts a drill to alerts of one priority; empty: P0 and P1.
+	Priority string
+	// Escalate leaves the alerts alone until the last level that is called.
+	Escalate bool
+	// Author acknowledges the alerts in the end.
+	Author string
+	// Patience is how long a drill waits for an alert to fire, and for it to resolve.
+	Patience time.Duration
+}
+
+// run is one drill by a fault.
+type run struct {
+	*Stage
+	Options
+	fault    *Fault
+	patterns []string // of the alerts that must fire
+	begin    time.Time
+	from     int64 // in the pages file
+	records  map[string]*Record
+	labels   map[string]map[string]string // of the alerts that fire, by name
+	metrics  map[string]time.Time         // when the expression of a rule had a result first, by the name of the alert
+}
+
+// ByFault switches a fault on, watches what it brings, acknowledges it, switches the fault off, and waits until all is well. Whatever happens, the
+// fault is off afterwards.
+func (s *Stage) ByFault(ctx context.Context, f *Fault, o Options) (records []*Record, err error) {
+	r := &run{Stage: s, Options: o, fault: f, records: map[string]*Record{}, labels: map[string]map[string]string{}, metrics: map[string]time.Time{}}
+	for _, pattern := range f.Fires {
+		r.patterns = append(r.patterns, f.Of(s.Clients, pattern))
+	}
+	before, err := s.alerts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range before {
+		if a.firing && r.wanted(a) {
+			return nil, fmt.Errorf("%s fires already; wait until it is over", a.name)
+		}
+	}
+	if r.from, err = s.endOfPages(); err != nil {
+		return nil, err
+	}
+	r.begin = time.Now()
+	if err := s.turn(ctx, f, "on"); err != nil {
+		return nil, err
+	}
+	defer func() { // without the drill's context, which may have ended
+		off, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Patience)
+		defer cancel()
+		err = errors.Join(err, r.off(off))
+	}()
+	return r.story(ctx)
+}
+
+// off switches the fault off; the platform answers with an error while the server is not back.
+func (r *run) off(ctx context.Context) error {
+	for {
+		err := r.turn(ctx, r.fault, "off")
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// wanted reports whether an alert is one that the fault must fire. The priority that is drilled is one that it can have: what it has depends on whether
+// its client's sale is live.
+func (r *run) wanted(a alertState) bool {
+	return r.expected(a.labels["alertname"]) && a.labels["source_alertname"] == "" &&
+		slices.ContainsFunc(r.patterns, func(p string) bool { return Matches(p, a.name) })
+}
+
+func (r *run) story(ctx context.Context) ([]*Record, error) {
+	if err := r.until(ctx, r.Patience, r.allTold); err != nil {
+		return r.result(err)
+	}
+	if r.Escalate {
+		if err := r.until(ctx, r.longest()+r.Patience, r.allEscalated); err != nil {
+			return r.result(err)
+		}
+	}
+	if err := r.acknowledge(ctx); err != nil {
+		return r.result(err)
+	}
+	off, cancel := context.WithTimeout(ctx, r.Patience)
+	defer cancel()
+	if err := r.off(off); err != nil {
+		return r.result(err)
+	}
+	return r.result(r.until(ctx, r.Patience, r.allOver))
+}
+
+// errNotYet says what a drill still waits for.
+type errNotYet []string
+
+func (e errNotYet) Error() string { return strings.Join(e, "; ") }
+
+// until looks again and again until nothing is missing, or patience ends: what is missing then is in the records.
+func (r *run) until(ctx context.Context, patience time.Duration, missing func() errNotYet) error {
+	for deadline := time.Now().Add(patience); ; {
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+		left := missing()
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return left
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pause is how often a drill looks.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(500 * time.Millisecond):
+		return nil
+	}
+}
+
+// record is the time line of an alert, which begins with the fault.
+func (r *run) record(a alertState) *Record {
+	record, ok := r.records[a.name]
+	if !ok {
+		record = &Record{Alert: a.name, Priority: a.labels["priority"], How: "the fault " + r.fault.Name}
+		record.add(Event{Time: r.begin, What: "fault"})
+		r.records[a.name] = record
+		r.labels[a.name] = a.labels
+	}
+	return record
+}
+
+// look notes what has happened.
+func (r *run) look(ctx context.Context) error {
+	states, err := r.alerts(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	firing := map[string]bool{}
+	for _, a := range states {
+		if !r.wanted(a) {
+			continue
+		}
+		record := r.record(a)
+		if !a.firing {
+			record.add(Event{Time: a.active, What: "pending"})
+			continue
+		}
+		firing[a.name] = true
+		record.add(Event{Time: now, What: "firing"})
+	}
+	for name, record := range r.records {
+		if _, fired := record.time("firing"); fired && !firing[name] {
+			record.add(Event{Time: now, What: "resolved", Note: "in Prometheus"})
+		}
+	}
+	r.lookForMetrics(ctx)
+	if err := r.lookAtAlertmanager(ctx); err != nil {
+		return err
+	}
+	return r.lookAtPages()
+}
+
+// lookForMetrics notes when the expression of a rule has a result for the first time: evaluated now, and not when it is the rule's turn.
+func (r *run) lookForMetrics(ctx context.Context) {
+	for _, pattern := range r.patterns {
+		name := nameOf(pattern)
+		if _, known := r.metrics[name]; !known && r.seen(ctx, name) {
+			r.metrics[name] = time.Now()
+		}
+	}
+	for _, record := range r.records {
+		if at, known := r.metrics[nameOf(record.Alert)]; known {
+			record.add(Event{Time: at, What: "metric"})
+		}
+	}
+}
+
+// lookAtAlertmanager corrects when an alert began to fire, and notes what keeps it from being told.
+func (r *run) lookAtAlertmanager(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	alerts, err := r.client.Alerts(ctx)
+	if err != nil {
+		return err
+	}
+	byPrint := map[string]amapi.Alert{}
+	for _, a := range alerts {
+		byPrint[a.Fingerprint] = a
+	}
+	for _, a := range alerts {
+		record := r.records[fullName(a.Labels)]
+		if record == nil || a.Labels["source_alertname"] != "" {
+			continue
+		}
+		for i := range record.Events {
+			if e := &record.Events[i]; e.What == "firing" && a.StartsAt.After(r.begin) {
+				e.Time = a.StartsAt
+			}
+		}
+		record.Explained = ""
+		if _, told := record.time("notified"); !told && len(a.Status.InhibitedBy) > 0 {
+			record.Explained = fullName(byPrint[a.Status.InhibitedBy[0]].Labels)
+		}
+	}
+	return nil
+}
+
+// lookAtPages notes who was told.
+func (r *run) lookAtPages() error {
+	all, next, err := r.pagesSince(r.from)
+	if err != nil {
+		return err
+	}
+	r.from = next
+	for _, p := range all {
+		for _, a := range p.Alerts {
+			source := a.Labels["source_alertname"]
+			labels := a.Labels
+			if source != "" {
+				labels = map[string]string{"alertname": source, "client": a.Labels["client"], "subject": a.Labels["subject"]}
+			}
+			if record := r.records[fullName(labels)]; record != nil {
+				record.page(r.Policy, p, a)
+			}
+		}
+	}
+	return nil
+}
+
+// page notes a page about the alert.
+func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert) {
+	firing, ok := r.time("firing")
+	level := a.Labels["escalation"]
+	switch {
+	case a.Status == pages.Resolved && level == "":
+		r.add(Event{Time: p.Time, What: "resolved", Note: "told to " + p.Receiver})
+	case a.Status == pages.Resolved:
+	case level == "":
+		if ok && firing.Before(a.StartsAt) {
+			firing = a.StartsAt
+		}
+		r.add(Event{Time: p.Time, What: "notified", Note: p.Receiver, Took: p.Time.Sub(firing), Allowed: policy.notify(nameOf(r.Alert), r.Priority)})
+	default:
+		for _, l := range routing.Levels() {
+			if l.Name == level {
+				due, late := policy.escalate(l, r.Priority)
+				took := p.Time.Sub(firing)
+				r.add(Event{Time: p.Time, What: "escalated", Note: l.Name + " " + p.Receiver, Took: took, Allowed: due + late, Early: took < due})
+			}
+		}
+	}
+}
+
+// drilled are the records in the order of their alerts.
+func (r *run) drilled() []*Record {
+	return slices.SortedFunc(maps.Values(r.records), func(a, b *Record) int { return strings.Compare(a.Alert, b.Alert) })
+}
+
+// allTold wants that each pattern fires, and that each alert that fires is told or explained.
+func (r *run) allTold() errNotYet {
+	var missing errNotYet
+	for _, pattern := range r.patterns {
+		if !slices.ContainsFunc(r.drilled(), func(record *Record) bool {
+			_, fired := record.time("firing")
+			return fired && Matches(pattern, record.Alert)
+		}) && r.expected(nameOf(pattern)) {
+			missing = append(missing, pattern+" does not fire")
+		}
+	}
+	for _, record := range r.drilled() {
+		_, fired := record.time("firing")
+		if _, told := record.time("notified"); fired && !told && record.Explained == "" {
+			missing = append(missing, record.Alert+" is not told")
+		}
+	}
+	return missing
+}
+
+// expected reports whether an alert can have the priority that is drilled.
+func (r *run) expected(alert string) bool {
+	return r.Priority == "" || slices.ContainsFunc(r.Policy.Alerts, func(a routing.Alert) bool {
+		return a.Name == alert && slices.Contains(a.Priorities, r.Priority)
+	})
+}
+
+// called are the levels that an alert reaches when nobody takes it.
+func (r *run) called(record *Record) []routing.Level {
+	if record.Explained != "" || r.labels[record.Alert]["team"] == "client_admin" {
+		return nil
+	}
+	var levels []routing.Level
+	for _, l := range routing.Levels() {
+		if due, _ := r.Policy.escalate(l, record.Priority); due > 0 {
+			levels = append(levels, l)
+		}
+	}
+	return levels
+}
+
+func (r *run) allEscalated() errNotYet {
+	var missing errNotYet
+	for _, record := range r.drilled() {
+		for _, l := range r.called(record) {
+			if !slices.ContainsFunc(record.Events, func(e Event) bool { return e.What == "escalated" && strings.HasPrefix(e.Note, l.Name+" ") }) {
+				missing = append(missing, record.Alert+" does not reach "+l.Name)
+			}
+		}
+	}
+	return missing
+}
+
+// longest is the longest delay of a level.
+func (r *run) longest() time.Duration {
+	var longest time.Duration
+	for _, record := range r.drilled() {
+		for _, l := range r.called(record) {
+			due, late := r.Policy.escalate(l, record.Priority)
+			longest = max(longest, due+late)
+		}
+	}
+	return longest
+}
+
+// acknowledge takes the alerts, as somebody who was paged would.
+func (r *run) acknowledge(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	desk := ack.Desk{Client: r.client, Author: r.Author, Comment: "a drill", Length: ack.DefaultLength}
+	for _, record := range r.drilled() {
+		if _, told := record.time("notified"); !told {
+			continue
+		}
+		labels := r.labels[record.Alert]
+		var matchers []amapi.Matcher
+		for _, name := range []string{"alertname", "client", "component", "subject"} {
+			matchers = append(matchers, amapi.Matcher{Name: name, Value: labels[name], IsEqual: true})
+		}
+		selector, err := amapi.Select(matchers...)
+		if err != nil {
+			return err
+		}
+		switch _, err := desk.Take(ctx, ack.Selection{Selector: selector}); {
+		case errors.Is(err, ack.ErrNoAlert): // it is over already
+		case err != nil:
+			return err
+		default:
+			record.add(Event{Time: time.Now(), What: "acknowledged", Note: "by " + r.Author})
+		}
+	}
+	return nil
+}
+
+// allOver wants that nothing fires any more, and that whoever was told of an alert was told of its end.
+func (r *run) allOver() errNotYet {
+	var missing errNotYet
+	for _, record := range r.drilled() {
+		if _, fired := record.time("firing"); fired && !record.has("resolved", "in Prometheus") {
+			missing = append(missing, record.Alert+" does not resolve")
+		}
+		for _, e := range record.Events {
+			if e.What == "notified" && !record.has("resolved", "told to "+e.Note) {
+				missing = append(missing, e.Note+" is not told that "+record.Alert+" has resolved")
+			}
+		}
+	}
+	return missing
+}
+
+// result puts what did not come into the records; it is no error of the drill.
+func (r *run) result(err error) ([]*Record, error) {
+	records := r.drilled()
+	var missing errNotYet
+	if !errors.As(err, &missing) {
+		return records, err
+	}
+	for _, m := range missing {
+		at := slices.IndexFunc(records, func(record *Record) bool { return strings.Contains(m, record.Alert) })
+		if at < 0 {
+			records = append(records, &Record{Alert: strings.TrimSuffix(m, " does not fire"), How: "the fault " + r.fault.Name})
+			at = len(records) - 1
+		}
+		records[at].Missing = append(records[at].Missing, m)
+	}
+	return records, nil
+}

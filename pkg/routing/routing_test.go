@@ -1,0 +1,331 @@
+package routing
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+const root = "../.."
+
+// shipped are the files of the project that routing reads.
+func shipped(t testing.TB) fstest.MapFS {
+	t.Helper()
+	files := fstest.MapFS{}
+	all := os.DirFS(root)
+	names, err := fs.Glob(all, alertFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, SiteFile, InhibitionFile) {
+		text, err := fs.ReadFile(all, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: text}
+	}
+	return files
+}
+
+// change replaces a text that must be in a file.
+func change(t testing.TB, files fstest.MapFS, name, old, new string) {
+	t.Helper()
+	text := string(files[name].Data)
+	if !strings.Contains(text, old) {
+		t.Fatalf("%s has no %q to change", name, old)
+	}
+	files[name] = &fstest.MapFile{Data: []byte(strings.Replace(text, old, new, 1))}
+}
+
+func load(t testing.TB, files fs.FS) *Routing {
+	t.Helper()
+	r, err := Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestShippedFilesAreWhatTheInventorySays(t *testing.T) {
+	made, err := Render(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Render(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sortedKeys(made) {
+		text, err := os.ReadFile(root + "/" + name)
+		if err != nil {
+			t.Error(err)
+		} else if diff := cmp.Diff(strings.Split(string(made[name]), "\n"), strings.Split(string(text), "\n")); diff != "" {
+			t.Errorf("%s is not what `consignwatch render` makes; run it (-want +got):\n%s", name, diff)
+		}
+		if !slices.Equal(made[name], again[name]) {
+			t.Errorf("%s is another one each time", name)
+		}
+	}
+}
+
+// mistakes are changes to the inventory, with what is said of them. Those that a schema can see are marked.
+func mistakes() []struct {
+	old, new, want string
+	schema         bool
+} {
+	return []struct {
+		old, new, want string
+		schema         bool
+	}{
+		{"  name: Example Consignment\n", "  nam: Example Consignment\n", `unknown key "nam"`, true},
+		{"  name: Example Consignment\n", "  name: ''\n", "platform.name: missing", true},
+		{"  time_zone: America/Chicago\n", "  time_zone: Chicago Time\n", `site.yml:9: "Chicago Time" is not a time zone`, true},
+		{"  time_zone: America/Chicago\n", "", "platform.time_zone: missing", true},
+		{"grafana: http://localhost:3000", "grafana: localhost:3000", `links.grafana: "localhost:3000" is not an address`, true},
+		{"grafana: http://localhost:3000", "grafana: http://me:secret@localhost:3000", "without a password", true},
+		{"  url_file: secrets/heartbeat_url\n", "", "heartbeat.url_file: missing", true},
+		{"  every: 5m\n", "  every: 5s\n", "heartbeat.every: must be between 1m and 1h", false},
+		{"smarthost: localhost:25", "smarthost: localhost", `mail.smarthost: "localhost" is not host:port`, true},
+		{"  plain: true", "  username: me\n  plain: true", "username and password_file belong together", true},
+		{"  technical:\n", "  tecnical:\n", "teams.tecnical: is not one of technical, support, system_admin", true},
+		{"    name: Support staff\n", "", "teams.support.name: missing", true},
+		{`from: "08:00", to: "18:00"`, `from: "08:00", to: "07:00"`, "teams.technical.hours.to: must be later than from", false},
+		{`from: "08:00", to: "18:00"`, `from: "8am", to: "18:00"`, `"8am" is not a time of day`, true},
+		{"days: [monday, tuesday, wednesday, thursday, friday]", "days: [mon]", `"mon" is not a day`, true},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - webhok: {url_file: secrets/emergency_url}", "contacts.emergency.channels.0.webhok: a channel here is one of webhook", true},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - webhook: {url: 'http://a'}", "contacts.emergency.channels.0.webhook.url: is a secret: write it into a file", true},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - webhook: {url_file: secrets/emergency_url, ulr: 1}", "unknown key; a channel webhook has url_file", false},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - webhook: {url_file: a, http_config: {basic_auth: {username: a, password: b}}}", "http_config.basic_auth.password: is a secret", false},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - webhook: {url_file: a, http_config: {proxy_url: 'http://a:b@proxy'}}", "has a password in an address", false},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - pagerduty: {routing_key: abc}", "routing_key: is a secret", true},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - telegram: {chat_id: 1}", "telegram: lacks bot_token_file", true},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - email: {to: a@b.example}", "contacts.emergency.channels: hears of P0 by mail alone", false},
+		{"    channels:\n      - webhook: {url_file: secrets/emergency_url}\n", "    channels: []\n", "contacts.emergency.channels: missing", true},
+		{"  - slug: second-swing-exchange\n", "  - slug: Second Swing\n", `clients.2.slug: "Second Swing" is not the slug of a client`, true},
+		{"  - slug: second-swing-exchange\n", "  - slug: little-sprouts-consignment\n", "clients.2.slug: \"little-sprouts-consignment\" is there twice", false},
+		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - webhook: {url_file: a}", "clients.0.admins.channels.0.webhook: a channel here is one of email, slack: Alertmanager 0.31 writes internal labels", true},
+		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: a@b.example, html: '{{ .CommonLabels }}'}", "html: cannot be set for a client", false},
+		{"length: 3h", "length: 2d", "maintenance.0.length: must be between 1m and 1d", false},
+		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 2026-12-05 22:00", "maintenance.0.to: must be later than from", true},
+		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 2026-12-05 22:00, to: 2026-12-16 04:00", "must be within 7 days", false},
+		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 22:00, to: 2026-12-06 04:00", `is not a time like 2026-12-05 22:00`, true},
+		{`start: "23:00", length: 3h`, `start: "23:00", length: 3h, from: 2026-12-05 22:00, to: 2026-12-06 04:00`, "say either days, start and length (each week), or from and to (once)", true},
+		{"    P3: {wait: 10m", "    P4: {wait: 10m", "policy.priorities.P4: is not one of P0, P1, P2, P3", true},
+		{"P0: {wait: 5s", "P0: {wait: 5m", "policy.priorities.P0.wait: 5m is too long for P0", false},
+		{"P0: {wait: 5s", "P0: {wait: five", `"five" is not a duration`, true},
+		{"management: 20m", "management: 5m", "policy.priorities.P0.escalate.management: 5m must be longer than what comes before it", false},
+		{"secondary: 10m", "secondary: 2m", "secondary: 2m must be longer than what comes before it, and than the gap", false},
+		{"P3: {wait: 10m, interval: 1h}", "P3: {wait: 10m, interval: 1h, escalate: {secondary: 1d}}", "P3 goes to a quiet channel and does not escalate", false},
+		{"P1: {wait: 1m, interval: 1m", "P1: {wait: 1m, hours: true, interval: 1m", "P1 cannot wait for the morning", false},
+		{"  gap: 2m ", "  # gap: 2m ", "policy.gap: missing", true},
+	}
+}
+
+func TestMistakesInTheInventoryAreNamedWithTheirPlace(t *testing.T) {
+	for _, m := range mistakes() {
+		files := shipped(t)
+		change(t, files, SiteFile, m.old, m.new)
+		if _, err := Load(files); err == nil || !strings.Contains(err.Error(), m.want) || !strings.Contains(err.Error(), SiteFile+":") {
+			t.Errorf("%q: %v\nwant an error with %s", m.new, err, m.want)
+		}
+	}
+}
+
+func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile(root + "/alertmanager/site.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(text []byte) error {
+		var doc any
+		if err := yaml.Unmarshal(text, &doc); err != nil {
+			t.Fatal(err)
+		}
+		asJSON, err := json.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(asJSON)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(v)
+	}
+	if err := validate(shipped(t)[SiteFile].Data); err != nil {
+		t.Errorf("the schema refuses the shipped inventory: %v", err)
+	}
+	for _, m := range mistakes() {
+		files := shipped(t)
+		change(t, files, SiteFile, m.old, m.new)
+		if err := validate(files[SiteFile].Data); m.schema && err == nil {
+			t.Errorf("the schema accepts %q", m.new)
+		}
+	}
+	// Each key that the program reads is one that the schema has.
+	text, err := os.ReadFile(root + "/alertmanager/site.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] || typ == reflect.TypeFor[yamlfile.File]() {
+			return
+		}
+		seen[typ] = true
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if key := strings.TrimSuffix(f.Tag.Get("yaml"), ",inline"); key != "" && !strings.Contains(string(text), `"`+key+`"`) {
+				t.Errorf("the schema does not know %s of %s", key, typ)
+			}
+			if f.Tag.Get("yaml") != "" {
+				walk(f.Type)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Site]())
+}
+
+func TestMistakesInWhatExplainsWhat(t *testing.T) {
+	for _, m := range []struct{ old, new, want string }{
+		{"      - ApiFailing\n", "      - ApiFaling\n", `causes.0.explains.0: there is no alert "ApiFaling" in rules/alerts/*.yml`},
+		{"    alert: DatabaseDown\n", "    alert: DatabaseGone\n", `causes.0.alert: there is no alert "DatabaseGone"`},
+		{"  except: [IncidentUnresolved]", "  except: [IncidentUnsolved]", `worse.except.0: there is no alert "IncidentUnsolved"`},
+		{"    alerts: [SloBudgetBurningFast, SloBudgetBurning,", "    alerts: [SloBudgetBurningFast, Nothing,", `ladders.0.alerts.1: there is no alert "Nothing"`},
+		{"    explains: [ShopSlow, SyncFailing]", "    explains: [ApiSlow]", "ShopUnreachable is one client's, and cannot explain ApiSlow, which is everybody's"},
+		{"    explains: [ApiSlow, CacheEvicting", "    explains: [DatabaseDown, CacheEvicting", "CacheDown is P1, and would hide DatabaseDown, which can be P0"},
+		{"    explains: [ApiTrafficStopped, ", "    explains: [PlatformUnreachable, ", "PlatformUnreachable cannot explain itself"},
+		{"    explains: [ApiTrafficStopped, ", "    explains: [Watchdog, ", "Watchdog must always be heard"},
+		{"  - name: database-read-only", "  - name: database-down", `every entry has a name of its own: "database-down"`},
+		{"      - {alert: ExternalServiceFailing, subject: shopify}", "      - {alert: ExternalServiceFailing, subjet: shopify}", `inhibition.yml:`},
+		{"    alert: ClerkDown\n    explains:\n", "    alert: ClerkDown\n    explains:\n      - SecurityViolation\n", "SecurityViolation must always be heard"},
+		{"    alert: MandrillDown\n    explains:\n", "    alert: MandrillDown\n    explains:\n      - DeadLettersGrowing\n", "DeadLettersGrowing would wait 4m0s in Alertmanager for MandrillDown to be seen (at most 3m0s)"},
+		{"aftermath: 6m", "aftermath: 1h", "aftermath: must be between 1m and 15m"},
+		{"aftermath: 6m", "aftermaths: 6m", `unknown key "aftermaths"`},
+	} {
+		files := shipped(t)
+		change(t, files, InhibitionFile, m.old, m.new)
+		if _, err := Load(files); err == nil || !strings.Contains(err.Error(), m.want) || !strings.Contains(err.Error(), InhibitionFile+":") {
+			t.Errorf("%q: %v\nwant an error with %s", m.new, err, m.want)
+		}
+	}
+}
+
+func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToBeSeen(t *testing.T) {
+	r := load(t, shipped(t))
+	pairs := 0
+	for _, c := range r.Inhibition.Causes {
+		cause, _ := r.alert(c.Alert)
+		for _, s := range c.Explains {
+			symptom, _ := r.alert(s.Alert)
+			for _, p := range symptom.Priorities {
+				pairs++
+				if waits := symptom.For + r.Wait(s.Alert, p); waits < 2*cause.For {
+					t.Errorf("%s as %s is told after %s, %s takes %s to be seen", s.Alert, p, waits, c.Alert, cause.For)
+				}
+			}
+		}
+	}
+	if pairs < 80 {
+		t.Errorf("only %d pairs", pairs)
+	}
+	// And what waits says so in the routes: the longest wait of a P0 is a route of its own.
+	files, err := r.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "- matchers: [alertname=~\"ValidTokensRefused\"]\n              group_wait: 1m30s\n"; !strings.Contains(string(files[ConfigFile]), want) {
+		t.Errorf("%s has no %q", ConfigFile, want)
+	}
+}
+
+func TestWindowsAreTheirPartsOfDays(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(days, from, to string) span {
+		return span{Weekdays: []string{days}, Times: []timeSpan{{from, to}}, Location: "Europe/Paris"}
+	}
+	once := func(year, month, day, from, to string) span {
+		return span{Years: []string{year}, Months: []string{month}, Days: []string{day}, Times: []timeSpan{{from, to}}, Location: "Europe/Paris"}
+	}
+	at := func(s string) Moment {
+		m, err := time.Parse("2006-01-02 15:04", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Moment{m}
+	}
+	weekly := func(d time.Weekday, start, length time.Duration) Window {
+		return Window{Days: []Weekday{Weekday(d)}, Start: Clock(start), Length: yamlfile.Duration(length)}
+	}
+	for name, c := range map[string]struct {
+		window Window
+		more   time.Duration
+		want   []span
+	}{
+		"within a day":             {weekly(time.Monday, 2*time.Hour, time.Hour), 0, []span{part("monday", "02:00", "03:00")}},
+		"to midnight":              {weekly(time.Monday, 22*time.Hour, 2*time.Hour), 0, []span{part("monday", "22:00", "24:00")}},
+		"over midnight and a week": {weekly(time.Saturday, 23*time.Hour, 3*time.Hour), 0, []span{part("saturday", "23:00", "24:00"), part("sunday", "00:00", "02:00")}},
+		"longer for a level":       {weekly(time.Monday, 22*time.Hour, 2*time.Hour), 30 * time.Minute, []span{part("monday", "22:00", "24:00"), part("tuesday", "00:00", "00:30")}},
+		"longer by a day":          {weekly(time.Monday, 22*time.Hour, time.Hour), day, []span{part("monday", "22:00", "24:00"), part("tuesday", "00:00", "23:00")}},
+		"once":                     {Window{From: at("2026-12-31 23:00"), To: at("2027-01-01 01:30")}, 0, []span{once("2026", "12", "31", "23:00", "24:00"), once("2027", "1", "1", "00:00", "01:30")}},
+		"once, to midnight":        {Window{From: at("2026-12-31 23:00"), To: at("2027-01-01 00:00")}, 0, []span{once("2026", "12", "31", "23:00", "24:00")}},
+	} {
+		if diff := cmp.Diff(c.want, c.window.spans(c.more, zone)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestThePolicyInWords(t *testing.T) {
+	policy := load(t, shipped(t)).Policy()
+	for _, want := range []string{
+		`Technical team (team="technical"), in hours on Mon, Tue, Wed, Thu, Fri from 08:00 to 18:00, America/Chicago:`,
+		"P0  the engineer on call hears after 5s, at any time, again every 1h until somebody acknowledges it (webhook, email)",
+		"L4  the emergency phone when nobody has acknowledged it 30m after it began to fire (webhook)",
+		"P2  the engineer on call hears after 5m, in hours, again every 1d",
+		"L2  the second engineer on call when nobody has acknowledged it 1d after it began to fire, in hours, from 2h after they begin",
+		"P3  the team's channel hears after 10m, at any time, never again (slack)",
+		"second-swing-exchange: the admins of Second Swing (email), Europe/Paris",
+		"hand-me-on-childrens-market: nobody: what is meant for them goes to support",
+		"planned work every sunday from 23:00 for 3h",
+		"Not told while its cause fires, or has within 6m:\n  DatabaseDown explains ApiFailing,",
+		"ShopAccessRefused explains OrderImportsFailing, ShopThrottled, SyncFailing, SyncStalled (the same client)",
+		"ValidTokensRefused as P0: after 1m30s",
+	} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy lacks %q:\n%s", want, policy)
+		}
+	}
+}
+
+func TestAnInventoryWithoutClients(t *testing.T) {
+	files := shipped(t)
+	text := string(files[SiteFile].Data)
+	from, to := strings.Index(text, "clients:\n"), strings.Index(text, "\npolicy:")
+	files[SiteFile] = &fstest.MapFile{Data: []byte(text[:from] + "clients: []\n" + text[to:])}
+	made, err := Render(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(made[ClientsFile]); !strings.HasSuffix(got, "    rules: []\n") {
+		t.Errorf("%s is\n%s", ClientsFile, got)
+	}
+}

@@ -1,0 +1,183 @@
+package alertmanager_test
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/alertmanager/dispatch"
+	"github.com/prometheus/alertmanager/inhibit"
+	"github.com/prometheus/common/model"
+)
+
+// causeSeen is the alert that says for a while that another one has fired.
+func causeSeen(l model.LabelSet) model.LabelSet {
+	c := l.Clone()
+	c["alertname"], c["source_alertname"], c["team"], c["category"] = "CauseSeen", l["alertname"], "technical", "routing"
+	c["priority"], c["severity"] = "none", "none"
+	return c
+}
+
+// everything is every shipped alert, each of its escalations, and that it was seen, as it can be of each client.
+func everything(t testing.TB) []model.LabelSet {
+	var s site
+	decode(t, filepath.Join(root, "alertmanager/site.yml"), &s)
+	all := rules(t)
+	var alerts []model.LabelSet
+	for _, r := range all {
+		if r.labels["escalation"] != "" || r.name == "CauseSeen" {
+			continue // made of the others below
+		}
+		for _, client := range s.clients() {
+			if fixed := r.labels["client"]; fixed != "" && fixed != client {
+				continue
+			}
+			for _, priority := range priorities() {
+				if fixed := r.labels["priority"]; fixed != "" {
+					priority = fixed
+				}
+				l := labelled(all, map[string]string{"alertname": r.name, "client": client, "priority": priority})
+				alerts = append(alerts, l, causeSeen(l))
+				for _, level := range levels()[1:] {
+					e := l.Clone()
+					e["source_alertname"], e["alertname"], e["escalation"] = l["alertname"], model.LabelValue("Escalation"+level), model.LabelValue(level)
+					alerts = append(alerts, e)
+				}
+				if r.labels["priority"] != "" {
+					break
+				}
+			}
+		}
+	}
+	return alerts
+}
+
+// TestNoAlertReachesAnotherClient: a client's receiver gets alerts of that client that are meant for its admins, and nothing
+// else: no alert of another client, none of the staff, no escalation.
+func TestNoAlertReachesAnotherClient(t *testing.T) {
+	r := shipped(t)
+	alerts := everything(t)
+	reached := map[string]bool{}
+	for _, l := range alerts {
+		routes := r.route.Match(l)
+		if len(routes) != 1 {
+			t.Errorf("%s has %d routes, want 1", describe(l), len(routes))
+		}
+		for _, route := range routes {
+			receiver := route.RouteOpts.Receiver
+			slug, toClient := strings.CutPrefix(receiver, "client-")
+			if !toClient {
+				continue
+			}
+			reached[receiver] = true
+			if string(l["client"]) != slug || l["team"] != "client_admin" || l["escalation"] != "" {
+				t.Errorf("%s reaches %s", describe(l), receiver)
+			}
+		}
+	}
+	for _, c := range r.config.Receivers {
+		if strings.HasPrefix(c.Name, "client-") && !reached[c.Name] {
+			t.Errorf("nothing reaches %s: the test proves nothing about it", c.Name)
+		}
+	}
+	t.Logf("%d alerts", len(alerts))
+}
+
+// TestANotificationToAClientHoldsOneClient: alerts in one notification have the same values of the labels that they are
+// grouped by, and the client is one of them on every route that ends at a client. Nor does any such route lack the client in
+// its matchers: no label set at all can come there from elsewhere.
+func TestANotificationToAClientHoldsOneClient(t *testing.T) {
+	r := shipped(t)
+	seen := 0
+	var walk func(route *dispatch.Route, clients []string)
+	walk = func(route *dispatch.Route, clients []string) {
+		clients = slices.Clone(clients)
+		for _, m := range route.Matchers {
+			if m.Name == "client" && m.Type.String() == "=" {
+				clients = append(clients, m.Value)
+			}
+		}
+		if slug, ok := strings.CutPrefix(route.RouteOpts.Receiver, "client-"); ok {
+			seen++
+			if _, grouped := route.RouteOpts.GroupBy["client"]; !grouped || route.RouteOpts.GroupByAll {
+				t.Errorf("%s is not grouped by the client", route.ID())
+			}
+			if !slices.Contains(clients, slug) {
+				t.Errorf("%s does not ask for the client", route.ID())
+			}
+		}
+		for _, child := range route.Routes {
+			walk(child, clients)
+		}
+	}
+	walk(r.route, nil)
+	if seen == 0 {
+		t.Error("no route ends at a client")
+	}
+}
+
+// TestInhibitionKeepsToItself holds every rule of inhibition against every pair of alerts: no client's alert is silenced by
+// another client's, nothing silences what client admins hear, no escalation silences anything, and nothing is on both sides
+// of a rule (Alertmanager would then look no further for another source).
+func TestInhibitionKeepsToItself(t *testing.T) {
+	r := shipped(t)
+	alerts := everything(t)
+	pairs := 0
+	for _, c := range r.config.InhibitRules {
+		rule := inhibit.NewInhibitRule(c)
+		var sources, targets []model.LabelSet
+		for _, l := range alerts {
+			source, target := rule.SourceMatchers.Matches(l), rule.TargetMatchers.Matches(l)
+			switch {
+			case source && target:
+				t.Errorf("%s: %s is on both sides", c.Name, describe(l))
+			case source && (l["escalation"] != "" || l["team"] == "client_admin"):
+				t.Errorf("%s: %s silences others", c.Name, describe(l))
+			case target && l["team"] == "client_admin":
+				t.Errorf("%s: %s is silenced, and client admins do not hear of it", c.Name, describe(l))
+			case target && (l["category"] == "security" || l["alertname"] == "Watchdog"):
+				if c.Name != "critical-over-milder" && c.Name != "critical-over-milder-escalated" {
+					t.Errorf("%s: %s is silenced", c.Name, describe(l))
+				}
+			}
+			if source {
+				sources = append(sources, l)
+			}
+			if target {
+				targets = append(targets, l)
+			}
+		}
+		if len(sources) == 0 {
+			if !strings.Contains(c.Name, "over-milder") {
+				t.Errorf("%s: no alert is its source", c.Name)
+			}
+			continue
+		}
+		for name := range rule.Equal {
+			for _, l := range append(slices.Clone(sources), targets...) {
+				if l[name] == "" {
+					t.Errorf("%s: %s lacks the label %s, which would be equal to any other that lacks it", c.Name, describe(l), name)
+				}
+			}
+		}
+		for _, s := range sources {
+			for _, o := range targets {
+				same := true
+				for name := range rule.Equal {
+					same = same && s[name] == o[name]
+				}
+				if !same {
+					continue
+				}
+				pairs++
+				if s["client"] != platform && s["client"] != o["client"] {
+					t.Errorf("%s: %s silences %s", c.Name, describe(s), describe(o))
+				}
+			}
+		}
+	}
+	if pairs < 1000 {
+		t.Errorf("only %d pairs in which one silences the other", pairs)
+	}
+}
