@@ -77,3 +77,15 @@ func TestEveryDashboardAsksAQuestionThatTheDocumentationHas(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryDashboardHasAPicture(t *testing.T) {
+	for _, d := range All() {
+		name := strings.ReplaceAll(strings.ToLower(strings.TrimSuffix(d.File, ".json")), "/", "-")
+		picture, err := os.Stat("../docs/images/" + name + ".png")
+		if err != nil {
+			t.Error(err)
+		} else if picture.Size() > 300_000 {
+			t.Errorf("docs/images/%s.png has %d bytes; make it smaller than 300,000", name, picture.Size())
+		}
+	}
+}
