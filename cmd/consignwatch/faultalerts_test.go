@@ -262,7 +262,7 @@ var slow = map[string]bool{"SloBudgetBurningFast": true, "SyncStalled": true, "C
 // lower are the alerts below P1 with a drill: the table has none of those.
 var lower = map[string]bool{
 	"ValidationFailuresBurst": true, "ConsignwatchRecordsUnreadable": true, "ConsignwatchDataStale": true,
-	"ApiLatencyHigh": true, "CacheLatencyHigh": true, "ClientApiLatencyHigh": true, "DatabaseLatencyHigh": true, "ExternalLatencyHigh": true,
+	"ApiLatencyHigh": true, "CacheLatencyHigh": true, "ClientApiLatencyHigh": true, "ExternalLatencyHigh": true,
 	"ApiErrorsElevated": true, "CheckoutErrorsElevated": true, "ClientApiErrorsElevated": true, "ExternalErrorsElevated": true, "JobErrorsElevated": true,
 	"QueueLagHigh": true, "SyncLate": true, "MailWebhookFailing": true, "SupportTicketsPilingUp": true,
 	"ConnectionPoolHigh": true, "CacheMemoryHigh": true, "DiskFillingSoon": true, "CertificateExpiring": true, "MailReputationLow": true,
