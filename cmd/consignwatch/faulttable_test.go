@@ -47,7 +47,7 @@ func faultTurns() [][]faultAlerts {
 		},
 		{
 			{fault: "api-slow", client: all, fires: []string{"ApiSlow _platform requests"}, may: []string{"ClientApiSlow *", "WorkerThreadsExhausted _platform api"}},
-			{fault: "workers-stopped", client: all, fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, may: []string{"QueueBacklog _platform *", "JobsFailing _platform *"}},
+			{fault: "workers-stopped", client: all, fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, may: []string{"QueueBacklog _platform *", "JobsFailing _platform *", "SloTrafficStopped *"}},
 			{fault: "certificate-expiring", client: all},
 			{fault: "shopify-down", client: 0, fires: []string{"ShopUnreachable @ shop"}, may: shopTroubles()},
 			{fault: "shopify-token-expired", client: 1, fires: []string{"ShopAccessRefused @ access"}, may: shopTroubles()},
@@ -63,7 +63,7 @@ func faultTurns() [][]faultAlerts {
 			},
 			{
 				fault: "jobs-failing", client: all, fires: []string{"JobsFailing _platform *"},
-				may: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *"},
+				may: []string{"DeadLettersGrowing _platform *", "RecoveriesFailing _platform retry", "SystemErrorsBurst _platform queue", "WebhooksFailing _platform *", "OrderImportsFailing *", "SyncFailing *", "MailDelayed _platform *", "SloTrafficStopped *"},
 			},
 			{fault: "clerk-accepts-forged", client: all, fires: []string{"ForgedTokenAccepted _platform *"}, may: []string{"SecurityViolation _platform forged_token"}},
 		},
@@ -83,13 +83,13 @@ func faultTurns() [][]faultAlerts {
 			},
 			{
 				fault: "mandrill-down", client: all, fires: []string{"MandrillDown _platform mandrill"},
-				may: []string{"ExternalServiceFailing _platform mandrill", "JobsFailing _platform email", "IntegrationErrorsBurst _platform *", "ExternalServiceSlow _platform mandrill", "MailDelayed _platform *", "RecoveriesFailing _platform *"},
+				may: []string{"ExternalServiceFailing _platform mandrill", "JobsFailing _platform email", "IntegrationErrorsBurst _platform *", "ExternalServiceSlow _platform mandrill", "MailDelayed _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped _platform mail_delivery"},
 			},
 		},
 		{
-			{fault: "mandrill-backlog", client: all, fires: []string{"MailBacklog _platform backlog"}, may: []string{"MailDelayed _platform *", "ExternalServiceFailing _platform mandrill"}},
+			{fault: "mandrill-backlog", client: all, fires: []string{"MailBacklog _platform backlog"}, may: []string{"MailDelayed _platform *", "SloTrafficStopped _platform mail_delivery", "ExternalServiceFailing _platform mandrill"}},
 			{fault: "sync-failing", client: 1, fires: []string{"SyncFailing @ *"}, may: []string{"IntegrationErrorsBurst _platform *"}},
-			{fault: "webhooks-lost", client: all, fires: []string{"OrdersMissing *"}, may: []string{"OrderImportsDelayed _platform order_import", "MailDelayed _platform *", "WebhooksDelayed _platform *"}},
+			{fault: "webhooks-lost", client: all, fires: []string{"OrdersMissing *"}, may: []string{"OrderImportsDelayed _platform order_import", "MailDelayed _platform *", "WebhooksDelayed _platform *", "SloTrafficStopped _platform *"}},
 			{fault: "shopify-slow", client: 2, may: slices.Concat(shopTroubles(), []string{"ShopifyDown _platform api"})},
 			{fault: "clerk-slow", client: all, may: []string{"ClerkSlow _platform clerk", "AuthenticationFailing _platform requests", "ExternalServiceSlow _platform clerk", "ExternalServiceFailing _platform clerk", "ClerkDown _platform clerk"}},
 			{fault: "mail-bouncing", client: all, may: []string{"MailBouncing _platform bounces"}},
@@ -106,7 +106,7 @@ func faultTurns() [][]faultAlerts {
 			},
 			{
 				fault: "broker-restart", client: all, fires: []string{"QueueBrokerDown _platform main"},
-				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "ConsignwatchStreamStopped _platform *", "QueueBacklog _platform *", "QueueWorkersStopped _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *"},
+				may: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "ConsignwatchStreamStopped _platform *", "QueueBacklog _platform *", "QueueWorkersStopped _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *", "SloTrafficStopped *"},
 			},
 		},
 	}
@@ -116,7 +116,7 @@ func faultTurns() [][]faultAlerts {
 func outage(more ...string) []string {
 	return append(more,
 		"PlatformUnreachable _platform storefront", "ApiFailing _platform requests", "ApiSlow _platform requests", "ClientApiFailing *", "ClientApiSlow *",
-		"CheckoutFailing *", "SystemErrorsBurst _platform *", "RecoveriesFailing _platform *",
+		"CheckoutFailing *", "SystemErrorsBurst _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped *",
 		"DatabaseQueriesFailing _platform failures", "DatabaseSlow _platform queries", "ConnectionPoolExhausted _platform *", "WorkerThreadsExhausted _platform *",
 	)
 }
@@ -125,6 +125,6 @@ func outage(more ...string) []string {
 func shopTroubles() []string {
 	return []string{
 		"CheckoutFailing @ checkout", "ProcessesFailing @ *", "SyncFailing @ *", "ClientApiFailing @ requests", "ShopSlow @ shop", "ShopUnreachable @ shop", "ShopThrottled @ throttle",
-		"JobsFailing _platform sync", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *", "RecoveriesFailing _platform *",
+		"JobsFailing _platform sync", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped *",
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/release"
+	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
@@ -26,6 +28,8 @@ type rendering func(root fs.FS) (map[string][]byte, error)
 func renderings() []rendering {
 	return []rendering{
 		thresholds.Render,
+		slo.Render,
+		release.Render,
 	}
 }
 

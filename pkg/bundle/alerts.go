@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/consignwatch/consignwatch/pkg/release"
+	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
@@ -151,7 +153,7 @@ func (k *checker) templates(r *rule) {
 var levels = map[string]string{"platform": "", "client": "client", "instance": instance}
 
 // bareRecordings have a name as metrics of exporters have: they are not made from metrics, but from our own data.
-var bareRecordings = []string{thresholds.Metric, "consignwatch_bundle_info"}
+var bareRecordings = []string{thresholds.Metric, slo.Objective, slo.MinimumRate, release.Info}
 
 // recording checks that a recording's name says what it holds.
 func (k *checker) recording(r *rule) {

@@ -89,7 +89,7 @@ func queriesIn(n parse.Node) (found []string, err error) {
 // verb is a place in a format where printf writes a value.
 var verb = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-z]`)
 
-// addText adds a text that is written out, or made by printf: then any value is where a value will be.
+// addText adds a text that is written out, or made by printf: then a value stands where one will be.
 func addText(to *[]string, args []parse.Node) error {
 	switch {
 	case len(args) == 1:
@@ -101,8 +101,11 @@ func addText(to *[]string, args []parse.Node) error {
 		name, ok := args[0].(*parse.IdentifierNode)
 		if format, isText := args[1].(*parse.StringNode); ok && isText && name.Ident == "printf" {
 			*to = append(*to, verb.ReplaceAllStringFunc(format.Text, func(v string) string {
-				if v == "%q" {
+				switch v[len(v)-1] {
+				case 'q':
 					return fmt.Sprintf("%q", anyValue)
+				case 'd', 'e', 'f', 'g':
+					return "1"
 				}
 				return anyValue
 			}))
@@ -115,11 +118,11 @@ func addText(to *[]string, args []parse.Node) error {
 // limit is a threshold that is read.
 type limit struct{ name, level string }
 
-// limitsIn are the thresholds that an expression reads.
+// limitsIn are the thresholds that an expression reads by name. Whether there are any at all may be asked without one.
 func limitsIn(e parser.Expr) []limit {
 	var all []limit
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
-		if s, ok := n.(*parser.VectorSelector); ok && s.Name == thresholds.Metric {
+		if s, ok := n.(*parser.VectorSelector); ok && s.Name == thresholds.Metric && equalTo(s, "name") != "" {
 			all = append(all, limit{equalTo(s, "name"), equalTo(s, "level")})
 		}
 		return nil

@@ -1,0 +1,159 @@
+// Package slo reads rules/slos.yml, which says what users are promised and how much may go wrong, and renders it: as
+// recording rules for ratios of errors over several windows and for the budget that is left, as alerts on how fast the
+// budget burns, and as a page. It measures nothing itself.
+package slo
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+)
+
+const (
+	// File has the data.
+	File = "rules/slos.yml"
+	// Objective is the series of the objectives, by slo.
+	Objective = "consign_slo_objective"
+	// MinimumRate is the series of the least events a second for which a ratio says something, by slo.
+	MinimumRate = "consign_slo_minimum_rate"
+)
+
+// SLO is one promise.
+type SLO struct {
+	Name string `yaml:"name"`
+	// What is a good event, and Why the objective is what it is: sentences for the page.
+	What string `yaml:"what"`
+	Why  string `yaml:"why"`
+	// Objective is the part of the events that has to be good.
+	Objective float64 `yaml:"objective"`
+	// Component is that of its alerts.
+	Component string `yaml:"component"`
+	// MinimumRate are the events a second below which it is not judged.
+	MinimumRate float64 `yaml:"minimum_rate"`
+	// Silence are the alerts that tell when there are no events at all.
+	Silence []string `yaml:"silence"`
+	// Platform is about everybody; Clients, if it is there, about each client.
+	Platform *Source `yaml:"platform"`
+	Clients  *Source `yaml:"clients"`
+}
+
+// Source is where the numbers come from: PromQL for rates over five minutes.
+type Source struct {
+	Events string `yaml:"events"`
+	Errors string `yaml:"errors"`
+	// Demand is what should become events. It may be missing.
+	Demand string `yaml:"demand"`
+}
+
+// SLOs is the whole file.
+type SLOs struct {
+	// Window is the time for which a budget is.
+	Window yamlfile.Duration `yaml:"window"`
+	SLOs   []*SLO            `yaml:"slos"`
+}
+
+// Load reads and checks rules/slos.yml below the root. The error joins all mistakes, each with its line.
+func Load(root fs.FS) (*SLOs, error) {
+	text, err := fs.ReadFile(root, File)
+	if err != nil {
+		return nil, err
+	}
+	s := &SLOs{}
+	file, err := yamlfile.Parse(File, text, s)
+	if err != nil {
+		return nil, err
+	}
+	c := checker{file: file, promql: parser.NewParser(parser.Options{})}
+	c.all(s)
+	return s, errors.Join(c.errs...)
+}
+
+// checker collects what is wrong.
+type checker struct {
+	file   *yamlfile.File
+	promql parser.Parser
+	errs   []error
+}
+
+func (c *checker) failf(key, format string, args ...any) {
+	c.errs = append(c.errs, c.file.Errorf(key, format, args...))
+}
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+
+// monthly is the window for which the windows of the alerts are made.
+const monthly = 30 * 24 * time.Hour
+
+func (c *checker) all(s *SLOs) {
+	if time.Duration(s.Window) != monthly {
+		c.failf("window", "it must be 30d: the recording rules keep the ratio over 30 days")
+	}
+	if len(s.SLOs) == 0 {
+		c.failf("slos", "there is no SLO")
+	}
+	first := map[string]string{}
+	for i, one := range s.SLOs {
+		key := fmt.Sprintf("slos.%d", i)
+		if before, twice := first[one.Name]; twice {
+			c.failf(key+".name", "%q is there already, on line %d", one.Name, c.file.Line(before+".name"))
+		}
+		first[one.Name] = key
+		c.slo(key, one)
+	}
+}
+
+func (c *checker) slo(key string, s *SLO) {
+	for field, value := range map[string]string{"name": s.Name, "component": s.Component} {
+		if !namePattern.MatchString(value) {
+			c.failf(key+"."+field, "%q must be lower case with underscores", value)
+		}
+	}
+	for field, value := range map[string]string{"what": s.What, "why": s.Why} {
+		if !strings.HasSuffix(strings.TrimSpace(value), ".") {
+			c.failf(key+"."+field, "must be a sentence that ends with a period")
+		}
+	}
+	fastest := alerts()[0]
+	budget := 1 - s.Objective
+	switch {
+	case !(s.Objective > 0 && s.Objective < 1): // NaN too
+		c.failf(key+".objective", "must be between 0 and 1, like 0.99: the part of the events that has to be good")
+	case fastest.factor()*budget >= 1:
+		c.failf(key+".objective", "with an objective of %v nothing can burn the budget %v times as fast as allowed, even if all goes wrong: make it %v or more",
+			s.Objective, fastest.factor(), math.Ceil((1-1/fastest.factor())*100)/100)
+	case !(s.MinimumRate > 0):
+		c.failf(key+".minimum_rate", "must be above 0: events a second")
+	case s.MinimumRate*fastest.Long.Seconds()*fastest.factor()*budget < 2:
+		c.failf(key+".minimum_rate", "at %v events a second a single failure within %s would be too many: make it %.2g or more",
+			s.MinimumRate, label(fastest.Long), 2/(fastest.Long.Seconds()*fastest.factor()*budget))
+	}
+	if len(s.Silence) == 0 {
+		c.failf(key, "name the alerts that tell when there are no events at all: silence: […]")
+	}
+	if s.Platform == nil {
+		c.failf(key, "platform: with events: and errors: is missing")
+	}
+	for scope, source := range map[string]*Source{"platform": s.Platform, "clients": s.Clients} {
+		if source == nil {
+			continue
+		}
+		for field, expr := range map[string]string{"events": source.Events, "errors": source.Errors, "demand": source.Demand} {
+			if expr == "" && field == "demand" {
+				continue
+			}
+			if strings.TrimSpace(expr) == "" {
+				c.failf(key+"."+scope, "%s: is missing", field)
+			} else if _, err := c.promql.ParseExpr(expr); err != nil {
+				c.failf(key+"."+scope+"."+field, "%w", err)
+			}
+		}
+	}
+}
