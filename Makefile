@@ -39,7 +39,7 @@ test: deps build ## run all tests against real servers
 check: build $(BIN)/promtool $(BIN)/amtool ## check rules, routing and catalog against each other
 	@$(BIN)/consignwatch check
 	@$(BIN)/promtool check rules rules/recording/*.yml rules/alerts/*.yml
-	@$(BIN)/amtool check-config alertmanager/alertmanager.yml
+	@$(BIN)/amtool --enable-feature=utf8-strict-mode check-config alertmanager/alertmanager.yml
 
 .PHONY: lint
 lint: $(BIN)/staticcheck ## gofmt, go vet, staticcheck

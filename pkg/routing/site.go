@@ -183,16 +183,6 @@ func (s *Site) contact(team, role string) (receiver string, c *Contact) {
 
 func dashed(s string) string { return strings.ReplaceAll(s, "_", "-") }
 
-// client finds a client by its slug.
-func (s *Site) client(slug string) *Client {
-	for _, c := range s.Clients {
-		if c.Slug == slug {
-			return c
-		}
-	}
-	return nil
-}
-
 func readSite(root fs.FS) (*Site, error) {
 	var s Site
 	file, err := readFile(root, SiteFile, &s)

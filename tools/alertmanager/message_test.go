@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -282,6 +283,14 @@ func TestAMailToAClientIsTheirsAlone(t *testing.T) {
 			continue
 		}
 		names++
+		// What the rule itself says goes into the message as it is.
+		for _, bad := range []string{"http", "lertmanager", "rometheus", "runbook", "exporter", "instance", "server }}", "database", "Kafka", "Redis", "MySQL"} {
+			for _, text := range []string{r.annotations["summary"], words(r.annotations["description"])} {
+				if strings.Contains(text, bad) {
+					t.Errorf("%s is for client admins, and says %q: %s", r.name, bad, text)
+				}
+			}
+		}
 		for _, c := range s.Clients {
 			if c.Admins == nil {
 				continue
@@ -318,6 +327,11 @@ func TestAMailToAClientIsTheirsAlone(t *testing.T) {
 	if l := m.send(t, a); !strings.Contains(l.text, "It began at 2026-05-04 10:02 CEST.") || len(l.to) != 2 {
 		t.Errorf("it is not told in the client's own time, or not to both: %v\n%s", l.to, l.text)
 	}
+}
+
+// words are a text without what its templates ask, but with the labels that they show.
+func words(text string) string {
+	return regexp.MustCompile(`\{\{-? *(if|with|range|end|else)[^}]*\}\}`).ReplaceAllString(text, "")
 }
 
 // TestSlack sends to a server that takes what Slack takes.

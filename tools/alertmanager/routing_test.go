@@ -119,8 +119,8 @@ func (r *rig) inhibited(t testing.TB, l model.LabelSet, firing ...model.LabelSet
 
 // rule is an alert rule as far as routing goes.
 type rule struct {
-	name   string
-	labels map[string]string
+	name                string
+	labels, annotations map[string]string
 }
 
 // rules are all shipped alert rules.
@@ -136,8 +136,8 @@ func rules(t testing.TB) []rule {
 			Groups []struct {
 				Labels map[string]string
 				Rules  []struct {
-					Alert  string
-					Labels map[string]string
+					Alert               string
+					Labels, Annotations map[string]string
 				}
 			}
 		}
@@ -148,7 +148,7 @@ func rules(t testing.TB) []rule {
 					labels := map[string]string{}
 					maps.Copy(labels, g.Labels)
 					maps.Copy(labels, r.Labels)
-					all = append(all, rule{r.Alert, labels})
+					all = append(all, rule{r.Alert, labels, r.Annotations})
 				}
 			}
 		}
