@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,10 +183,7 @@ func ParseMatchers(arguments ...string) (amapi.Selector, error) {
 		parts := argument.FindStringSubmatch(text)
 		switch {
 		case parts != nil:
-			value := parts[3]
-			if len(value) >= 2 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
-				value = value[1 : len(value)-1]
-			}
+			value := unquoted(parts[3])
 			matchers = append(matchers, amapi.Matcher{Name: parts[1], Value: value, IsRegex: strings.HasSuffix(parts[2], "~"), IsEqual: parts[2][0] == '='})
 		case i == 0 && text != "" && !strings.ContainsAny(text, `=!~{}"' `):
 			matchers = append(matchers, amapi.Matcher{Name: nameLabel, Value: text, IsEqual: true})
@@ -194,4 +192,15 @@ func ParseMatchers(arguments ...string) (amapi.Selector, error) {
 		}
 	}
 	return amapi.Select(matchers...)
+}
+
+// unquoted takes the quotes off a value: double ones with escapes, as messages and Alertmanager write them, or single ones.
+func unquoted(value string) string {
+	if len(value) < 2 || value[0] != value[len(value)-1] || value[0] != '"' && value[0] != '\'' {
+		return value
+	}
+	if plain, err := strconv.Unquote(value); err == nil && value[0] == '"' {
+		return plain
+	}
+	return value[1 : len(value)-1] // also a regular expression, whose escapes are its own
 }

@@ -126,10 +126,11 @@ func TestTheDeskSaysWhatItCannotDo(t *testing.T) {
 }
 
 func TestMatchersAreReadAsPeopleTypeThem(t *testing.T) {
-	labels := map[string]string{"alertname": "ShopSlow", "client": "north", "subject": "a=b"}
+	labels := map[string]string{"alertname": "ShopSlow", "client": "north", "subject": "a=b", "component": `say "hi"\now`, "host": "db.example"}
 	for text, want := range map[string]bool{
 		"ShopSlow": true, "alertname=ShopSlow": true, `alertname="ShopSlow"`: true, "alertname='ShopSlow'": true, "alertname=~Shop.*": true, "alertname=~Shop": false,
-		"client!=south": true, "client!~n.*": false, "subject=a=b": true, "component=": true, "component=x": false,
+		"client!=south": true, "client!~n.*": false, "subject=a=b": true, "team=": true, "team=x": false,
+		`component="say \"hi\"\\now"`: true, `component=say "hi"\now`: true, `component='say "hi"\now'`: true, `host=~"db\.ex.*"`: true, `host=~"db\.x"`: false,
 	} {
 		selector, err := ParseMatchers(text)
 		if err != nil || selector.Matches(labels) != want {
