@@ -56,7 +56,7 @@ type covering struct {
 }
 
 // capabilities are what a row can wait for.
-var capabilities = []string{"thresholds", "routing", "dashboards", "reports"}
+var capabilities = []string{"reports"}
 
 func (l *loader) coverage() {
 	c := &coverage{lines: map[string]int{}}

@@ -332,7 +332,7 @@ func mistakes() map[string]mistake {
 		"a missing row":                {coverageFile, "BM.U.active: {due: [reports]}\n", "", coverageFile + ":1: BM.U.active: the row is missing: Business Metrics / System usage: Active users"},
 		"an unknown row":               {coverageFile, "BM.U.active:", "BM.U.actives:", coverageFile + ":37: BM.U.actives: there is no such row"},
 		"a row that nothing serves":    {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {}", coverageFile + ":37: BM.U.active: nothing serves the row"},
-		"a row due with something":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {due: [later]}", coverageFile + `:37: BM.U.active: due "later" is not one of thresholds, routing, dashboards, reports`},
+		"a row due with something":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {due: [later]}", coverageFile + `:37: BM.U.active: due "later" is not one of reports`},
 		"a row with an unknown metric": {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {metrics: [consign_users]}", coverageFile + `:37: BM.U.active: there is no metric "consign_users"`},
 		"a row with an unknown rule":   {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {rules: [a]}", coverageFile + `:37: BM.U.active: no rule records "a"`},
 		"a row with an unknown alert":  {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {alerts: [A]}", coverageFile + `:37: BM.U.active: there is no alert "A"`},
