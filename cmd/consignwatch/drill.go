@@ -206,7 +206,12 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 			record, err = s.Drill(ctx, known[p.Alert.Name], whose(p, cmp.Or(d.client, stage.Clients[0])))
 			fresh = []*drill.Record{record}
 		}
-		for _, r := range slices.DeleteFunc(fresh, func(r *drill.Record) bool { return r == nil }) {
+		fresh = slices.DeleteFunc(fresh, func(r *drill.Record) bool { return r == nil })
+		if err != nil && ctx.Err() == nil { // the others can still be drilled
+			fresh = append(fresh, &drill.Record{Alert: p.Alert.Name, Priority: p.Priority(), How: p.How(), Missing: []string{err.Error()}})
+			err = nil
+		}
+		for _, r := range fresh {
 			r.Print(stdout)
 			records = append(records, r)
 			name, _, _ := strings.Cut(r.Alert, " ")

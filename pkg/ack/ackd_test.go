@@ -256,6 +256,38 @@ func TestASilenceByHandCountsAndIsLeftAlone(t *testing.T) {
 	}
 }
 
+// With a button, as karma's, people acknowledge the very alert that they see: it may be an escalation.
+func TestWhoTakesAnEscalationHasTheAlert(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	d := s.daemon()
+	s.fire("CheckoutFailing", "north", nil)
+	s.escalate("CheckoutFailing", "north", "L2")
+	silence := func(comment, value string) {
+		t.Helper()
+		_, err := s.client.SetSilence(t.Context(), amapi.Silence{
+			Matchers: []amapi.Matcher{{Name: "alertname", Value: value, IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(5 * time.Second), CreatedBy: "ann", Comment: comment,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	silence("no calls tonight", "EscalationL2")
+	s.await("the silence", func() bool { return s.suppressed()["EscalationL2 north"] })
+	d.Await(t, "nobody has it", func(series map[string]float64) bool {
+		return state(series, "CheckoutFailing", "north") == 0 && series[silences+`{state="active"}`] == 1
+	})
+	silence("ACK! from a button", "EscalationL2")
+	d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+	s.await("that the acknowledgement outlives the other silence", func() bool {
+		active := s.active()
+		return len(active) == 1 && active[0].Comment == "ACK! from a button" && active[0].UpdatedAt.After(active[0].StartsAt)
+	})
+	if _, err := s.desk().GiveBack(t.Context(), selection(t, "CheckoutFailing")); err != nil || len(s.active()) != 0 {
+		t.Errorf("given back: %v; in force %+v", err, s.active())
+	}
+}
+
 func TestThePageIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	promtool, err := servers.Find("promtool")
@@ -337,7 +369,7 @@ func TestTheStepsFollowFromWhatAlertmanagerSays(t *testing.T) {
 		"fires, for long":                   {long, []amapi.Alert{beat(0), fires}, silence(2*time.Hour, "ACK! x", amapi.Active), ""},
 		"fires while Alertmanager is fresh": {time.Minute, []amapi.Alert{fires}, silence(time.Minute, "ACK!", amapi.Active), "renew 15m0s"},
 		"resolved":                          {long, []amapi.Alert{beat(time.Minute)}, silence(2*time.Hour, "ACK!", amapi.Active), "end"},
-		"only its escalation is left":       {long, []amapi.Alert{beat(0), escalation}, silence(time.Minute, "ACK!", amapi.Active), "end"},
+		"only its escalation is left":       {long, []amapi.Alert{beat(0), escalation}, silence(14*time.Minute, "ACK!", amapi.Active), ""},
 		"missing, Alertmanager is fresh":    {time.Minute, []amapi.Alert{beat(0)}, silence(time.Minute, "ACK!", amapi.Active), ""},
 		"missing, no heartbeat":             {long, nil, silence(time.Minute, "ACK!", amapi.Active), ""},
 		"missing, an old heartbeat":         {long, []amapi.Alert{beat(3 * time.Minute)}, silence(time.Minute, "ACK!", amapi.Active), ""},

@@ -29,7 +29,7 @@ type Situation struct {
 type Alert struct {
 	amapi.Alert
 	Identity
-	// Silences are those in force on the alert, acknowledgements before others, and the oldest first.
+	// Silences are those in force on the alert, and acknowledgements of its escalations: acknowledgements before others, and the oldest first.
 	Silences []*amapi.Silence
 }
 
@@ -85,14 +85,20 @@ func (s *Situation) arrange(alerts []amapi.Alert) error {
 			return err
 		}
 	}
+	escalations := map[Identity][]amapi.Alert{}
 	for _, a := range alerts {
 		if isEscalation(a.Labels) {
 			s.Escalations = append(s.Escalations, a)
+			escalations[IdentityOf(a.Labels)] = append(escalations[IdentityOf(a.Labels)], a)
+		}
+	}
+	for _, a := range alerts {
+		if isEscalation(a.Labels) {
 			continue
 		}
 		alert := Alert{Alert: a, Identity: IdentityOf(a.Labels)}
 		for i := range s.Silences {
-			if s.Silences[i].Active() && s.selectors[i].Matches(a.Labels) {
+			if s.Silences[i].Active() && (s.selectors[i].Matches(a.Labels) || s.takes(i, escalations[alert.Identity])) {
 				alert.Silences = append(alert.Silences, &s.Silences[i])
 			}
 		}
@@ -115,7 +121,13 @@ func compareSilences(a, b *amapi.Silence) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.StartsAt.Compare(b.StartsAt), cmp.Compare(a.ID, b.ID))
 }
 
-// covers reports whether a silence, by its place in the list, matches an alert that fires.
+// takes reports whether a silence, by its place in the list, is the acknowledgement of an escalation: who takes that has the alert. Other silences
+// on escalations, on a whole level for example, say nothing of an alert.
+func (s *Situation) takes(silence int, escalations []amapi.Alert) bool {
+	return IsAcknowledgement(&s.Silences[silence]) && slices.ContainsFunc(escalations, func(e amapi.Alert) bool { return s.selectors[silence].Matches(e.Labels) })
+}
+
+// covers reports whether a silence, by its place in the list, matches an alert that fires, or an escalation.
 func (s *Situation) covers(silence int) bool {
-	return slices.ContainsFunc(s.Alerts, func(a Alert) bool { return s.selectors[silence].Matches(a.Labels) })
+	return slices.ContainsFunc(s.Alerts, func(a Alert) bool { return s.selectors[silence].Matches(a.Labels) }) || s.takes(silence, s.Escalations)
 }

@@ -46,8 +46,13 @@ func Plans(alerts []routing.Alert) []Plan {
 	return plans
 }
 
-// Priority is the worst that the alert can have.
-func (p *Plan) Priority() string { return slices.Min(p.Alert.Priorities) }
+// Priority is the worst that the alert can have, empty for a plan that is about a fault as a whole.
+func (p *Plan) Priority() string {
+	if len(p.Alert.Priorities) == 0 {
+		return ""
+	}
+	return slices.Min(p.Alert.Priorities)
+}
 
 // faultOf is the fault that is there for an alert, or else one that fires it besides.
 func faultOf(alert string) *Fault {
