@@ -51,7 +51,7 @@ func startGrafana(ctx context.Context, s *stack, folder string, installed server
 			{
 				"name": "Prometheus", "uid": "prometheus", "type": "prometheus", "access": "proxy", "url": "http://" + prometheus.Address(), "isDefault": true, "editable": false,
 				"jsonData": object{
-					"httpMode": "POST", "prometheusType": "Prometheus", "manageAlerts": true, "alertmanagerUid": "alertmanager",
+					"httpMethod": "POST", "prometheusType": "Prometheus", "manageAlerts": true, "alertmanagerUid": "alertmanager",
 					"timeInterval": s.interval().String(), // $__rate_interval rests on it
 				},
 			},
