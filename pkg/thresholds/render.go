@@ -49,7 +49,8 @@ func (t *Thresholds) rules() []byte {
 			}
 		}
 	})
-	out.WriteString("\n  # A client's own limit wins, also when nobody else knows of the client.\n  - name: thresholds_of_clients\n    rules:\n")
+	out.WriteString("\n  # A client's own limit wins, also when nobody else knows of the client. They change seldom, and with many clients they are many.\n" +
+		"  - name: thresholds_of_clients\n    interval: 30s\n    rules:\n")
 	t.each(func(one *Threshold) {
 		for _, level := range Levels() {
 			if one.Clients != nil {
