@@ -31,8 +31,8 @@ func alertsNow() Dashboard {
 				table(12, "Acknowledged", "Alerts that somebody has taken, and since when.",
 					col(`time() - max by (priority, alertname, client, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedUp("priority")),
 				table(12, "Clients with alerts", "How many alerts of each priority fire for each client.",
-					trouble(`sum by (client) (client_priority:ALERTS:count{`+ofAll+`,priority="P0"})`, "P0", "none", 0), trouble(`sum by (client) (client_priority:ALERTS:count{`+ofAll+`,priority="P1"})`, "P1", "none", 0),
-					col(`sum by (client) (client_priority:ALERTS:count{`+ofAll+`,priority="P2"})`, "P2", "none", 0), col(`sum by (client) (client_priority:ALERTS:count{`+ofAll+`,priority="P3"})`, "P3", "none", 0), sorted("P0"), leads("client", "consignwatch-live-sale")),
+					trouble(alertsOf("P0"), "P0", "none", 0), trouble(alertsOf("P1"), "P1", "none", 0),
+					col(alertsOf("P2"), "P2", "none", 0), col(alertsOf("P3"), "P3", "none", 0), sorted("P0"), leads("client", "consignwatch-live-sale")),
 			}},
 			{"Since when?", []Panel{
 				graph(12, "Firing alerts by priority", "none", "How many alerts fired at a time.", series(`sum by (priority) (client_priority:ALERTS:count{`+ofAll+`})`, "{{priority}}"), stacked, decimals(0), stepped,
@@ -62,7 +62,7 @@ func escalation() Dashboard {
 		Asks: "Is trouble taken and ended in time, and if not, who has to hear of it?", Variables: []string{"client"}, Alerts: ofAll,
 		Rows: []Row{
 			{"Is it well?", []Panel{
-				stat(4, "Escalated", "none", "Alerts that fire and that nobody took in time: the next ones have been told.", series(`count(ALERTS{alertstate="firing",source_alertname!="",`+ofAll+`}) or vector(0)`, "alerts"), badAbove(1, 1)),
+				stat(4, "Escalated", "none", "Alerts that fire and that nobody took in time: the next ones have been told.", series(`count(ALERTS{alertstate="firing",escalation!="",`+ofAll+`}) or vector(0)`, "alerts"), badAbove(1, 1)),
 				stat(4, "Not taken yet", "none", "Alerts of P0 and P1 that fire and that nobody has acknowledged.", series(unacknowledged(), "alerts"), badAbove(1, 1)),
 				stat(4, "Time until taken", "s", "Mean time until somebody acknowledged an alert of P0 or P1, within the period.",
 					value(`sum(max by (priority) (increase(consign_alert_time_to_acknowledge_seconds_sum{priority=~"P0|P1"}[$__range]))) / (sum(max by (priority) (increase(consign_alert_time_to_acknowledge_seconds_count{priority=~"P0|P1"}[$__range]))) > 0)`, "mean"), decimals(0)),
@@ -73,7 +73,7 @@ func escalation() Dashboard {
 			}},
 			{"Who has to hear of it?", []Panel{
 				table(12, "Escalations", "Alerts that have been handed on, and to which level: L2 is the second contact, L3 the management, L4 the emergency contacts.",
-					rows(`max by (priority, alertname, source_alertname, client, component, subject) (ALERTS{alertstate="firing",source_alertname!="",`+ofAll+`})`), sortedUp("priority"), leads("client", "consignwatch-alerts")),
+					rows(`max by (priority, alertname, source_alertname, client, component, subject) (ALERTS{alertstate="firing",escalation!="",`+ofAll+`})`), sortedUp("priority"), leads("client", "consignwatch-alerts")),
 				table(12, "Not taken", "Alerts of P0 and P1 that fire and that nobody has acknowledged, with the time for which they have.",
 					col(`time() - max by (priority, alertname, client, subject) (max without (priority, severity, team, category) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedUp("priority"), leads("client", "consignwatch-alerts")),
 				table(24, "Taken", "Alerts that somebody has taken, and since when.",
@@ -82,22 +82,27 @@ func escalation() Dashboard {
 			{"In time?", []Panel{
 				table(12, "Time until taken, by priority", "Within the period: how many alerts were taken, and after what time half and 95 of 100 of them were.",
 					col(`max by (priority) (increase(consign_alert_time_to_acknowledge_seconds_count[$__range]))`, "Taken", "none", 0),
-					col(`histogram_quantile(0.5, max by (priority, le) (increase(consign_alert_time_to_acknowledge_seconds_bucket[$__range])))`, "Half within", "s", 0),
-					col(`histogram_quantile(0.95, max by (priority, le) (increase(consign_alert_time_to_acknowledge_seconds_bucket[$__range])))`, "95 of 100 within", "s", 0), sortedUp("priority")),
+					col(`histogram_quantile(0.5, max by (priority, le) (increase(consign_alert_time_to_acknowledge_seconds_bucket[$__range]))) >= 0`, "Half within", "s", 0),
+					col(`histogram_quantile(0.95, max by (priority, le) (increase(consign_alert_time_to_acknowledge_seconds_bucket[$__range]))) >= 0`, "95 of 100 within", "s", 0), sortedUp("priority")),
 				table(12, "Time until resolved, by priority", "Within the period: how many alerts ended, and after what time half and 95 of 100 of them had.",
 					col(`max by (priority) (increase(consign_alert_time_to_resolve_seconds_count[$__range]))`, "Resolved", "none", 0),
-					col(`histogram_quantile(0.5, max by (priority, le) (increase(consign_alert_time_to_resolve_seconds_bucket[$__range])))`, "Half within", "s", 0),
-					col(`histogram_quantile(0.95, max by (priority, le) (increase(consign_alert_time_to_resolve_seconds_bucket[$__range])))`, "95 of 100 within", "s", 0), sortedUp("priority")),
+					col(`histogram_quantile(0.5, max by (priority, le) (increase(consign_alert_time_to_resolve_seconds_bucket[$__range]))) >= 0`, "Half within", "s", 0),
+					col(`histogram_quantile(0.95, max by (priority, le) (increase(consign_alert_time_to_resolve_seconds_bucket[$__range]))) >= 0`, "95 of 100 within", "s", 0), sortedUp("priority")),
 				graph(12, "Alerts and acknowledgements", "none", "Alerts of P0 and P1 that fired at a time, and those of them that somebody had taken.",
 					series(`count(ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`}) or vector(0)`, "fire"), series(`sum(max without (instance) (consign_alert_acknowledged{priority=~"P0|P1",`+ofAll+`})) or vector(0)`, "taken"), stepped, decimals(0), colours("fire", bad, "taken", good)),
-				graph(12, "Escalations by level", "none", "Alerts that were handed on, at a time, by level.", series(`count by (alertname) (ALERTS{alertstate="firing",source_alertname!="",`+ofAll+`})`, "{{alertname}}"), stacked, stepped, decimals(0)),
+				graph(12, "Escalations by level", "none", "Alerts that were handed on, at a time, by level.", series(`count by (alertname) (ALERTS{alertstate="firing",escalation!="",`+ofAll+`})`, "{{alertname}}"), stacked, stepped, decimals(0)),
 			}},
 			{"Do they hear of it?", []Panel{
-				graph(12, "Time of a notification", "s", "What 95 of 100 notifications stay below until they are delivered, by way.", series(`histogram_quantile(0.95, sum by (integration, le) (rate(alertmanager_notification_latency_seconds_bucket[$__rate_interval])))`, "{{integration}}")),
-				graph(12, "Notifications that could not be delivered", perMinute, "Notifications per minute that could not be delivered, by way and reason.", series(`60 * sum by (integration, reason) (rate(alertmanager_notifications_failed_total[$__rate_interval]))`, "{{integration}} {{reason}}"), stacked),
+				graph(12, "Time of a notification", "s", "What 95 of 100 notifications stay below until they are delivered, by way.", series(`histogram_quantile(0.95, sum by (integration, le) (rate(alertmanager_notification_latency_seconds_bucket[$__rate_interval]))) >= 0`, "{{integration}}")),
+				graph(12, "Notifications that could not be delivered", perMinute, "Notifications per minute that could not be delivered, by reason.", series(`60 * sum by (reason) (rate(alertmanager_notifications_failed_total[$__rate_interval]))`, "{{reason}}"), stacked),
 			}},
 		},
 	}
+}
+
+// alertsOf counts the alerts of a priority for each client that has alerts of any.
+func alertsOf(priority string) string {
+	return orZero(`sum by (client) (client_priority:ALERTS:count{`+ofAll+`,priority="`+priority+`"})`, `sum by (client) (client_priority:ALERTS:count{`+ofAll+`})`)
 }
 
 // unacknowledged counts what pages somebody and has not been taken.
@@ -179,9 +184,9 @@ func slos() Dashboard {
 				graph(12, "Events", perSecond, "How many events count for each promise: with few of them a ratio says nothing.", series(`client_slo:consign_slo_events:rate5m{`+platform+`}`, "{{slo}}"), logarithmic),
 			}},
 			{"For whom?", []Panel{
-				table(12, "Promises by client", "The promises to each of the chosen clients, the least budget first.",
-					col(`min by (client, slo) (client_slo:consign_slo_budget_left:ratio{`+ofClient+`})`, "Budget left", "percentunit", 0),
-					col(`max by (client, slo) (`+burn("1h", ofClient)+`)`, "Burn, 1 h", "suffix:×", 1), sortedUp("Budget left"), leads("client", "consignwatch-report-client")),
+				table(12, "Promises by client", "The promises to each of the chosen clients, the fastest burn first.",
+					col(`max by (client, slo) (`+burn("1h", ofClient)+`)`, "Burn, 1 h", "suffix:×", 1),
+					col(`min by (client, slo) (client_slo:consign_slo_budget_left:ratio{`+ofClient+`})`, "Budget left", "percentunit", 0), sorted("Burn, 1 h"), leads("client", "consignwatch-report-client")),
 				graph(12, "Burn rate by client", "suffix:×", "How many times faster than it may each client's budget is used up, over the last hour, the ten fastest.",
 					series(`topk(10, `+burn("1h", ofClient)+`)`, "{{client}} {{slo}}"), decimals(1), linesAt(step{1, neutral}, step{3, "yellow"}, step{6, warn}, step{14.4, bad})),
 			}},

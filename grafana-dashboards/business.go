@@ -201,7 +201,7 @@ func usage() Dashboard {
 			{"What goes wrong for them?", []Panel{
 				graph(12, "Errors that users saw, by feature", perMinute, "Errors on the screen of a user, per minute, by feature, all clients together.", series(`60 * platform_feature:consign_user_errors:rate5m > 0`, "{{feature}}"), stacked, leads("", "consignwatch-errors")),
 				table(12, "Features and their errors", "Features by the errors that users saw in them within the period, all clients together.",
-					trouble(`sum by (feature) (increase(consign_user_errors_total[$__range]))`, "Errors", "none", 0), col(`sum by (feature) (increase(consign_feature_uses_total[$__range]))`, "Uses", "none", 0), sorted("Errors")),
+					col(`sum by (feature) (increase(consign_feature_uses_total[$__range]))`, "Uses", "none", 0), trouble(`sum by (feature) (increase(consign_user_errors_total[$__range]))`, "Errors", "none", 0), sorted("Errors")),
 			}},
 		},
 	}

@@ -186,7 +186,7 @@ func heat(width int, title, unit, about, expr string) Panel {
 func table(width int, title, about string, parts ...part) Panel {
 	p := panel("table", width, 9, title, "none", about, parts)
 	p.options = merged(object{"cellHeight": "sm", "showHeader": true, "footer": object{"show": false, "reducer": list("sum"), "countRows": false, "fields": ""}}, p.options)
-	p.custom = merged(object{"align": "auto", "cellOptions": object{"type": "auto"}, "inspect": false}, p.custom)
+	p.custom = merged(object{"align": "auto", "cellOptions": object{"type": "auto"}, "inspect": false, "minWidth": 60}, p.custom)
 	p.defaults = merged(object{"noValue": "–"}, p.defaults)
 	p.columns()
 	return p
@@ -230,8 +230,11 @@ func (p *Panel) columns() {
 		p.overrides = append(p.overrides, override("byName", q.column.name, properties...))
 	}
 	first["Time"] = true
+	// So Grafana calls it when only one query finds something: the first one, which has all rows that the others have.
 	if name := p.queries[0].column.name; name != "" {
-		rename["Value"] = name // so Grafana calls it when the other queries find nothing
+		rename["Value"] = name
+	} else {
+		first["Value"] = true
 	}
 	for _, wide := range []struct {
 		label, shown string

@@ -151,9 +151,9 @@ func weeklySystem() Dashboard {
 			}},
 			{"Capacity", []Panel{
 				table(12, "Highest use", "The highest use of what can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
-				table(12, "When disks are full", "How long each file system lasts if it fills on as it did. Those that do not fill are left out.",
-					col(`max by (instance, mountpoint) (last_over_time(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) / (max by (instance, mountpoint) (-deriv(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) > 0)`, "Full in", "s", 0),
-					col(`max by (instance, mountpoint) (last_over_time(instance:node_filesystem_use:ratio[$__range]))`, "Used", "percentunit", 0), sorted("Used")),
+				table(12, "When disks are full", "How full each file system is, and how long it lasts if it fills on as it did. Those that do not fill have no time.",
+					col(`max by (instance, mountpoint) (last_over_time(instance:node_filesystem_use:ratio[$__range]))`, "Used", "percentunit", 0),
+					col(`max by (instance, mountpoint) (last_over_time(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) / (max by (instance, mountpoint) (-deriv(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) > 0)`, "Full in", "s", 0), sorted("Used")),
 				table(12, "What grows", "Sizes at the end of the week, and a week before.", by("what"), compared(lined(
 					"pictures of the chosen clients", `sum(max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range])))`,
 					"backup of the database", `max(last_over_time(consign_backup_size_bytes{target="mysql"}[$__range]))`, "backup of the pictures", `max(last_over_time(consign_backup_size_bytes{target="images"}[$__range]))`,
