@@ -73,7 +73,7 @@ func escalation() Dashboard {
 			}},
 			{"Who has to hear of it?", []Panel{
 				table(12, "Escalations", "Alerts that have been handed on, and to which level: L2 is the second contact, L3 the management, L4 the emergency contacts.",
-					rows(`max by (priority, alertname, source_alertname, client, component, subject) (ALERTS{alertstate="firing",escalation!="",`+ofAll+`})`), sortedUp("priority"), leads("client", "consignwatch-alerts")),
+					rows(`max by (priority, alertname, source_alertname, client, subject) (ALERTS{alertstate="firing",escalation!="",`+ofAll+`})`), sortedUp("priority"), leads("client", "consignwatch-alerts")),
 				table(12, "Not taken", "Alerts of P0 and P1 that fire and that nobody has acknowledged, with the time for which they have.",
 					col(`time() - max by (priority, alertname, client, subject) (max without (priority, severity, team, category) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedUp("priority"), leads("client", "consignwatch-alerts")),
 				table(24, "Taken", "Alerts that somebody has taken, and since when.",
@@ -165,8 +165,10 @@ func slos() Dashboard {
 		Asks: "Do we keep what we promised for 30 days, how fast do we use up what may go wrong, and for whom?", Variables: []string{"client"}, From: "now-24h", Alerts: `alertname=~"SloBudget.*",` + ofAll,
 		Rows: []Row{
 			{"Is it well?", []Panel{
-				stat(24, "Budget left", "percentunit", "What is left of the errors that may happen within 30 days, for the platform as a whole. Below 0 the promise is broken.",
+				stat(12, "Budget left", "percentunit", "What is left of the errors that may happen within 30 days, for the platform as a whole. Below 0 the promise is broken. Reckoned at whole hours.",
 					series(`client_slo:consign_slo_budget_left:ratio{`+platform+`}`, "{{slo}}"), named, decimals(0), badBelow(0, 0.25), high(5)),
+				stat(12, "Burn rate now", "suffix:×", "How many times faster than it may the budget is used up, over the last hour, for the platform as a whole. Above 1 it does not last.",
+					series(burn("1h", platform), "{{slo}}"), named, decimals(1), plainly, high(5)),
 			}},
 			{"Which promise?", []Panel{
 				table(24, "Promises", "Every promise: what was promised and what was kept within 30 days, what is left of the budget, and how many times faster than it may it is used up, over the last hour, six hours and three days. Above 1 it does not last.", by("slo"),
