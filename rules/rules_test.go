@@ -20,6 +20,7 @@ func TestRules(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
+			t.Parallel()
 			if out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", f).CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
