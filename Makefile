@@ -6,8 +6,8 @@ SHELL       := bash
 
 BIN        ?= .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck)
-# Tests mostly wait for servers: more of them than there are cores.
-TEST_FLAGS ?= -race -timeout 35m -p 3 -parallel 4
+# Many tests of a package mostly wait for servers: more of them side by side than there are cores.
+TEST_FLAGS ?= -race -timeout 35m -parallel 4
 DEMO_FLAGS ?=
 FUZZ_TIME  ?= $(if $(CI),2m,10s)
 

@@ -26,7 +26,7 @@ func alertsNow() Dashboard {
 			}},
 			{"What fires?", []Panel{
 				table(24, "Firing", "Every alert that fires, the most urgent first, with the time for which it has.",
-					col(`time() - max by (priority, alertname, client, subject, component, team) (max without (priority, severity, team, category) (ALERTS_FOR_STATE{`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1|P2|P3",`+ofAll+`}))`, "For", "s", 0),
+					col(`time() - max by (priority, alertname, client, subject, component, team) (min by (alertname, client, component, subject, source_alertname) (ALERTS_FOR_STATE{`+ofAll+`}) * on (alertname, client, component, subject, source_alertname) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1|P2|P3",`+ofAll+`}))`, "For", "s", 0),
 					sortedUp("priority"), leads("client", "consignwatch-overview"), high(10)),
 				table(12, "Acknowledged", "Alerts that somebody has taken, and since when.",
 					col(`time() - max by (priority, alertname, client, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedUp("priority")),
@@ -75,7 +75,7 @@ func escalation() Dashboard {
 				table(12, "Escalations", "Alerts that have been handed on, and to which level: L2 is the second contact, L3 the management, L4 the emergency contacts.",
 					rows(`max by (priority, alertname, source_alertname, client, subject) (ALERTS{alertstate="firing",escalation!="",`+ofAll+`})`), sortedUp("priority"), leads("client", "consignwatch-alerts")),
 				table(12, "Not taken", "Alerts of P0 and P1 that fire and that nobody has acknowledged, with the time for which they have.",
-					col(`time() - max by (priority, alertname, client, subject) (max without (priority, severity, team, category) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedUp("priority"), leads("client", "consignwatch-alerts")),
+					col(`time() - max by (priority, alertname, client, subject) (min by (alertname, client, component, subject) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedUp("priority"), leads("client", "consignwatch-alerts")),
 				table(24, "Taken", "Alerts that somebody has taken, and since when.",
 					col(`time() - max by (priority, alertname, client, component, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedUp("priority"), high(6)),
 			}},

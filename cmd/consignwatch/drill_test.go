@@ -27,7 +27,7 @@ func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 	}
 	last := 0
 	for _, step := range []string{
-		`P0  DatabaseDown _platform main, by the fault database-down`, ` \+0\.0s +fault`, ` metric `, ` pending`, ` firing`, ` notified +technical-initial +in time`,
+		`P0  DatabaseDown _platform main, by the fault database-down`, ` \+0\.0s +fault`, ` pending`, ` firing`, ` notified +technical-initial +in time`,
 		` escalated +L2 technical-secondary +in time`, ` escalated +L3 management +in time`, ` escalated +L4 emergency +in time`, ` acknowledged +by ann`, ` resolved +in Prometheus`,
 		`From fault to page, P0: median`,
 	} {
@@ -36,6 +36,9 @@ func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 			t.Fatalf("the report lacks %q, or has it too early", step)
 		}
 		last += place[1]
+	}
+	if !regexp.MustCompile(`(?m) metric *$`).MatchString(printed) {
+		t.Error("the report does not say when the metric showed it")
 	}
 	if strings.Count(printed, "told to ") < 4 {
 		t.Error("not everybody who was told hears that it is over")

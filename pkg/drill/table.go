@@ -70,7 +70,7 @@ func Turns() [][]Fault {
 			{Name: "dead-letters", Client: All, Fires: []string{"DeadLettersGrowing _platform main/image", "JobsFailing _platform image"}},
 			{Name: "cache-evicting", Client: All, Fires: []string{"CacheEvicting _platform cache"}},
 			{Name: "disk-filling", Client: All, Fires: []string{"DiskAlmostFull _platform *"}},
-			{Name: "slow-queries", Client: All, Fires: []string{"DatabaseSlowQueries _platform main"}, May: []string{"DatabaseSlow _platform queries", "ApiSlow _platform requests"}},
+			{Name: "slow-queries", Client: All, Fires: []string{"DatabaseSlowQueries _platform main"}, May: []string{"DatabaseSlow _platform queries", "ApiSlow _platform requests", "ConnectionPoolExhausted _platform api"}},
 			{Name: "deadlocks", Client: All, Fires: []string{"DatabaseDeadlocks _platform main"}, May: []string{"DatabaseLockWaits _platform main"}},
 		},
 		{
