@@ -6,8 +6,7 @@ SHELL       := bash
 
 BIN        ?= .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck)
-# Many tests of a package mostly wait for servers: more of them side by side than there are cores.
-TEST_FLAGS ?= -race -timeout 35m -parallel 4
+TEST_FLAGS ?= -race -timeout 35m
 DEMO_FLAGS ?=
 FUZZ_TIME  ?= $(if $(CI),2m,10s)
 
