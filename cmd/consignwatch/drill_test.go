@@ -27,7 +27,7 @@ func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 	}
 	last := 0
 	for _, step := range []string{
-		`P0  DatabaseDown _platform main, by the fault database-down`, ` \+0\.0s +fault`, ` metric `, ` pending`, ` firing`, ` notified +technical-initial +in time`,
+		`P0  DatabaseDown _platform main, by the fault database-down`, ` \+0\.0s +fault`, ` metric\n`, ` pending\n`, ` firing\n`, ` notified +technical-initial +in time`,
 		` escalated +L2 technical-secondary +in time`, ` escalated +L3 management +in time`, ` escalated +L4 emergency +in time`, ` acknowledged +by ann`, ` resolved +in Prometheus`,
 		`From fault to page, P0: median`,
 	} {
