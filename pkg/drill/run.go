@@ -275,9 +275,8 @@ func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert) {
 	firing, ok := r.time("firing")
 	level := a.Labels["escalation"]
 	switch {
-	case a.Status == pages.Resolved && level == "":
-		r.add(Event{Time: p.Time, What: "resolved", Note: "told to " + p.Receiver})
 	case a.Status == pages.Resolved:
+		r.add(Event{Time: p.Time, What: "resolved", Note: "told to " + p.Receiver})
 	case level == "":
 		if ok && firing.Before(a.StartsAt) {
 			firing = a.StartsAt
@@ -401,8 +400,12 @@ func (r *run) allOver() errNotYet {
 			missing = append(missing, record.Alert+" does not resolve")
 		}
 		for _, e := range record.Events {
-			if e.What == "notified" && !record.has("resolved", "told to "+e.Note) {
-				missing = append(missing, e.Note+" is not told that "+record.Alert+" has resolved")
+			_, receiver, escalated := strings.Cut(e.Note, " ") // after the level
+			if !escalated {
+				receiver = e.Note
+			}
+			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) {
+				missing = append(missing, receiver+" is not told that "+record.Alert+" has resolved")
 			}
 		}
 	}
@@ -412,6 +415,9 @@ func (r *run) allOver() errNotYet {
 // result puts what did not come into the records; it is no error of the drill.
 func (r *run) result(err error) ([]*Record, error) {
 	records := r.drilled()
+	for _, record := range records {
+		record.settle()
+	}
 	var missing errNotYet
 	if !errors.As(err, &missing) {
 		return records, err

@@ -89,7 +89,7 @@ func TestADrillTellsTheWholeStory(t *testing.T) {
 	}
 	last := 0
 	for _, event := range []string{"DatabaseDown _platform main, by the fault database-down", "fault", "metric", "firing", "notified      technical-initial", "L2 technical-secondary", "L3 management", "L4 emergency",
-		"acknowledged  by ann", "in Prometheus"} {
+		"acknowledged  by ann", "in Prometheus", "told to technical-initial"} {
 		place := strings.Index(story.String()[last:], event)
 		if place < 0 {
 			t.Fatalf("%q is missing, or too early:\n%s", event, &story)
@@ -99,6 +99,11 @@ func TestADrillTellsTheWholeStory(t *testing.T) {
 	for client := range 2 {
 		if want := fmt.Sprintf("ClientSaleAffected %s platform", clients[client]); !strings.Contains(story.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, &story)
+		}
+	}
+	for _, receiver := range chain {
+		if !strings.Contains(story.String(), "told to "+receiver) {
+			t.Errorf("%s does not hear that it is over:\n%s", receiver, &story)
 		}
 	}
 	t.Logf("\n%s", &story)
