@@ -306,16 +306,3 @@ func seriesOf(t *testing.T, state demo.State, expression string, p period) []map
 	}
 	return found
 }
-
-// With CONSIGNWATCH_TEST_STATE, the state file of a demo that runs, the dashboards are held against that one: a quick way to try them.
-func TestEveryPanelHasDataInTheDemoThatRuns(t *testing.T) {
-	file := os.Getenv("CONSIGNWATCH_TEST_STATE")
-	if file == "" {
-		t.Skip("CONSIGNWATCH_TEST_STATE names no demo")
-	}
-	state, err := demo.ReadState(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	everyPanelHasData(t, state)
-}
