@@ -162,7 +162,7 @@ func everyPanelHasData(t *testing.T, state demo.State) {
 
 // missingData are the queries that find nothing, of those that should find something.
 func missingData(t *testing.T, state demo.State) (missing []string) {
-	p := period{from: state.Started, to: time.Now(), scrape: 5 * time.Second}
+	p := period{from: state.Started, to: time.Now(), scrape: time.Duration(state.Interval * float64(time.Second))}
 	var may []empty
 	if _, err := yamlfile.Read("testdata/emptypanels.yml", &may); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type Config struct {
 	Flawless bool          // nothing goes wrong on the platform but by faults
 	Nights   bool          // people sleep at night and come in the evening
 	Noon     bool          // the platform's day begins at noon, whatever the time of day is
-	Interval time.Duration // of Prometheus's scrapes and evaluations; 5s unless set
+	Interval time.Duration // of Prometheus's scrapes and evaluations; 2s unless set
 	Duration time.Duration // from when all is up; 0: until the context ends
 	Faults   []string      // switched on when all is up
 

@@ -56,7 +56,7 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 }
 
 // interval is that of scrapes and evaluations.
-func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, 5*time.Second) }
+func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, 2*time.Second) }
 
 func targetFile(part string) string { return "target-" + part + ".json" }
 
