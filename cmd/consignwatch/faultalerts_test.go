@@ -46,17 +46,23 @@ func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 		}
 		return strings.Join(slices.Sorted(maps.Keys(firing(t, state))), ", ")
 	})
+	declared, err := drill.Rules(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, turn := range drill.Turns() {
-		if !t.Run(strconv.Itoa(i), func(t *testing.T) { provoke(t, state, clients, turn) }) {
+		if !t.Run(strconv.Itoa(i), func(t *testing.T) { provoke(t, state, clients, declared, turn) }) {
 			t.Logf("turn %d has failed; the next one may find its alerts", i)
 		}
 	}
 }
 
 // provoke switches the faults of a turn on and off, and compares the alerts that fire from the beginning until all is well again with those
-// that the table says.
-func provoke(t *testing.T, state demo.State, clients []string, turn []drill.Fault) {
+// that the table says. Those that nobody is woken for (P2 and P3) may also fire on a component that the table has an alert on: how far a fault that is
+// on for a minute gets, when a minute stands for ten, differs from run to run.
+func provoke(t *testing.T, state demo.State, clients []string, declared map[string]drill.Rule, turn []drill.Fault) {
 	must, may := map[string]string{}, map[string]string{}
+	hit := map[string]bool{} // components
 	for _, a := range drill.Told() {
 		may[a] = "any fault"
 	}
@@ -67,12 +73,21 @@ func provoke(t *testing.T, state demo.State, clients []string, turn []drill.Faul
 		for _, a := range slices.Concat(f.May, drill.Milder(slices.Concat(f.Fires, f.May))) {
 			may[f.Of(clients, a)] = f.Name
 		}
+		for _, a := range slices.Concat(f.Fires, f.May) {
+			name, _, _ := strings.Cut(a, " ")
+			hit[declared[name].Labels["component"]] = true
+		}
 		switchFault(t, state, f.Name, "on"+query(&f, clients))
+	}
+	mild := func(alert string) bool {
+		name, _, _ := strings.Cut(alert, " ")
+		labels := declared[name].Labels
+		return (labels["priority"] == "P2" || labels["priority"] == "P3") && hit[labels["component"]]
 	}
 	seen := map[string]bool{}
 	look := func() (missing string) {
 		for a := range firing(t, state) {
-			if !seen[a] && !matches(must, a) && !matches(may, a) {
+			if !seen[a] && !matches(must, a) && !matches(may, a) && !mild(a) {
 				t.Errorf("%s fires, and no fault says so", a)
 			}
 			seen[a] = true
