@@ -94,7 +94,7 @@ func TestAnInstalledGrafanaShowsTheDashboardsOfThisDemo(t *testing.T) {
 		}
 		return string(body), object
 	}
-	if text, _ := get("/provisioning/datasources/demo.yml"); !strings.Contains(text, `"url":"http://127.0.0.1:1"`) || !strings.Contains(text, `"timeInterval":"5s"`) {
+	if text, _ := get("/provisioning/datasources/demo.yml"); !strings.Contains(text, `"url":"http://127.0.0.1:1"`) || !strings.Contains(text, `"timeInterval":"2s"`) {
 		t.Errorf("the data sources are %s", text)
 	}
 	text, _ := get("/provisioning/dashboards/demo.yml")

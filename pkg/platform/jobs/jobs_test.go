@@ -365,6 +365,7 @@ func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
 	c.enqueue(t, Sync, 1)
 	waitFor(t, "the letters", func() bool { return c.sum().Dead == 4 })
 	c.settled(t)
+	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
 	if diff := cmp.Diff(Count{Enqueued: 5, Finished: 1, Dead: 4, Attempts: 5}, c.State().Queues[Sync]); diff != "" {
 		t.Errorf("books (-want +got):\n%s", diff)
 	}
