@@ -1,7 +1,6 @@
 package main
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -20,12 +19,7 @@ func TestAQuietDayWakesNobody(t *testing.T) {
 		day   = 24 * time.Hour / speed
 	)
 	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 3000, Seed: 1, Speed: speed, Flawless: true, Nights: true})
-	await(t, "all to be seen", func() string {
-		if len(ask(t, state, "platform:consign_api_requests:rate5m > 1")) == 0 {
-			return "nothing is recorded yet"
-		}
-		return strings.Join(slices.Sorted(maps.Keys(firing(t, state))), ", ") // exporters that were not scraped yet
-	})
+	awaitHealth(t, state, func() bool { return len(ask(t, state, "up == 0")) == 0 })
 	const people = `sum(rate(consign_api_requests_total{route!="/healthz"}[10s]))`
 	noon := time.Now()
 	var fired []string
