@@ -40,7 +40,7 @@ func addDrill(app *kingpin.Application) (string, action) {
 	var d drillCommand
 	command.Arg("names", "Which drills: names of alerts, or of faults of the demo.").StringsVar(&d.names)
 	command.Flag("list", "List the drills.").BoolVar(&d.list)
-	command.Flag("all", "Run all drills, one after the other.").BoolVar(&d.all)
+	command.Flag("all", "Run all drills: the faults that do not disturb each other together, and last what is made up.").BoolVar(&d.all)
 	command.Flag("priority", "Only alerts of this priority.").PlaceHolder("P0|P1").EnumVar(&d.Priority, "P0", "P1")
 	command.Flag("state-file", "State file of the running demo.").PlaceHolder("FILE").StringVar(&d.stateFile)
 	command.Flag("alertmanager", "Address of a real Alertmanager, for alerts that are made up. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.real).StringVar(&d.at.url)
@@ -158,7 +158,7 @@ func (d *drillCommand) inRealStack(ctx context.Context, stdout io.Writer, plans 
 		}
 	}
 	for _, p := range plans {
-		record, err := s.Drill(ctx, known[p.Alert.Name], whose(p, d.client))
+		record, err := s.Drill(ctx, known[p.Alert.Name], p.Whose(d.client))
 		if err != nil {
 			return d.at.explain(err)
 		}
@@ -169,13 +169,8 @@ func (d *drillCommand) inRealStack(ctx context.Context, stdout io.Writer, plans 
 	return verdict(stdout, records)
 }
 
-// whose client an alert that is made up has.
-func whose(p drill.Plan, client string) string {
-	if p.Alert.Platform {
-		return routing.Platform
-	}
-	return client
-}
+// aftermath is for what the drills of other turns keep.
+const aftermath = 30 * time.Minute
 
 // inDemo breaks the demo, once for each fault, and makes up the alerts that no fault fires.
 func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []drill.Plan) error {
@@ -191,6 +186,15 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 	if err != nil {
 		return err
 	}
+	if len(d.names) == 0 {
+		program := drill.Program{Stage: stage, Options: d.Options, Rules: known, Client: cmp.Or(d.client, stage.Clients[0]), Out: stdout}
+		program.Aftermath = aftermath
+		records, err := program.Drill(ctx, plans)
+		if err != nil {
+			return fmt.Errorf("drill: %w", err)
+		}
+		return verdict(stdout, records)
+	}
 	var records []*drill.Record
 	done := map[string]bool{} // alerts that a drill has fired
 	for _, p := range plans {
@@ -203,7 +207,7 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 		} else {
 			var record *drill.Record
 			s := stage.Synthetic(d.awaiting, d.Patience)
-			record, err = s.Drill(ctx, known[p.Alert.Name], whose(p, cmp.Or(d.client, stage.Clients[0])))
+			record, err = s.Drill(ctx, known[p.Alert.Name], p.Whose(cmp.Or(d.client, stage.Clients[0])))
 			fresh = []*drill.Record{record}
 		}
 		fresh = slices.DeleteFunc(fresh, func(r *drill.Record) bool { return r == nil })

@@ -223,3 +223,38 @@ func TestPagesAreReadOnceAndWhole(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+func TestAProgramDrillsEachAlertByOneFaultAndOutagesLast(t *testing.T) {
+	plans := Plans(shipped(t).Alerts)
+	by := map[string]string{}
+	outages := false
+	for i, turn := range assignments(plans) {
+		outage := false
+		for _, a := range turn {
+			outage = outage || a.fault.Outage
+			for _, pattern := range a.fires {
+				name := nameOf(pattern)
+				if other := by[name]; other != "" && other != a.fault.Name {
+					t.Errorf("%s is drilled by %s and by %s", name, other, a.fault.Name)
+				}
+				by[name] = a.fault.Name
+			}
+		}
+		if outages && !outage {
+			t.Errorf("turn %d has no outage, and comes after one that has", i)
+		}
+		outages = outage
+	}
+	if !outages {
+		t.Error("no turn has an outage")
+	}
+	for _, p := range plans {
+		if drilled := by[p.Alert.Name]; p.Fault != nil && drilled != p.Fault.Name || p.Fault == nil && drilled != "" {
+			t.Errorf("%s is drilled by %q, and planned %s", p.Alert.Name, drilled, p.How())
+		}
+	}
+	only := Plan{Alert: routing.Alert{Name: "StateConflicts"}, Fault: FaultNamed("state-conflicts")}
+	if all := assignments([]Plan{only}); len(all) != 1 || len(all[0]) != 1 || all[0][0].fault.Name != "state-conflicts" {
+		t.Errorf("one alert: %+v", all)
+	}
+}

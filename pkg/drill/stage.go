@@ -100,7 +100,7 @@ func (s *Stage) control(ctx context.Context, method, path string, answer any) er
 func (s *Stage) turn(ctx context.Context, f *Fault, how string) error {
 	path := "/faults/" + url.PathEscape(f.Name) + "/" + how
 	if f.Client != All {
-		path += "?client=" + url.QueryEscape(s.Clients[f.Client])
+		path += "?client=" + url.QueryEscape(f.ClientOf(s.Clients))
 	}
 	return s.control(ctx, http.MethodPost, path, nil)
 }

@@ -17,6 +17,8 @@ type Fault struct {
 	Fires []string
 	// May are those that follow from it, and may or may not get over their threshold in time. So may those that are milder, see Milder.
 	May []string
+	// Outage says that it takes away what everybody needs, and that its alerts explain those of others: a drill begins when no other one runs.
+	Outage bool
 }
 
 // Of fills the fault's client into an alert of the table.
@@ -24,8 +26,11 @@ func (f *Fault) Of(clients []string, alert string) string {
 	if f.Client == All {
 		return alert
 	}
-	return strings.ReplaceAll(alert, "@", clients[f.Client])
+	return strings.ReplaceAll(alert, "@", f.ClientOf(clients))
 }
+
+// ClientOf is the fault's client on a platform with these; on one with fewer than the table knows of, faults share clients.
+func (f *Fault) ClientOf(clients []string) string { return clients[f.Client%len(clients)] }
 
 // Matches reports whether an alert, "alertname client subject", is the one of a pattern.
 func Matches(pattern, alert string) bool {
@@ -97,20 +102,20 @@ func Turns() [][]Fault {
 		},
 		{
 			{
-				Name: "api-down", Client: All, Fires: []string{"PlatformUnreachable _platform storefront"},
+				Name: "api-down", Client: All, Outage: true, Fires: []string{"PlatformUnreachable _platform storefront"},
 				May: outage("ApiTrafficStopped _platform traffic", "ComponentCrashLooping _platform api"),
 			},
 			{
-				Name: "database-read-only", Client: All, Fires: []string{"DatabaseReadOnly _platform main"},
+				Name: "database-read-only", Client: All, Outage: true, Fires: []string{"DatabaseReadOnly _platform main"},
 				May: outage(),
 			},
-			{Name: "cache-down", Client: All, Fires: []string{"CacheDown _platform cache"}, May: []string{"CacheFailing _platform operations", "SystemErrorsBurst _platform cache"}},
+			{Name: "cache-down", Client: All, Outage: true, Fires: []string{"CacheDown _platform cache"}, May: []string{"CacheFailing _platform operations", "SystemErrorsBurst _platform cache"}},
 			{
-				Name: "clerk-down", Client: All, Fires: []string{"ClerkDown _platform clerk"},
+				Name: "clerk-down", Client: All, Outage: true, Fires: []string{"ClerkDown _platform clerk"},
 				May: []string{"AuthenticationFailing _platform requests", "ExternalServiceFailing _platform clerk", "IntegrationErrorsBurst _platform *", "ClerkSlow _platform clerk", "ExternalServiceSlow _platform clerk"},
 			},
 			{
-				Name: "mandrill-down", Client: All, Fires: []string{"MandrillDown _platform mandrill"},
+				Name: "mandrill-down", Client: All, Outage: true, Fires: []string{"MandrillDown _platform mandrill"},
 				May: []string{"ExternalServiceFailing _platform mandrill", "JobsFailing _platform email", "IntegrationErrorsBurst _platform *", "ExternalServiceSlow _platform mandrill", "MailDelayed _platform *", "RecoveriesFailing _platform *", "SloTrafficStopped _platform mail_delivery"},
 			},
 		},
@@ -125,15 +130,15 @@ func Turns() [][]Fault {
 		},
 		{ // the last one: what was told while the broker was away is counted when it is back
 			{
-				Name: "database-down", Client: All, Fires: []string{"DatabaseDown _platform main", "ClientSaleAffected *"},
+				Name: "database-down", Client: All, Outage: true, Fires: []string{"DatabaseDown _platform main", "ClientSaleAffected *"},
 				May: outage(),
 			},
 			{
-				Name: "shopify-down", Client: All, Fires: []string{"ShopifyDown _platform api", "ClientSaleAffected *"},
+				Name: "shopify-down", Client: All, Outage: true, Fires: []string{"ShopifyDown _platform api", "ClientSaleAffected *"},
 				May: []string{"ShopUnreachable *", "ShopSlow *", "SyncFailing *", "ExternalServiceFailing _platform shopify", "ExternalServiceSlow _platform shopify", "IntegrationErrorsBurst _platform *"},
 			},
 			{
-				Name: "broker-restart", Client: All, Fires: []string{"QueueBrokerDown _platform main"},
+				Name: "broker-restart", Client: All, Outage: true, Fires: []string{"QueueBrokerDown _platform main"},
 				May: []string{"ApiTrafficStopped _platform traffic", "ConsignwatchStreamBehind _platform *", "ConsignwatchStreamStopped _platform *", "QueueBacklog _platform *", "QueueWorkersStopped _platform *", "MailDelayed _platform *", "WebhooksDelayed _platform *", "OrderImportsDelayed _platform *", "SloTrafficStopped *"},
 			},
 		},

@@ -329,9 +329,10 @@ func TestVisitorsReallyAsk(t *testing.T) {
 	})
 	for range 3 {
 		pause(t, p)
+		failed := told("consign_cache_operations_total", "operation", "get", "result", "error") // Redis counts also what was answered too late
 		for result, name := range map[string]string{"hit": "keyspace_hits", "miss": "keyspace_misses"} {
-			if got, want := told("consign_cache_operations_total", "operation", "get", "result", result), info(t, cache, "stats", name); got != want {
-				t.Errorf("%d lookups told as %s, Redis counts %d", got, result, want)
+			if got, want := told("consign_cache_operations_total", "operation", "get", "result", result), info(t, cache, "stats", name); got > want || got+failed < want {
+				t.Errorf("%d lookups told as %s and %d as failed, Redis counts %d", got, result, failed, want)
 			}
 		}
 		if orders, requests := told("consign_orders_total"), told("consign_api_requests_total", "route", "/api/orders", "code", "201"); orders != requests {
