@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,81 @@ func TestAReportSaysWhatWasInTime(t *testing.T) {
 	Summary(&out, []*Record{r, quick, made})
 	if diff := cmp.Diff("3 alerts drilled, 2 as the policy says, 1 not.\nFrom fault to page, P0: median 28.0s, worst 36.0s, of 2.\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What a drill misses is what has not come in the end: not what was late, what nobody had to be told of, or what Alertmanager mutes.
+func TestADrillMissesWhatHasNotComeInTheEnd(t *testing.T) {
+	begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	const first, second = "JobsFailing _platform image", "JobsFailing _platform sync"
+	fresh := func() *run {
+		return &run{
+			Stage: &Stage{Policy: &Policy{Routing: shipped(t), Evaluation: 2 * time.Second}}, fault: FaultNamed("jobs-failing"),
+			patterns: []string{"JobsFailing _platform *"}, begin: begin, records: map[string]*Record{}, labels: map[string]map[string]string{},
+		}
+	}
+	see := func(r *run, alert string, seconds int, what, note string) *Record {
+		record := r.record(alertState{name: alert, labels: map[string]string{"priority": "P1"}})
+		record.add(Event{Time: begin.Add(time.Duration(seconds) * time.Second), What: what, Note: note})
+		return record
+	}
+	for name, test := range map[string]struct {
+		happens func(r *run)
+		want    string
+	}{
+		"nothing":                   {func(*run) {}, "JobsFailing _platform * does not fire"},
+		"fires, and nobody is told": {func(r *run) { see(r, first, 60, "firing", "") }, first + " is not told; " + first + " does not resolve"},
+		"over before anybody had to be told": {func(r *run) {
+			see(r, first, 60, "firing", "")
+			see(r, first, 70, "resolved", "in Prometheus")
+		}, "JobsFailing _platform * does not fire"},
+		"one is over so soon, the other is told": {func(r *run) {
+			see(r, first, 60, "firing", "")
+			see(r, first, 70, "resolved", "in Prometheus")
+			see(r, second, 60, "firing", "")
+			see(r, second, 120, "notified", "technical-initial")
+			see(r, second, 200, "resolved", "in Prometheus")
+			see(r, second, 210, "resolved", "told to technical-initial")
+		}, ""},
+		"explained": {func(r *run) {
+			see(r, first, 60, "firing", "").explain("DeadLettersGrowing _platform main/image")
+			see(r, first, 90, "firing", "").explain("") // the cause ends first
+			see(r, first, 200, "resolved", "in Prometheus")
+		}, ""},
+		"told, and nobody hears that it is over": {func(r *run) {
+			see(r, first, 60, "firing", "")
+			see(r, first, 120, "notified", "technical-initial")
+			see(r, first, 200, "resolved", "in Prometheus")
+		}, "technical-initial is not told that " + first + " has resolved"},
+		"told, and explained at its end": {func(r *run) {
+			see(r, first, 60, "firing", "")
+			see(r, first, 120, "notified", "technical-initial").explain("DeadLettersGrowing _platform main/image")
+			see(r, first, 200, "resolved", "in Prometheus")
+		}, ""},
+	} {
+		r := fresh()
+		test.happens(r)
+		if diff := cmp.Diff(test.want, slices.Concat(r.allTold(), r.allOver()).Error()); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWhatACauseOutlastsIsDrilledAgainMadeUp(t *testing.T) {
+	told := &Record{Alert: "CheckoutFailing a checkout"}
+	explained := &Record{Alert: "CheckoutFailing b checkout", Explained: "ApiFailing _platform requests"}
+	for want, records := range map[bool][]*Record{true: {explained}, false: {explained, told}} {
+		p := &Program{records: records}
+		if got := p.onlyExplained("CheckoutFailing"); got != want {
+			t.Errorf("%d records: %t", len(records), got)
+		}
+	}
+	if (&Program{}).onlyExplained("CheckoutFailing") {
+		t.Error("what was never drilled counts as explained")
+	}
+	const want = "ApiFailing _platform requests (CauseSeen)"
+	if got := causeName(map[string]string{"alertname": "CauseSeen", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

@@ -63,8 +63,8 @@ type Program struct {
 }
 
 // Drill drills the plans: the faults of each turn of the table together, one turn after the other. A turn begins when the faults of the one before are
-// off, though its alerts may still be there; one with an outage begins when everything is over. In the end the alerts that no fault fires are made up,
-// all at once. Whatever happens, all faults are off afterwards.
+// off, though its alerts may still be there; one with an outage begins when everything is over. In the end the alerts that no fault fires, or
+// that others have explained, are made up, all at once. Whatever happens, all faults are off afterwards.
 func (p *Program) Drill(ctx context.Context, plans []Plan) ([]*Record, error) {
 	turns := assignments(plans)
 	var drills sync.WaitGroup
@@ -102,11 +102,12 @@ func (p *Program) Drill(ctx context.Context, plans []Plan) ([]*Record, error) {
 	return p.records, ctx.Err()
 }
 
-// makeUp drills what no fault fires. What is not told because another one that is made up explains it is drilled again without that one.
+// makeUp drills what no fault fires, and what nobody was told of because another alert explained it. What is not told because another one that is
+// made up explains it is drilled again without that one.
 func (p *Program) makeUp(ctx context.Context, plans []Plan) {
-	left := slices.DeleteFunc(slices.Clone(plans), func(plan Plan) bool { return plan.Fault != nil })
+	left := slices.DeleteFunc(slices.Clone(plans), func(plan Plan) bool { return plan.Fault != nil && !p.onlyExplained(plan.Alert.Name) })
 	for len(left) > 0 && ctx.Err() == nil {
-		p.say("Made up: %d alerts that no fault fires.", len(left))
+		p.say("Made up: %d alerts that no fault fires, or that another one explains.", len(left))
 		var drills sync.WaitGroup
 		var explained []Plan
 		var mutex sync.Mutex
@@ -138,6 +139,20 @@ func (p *Program) makeUp(ctx context.Context, plans []Plan) {
 		}
 		left = explained
 	}
+}
+
+// onlyExplained reports whether an alert has fired, and was never told since another one explained it.
+func (p *Program) onlyExplained(alert string) bool {
+	explained := false
+	for _, r := range p.records {
+		if nameOf(r.Alert) == alert {
+			if r.Explained == "" {
+				return false
+			}
+			explained = true
+		}
+	}
+	return explained
 }
 
 // Whose client the alert has when it is made up: the platform's if it is about the platform.

@@ -37,6 +37,18 @@ type Record struct {
 	Missing []string
 	// Explained names what kept the alert from being told: its cause fires, too.
 	Explained string
+	// Hushed names what kept its end from being told: its cause began to fire after it, and outlasted it. Alertmanager tells nobody of what it mutes.
+	Hushed string
+}
+
+// explain notes that another alert explains this one now; empty: none does. That one has explained it is not forgotten before somebody is told.
+func (r *Record) explain(cause string) {
+	switch _, told := r.time("notified"); {
+	case told:
+		r.Hushed = cause
+	case cause != "":
+		r.Explained = cause
+	}
 }
 
 // add notes an event, the first of its kind and note only.
@@ -110,6 +122,9 @@ func (r *Record) Print(w io.Writer) {
 	}
 	if r.Explained != "" {
 		fmt.Fprintf(w, "    not told: explained by %s\n", r.Explained)
+	}
+	if r.Hushed != "" && !slices.ContainsFunc(r.Events, func(e Event) bool { return strings.HasPrefix(e.Note, "told to ") }) {
+		fmt.Fprintf(w, "    its end not told: explained by %s\n", r.Hushed)
 	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(w, "    MISSING: %s\n", m)

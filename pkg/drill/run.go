@@ -118,12 +118,9 @@ func (r *run) wanted(a alertState) bool {
 }
 
 func (r *run) story(ctx context.Context) ([]*Record, error) {
-	var missing errNotYet
 	stage := func(patience time.Duration, wanted func() errNotYet) error {
 		err := r.until(ctx, patience, wanted)
-		var left errNotYet
-		if errors.As(err, &left) { // the rest of the story can still be told
-			missing = append(missing, left...)
+		if errors.As(err, new(errNotYet)) { // the rest of the story can still be told, and what is missing still come
 			return nil
 		}
 		return err
@@ -146,6 +143,10 @@ func (r *run) story(ctx context.Context) ([]*Record, error) {
 	}
 	r.ended()
 	err := stage(r.Patience+r.Aftermath, r.allOver)
+	missing := slices.Concat(r.allTold(), r.allOver())
+	if r.Escalate {
+		missing = append(missing, r.allEscalated()...)
+	}
 	return r.result(missing), err
 }
 
@@ -264,12 +265,21 @@ func (r *run) lookAtAlertmanager(ctx context.Context) error {
 				e.Time = a.StartsAt
 			}
 		}
-		record.Explained = ""
-		if _, told := record.time("notified"); !told && len(a.Status.InhibitedBy) > 0 {
-			record.Explained = fullName(byPrint[a.Status.InhibitedBy[0]].Labels)
+		cause := ""
+		if len(a.Status.InhibitedBy) > 0 {
+			cause = causeName(byPrint[a.Status.InhibitedBy[0]].Labels)
 		}
+		record.explain(cause)
 	}
 	return nil
+}
+
+// causeName is the name of an alert that explains others, or of the one that it stands for after its end.
+func causeName(labels map[string]string) string {
+	if source := labels["source_alertname"]; source != "" {
+		return fmt.Sprintf("%s %s %s (%s)", source, labels["client"], labels["subject"], labels["alertname"])
+	}
+	return fullName(labels)
 }
 
 // lookAtPages notes who was told.
@@ -302,6 +312,7 @@ func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert) {
 	case a.Status == pages.Resolved:
 		r.add(Event{Time: p.Time, What: "resolved", Note: "told to " + p.Receiver})
 	case level == "":
+		r.Explained = ""
 		if ok && firing.Before(a.StartsAt) {
 			firing = a.StartsAt
 		}
@@ -323,25 +334,29 @@ func (r *run) drilled() []*Record {
 }
 
 // allTold wants that each alert fires for one of its patterns, since for others its turn may come in hours (a backup is not due every minute), and that
-// whatever fires is told or explained.
+// whatever fires is told or explained, unless it was over before somebody had to be told.
 func (r *run) allTold() errNotYet {
 	var missing errNotYet
-	fires := map[string]bool{} // by name
+	heard := map[string]bool{} // by name
 	for _, record := range r.drilled() {
-		if _, fired := record.time("firing"); fired {
-			fires[nameOf(record.Alert)] = true
+		firing, fired := record.time("firing")
+		if !fired {
+			continue
+		}
+		name := nameOf(record.Alert)
+		resolved, over := record.time("resolved")
+		switch _, told := record.time("notified"); {
+		case told || record.Explained != "":
+			heard[name] = true
+		case !over || resolved.Sub(firing) > r.Policy.notify(name, record.Priority):
+			heard[name] = true
+			missing = append(missing, record.Alert+" is not told")
 		}
 	}
 	for _, pattern := range r.patterns {
-		if name := nameOf(pattern); !fires[name] && r.expected(name) {
-			fires[name] = true // once is enough
+		if name := nameOf(pattern); !heard[name] && r.expected(name) {
+			heard[name] = true // once is enough
 			missing = append(missing, pattern+" does not fire")
-		}
-	}
-	for _, record := range r.drilled() {
-		_, fired := record.time("firing")
-		if _, told := record.time("notified"); fired && !told && record.Explained == "" {
-			missing = append(missing, record.Alert+" is not told")
 		}
 	}
 	return missing
@@ -433,7 +448,7 @@ func (r *run) allOver() errNotYet {
 			if !escalated {
 				receiver = e.Note
 			}
-			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) {
+			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) && record.Hushed == "" {
 				missing = append(missing, receiver+" is not told that "+record.Alert+" has resolved")
 			}
 		}
