@@ -31,6 +31,7 @@ type drillCommand struct {
 	real      bool // against a stack that is no demo
 	at        alertmanagerFlags
 	client    string
+	madeUp    bool
 	awaiting  time.Duration
 	drill.Options
 }
@@ -41,6 +42,7 @@ func addDrill(app *kingpin.Application) (string, action) {
 	command.Arg("names", "Which drills: names of alerts, or of faults of the demo.").StringsVar(&d.names)
 	command.Flag("list", "List the drills.").BoolVar(&d.list)
 	command.Flag("all", "Run all drills: the faults that do not disturb each other together, and last what is made up.").BoolVar(&d.all)
+	command.Flag("made-up", "With --all or --list: only the alerts that no fault fires, which are made up.").BoolVar(&d.madeUp)
 	command.Flag("priority", "Only alerts of this priority.").PlaceHolder("P0|P1").EnumVar(&d.Priority, "P0", "P1")
 	command.Flag("state-file", "State file of the running demo.").PlaceHolder("FILE").StringVar(&d.stateFile)
 	command.Flag("alertmanager", "Address of a real Alertmanager, for alerts that are made up. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.real).StringVar(&d.at.url)
@@ -107,8 +109,11 @@ func (d *drillCommand) plans() ([]drill.Plan, error) {
 		return nil, err
 	}
 	all := slices.DeleteFunc(drill.Plans(shipped.Alerts), func(p drill.Plan) bool {
-		return d.Priority != "" && !slices.Contains(p.Alert.Priorities, d.Priority)
+		return d.Priority != "" && !slices.Contains(p.Alert.Priorities, d.Priority) || d.madeUp && p.Fault != nil
 	})
+	if d.madeUp && len(d.names) > 0 {
+		return nil, errors.New("drill: --made-up is for --all and --list: what has a name is drilled by its fault if it has one")
+	}
 	if len(d.names) == 0 {
 		if !d.all && !d.list {
 			return nil, errors.New("drill: name an alert or a fault, or say --all; --list shows what there is")

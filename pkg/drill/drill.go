@@ -140,9 +140,22 @@ type Policy struct {
 // slack is for what takes time on every way: a request, a flush, a busy machine.
 const slack = 5 * time.Second
 
-// notify is how long it may take from firing until the first is told.
-func (p *Policy) notify(alert, priority string) time.Duration {
-	return p.Wait(alert, priority) + p.Evaluation + slack
+// notify is how long it may take from firing until the first is told; of an alert that joined a group, until that is told about again.
+func (p *Policy) notify(alert, priority string, joined bool) time.Duration {
+	wait := p.Wait(alert, priority)
+	if joined {
+		wait = max(wait, p.interval(priority))
+	}
+	return wait + p.Evaluation + slack
+}
+
+// interval is how long a group waits between notifications.
+func (p *Policy) interval(priority string) time.Duration {
+	t := p.Site.Policy.Priorities[priority]
+	if t == nil {
+		return 0
+	}
+	return time.Duration(t.Interval)
 }
 
 // escalate is how long an alert fires until a level is told, and how much later than that is too late. Zero: the level is not called.

@@ -2,12 +2,14 @@ package drill
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -159,7 +161,7 @@ func TestAReportSaysWhatWasInTime(t *testing.T) {
 		if level != "" {
 			labels["escalation"] = level
 		}
-		r.page(policy, pages.Page{Time: at(s), Receiver: receiver}, pages.Alert{Status: status, Labels: labels, StartsAt: at(31)})
+		r.page(policy, pages.Page{Time: at(s), Receiver: receiver}, pages.Alert{Status: status, Labels: labels, StartsAt: at(31)}, false)
 	}
 	page(36, "technical-initial", "", pages.Firing)
 	page(3636, "technical-initial", "", pages.Firing) // a repetition
@@ -269,6 +271,59 @@ func TestWhatACauseOutlastsIsDrilledAgainMadeUp(t *testing.T) {
 	if got := causeName(map[string]string{"alertname": "CauseSeen", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+}
+
+// What comes into a group that has told of something already is told at its next interval.
+func TestTheDeadlineOfWhatJoinsAGroupIsItsInterval(t *testing.T) {
+	policy := &Policy{Routing: shipped(t), Evaluation: 2 * time.Second}
+	if alone, joined := policy.notify("DatabaseDown", "P0", false), policy.notify("DatabaseDown", "P0", true); alone != 12*time.Second || joined != 37*time.Second {
+		t.Errorf("alone %s, joined %s", alone, joined)
+	}
+	begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	labels := func(client string) map[string]string {
+		return map[string]string{"alertname": "ApiFailing", "client": client, "component": "api"}
+	}
+	var g groups
+	first := amapi.Alert{Labels: labels("_platform"), Fingerprint: "a", StartsAt: begin}
+	g.note([]amapi.Alert{first}, begin.Add(time.Second))
+	g.note([]amapi.Alert{first}, begin.Add(time.Minute))
+	for _, test := range []struct {
+		client string
+		starts time.Duration
+		want   bool
+	}{
+		{"_platform", 0, false}, // itself
+		{"_platform", 30 * time.Second, true},
+		{"_platform", 90 * time.Second, true}, // the group is empty, and still there
+		{"_platform", 150 * time.Second, false},
+		{"someone", 30 * time.Second, false},
+	} {
+		if got := g.joined(labels(test.client), begin.Add(test.starts), time.Minute); got != test.want {
+			t.Errorf("of %s after %s: %t", test.client, test.starts, got)
+		}
+	}
+}
+
+func TestDrillsShareAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s shared[int]
+		asked, broken := 0, errors.New("try again later")
+		ask := func(err error) func() (int, error) {
+			return func() (int, error) { asked++; return asked, err }
+		}
+		if _, err := s.get(ask(broken)); !errors.Is(err, broken) {
+			t.Errorf("a question that failed: %v", err)
+		}
+		for range 10 {
+			if got, err := s.get(ask(nil)); got != 2 || err != nil {
+				t.Errorf("%d, %v", got, err)
+			}
+		}
+		time.Sleep(2 * fresh)
+		if got, err := s.get(ask(nil)); got != 3 || err != nil {
+			t.Errorf("later: %d, %v", got, err)
+		}
+	})
 }
 
 func TestPagesAreReadOnceAndWhole(t *testing.T) {

@@ -245,9 +245,7 @@ func (r *run) lookForMetrics(ctx context.Context) {
 
 // lookAtAlertmanager corrects when an alert began to fire, and notes what keeps it from being told.
 func (r *run) lookAtAlertmanager(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	alerts, err := r.client.Alerts(ctx)
+	alerts, err := r.alertsThere(ctx)
 	if err != nil {
 		return err
 	}
@@ -297,15 +295,15 @@ func (r *run) lookAtPages() error {
 				labels = map[string]string{"alertname": source, "client": a.Labels["client"], "subject": a.Labels["subject"]}
 			}
 			if record := r.records[fullName(labels)]; record != nil {
-				record.page(r.Policy, p, a)
+				record.page(r.Policy, p, a, r.joined(a))
 			}
 		}
 	}
 	return nil
 }
 
-// page notes a page about the alert.
-func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert) {
+// page notes a page about the alert, which may have joined a group that was there.
+func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert, joined bool) {
 	firing, ok := r.time("firing")
 	level := a.Labels["escalation"]
 	switch {
@@ -316,7 +314,7 @@ func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert) {
 		if ok && firing.Before(a.StartsAt) {
 			firing = a.StartsAt
 		}
-		r.add(Event{Time: p.Time, What: "notified", Note: p.Receiver, Took: p.Time.Sub(firing), Allowed: policy.notify(nameOf(r.Alert), r.Priority)})
+		r.add(Event{Time: p.Time, What: "notified", Note: p.Receiver, Took: p.Time.Sub(firing), Allowed: policy.notify(nameOf(r.Alert), r.Priority, joined)})
 	default:
 		for _, l := range routing.Levels() {
 			if l.Name == level {
@@ -348,7 +346,7 @@ func (r *run) allTold() errNotYet {
 		switch _, told := record.time("notified"); {
 		case told || record.Explained != "":
 			heard[name] = true
-		case !over || resolved.Sub(firing) > r.Policy.notify(name, record.Priority):
+		case !over || resolved.Sub(firing) > r.Policy.notify(name, record.Priority, true):
 			heard[name] = true
 			missing = append(missing, record.Alert+" is not told")
 		}

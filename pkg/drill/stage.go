@@ -29,8 +29,14 @@ type Stage struct {
 	state      demo.State
 	prometheus prometheusv1.API
 	client     *amapi.Client
+	there      shared[[]amapi.Alert]
+	states     shared[[]alertState]
+	groups     groups
 	queries    map[string]string // expressions of the rules, by alert
 }
+
+// cleaning is how often Alertmanager removes groups that are empty.
+const cleaning = 30 * time.Second
 
 // askTimeout bounds one question.
 const askTimeout = 10 * time.Second
@@ -137,6 +143,10 @@ type alertState struct {
 
 // alerts are those that are pending or firing.
 func (s *Stage) alerts(ctx context.Context) ([]alertState, error) {
+	return s.states.get(func() ([]alertState, error) { return s.askForAlerts(ctx) })
+}
+
+func (s *Stage) askForAlerts(ctx context.Context) ([]alertState, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	result, err := s.prometheus.Alerts(ctx)
@@ -205,6 +215,11 @@ func (s *Stage) endOfPages() (int64, error) {
 		return 0, fmt.Errorf("pages file: %w", err)
 	}
 	return info.Size(), nil
+}
+
+// joined reports whether the alert of a page came into a group that was there already.
+func (s *Stage) joined(a pages.Alert) bool {
+	return s.groups.joined(a.Labels, a.StartsAt, s.Policy.interval(a.Labels["priority"])+cleaning)
 }
 
 // Synthetic is a drill with alerts that are made up, on this stage.

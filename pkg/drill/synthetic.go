@@ -132,7 +132,7 @@ func (d *Synthetic) see(record *Record, from int64) (int64, error) {
 	for _, p := range all {
 		for _, a := range p.Alerts {
 			if fullName(a.Labels) == record.Alert {
-				record.page(d.Policy, p, a)
+				record.page(d.Policy, p, a, d.Stage.joined(a))
 			}
 		}
 	}
@@ -159,11 +159,19 @@ func (d *Synthetic) lookAt(ctx context.Context, record *Record, alert amapi.Post
 	return nil
 }
 
-// find is the alert as Alertmanager has it, or nil.
-func (d *Synthetic) find(ctx context.Context, alert amapi.PostableAlert) (*amapi.Alert, error) {
+// all are the alerts that Alertmanager has.
+func (d *Synthetic) all(ctx context.Context) ([]amapi.Alert, error) {
+	if d.Stage != nil {
+		return d.Stage.alertsThere(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	all, err := d.Client.Alerts(ctx)
+	return d.Client.Alerts(ctx)
+}
+
+// find is the alert as Alertmanager has it, or nil.
+func (d *Synthetic) find(ctx context.Context, alert amapi.PostableAlert) (*amapi.Alert, error) {
+	all, err := d.all(ctx)
 	if err != nil {
 		return nil, err
 	}
