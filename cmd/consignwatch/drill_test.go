@@ -8,7 +8,7 @@ import (
 )
 
 // TestADrillInTheDemoWalksAllLevels lets a P0 alone in the whole demo, with a clock that goes faster: it is told, reaches its levels in order and in
-// time, is acknowledged, and everybody who was told hears that it is over. Then an alert is drilled that no fault fires.
+// time, is acknowledged, and everybody who was told hears that it is over. Then all alerts are drilled that no fault fires, together.
 func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 	t.Parallel() // it mostly waits
 	d := startDemo(t, "--time-scale=20")
@@ -46,8 +46,12 @@ func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 	if taken := ask(t, state, "consign_alert_acknowledged == 1"); len(taken) > 0 {
 		t.Errorf("%d alerts are still taken", len(taken))
 	}
-	if code, printed = command(t, "drill", "PrometheusConfigBad", "--state-file="+d.stateFile); code != 0 || !strings.Contains(printed, "by an alert that is made up") || !strings.Contains(printed, "told to technical-initial") {
+	if code, printed = command(t, "drill", "--all", "--made-up", "--state-file="+d.stateFile); code != 0 || strings.Contains(printed, "MISSING") {
 		t.Errorf("exit status %d:\n%s", code, printed)
+	}
+	told := regexp.MustCompile(`P1  PrometheusConfigBad _platform drill, by an alert that is made up\n.* firing .*\n.* notified +technical-initial +in time.*\n.*\n.* resolved +told to technical-initial\n`)
+	if !told.MatchString(printed) {
+		t.Errorf("nobody is told of PrometheusConfigBad:\n%s", printed)
 	}
 	d.stop(state)
 }
@@ -60,6 +64,7 @@ func TestADrillSaysWhatItNeeds(t *testing.T) {
 	}{
 		{[]string{"drill"}, "name an alert or a fault, or say --all; --list shows what there is"},
 		{[]string{"drill", "NoSuchAlert"}, `"NoSuchAlert" is no alert of P0 or P1, and no fault that fires one`},
+		{[]string{"drill", "DatabaseDown", "--made-up"}, "--made-up is for --all and --list"},
 		{[]string{"drill", "DatabaseDown"}, "say --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL"},
 		{[]string{"drill", "DatabaseDown", "--state-file", none}, "is a demo running with --state-file " + none},
 		{[]string{"drill", "DatabaseDown", "--state-file", none, "--alertmanager", "http://a:1"}, "say one of them"},
@@ -69,6 +74,9 @@ func TestADrillSaysWhatItNeeds(t *testing.T) {
 		if code, printed := command(t, c.args...); code != 1 || !strings.Contains(printed, c.want) {
 			t.Errorf("%v: exit status %d, %q is missing in:\n%s", c.args, code, c.want, printed)
 		}
+	}
+	if code, printed := command(t, "drill", "--list", "--made-up"); code != 0 || strings.Contains(printed, "DatabaseDown") || !strings.Contains(printed, "PrometheusConfigBad") {
+		t.Errorf("exit status %d:\n%s", code, printed)
 	}
 	code, printed := command(t, "drill", "--list")
 	for _, want := range []string{`P0 +DatabaseDown +fault database-down`, `P1 +PrometheusConfigBad +made up`} {
