@@ -2,9 +2,7 @@ package events
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -19,10 +17,9 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // traced is an event with a trace that was sampled.
 func traced(typ, client, data, trace string) string {
@@ -75,16 +72,7 @@ func TestGoldenPages(t *testing.T) {
 	page := goldenPage(t)
 	for file, encode := range map[string]func(testing.TB, []*dto.MetricFamily) []byte{"page.om": openMetrics, "page.txt": plainText, "page.pb": delimited} {
 		got := encode(t, page)
-		golden := "testdata/" + file
-		if *update {
-			if err := os.WriteFile(golden, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
+		want := golden.Read(t, "testdata/"+file, got)
 		diff := ""
 		if file == "page.pb" {
 			diff = cmp.Diff(undelimited(t, want), undelimited(t, got), protocmp.Transform())

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"flag"
 	"log/slog"
 	"os"
 	"strings"
@@ -9,8 +8,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
-
-var update = flag.Bool("update", false, "write testdata/page.txt")
 
 func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv(asExporter); ok {

@@ -2,14 +2,12 @@ package integration
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
@@ -41,23 +39,6 @@ mandrill: {url: '%s/api/1.0', key_file: %[2]s, client_subaccounts: true, interva
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	assertRecorded(t, "testdata/services-page.txt", "PageOfClerkAndMandrill", withoutNumbers(page))
+	golden.Compare(t, "testdata/services-page.txt", withoutNumbers(page))
 	assertNoPlants(t, r)
-}
-
-// assertRecorded compares a page with a file, or writes the file.
-func assertRecorded(t *testing.T, file, test, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the page is not as recorded; run go test ./exporters/integration -run %s -update (-want +got):\n%s", test, diff)
-	}
 }

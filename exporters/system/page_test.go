@@ -1,23 +1,19 @@
 package system
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
-
-var update = flag.Bool("update", false, "write testdata/page.txt")
 
 // TestThePageIsAsRecorded compares the page of a database, a cache, a cluster with a queue and two probes with testdata/page.txt:
 // every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
@@ -55,20 +51,7 @@ func TestThePageIsAsRecorded(t *testing.T) {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
 
-	got := withoutNumbers(page)
-	const file = "testdata/page.txt"
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the page is not as recorded; run go test ./exporters/system -run PageIsAsRecorded -update (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, "testdata/page.txt", withoutNumbers(page))
 }
 
 var (

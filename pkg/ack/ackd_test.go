@@ -1,24 +1,19 @@
 package ack
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/consignwatch/consignwatch/pkg/amapi"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/pages"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
-
-var update = flag.Bool("update", false, "write testdata/page.txt")
 
 func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {
 	t.Parallel()
@@ -310,19 +305,7 @@ func TestThePageIsAsRecorded(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	got := recorded(page)
-	if *update {
-		if err := os.WriteFile("testdata/page.txt", []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/page.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("the page is not as recorded; run go test ./pkg/ack -run ThePage -update (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, "testdata/page.txt", recorded(page))
 }
 
 var timestamps = regexp.MustCompile(`^\w+_timestamp_seconds`)

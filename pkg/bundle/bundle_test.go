@@ -2,14 +2,12 @@ package bundle
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 )
-
-var update = flag.Bool("update", false, "write docs/coverage.md")
 
 func TestTheShippedBundleIsWhole(t *testing.T) {
 	root := os.DirFS("../..")
@@ -17,7 +15,7 @@ func TestTheShippedBundleIsWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
+	if golden.Update() {
 		var page bytes.Buffer
 		if err := b.WriteCoverage(&page); err != nil {
 			t.Fatal(err)

@@ -2,15 +2,11 @@ package catalog
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 )
-
-var update = flag.Bool("update", false, "write docs/metrics.md")
 
 func TestShippedDeclarationsObeyTheRules(t *testing.T) {
 	c := Shipped() // panics when they do not
@@ -139,16 +135,5 @@ func TestMetricsPageIsCurrent(t *testing.T) {
 	if err := Shipped().WriteMarkdown(&b); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(b.String(), "\n"), strings.Split(string(got), "\n")); diff != "" {
-		t.Errorf("docs/metrics.md is not what `consignwatch catalog --format markdown` prints; run go test ./pkg/catalog -update (-want +got):\n%s", diff)
-	}
+	golden.Compare(t, path, b.String()) // what `consignwatch catalog --format markdown` prints
 }

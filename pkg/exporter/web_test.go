@@ -3,7 +3,6 @@ package exporter_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,17 +18,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // config of the exporter under test.
 type config struct {
@@ -255,7 +252,7 @@ func TestGoldenPages(t *testing.T) {
 	for name, accept := range map[string]expfmt.FormatType{"text": expfmt.TypeTextPlain, "openmetrics": expfmt.TypeOpenMetrics} {
 		t.Run(name, func(t *testing.T) {
 			_, page := r.Get(t, "/metrics", "Accept: "+string(expfmt.NewFormat(accept)))
-			golden(t, name+".prom", stable(page))
+			comparePage(t, name+".prom", stable(page))
 			if accept == expfmt.TypeTextPlain {
 				lint(t, page)
 			}
@@ -272,7 +269,7 @@ func TestGoldenPages(t *testing.T) {
 				}
 			}
 		}
-		golden(t, "protobuf.txt", regexp.MustCompile(`(?m)^(consignwatch_.*_total.*) since \d+$`).ReplaceAllString(stableProto(b.String()), "$1 since V"))
+		comparePage(t, "protobuf.txt", regexp.MustCompile(`(?m)^(consignwatch_.*_total.*) since \d+$`).ReplaceAllString(stableProto(b.String()), "$1 since V"))
 	})
 }
 
@@ -310,25 +307,10 @@ func stable(page string) string {
 	return strings.ReplaceAll(s, runtime.Version(), "GOVERSION")
 }
 
-func golden(t *testing.T, name, got string) {
+func comparePage(t *testing.T, name, got string) {
 	t.Helper()
 	got = strings.ReplaceAll(regexp.MustCompile(`(revision|version)="[^"]*"`).ReplaceAllString(got, `$1="V"`), runtime.Version(), "GOVERSION")
-	path := filepath.Join("testdata", "golden", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v (run go test -update, and look at what it has written)", err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("page differs from %s (-want +got):\n%s", path, diff)
-	}
+	golden.Compare(t, filepath.Join("testdata", "golden", name), got)
 }
 
 // lint asks promtool whether the page keeps the conventions.

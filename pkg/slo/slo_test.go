@@ -1,7 +1,6 @@
 package slo
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,9 +9,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/consignwatch/consignwatch/pkg/golden"
+)
 
 func TestRenderMakesRulesAlertsAndPage(t *testing.T) {
 	const root = "testdata/small"
@@ -24,22 +23,7 @@ func TestRenderMakesRulesAlertsAndPage(t *testing.T) {
 		t.Errorf("%d files, want the recordings, the alerts and the page", len(files))
 	}
 	for name, text := range files {
-		golden := filepath.Join(root, name)
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(golden, text, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatalf("run go test -update: %v", err)
-		}
-		if diff := cmp.Diff(string(want), string(text)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		golden.Compare(t, filepath.Join(root, name), string(text))
 	}
 }
 

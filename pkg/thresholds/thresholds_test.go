@@ -1,7 +1,6 @@
 package thresholds
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,9 +8,9 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/consignwatch/consignwatch/pkg/golden"
+)
 
 func TestRenderMakesRulesAndPage(t *testing.T) {
 	const root = "testdata/small"
@@ -23,22 +22,7 @@ func TestRenderMakesRulesAndPage(t *testing.T) {
 		t.Errorf("%d files, want the rules and the page", len(files))
 	}
 	for name, text := range files {
-		golden := filepath.Join(root, name)
-		if *update {
-			if err := os.MkdirAll(filepath.Dir(golden), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(golden, text, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatalf("run go test -update: %v", err)
-		}
-		if diff := cmp.Diff(string(want), string(text)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		golden.Compare(t, filepath.Join(root, name), string(text))
 	}
 }
 
