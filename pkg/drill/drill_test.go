@@ -241,6 +241,15 @@ func TestADrillMissesWhatHasNotComeInTheEnd(t *testing.T) {
 			see(r, first, 120, "notified", "technical-initial")
 			see(r, first, 200, "resolved", "in Prometheus")
 		}, "technical-initial is not told that " + first + " has resolved"},
+		"taken when the others of its group are over": {func(r *run) {
+			see(r, first, 60, "firing", "")
+			see(r, first, 120, "notified", "technical-initial")
+			see(r, first, 121, "acknowledged", "by ann")
+			other := map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "sync"}
+			r.labels[first] = map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "image"}
+			r.leaveOut(pages.Page{Status: pages.Resolved, Receiver: "technical-initial", Alerts: []pages.Alert{{Status: pages.Resolved, Labels: other}}})
+			see(r, first, 200, "resolved", "in Prometheus")
+		}, ""},
 		"told, and explained at its end": {func(r *run) {
 			see(r, first, 60, "firing", "")
 			see(r, first, 120, "notified", "technical-initial").explain("DeadLettersGrowing _platform main/image")

@@ -39,6 +39,8 @@ type Record struct {
 	Explained string
 	// Hushed names what kept its end from being told: its cause began to fire after it, and outlasted it. Alertmanager tells nobody of what it mutes.
 	Hushed string
+	// LeftOut says that its end is not told since it was taken when others of its group ended: the page that told of them has said that the group is over.
+	LeftOut bool
 }
 
 // explain notes that another alert explains this one now; empty: none does. That one has explained it is not forgotten before somebody is told.
@@ -123,8 +125,12 @@ func (r *Record) Print(w io.Writer) {
 	if r.Explained != "" {
 		fmt.Fprintf(w, "    not told: explained by %s\n", r.Explained)
 	}
-	if r.Hushed != "" && !slices.ContainsFunc(r.Events, func(e Event) bool { return strings.HasPrefix(e.Note, "told to ") }) {
+	switch ended := slices.ContainsFunc(r.Events, func(e Event) bool { return strings.HasPrefix(e.Note, "told to ") }); {
+	case ended:
+	case r.Hushed != "":
 		fmt.Fprintf(w, "    its end not told: explained by %s\n", r.Hushed)
+	case r.LeftOut:
+		fmt.Fprintln(w, "    its end not told: it was taken when others of its group ended, and Alertmanager says once that a group is over")
 	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(w, "    MISSING: %s\n", m)

@@ -288,6 +288,7 @@ func (r *run) lookAtPages() error {
 	}
 	r.from = next
 	for _, p := range all {
+		r.leaveOut(p)
 		for _, a := range p.Alerts {
 			source := a.Labels["source_alertname"]
 			labels := a.Labels
@@ -300,6 +301,20 @@ func (r *run) lookAtPages() error {
 		}
 	}
 	return nil
+}
+
+// leaveOut notes whose end will not be told: those that are taken when a page says that their group is over, and that are not in it.
+func (r *run) leaveOut(p pages.Page) {
+	if p.Status != pages.Resolved {
+		return
+	}
+	for name, record := range r.records {
+		in := func(a pages.Alert) bool { return fullName(a.Labels) == name }
+		of := func(a pages.Alert) bool { return groupOf(a.Labels) == groupOf(r.labels[name]) }
+		if _, taken := record.time("acknowledged"); taken && slices.ContainsFunc(p.Alerts, of) && !slices.ContainsFunc(p.Alerts, in) {
+			record.LeftOut = true
+		}
+	}
 }
 
 // page notes a page about the alert, which may have joined a group that was there.
@@ -446,7 +461,7 @@ func (r *run) allOver() errNotYet {
 			if !escalated {
 				receiver = e.Note
 			}
-			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) && record.Hushed == "" {
+			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) && record.Hushed == "" && !record.LeftOut {
 				missing = append(missing, receiver+" is not told that "+record.Alert+" has resolved")
 			}
 		}
