@@ -250,6 +250,15 @@ func TestADrillMissesWhatHasNotComeInTheEnd(t *testing.T) {
 			r.leaveOut(pages.Page{Status: pages.Resolved, Receiver: "technical-initial", Alerts: []pages.Alert{{Status: pages.Resolved, Labels: other}}})
 			see(r, first, 200, "resolved", "in Prometheus")
 		}, ""},
+		"taken when the others of its group are over for somebody else": {func(r *run) {
+			see(r, first, 60, "firing", "")
+			see(r, first, 120, "notified", "technical-initial")
+			see(r, first, 121, "acknowledged", "by ann")
+			r.labels[first] = map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "image"}
+			other := map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "sync"}
+			r.leaveOut(pages.Page{Status: pages.Resolved, Receiver: "management", Alerts: []pages.Alert{{Status: pages.Resolved, Labels: other}}})
+			see(r, first, 200, "resolved", "in Prometheus")
+		}, "technical-initial is not told that " + first + " has resolved"},
 		"told, and explained at its end": {func(r *run) {
 			see(r, first, 60, "firing", "")
 			see(r, first, 120, "notified", "technical-initial").explain("DeadLettersGrowing _platform main/image")

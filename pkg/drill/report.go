@@ -39,8 +39,9 @@ type Record struct {
 	Explained string
 	// Hushed names what kept its end from being told: its cause began to fire after it, and outlasted it. Alertmanager tells nobody of what it mutes.
 	Hushed string
-	// LeftOut says that its end is not told since it was taken when others of its group ended: the page that told of them has said that the group is over.
-	LeftOut bool
+	// LeftOut are the receivers that are not told of its end since it was taken when others of its group ended: the page that told of them has said that
+	// the group is over.
+	LeftOut []string
 }
 
 // explain notes that another alert explains this one now; empty: none does. That one has explained it is not forgotten before somebody is told.
@@ -129,7 +130,7 @@ func (r *Record) Print(w io.Writer) {
 	case ended:
 	case r.Hushed != "":
 		fmt.Fprintf(w, "    its end not told: explained by %s\n", r.Hushed)
-	case r.LeftOut:
+	case len(r.LeftOut) > 0:
 		fmt.Fprintln(w, "    its end not told: it was taken when others of its group ended, and Alertmanager says once that a group is over")
 	}
 	for _, m := range r.Missing {

@@ -312,7 +312,7 @@ func (r *run) leaveOut(p pages.Page) {
 		in := func(a pages.Alert) bool { return fullName(a.Labels) == name }
 		of := func(a pages.Alert) bool { return groupOf(a.Labels) == groupOf(r.labels[name]) }
 		if _, taken := record.time("acknowledged"); taken && slices.ContainsFunc(p.Alerts, of) && !slices.ContainsFunc(p.Alerts, in) {
-			record.LeftOut = true
+			record.LeftOut = append(record.LeftOut, p.Receiver)
 		}
 	}
 }
@@ -461,7 +461,7 @@ func (r *run) allOver() errNotYet {
 			if !escalated {
 				receiver = e.Note
 			}
-			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) && record.Hushed == "" && !record.LeftOut {
+			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) && record.Hushed == "" && !slices.Contains(record.LeftOut, receiver) {
 				missing = append(missing, receiver+" is not told that "+record.Alert+" has resolved")
 			}
 		}
