@@ -192,7 +192,7 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 		return err
 	}
 	if len(d.names) == 0 {
-		program := drill.Program{Stage: stage, Options: d.Options, Rules: known, Client: cmp.Or(d.client, stage.Clients[0]), Out: stdout}
+		program := drill.Program{Stage: stage, Options: d.Options, Rules: known, Client: cmp.Or(d.client, stage.Clients[0]), Awaiting: d.awaiting, Out: stdout}
 		program.Aftermath = aftermath
 		records, err := program.Drill(ctx, plans)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/routing"
 )
@@ -55,6 +56,8 @@ type Program struct {
 	Rules map[string]Rule
 	// Client is whose alerts are made up.
 	Client string
+	// Awaiting is how long somebody may take to acknowledge an alert that is made up.
+	Awaiting time.Duration
 	// Out gets what is being done, and the time line of each alert when it is over.
 	Out io.Writer
 
@@ -114,7 +117,7 @@ func (p *Program) makeUp(ctx context.Context, plans []Plan) {
 		records := make([]*Record, len(left))
 		for i, plan := range left {
 			drills.Go(func() {
-				s := p.Stage.Synthetic(0, p.Patience)
+				s := p.Stage.Synthetic(p.Awaiting, p.Patience)
 				record, err := s.Drill(ctx, p.Rules[plan.Alert.Name], plan.Whose(p.Client))
 				if err != nil && ctx.Err() == nil {
 					record = &Record{Alert: plan.Alert.Name, Priority: plan.Priority(), How: madeUp, Missing: []string{err.Error()}}
