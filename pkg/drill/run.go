@@ -126,28 +126,30 @@ func (r *run) story(ctx context.Context) ([]*Record, error) {
 		return err
 	}
 	if err := stage(r.Patience, r.allTold); err != nil {
-		return r.drilled(), err
+		return r.result(nil), err
 	}
 	if r.Escalate {
 		if err := stage(r.longest()+r.Patience, r.allEscalated); err != nil {
-			return r.drilled(), err
+			return r.result(nil), err
 		}
 	}
 	if err := r.acknowledge(ctx); err != nil {
-		return r.drilled(), err
+		return r.result(nil), err
 	}
 	off, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
 	if err := r.off(off); err != nil {
-		return r.drilled(), err
+		return r.result(nil), err
 	}
 	r.ended()
-	err := stage(r.Patience+r.Aftermath, r.allOver)
+	if err := stage(r.Patience+r.Aftermath, r.allOver); err != nil { // nothing is missing when somebody has interrupted it
+		return r.result(nil), err
+	}
 	missing := slices.Concat(r.allTold(), r.allOver())
 	if r.Escalate {
 		missing = append(missing, r.allEscalated()...)
 	}
-	return r.result(missing), err
+	return r.result(missing), nil
 }
 
 // errNotYet says what a drill still waits for.
