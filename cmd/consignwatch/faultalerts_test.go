@@ -48,9 +48,22 @@ func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, turn := range drill.Turns() {
-		if !t.Run(strconv.Itoa(i), func(t *testing.T) { provoke(t, state, clients, declared, turn) }) {
-			t.Logf("turn %d has failed; the next one may find its alerts", i)
-		}
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			wrong := provoke(t, state, clients, declared, turn)
+			if len(wrong) == 0 {
+				return
+			}
+			// In windows of a few seconds chance alone, or a machine that stands still for as long, fires an alert. What a fault does, it does twice.
+			t.Logf("once more, since: %s", strings.Join(wrong, "; "))
+			awaitHealth(t, state, func() bool { return true })
+			for _, again := range provoke(t, state, clients, declared, turn) {
+				if slices.Contains(wrong, again) {
+					t.Errorf("twice: %s", again)
+				} else {
+					t.Logf("only this time: %s", again)
+				}
+			}
+		})
 	}
 }
 
@@ -66,10 +79,10 @@ func awaitHealth(t *testing.T, state demo.State, seen func() bool) {
 	})
 }
 
-// provoke switches the faults of a turn on and off, and compares the alerts that fire from the beginning until all is well again with those
+// provoke switches the faults of a turn on and off, and says how the alerts that fire from the beginning until all is well again differ from those
 // that the table says. Those that nobody is woken for (P2 and P3) may also fire on a component that the table has an alert on: how far a fault that is
 // on for a minute gets, when a minute stands for ten, differs from run to run.
-func provoke(t *testing.T, state demo.State, clients []string, declared map[string]drill.Rule, turn []drill.Fault) {
+func provoke(t *testing.T, state demo.State, clients []string, declared map[string]drill.Rule, turn []drill.Fault) (wrong []string) {
 	must, may := map[string]string{}, map[string]string{}
 	hit := map[string]bool{} // components
 	for _, a := range drill.Told() {
@@ -94,26 +107,24 @@ func provoke(t *testing.T, state demo.State, clients []string, declared map[stri
 		return (labels["priority"] == "P2" || labels["priority"] == "P3") && hit[labels["component"]]
 	}
 	seen := map[string]bool{}
-	look := func() (missing string) {
+	look := func() (missing []string) {
 		for a := range firing(t, state) {
 			if !seen[a] && !matches(must, a) && !matches(may, a) && !mild(a) {
-				t.Errorf("%s fires, and no fault says so", a)
+				wrong = append(wrong, a+" fires, and no fault says so")
 			}
 			seen[a] = true
 		}
-		var all []string
 		for pattern, fault := range must {
 			if !slices.ContainsFunc(slices.Collect(maps.Keys(seen)), func(a string) bool { return matches(map[string]string{pattern: fault}, a) }) {
-				all = append(all, pattern+" ("+fault+")")
+				missing = append(missing, fmt.Sprintf("%s does not fire (%s)", pattern, fault))
 			}
 		}
-		slices.Sort(all)
-		return strings.Join(all, ", ")
+		return missing
 	}
 	deadline := time.Now().Add(4 * time.Minute)
-	for missing := look(); missing != ""; missing = look() {
+	for missing := look(); len(missing) > 0; missing = look() {
 		if time.Now().After(deadline) {
-			t.Errorf("do not fire: %s", missing)
+			wrong = append(wrong, missing...)
 			break
 		}
 		time.Sleep(time.Second)
@@ -122,14 +133,18 @@ func provoke(t *testing.T, state demo.State, clients []string, declared map[stri
 		switchFault(t, state, f.Name, "off"+query(&f, clients))
 	}
 	deadline = time.Now().Add(5 * time.Minute)
-	for left := slices.Sorted(maps.Keys(firing(t, state))); len(left) > 0; left = slices.Sorted(maps.Keys(firing(t, state))) {
+	for left := firing(t, state); len(left) > 0; left = firing(t, state) {
 		look()
 		if time.Now().After(deadline) {
-			t.Fatalf("still firing: %s", strings.Join(left, ", "))
+			for a := range left {
+				wrong = append(wrong, a+" still fires")
+			}
+			break
 		}
 		time.Sleep(time.Second)
 	}
 	t.Logf("fired: %s", strings.Join(slices.Sorted(maps.Keys(seen)), ", "))
+	return wrong
 }
 
 func query(f *drill.Fault, clients []string) string {
