@@ -1,9 +1,16 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -83,5 +90,29 @@ func TestADrillSaysWhatItNeeds(t *testing.T) {
 		if code != 0 || !regexp.MustCompile(want).MatchString(printed) {
 			t.Errorf("exit status %d, %q is missing in:\n%s", code, want, printed)
 		}
+	}
+}
+
+func TestACommandThatCtrlCEndsSaysInterrupted(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then a server sees that the client has gone
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
+	var stderr strings.Builder
+	drill := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(binVariable), "consignwatch"), "drill", "DatabaseDown", "--alertmanager="+silent.URL)
+	drill.Stderr = &stderr
+	if err := drill.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if err := drill.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := drill.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 || stderr.String() != "consignwatch: interrupted\n" {
+		t.Errorf("%v: %q", err, stderr.String())
 	}
 }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -43,9 +44,13 @@ func run(args []string, stdout, stderr *os.File) int {
 	if err == nil {
 		err = actions[name](ctx, stdout)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "consignwatch: interrupted")
+	default:
 		fmt.Fprintf(stderr, "consignwatch: %v\n", err)
-		return 1
 	}
-	return 0
+	return 1
 }
