@@ -299,12 +299,12 @@ func TestTheDeadlineOfWhatJoinsAGroupIsItsInterval(t *testing.T) {
 	}
 	begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	labels := func(client string) map[string]string {
-		return map[string]string{"alertname": "ApiFailing", "client": client, "component": "api"}
+		return map[string]string{"alertname": "ApiFailing", "client": client, "component": "api", "priority": "P0"}
 	}
-	var g groups
+	s := &Stage{Policy: policy}
 	first := amapi.Alert{Labels: labels("_platform"), Fingerprint: "a", StartsAt: begin}
-	g.note([]amapi.Alert{first}, begin.Add(time.Second))
-	g.note([]amapi.Alert{first}, begin.Add(time.Minute))
+	s.groups.note([]amapi.Alert{first}, begin.Add(time.Second))
+	s.groups.note([]amapi.Alert{first}, begin.Add(time.Minute))
 	for _, test := range []struct {
 		client string
 		starts time.Duration
@@ -313,10 +313,11 @@ func TestTheDeadlineOfWhatJoinsAGroupIsItsInterval(t *testing.T) {
 		{"_platform", 0, false}, // itself
 		{"_platform", 30 * time.Second, true},
 		{"_platform", 90 * time.Second, true}, // the group is empty, and still there
-		{"_platform", 150 * time.Second, false},
+		{"_platform", 16 * time.Minute, true}, // Prometheus says to the last that the first has resolved
+		{"_platform", 18 * time.Minute, false},
 		{"someone", 30 * time.Second, false},
 	} {
-		if got := g.joined(labels(test.client), begin.Add(test.starts), time.Minute); got != test.want {
+		if got := s.joined(pages.Alert{Labels: labels(test.client), StartsAt: begin.Add(test.starts)}); got != test.want {
 			t.Errorf("of %s after %s: %t", test.client, test.starts, got)
 		}
 	}

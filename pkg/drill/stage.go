@@ -35,8 +35,12 @@ type Stage struct {
 	queries    map[string]string // expressions of the rules, by alert
 }
 
-// cleaning is how often Alertmanager removes groups that are empty.
-const cleaning = 30 * time.Second
+// What keeps a group in Alertmanager after the end of its alert: for so long Prometheus says once a minute that the alert has resolved
+// (resolvedRetention), which makes the group again when it was gone. The group loses the alert at its next interval, and goes at the next cleaning.
+const (
+	retention = 15 * time.Minute
+	cleaning  = 30 * time.Second
+)
 
 // askTimeout bounds one question.
 const askTimeout = 10 * time.Second
@@ -217,9 +221,9 @@ func (s *Stage) endOfPages() (int64, error) {
 	return info.Size(), nil
 }
 
-// joined reports whether the alert of a page came into a group that was there already.
+// joined reports whether the alert of a page may have come into a group that was there already.
 func (s *Stage) joined(a pages.Alert) bool {
-	return s.groups.joined(a.Labels, a.StartsAt, s.Policy.interval(a.Labels["priority"])+cleaning)
+	return s.groups.joined(a.Labels, a.StartsAt, retention+s.Policy.interval(a.Labels["priority"])+cleaning)
 }
 
 // Synthetic is a drill with alerts that are made up, on this stage.
