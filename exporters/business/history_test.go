@@ -35,7 +35,7 @@ func newHistory(t *testing.T) *history {
 	h := &history{dsn: serverstest.MariaDB(t)}
 	h.admin = serverstest.Open(t, h.dsn)
 	var err error
-	h.platform, err = platform.New(platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5, Timeout: time.Minute})
+	h.platform, err = platform.New(platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5, Timeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	t.Parallel()
 	const clients = 200
 	dsn := serverstest.MariaDB(t)
-	p, err := platform.New(platform.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8, Timeout: time.Minute})
+	p, err := platform.New(platform.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8, Timeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
