@@ -34,15 +34,7 @@ func newHistory(t *testing.T) *history {
 	t.Helper()
 	h := &history{dsn: serverstest.MariaDB(t)}
 	h.admin = serverstest.Open(t, h.dsn)
-	var err error
-	h.platform, err = platform.New(platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5, Timeout: 5 * time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.platform.Close() })
-	if err := h.platform.Fill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	h.platform = filled(t, platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5, Timeout: 5 * time.Minute})
 	if err := h.platform.Do(t.Context(), "years of operation", longAgo); err != nil {
 		t.Fatal(err)
 	}

@@ -145,14 +145,7 @@ func of(series map[string]float64, label, value string) []string {
 func TestOddDataIsData(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p, err := platform.New(platform.Config{DSN: dsn, Clients: 5, Events: 10, LiveEvents: 7, Items: 900, Seed: 21})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	if err := p.Fill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	p := filled(t, platform.Config{DSN: dsn, Clients: 5, Events: 10, LiveEvents: 7, Items: 900, Seed: 21})
 	pack := strings.NewReplacer("interval: 2s", "interval: 1s", "timeout: 2s", "timeout: 1s").Replace(quickPack(t))
 	o := &odd{p, start(t, dsn, pack), shipped()}
 	o.await(t)
@@ -445,14 +438,7 @@ func (o *odd) testOddSlugs(t *testing.T) {
 func TestASaleEventThatTheListDoesNotKnowToBeCancelledIsNotRefused(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p, err := platform.New(platform.Config{DSN: dsn, Clients: 3, Events: 6, LiveEvents: 4, Items: 200, Seed: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	if err := p.Fill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	p := filled(t, platform.Config{DSN: dsn, Clients: 3, Events: 6, LiveEvents: 4, Items: 200, Seed: 3})
 	list, queries, ok := strings.Cut(quickPack(t), "\nqueries:")
 	if !ok {
 		t.Fatal("the pack has no queries")

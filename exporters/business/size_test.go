@@ -17,14 +17,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	t.Parallel()
 	const clients = 200
 	dsn := serverstest.MariaDB(t)
-	p, err := platform.New(platform.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8, Timeout: 5 * time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	if err := p.Fill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	p := filled(t, platform.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8, Timeout: 5 * time.Minute})
 	// Everybody leaves, so that nothing depends on the clock while the pages are compared.
 	if err := p.Do(t.Context(), "everybody leaves", func(b *platform.Books, c *platform.Change) error {
 		for _, s := range b.Sessions {

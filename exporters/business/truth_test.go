@@ -28,16 +28,24 @@ func quickPack(t *testing.T) string {
 	return strings.Replace(pack, "refresh_ended: 24h", "refresh_ended: 4s", 1)
 }
 
-// live makes a platform with life in it; it ends with the test.
-func live(t *testing.T, config platform.Config) *platform.Platform {
+// filled makes a platform that stands still; it ends with the test.
+func filled(t *testing.T, config platform.Config) *platform.Platform {
 	t.Helper()
 	p, err := platform.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { p.Close() })
 	if err := p.Fill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// live makes a platform with life in it; it ends with the test.
+func live(t *testing.T, config platform.Config) *platform.Platform {
+	t.Helper()
+	p := filled(t, config)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
@@ -46,7 +54,6 @@ func live(t *testing.T, config platform.Config) *platform.Platform {
 		if err := <-ended; err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
-		p.Close()
 	})
 	return p
 }
