@@ -23,6 +23,8 @@ func addDemo(app *kingpin.Application) (string, action) {
 	command.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	command.Flag("seed", "Seed of the platform's data: the same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
 	command.Flag("speed", "How much faster than in life things happen.").Default("60").Float64Var(&config.Speed)
+	command.Flag("nights", "Let people sleep from one to six of the platform's day, and come in the evening.").BoolVar(&config.Nights)
+	command.Flag("noon", "Begin with noon of the platform's day, not with the present time of day.").BoolVar(&config.Noon)
 	command.Flag("time-scale", "How much faster than the policy says alerts are told and escalate.").Default("1").Float64Var(&config.TimeScale)
 	command.Flag("duration", "End after this time, counted from when all is up (0: run until Ctrl-C).").Default("0s").DurationVar(&config.Duration)
 	command.Flag("fault", "Faults to switch on when all is up, separated by commas; GET /faults of platform-sim lists them.").PlaceHolder("NAME[,NAME]").StringsVar(&faults)

@@ -82,11 +82,13 @@ func startDemo(t *testing.T, flags ...string) *aDemo {
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	t.Cleanup(cancel)
 	bin := os.Getenv(binVariable)
-	if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--events=") }) {
-		flags = append(flags, "--events=4")
+	for name, usual := range map[string]string{"--events=": "4", "--items=": "1000"} {
+		if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, name) }) {
+			flags = append(flags, name+usual)
+		}
 	}
 	d.command = exec.CommandContext(ctx, filepath.Join(bin, "consignwatch"), append([]string{
-		"demo", "--headless", "--clients=3", "--items=1000", "--state-file=" + d.stateFile, "--pages-file=" + d.pagesFile,
+		"demo", "--headless", "--clients=3", "--noon", "--state-file=" + d.stateFile, "--pages-file=" + d.pagesFile,
 	}, flags...)...)
 	d.command.Env = append(os.Environ(), "TMPDIR="+d.temporary, servers.BinVariable+"="+bin)
 	d.command.Stderr = &d.stderr
