@@ -20,14 +20,14 @@ import (
 var minute = strings.NewReplacer(
 	"window: 1h", "window: 1m", "window: 1d", "window: 24m",
 	"[1h]", "[1m]", "offset 1h", "offset 1m", "offset 15m", "offset 15s", "> 900, 3600", "> 15, 60", "(900 /", "(15 /",
-	"for: 5m", "for: 5s", "for: 30m", "for: 30s",
+	"for: 5m", "for: 5s", "for: 30m", "for: 30s", "interval: 30s", "interval: 1s",
 )
 
 // watchSales starts a Prometheus with the shipped rules on what a sale brings, sixty times quicker than they are.
 func watchSales(t *testing.T, r *exportertest.Running) prometheus {
 	t.Helper()
 	folder := t.TempDir()
-	for _, name := range []string{"recording/business.yml", "alerts/sales.yml"} {
+	for _, name := range []string{"recording/business.yml", "recording/inventory.yml", "recording/thresholds.yml", "alerts/sales.yml"} {
 		text, err := fs.ReadFile(rules.Files, name)
 		if err != nil {
 			t.Fatal(err)
