@@ -119,6 +119,8 @@ func businessMetrics() []Metric {
 			Help: "Size of the pictures of all items of the client, in all of its sale events."},
 		{Name: "consign_backup_last_success_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{backupTarget()},
 			Help: "When the last successful backup was finished."},
+		{Name: "consign_backup_last_failure_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{backupTarget()},
+			Help: "When the last failed backup ended. Absent when none failed."},
 		{Name: "consign_backup_size_bytes", Type: Gauge, Unit: Bytes, Labels: []Label{backupTarget()},
 			Help: "Size of the last successful backup."},
 		{Name: "consign_backup_last_duration_seconds", Type: Gauge, Unit: Seconds, Labels: []Label{backupTarget()},

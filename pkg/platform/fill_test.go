@@ -117,7 +117,7 @@ func metricNames() []string {
 		"consign_settlements", "consign_settlements_amount", "consign_integrity_violations",
 		"consign_support_tickets", "consign_oldest_open_ticket_timestamp_seconds", "consign_support_first_response_seconds",
 		"consign_client_stored_bytes",
-		"consign_backup_last_success_timestamp_seconds", "consign_backup_size_bytes", "consign_backup_last_duration_seconds", "consign_backups_failed",
+		"consign_backup_last_success_timestamp_seconds", "consign_backup_last_failure_timestamp_seconds", "consign_backup_size_bytes", "consign_backup_last_duration_seconds", "consign_backups_failed",
 	}
 }
 

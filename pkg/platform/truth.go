@@ -450,7 +450,7 @@ func (t *truth) storage() {
 }
 
 func (t *truth) backups() {
-	last, failed := map[string]Backup{}, map[string]int64{}
+	last, failed, failure := map[string]Backup{}, map[string]int64{}, map[string]time.Time{}
 	for _, b := range t.books.Backups {
 		if _, ok := failed[b.Target]; !ok {
 			failed[b.Target] = 0
@@ -461,11 +461,17 @@ func (t *truth) backups() {
 		if b.Outcome == Failed && t.recent(b.FinishedAt, recently) {
 			failed[b.Target]++
 		}
+		if b.Outcome == Failed && b.FinishedAt.After(failure[b.Target]) {
+			failure[b.Target] = b.FinishedAt
+		}
 	}
 	for target, b := range last {
 		t.add("consign_backup_last_success_timestamp_seconds", seconds(b.FinishedAt), "target", target)
 		t.add("consign_backup_size_bytes", float64(b.Bytes), "target", target)
 		t.add("consign_backup_last_duration_seconds", b.FinishedAt.Sub(b.StartedAt).Seconds(), "target", target)
+	}
+	for target, at := range failure {
+		t.add("consign_backup_last_failure_timestamp_seconds", seconds(at), "target", target)
 	}
 	for target, n := range failed {
 		t.add("consign_backups_failed", float64(n), "target", target)

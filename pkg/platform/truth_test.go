@@ -148,6 +148,7 @@ func TestTruth(t *testing.T) {
 		"client_stored_bytes client=one":                                        30,
 		"client_stored_bytes client=two":                                        5,
 		"backup_last_success_timestamp_seconds target=mysql":                    seconds(ago(59 * time.Minute)),
+		"backup_last_failure_timestamp_seconds target=mysql":                    seconds(ago(time.Minute)),
 		"backup_size_bytes target=mysql":                                        99,
 		"backup_last_duration_seconds target=mysql":                             60,
 		"backups_failed target=mysql":                                           1,
