@@ -75,7 +75,7 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
-	t.Parallel()                                        // it mostly waits
+	t.Parallel() // it mostly waits
 	// Sale events of every status, escalations within the test, and so many items that there are orders all the time.
 	d := startDemo(t, "--events=12", "--items=8000", "--time-scale=20")
 	d.await("All is up")
