@@ -38,7 +38,7 @@ const (
 
 func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
 	t.Parallel() // it mostly waits
-	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 1000, Seed: 1, Speed: 60, Flawless: true})
+	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 2000, Seed: 1, Speed: 60, Flawless: true})
 	clients := platformClients(t, state)
 	awaitHealth(t, state, func() bool {
 		return len(ask(t, state, "client:incident_priority:info")) >= len(clients) // those that ended their contract, too
