@@ -183,6 +183,7 @@ func oneOfEverything(t *testing.T, p *Platform) {
 		sale      Sale
 		sold      Item
 		moved     Item
+		session   Session
 	)
 	begin := func(b *Books, c *Change) error {
 		joined := b.EventConsignors[0]
@@ -199,7 +200,8 @@ func oneOfEverything(t *testing.T, p *Platform) {
 		sold = Item{ID: c.NewID(Item{}), EventID: event.ID, EventConsignorID: joined.ID, CategoryID: 1, PriceCents: 500, Status: Active, ListedAt: now, UpdatedAt: now}
 		moved = sold
 		moved.ID = c.NewID(Item{})
-		c.Insert(sold, moved)
+		session = Session{ID: c.NewID(Session{}), ClientID: event.ClientID, Role: "consignor", StartedAt: now, LastSeenAt: now}
+		c.Insert(sold, moved, session)
 		for range 30 { // so many that every kind of mail trouble comes up: each gets one
 			consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: now, SyncStatus: Completed}
 			c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: now})
@@ -212,7 +214,8 @@ func oneOfEverything(t *testing.T, p *Platform) {
 		volunteer.Status, moved.Status = Cancelled, Transferred
 		sold.Status, sold.SoldAt, sold.SoldPriceCents = Sold, now, 250
 		sale = Sale{ID: c.NewID(Sale{}), EventID: sold.EventID, ItemID: sold.ID, ShopifyOrderID: 1, AmountCents: 250, Currency: "USD", Channel: Online, SoldAt: now}
-		c.Update(dropoffs[0], dropoffs[1], volunteer, moved, sold)
+		session.EndedAt = now
+		c.Update(dropoffs[0], dropoffs[1], volunteer, moved, sold, session)
 		c.Insert(sale)
 		return nil
 	}
