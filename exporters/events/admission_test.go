@@ -323,10 +323,7 @@ func TestCurrenciesThatAreNotToldApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := NewLedger(m, Options{Start: start})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLedgerOf(t, m, Options{Start: start})
 	f := newFeeder(t, l)
 	for _, tt := range []string{"USD", "JPY", "KWD", "EUR"} {
 		f.count("consign.order.placed", "anna", `{"event":"s","channel":"pos","amount_cents":1234,"currency":"`+tt+`"}`)

@@ -49,7 +49,7 @@ func (s *Shard) revoke() {
 	clear(s.gauges)
 }
 
-// zero sets all numbers back to 0. The shard is revoked.
+// zero sets all numbers back to 0, and makes all cells such that were never exposed. The shard is revoked.
 func (s *Shard) zero() {
 	for i := range s.cells {
 		c := &s.cells[i]
@@ -59,6 +59,7 @@ func (s *Shard) zero() {
 		clear(s.base[c.at+1 : c.at+1+words])
 	}
 	clear(s.exemplars)
+	clear(s.state)
 }
 
 // Next is the offset up to which the shard has counted: where to read on.

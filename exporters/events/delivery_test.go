@@ -41,6 +41,7 @@ func TestOnlyAKnownScraperWithTheWholePageDelivers(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
 	r := follow(t, b.Address(), "scrapers: [main, second]\n")
+	r.scrapeFirst(t)
 	write(t, b, times(10, request("anna"))...)
 	r.awaitCountedBut(t, telemetry, 0)
 	for _, tt := range []struct {
@@ -87,6 +88,7 @@ func TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt(t *testing.T) {
 	web := exportertest.WriteFile(t, "web.yml", "basic_auth_users:\n  prometheus: $2b$04$Iwv4T0aBCpPeouSVZO01g.0ZM/IhWOuqUnoVZ31eZgzr4jMMvXFvy\n")
 	r := follow(t, b.Address(), "", "--web.config.file="+web)
 	r.headers = []string{"Authorization: Basic cHJvbWV0aGV1czpsZXQtbWUtaW4="}
+	r.scrapeFirst(t)
 	write(t, b, times(10, request("anna"))...)
 	r.awaitCountedBut(t, telemetry, 0)
 	for _, header := range []string{"X-None: none", "Authorization: Basic cHJvbWV0aGV1czp3cm9uZw=="} {
@@ -115,6 +117,7 @@ func followBigPage(t *testing.T) (*kafka.Broker, *inside) {
 	write(t, b, append(records, times(10, request("anna"))...)...)
 	dir := folder(t, map[string]string{"mapping.yml": anything, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
 	r := followFile(t, filepath.Join(dir, "config.yml"))
+	r.scrapeFirst(t)
 	r.awaitCountedBut(t, telemetry, 0)
 	return b, r
 }

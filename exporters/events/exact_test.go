@@ -126,6 +126,37 @@ func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
 	end(t, c, stop)
 }
 
+// TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail restarts the exporter between two scrapes, and lets the first
+// scrapes afterwards fail in different ways. When Prometheus sees the counters again they have passed their old values.
+func TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail(t *testing.T) {
+	c := newCluster(t, time.Second)
+	a, proxy := c.startBehindProxy(t, "a", "prometheus")
+	for i, shares := range [][]float64{{}, {0}, {1, 0}, {0, 0.5}} {
+		more := time.Duration(i+1) * 500 * time.Millisecond
+		stop := c.produce(t.Context(), t, 20*time.Millisecond)
+		wait(t.Context(), more)
+		stop()
+		c.awaitCounted(t)
+		proxy.next(t, 1, func() {
+			proxy.refuse(true)
+			kill(t, a)
+		})
+		restart(t, a)
+		stop = c.produce(t.Context(), t, 20*time.Millisecond)
+		wait(t.Context(), 2*time.Second+2*more) // scrapes are refused meanwhile
+		stop()
+		for len(delivered(t, a)) == 0 { // no partitions yet
+			wait(t.Context(), 5*time.Millisecond)
+		}
+		for _, share := range shares {
+			proxy.next(t, share, func() {})
+		}
+		proxy.refuse(false)
+	}
+	c.awaitCounted(t)
+	c.check(t)
+}
+
 // committed waits until Kafka has the offsets of the last page of an exporter.
 func (c *cluster) committed(t *testing.T, delivered map[string]int64) {
 	t.Helper()

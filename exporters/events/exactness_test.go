@@ -243,7 +243,7 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 			})
 		case 6, 7: // scrape, or settle the one in flight
 			if inFlight != nil {
-				if _, err := l.Begin(now); err != ErrScrapeInFlight {
+				if _, err := l.Begin(now, 0); err != ErrScrapeInFlight {
 					t.Fatalf("a second scrape in flight: %v", err)
 				}
 				switch rnd.IntN(3) {
@@ -275,7 +275,7 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 				}
 				break
 			}
-			sc, err := l.Begin(now)
+			sc, err := l.Begin(now, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -334,7 +334,7 @@ func TestWhatDidNotArriveLeavesNoTrace(t *testing.T) {
 	l := newLedger(t, Options{})
 	f := newFeeder(t, l)
 	f.count("consign.feature.used", "anna", `{"feature":"search","role":"shopper"}`)
-	sc, err := l.Begin(start)
+	sc, err := l.Begin(start, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,17 +360,40 @@ func TestWhatDidNotArriveLeavesNoTrace(t *testing.T) {
 // has increased by its whole value.
 type trustedServer struct {
 	t         *testing.T
-	last      map[string]sampled // by instance and line
+	last      map[string]map[string]*sampled // by instance and line
+	scraped   map[string]time.Time           // the last scrape, by instance
 	increases lines
 	offsets   map[int32]int64
 }
 
+// sampled is the last sample of a series. shown is that it was on the last page: when it is not on the next one, or
+// there is none, Prometheus stores at that scrape's time that the series has ended.
 type sampled struct {
 	value float64
 	at    time.Time
+	shown bool
 }
 
+// fail is a scrape without a page.
+func (p *trustedServer) fail(instance string, at time.Time) { p.ingest(instance, at, nil) }
+
 func (p *trustedServer) ingest(instance string, at time.Time, families []*dto.MetricFamily) {
+	series := p.last[instance]
+	if series == nil {
+		series = map[string]*sampled{}
+		p.last[instance] = series
+	}
+	ended := map[string]bool{}
+	for line, s := range series {
+		ended[line] = s.shown
+	}
+	defer func() {
+		for line, was := range ended {
+			if was {
+				series[line].at, series[line].shown = at, false
+			}
+		}
+	}()
 	created := map[string]time.Time{}
 	for _, mf := range families {
 		for _, m := range mf.Metric {
@@ -394,8 +417,8 @@ func (p *trustedServer) ingest(instance string, at time.Time, families []*dto.Me
 			}
 			continue
 		}
-		key := instance + " " + line
-		last, had := p.last[key]
+		delete(ended, line)
+		last, had := series[line]
 		switch {
 		case !had, since.After(last.at):
 			p.increases[line] += v
@@ -407,20 +430,21 @@ func (p *trustedServer) ingest(instance string, at time.Time, families []*dto.Me
 		if !since.Before(at) {
 			p.t.Fatalf("%s of %s: starts at %v, which is not before the scrape at %v", line, instance, since, at)
 		}
-		p.last[key] = sampled{v, at}
+		series[line] = &sampled{v, at, true}
 	}
 }
 
 // process is a replica of the exporter, as the consumer around the ledger drives it in the exact mode.
 type process struct {
 	name   string
+	skew   time.Duration // how far its clock is ahead of the server's
 	ledger *Ledger
 	owns   map[int32]*Shard
 }
 
 // TestIncreasesInPrometheusEqualWhatWasProduced runs three replicas over four partitions. Partitions move at any time,
-// processes are killed at any moment, scrapes get lost before and after Prometheus has them. In the end the increases
-// that Prometheus has are those of the log, each event once.
+// processes are killed at any moment, scrapes fail before they reach the exporter, and get lost before and after
+// Prometheus has them; clocks differ. In the end the increases that Prometheus has are those of the log, each event once.
 func TestIncreasesInPrometheusEqualWhatWasProduced(t *testing.T) {
 	rounds := 12
 	if testing.Short() {
@@ -443,7 +467,20 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		now = now.Add(time.Duration(1+rnd.IntN(5000)) * time.Millisecond)
 		return now
 	}
-	prom := &trustedServer{t: t, last: map[string]sampled{}, increases: lines{}, offsets: map[int32]int64{}}
+	const interval, timeout, latency = 15 * time.Second, 10 * time.Second, time.Second
+	prom := &trustedServer{t: t, last: map[string]map[string]*sampled{}, scraped: map[string]time.Time{}, increases: lines{}, offsets: map[int32]int64{}}
+	// due is the time of the next scrape by the server's clock.
+	due := func(pr *process) time.Time {
+		if next := prom.scraped[pr.name].Add(interval); tick().Before(next) {
+			now = next
+		}
+		prom.scraped[pr.name] = now
+		return now
+	}
+	// by is when a scrape arrives by the process's clock.
+	by := func(pr *process, at time.Time) time.Time {
+		return at.Add(time.Duration(rnd.Int64N(int64(latency)))).Add(pr.skew)
+	}
 	produced := lines{}
 	var logs [partitions][]logged
 	for p := range logs {
@@ -458,7 +495,8 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		procs[i] = &process{fmt.Sprint("replica-", i), l, map[int32]*Shard{}}
+		skew := time.Duration(rnd.Int64N(int64(timeout-2*latency))) - (timeout/2 - latency)
+		procs[i] = &process{fmt.Sprint("replica-", i), skew, l, map[int32]*Shard{}}
 	}
 	assign := func(p int32, to *process) {
 		s := to.ledger.Shard("t", p)
@@ -470,13 +508,20 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		to.owns[p] = s
 	}
 	scrape := func(pr *process) (killed bool) {
-		sc, err := pr.ledger.Begin(tick())
+		at := due(pr)
+		if rnd.IntN(4) == 0 {
+			prom.fail(pr.name, at)
+			return false
+		}
+		sc, err := pr.ledger.Begin(by(pr, at), timeout)
 		if err != nil {
 			t.Fatal(err)
 		}
 		arrives := rnd.IntN(3) > 0
 		if arrives {
-			prom.ingest(pr.name, now, sc.Families)
+			prom.ingest(pr.name, at, sc.Families)
+		} else {
+			prom.fail(pr.name, at)
 		}
 		switch {
 		case rnd.IntN(6) == 0:
@@ -533,19 +578,22 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 			}
 		}
 	}
-	// The rest is read, and one last scrape of each process arrives.
+	// The rest is read, and the last scrapes of each process arrive; the first one may show nothing.
 	for _, pr := range procs {
 		for p, s := range pr.owns {
 			for o := s.Next(); o < int64(len(logs[p])); o++ {
 				s.Count(tick(), &logs[p][o].record)
 			}
 		}
-		sc, err := pr.ledger.Begin(tick())
-		if err != nil {
-			t.Fatal(err)
+		for range 2 {
+			at := due(pr)
+			sc, err := pr.ledger.Begin(by(pr, at), timeout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			prom.ingest(pr.name, at, sc.Families)
+			sc.Delivered()
 		}
-		prom.ingest(pr.name, now, sc.Families)
-		sc.Delivered()
 	}
 	got := withoutZeros(prom.increases)
 	maps.DeleteFunc(got, func(k string, _ float64) bool { return strings.HasPrefix(k, "consignwatch_record_delay") })
@@ -585,7 +633,7 @@ func TestScrapesWhileCounting(t *testing.T) {
 	last, now := 0.0, start
 	for left := partitions; ; {
 		now = now.Add(time.Second)
-		sc, err := l.Begin(now)
+		sc, err := l.Begin(now, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

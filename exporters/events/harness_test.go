@@ -31,14 +31,23 @@ func mustMapping() *Mapping {
 	return m
 }
 
+// newLedger makes a ledger of the shipped mapping whose first scrape, which shows nothing, has been.
 func newLedger(t testing.TB, o Options) *Ledger {
 	t.Helper()
 	if o.Start.IsZero() {
 		o.Start = start
 	}
-	l, err := NewLedger(shippedMapping(t), o)
+	return newLedgerOf(t, shippedMapping(t), o)
+}
+
+func newLedgerOf(t testing.TB, m *Mapping, o Options) *Ledger {
+	t.Helper()
+	l, err := NewLedger(m, o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if first := scrape(t, l, o.Start); len(first) != 0 {
+		t.Fatalf("the first page shows %v", first)
 	}
 	return l
 }
@@ -90,7 +99,7 @@ func flatten(families []*dto.MetricFamily) map[string]float64 {
 // scrape is a scrape that is delivered.
 func scrape(t testing.TB, l *Ledger, now time.Time) []*dto.MetricFamily {
 	t.Helper()
-	sc, err := l.Begin(now)
+	sc, err := l.Begin(now, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

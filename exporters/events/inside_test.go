@@ -184,6 +184,16 @@ func (r *inside) scrape(t *testing.T) map[string]float64 {
 	return r.page(t, "/metrics?scraper=main")
 }
 
+// scrapeFirst is the first scrape of a process, which shows nothing of what was counted.
+func (r *inside) scrapeFirst(t *testing.T) {
+	t.Helper()
+	for series := range r.scrape(t) {
+		if strings.HasPrefix(series, "consign_") {
+			t.Fatalf("the first page shows %s", series)
+		}
+	}
+}
+
 // page is a page as a map from series to value; of a histogram it has the count and the sum.
 func (r *inside) page(t *testing.T, path string) map[string]float64 {
 	t.Helper()

@@ -18,7 +18,7 @@ import (
 type Options struct {
 	// Sizes says how many clients and sale events may have series of their own.
 	Sizes catalog.Sizes
-	// Start is when the process started: what is exposed first counts from there.
+	// Start is when the process started: a page outside of scrapes says so of series that no scrape has exposed yet.
 	Start time.Time
 	// MaxBytes is the size from which on a record is not looked into. Default: 1 MiB, as Kafka's.
 	MaxBytes int
@@ -38,6 +38,7 @@ type Ledger struct {
 	mu     sync.Mutex // guards what follows, and in each shard what its comment says
 	shards []*Shard   // by topic and partition
 	scrape *Scrape    // the one in flight
+	anew   bool       // no scrape has come since the counters began at 0
 	last   time.Time  // when the last scrape began
 	pages  uint64
 	sums   []uint64
@@ -61,7 +62,7 @@ func NewLedger(m *Mapping, o Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{options: o, plan: p, known: m.known, registry: newRegistry(p), seed: maphash.MakeSeed()}
+	l := &Ledger{options: o, anew: true, plan: p, known: m.known, registry: newRegistry(p), seed: maphash.MakeSeed()}
 	l.registry.know(p.byName, l.known, nil)
 	return l, nil
 }
@@ -137,14 +138,25 @@ type part struct {
 	generation uint64
 }
 
-// Begin freezes what was counted so far, and makes the page of it.
-func (l *Ledger) Begin(now time.Time) (*Scrape, error) {
+// Begin freezes what was counted so far, and makes the page of it. timeout is how long the scraper waits for a page, 0
+// when it does not say.
+//
+// The first page after the counters began at 0 is empty. Prometheus notes at that scrape that the series of whoever was
+// scraped before have ended, whether the page arrives or not. Every start timestamp of the pages after it is later than
+// that note: otherwise Prometheus would leave the 0 out that the timestamp stands for, and miss that the counters began
+// anew when they have passed their old values already.
+func (l *Ledger) Begin(now time.Time, timeout time.Duration) (*Scrape, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.scrape != nil {
 		return nil, ErrScrapeInFlight
 	}
-	created := l.created()
+	if l.anew {
+		l.anew, l.last = false, now
+		l.scrape = &Scrape{ledger: l}
+		return l.scrape, nil
+	}
+	created := timestamppb.New(l.created(now, timeout))
 	l.registry.begin(created)
 	sc := &Scrape{ledger: l}
 	for _, s := range l.shards {
@@ -156,12 +168,14 @@ func (l *Ledger) Begin(now time.Time) (*Scrape, error) {
 	return sc, nil
 }
 
-// created is since when a series counts that is exposed for the first time: it was not there in the last scrape.
-func (l *Ledger) created() *timestamppb.Timestamp {
-	if l.last.IsZero() {
-		return timestamppb.New(l.options.Start)
+// created is since when a series counts that is exposed for the first time at now. It has to be after the last scrape and
+// before this one by the scraper's clock, which stamps the samples. A scrape lasts no longer than its timeout, and the
+// timeout no longer than the interval: half of it leaves the most room to clocks that differ.
+func (l *Ledger) created(now time.Time, timeout time.Duration) time.Time {
+	if timeout > 0 {
+		return now.Add(-timeout / 2)
 	}
-	return timestamppb.New(l.last)
+	return l.last
 }
 
 // Page is the page for everybody else: what was delivered, and nothing that might still be taken back. It delivers
@@ -221,8 +235,8 @@ func (l *Ledger) Forget(now time.Time) {
 		s.zero()
 		s.mu.Unlock()
 	}
-	l.registry.restart(timestamppb.New(now))
-	l.options.Start, l.last = now, time.Time{}
+	l.registry.restart()
+	l.options.Start, l.anew = now, true
 }
 
 // retireAfter is how long a sale event keeps its series after its last record.

@@ -90,10 +90,7 @@ func TestAnOperatorsOwnMapping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := NewLedger(m, Options{Start: start})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLedgerOf(t, m, Options{Start: start})
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	count := func(offset int64, value string, headers ...Header) Outcome {

@@ -33,6 +33,7 @@ func TestTheExporterStartsWithoutABrokerAndCatchesUp(t *testing.T) {
 	address := freeAddress(t)
 	r := follow(t, address, "")
 	r.AwaitReady(t)
+	r.scrapeFirst(t)
 	got := r.awaitThat(t, "no broker", isDown("connection"))
 	if v, ok := got[`consign_token_validations_total{result="valid"}`]; !ok || v != 0 {
 		t.Errorf("a known series is %v, %v without a broker, want 0", v, ok)

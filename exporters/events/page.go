@@ -17,7 +17,7 @@ import (
 func (l *Ledger) page(now time.Time, of func(*Shard) []uint64, from cellState) []*dto.MetricFamily {
 	l.pages++
 	l.add(of, from)
-	p := &pageMaker{ledger: l, created: l.created()}
+	p := &pageMaker{ledger: l, created: timestamppb.New(l.options.Start)}
 	gauges := l.gauges(now)
 	stream := l.stream(from)
 	var families []*dto.MetricFamily

@@ -200,7 +200,7 @@ func TestASeriesCountsSinceTheScrapeBeforeItAppeared(t *testing.T) {
 		t.Errorf("in the first scrape: since %v after the start, want the start", got)
 	}
 	use("two")
-	sc, err := l.Begin(start.Add(30 * time.Second))
+	sc, err := l.Begin(start.Add(30*time.Second), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

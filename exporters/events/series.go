@@ -174,15 +174,12 @@ func (r *registry) begin(created *timestamppb.Timestamp) {
 	}
 }
 
-// restart makes all series that were exposed count from created on.
-func (r *registry) restart(created *timestamppb.Timestamp) {
+// restart makes all series such that were never exposed.
+func (r *registry) restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.byKey {
-		if s.created != nil {
-			s.created = created
-		}
-		s.exemplars = nil
+		s.created, s.exemplars = nil, nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -56,7 +57,8 @@ func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool
 		}
 		return s.with(s.ledger.Page(now)), func(bool) {}
 	}
-	scrape, err := s.ledger.Begin(now)
+	timeout := timeoutOf(r)
+	scrape, err := s.ledger.Begin(now, timeout)
 	if err != nil { // cannot be: the gate lets one scrape in at a time
 		defer s.gate.Unlock()
 		return s.with(s.ledger.Page(now)), func(bool) {}
@@ -74,7 +76,7 @@ func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool
 		})
 	}
 	// A scraper that does not read must not keep the gate: after its own time is up it does not take the page any more.
-	late := time.AfterFunc(patience(r), func() { settle(false) })
+	late := time.AfterFunc(cmp.Or(timeout, maxPatience), func() { settle(false) })
 	return s.with(scrape.Families), func(written bool) {
 		late.Stop()
 		settle(written)
@@ -84,11 +86,11 @@ func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool
 // maxPatience is how long a scrape may take when it does not say.
 const maxPatience = time.Minute
 
-// patience is how long a scraper waits for a page.
-func patience(r *http.Request) time.Duration {
+// timeoutOf is how long a scraper waits for a page, 0 when it does not say.
+func timeoutOf(r *http.Request) time.Duration {
 	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err != nil || !(seconds > 0) || seconds > maxPatience.Seconds() {
-		return maxPatience
+		return 0
 	}
 	return time.Duration(seconds * float64(time.Second))
 }
