@@ -230,21 +230,14 @@ func watch(ctx context.Context, pid, count int) (result, error) {
 	return result{}, ctx.Err()
 }
 
-// recordsCounted scrapes, and returns how many records were counted and how many series the page has.
+// recordsCounted scrapes, and returns how many records were counted and how many series the page has. It does so twice,
+// since the first page of a process shows nothing.
 func recordsCounted(ctx context.Context) (counted, series int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:29474/metrics?scraper=main", nil)
-	if err != nil {
-		return 0, 0, err
-	}
-	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer resp.Body.Close()
-	page, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, 0, err
+	var page []byte
+	for range 2 {
+		if page, err = scrape(ctx); err != nil {
+			return 0, 0, err
+		}
 	}
 	m := regexp.MustCompile(`consignwatch_records_total\{outcome="counted",topic="` + topic + `"\} (\S+)`).FindSubmatch(page)
 	if m == nil {
@@ -252,6 +245,20 @@ func recordsCounted(ctx context.Context) (counted, series int, err error) {
 	}
 	n, err := strconv.ParseFloat(string(m[1]), 64)
 	return int(n), len(regexp.MustCompile(`(?m)^consign`).FindAll(page, -1)), err
+}
+
+func scrape(ctx context.Context) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:29474/metrics?scraper=main", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // cpuOf is the time that a process has computed.
