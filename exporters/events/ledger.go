@@ -171,6 +171,7 @@ func (l *Ledger) Begin(now time.Time, timeout time.Duration) (*Scrape, error) {
 // created is since when a series counts that is exposed for the first time at now. It has to be after the last scrape and
 // before this one by the scraper's clock, which stamps the samples. A scrape lasts no longer than its timeout, and the
 // timeout no longer than the interval: half of it leaves the most room to clocks that differ.
+// Without a timeout it is when the last scrape arrived.
 func (l *Ledger) created(now time.Time, timeout time.Duration) time.Time {
 	if timeout > 0 {
 		return now.Add(-timeout / 2)

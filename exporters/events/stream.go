@@ -83,16 +83,16 @@ func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool
 	}
 }
 
-// maxPatience is how long a scrape may take when it does not say.
+// maxPatience is how long a scrape may take at most, and when it does not say.
 const maxPatience = time.Minute
 
 // timeoutOf is how long a scraper waits for a page, 0 when it does not say.
 func timeoutOf(r *http.Request) time.Duration {
 	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
-	if err != nil || !(seconds > 0) || seconds > maxPatience.Seconds() {
+	if err != nil || !(seconds > 0) {
 		return 0
 	}
-	return time.Duration(seconds * float64(time.Second))
+	return time.Duration(min(seconds, maxPatience.Seconds()) * float64(time.Second))
 }
 
 func (s *stream) counts(r *http.Request) bool {
