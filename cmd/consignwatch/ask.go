@@ -31,8 +31,17 @@ func addAsk(app *kingpin.Application) (string, action) {
 const mostOfAFailure = 1 << 10
 
 func request(ctx context.Context, method, url string, timeout time.Duration, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	late := fmt.Errorf("%s %s: no whole answer within %v (--timeout)", method, url, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
 	defer cancel()
+	err := exchange(ctx, method, url, out)
+	if err != nil && context.Cause(ctx) == late {
+		return late
+	}
+	return err
+}
+
+func exchange(ctx context.Context, method, url string, out io.Writer) error {
 	question, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return err

@@ -31,19 +31,15 @@ func TestAskTellsWhetherAServerIsWell(t *testing.T) {
 		"post":               {[]string{"ask", "--post", server.URL + "/switch"}, 0, ""},
 		"ill":                {[]string{"ask", server.URL + "/ill"}, 1, "503 Service Unavailable: not ready: the database is being filled"},
 		"the wrong method":   {[]string{"ask", "--post", server.URL + "/well"}, 1, "405 Method Not Allowed"},
-		"hung":               {[]string{"ask", "--timeout=50ms", server.URL + "/hung"}, 1, "deadline exceeded"},
+		"hung":               {[]string{"ask", "--timeout=50ms", server.URL + "/hung"}, 1, "/hung: no whole answer within 50ms (--timeout)"},
 		"nobody there":       {[]string{"ask", "http://127.0.0.1:1/"}, 1, "connection refused"},
 		"without an address": {[]string{"ask"}, 1, "required argument 'url' not provided"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, errs := output(t), output(t)
-			began := time.Now()
 			status := run(c.args, out, errs)
 			if text := content(t, out) + content(t, errs); status != c.status || !strings.Contains(text, c.says) {
 				t.Errorf("status %d, %q; want %d, %q", status, text, c.status, c.says)
-			}
-			if took := time.Since(began); took > 4*time.Second {
-				t.Errorf("it took %v", took)
 			}
 		})
 	}

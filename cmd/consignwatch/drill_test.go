@@ -5,63 +5,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
-)
 
-// TestADrillInTheDemoWalksAllLevels lets a P0 alone in the whole demo, with a clock that goes faster: it is told, reaches its levels in order and in
-// time, is acknowledged, and everybody who was told hears that it is over. Then all alerts are drilled that no fault fires, together.
-func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
-	t.Parallel() // it mostly waits
-	d := startDemo(t, "--time-scale=20")
-	d.await("All is up")
-	state := d.state()
-	await(t, "a healthy platform", func() string {
-		if len(ask(t, state, "consign_mysql_up == 1")) == 0 || len(ask(t, state, `consign_alerts_firing{priority="none"} == 1`)) == 0 {
-			return "nothing is known yet"
-		}
-		return ""
-	})
-	code, printed := command(t, "drill", "DatabaseDown", "--priority=P0", "--escalate", "--author=ann", "--state-file="+d.stateFile)
-	t.Log(printed)
-	if code != 0 {
-		t.Errorf("exit status %d", code)
-	}
-	last := 0
-	for _, step := range []string{
-		`P0  DatabaseDown _platform main, by the fault database-down`, ` \+0\.0s +fault`, ` pending`, ` firing`, ` notified +technical-initial +in time`,
-		` escalated +L2 technical-secondary +in time`, ` escalated +L3 management +in time`, ` escalated +L4 emergency +in time`, ` acknowledged +by ann`, ` resolved +in Prometheus`,
-		`From fault to page, P0: median`,
-	} {
-		place := regexp.MustCompile(step).FindStringIndex(printed[last:])
-		if place == nil {
-			t.Fatalf("the report lacks %q, or has it too early", step)
-		}
-		last += place[1]
-	}
-	if !regexp.MustCompile(`(?m) metric *$`).MatchString(printed) {
-		t.Error("the report does not say when the metric showed it")
-	}
-	if strings.Count(printed, "told to ") < 4 {
-		t.Error("not everybody who was told hears that it is over")
-	}
-	if taken := ask(t, state, "consign_alert_acknowledged == 1"); len(taken) > 0 {
-		t.Errorf("%d alerts are still taken", len(taken))
-	}
-	if code, printed = command(t, "drill", "--all", "--made-up", "--state-file="+d.stateFile); code != 0 || strings.Contains(printed, "MISSING") {
-		t.Errorf("exit status %d:\n%s", code, printed)
-	}
-	told := regexp.MustCompile(`P1  PrometheusConfigBad _platform drill, by an alert that is made up\n.* firing .*\n.* notified +technical-initial +in time.*\n.*\n.* resolved +told to technical-initial\n`)
-	if !told.MatchString(printed) {
-		t.Errorf("nobody is told of PrometheusConfigBad:\n%s", printed)
-	}
-	d.stop(state)
-}
+	"github.com/consignwatch/consignwatch/test/stack"
+)
 
 func TestADrillSaysWhatItNeeds(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "state.json")
@@ -102,7 +54,7 @@ func TestACommandThatCtrlCEndsSaysInterrupted(t *testing.T) {
 	}))
 	defer silent.Close()
 	var stderr strings.Builder
-	drill := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(binVariable), "consignwatch"), "drill", "DatabaseDown", "--alertmanager="+silent.URL)
+	drill := exec.CommandContext(t.Context(), stack.Program(t, "consignwatch"), "drill", "DatabaseDown", "--alertmanager="+silent.URL)
 	drill.Stderr = &stderr
 	if err := drill.Start(); err != nil {
 		t.Fatal(err)

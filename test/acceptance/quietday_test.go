@@ -1,4 +1,6 @@
-package main
+//go:build acceptance
+
+package acceptance
 
 import (
 	"math"
@@ -7,18 +9,18 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/test/stack"
 )
 
 // TestAQuietDayWakesNobody lets a healthy platform live from noon to noon, faster than in life: a sale with its rush in the evening, and a night in
 // which nobody is there. All rules are on, with windows as short as the day is, and nothing may fire but the Watchdog, whatever its priority.
 func TestAQuietDayWakesNobody(t *testing.T) {
-	t.Parallel() // it mostly waits
 	const (
 		speed = 240
 		day   = 24 * time.Hour / speed
 	)
 	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 3000, Seed: 1, Speed: speed, Flawless: true, Nights: true})
-	awaitHealth(t, state, func() bool { return len(ask(t, state, "up == 0")) == 0 })
+	awaitHealth(t, state, func() bool { return len(stack.Values(t, state, "up == 0")) == 0 })
 	for _, alert := range moving(t, state, func() []string { return live(t, state, speed, day) }) {
 		t.Errorf("%s fires", alert)
 	}
@@ -44,7 +46,7 @@ func live(t *testing.T, state demo.State, speed time.Duration, day time.Duration
 				t.Logf("%s fires, %v into the day", alert, (time.Since(begin) * speed).Round(time.Minute))
 			}
 		}
-		for _, requests := range results(t, state, people) {
+		for _, requests := range stack.Query(t, state, people) {
 			most, least = max(most, requests.Value), min(least, requests.Value)
 		}
 	}

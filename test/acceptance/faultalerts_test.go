@@ -1,4 +1,6 @@
-package main
+//go:build acceptance
+
+package acceptance
 
 import (
 	"context"
@@ -24,6 +26,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/rules"
+	"github.com/consignwatch/consignwatch/test/stack"
 )
 
 // quicker is how much shorter all windows and waits of the rules are in this test. The thresholds are the shipped ones. In windows so short one
@@ -37,11 +40,10 @@ const (
 )
 
 func TestEachFaultFiresItsAlertsAndNoOthers(t *testing.T) {
-	t.Parallel() // it mostly waits
 	state := runQuickDemo(t, demo.Config{Clients: 6, Events: 12, Items: 2000, Seed: 1, Speed: 60, Flawless: true})
 	clients := platformClients(t, state)
 	awaitHealth(t, state, func() bool {
-		return len(ask(t, state, "client:incident_priority:info")) >= len(clients) // those that ended their contract, too
+		return len(stack.Values(t, state, "client:incident_priority:info")) >= len(clients) // those that ended their contract, too
 	})
 	declared, err := drill.Rules(os.DirFS("../.."))
 	if err != nil {
@@ -65,7 +67,7 @@ func moving(t *testing.T, state demo.State, judge func() (wrong []string)) (wron
 		return nil
 	}
 	seconds := int(time.Since(begin).Seconds())
-	still := ask(t, state, fmt.Sprintf(`min(min_over_time(count_over_time(up[12s])[%ds:2s])) < 5 or sum(increase(prometheus_rule_group_iterations_missed_total[%ds])) > 0`, seconds, seconds))
+	still := stack.Values(t, state, fmt.Sprintf(`min(min_over_time(count_over_time(up[12s])[%ds:2s])) < 5 or sum(increase(prometheus_rule_group_iterations_missed_total[%ds])) > 0`, seconds, seconds))
 	if len(still) == 0 {
 		return wrong
 	}
@@ -78,8 +80,8 @@ func moving(t *testing.T, state demo.State, judge func() (wrong []string)) (wron
 // so short an alert of the first seconds can fire after the last target has come up.
 func awaitHealth(t *testing.T, state demo.State, seen func() bool) {
 	t.Helper()
-	await(t, "a healthy platform", func() string {
-		if !seen() || len(ask(t, state, "platform:consign_api_requests:rate5m > 1")) == 0 {
+	stack.Await(t, "a healthy platform", func() string {
+		if !seen() || len(stack.Values(t, state, "platform:consign_api_requests:rate5m > 1")) == 0 {
 			return "nothing is recorded yet"
 		}
 		return strings.Join(slices.Sorted(maps.Keys(alertsThat(t, state, "pending|firing"))), ", ")
@@ -106,7 +108,7 @@ func provoke(t *testing.T, state demo.State, clients []string, declared map[stri
 			name, _, _ := strings.Cut(a, " ")
 			hit[declared[name].Labels["component"]] = true
 		}
-		switchFault(t, state, f.Name, "on"+query(&f, clients))
+		stack.SwitchFault(t, state, f.Name, "on"+query(&f, clients))
 	}
 	mild := func(alert string) bool {
 		name, _, _ := strings.Cut(alert, " ")
@@ -137,7 +139,7 @@ func provoke(t *testing.T, state demo.State, clients []string, declared map[stri
 		time.Sleep(time.Second)
 	}
 	for _, f := range slices.Backward(turn) {
-		switchFault(t, state, f.Name, "off"+query(&f, clients))
+		stack.SwitchFault(t, state, f.Name, "off"+query(&f, clients))
 	}
 	deadline = time.Now().Add(5 * time.Minute)
 	for left := firing(t, state); len(left) > 0; left = firing(t, state) {
@@ -186,7 +188,7 @@ func firing(t *testing.T, state demo.State) map[string]bool {
 func alertsThat(t *testing.T, state demo.State, are string) map[string]bool {
 	t.Helper()
 	alerts := map[string]bool{}
-	for _, a := range results(t, state, `ALERTS{alertstate=~"`+are+`",priority=~"P.",source_alertname="",alertname!~"SloBudget.*|CacheLatencyHigh|VolunteerSpotsOpen"} unless ALERTS{component="host",priority=~"P2|P3",subject!~".*:/srv/platform/.*"} unless ALERTS{alertname="ConsignwatchDataStale",subject=~"stored_bytes.*"}`) {
+	for _, a := range stack.Query(t, state, `ALERTS{alertstate=~"`+are+`",priority=~"P.",source_alertname="",alertname!~"SloBudget.*|CacheLatencyHigh|VolunteerSpotsOpen"} unless ALERTS{component="host",priority=~"P2|P3",subject!~".*:/srv/platform/.*"} unless ALERTS{alertname="ConsignwatchDataStale",subject=~"stored_bytes.*"}`) {
 		alerts[fmt.Sprintf("%s %s %s", a.Metric["alertname"], a.Metric["client"], a.Metric["subject"])] = true
 	}
 	return alerts
@@ -224,20 +226,21 @@ func runQuickDemo(t *testing.T, config demo.Config) demo.State {
 			t.Errorf("the demo: %v", err)
 		}
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if state, err := demo.ReadState(file); err == nil {
-			return state
-		}
+	var state demo.State
+	stack.Await(t, "the demo", func() string {
 		select {
 		case err := <-ended:
 			ended <- err
 			t.Fatalf("the demo ended: %v", err)
 		default:
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the demo is not up")
+		var err error
+		if state, err = demo.ReadState(file); err != nil {
+			return err.Error()
 		}
-	}
+		return ""
+	})
+	return state
 }
 
 var (
@@ -285,47 +288,4 @@ func quickened(t *testing.T, shipped fs.FS) fs.FS {
 		t.Fatal(err)
 	}
 	return quick
-}
-
-var drills = regexp.MustCompile("(?m)^Drill: `consignwatch demo --fault ([a-z-]+)`")
-
-// slow are the drills whose alerts wait for a fixed time of a quarter of an hour or more, which shorter windows do not shorten, and those
-// on budgets, which the table leaves out.
-var slow = map[string]bool{"SloBudgetBurningFast": true, "SyncStalled": true, "ConsignwatchStreamStopped": true, "BackupTooOld": true}
-
-func TestRunbooksNameAFaultThatFiresTheirAlert(t *testing.T) {
-	fires := map[string][]string{} // alerts by fault
-	for _, turn := range drill.Turns() {
-		for _, f := range turn {
-			for _, a := range slices.Concat(f.Fires, f.May, drill.Milder(slices.Concat(f.Fires, f.May))) {
-				name, _, _ := strings.Cut(a, " ")
-				fires[f.Name] = append(fires[f.Name], name)
-			}
-		}
-	}
-	runbooks, err := filepath.Glob("../../docs/runbooks/[A-Z]*.md")
-	if err != nil || len(runbooks) == 0 {
-		t.Fatalf("%d runbooks: %v", len(runbooks), err)
-	}
-	drilled := map[string]bool{}
-	for _, file := range runbooks {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		alert := strings.TrimSuffix(filepath.Base(file), ".md")
-		for _, match := range drills.FindAllStringSubmatch(string(text), -1) {
-			drilled[alert] = true
-			if fault := match[1]; !slices.Contains(fires[fault], alert) && !slow[alert] {
-				t.Errorf("%s: the fault %s does not fire %s in drill.Turns", file, fault, alert)
-			}
-		}
-	}
-	for _, f := range slices.Concat(drill.Turns()...) {
-		for _, a := range f.Fires[:min(1, len(f.Fires))] { // the first one is what the fault is for
-			if name, _, _ := strings.Cut(a, " "); !drilled[name] {
-				t.Errorf("docs/runbooks/%s.md: names no drill; the fault %s fires it", name, f.Name)
-			}
-		}
-	}
 }

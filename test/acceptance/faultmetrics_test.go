@@ -1,15 +1,13 @@
-package main
+//go:build acceptance
+
+package acceptance
 
 import (
-	"context"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/test/stack"
 )
 
 // faultMetric says by which metric a fault of the platform's machinery, or of a service that it depends on, is seen: the expression has a result while the
@@ -77,41 +75,40 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
-	t.Parallel() // it mostly waits
 	// Sale events of every status, escalations within the test, and so many items that there are orders all the time.
-	d := startDemo(t, "--events=12", "--items=8000", "--time-scale=20")
-	d.await("All is up")
-	state := d.state()
-	await(t, "the first minute", func() string {
-		if n := ask(t, state, `count(consign_api_requests_total) and count(consign_queue_dead_letters or consign_queue_group_members) and count(rate(consign_jobs_total[1m]))`); len(n) == 0 {
+	d := stack.Start(t, "--events=12", "--items=8000", "--time-scale=20")
+	d.Await("All is up")
+	state := d.State()
+	stack.Await(t, "the first minute", func() string {
+		if n := stack.Values(t, state, `count(consign_api_requests_total) and count(consign_queue_dead_letters or consign_queue_group_members) and count(rate(consign_jobs_total[1m]))`); len(n) == 0 {
 			return "nothing is counted yet"
 		}
 		return ""
 	})
 	for _, turn := range faultMetrics() {
 		for _, f := range turn {
-			await(t, f.fault+" before it is on", func() string { return unlessNone(ask(t, state, f.seen)) })
+			stack.Await(t, f.fault+" before it is on", func() string { return unlessNone(stack.Values(t, state, f.seen)) })
 		}
 		for _, f := range turn {
-			switchFault(t, state, f.fault, "on")
+			stack.SwitchFault(t, state, f.fault, "on")
 		}
 		for _, f := range turn {
-			await(t, f.fault, func() string {
-				if len(ask(t, state, f.seen)) == 0 {
+			stack.Await(t, f.fault, func() string {
+				if len(stack.Values(t, state, f.seen)) == 0 {
 					return "not seen: " + f.seen
 				}
 				return ""
 			})
 		}
 		for _, f := range slices.Backward(turn) {
-			switchFault(t, state, f.fault, "off")
+			stack.SwitchFault(t, state, f.fault, "off")
 		}
 		for _, f := range turn {
-			await(t, f.fault+" after it is off", func() string { return unlessNone(ask(t, state, f.seen)) })
+			stack.Await(t, f.fault+" after it is off", func() string { return unlessNone(stack.Values(t, state, f.seen)) })
 		}
 	}
 	t.Run("every panel has data", func(t *testing.T) { everyPanelHasData(t, state) })
-	d.stop(state)
+	d.Stop(state)
 }
 
 func unlessNone(values []string) string {
@@ -119,41 +116,4 @@ func unlessNone(values []string) string {
 		return "seen: " + strings.Join(values, " ")
 	}
 	return ""
-}
-
-// await waits until nothing is wrong any more.
-func await(t *testing.T, what string, wrong func() string) {
-	t.Helper()
-	deadline := time.Now().Add(4 * time.Minute)
-	for {
-		message := wrong()
-		if message == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %s", what, message)
-		}
-		time.Sleep(500 * time.Millisecond)
-	}
-}
-
-// switchFault switches a fault of the demo's platform; for some, off is done only when the server answers again.
-func switchFault(t *testing.T, state demo.State, fault, how string) {
-	t.Helper()
-	platform, _ := state.Part("platform-sim")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, platform.URL+"/faults/"+fault+"/"+how, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatalf("%s %s: %v", fault, how, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusNoContent {
-		t.Fatalf("%s %s: %s: %s %v", fault, how, response.Status, body, err)
-	}
 }

@@ -1,4 +1,6 @@
-package rehearsal
+//go:build acceptance
+
+package escalation
 
 import (
 	"cmp"

@@ -1,4 +1,6 @@
-package main
+//go:build acceptance
+
+package acceptance
 
 import (
 	"cmp"
@@ -7,10 +9,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,6 +20,7 @@ import (
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+	"github.com/consignwatch/consignwatch/test/stack"
 )
 
 // board is a dashboard, as far as it asks.
@@ -131,17 +132,17 @@ func panelFaults() []string {
 // not happened yet is waited for.
 func everyPanelHasData(t *testing.T, state demo.State) {
 	for _, fault := range panelFaults() {
-		switchFault(t, state, fault, "on")
+		stack.SwitchFault(t, state, fault, "on")
 	}
 	begin := time.Now()
-	await(t, "an alert that pages", func() string {
-		if len(ask(t, state, `ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname=""}`)) == 0 {
+	stack.Await(t, "an alert that pages", func() string {
+		if len(stack.Values(t, state, `ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname=""}`)) == 0 {
 			return "none fires"
 		}
 		return ""
 	})
 	alertmanager, _ := state.Part("alertmanager")
-	take := exec.CommandContext(t.Context(), filepath.Join(os.Getenv(binVariable), "consignwatch"), "ack", "--alertmanager="+alertmanager.URL, "--author=test", "--all")
+	take := exec.CommandContext(t.Context(), stack.Program(t, "consignwatch"), "ack", "--alertmanager="+alertmanager.URL, "--author=test", "--all")
 	if output, err := take.CombinedOutput(); err != nil {
 		t.Errorf("take an alert: %v\n%s", err, output)
 	}
@@ -152,7 +153,7 @@ func everyPanelHasData(t *testing.T, state demo.State) {
 		}
 	}
 	for _, fault := range panelFaults() {
-		switchFault(t, state, fault, "off")
+		stack.SwitchFault(t, state, fault, "off")
 	}
 	t.Logf("asked every panel for %s", time.Since(begin).Round(time.Second))
 	for _, m := range missing {
