@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // machineryFlags declares the flags of the machinery, and returns the process of the cache.
@@ -21,7 +22,7 @@ func machineryFlags(app *kingpin.Application, m *platform.Machinery) *int {
 	return pid
 }
 
-// signals stops a process and lets it go on.
+// signals stops a process and lets it go on. When it returns, a process that is stopped answers nothing more.
 func signals(what string, pid int) func(bool) error {
 	return func(down bool) error {
 		sig := syscall.SIGCONT
@@ -31,6 +32,6 @@ func signals(what string, pid int) func(bool) error {
 		if err := syscall.Kill(pid, sig); err != nil {
 			return fmt.Errorf("signal %s to the %s, process %d: %w", sig, what, pid, err)
 		}
-		return nil
+		return servers.AwaitSignal(pid, sig)
 	}
 }

@@ -21,3 +21,6 @@ func terminate(p *os.Process) {
 func killGroup(p *os.Process) { _ = p.Kill() }
 
 func sweep(*os.Process) {}
+
+// AwaitSignal does not wait on these systems.
+func AwaitSignal(int, os.Signal) error { return nil }

@@ -154,10 +154,14 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Signal sends a signal to the process alone. Tests hang a server with SIGSTOP
-// and wake it with SIGCONT.
+// Signal sends a signal to the process alone. Tests hang a server with SIGSTOP,
+// after which it answers nothing more, and wake it with SIGCONT.
 func (p *Process) Signal(signal os.Signal) error {
-	if err := p.life().cmd.Process.Signal(signal); err != nil {
+	process := p.life().cmd.Process
+	if err := process.Signal(signal); err != nil {
+		return fmt.Errorf("signal %s to %s: %w", signal, p.command.Name, err)
+	}
+	if err := AwaitSignal(process.Pid, signal); err != nil {
 		return fmt.Errorf("signal %s to %s: %w", signal, p.command.Name, err)
 	}
 	return nil

@@ -164,6 +164,33 @@ func TestStopWakesAHungProcess(t *testing.T) {
 	}
 }
 
+func TestAProcessDoesNothingMoreOnceItWasStopped(t *testing.T) {
+	process := shell(t, "echo ready; while :; do echo busy; done")
+	if err := process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := size(t, process)
+	if err := process.Kill(); err != nil { // ends it without letting it run again
+		t.Fatal(err)
+	}
+	if ended := size(t, process); ended != stopped {
+		t.Errorf("it wrote %d bytes after it was stopped", ended-stopped)
+	}
+	if err := AwaitSignal(process.PID(), syscall.SIGSTOP); err != nil {
+		t.Errorf("a process that has ended is awaited: %v", err)
+	}
+}
+
+// size returns how much the process has written.
+func size(t *testing.T, process *Process) int64 {
+	t.Helper()
+	info, err := os.Stat(process.command.LogFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
 func TestTheChildrenOfAChildEndWithIt(t *testing.T) {
 	redis, err := Find("redis-server")
 	if err != nil {
