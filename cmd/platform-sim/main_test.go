@@ -26,6 +26,7 @@ import (
 )
 
 func TestBadFlagsAreToldAndEndIt(t *testing.T) {
+	t.Parallel()
 	dsn := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(dsn, []byte("user:secret@tcp(127.0.0.1:1)/platform\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -54,6 +55,7 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 }
 
 func TestItEndsWithServersThatRun(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {

@@ -231,7 +231,7 @@ func (s *step) secondly(name string, rate float64, do func(*Change)) {
 // clientLife decides what a client and its people do.
 func (s *step) clientLife(client *Client) {
 	p, id := s.Platform, client.ID
-	if every := max(p.scaled(5*time.Minute), time.Second); !s.at.Before(p.clock.sync[id]) {
+	if every := max(p.scaled(5*time.Minute), p.hastened(time.Second)); !s.at.Before(p.clock.sync[id]) {
 		if p.clock.sync[id].IsZero() { // not all at once
 			p.clock.sync[id] = s.at.Add(time.Duration(s.rng.Int64N(int64(every))))
 		} else {
@@ -266,7 +266,9 @@ func (s *step) clientLife(client *Client) {
 }
 
 // stay returns how long a visit lasts, in seconds.
-func (s *step) stay() float64 { return max(s.scaled(15*time.Minute), time.Minute).Seconds() }
+func (s *step) stay() float64 {
+	return max(s.scaled(15*time.Minute), s.hastened(time.Minute)).Seconds()
+}
 
 // hurry is how much sooner people leave than usual: at night they all go to bed.
 func (s *step) hurry() float64 {

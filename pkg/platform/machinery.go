@@ -20,6 +20,8 @@ type Machinery struct {
 	API string
 	// APICertificates is a folder in which the authority's certificate is written, so that others can trust the API.
 	APICertificates string
+	// APILimits are how long the API waits.
+	APILimits api.Limits
 	// Cache is host:port of the Redis in which the API keeps answers.
 	Cache string
 	// CacheDown stops Redis (true) and lets it go on (false), for the fault cache-down.
@@ -50,7 +52,7 @@ func (p *Platform) equip() error {
 		}
 		p.api, err = api.Start(api.Config{
 			Address: m.API, Certificates: m.APICertificates, Pool: pool, Cache: m.Cache, Platform: counter{p},
-			QueryTimeout: p.config.Timeout, Now: p.config.Now, Logger: p.config.Logger,
+			QueryTimeout: p.config.Timeout, Limits: m.APILimits, Now: p.config.Now, Logger: p.config.Logger,
 		})
 		if err != nil {
 			return fmt.Errorf("platform: %w", err)

@@ -124,7 +124,7 @@ func (o *outsiders) apply() {
 	}
 	lost := on(WebhooksLost, 0)
 	o.Clerk.Switch(func(s *clerk.Switches) {
-		s.Down, s.Slow, s.WebhooksLost = on(ClerkDown, 0), slow(on(ClerkSlow, 0)), lost
+		s.Down, s.Slow, s.WebhooksLost = on(ClerkDown, 0), o.slow(on(ClerkSlow, 0)), lost
 	})
 	forged := on(ClerkAcceptsForged, 0)
 	o.Verifier.Switch(func(m *clerk.Mistakes) { m.AcceptTampered, m.AcceptUnknownKey = forged, forged })
@@ -151,9 +151,10 @@ func (o *outsiders) apply() {
 	}
 }
 
-func slow(on bool) time.Duration {
+// slow is how late a service answers.
+func (o *outsiders) slow(on bool) time.Duration {
 	if on {
-		return slowAnswer
+		return o.p.hastened(slowAnswer)
 	}
 	return 0
 }
@@ -173,7 +174,7 @@ func (o *outsiders) applyShop(client uint64, domain string) {
 	losing := len(lost) > 0 || removed
 	o.setLosing(client, losing, false)
 	o.report(o.Shopify.Switch(domain, func(s *shopify.Switches) {
-		s.Down, s.Slow, s.Throttled, s.TokenExpired, s.LostTopics = on(ShopifyDown), slow(on(ShopifySlow)), on(ShopifyThrottled), on(ShopifyTokenExpired), lost
+		s.Down, s.Slow, s.Throttled, s.TokenExpired, s.LostTopics = on(ShopifyDown), o.slow(on(ShopifySlow)), on(ShopifyThrottled), on(ShopifyTokenExpired), lost
 	}))
 	o.mu.Lock()
 	gone := o.gone[client]

@@ -47,7 +47,7 @@ type outsideLife struct {
 func (o *outsiders) live(ctx context.Context) {
 	l := &outsideLife{outsiders: o, due: map[string]time.Time{}}
 	defer l.there.Wait()
-	ticker := time.NewTicker(lookEvery)
+	ticker := time.NewTicker(o.p.hastened(lookEvery))
 	defer ticker.Stop()
 	for {
 		select {
@@ -67,7 +67,7 @@ func (l *outsideLife) every(what string, often time.Duration) bool {
 	if now.Before(l.due[what]) {
 		return false
 	}
-	l.due[what] = now.Add(often)
+	l.due[what] = now.Add(l.p.hastened(often))
 	return true
 }
 
@@ -178,7 +178,7 @@ func (l *outsideLife) askClerk(ctx context.Context) func(*teller) {
 		if l.p.faults.isOn(ClerkAcceptsForged, 0) {
 			often = 0 // each time
 		}
-		if time.Since(l.forged) >= often {
+		if time.Since(l.forged) >= l.p.hastened(often) {
 			l.forged = time.Now()
 			result, _ := l.Verify(ctx, outside.Forge(b.token))
 			tell = append(tell, forged(result))
@@ -195,7 +195,7 @@ func (l *outsideLife) askClerk(ctx context.Context) func(*teller) {
 // show lets a browser show its token, and refresh it when it is old or was refused.
 func (l *outsideLife) show(ctx context.Context, b *browser) []func(voice) {
 	var tell []func(voice)
-	if b.token == "" || time.Since(b.since) > tokenRefreshed {
+	if b.token == "" || time.Since(b.since) > l.p.hastened(tokenRefreshed) {
 		token, call := l.Refresh(ctx)
 		if call.Well() {
 			b.token, b.since = token, time.Now()

@@ -48,6 +48,9 @@ type Config struct {
 	Nights bool
 	// Noon begins the platform's day at noon instead of at the present time of day.
 	Noon bool
+	// Haste is how many times faster than in life goes what does not follow the platform's day: calls to the outside services and how
+	// late they answer, synchronisation, backups, and visits; 1.
+	Haste float64
 
 	Speed   float64          // 1: a platform day lasts a day
 	Tick    time.Duration    // how often it is decided what happens next; 200ms
@@ -93,6 +96,9 @@ func (c *Config) setDefaults() error {
 	if c.Speed == 0 {
 		c.Speed = 1
 	}
+	if c.Haste == 0 {
+		c.Haste = 1
+	}
 	if c.Tick == 0 {
 		c.Tick = 200 * time.Millisecond
 	}
@@ -110,6 +116,8 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("platform: %d clients, %d sale events, %d items: at least one of each", c.Clients, c.Events, c.Items)
 	case c.LiveEvents < 0 || c.LiveEvents > c.Events:
 		return fmt.Errorf("platform: %d of %d sale events live: not possible", c.LiveEvents, c.Events)
+	case c.Haste < 1 || c.Haste > 100:
+		return fmt.Errorf("platform: haste %g: between 1 and 100", c.Haste)
 	case c.Speed < 0.01 || c.Speed > 100_000:
 		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
 	}

@@ -22,6 +22,11 @@ func (p *Platform) scaled(d time.Duration) time.Duration {
 	return max(time.Duration(float64(d)/p.config.Speed), time.Microsecond)
 }
 
+// hastened returns how long takes what does not follow the platform's day.
+func (p *Platform) hastened(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / p.config.Haste)
+}
+
 func days(day time.Duration, n float64) time.Duration { return time.Duration(float64(day) * n) }
 
 // phase returns from when to when a status lasts, in days from the start of the sale.

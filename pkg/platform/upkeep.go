@@ -100,7 +100,7 @@ func (p *Platform) startBackup(c *Change, clock *backupClock, plan backupPlan) {
 	c.effects = append(c.effects, func(*Books, *index) {
 		clock.running = run.ID
 		clock.ends = now.Add(p.scaled(plan.took))
-		clock.next = now.Add(max(p.scaled(plan.every), 5*time.Second))
+		clock.next = now.Add(max(p.scaled(plan.every), p.hastened(5*time.Second)))
 	})
 }
 

@@ -24,12 +24,6 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-const (
-	patience     = time.Second     // how long a request waits for a slot, and for a connection
-	requestLimit = 8 * time.Second // of one request, all in all
-	ordersLimit  = 5 * time.Second // of placing an order
-)
-
 // Config says what the API works with. Address, Pool and Platform have no default.
 type Config struct {
 	// Address is host:port for HTTPS, or http://host:port for HTTP. Without a host it is 127.0.0.1; port 0 is a free one.
@@ -47,8 +41,26 @@ type Config struct {
 	Slots        int              // requests at a time; 64
 	TTL          time.Duration    // of what is cached; a minute
 	QueryTimeout time.Duration    // 3s
+	Limits       Limits           // the usual ones
 	Now          func() time.Time // of certificates; time.Now
 	Logger       *slog.Logger     // nothing is logged
+}
+
+// Limits are how long the API waits. What is 0 is as usual.
+type Limits struct {
+	Wait    time.Duration // of a request, for a slot, and for a connection; a second
+	Request time.Duration // of one request, all in all; 8s
+	Order   time.Duration // of placing an order; 5s
+	Cache   time.Duration // of one operation of the cache; 250ms
+	Delay   time.Duration // of a request while requests are slow, at least; at most three times that; a second
+}
+
+func (l *Limits) setDefaults() {
+	l.Wait = cmp.Or(l.Wait, time.Second)
+	l.Request = cmp.Or(l.Request, 8*time.Second)
+	l.Order = cmp.Or(l.Order, 5*time.Second)
+	l.Cache = cmp.Or(l.Cache, 250*time.Millisecond)
+	l.Delay = cmp.Or(l.Delay, time.Second)
 }
 
 // Platform is what the API needs to know, and whom it tells.
@@ -124,6 +136,7 @@ func Start(config Config) (*Server, error) {
 	config.Slots = cmp.Or(config.Slots, 64)
 	config.TTL = cmp.Or(config.TTL, time.Minute)
 	config.QueryTimeout = cmp.Or(config.QueryTimeout, 3*time.Second)
+	config.Limits.setDefaults()
 	if config.Now == nil {
 		config.Now = time.Now
 	}
@@ -138,7 +151,7 @@ func Start(config Config) (*Server, error) {
 		return nil, errors.Join(err, s.pool.Close())
 	}
 	if config.Cache != "" {
-		s.cache = openCache(config.Cache)
+		s.cache = openCache(config.Cache, config.Limits.Cache)
 	}
 	if err := s.Up(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -250,7 +263,7 @@ func (s *Server) Authority() *authority.Authority { return s.authority }
 // Pool returns the database's connections, for whoever makes them leak.
 func (s *Server) Pool() *sql.DB { return s.pool }
 
-// SlowRequests lets each request take one to three seconds more.
+// SlowRequests lets each request take one to three times Limits.Delay more.
 func (s *Server) SlowRequests(on bool) { s.slowRequests.Store(on) }
 
 // SlowQueries lets each query take longer on the server than what the server takes for slow in these sessions.

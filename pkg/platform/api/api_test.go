@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -69,6 +71,7 @@ func get(s *Server) (int, string, error) {
 }
 
 func TestRequestsWaitForASlotAndNotForEver(t *testing.T) {
+	t.Parallel()
 	s, d := started(t)
 	first := make(chan int, 1)
 	go func() {
@@ -87,7 +90,7 @@ func TestRequestsWaitForASlotAndNotForEver(t *testing.T) {
 	if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "slots") {
 		t.Errorf("the second request: %d %s %v", status, body, err)
 	}
-	if d := time.Since(begun); d < patience {
+	if d := time.Since(begun); d < s.config.Limits.Wait {
 		t.Errorf("it waited for %s only", d)
 	}
 	if r := <-d.reports; r == nil || r.Failure != (Failure{"system", "queue", "/api/categories"}) {
@@ -102,7 +105,41 @@ func TestRequestsWaitForASlotAndNotForEver(t *testing.T) {
 	}
 }
 
+func TestSlowRequestsTakeOneToThreeTimesTheDelayMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{asked: make(chan struct{}, 100), found: make(chan struct{}), reports: make(chan *Report, 100)}
+		close(d.found)
+		config := Config{Platform: d}
+		config.Limits.setDefaults()
+		s := &Server{config: config, slots: make(chan struct{}, 1)}
+		handler := s.routes()
+		took := func() time.Duration {
+			begun := time.Now()
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/categories", nil))
+			if w.Code != http.StatusForbidden {
+				t.Errorf("status %d", w.Code)
+			}
+			return time.Since(begun)
+		}
+		for _, on := range []bool{false, true, false} {
+			s.SlowRequests(on)
+			for range 20 {
+				d, least, most := took(), time.Duration(0), time.Duration(0)
+				if on {
+					least, most = time.Second, 3*time.Second
+				}
+				if d < least || d > most {
+					t.Errorf("slow %t: a request takes %s", on, d)
+				}
+			}
+		}
+	})
+}
+
 func TestARequestThatACrashEndsIsAnsweredAndReportedByNobody(t *testing.T) {
+	t.Parallel()
 	s, d := started(t)
 	address := s.URL()
 	answered := make(chan error, 1)

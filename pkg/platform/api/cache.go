@@ -16,11 +16,10 @@ import (
 const keyPrefix = "api:"
 
 // openCache prepares the client. It does not connect. A cache that does not answer at once is no help: every limit is short.
-func openCache(address string) *redis.Client {
+func openCache(address string, limit time.Duration) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr: address, PoolSize: 20, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: 250 * time.Millisecond, ReadTimeout: 250 * time.Millisecond, WriteTimeout: 250 * time.Millisecond,
-		PoolTimeout: 250 * time.Millisecond, DisableIdentity: true,
+		DialTimeout: limit, ReadTimeout: limit, WriteTimeout: limit, PoolTimeout: limit, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }

@@ -61,12 +61,12 @@ func (r *request) ask(route Route, values []any) ([]map[string]any, error) {
 
 // connection waits for a connection of the pool.
 func (r *request) connection() (*sql.Conn, error) {
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	ctx, cancel := context.WithTimeout(r.ctx, r.config.Limits.Wait)
 	defer cancel()
 	conn, err := r.pool.Conn(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("database: no connection within %s", patience)
+		return nil, fmt.Errorf("database: no connection within %s", r.config.Limits.Wait)
 	case err != nil:
 		return nil, fmt.Errorf("database: %w", err)
 	}

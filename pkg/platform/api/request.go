@@ -40,7 +40,7 @@ func (s *Server) serve(route string, do func(*request)) http.Handler {
 		}
 		defer end(nil) // whatever happens: somebody waits for it
 		begun := time.Now()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context()), requestLimit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context()), s.config.Limits.Request)
 		defer cancel()
 		r := &request{Server: s, http: h, visit: visit, ctx: ctx, route: route, report: Report{TraceParent: h.Header.Get("traceparent")}}
 		r.run(do)
@@ -80,12 +80,13 @@ func (r *request) run(do func(*request)) {
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
-	case <-time.After(patience):
+	case <-time.After(r.config.Limits.Wait):
 		r.fail("queue", errors.New("all request slots are taken"))
 		return
 	}
 	if r.slowRequests.Load() {
-		r.wait(time.Second + rand.N(2*time.Second))
+		delay := r.config.Limits.Delay
+		r.wait(delay + rand.N(2*delay))
 	}
 	do(r)
 }
@@ -231,7 +232,7 @@ func (r *request) order() {
 		r.fail("database", err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, ordersLimit)
+	ctx, cancel := context.WithTimeout(r.ctx, r.config.Limits.Order)
 	defer cancel()
 	placed, err := r.visit.Order(ctx, r.client, wanted.Event)
 	switch {

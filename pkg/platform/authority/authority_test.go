@@ -40,6 +40,7 @@ func shake(t *testing.T, a *Authority, client *tls.Config) (*x509.Certificate, e
 }
 
 func TestWhoHasTheFileTrustsTheServer(t *testing.T) {
+	t.Parallel()
 	a, err := New(time.Now, "127.0.0.1", "localhost")
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +75,7 @@ func TestWhoHasTheFileTrustsTheServer(t *testing.T) {
 }
 
 func TestACertificateIsRenewedUnlessItIsMeantToExpire(t *testing.T) {
+	t.Parallel()
 	var c clock
 	a, err := New(c.now, "127.0.0.1")
 	if err != nil {

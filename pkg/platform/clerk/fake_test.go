@@ -72,6 +72,7 @@ func errorOf(t *testing.T, a wiretest.Answer) apiError {
 }
 
 func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
+	t.Parallel()
 	const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
 	r := newRig(t, Config{})
 	for _, path := range []string{"/v1/users/count", "/v1/jwks", "/v1/sessions/sess_probe"} {
@@ -99,6 +100,7 @@ func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
 }
 
 func TestLimitIsThatOfTheInstance(t *testing.T) {
+	t.Parallel()
 	for key, limit := range map[string]int{"sk_live_x": productionLimit, "sk_test_x": developmentLimit} {
 		r := newRig(t, Config{SecretKey: key})
 		for i := range limit {
@@ -125,6 +127,7 @@ func TestLimitIsThatOfTheInstance(t *testing.T) {
 }
 
 func TestSwitchesOfTheInstance(t *testing.T) {
+	t.Parallel()
 	status := func(code int) func(*Switches) { return func(s *Switches) { s.Status = code } }
 	for _, test := range []struct {
 		name    string

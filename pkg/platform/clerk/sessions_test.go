@@ -18,6 +18,7 @@ import (
 )
 
 func TestSessionIsWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	got := r.ask(t, "GET", "/v1/sessions/sess_probe", "")
 	want := fmt.Sprintf(`{"object":"session","id":"sess_probe","user_id":"user_probe","client_id":%q,"actor":null,"status":"active","last_active_organization_id":null,`+
@@ -37,6 +38,7 @@ func statusOf(t *testing.T, a wiretest.Answer) string {
 }
 
 func TestSessionsEnd(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	r.clock = noon.Add(sessionLife - time.Second)
 	if got := statusOf(t, r.ask(t, "GET", "/v1/sessions/sess_probe", "")); got != "active" {
@@ -63,6 +65,7 @@ func TestSessionsEnd(t *testing.T) {
 }
 
 func TestOnlyDevelopmentInstancesCreateSessions(t *testing.T) {
+	t.Parallel()
 	live := newRig(t, Config{})
 	if got := live.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.Status != 400 || errorOf(t, got).Code != "request_invalid_for_environment" {
 		t.Errorf("%d %s", got.Status, got.Body)
@@ -80,6 +83,7 @@ func TestOnlyDevelopmentInstancesCreateSessions(t *testing.T) {
 }
 
 func TestSessionsAreListedOfAUserOnly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	for i := range 12 {
 		if _, err := r.SignIn(Session{ID: fmt.Sprintf("sess_%02d", i), UserID: "user_probe", CreatedAt: noon.Add(time.Duration(i+1) * time.Second)}); err != nil {
@@ -128,6 +132,7 @@ func TestSessionsAreListedOfAUserOnly(t *testing.T) {
 }
 
 func TestPlatformHearsOfUsersAndSessions(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 		var mu sync.Mutex
@@ -184,6 +189,7 @@ func TestPlatformHearsOfUsersAndSessions(t *testing.T) {
 }
 
 func TestUsersAndSessionsThatAreNotThere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	_, signIn := r.SignIn(Session{UserID: "user_x"})
 	_, token := r.Token("sess_x")

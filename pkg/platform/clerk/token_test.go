@@ -31,6 +31,7 @@ func (s standing) Now() time.Time { return s.clock }
 
 // TestClerksOwnLibraryUnderstandsTheFake has the real client ask, and the real verifier verify.
 func TestClerksOwnLibraryUnderstandsTheFake(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	config := &clerk.ClientConfig{}
 	config.URL, config.Key = clerk.String(r.url+"/v1"), clerk.String(liveKey)
@@ -99,6 +100,7 @@ func (r *rig) minted(t *testing.T, body string) (string, header, Claims) {
 }
 
 func TestTokenSaysWhatIsDocumented(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	r.clock = noon.Add(5 * time.Minute)
 	_, h, c := r.minted(t, `{"expires_in_seconds":90}`)
@@ -130,6 +132,7 @@ func TestTokenSaysWhatIsDocumented(t *testing.T) {
 }
 
 func TestKeysRotate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	ids := func() (ids []string) {
 		var set JWKS
@@ -211,6 +214,7 @@ func show(t *testing.T, v *Verifier, token string) (status int, body string) {
 }
 
 func TestVerifierRefusesEveryForgery(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	v := r.verifier()
 	good, _, c := r.minted(t, "")
@@ -238,6 +242,7 @@ func TestVerifierRefusesEveryForgery(t *testing.T) {
 }
 
 func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		change   func(*Mistakes)
 		accepted []string
@@ -281,6 +286,7 @@ func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
 }
 
 func TestVerifierKeepsKeysForAnHour(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	asked := 0
 	var err error
@@ -317,6 +323,7 @@ func TestVerifierKeepsKeysForAnHour(t *testing.T) {
 }
 
 func TestVerifierGrantsLeeway(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	v := NewVerifier(VerifierConfig{Now: func() time.Time { return r.clock }, Keys: r.Keys, Issuer: issuer, Parties: []string{party}, Leeway: 5 * time.Second})
 	token, _, _ := r.minted(t, "")
@@ -329,6 +336,7 @@ func TestVerifierGrantsLeeway(t *testing.T) {
 }
 
 func TestVerifierCanBeDown(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	v := r.verifier()
 	v.Switch(func(m *Mistakes) { m.Down = true })

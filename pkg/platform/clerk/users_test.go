@@ -6,6 +6,7 @@ import (
 )
 
 func TestUsersAreCounted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	for _, u := range []User{
 		{ID: "user_a", LastActiveAt: noon.Add(-time.Hour), CreatedAt: noon.Add(-time.Hour)},
@@ -36,6 +37,7 @@ func TestUsersAreCounted(t *testing.T) {
 }
 
 func TestFiltersThatClerkDoesNotKnowAreRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	for query, code := range map[string]string{
 		"last_active=1":                 "form_param_unknown",

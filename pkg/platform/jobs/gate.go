@@ -11,6 +11,7 @@ type gate struct {
 	mu      sync.Mutex
 	shut    bool
 	inside  int
+	waiting int           // who would enter, and may not yet
 	changed chan struct{} // closed, and replaced, when shut or inside changes
 }
 
@@ -44,7 +45,22 @@ func (g *gate) await(ctx context.Context, is func() bool, then func()) error {
 }
 
 func (g *gate) enter(ctx context.Context) error {
+	g.wait(1)
+	defer g.wait(-1)
 	return g.await(ctx, func() bool { return !g.shut }, func() { g.inside++ })
+}
+
+func (g *gate) wait(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting += n
+}
+
+// held returns how many would enter, and may not yet.
+func (g *gate) held() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.waiting
 }
 
 func (g *gate) leave() { g.change(func() { g.inside-- }) }

@@ -129,7 +129,7 @@ func (c *company) settled(t *testing.T) {
 
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -227,7 +227,7 @@ func noLag(t *testing.T, c *company) {
 func letters(t *testing.T, c *company, n int) []*kgo.Record {
 	t.Helper()
 	client := outsider(t, c, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{DeadTopic: {0: kgo.NewOffset().At(0)}}))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var all []*kgo.Record
 	for len(all) < n {
@@ -252,6 +252,7 @@ func letters(t *testing.T, c *company, n int) []*kgo.Record {
 }
 
 func TestEveryJobIsDoneOnceWhenAllGoesWell(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	for _, queue := range Queues() {
 		c.enqueue(t, queue, 40)
@@ -281,6 +282,7 @@ func TestEveryJobIsDoneOnceWhenAllGoesWell(t *testing.T) {
 }
 
 func TestWorkersShareTheWork(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	client := outsider(t, c)
 	waitFor(t, "both workers to do some", func() bool {
@@ -300,6 +302,7 @@ func TestWorkersShareTheWork(t *testing.T) {
 }
 
 func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	begun := time.Now()
 	c.does(func(j Job) error {
@@ -355,6 +358,7 @@ func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
 }
 
 func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	client := outsider(t, c)
 	for _, value := range []string{"", "{", `{"id":"x"}`, `{"id":"x","task":"y","attempt":0}`} {
@@ -374,6 +378,7 @@ func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
 }
 
 func TestStoppedWorkersLeaveTheGroupAndComeBackToTheBacklog(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	client := outsider(t, c)
 	c.enqueue(t, Email, 10)
@@ -408,6 +413,7 @@ func TestStoppedWorkersLeaveTheGroupAndComeBackToTheBacklog(t *testing.T) {
 }
 
 func TestJobsThatTheBrokerDroppedAreLost(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	c.enqueue(t, Image, 30)
 	c.settled(t)
@@ -439,6 +445,7 @@ func TestJobsThatTheBrokerDroppedAreLost(t *testing.T) {
 }
 
 func TestTheBacklogIsThereForTheNextProcess(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	if err := c.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -453,11 +460,28 @@ func TestTheBacklogIsThereForTheNextProcess(t *testing.T) {
 }
 
 func TestPauseIsQuietAndLosesNothing(t *testing.T) {
-	c := open(t, Config{})
-	c.does(func(Job) error { time.Sleep(5 * time.Millisecond); return nil }) // the work
+	t.Parallel()
+	const atOnce = 16
+	c := open(t, Config{Workers: 2, AtOnce: atOnce})
+	some, pausing := make(chan struct{}, 20), make(chan struct{})
+	c.does(func(Job) error { // most is left when the pause begins, however late that is
+		select {
+		case some <- struct{}{}:
+		case <-pausing:
+		}
+		return nil
+	})
 	c.enqueue(t, Sync, 300)
-	waitFor(t, "some to be done", func() bool { return len(c.reports()) > 20 })
-	if err := c.Pause(t.Context()); err != nil {
+	waitFor(t, "some to be done", func() bool { return len(c.reports()) == cap(some) })
+	paused := make(chan error, 1)
+	go func() { paused <- c.Pause(t.Context()) }()
+	waitFor(t, "the pause to begin", func() bool {
+		c.gate.mu.Lock()
+		defer c.gate.mu.Unlock()
+		return c.gate.shut
+	})
+	close(pausing)
+	if err := <-paused; err != nil {
 		t.Fatal(err)
 	}
 	quiet, state := len(c.reports()), c.State()
@@ -467,11 +491,9 @@ func TestPauseIsQuietAndLosesNothing(t *testing.T) {
 	c.enqueue(t, Image, 5)
 	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
 	client := outsider(t, c)
-	for range 20 { // as long as it takes to work at all that is left, several times
-		time.Sleep(50 * time.Millisecond)
-		if n := len(c.reports()); n != quiet {
-			t.Fatalf("%d reports while paused", n-quiet)
-		}
+	waitFor(t, "a worker with its hands full", func() bool { return c.State().Held >= atOnce })
+	if n := len(c.reports()); n != quiet {
+		t.Errorf("%d reports while paused", n-quiet)
 	}
 	if _, members := group(t, client); members != 2 {
 		t.Errorf("%d members while paused", members)
@@ -484,6 +506,7 @@ func TestPauseIsQuietAndLosesNothing(t *testing.T) {
 }
 
 func TestPauseEndsWithItsContextWhileAJobRuns(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	begun, free := make(chan struct{}), make(chan struct{})
 	c.does(func(Job) error { close(begun); <-free; return nil })
@@ -505,6 +528,7 @@ func TestPauseEndsWithItsContextWhileAJobRuns(t *testing.T) {
 
 // Whatever happens to the broker and the workers, each attempt is made exactly once, and the books add up.
 func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{Workers: 3})
 	c.does(func(j Job) error {
 		time.Sleep(2 * time.Millisecond) // the work
@@ -585,6 +609,7 @@ func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 }
 
 func TestWithoutABrokerJobsWaitUpToABound(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{Buffer: 10})
 	if err := c.broker.Stop(); err != nil {
 		t.Fatal(err)
@@ -607,6 +632,7 @@ func TestWithoutABrokerJobsWaitUpToABound(t *testing.T) {
 }
 
 func TestTopicsSayHowLongTheyKeepWhatNobodyReads(t *testing.T) {
+	t.Parallel()
 	c := open(t, Config{})
 	request := kmsg.NewPtrDescribeConfigsRequest()
 	for topic := range Topics() {

@@ -124,11 +124,12 @@ func (p *Pool) publish(j *Job, note func(*Job)) error {
 // State is what the books say.
 type State struct {
 	Workers int              `json:"workers"` // that run
+	Held    int              `json:"held"`    // jobs that workers have in hand, and that wait for Resume
 	Queues  map[string]Count `json:"queues"`
 }
 
 // State returns what the books say.
-func (p *Pool) State() State { return State{int(p.living.Load()), p.ledger.state()} }
+func (p *Pool) State() State { return State{int(p.living.Load()), p.gate.held(), p.ledger.state()} }
 
 // Pause waits until no attempt is made, and lets none begin until Resume. The workers stay in the group.
 func (p *Pool) Pause(ctx context.Context) error { return p.gate.close(ctx) }

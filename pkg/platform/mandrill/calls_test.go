@@ -32,6 +32,7 @@ func (r *rig) send(t *testing.T, m Message) Sent {
 }
 
 func TestErrorsHaveTheStatusOfTheirVersion(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, path, body  string
 		change            func(*Switches)
@@ -77,6 +78,7 @@ func TestErrorsHaveTheStatusOfTheirVersion(t *testing.T) {
 }
 
 func TestSwitchesOfTheAccount(t *testing.T) {
+	t.Parallel()
 	for status, outcome := range map[int]string{401: "auth", 404: "not_found", 418: "other", 429: "throttled", 500: "server_error", 502: "server_error"} {
 		r := newRig(t, Config{})
 		r.Switch(func(s *Switches) { s.Status = status })
@@ -117,6 +119,7 @@ type info struct {
 }
 
 func TestWindowsSlideByDays(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	start := noon.Add(-100 * 24 * time.Hour)
 	for day := 0; day <= 100; day++ {
@@ -142,6 +145,7 @@ func TestWindowsSlideByDays(t *testing.T) {
 }
 
 func TestQuotaMakesABacklogThatDrainsInTheNextHour(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{HourlyQuota: 3})
 	r.clock = noon.Add(59 * time.Minute)
 	var statuses []string
@@ -177,6 +181,7 @@ func TestQuotaMakesABacklogThatDrainsInTheNextHour(t *testing.T) {
 }
 
 func TestBouncesAreTheShareThatWasAskedFor(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	r.Switch(func(s *Switches) { s.Bouncing = 0.25 })
 	for i := range 100 {
@@ -199,6 +204,7 @@ func TestBouncesAreTheShareThatWasAskedFor(t *testing.T) {
 }
 
 func TestEverythingThatHappensIsCountedForItsSubaccount(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	for _, id := range []string{"kids", "teens"} {
 		if err := r.AddSubaccount(Subaccount{ID: id, Name: id}); err != nil {
@@ -238,6 +244,7 @@ func TestEverythingThatHappensIsCountedForItsSubaccount(t *testing.T) {
 }
 
 func TestSubaccountsAreWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	for _, s := range []Subaccount{{ID: "teens", Name: "Teens"}, {ID: "kids", Name: "Kids & Co", CustomQuota: 42, Notes: "VIP"}} {
 		if err := r.AddSubaccount(s); err != nil {
@@ -282,6 +289,7 @@ func TestSubaccountsAreWrittenAsDocumented(t *testing.T) {
 }
 
 func TestDomainsShowWhichMechanismIsBroken(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	r.AddDomain(Domain{Name: "mail.example"})
 	const right = `{"valid":true,"valid_after":null,"error":null}`
@@ -318,6 +326,7 @@ func TestDomainsShowWhichMechanismIsBroken(t *testing.T) {
 }
 
 func TestMessagesAreSentThroughTheAPI(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{})
 	if err := r.AddSubaccount(Subaccount{ID: "kids"}); err != nil {
 		t.Fatal(err)

@@ -46,6 +46,7 @@ func (r *rig) ask(t *testing.T, operation, more string) wiretest.Answer {
 }
 
 func TestAccountIsWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	const (
 		none = `{"sent":0,"hard_bounces":0,"soft_bounces":0,"rejects":0,"complaints":0,"unsubs":0,"opens":0,"unique_opens":0,"clicks":0,"unique_clicks":0}`
 		want = `{"username":"myusername","created_at":"2013-01-01 15:30:27","public_id":"aaabbbccc112233","reputation":98,"hourly_quota":25000,"backlog":0,` +

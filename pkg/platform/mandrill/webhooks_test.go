@@ -106,6 +106,7 @@ func (b *both) send(t *testing.T, to string) string {
 }
 
 func TestEventsComeInABatchEveryMinute(t *testing.T) {
+	t.Parallel()
 	together(t, nil, func(t *testing.T, b *both) {
 		for i := range 600 { // with two events each
 			b.send(t, fmt.Sprint(i, "@example.com"))
@@ -130,6 +131,7 @@ func TestEventsComeInABatchEveryMinute(t *testing.T) {
 }
 
 func TestEventIsWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	together(t, []string{"hard_bounce"}, func(t *testing.T, b *both) {
 		b.Switch(func(s *Switches) { s.Bouncing = 1 })
 		id := b.send(t, "a@example.com")
@@ -158,6 +160,7 @@ func TestEventIsWrittenAsDocumented(t *testing.T) {
 }
 
 func TestFailedBatchesComeAgainAndLeaveTheirError(t *testing.T) {
+	t.Parallel()
 	together(t, []string{"send"}, func(t *testing.T, b *both) {
 		b.set(true)
 		b.send(t, "a@example.com")
@@ -182,6 +185,7 @@ func TestFailedBatchesComeAgainAndLeaveTheirError(t *testing.T) {
 }
 
 func TestWebhookCanBeMadeToFail(t *testing.T) {
+	t.Parallel()
 	together(t, []string{"send"}, func(t *testing.T, b *both) {
 		if err := b.FailWebhook(b.hook.ID, "POST timed out"); err != nil {
 			t.Fatal(err)
@@ -207,6 +211,7 @@ func TestWebhookCanBeMadeToFail(t *testing.T) {
 }
 
 func TestForgedBatchIsRefused(t *testing.T) {
+	t.Parallel()
 	together(t, nil, func(t *testing.T, b *both) {
 		if err := b.Forge(b.hook.ID); err != nil {
 			t.Fatal(err)
@@ -226,6 +231,7 @@ func TestForgedBatchIsRefused(t *testing.T) {
 }
 
 func TestManyUseTheAccountAtOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, Config{Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: http.NotFoundHandler()}}})
 	if err := r.AddSubaccount(Subaccount{ID: "kids"}); err != nil {
 		t.Fatal(err)

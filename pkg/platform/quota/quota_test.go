@@ -56,6 +56,7 @@ func fill(t *testing.T, d *Disk, share float64) {
 }
 
 func TestTheFolderHoldsNoMoreThanItsQuota(t *testing.T) {
+	t.Parallel()
 	d := opened(t, Config{Dir: t.TempDir(), Quota: 2 << 20})
 	if err := d.Store("1.jpg", 5000); err != nil {
 		t.Fatal(err)
@@ -83,6 +84,7 @@ func TestTheFolderHoldsNoMoreThanItsQuota(t *testing.T) {
 }
 
 func TestTheOldestImagesAreTrimmed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	d := opened(t, Config{Dir: dir, Quota: 1 << 20})
 	for i := range 10 {
@@ -108,6 +110,7 @@ func TestTheOldestImagesAreTrimmed(t *testing.T) {
 }
 
 func TestBallastFillsExactlyAndGoes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	config := Config{Dir: dir, Quota: 5 << 20}
 	d := opened(t, config)
@@ -138,6 +141,7 @@ func TestBallastFillsExactlyAndGoes(t *testing.T) {
 }
 
 func TestBadConfigurationsAreRefused(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -158,6 +162,7 @@ func TestBadConfigurationsAreRefused(t *testing.T) {
 }
 
 func TestTheReportGoesWithTheDisk(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "disk.prom")
 	d, err := Open(Config{Dir: t.TempDir(), Textfile: path})
 	if err != nil {
@@ -176,6 +181,7 @@ func TestTheReportGoesWithTheDisk(t *testing.T) {
 
 // node_exporter itself shows the folder beside the host's file systems, in the same families, and has nothing to complain of.
 func TestNodeExporterShowsTheFolder(t *testing.T) {
+	t.Parallel()
 	textfiles, logs := t.TempDir(), t.TempDir()
 	d := opened(t, Config{Dir: t.TempDir(), Quota: 4 << 20, Textfile: filepath.Join(textfiles, "platform-images.prom")})
 	node, err := servers.StartNodeExporter(t.Context(), logs, "--collector.textfile.directory="+textfiles)

@@ -82,6 +82,7 @@ func (b *both) books(t *testing.T) Books {
 }
 
 func TestWhatHappensInAShopIsTold(t *testing.T) {
+	t.Parallel()
 	together(t, func(t *testing.T, b *both) {
 		o, err := b.CreateOrder(kids, Order{Currency: "USD", Lines: []Line{{ProductID: 7, Title: "Coat", Quantity: 2, Price: "10.5"}, {ProductID: 8, Quantity: 1, Price: "3"}}})
 		if err != nil {
@@ -123,6 +124,7 @@ func TestWhatHappensInAShopIsTold(t *testing.T) {
 }
 
 func TestLostWebhooksLeaveTheOrderInTheShop(t *testing.T) {
+	t.Parallel()
 	together(t, func(t *testing.T, b *both) {
 		if err := b.Switch(kids, func(s *Switches) { s.LostTopics = []string{"orders/create"} }); err != nil {
 			t.Fatal(err)
@@ -150,6 +152,7 @@ func TestLostWebhooksLeaveTheOrderInTheShop(t *testing.T) {
 }
 
 func TestForgedWebhookIsRefused(t *testing.T) {
+	t.Parallel()
 	together(t, func(t *testing.T, b *both) {
 		if err := b.Forge(kids, "ORDERS_CREATE"); err != nil {
 			t.Fatal(err)
@@ -168,6 +171,7 @@ func TestForgedWebhookIsRefused(t *testing.T) {
 }
 
 func TestOutageDelaysWebhooksAndALongOneRemovesTheSubscription(t *testing.T) {
+	t.Parallel()
 	together(t, func(t *testing.T, b *both) {
 		if _, err := b.Unsubscribe(kids, "ORDERS_PAID"); err != nil {
 			t.Fatal(err)
@@ -212,6 +216,7 @@ func TestOutageDelaysWebhooksAndALongOneRemovesTheSubscription(t *testing.T) {
 }
 
 func TestAppsSeeTheirOwnSubscriptionsOnly(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.AddApp(kids, App{ClientID: "other", AccessToken: "shpat_other"}); err != nil {
 		t.Fatal(err)
@@ -248,6 +253,7 @@ func TestAppsSeeTheirOwnSubscriptionsOnly(t *testing.T) {
 }
 
 func TestTopicsOfDeliveries(t *testing.T) {
+	t.Parallel()
 	for topic, want := range map[string]string{
 		"ORDERS_CREATE": "orders/create", "INVENTORY_LEVELS_UPDATE": "inventory_levels/update", "APP_UNINSTALLED": "app/uninstalled",
 	} {

@@ -60,6 +60,7 @@ func (r *rig) ask(t *testing.T, query string, variables ...map[string]any) wiret
 }
 
 func TestSuccessIsWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	got := newRig(t).ask(t, `{ shop { name myshopifyDomain } }`)
 	const want = `{"data":{"shop":{"name":"Kids Sale North","myshopifyDomain":"kids-north.myshopify.com"}},` +
 		`"extensions":{"cost":{"requestedQueryCost":1,"actualQueryCost":1,` +

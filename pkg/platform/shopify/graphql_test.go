@@ -24,6 +24,7 @@ func decode[T any](t *testing.T, a wiretest.Answer) T {
 }
 
 func TestThrottledIsWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	a := r.shops[kids].apps[0]
 	a.bucket = newBucket(Plan{Bucket: 1000, Restore: 50}, noon)
@@ -42,6 +43,7 @@ func TestThrottledIsWrittenAsDocumented(t *testing.T) {
 }
 
 func TestMissingScopeIsWrittenAsDocumented(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.Switch(kids, func(s *Switches) { s.MissingScopes = []string{"read_orders"} }); err != nil {
 		t.Fatal(err)
@@ -61,6 +63,7 @@ func TestMissingScopeIsWrittenAsDocumented(t *testing.T) {
 }
 
 func TestTooExpensiveQueryIsRefusedBeforeItRuns(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	got := r.ask(t, `query($n: Int!) { a: orders(first: $n) { nodes { id } } b: orders(first: $n) { nodes { id } } c: orders(first: $n) { nodes { id } } d: orders(first: $n) { nodes { id } } }`,
 		map[string]any{"n": 249})
@@ -87,6 +90,7 @@ type costs struct {
 }
 
 func TestQueriesCostWhatTheyAskForAndAreChargedWhatTheyGet(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for i := range 3 {
 		if _, err := r.PutOrder(kids, Order{CreatedAt: noon.Add(-time.Duration(i) * time.Hour)}); err != nil {
@@ -118,6 +122,7 @@ func TestQueriesCostWhatTheyAskForAndAreChargedWhatTheyGet(t *testing.T) {
 }
 
 func TestBucketLeaksByTimeForEachAppAlone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.AddApp(kids, App{ClientID: "other", AccessToken: "shpat_other"}); err != nil {
 		t.Fatal(err)
@@ -156,6 +161,7 @@ func TestBucketLeaksByTimeForEachAppAlone(t *testing.T) {
 }
 
 func TestSomebodyElseCanUseUpThePoints(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.Switch("", func(s *Switches) { s.Throttled = true }); err != nil {
 		t.Fatal(err)
@@ -195,6 +201,7 @@ func documented() map[string]string {
 }
 
 func TestDocumentedQueriesAreAnswered(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if _, err := r.PutOrder(kids, Order{ID: 820982911946154508, Name: "#9999", CreatedAt: noon.Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
@@ -226,6 +233,7 @@ func TestDocumentedQueriesAreAnswered(t *testing.T) {
 }
 
 func TestWrongQueriesAreRefused(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, test := range []struct{ query, code, message string }{
 		{`{ shop { nothing } }`, "undefinedField", "Field 'nothing' doesn't exist on type 'Shop'"},
@@ -268,6 +276,7 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 }
 
 func TestOperationIsChosenByItsName(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	const query = `{"query":"query A { shop { id } } query B { shop { name } }","operationName":"B"}`
 	got := r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", query, "X-Shopify-Access-Token", shpat)
@@ -277,6 +286,7 @@ func TestOperationIsChosenByItsName(t *testing.T) {
 }
 
 func TestDirectivesLeaveOutFields(t *testing.T) {
+	t.Parallel()
 	got := newRig(t).ask(t, `query($no: Boolean!) { shop { id @skip(if: true) name @include(if: $no) t: __typename } }`, map[string]any{"no": false})
 	if !strings.HasPrefix(got.Body, `{"data":{"shop":{"t":"Shop"}}`) {
 		t.Error(got.Body)
@@ -299,6 +309,7 @@ type orderPage struct {
 
 // TestPagesNeitherRepeatNorSkip lets orders come and be older and newer while pages are read.
 func TestPagesNeitherRepeatNorSkip(t *testing.T) {
+	t.Parallel()
 	for _, sortKey := range []string{"CREATED_AT", "UPDATED_AT", "PROCESSED_AT", "ID"} {
 		for _, reverse := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s %t", sortKey, reverse), func(t *testing.T) {
@@ -349,6 +360,7 @@ func TestPagesNeitherRepeatNorSkip(t *testing.T) {
 }
 
 func TestLastAndBeforeGoBackwards(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for i := range 5 {
 		if _, err := r.PutProduct(kids, Product{ID: int64(i + 1), Title: fmt.Sprint(i + 1)}); err != nil {
@@ -375,6 +387,7 @@ type counted struct {
 }
 
 func TestSearchFindsWhatItSays(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, o := range []Order{
 		{Name: "#1", CreatedAt: noon.Add(-3 * time.Hour), Closed: true},
@@ -428,6 +441,7 @@ func TestSearchFindsWhatItSays(t *testing.T) {
 }
 
 func TestCountsAreCapped(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for range 10_001 {
 		if _, err := r.PutProduct(kids, Product{}); err != nil {

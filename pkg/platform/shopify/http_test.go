@@ -37,6 +37,7 @@ func (r *rig) requests(t *testing.T) map[string]int64 {
 }
 
 func TestRefusalsHaveTheirStatusAndBody(t *testing.T) {
+	t.Parallel()
 	status := func(code int) func(*Switches) { return func(s *Switches) { s.Status = code } }
 	for _, test := range []struct {
 		name    string
@@ -90,6 +91,7 @@ func TestRefusalsHaveTheirStatusAndBody(t *testing.T) {
 }
 
 func TestBadRequestsAreRefused(t *testing.T) {
+	t.Parallel()
 	const path = "/" + kids + "/admin/api/2026-10/graphql.json"
 	for _, test := range []struct {
 		name, path, contentType, body, token string
@@ -116,6 +118,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 }
 
 func TestShopIsFoundByHost(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/admin/api/2026-10/graphql.json", strings.NewReader(`{"query":"{ shop { name } }"}`))
 	if err != nil {
@@ -135,6 +138,7 @@ func TestShopIsFoundByHost(t *testing.T) {
 }
 
 func TestOldVersionsFallForward(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		now               string
 		requested, served string
@@ -170,6 +174,7 @@ func TestOldVersionsFallForward(t *testing.T) {
 }
 
 func TestSwitchesOfOneShopLeaveTheOthersAlone(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.AddShop(Shop{Domain: "teens.myshopify.com", App: App{AccessToken: "shpat_teens"}}); err != nil {
 		t.Fatal(err)
@@ -196,6 +201,7 @@ func TestSwitchesOfOneShopLeaveTheOthersAlone(t *testing.T) {
 }
 
 func TestShopThatIsDownCutsTheConnection(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.turn(t, kids, func(s *Switches) { s.Down = true })
 	response, err := http.Post(r.url+"/"+kids+"/admin/api/2026-10/graphql.json", "application/json", strings.NewReader("{}"))
@@ -209,6 +215,7 @@ func TestShopThatIsDownCutsTheConnection(t *testing.T) {
 }
 
 func TestShopThatIsSlowAnswersLate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	const slow = 50 * time.Millisecond
 	r.turn(t, kids, func(s *Switches) { s.Slow = slow })
@@ -235,6 +242,7 @@ func TestShopThatIsSlowAnswersLate(t *testing.T) {
 }
 
 func TestInvalidResponsesDiffer(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	r.turn(t, kids, func(s *Switches) { s.InvalidResponse = true })
 	bodies := map[string]bool{}
@@ -257,6 +265,7 @@ func (r *rig) grant(t *testing.T, form url.Values) wiretest.Answer {
 }
 
 func TestCredentialsGiveATokenForADay(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	right := url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"hush"}}
 	got := r.grant(t, right)
@@ -300,6 +309,7 @@ func TestCredentialsGiveATokenForADay(t *testing.T) {
 }
 
 func TestWrongCredentialsGiveNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for want, form := range map[string]url.Values{
 		`{"error":"invalid_client","error_description":"Client authentication failed."}`:            {"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"guess"}},
@@ -331,6 +341,7 @@ func TestWrongCredentialsGiveNothing(t *testing.T) {
 }
 
 func TestBooksCountEveryRequestOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var mu sync.Mutex
 	told := map[string]int64{}
@@ -381,6 +392,7 @@ func TestBooksCountEveryRequestOnce(t *testing.T) {
 }
 
 func TestNothingIsAddedTwice(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	if err := r.AddShop(Shop{Domain: kids}); err == nil {
 		t.Error("a shop was added twice")

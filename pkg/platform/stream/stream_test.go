@@ -27,6 +27,7 @@ func sold(id string) *Event {
 }
 
 func TestDurationsKeepEveryMicrosecond(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[Duration]string{0: "0", 1: "0.000001", 35_000: "0.035", 1_500_000: "1.5", 123_456_789_012_345: "123456789.012345"} {
 		text, err := json.Marshal(d)
 		if err != nil || string(text) != want {
@@ -39,6 +40,7 @@ func TestDurationsKeepEveryMicrosecond(t *testing.T) {
 }
 
 func TestTheSameEventIsWrittenInEveryWay(t *testing.T) {
+	t.Parallel()
 	e := sold("1")
 	ways := map[string]int{}
 	for n := range uint64(32) {
@@ -66,6 +68,7 @@ func TestTheSameEventIsWrittenInEveryWay(t *testing.T) {
 }
 
 func TestOnlyWhatIsAcknowledgedIsInTheBooks(t *testing.T) {
+	t.Parallel()
 	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: Topics()})
 	if err != nil {
 		t.Fatal(err)

@@ -97,6 +97,7 @@ func mandrillMessage(key, address, events string) Message {
 }
 
 func TestReceivedWebhooksGetTheirOutcome(t *testing.T) {
+	t.Parallel()
 	envelope := fmt.Sprintf(`{"object":"event","type":"user.created","timestamp":%d,"data":{}}`, noon.Add(-2*time.Second).UnixMilli())
 	event := func(name string, more string) string {
 		return fmt.Sprintf(`{"event":%q,"_id":"abc","ts":%d,"msg":{"_id":"abc","subaccount":"kids"}%s}`, name, noon.Add(-40*time.Second).Unix(), more)
@@ -159,6 +160,7 @@ func TestReceivedWebhooksGetTheirOutcome(t *testing.T) {
 }
 
 func TestDuplicatesAreKnownByTheirDeliveryID(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	for _, step := range []struct {
 		name    string
@@ -179,6 +181,7 @@ func TestDuplicatesAreKnownByTheirDeliveryID(t *testing.T) {
 }
 
 func TestForgeryCannotMakeTheRealOneADuplicate(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.send(t, ShopifyPath, shopMessage(func(s *Shopify) { s.Secret = "guess" }))
 	if _, received := p.send(t, ShopifyPath, shopMessage()); received[0].Outcome != Accepted {
@@ -187,6 +190,7 @@ func TestForgeryCannotMakeTheRealOneADuplicate(t *testing.T) {
 }
 
 func TestWhatCouldNotBeTakenOverComesAgain(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	p.err = errors.New("the queue is full")
 	if status, received := p.send(t, ShopifyPath, shopMessage()); status != 503 || received[0].Outcome != Accepted {
@@ -199,6 +203,7 @@ func TestWhatCouldNotBeTakenOverComesAgain(t *testing.T) {
 }
 
 func TestReceiverAnswersBeforeTheProviderGivesUp(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlatform(t, func(c *ReceiverConfig) {
 			c.Handle = func(ctx context.Context, _ Received) error { <-ctx.Done(); return ctx.Err() }
@@ -212,6 +217,7 @@ func TestReceiverAnswersBeforeTheProviderGivesUp(t *testing.T) {
 }
 
 func TestHeadersWithoutTheirPrefixAreReadToo(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ShopifyPath, strings.NewReader(shopifyBody))
 	for name, value := range map[string]string{
@@ -225,6 +231,7 @@ func TestHeadersWithoutTheirPrefixAreReadToo(t *testing.T) {
 }
 
 func TestOnlyPostsAreWebhooks(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t)
 	for method, want := range map[string]int{http.MethodGet: 405, http.MethodHead: 200} {
 		if status, received := p.serve(httptest.NewRequestWithContext(t.Context(), method, MandrillPath, nil)); status != want || received != nil {
@@ -238,6 +245,7 @@ func TestOnlyPostsAreWebhooks(t *testing.T) {
 }
 
 func TestMemoryOfIDsIsBounded(t *testing.T) {
+	t.Parallel()
 	s := newSeen(3)
 	for i := range 100 {
 		if !s.add(fmt.Sprint(i)) {
@@ -256,6 +264,7 @@ func TestMemoryOfIDsIsBounded(t *testing.T) {
 
 // TestEveryWebhookArrivesOnceOrIsGivenUp goes all the way: over a real connection, with failures in between.
 func TestEveryWebhookArrivesOnceOrIsGivenUp(t *testing.T) {
+	t.Parallel()
 	p := newPlatform(t, func(c *ReceiverConfig) { c.Now = nil })
 	var calls int
 	var mu sync.Mutex

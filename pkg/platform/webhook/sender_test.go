@@ -49,6 +49,7 @@ func order(body string) Message {
 }
 
 func TestFailedWebhooksAreSentAgainAsTheirProvidersDo(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		schedule Schedule
 		message  Message
@@ -92,6 +93,7 @@ func TestFailedWebhooksAreSentAgainAsTheirProvidersDo(t *testing.T) {
 }
 
 func TestShopifyRetriesWithinFourHours(t *testing.T) {
+	t.Parallel()
 	var sum time.Duration
 	for _, wait := range ShopifySchedule().Retries {
 		sum += wait
@@ -102,6 +104,7 @@ func TestShopifyRetriesWithinFourHours(t *testing.T) {
 }
 
 func TestWaitsCanBeCompressed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &log{start: time.Now()}
 		s := NewSender(SenderConfig{Schedule: ShopifySchedule(), Speed: 56, Attempted: l.add, Transport: status(500)})
@@ -120,6 +123,7 @@ func TestWaitsCanBeCompressed(t *testing.T) {
 }
 
 func TestOnlySuccessEndsTheAttempts(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name      string
 		transport receiverFunc
@@ -154,6 +158,7 @@ func TestOnlySuccessEndsTheAttempts(t *testing.T) {
 }
 
 func TestRetriesCarryTheSameIDsAndBody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var headers []http.Header
@@ -214,6 +219,7 @@ func TestRetriesCarryTheSameIDsAndBody(t *testing.T) {
 }
 
 func TestSenderHoldsABoundedNumberOfMessages(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSender(SenderConfig{Schedule: ShopifySchedule(), Workers: 2, Waiting: 3, Transport: receiverFunc(hangs)})
 		for range 2 {

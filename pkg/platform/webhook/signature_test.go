@@ -37,6 +37,7 @@ func svixHeader(id, stamp, signature string) http.Header {
 }
 
 func TestSignaturesAreThoseOfTheVectors(t *testing.T) {
+	t.Parallel()
 	if got := SignShopify(shopifySecret, []byte(shopifyBody)); got != shopifySignature {
 		t.Errorf("shopify: %s", got)
 	}
@@ -75,6 +76,7 @@ func schemes() []scheme {
 }
 
 func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
+	t.Parallel()
 	for _, s := range schemes() {
 		if err := s.verify(s.secret, s.body, s.signature); err != nil {
 			t.Errorf("%s: %v", s.name, err)
@@ -101,6 +103,7 @@ func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
 }
 
 func TestNoSecretVerifiesNothing(t *testing.T) {
+	t.Parallel()
 	empty := SignShopify("", []byte(shopifyBody)) // whoever knows that there is no secret can make this one
 	for _, secrets := range [][]string{nil, {""}} {
 		if err := VerifyShopify(empty, []byte(shopifyBody), secrets...); !errors.Is(err, ErrSignature) {
@@ -117,6 +120,7 @@ func TestNoSecretVerifiesNothing(t *testing.T) {
 }
 
 func TestOldSecretIsAcceptedBesideTheNewOne(t *testing.T) {
+	t.Parallel()
 	if err := VerifyShopify(shopifySignature, []byte(shopifyBody), "new", shopifySecret); err != nil {
 		t.Error(err)
 	}
@@ -134,6 +138,7 @@ func TestOldSecretIsAcceptedBesideTheNewOne(t *testing.T) {
 }
 
 func TestSvixVersionAndTimeCount(t *testing.T) {
+	t.Parallel()
 	at := time.Unix(svixSeconds, 0)
 	for _, test := range []struct {
 		name   string
@@ -159,6 +164,7 @@ func TestSvixVersionAndTimeCount(t *testing.T) {
 }
 
 func TestMandrillSignsFieldsInTheOrderOfTheirNames(t *testing.T) {
+	t.Parallel()
 	form := url.Values{"b": {"2"}, "a": {"1"}, "c": {""}}
 	const want = "ZtKW2O57hF+XG681OFzQ5Hi1i4Q=" // openssl: HMAC-SHA1 with "k" of "https://x/a1b2c"
 	if got := SignMandrill("k", "https://x/", form); got != want {
@@ -167,6 +173,7 @@ func TestMandrillSignsFieldsInTheOrderOfTheirNames(t *testing.T) {
 }
 
 func TestErrorsNeverShowASecret(t *testing.T) {
+	t.Parallel()
 	const secret = "planted secret that is no base64"
 	_, err := SignSvix(secret, "id", time.Unix(0, 0), nil)
 	if err == nil || bytes.Contains([]byte(err.Error()), []byte("planted")) {
