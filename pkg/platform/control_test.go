@@ -16,6 +16,7 @@ import (
 )
 
 func TestControl(t *testing.T) {
+	t.Parallel()
 	p, err := New(Config{DSN: serverstest.MariaDB(t), Clients: 3, Events: 6, Items: 300, Speed: 60})
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +103,7 @@ func TestControl(t *testing.T) {
 }
 
 func TestControlListensOnLoopbackOnly(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:80", "example.com:80", "nonsense"} {
 		if l, err := ListenLoopback(t.Context(), address); err == nil {
 			l.Close()

@@ -25,13 +25,15 @@ samples:
 }
 
 func TestPlantedFaultsShowUntilTheyAreSwitchedOff(t *testing.T) {
+	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 10, Items: 1000, Seed: 3, Speed: 2000, Tick: 20 * time.Millisecond})
 	livePlatform(t, p)
 	slug := p.State().Clients[1]
-	for fault, check := range map[string]string{
-		SoldTwiceFault: SoldTwice, NegativeSlots: NegativeRemaining, OverbookedFault: OverbookedSlot,
-		ReturnAfterFault: ReturnAfterWindow, PaidEarly: PaidBeforeReconciliation,
+	for _, test := range []struct{ fault, check string }{
+		{SoldTwiceFault, SoldTwice}, {NegativeSlots, NegativeRemaining}, {OverbookedFault, OverbookedSlot},
+		{ReturnAfterFault, ReturnAfterWindow}, {PaidEarly, PaidBeforeReconciliation},
 	} {
+		fault, check := test.fault, test.check
 		t.Run(fault, func(t *testing.T) {
 			for _, client := range []string{"", slug} {
 				for range 2 { // the second time it is on already
@@ -39,7 +41,7 @@ func TestPlantedFaultsShowUntilTheyAreSwitchedOff(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				time.Sleep(100 * time.Millisecond)
+				changes(t, p, 1)
 				pause(t, p)
 				if n := countViolations(t, db)[check]; n != 1 {
 					t.Errorf("client %q: %d violations in the tables", client, n)
@@ -63,30 +65,35 @@ func TestPlantedFaultsShowUntilTheyAreSwitchedOff(t *testing.T) {
 }
 
 func TestSyncStalledLetsItemsWait(t *testing.T) {
-	p, _ := filled(t, Config{Clients: 3, Events: 6, Items: 600, Speed: 3000, Tick: 20 * time.Millisecond})
-	livePlatform(t, p)
+	t.Parallel()
+	p, _ := wound(t, Config{Clients: 3, Events: 6, Items: 600, Speed: 3000})
 	slug := p.State().Clients[0]
 	if err := p.Faults().On(t.Context(), SyncStalled, slug); err != nil {
 		t.Fatal(err)
 	}
-	before := truthOf(p, "consign_sync_last_success_timestamp_seconds", "client", slug, "kind", "products")
-	waitFor(t, "items of the client that wait", func() bool { return truthOf(p, "consign_unsynced_items", "client", slug) >= 5 })
-	time.Sleep(2500 * time.Millisecond) // longer than runs are apart
-	if after := truthOf(p, "consign_sync_last_success_timestamp_seconds", "client", slug, "kind", "products"); after != before {
+	last := func(kind string) float64 {
+		return truthOf(p.Platform, "consign_sync_last_success_timestamp_seconds", "client", slug, "kind", kind)
+	}
+	before, mails := last("products"), last("email_address")
+	p.until("items of the client that wait", func() bool { return truthOf(p.Platform, "consign_unsynced_items", "client", slug) >= 5 })
+	p.live(2500 * time.Millisecond) // longer than runs are apart
+	if last("email_address") == mails {
+		t.Error("no run of addresses, which is not stalled")
+	}
+	if last("products") != before {
 		t.Error("a run succeeded although it is stalled")
 	}
-	if truthOf(p, "consign_oldest_unsynced_item_timestamp_seconds", "client", slug) == 0 {
+	if truthOf(p.Platform, "consign_oldest_unsynced_item_timestamp_seconds", "client", slug) == 0 {
 		t.Error("no oldest item")
 	}
 	if err := p.Faults().Off(t.Context(), SyncStalled, slug); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the next run", func() bool {
-		return truthOf(p, "consign_sync_last_success_timestamp_seconds", "client", slug, "kind", "products") > before
-	})
+	p.until("the next run", func() bool { return last("products") > before })
 }
 
 func TestTicketsPileUpAndAreSolved(t *testing.T) {
+	t.Parallel()
 	p, _ := filled(t, Config{Clients: 3, Events: 6, Items: 300, Speed: 60})
 	slug := p.State().Clients[1]
 	open := func() float64 { return truthOf(p, "consign_support_tickets", "client", slug, "status", Open) }
@@ -106,52 +113,52 @@ func TestTicketsPileUpAndAreSolved(t *testing.T) {
 }
 
 func TestBackupsFailAndComeBack(t *testing.T) {
-	p, db := filled(t, Config{Clients: 2, Events: 4, Items: 300, Speed: 6000, Tick: 20 * time.Millisecond})
-	livePlatform(t, p)
-	failed := func() float64 { return truthOf(p, "consign_backups_failed", "target", "mysql") }
-	last := func() float64 { return truthOf(p, "consign_backup_last_success_timestamp_seconds", "target", "mysql") }
+	t.Parallel()
+	p, db := wound(t, Config{Clients: 2, Events: 4, Items: 300, Speed: 6000})
+	failed := func() float64 { return truthOf(p.Platform, "consign_backups_failed", "target", "mysql") }
+	last := func() float64 {
+		return truthOf(p.Platform, "consign_backup_last_success_timestamp_seconds", "target", "mysql")
+	}
 	before := failed()
-	waitFor(t, "life", func() bool { return p.State().Changes > 0 })
+	p.until("life", func() bool { return p.State().Changes > 0 })
 	if err := p.Faults().On(t.Context(), BackupMissing, ""); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a backup that fails", func() bool { return failed() > before })
+	p.until("a backup that fails", func() bool { return failed() > before })
 	success := last()
 	if err := p.Faults().Off(t.Context(), BackupMissing, ""); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a backup that succeeds", func() bool { return last() > success })
-	pause(t, p)
+	p.until("a backup that succeeds", func() bool { return last() > success })
 	compareTables(t, p.Books(), db)
 }
 
 func TestSaleStalledLeavesShoppersWithoutSales(t *testing.T) {
-	p, _ := filled(t, Config{Clients: 2, Events: 4, LiveEvents: 2, Items: 600, Speed: 2000, Tick: 20 * time.Millisecond})
-	livePlatform(t, p)
+	t.Parallel()
+	p, _ := wound(t, Config{Clients: 2, Events: 4, LiveEvents: 2, Items: 600, Speed: 2000})
 	sales := func() int { return len(p.Books().Sales) }
-	before := sales()
-	waitFor(t, "a sale", func() bool { return sales() > before })
+	before, begun := sales(), p.now
+	p.until("many sales", func() bool { return sales() > before+10 })
+	took := p.now.Sub(begun)
 	if err := p.Faults().On(t.Context(), SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
-	pause(t, p) // what was decided on before has happened, or will not
-	p.Resume()
-	time.Sleep(200 * time.Millisecond)
 	stalled := sales()
-	time.Sleep(time.Second)
+	p.live(2 * took)
 	if n := sales(); n != stalled {
 		t.Errorf("%d sales although nobody buys", n-stalled)
 	}
-	if truthOf(p, "consign_active_shoppers") == 0 {
+	if truthOf(p.Platform, "consign_active_shoppers") == 0 {
 		t.Error("no shoppers are there")
 	}
 	if err := p.Faults().Off(t.Context(), SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a sale", func() bool { return sales() > stalled })
+	p.until("a sale", func() bool { return sales() > stalled })
 }
 
 func TestFaultsThatCannotBe(t *testing.T) {
+	t.Parallel()
 	p, _ := filled(t, Config{Clients: 5, Events: 2, Items: 100})
 	gone := p.Books().Clients[4].Slug
 	for _, test := range []struct {

@@ -32,6 +32,7 @@ func filled(t *testing.T, config Config) (*Platform, *sql.DB) {
 func noon() time.Time { return time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC) }
 
 func TestFillIsTheSameForTheSameSeed(t *testing.T) {
+	t.Parallel()
 	config := Config{Clients: 6, Events: 16, Items: 3000, Seed: 7, Speed: 60, Now: noon}
 	first, db := filled(t, config)
 	second, _ := filled(t, config)
@@ -47,6 +48,7 @@ func TestFillIsTheSameForTheSameSeed(t *testing.T) {
 }
 
 func TestAFreshPlatformTakesThePlaceOfAnOlderOne(t *testing.T) {
+	t.Parallel()
 	config := Config{DSN: serverstest.MariaDB(t), Clients: 6, Events: 8, Items: 500, Seed: 7, Speed: 60, Now: noon}
 	_, db := filled(t, config)
 	if _, err := db.ExecContext(t.Context(), "CREATE INDEX an_exporters ON clients (active)"); err != nil {
@@ -62,6 +64,7 @@ func TestAFreshPlatformTakesThePlaceOfAnOlderOne(t *testing.T) {
 }
 
 func TestFillIsAsLargeAsAskedFor(t *testing.T) {
+	t.Parallel()
 	p, _ := filled(t, Config{Clients: 40, Events: 60, Items: 20_000, Seed: 1, Speed: 60, Now: noon})
 	b := p.Books()
 	if len(b.Clients) != 40 || len(b.Events) != 60 || len(b.Items) != 20_000 {
@@ -122,6 +125,7 @@ func metricNames() []string {
 }
 
 func TestFillRefusesTablesWithRows(t *testing.T) {
+	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	filled(t, Config{DSN: dsn})
 	p, err := New(Config{DSN: dsn})

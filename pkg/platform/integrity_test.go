@@ -68,6 +68,7 @@ func checkHealthy(t *testing.T, b *Books, db *sql.DB, now time.Time) {
 }
 
 func TestPlantMakesExactlyAsManyViolations(t *testing.T) {
+	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 10, Items: 1500, Seed: 3, Speed: 60})
 	slug := p.Books().Clients[1].Slug
 	total := map[string]int64{}

@@ -2,7 +2,8 @@ package platform
 
 import (
 	"context"
-	"math/rand/v2"
+	"database/sql"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/test/seed"
 )
 
 // livePlatform lets the platform live until the test ends, or until the returned function is called.
@@ -36,70 +38,141 @@ func livePlatform(t *testing.T, p *Platform) (stop func()) {
 
 func pause(t *testing.T, p *Platform) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := p.Pause(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
 
+// patience is how long a test waits for what is sure to come, however busy the machine is.
+const patience = 2 * time.Minute
+
+// goRound returns when life, which runs, has gone round: what it had decided on before has happened, or will not.
+func goRound(p *Platform) {
+	for range 3 { // the first is taken some time, the second at the end of the running round, the third at the end of a whole one
+		p.wake <- struct{}{}
+	}
+}
+
+// changes waits until that many more changes were made.
+func changes(t *testing.T, p *Platform, n int64) {
+	t.Helper()
+	before := p.State().Changes
+	waitFor(t, fmt.Sprintf("%d more changes", n), func() bool { return p.State().Changes >= before+n })
+}
+
+// clockwork lets a platform live without a clock: time goes on by its steps alone, so that the same happens each time.
+type clockwork struct {
+	*Platform
+	t   *testing.T
+	now time.Time
+}
+
+// wound returns a filled platform whose life the test drives.
+func wound(t *testing.T, config Config) (*clockwork, *sql.DB) {
+	t.Helper()
+	c := &clockwork{t: t, now: noon()}
+	config.Now = func() time.Time { return c.now }
+	var db *sql.DB
+	c.Platform, db = filled(t, config)
+	return c, db
+}
+
+// live lets some time go by.
+func (c *clockwork) live(d time.Duration) {
+	c.t.Helper()
+	const step = 100 * time.Millisecond
+	for ; d > 0; d -= step {
+		c.now = c.now.Add(step)
+		if err := c.Step(c.t.Context(), step); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// until lets time go by until something is so.
+func (c *clockwork) until(what string, is func() bool) {
+	c.t.Helper()
+	for end := c.now.Add(10 * time.Minute); !is(); c.live(100 * time.Millisecond) {
+		if c.now.After(end) {
+			c.t.Fatalf("lived in vain for %s", what)
+		}
+	}
+}
+
 func TestBooksEqualTheTablesAtAnyMoment(t *testing.T) {
-	p, db := filled(t, Config{Clients: 6, Events: 18, LiveEvents: 14, Items: 1500, Seed: 5, Speed: 60_000, Tick: 20 * time.Millisecond})
+	t.Parallel()
+	p, db := filled(t, lively())
+	r := seed.Rand(t)
 	before := p.Books()
 	livePlatform(t, p)
 	for range 6 {
-		time.Sleep(500*time.Millisecond + rand.N(time.Second))
+		changes(t, p, 1+r.Int64N(200))
 		pause(t, p)
 		b := p.Books()
 		compareTables(t, b, db)
 		checkHealthy(t, b, db, time.Now().UTC())
 		p.Resume()
 	}
+	quiet := map[string]func(after *Books) bool{
+		"events":             func(after *Books) bool { return cmp.Equal(before.Events, after.Events) },
+		"consignors":         func(after *Books) bool { return cmp.Equal(before.Consignors, after.Consignors) },
+		"event_consignors":   func(after *Books) bool { return cmp.Equal(before.EventConsignors, after.EventConsignors) },
+		"items":              func(after *Books) bool { return cmp.Equal(before.Items, after.Items) },
+		"sales":              func(after *Books) bool { return cmp.Equal(before.Sales, after.Sales) },
+		"dropoff_bookings":   func(after *Books) bool { return cmp.Equal(before.DropoffBookings, after.DropoffBookings) },
+		"volunteer_bookings": func(after *Books) bool { return cmp.Equal(before.VolunteerBookings, after.VolunteerBookings) },
+		"sessions":           func(after *Books) bool { return cmp.Equal(before.Sessions, after.Sessions) },
+		"settlements":        func(after *Books) bool { return cmp.Equal(before.Settlements, after.Settlements) },
+		"sync_runs":          func(after *Books) bool { return cmp.Equal(before.SyncRuns, after.SyncRuns) },
+		"backups":            func(after *Books) bool { return cmp.Equal(before.Backups, after.Backups) },
+		"support_tickets":    func(after *Books) bool { return cmp.Equal(before.SupportTickets, after.SupportTickets) },
+	}
+	for name, same := range quiet {
+		waitFor(t, "something to happen in "+name, func() bool { return !same(p.Books()) })
+	}
+	waitFor(t, "sale events to move on to three statuses", func() bool {
+		statuses := map[string]bool{}
+		after := p.Books()
+		for i, e := range before.Events {
+			if after.Events[i].Status != e.Status {
+				statuses[after.Events[i].Status] = true
+			}
+		}
+		return len(statuses) >= 3
+	})
 	pause(t, p)
 	if s := p.State(); s.Failures != 0 {
 		t.Errorf("the database refused something: %+v", s)
 	}
-	after := p.Books()
-	for name, same := range map[string]bool{
-		"events": cmp.Equal(before.Events, after.Events), "consignors": cmp.Equal(before.Consignors, after.Consignors),
-		"event_consignors": cmp.Equal(before.EventConsignors, after.EventConsignors), "items": cmp.Equal(before.Items, after.Items),
-		"sales": cmp.Equal(before.Sales, after.Sales), "dropoff_bookings": cmp.Equal(before.DropoffBookings, after.DropoffBookings),
-		"volunteer_bookings": cmp.Equal(before.VolunteerBookings, after.VolunteerBookings), "sessions": cmp.Equal(before.Sessions, after.Sessions),
-		"settlements": cmp.Equal(before.Settlements, after.Settlements), "sync_runs": cmp.Equal(before.SyncRuns, after.SyncRuns),
-		"backups": cmp.Equal(before.Backups, after.Backups), "support_tickets": cmp.Equal(before.SupportTickets, after.SupportTickets),
-	} {
-		if same {
-			t.Errorf("nothing happened in %s", name)
-		}
-	}
-	statuses := map[string]int{}
-	for i, e := range before.Events {
-		if after.Events[i].Status != e.Status {
-			statuses[after.Events[i].Status]++
-		}
-	}
-	if len(statuses) < 3 {
-		t.Errorf("sale events did not move on: %v", statuses)
-	}
+	compareTables(t, p.Books(), db)
+	checkHealthy(t, p.Books(), db, time.Now().UTC())
 }
 
 func TestPauseStopsLifeAndResumeContinuesIt(t *testing.T) {
+	t.Parallel()
 	p, _ := filled(t, Config{Clients: 4, Events: 8, Items: 500, Speed: 2000, Tick: 10 * time.Millisecond})
 	livePlatform(t, p)
-	time.Sleep(300 * time.Millisecond)
+	changes(t, p, 1)
 	pause(t, p)
-	changes := p.State().Changes
-	time.Sleep(300 * time.Millisecond)
-	if now := p.State().Changes; now != changes || changes == 0 {
-		t.Errorf("%d changes when paused, %d later", changes, now)
+	paused := p.State().Changes
+	goRound(p)
+	for range 10 { // far longer than it takes until something happens
+		if err := p.Step(t.Context(), longestStep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := p.State().Changes; now != paused {
+		t.Errorf("%d changes when paused, %d later", paused, now)
 	}
 	p.Resume()
-	waitFor(t, "life to go on", func() bool { return p.State().Changes > changes })
+	changes(t, p, 1)
 }
 
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -107,13 +180,14 @@ func waitFor(t *testing.T, what string, is func() bool) {
 }
 
 func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
 		t.Fatal(err)
 	}
 	p, db := filled(t, Config{
-		DSN: server.DSN("platform"), Clients: 5, Events: 10, Items: 800, Seed: 2, Speed: 4000, Tick: 10 * time.Millisecond, Timeout: 300 * time.Millisecond,
+		DSN: server.DSN("platform"), Clients: 5, Events: 10, Items: 800, Seed: 2, Speed: 4000, Tick: 10 * time.Millisecond, Timeout: time.Second,
 		DatabaseDown: func(on bool) error {
 			if on {
 				return server.Signal(syscall.SIGSTOP)
@@ -121,9 +195,10 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 			return server.Signal(syscall.SIGCONT)
 		},
 	})
+	r := seed.Rand(t)
 	livePlatform(t, p)
 	for i := range 8 {
-		time.Sleep(100*time.Millisecond + rand.N(300*time.Millisecond))
+		changes(t, p, 1+r.Int64N(50))
 		if i%2 == 0 {
 			if err := server.Kill(); err != nil {
 				t.Fatal(err)
@@ -141,8 +216,8 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		changes := p.State().Changes
-		waitFor(t, "life to go on", func() bool { return p.State().Changes > changes && p.State().Failing == "" })
+		before := p.State().Changes
+		waitFor(t, "life to go on", func() bool { return p.State().Changes > before && p.State().Failing == "" })
 		pause(t, p)
 		compareTables(t, p.Books(), db)
 		p.Resume()
@@ -153,6 +228,7 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 
 // The answer to COMMIT is lost in both ways: before and after the server carried it out.
 func TestUnknownOutcomeIsFoundOut(t *testing.T) {
+	t.Parallel()
 	for name, arrived := range map[string]bool{"it arrived": true, "it did not arrive": false} {
 		t.Run(name, func(t *testing.T) {
 			p, db := filled(t, Config{Clients: 2, Events: 4, Items: 100})
@@ -182,6 +258,7 @@ func TestUnknownOutcomeIsFoundOut(t *testing.T) {
 }
 
 func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
@@ -214,12 +291,13 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 
 // A planting that waits for the database must not keep anybody from letting the database go on.
 func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
+	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
 		t.Fatal(err)
 	}
-	p, db := filled(t, Config{DSN: server.DSN("platform"), Timeout: 10 * time.Second, DatabaseDown: func(on bool) error {
+	p, db := filled(t, Config{DSN: server.DSN("platform"), Timeout: time.Minute, DatabaseDown: func(on bool) error {
 		if on {
 			return server.Signal(syscall.SIGSTOP)
 		}
@@ -230,7 +308,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 	}
 	planted := make(chan error, 1)
 	go func() { planted <- p.Faults().On(t.Context(), SoldTwiceFault, "") }()
-	time.Sleep(100 * time.Millisecond)
+	waitFor(t, "the other fault to come before the database", func() bool { return len(p.turn) == 1 })
 	if err := p.Faults().Off(t.Context(), DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -243,6 +321,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 }
 
 func TestNobodyComesAtNightAndMostInTheEvening(t *testing.T) {
+	t.Parallel()
 	at := func(hour int) time.Time { return time.Date(2026, 9, 5, hour, 30, 0, 0, time.UTC) }
 	usual, withNights := Config{}, Config{Nights: true}
 	for hour := range 24 {

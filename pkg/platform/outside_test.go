@@ -203,6 +203,7 @@ func (r *reader) compareShops() {
 }
 
 func TestShopsHoldWhatTheBooksHold(t *testing.T) {
+	t.Parallel()
 	r := outsideOf(t, lively())
 	r.compareShops()
 	livePlatform(t, r.p)
@@ -230,6 +231,7 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 }
 
 func TestSecretsAreInFilesThatNobodyElseReadsAndNotInTheState(t *testing.T) {
+	t.Parallel()
 	r := outsideOf(t, Config{Clients: 5, Events: 8, Items: 200})
 	state, err := json.Marshal(r.p.State())
 	if err != nil {

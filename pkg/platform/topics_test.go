@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 func TestTopicsThatBrokersLackAreCreated(t *testing.T) {
+	t.Parallel()
 	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: map[string]int32{"jobs.email": 7}})
 	if err != nil {
 		t.Fatal(err)
@@ -63,13 +63,21 @@ func TestTopicsThatBrokersLackAreCreated(t *testing.T) {
 
 // A broker that starts later than the platform gets its topics all the same.
 func TestTopicsAreCreatedOnceABrokerAnswers(t *testing.T) {
-	address, err := servers.FreeAddress()
+	t.Parallel()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	address := listener.Addr().String()
 	created := make(chan error, 1)
 	go func() { created <- CreateTopics(t.Context(), []string{address}) }()
-	time.Sleep(300 * time.Millisecond) // it has been refused by then
+	asked, err := listener.Accept() // it asks, and gets no answer
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(asked.Close(), listener.Close()); err != nil {
+		t.Fatal(err)
+	}
 	broker, err := kafka.Start(t.Context(), kafka.Config{Address: address})
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +89,7 @@ func TestTopicsAreCreatedOnceABrokerAnswers(t *testing.T) {
 }
 
 func TestTopicsAreGivenUpWhenTheContextEnds(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0") // accepts, and says nothing
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 // A platform of a few rows, and what has to be said about it, worked out by hand.
 func TestTruth(t *testing.T) {
+	t.Parallel()
 	now := noon()
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	const day = 24 * time.Hour
@@ -181,6 +182,7 @@ func TestTruth(t *testing.T) {
 
 // Whoever changes the platform by hand keeps the books by it.
 func TestDoKeepsBooksAndTablesTogether(t *testing.T) {
+	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60})
 	err := p.Do(t.Context(), "rename and delete", func(b *Books, c *Change) error {
 		renamed := b.Clients[0]
