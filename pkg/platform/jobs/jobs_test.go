@@ -608,6 +608,26 @@ func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 	noLag(t, c)
 }
 
+// As in the stream (TestAConnectionThatIsCutAtOnceIsTriedAgain).
+func TestAConnectionThatIsCutAtOnceIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	p, err := Open(Config{Brokers: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	w, err := p.newWorker(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.client.Close)
+	for name, client := range map[string]*kgo.Client{"outbox": p.out.client, "worker": w.client} {
+		if again := client.OptValue(kgo.AlwaysRetryEOF); again != true {
+			t.Errorf("%s: the option is %v", name, again)
+		}
+	}
+}
+
 func TestWithoutABrokerJobsWaitUpToABound(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{Buffer: 10})

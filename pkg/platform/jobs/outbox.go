@@ -20,6 +20,7 @@ func clientOptions(brokers []string, id string) []kgo.Opt {
 		kgo.SeedBrokers(brokers...),
 		kgo.ClientID(id),
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.AlwaysRetryEOF(), // a broker that goes away cuts connections on which it has answered nothing yet
 		kgo.RetryBackoffFn(func(tries int) time.Duration { return min(time.Duration(tries)*100*time.Millisecond, time.Second) }),
 	}
 }

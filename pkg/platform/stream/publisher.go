@@ -67,6 +67,7 @@ func Open(brokers []string) (*Publisher, error) {
 		kgo.ClientID("platform-sim"),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.UnknownTopicRetries(-1), // somebody will create it
+		kgo.AlwaysRetryEOF(),        // a broker that goes away cuts connections on which it has answered nothing yet
 		kgo.MaxBufferedRecords(buffered),
 		kgo.ProducerBatchMaxBytes(largestBatch),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
@@ -64,6 +65,16 @@ func TestTheSameEventIsWrittenInEveryWay(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"binary": 4, "data first": 2, "structured": 14, "no content type": 12}, ways); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A broker that stops cuts connections on which it has answered nothing yet. The client takes that for missing SASL, and gives the records up, unless it is
+// told otherwise; TestBrokerRestartLosesAndDuplicatesNothing loses one now and then.
+func TestAConnectionThatIsCutAtOnceIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	p := publisher(t, "127.0.0.1:1")
+	if again := p.client.OptValue(kgo.AlwaysRetryEOF); again != true {
+		t.Errorf("the option is %v", again)
 	}
 }
 
