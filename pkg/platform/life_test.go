@@ -187,7 +187,7 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, db := filled(t, Config{
-		DSN: server.DSN("platform"), Clients: 5, Events: 10, Items: 800, Seed: 2, Speed: 4000, Tick: 10 * time.Millisecond, Timeout: time.Second,
+		DSN: server.DSN("platform"), Clients: 5, Events: 10, Items: 800, Seed: 2, Speed: 20_000, Haste: 5, Tick: 10 * time.Millisecond, Timeout: time.Second,
 		DatabaseDown: func(on bool) error {
 			if on {
 				return server.Signal(syscall.SIGSTOP)

@@ -277,14 +277,23 @@ func TestDeadlocksAreTheServersOwn(t *testing.T) {
 		}
 		return n
 	}
+	for _, statement := range []string{"CREATE TABLE " + deadlockTable + " (id INT NOT NULL PRIMARY KEY, n BIGINT NOT NULL)", "INSERT INTO " + deadlockTable + " VALUES (1, 0), (2, 0)"} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
 	before := deadlocks()
-	switchTwice(t, p, Deadlocks, true)
-	waitFor(t, "deadlocks", func() bool { return deadlocks() >= before+6 })
 	for n := range 6 { // none waits until one of the two gives up
 		if !deadlockOnce(t.Context(), db) {
 			t.Errorf("round %d is no deadlock", n)
 		}
 	}
+	if n := deadlocks() - before; n != 6 {
+		t.Errorf("the server counts %d deadlocks in six rounds", n)
+	}
+	before = deadlocks()
+	switchTwice(t, p, Deadlocks, true)
+	waitFor(t, "deadlocks", func() bool { return deadlocks() >= before+6 })
 	running := p.running(Deadlocks)
 	switchTwice(t, p, Deadlocks, false)
 	over(t, running) // so that there are no more

@@ -49,7 +49,7 @@ type Config struct {
 	// Noon begins the platform's day at noon instead of at the present time of day.
 	Noon bool
 	// Haste is how many times faster than in life goes what does not follow the platform's day: calls to the outside services and how
-	// late they answer, synchronisation, backups, and visits; 1.
+	// late they answer, synchronisation, backups, visits, and the mails and pictures of faults; 1.
 	Haste float64
 
 	Speed   float64          // 1: a platform day lasts a day

@@ -102,17 +102,21 @@ func compareStream(t *testing.T, p *Platform) []*kgo.Record {
 
 // streamTruthOf sums the samples of a metric whose labels contain the given ones.
 func streamTruthOf(p *Platform, name string, labels ...string) int {
+	if p.teller == nil {
+		return 0
+	}
 	sum := 0.0
-samples:
-	for _, s := range p.StreamTruth() {
+totals:
+	for _, s := range p.teller.out.Totals() { // as StreamTruth, but cheaper: many ask again and again
+		if s.Name != name {
+			continue
+		}
 		for i := 0; i < len(labels); i += 2 {
 			if s.Labels[labels[i]] != labels[i+1] {
-				continue samples
+				continue totals
 			}
 		}
-		if s.Name == name {
-			sum += s.Value
-		}
+		sum += float64(s.Value) / float64(s.Scale)
 	}
 	return int(sum)
 }

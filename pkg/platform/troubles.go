@@ -107,12 +107,12 @@ func (t *teller) platformTroubles(there []presence, seconds float64) {
 		}
 	}
 	if t.p.faults.isOn(DeadLetters, 0) && len(there) > 0 {
-		for range t.often(picturesAnew, seconds) {
+		for range t.often(picturesAnew*t.p.config.Haste, seconds) {
 			t.by(oneOf(t, there...).tenant, "worker").enqueue(jobs.Image, "resize")
 		}
 	}
 	if t.p.faults.isOn(MailBouncing, 0) && len(there) > 0 {
-		for range t.often(circulars, seconds) {
+		for range t.often(circulars*t.p.config.Haste, seconds) {
 			t.by(oneOf(t, there...).tenant, "worker").mail("registration-open")
 		}
 	}

@@ -226,7 +226,7 @@ func TestPausedWorkersTellNothing(t *testing.T) {
 func TestNothingGoesWrongByItselfOnAFlawlessPlatform(t *testing.T) {
 	t.Parallel()
 	config := flawless()
-	config.Haste = 20
+	config.Haste = 20 // many synchronisations
 	p := streaming(t, config)
 	livePlatform(t, p)
 	waitFor(t, "many jobs and synchronisations", func() bool { return queueBooks(p, jobs.Sync).Finished > 600 })
