@@ -83,7 +83,7 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 	}
 	go func() {
 		config := platform.Config{
-			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Second, DatabaseDown: signals("database", server.PID()), Machinery: machinery,
+			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Machinery: machinery,
 		}
 		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
 			return simulate(ctx, config, dsn, address)
@@ -120,7 +120,7 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		get("/state", &state)
 		return state.Stream != nil && state.Stream.Acknowledged > 0
 	}
-	for deadline := time.Now().Add(30 * time.Second); !lives(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !lives(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case err := <-ended:
 			t.Fatalf("it ended: %v", err)
@@ -130,7 +130,7 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 			t.Fatal("not ready")
 		}
 	}
-	for deadline := time.Now().Add(30 * time.Second); state.Jobs == nil || state.Jobs.Queues[jobs.Sync].Finished == 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); state.Jobs == nil || state.Jobs.Queues[jobs.Sync].Finished == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("nobody works at the jobs: %+v", state.Jobs)
 		}
@@ -170,7 +170,7 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		_ = server.Signal(syscall.SIGCONT)
 		t.Fatal("it does not end")
 	}

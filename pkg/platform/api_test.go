@@ -166,7 +166,7 @@ func TestTheAPIAnswersEveryPageThatVisitorsLookAt(t *testing.T) {
 			}
 		}
 	}
-	p, cache := equipped(t, Config{Clients: 4, Events: 12, Items: 600, Timeout: patience, Machinery: Machinery{APILimits: patient()}})
+	p, cache := equipped(t, Config{Clients: 4, Events: 12, Items: 600, Machinery: Machinery{APILimits: patient()}})
 	event, client, item := saleOf(t, p)
 	b := p.Books()
 	consignor := b.EventConsignors.Get(item.EventConsignorID).ConsignorID
@@ -230,7 +230,7 @@ func TestTheAPIAnswersEveryPageThatVisitorsLookAt(t *testing.T) {
 
 func TestTheAPIRefusesWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	p, _ := equipped(t, Config{Clients: 5, Events: 12, Items: 600, Timeout: patience, Machinery: Machinery{APILimits: patient()}})
+	p, _ := equipped(t, Config{Clients: 5, Events: 12, Items: 600, Machinery: Machinery{APILimits: patient()}})
 	event, client, item := saleOf(t, p)
 	b := p.Books()
 	other, gone := "", b.Clients[4]
@@ -384,7 +384,7 @@ func TestVisitorsReallyAsk(t *testing.T) {
 
 func TestPauseWaitsForRequestsOnTheirWayAndKeepsWhatComesLater(t *testing.T) {
 	t.Parallel()
-	p, _ := equipped(t, Config{Clients: 4, Events: 12, Items: 600, Timeout: patience, Machinery: Machinery{APILimits: patient()}})
+	p, _ := equipped(t, Config{Clients: 4, Events: 12, Items: 600, Machinery: Machinery{APILimits: patient()}})
 	_, client, _ := saleOf(t, p)
 	c := callerOf(t, p)
 	c.get("/api/sync", client.Slug, 200)

@@ -11,11 +11,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// filled returns a platform in a database of its own.
+// filled returns a platform in a database of its own. Without another one its time limit is one that no busy machine reaches.
 func filled(t *testing.T, config Config) (*Platform, *sql.DB) {
 	t.Helper()
 	if config.DSN == "" {
 		config.DSN = serverstest.MariaDB(t)
+	}
+	if config.Timeout == 0 {
+		config.Timeout = patience
 	}
 	p, err := New(config)
 	if err != nil {

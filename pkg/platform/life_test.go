@@ -264,7 +264,7 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
 		t.Fatal(err)
 	}
-	p, _ := filled(t, Config{DSN: server.DSN("platform"), Timeout: 200 * time.Millisecond})
+	p, _ := filled(t, Config{DSN: server.DSN("platform"), Timeout: time.Second})
 	if err := server.Signal(os.Signal(syscall.SIGSTOP)); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
 		t.Fatal(err)
 	}
-	p, db := filled(t, Config{DSN: server.DSN("platform"), Timeout: time.Minute, DatabaseDown: func(on bool) error {
+	p, db := filled(t, Config{DSN: server.DSN("platform"), DatabaseDown: func(on bool) error {
 		if on {
 			return server.Signal(syscall.SIGSTOP)
 		}

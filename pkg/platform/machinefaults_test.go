@@ -25,7 +25,7 @@ import (
 
 // brisk is a platform with machinery in which enough happens for a test of seconds.
 func brisk() Config {
-	return Config{Clients: 4, Events: 12, Items: 600, Seed: 3, Speed: 2000, Haste: 5, Tick: 20 * time.Millisecond, Timeout: time.Minute}
+	return Config{Clients: 4, Events: 12, Items: 600, Seed: 3, Speed: 2000, Haste: 5, Tick: 20 * time.Millisecond}
 }
 
 // briskOnItsOwn is brisk on a database server that can be stopped, and a connection to that as its administrator.

@@ -353,7 +353,7 @@ func TestLifeLogsNoError(t *testing.T) {
 	t.Parallel()
 	logged := &lines{}
 	config := logged.warnings()
-	config.Speed, config.Haste, config.Timeout, config.APILimits = 6000, 10, patience, patient()
+	config.Speed, config.Haste, config.APILimits = 6000, 10, patient()
 	r := outsideOf(t, config)
 	livePlatform(t, r.p)
 	imports := count(r.p, "consign_order_imports_total")

@@ -38,9 +38,7 @@ func streaming(t *testing.T, config Config) *Platform {
 
 // lively is a platform in which everything happens within seconds.
 func lively() Config {
-	return Config{
-		Clients: 6, Events: 18, LiveEvents: 14, Items: 1500, Seed: 5, Speed: 60_000, Haste: 5, Tick: 20 * time.Millisecond, Timeout: time.Minute,
-	}
+	return Config{Clients: 6, Events: 18, LiveEvents: 14, Items: 1500, Seed: 5, Speed: 60_000, Haste: 5, Tick: 20 * time.Millisecond}
 }
 
 // everything reads all that was acknowledged.
