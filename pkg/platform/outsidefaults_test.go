@@ -44,18 +44,10 @@ func switchOff(t *testing.T, p *Platform, faults ...string) {
 	}
 }
 
-// trading is a platform with so many items and so long days that people buy in every sale event until the test ends, and that often calls the outside
-// services.
-func trading() Config {
-	config := lively()
-	config.Items, config.Speed, config.Haste = 2500, 2500, 20
-	return config
-}
-
 // TestLostOrdersAreMissingExactlyUntilTheyAreImported tries each way in which the platform does not hear of orders.
 func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 	t.Parallel()
-	r := outsideOf(t, trading())
+	r := trading(t)
 	livePlatform(t, r.p)
 	imports := count(r.p, "consign_order_imports_total", "outcome", Succeeded)
 	for _, fault := range []string{ShopifyOrdersLost, WebhooksLost, WebhookSubscriptionRemoved} {
@@ -98,7 +90,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 
 func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 	t.Parallel()
-	r := outsideOf(t, trading())
+	r := trading(t)
 	livePlatform(t, r.p)
 	client := r.p.State().Clients[0]
 	calls := func(outcome string) func() int {
@@ -170,7 +162,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 
 func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	t.Parallel()
-	r := outsideOf(t, trading())
+	r := trading(t)
 	livePlatform(t, r.p)
 	verify := func(token string) string {
 		result, _ := r.p.outside.Verify(t.Context(), token)
@@ -240,9 +232,7 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 
 func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	t.Parallel()
-	config := lively()
-	config.Haste = 20
-	r := outsideOf(t, config)
+	r := trading(t)
 	livePlatform(t, r.p)
 	mails := func(outcome string) func() int { return count(r.p, "consign_emails_total", "outcome", outcome) }
 	books := func() mandrill.Books { return r.p.outside.Mandrill.Books() }
