@@ -63,15 +63,19 @@ func outsideOf(t *testing.T, config Config) *reader {
 	return r
 }
 
-// trading returns a lively platform that often calls the outside services, and whose sales last until the test ends: otherwise people buy in waves.
+// trading returns a lively platform that often calls the outside services, and whose registrations and sales last until the test ends: otherwise people
+// register and buy in waves, and on a machine that is too busy there is none.
 func trading(t *testing.T) *reader {
 	t.Helper()
 	config := lively()
-	config.Haste = 20
+	config.Haste = 10
 	r := outsideOf(t, config)
 	if err := r.p.Do(t.Context(), "sell on", func(b *Books, c *Change) error {
 		for _, e := range b.Events {
-			if selling(e.Status) {
+			if selling(e.Status) || e.Status == Registration {
+				if e.Status == Registration {
+					e.StartAt = e.StartAt.AddDate(0, 0, 1)
+				}
 				e.EndAt, e.ReturnWindowEnd = e.EndAt.AddDate(0, 0, 1), e.ReturnWindowEnd.AddDate(0, 0, 1)
 				c.Update(e)
 			}
