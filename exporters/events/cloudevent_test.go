@@ -11,8 +11,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
+
+	"github.com/consignwatch/consignwatch/test/seed"
 )
 
 // testLayout reads what the shipped mapping reads, and paths of several parts.
@@ -410,15 +411,16 @@ func (w *writer) damage(b []byte) []byte {
 }
 
 func TestDecoderAgreesWithEncodingJSON(t *testing.T) {
+	t.Parallel()
+	decodeRandomEvents(t, 30_000)
+}
+
+// decodeRandomEvents compares what the decoder and encoding/json make of so many random events.
+func decodeRandomEvents(t *testing.T, rounds int) {
+	t.Helper()
 	d := &decoder{layout: testLayout(t)}
 	names := []string{"a", "b", "c", "d", "a_key_that_is_longer_than_sixteen_bytes", "a_key_that_is_longer_than_sixteen_bytex", "ü", "route", "duration_seconds", "status", "amount_cents", "x", "data", "", "exactly_sixteen_", "\x01"}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	w := &writer{Rand: rand.New(rand.NewPCG(seed, 1)), names: names}
-	rounds := 30_000
-	if testing.Short() {
-		rounds = 5_000
-	}
+	w := &writer{Rand: seed.Rand(t), names: names}
 	accepted := 0
 	for i := range rounds {
 		b := w.event()
@@ -511,6 +513,7 @@ var oddEvents = []struct {
 }
 
 func TestOddRecords(t *testing.T) {
+	t.Parallel()
 	for _, tt := range oddEvents {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLedger(t, Options{})

@@ -4,12 +4,16 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/consignwatch/consignwatch/test/seed"
 )
 
 // A logged record is one record of a partition's log, with what it must add to which line of the page. All numbers are
@@ -152,14 +156,15 @@ func (n *naiveShard) deliver() {
 
 // TestShardsMatchANaiveReference does random things to a ledger and to the naive reference, and compares every page.
 func TestShardsMatchANaiveReference(t *testing.T) {
-	rounds := 25
-	if testing.Short() {
-		rounds = 5
-	}
-	base := uint64(time.Now().UnixNano())
+	t.Parallel()
+	inRounds(t, 25, againstReference)
+}
+
+// inRounds runs a model test so many times, each round with random choices of its own, until one fails. A round can be repeated alone.
+func inRounds(t *testing.T, rounds int, test func(*testing.T, *rand.Rand)) {
+	t.Helper()
 	for round := range rounds {
-		seed := base + uint64(round)
-		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { againstReference(t, rand.New(rand.NewPCG(seed, 0))) }) {
+		if !t.Run(fmt.Sprint("round=", round), func(t *testing.T) { test(t, seed.Rand(t)) }) {
 			return
 		}
 	}
@@ -442,21 +447,15 @@ type process struct {
 	owns   map[int32]*Shard
 }
 
+// partitions are those that the process owns, in an order that is the same in each run.
+func (p *process) partitions() []int32 { return slices.Sorted(maps.Keys(p.owns)) }
+
 // TestIncreasesInPrometheusEqualWhatWasProduced runs three replicas over four partitions. Partitions move at any time,
 // processes are killed at any moment, scrapes fail before they reach the exporter, and get lost before and after
 // Prometheus has them; clocks differ. In the end the increases that Prometheus has are those of the log, each event once.
 func TestIncreasesInPrometheusEqualWhatWasProduced(t *testing.T) {
-	rounds := 12
-	if testing.Short() {
-		rounds = 3
-	}
-	base := uint64(time.Now().UnixNano())
-	for round := range rounds {
-		seed := base + uint64(round)
-		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { throughCrashes(t, rand.New(rand.NewPCG(seed, 0))) }) {
-			return
-		}
-	}
+	t.Parallel()
+	inRounds(t, 12, throughCrashes)
 }
 
 func throughCrashes(t *testing.T, rnd *rand.Rand) {
@@ -539,9 +538,9 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 	}
 	// kill ends a process and starts it again. Its partitions go to anybody.
 	kill := func(i int) {
-		orphans := procs[i].owns
+		orphans := procs[i].partitions()
 		born(i)
-		for p := range orphans {
+		for _, p := range orphans {
 			assign(p, procs[rnd.IntN(replicas)])
 		}
 	}
@@ -558,18 +557,19 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		case 0:
 			kill(i)
 		case 1: // a rebalance: finished with scrapes, one partition moves
-			for p, s := range pr.owns {
-				s.Revoke()
+			if owned := pr.partitions(); len(owned) > 0 {
+				p := owned[rnd.IntN(len(owned))]
+				pr.owns[p].Revoke()
 				delete(pr.owns, p)
 				assign(p, procs[rnd.IntN(replicas)])
-				break
 			}
 		case 2, 3:
 			if scrape(pr) {
 				kill(i)
 			}
 		default:
-			for p, s := range pr.owns {
+			for _, p := range pr.partitions() {
+				s := pr.owns[p]
 				from := s.Next()
 				to := min(int64(len(logs[p])), from+int64(rnd.IntN(20)))
 				for o := from; o < to; o++ {
@@ -580,7 +580,8 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 	}
 	// The rest is read, and the last scrapes of each process arrive; the first one may show nothing.
 	for _, pr := range procs {
-		for p, s := range pr.owns {
+		for _, p := range pr.partitions() {
+			s := pr.owns[p]
 			for o := s.Next(); o < int64(len(logs[p])); o++ {
 				s.Count(tick(), &logs[p][o].record)
 			}
@@ -604,6 +605,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 
 // TestScrapesWhileCounting is for the race detector: the pages add up, and never fall.
 func TestScrapesWhileCounting(t *testing.T) {
+	t.Parallel()
 	l := newLedger(t, Options{})
 	const partitions, events = 3, 20_000
 	done := make(chan struct{}, partitions)
@@ -623,13 +625,15 @@ func TestScrapesWhileCounting(t *testing.T) {
 			}
 		}()
 	}
-	go func() {
+	var others sync.WaitGroup
+	defer others.Wait()
+	others.Go(func() {
 		for range 20 {
 			l.SetInventory([]string{"client-1", "client-2"})
 			l.Retire(start.Add(time.Hour))
 			l.Page(start)
 		}
-	}()
+	})
 	last, now := 0.0, start
 	for left := partitions; ; {
 		now = now.Add(time.Second)

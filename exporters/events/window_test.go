@@ -2,14 +2,15 @@ package events
 
 import (
 	"hash/maphash"
-	"math/rand/v2"
 	"testing"
+
+	"github.com/consignwatch/consignwatch/test/seed"
 )
 
 // The rule is about the partition alone: the same event at one of the span offsets before.
 func TestWindowMatchesItsRule(t *testing.T) {
+	rnd := seed.Rand(t)
 	for _, span := range []int64{1, 7, 100, 5000} {
-		rnd := rand.New(rand.NewPCG(uint64(span), 3))
 		w := window{span: span, seed: maphash.MakeSeed()}
 		last := map[uint64]int64{}
 		offset := int64(0)
@@ -31,7 +32,7 @@ func TestWindowMatchesItsRule(t *testing.T) {
 // A window that was rebuilt from the span before the start decides like one that was never lost.
 func TestWindowIsRebuiltFromItsSpan(t *testing.T) {
 	const span = 500
-	rnd := rand.New(rand.NewPCG(1, 1))
+	rnd := seed.Rand(t)
 	log := make([]uint64, 20_000)
 	for i := range log {
 		log[i] = 1 + uint64(rnd.IntN(800))

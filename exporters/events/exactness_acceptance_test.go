@@ -1,0 +1,22 @@
+//go:build acceptance
+
+package events
+
+import "testing"
+
+// The model tests of every change run a few rounds, always the same. These run many, with another seed each time.
+
+func TestShardsMatchANaiveReferenceForLong(t *testing.T) {
+	t.Parallel()
+	inRounds(t, 250, againstReference)
+}
+
+func TestIncreasesInPrometheusEqualWhatWasProducedForLong(t *testing.T) {
+	t.Parallel()
+	inRounds(t, 120, throughCrashes)
+}
+
+func TestDecoderAgreesWithEncodingJSONForLong(t *testing.T) {
+	t.Parallel()
+	decodeRandomEvents(t, 300_000)
+}
