@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
@@ -34,7 +36,17 @@ type cluster struct {
 	books      *books
 
 	exporters map[string]*servers.Process // by name
-	proxies   map[string]*scrapeProxy     // by name; scrapes of these exporters go through them
+	scrapes   map[string]*proxy           // by name; Prometheus scrapes these exporters through them
+	questions map[string]*proxy           // by name; these exporters ask Prometheus through them
+}
+
+// partitions is how many partitions the topics of the event stream have together.
+func partitions() int {
+	n := 0
+	for _, p := range stream.Topics() {
+		n += int(p)
+	}
+	return n
 }
 
 // newCluster starts broker and Prometheus. The exporters are targets of the job event-exporter, by file.
@@ -45,7 +57,10 @@ func newCluster(t *testing.T, scrapeInterval time.Duration) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { broker.Close() })
-	c := &cluster{broker: broker, dir: t.TempDir(), session: "3s", exporters: map[string]*servers.Process{}, proxies: map[string]*scrapeProxy{}, books: newBooks()}
+	c := &cluster{
+		broker: broker, dir: t.TempDir(), session: "3s", books: newBooks(),
+		exporters: map[string]*servers.Process{}, scrapes: map[string]*proxy{}, questions: map[string]*proxy{},
+	}
 	c.writeTargets(t)
 	c.prometheus, err = servers.StartPrometheus(t.Context(), t.TempDir(), servers.PrometheusConfig{Text: func(string) (string, error) {
 		return fmt.Sprintf(`
@@ -66,7 +81,22 @@ scrape_configs:
 		t.Fatal(err)
 	}
 	c.api = prometheusv1.NewAPI(client)
+	t.Cleanup(func() { c.explain(t) })
 	return c
+}
+
+// explain logs, when the test has failed, what the exporters have logged last, and how the scrapes went.
+func (c *cluster) explain(t *testing.T) {
+	if !t.Failed() {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.exporters)) {
+		t.Logf("%s:\n%s", name, c.exporters[name].LogTail())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended
+	defer cancel()
+	scrapes, _, _, err := c.api.Query(ctx, `{__name__=~"up|scrape_duration_seconds"}[1h]`, time.Time{})
+	t.Logf("scrapes: %v\n%v", err, scrapes)
 }
 
 func (c *cluster) writeTargets(t *testing.T) {
@@ -76,11 +106,7 @@ func (c *cluster) writeTargets(t *testing.T) {
 	}
 	g := group{Targets: []string{}}
 	for _, name := range slices.Sorted(maps.Keys(c.exporters)) {
-		address := c.exporters[name].Address()
-		if p := c.proxies[name]; p != nil {
-			address = p.server.Listener.Addr().String()
-		}
-		g.Targets = append(g.Targets, address)
+		g.Targets = append(g.Targets, c.instance(name))
 	}
 	text, err := json.Marshal([]group{g})
 	if err != nil {
@@ -95,26 +121,41 @@ func (c *cluster) writeTargets(t *testing.T) {
 	}
 }
 
+// instance is where Prometheus scrapes an exporter.
+func (c *cluster) instance(name string) string {
+	if p := c.scrapes[name]; p != nil {
+		return p.server.Listener.Addr().String()
+	}
+	return c.exporters[name].Address()
+}
+
 // start runs an exporter under a name, which is also its instance id.
 func (c *cluster) start(t *testing.T, name, resume string) *servers.Process {
 	t.Helper()
-	return c.startAs(t, name, resume, false)
+	p := c.run(t, name, resume, c.prometheus.URL())
+	c.writeTargets(t)
+	return p
 }
 
-// startBehindProxy is start, with a proxy that Prometheus scrapes the exporter through.
-func (c *cluster) startBehindProxy(t *testing.T, name, resume string) (*servers.Process, *scrapeProxy) {
+// startBehindProxies is start, with a proxy that Prometheus scrapes the exporter through, which it returns, and one that the exporter asks Prometheus
+// through.
+func (c *cluster) startBehindProxies(t *testing.T, name, resume string) (*servers.Process, *proxy) {
 	t.Helper()
-	return c.startAs(t, name, resume, true), c.proxies[name]
+	c.questions[name] = newProxy(t, c.prometheus.Address())
+	p := c.run(t, name, resume, c.questions[name].server.URL)
+	c.scrapes[name] = newProxy(t, p.Address())
+	c.writeTargets(t)
+	return p, c.scrapes[name]
 }
 
-func (c *cluster) startAs(t *testing.T, name, resume string, behindProxy bool) *servers.Process {
+func (c *cluster) run(t *testing.T, name, resume, prometheus string) *servers.Process {
 	t.Helper()
 	config := filepath.Join(c.dir, name+".yml")
 	text := fmt.Sprintf(`
 kafka: {brokers: [%q], group: events, instance_id: %s, session_timeout: %s}
 resume_from: %s
 prometheus: {url: %q, settle: 500ms, matchers: {job: event-exporter}}
-`, c.broker.Address(), name, c.session, resume, c.prometheus.URL())
+`, c.broker.Address(), name, c.session, resume, prometheus)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -129,11 +170,159 @@ prometheus: {url: %q, settle: 500ms, matchers: {job: event-exporter}}
 	}
 	t.Cleanup(func() { p.Kill() })
 	c.exporters[name] = p
-	if behindProxy {
-		c.proxies[name] = newScrapeProxy(t, p.Address())
-	}
-	c.writeTargets(t)
 	return p
+}
+
+// await looks again and again until done says so, at most two minutes.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited for two minutes in vain: %s", what)
+		}
+	}
+}
+
+// delivered is what an exporter says it has delivered: the offsets of its partitions on the page for those who are no scraper.
+func delivered(t *testing.T, p *servers.Process) map[string]int64 {
+	t.Helper()
+	return offsets(pageOf(t, p))
+}
+
+// offsets are those on a page, by topic/partition.
+func offsets(page map[string]float64) map[string]int64 {
+	offsets := map[string]int64{}
+	for name, v := range page {
+		if m := offsetSeries.FindStringSubmatch(name); m != nil {
+			offsets[m[2]+"/"+m[1]] = int64(v)
+		}
+	}
+	return offsets
+}
+
+var offsetSeries = regexp.MustCompile(`^consignwatch_offset\{partition="(\d+)",topic="([^"]+)"\}$`)
+
+// awaitPartitions waits until an exporter has partitions.
+func awaitPartitions(t *testing.T, p *servers.Process) {
+	t.Helper()
+	await(t, p.Name()+" has partitions", func() bool { return len(delivered(t, p)) > 0 })
+}
+
+// awaitMembers waits until these exporters share all partitions, and each has some.
+func (c *cluster) awaitMembers(t *testing.T, names ...string) {
+	t.Helper()
+	await(t, fmt.Sprint("these share the partitions: ", names), func() bool {
+		owned := map[string]bool{}
+		sum := 0
+		for _, name := range names {
+			own := delivered(t, c.exporters[name])
+			if len(own) == 0 {
+				return false
+			}
+			for partition := range own {
+				owned[partition] = true
+			}
+			sum += len(own)
+		}
+		return len(owned) == partitions() && sum == partitions() // nobody shows one that another has taken over
+	})
+}
+
+// awaitRead waits until an exporter that has all partitions has counted what was written before it started. That may not be delivered yet.
+func (c *cluster) awaitRead(t *testing.T, name string) {
+	t.Helper()
+	await(t, name+" has counted everything", func() bool {
+		page := pageOf(t, c.exporters[name])
+		for topic, n := range stream.Topics() {
+			for partition := range n {
+				if lag, known := page[fmt.Sprintf(`consignwatch_records_lag{partition="%d",topic=%q}`, partition, topic)]; !known || lag > 0 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// newest is the time of the newest record of each topic that an exporter has counted since it took its partitions up, delivered or not.
+func newest(t *testing.T, p *servers.Process) map[string]float64 {
+	t.Helper()
+	page := pageOf(t, p)
+	times := map[string]float64{}
+	for topic := range stream.Topics() {
+		times[topic] = page[fmt.Sprintf(`consignwatch_last_record_timestamp_seconds{topic=%q}`, topic)]
+	}
+	return times
+}
+
+// awaitNewer waits until an exporter has counted a newer record of each topic than these.
+func awaitNewer(t *testing.T, p *servers.Process, than map[string]float64) {
+	t.Helper()
+	await(t, p.Name()+" counts records of each topic", func() bool {
+		for topic, at := range newest(t, p) {
+			if at <= than[topic] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// recordsCounted is how many records an exporter has counted and delivered since its start.
+func recordsCounted(t *testing.T, p *servers.Process) float64 {
+	t.Helper()
+	page := pageOf(t, p)
+	sum := 0.0
+	for topic := range stream.Topics() {
+		sum += page[fmt.Sprintf(`consignwatch_records_total{outcome="counted",topic=%q}`, topic)]
+	}
+	return sum
+}
+
+// awaitDelivery waits until an exporter has delivered more than now.
+func awaitDelivery(t *testing.T, p *servers.Process) {
+	t.Helper()
+	before := recordsCounted(t, p)
+	await(t, p.Name()+" delivers more", func() bool { return recordsCounted(t, p) > before })
+}
+
+// awaitIngested waits until Prometheus has all that an exporter has delivered. Nothing is written meanwhile.
+func (c *cluster) awaitIngested(t *testing.T, name string) {
+	t.Helper()
+	query := fmt.Sprintf(`sum(consignwatch_records_total{outcome="counted",instance=%q})`, c.instance(name))
+	await(t, "Prometheus has what "+name+" has delivered", func() bool {
+		v, _, _, err := c.api.Query(t.Context(), query, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := v.(model.Vector)
+		return len(sum) == 1 && float64(sum[0].Value) == recordsCounted(t, c.exporters[name])
+	})
+}
+
+// killWhenItAsks makes the group rebalance, and kills an exporter behind proxies in the middle of that: when it has asked Prometheus what was ingested, and
+// has no answer yet. Either it holds partitions back until all that it has shown is ingested, or it wants to know where to begin with those that it gets.
+func (c *cluster) killWhenItAsks(t *testing.T, name string, holdsBack bool, rebalance func()) {
+	t.Helper()
+	questions := c.questions[name]
+	questions.refuse(true) // none is missed: the exporter asks again
+	defer questions.refuse(false)
+	rebalance()
+	p := c.exporters[name]
+	for killed := false; !killed; {
+		questions.next(t, 1, func() {
+			if has := len(delivered(t, p)) > 0; has == holdsBack {
+				kill(t, p)
+				killed = true
+			}
+		})
+	}
 }
 
 // books are what was produced: the value that every counter must have in the end.
@@ -146,8 +335,13 @@ type books struct {
 
 func newBooks() *books { return &books{want: map[string]float64{}, end: map[string]int64{}} }
 
-// produce writes events until stop is called, or ctx ends.
-func (c *cluster) produce(ctx context.Context, t *testing.T, pause time.Duration) (stop func()) {
+// producer writes batches of events, and enters in the books what they must add.
+type producer struct {
+	sarama.SyncProducer
+	books *books
+}
+
+func (c *cluster) newProducer(t *testing.T) *producer {
 	t.Helper()
 	config := sarama.NewConfig()
 	config.Producer.Return.Successes = true
@@ -160,21 +354,48 @@ func (c *cluster) produce(ctx context.Context, t *testing.T, pause time.Duration
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	return &producer{p, c.books}
+}
+
+func (p *producer) write() error {
+	var batch []*sarama.ProducerMessage
+	for range 50 {
+		batch = append(batch, p.books.next())
+	}
+	if err := p.SendMessages(batch); err != nil {
+		return fmt.Errorf("produce: %w", err)
+	}
+	p.books.written(batch)
+	return nil
+}
+
+// write writes so many batches of events.
+func (c *cluster) write(t *testing.T, batches int) {
+	t.Helper()
+	p := c.newProducer(t)
+	defer p.Close()
+	for range batches {
+		if err := p.write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// produce writes events until stop is called, or the test ends.
+func (c *cluster) produce(t *testing.T) (stop func()) {
+	t.Helper()
+	const pause = 20 * time.Millisecond
+	p := c.newProducer(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer p.Close()
 		for ctx.Err() == nil {
-			var batch []*sarama.ProducerMessage
-			for range 50 {
-				batch = append(batch, c.books.next())
-			}
-			if err := p.SendMessages(batch); err != nil {
-				t.Errorf("produce: %v", err)
+			if err := p.write(); err != nil {
+				t.Error(err)
 				return
 			}
-			c.books.written(batch)
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
@@ -261,9 +482,6 @@ func (c *cluster) awaitCounted(t *testing.T) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			for name, p := range c.exporters {
-				t.Logf("%s:\n%s", name, p.LogTail())
-			}
 			t.Fatalf("not counted within two minutes: %v, Prometheus has %v", missing, value)
 		}
 	}

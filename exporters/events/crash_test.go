@@ -3,13 +3,7 @@ package events_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"maps"
 	"math"
-	"math/rand/v2"
-	"net/http"
-	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -18,12 +12,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
+// These tests kill, stop and restart whole processes at chosen moments: each waits for an event, and acts then. Kills at random moments are a part of
+// the acceptance tests.
 
 func kill(t *testing.T, p *servers.Process) {
 	t.Helper()
@@ -39,6 +29,25 @@ func restart(t *testing.T, p *servers.Process) {
 	}
 }
 
+func stopProcess(t *testing.T, p *servers.Process) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := p.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func restartBroker(t *testing.T, c *cluster) {
+	t.Helper()
+	if err := c.broker.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.broker.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // end stops producing, waits until Prometheus has everything, and compares.
 func end(t *testing.T, c *cluster, stop func()) {
 	t.Helper()
@@ -47,118 +56,137 @@ func end(t *testing.T, c *cluster, stop func()) {
 	c.check(t)
 }
 
-func TestIncreasesAreExactAfterKillsRestartsAndRebalances(t *testing.T) {
+// TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts has a group of two. One of them is killed, a third one joins while the other is
+// killed, the broker restarts while one is dead, and one leaves.
+func TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, time.Second)
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
-	names := []string{"a", "b", "c"}
-	for _, name := range names[:2] {
-		c.start(t, name, "prometheus")
-	}
-	for kills := 0; kills < 30; kills++ {
-		wait(t.Context(), rand.N(2500*time.Millisecond))
-		if kills == 10 {
-			c.start(t, "c", "prometheus")
-		}
-		p := c.exporters[names[rand.IntN(len(c.exporters))]]
-		kill(t, p)
-		if kills == 20 {
-			if err := c.broker.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.broker.Restart(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		wait(t.Context(), rand.N(time.Second))
-		restart(t, p)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := c.exporters["c"].Stop(ctx); err != nil { // scale in
-		t.Fatal(err)
-	}
-	wait(t.Context(), 3*time.Second)
+	stop := c.produce(t)
+	a, scrapesOfA := c.startBehindProxies(t, "a", "prometheus")
+	b, scrapesOfB := c.startBehindProxies(t, "b", "prometheus")
+	c.awaitMembers(t, "a", "b")
+	awaitDelivery(t, a)
+	awaitDelivery(t, b)
+	scrapesOfA.next(t, 0.5, func() { kill(t, a) }) // and b goes on
+	restart(t, a)
+	c.awaitMembers(t, "a", "b")
+
+	c.killWhenItAsks(t, "b", true, func() { c.start(t, "c", "prometheus") })
+	restart(t, b)
+	c.awaitMembers(t, "a", "b", "c")
+	third := c.exporters["c"]
+	awaitDelivery(t, third)
+
+	scrapesOfB.next(t, 1, func() { kill(t, b) })
+	restartBroker(t, c)
+	restart(t, b)
+	c.awaitMembers(t, "a", "b", "c")
+	awaitDelivery(t, b)
+
+	stopProcess(t, third) // scale in
+	c.awaitMembers(t, "a", "b")
 	end(t, c, stop)
 }
 
-func TestIncreasesAreExactWhenKillsComeFasterThanScrapes(t *testing.T) {
-	c := newCluster(t, 5*time.Second)
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
-	p := c.start(t, "a", "prometheus")
-	for range 12 {
-		wait(t.Context(), rand.N(3*time.Second))
-		kill(t, p)
-		restart(t, p)
-	}
-	end(t, c, stop)
-}
-
-// TestIncreasesAreExactAfterKillsAtChosenMoments kills the exporter when its response is written and Prometheus has
-// none of it, half of it, or all of it, and in the middle of a rebalance.
-func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
-	c := newCluster(t, time.Second)
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
-	a, proxy := c.startBehindProxy(t, "a", "prometheus")
-	proxy.next(t, 1, func() {})
-	for i := range 3 {
-		for _, share := range []float64{0, 0.5, 1} {
-			proxy.next(t, share, func() { kill(t, a) })
-			restart(t, a)
-			wait(t.Context(), rand.N(2*time.Second))
-		}
-		// A second member comes or goes, and the first is killed while the group finds itself anew.
-		if i == 0 {
-			c.start(t, "b", "prometheus")
-		} else {
-			b := c.exporters["b"]
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			if err := b.Stop(ctx); err != nil {
-				t.Fatal(err)
-			}
-			cancel()
-			restart(t, b)
-		}
-		wait(t.Context(), rand.N(time.Second))
+// TestIncreasesAreExactWhenAProcessDiesSeveralTimesBetweenTwoScrapes kills the exporter after a scrape, three times: when it has no partitions yet, when it
+// has some, and when it has counted what nobody will ever scrape.
+func TestIncreasesAreExactWhenAProcessDiesSeveralTimesBetweenTwoScrapes(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 4*time.Second)
+	stop := c.produce(t)
+	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
+	for range 3 {
+		awaitNewer(t, a, nil)
+		scrapes.next(t, 1, func() {}) // the first of a process shows nothing
+		scrapes.next(t, 1, func() {})
 		kill(t, a)
 		restart(t, a)
-		wait(t.Context(), 2*time.Second)
+		kill(t, a)
+		restart(t, a)
+		awaitPartitions(t, a)
+		kill(t, a)
+		restart(t, a)
+		awaitNewer(t, a, nil)
+		kill(t, a)
+		restart(t, a)
 	}
 	end(t, c, stop)
 }
 
-// TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail restarts the exporter between two scrapes, and lets the first
-// scrapes afterwards fail in different ways. When Prometheus sees the counters again they have passed their old values.
-func TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail(t *testing.T) {
+// TestIncreasesAreExactAfterKillsAtChosenMoments kills the exporter when its response is written and Prometheus has none of it, half of it, or all of it:
+// the first response of a process, the first one with numbers, and a later one. It also kills it in the middle of a rebalance.
+func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, time.Second)
-	a, proxy := c.startBehindProxy(t, "a", "prometheus")
-	for i, shares := range [][]float64{{}, {0}, {1, 0}, {0, 0.5}} {
-		more := time.Duration(i+1) * 500 * time.Millisecond
-		stop := c.produce(t.Context(), t, 20*time.Millisecond)
-		wait(t.Context(), more)
-		stop()
+	stop := c.produce(t)
+	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
+	scrapes.refuse(true) // no other scrapes than these
+	for before := range 3 {
+		for _, share := range []float64{0, 0.5, 1} {
+			if before > 0 {
+				awaitNewer(t, a, nil)
+			}
+			for range before {
+				scrapes.next(t, 1, func() {})
+			}
+			scrapes.next(t, share, func() { kill(t, a) })
+			restart(t, a)
+		}
+	}
+	scrapes.refuse(false)
+	awaitDelivery(t, a)
+	// A second member joins, and the first one is killed with the partitions that it holds back.
+	c.killWhenItAsks(t, "a", true, func() { c.startBehindProxies(t, "b", "prometheus") })
+	restart(t, a)
+	c.awaitMembers(t, "a", "b")
+	// The second one comes back, and is killed before it knows where to begin.
+	b := c.exporters["b"]
+	stopProcess(t, b)
+	c.killWhenItAsks(t, "b", false, func() { restart(t, b) })
+	restart(t, b)
+	c.awaitMembers(t, "a", "b")
+	// The second one leaves, and the first one is killed when it gets its partitions.
+	c.killWhenItAsks(t, "a", false, func() { stopProcess(t, b) })
+	restart(t, a)
+	c.awaitMembers(t, "a")
+	end(t, c, stop)
+}
+
+// TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail restarts the exporter between two scrapes, and lets the first scrapes afterwards fail in
+// different ways. When Prometheus sees the counters again they have passed their old values.
+func TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, time.Second)
+	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
+	batches := 0 // that the process counts
+	for _, shares := range [][]float64{{}, {0}, {1, 0}, {0, 0.5}} {
+		c.write(t, 10)
+		batches += 10
 		c.awaitCounted(t)
-		proxy.next(t, 1, func() {
-			proxy.refuse(true)
+		before := recordsCounted(t, a)
+		scrapes.next(t, 1, func() {
+			scrapes.refuse(true)
 			kill(t, a)
 		})
+		batches += 10
+		c.write(t, batches)
 		restart(t, a)
-		stop = c.produce(t.Context(), t, 20*time.Millisecond)
-		wait(t.Context(), 2*time.Second+2*more) // scrapes are refused meanwhile
-		stop()
-		for len(delivered(t, a)) == 0 { // no partitions yet
-			wait(t.Context(), 5*time.Millisecond)
-		}
+		c.awaitRead(t, "a")
+		scrapes.awaitRefused(t, 2)
 		for _, share := range shares {
-			proxy.next(t, share, func() {})
+			scrapes.next(t, share, func() {})
 		}
-		proxy.refuse(false)
+		scrapes.refuse(false)
+		c.awaitCounted(t)
+		if now := recordsCounted(t, a); now <= before {
+			t.Errorf("the new process has counted %v records, the old one %v: the counters have not passed their old values", now, before)
+		}
 	}
-	c.awaitCounted(t)
 	c.check(t)
 }
 
-// committed waits until Kafka has the offsets of the last page of an exporter.
-func (c *cluster) committed(t *testing.T, delivered map[string]int64) {
+// awaitCommitted waits until Kafka has these offsets.
+func (c *cluster) awaitCommitted(t *testing.T, delivered map[string]int64) {
 	t.Helper()
 	client, err := sarama.NewClient([]string{c.broker.Address()}, sarama.NewConfig())
 	if err != nil {
@@ -169,126 +197,102 @@ func (c *cluster) committed(t *testing.T, delivered map[string]int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for {
+	await(t, "what was delivered is committed", func() bool {
 		response, err := admin.ListConsumerGroupOffsets("events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		behind := false
 		for topic, partitions := range response.Blocks {
 			for partition, block := range partitions {
-				behind = behind || block.Offset < delivered[fmt.Sprintf("%s/%d", topic, partition)]
+				if block.Offset < delivered[fmt.Sprintf("%s/%d", topic, partition)] {
+					return false
+				}
 			}
 		}
-		if !behind && len(response.Blocks) > 0 {
-			return
-		}
-		wait(t.Context(), 5*time.Millisecond)
-	}
+		return len(response.Blocks) > 0
+	})
 }
 
-// delivered is what an exporter says it has delivered: the offsets on the page for those who are no scraper.
-func delivered(t *testing.T, p *servers.Process) map[string]int64 {
+// scrapeAndCommit waits for a scrape with numbers, and until Kafka has its offsets. No other scrape follows.
+func (c *cluster) scrapeAndCommit(t *testing.T, p *servers.Process, scrapes *proxy) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
+	scrapes.refuse(true)
+	awaitNewer(t, p, nil)
+	var delivered map[string]int64
+	for len(delivered) == 0 { // the first page of a process shows nothing
+		delivered = offsets(series(t, scrapes.next(t, 1, func() {})))
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	page, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	offsets := map[string]int64{}
-	for _, m := range regexp.MustCompile(`(?m)^consignwatch_offset\{partition="(\d+)",topic="([^"]+)"\} (\S+)$`).FindAllStringSubmatch(string(page), -1) {
-		v, err := strconv.ParseFloat(m[3], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		offsets[m[2]+"/"+m[1]] = int64(v)
-	}
-	return offsets
+	c.awaitCommitted(t, delivered)
 }
 
-// scrapeAndCommit waits for a scrape, which delivers something if there is any news, and until Kafka has its offsets.
-func (c *cluster) scrapeAndCommit(t *testing.T, p *servers.Process, proxy *scrapeProxy, news bool) {
-	t.Helper()
-	before := delivered(t, p)
-	for len(before) == 0 { // no partitions yet
-		wait(t.Context(), 5*time.Millisecond)
-		before = delivered(t, p)
-	}
-	proxy.next(t, 1, func() {})
-	now := delivered(t, p)
-	for news && maps.Equal(now, before) { // the exporter does not know yet that its response has gone out
-		wait(t.Context(), time.Millisecond)
-		now = delivered(t, p)
-	}
-	c.committed(t, now)
-}
-
-// TestKafkaModeIsExactWhenNobodyDiesBetweenDeliveryAndCommit kills and stops after the commit that follows a scrape.
+// TestKafkaModeIsExactWhenNobodyDiesBetweenDeliveryAndCommit kills after the commit that follows a scrape, and stops a process that was never scraped, one
+// that was scraped once, which shows nothing, and one that has delivered.
 func TestKafkaModeIsExactWhenNobodyDiesBetweenDeliveryAndCommit(t *testing.T) {
-	c := newCluster(t, time.Second)
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
-	a, proxy := c.startBehindProxy(t, "a", "kafka")
-	for range 8 {
-		c.scrapeAndCommit(t, a, proxy, true)
+	t.Parallel()
+	c := newCluster(t, 3*time.Second) // and as long a timeout: what Prometheus does not wait for is lost in this mode
+	c.session = "1m"                  // a member that loses its session has delivered what is not committed
+	stop := c.produce(t)
+	a, scrapes := c.startBehindProxies(t, "a", "kafka")
+	for range 3 {
+		c.scrapeAndCommit(t, a, scrapes)
 		kill(t, a)
 		restart(t, a)
 	}
-	for range 3 {
-		wait(t.Context(), rand.N(2*time.Second))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		if err := a.Stop(ctx); err != nil { // lingers for a last scrape
-			t.Fatal(err)
+	for before := range 3 {
+		awaitNewer(t, a, nil)
+		for range before {
+			scrapes.next(t, 1, func() {})
 		}
-		cancel()
+		scrapes.refuse(false)
+		stopProcess(t, a) // waits for a last scrape
+		scrapes.refuse(true)
 		restart(t, a)
 	}
+	scrapes.refuse(false)
 	end(t, c, stop)
 }
 
 // TestKafkaModeRepeatsAnIntervalAfterACrashBeforeTheCommit shows the window that the documentation describes: what was
 // delivered, and not committed when the process died, is counted again, and nothing is lost.
 func TestKafkaModeRepeatsAnIntervalAfterACrashBeforeTheCommit(t *testing.T) {
-	c := newCluster(t, time.Second)
+	t.Parallel()
+	c := newCluster(t, 2*time.Second)
 	c.session = "1m" // with a shorter one the exporter stops delivering while it cannot reach the broker
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
-	a, proxy := c.startBehindProxy(t, "a", "kafka")
-	wait(t.Context(), 2*time.Second)
-	stop() // so that the repeated interval is the only difference
+	c.write(t, 40)
+	a, scrapes := c.startBehindProxies(t, "a", "kafka")
 	c.awaitCounted(t)
 	c.check(t)
 	if t.Failed() {
 		return
 	}
 	before := c.books.total()
-	c.scrapeAndCommit(t, a, proxy, false)
-	proxy.refuse(true)
-	stop = c.produce(t.Context(), t, 20*time.Millisecond) // between two scrapes
-	wait(t.Context(), 500*time.Millisecond)
-	stop()
-	wait(t.Context(), time.Second)
+	c.scrapeAndCommit(t, a, scrapes)
+	counted := recordsCounted(t, a)
+	old := newest(t, a)
+	c.write(t, 10) // between two scrapes
+	awaitNewer(t, a, old)
 	// The broker is away when the offsets of the next scrape are to be committed, and the process dies.
 	if err := c.broker.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	proxy.next(t, 1, func() {})
+	scrapes.refuse(false)
+	await(t, "what is not committed is delivered", func() bool { return recordsCounted(t, a) > counted })
+	c.awaitIngested(t, "a")
 	kill(t, a)
-	proxy.refuse(false)
 	if err := c.broker.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	restart(t, a)
-	c.awaitCounted(t)
-	proxy.next(t, 1, func() {})
-	proxy.next(t, 1, func() {})
-	wait(t.Context(), 500*time.Millisecond)
+	await(t, "the next process has delivered everything", func() bool {
+		has := delivered(t, a)
+		for partition, end := range c.books.end {
+			if has[partition] < end {
+				return false
+			}
+		}
+		return true
+	})
+	c.awaitIngested(t, "a")
 	produced := c.books.total() - before
 	got := 0.0
 	increases := c.counted(t)

@@ -1,12 +1,9 @@
 package events_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
-
-	"github.com/prometheus/common/model"
 )
 
 // TestADuplicateCountsOnceAcrossACrashAndAcrossARebalance tells the same orders again and again, on the same partition:
@@ -15,7 +12,7 @@ import (
 func TestADuplicateCountsOnceAcrossACrashAndAcrossARebalance(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, time.Second)
-	a := c.start(t, "a", "prometheus")
+	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
 	told := 0
 	tell := func(n int) { // the orders 0 to n-1, with the same ids
 		t.Helper()
@@ -31,20 +28,21 @@ func TestADuplicateCountsOnceAcrossACrashAndAcrossARebalance(t *testing.T) {
 	c.awaitCounted(t)
 	tell(15)
 	c.awaitCounted(t)
-	tell(20) // five of them are in no scrape yet, and perhaps not even counted
+	scrapes.refuse(true)
+	old := newest(t, a)
+	tell(20) // five of them are counted, and in no scrape
+	await(t, "the orders are counted", func() bool { return newest(t, a)[commerce] > old[commerce] })
 	kill(t, a)
+	scrapes.refuse(false)
 	restart(t, a)
 	tell(20)
 	c.awaitCounted(t)
 
 	c.start(t, "b", "prometheus")
-	c.awaitOffset(t, "b") // until it has a partition
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := a.Stop(ctx); err != nil {
-		t.Fatal(err)
-	}
-	tell(25) // to b, which has all partitions now
+	c.awaitMembers(t, "a", "b")
+	stopProcess(t, a)
+	c.awaitMembers(t, "b")
+	tell(25)
 	c.awaitCounted(t)
 	got := c.counted(t)
 	if n := got[`consign_orders_total{channel="pos",client="anna",event="spring"}`]; n != 25 {
@@ -56,25 +54,6 @@ func TestADuplicateCountsOnceAcrossACrashAndAcrossARebalance(t *testing.T) {
 	for outcome, want := range map[string]float64{"counted": 25, "duplicate": float64(told - 25)} {
 		if n := got[fmt.Sprintf(`consignwatch_records_total{outcome=%q,topic=%q}`, outcome, commerce)]; n != want {
 			t.Errorf("%v records are %s, want %v", n, outcome, want)
-		}
-	}
-}
-
-// awaitOffset waits until Prometheus has an offset of an exporter.
-func (c *cluster) awaitOffset(t *testing.T, name string) {
-	t.Helper()
-	query := fmt.Sprintf(`count(consignwatch_offset{instance=%q})`, c.exporters[name].Address())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		v, _, _, err := c.api.Query(ctx, query, time.Time{})
-		if err == nil && len(v.(model.Vector)) > 0 {
-			return
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("%s has no partition within a minute: %v\n%s", name, err, c.exporters[name].LogTail())
 		}
 	}
 }

@@ -1,40 +1,39 @@
 package events_test
 
 import (
-	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// TestIncreasesAreExactWhenAProcessIsFrozen stops a process for longer than its session, so that another replica counts
-// its partitions, and lets it go on: at a random moment, and when its response is written and Prometheus has none of it,
-// half of it, or all of it. The process that wakes up must not show anything that the other has counted again.
+func signal(t *testing.T, p *servers.Process, s syscall.Signal) {
+	t.Helper()
+	if err := p.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestIncreasesAreExactWhenAProcessIsFrozen stops a process until its session has ended and another replica counts its partitions, and lets it go on: when its
+// response is written and Prometheus has none of it, half of it, or all of it. The process that wakes up must not show anything that the other has
+// counted again.
 func TestIncreasesAreExactWhenAProcessIsFrozen(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, time.Second)
 	c.session = "2s"
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
-	a, proxy := c.startBehindProxy(t, "a", "prometheus")
-	c.start(t, "b", "prometheus")
-	proxy.next(t, 1, func() {})
-	freeze := func() {
-		if err := a.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+	stop := c.produce(t)
+	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
+	b := c.start(t, "b", "prometheus")
+	for _, share := range []float64{0, 0.5, 1} {
+		c.awaitMembers(t, "a", "b")
+		awaitDelivery(t, a)
+		scrapes.next(t, share, func() { signal(t, a, syscall.SIGSTOP) })
+		c.awaitMembers(t, "b")
+		awaitDelivery(t, b)
+		signal(t, a, syscall.SIGCONT)
 	}
-	for _, share := range []float64{-1, 0, 0.5, 1} {
-		if share < 0 {
-			wait(t.Context(), rand.N(time.Second))
-			freeze()
-		} else {
-			proxy.next(t, share, freeze)
-		}
-		wait(t.Context(), 3500*time.Millisecond) // longer than the session
-		if err := a.Signal(syscall.SIGCONT); err != nil {
-			t.Fatal(err)
-		}
-		wait(t.Context(), 2*time.Second)
-	}
+	c.awaitMembers(t, "a", "b")
+	awaitDelivery(t, a)
 	end(t, c, stop)
 }

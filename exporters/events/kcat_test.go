@@ -91,7 +91,7 @@ func assertCodecs(t *testing.T, b *kafka.Broker, n int) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	seen := map[uint8]int{}
 	for left := 2 * n * len(codecs); left > 0; {

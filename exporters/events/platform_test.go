@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -14,12 +15,19 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // most tests wait most of the time, whatever the number of cores
+		panic(err)
+	}
+	os.Exit(serverstest.Main(m))
+}
 
 // TestPrometheusEqualsTheBooksOfALivingPlatform lets the simulated platform live and publish all types of events, bad and
 // repeated ones among them, while exporters die and the group rebalances. Afterwards every counter, and the count and the
 // sum of every histogram, must have increased by exactly what the platform's own books say.
 func TestPrometheusEqualsTheBooksOfALivingPlatform(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, time.Second)
 	p, err := platform.New(platform.Config{
 		DSN: serverstest.MariaDB(t), Clients: 5, Events: 12, Items: 1500, Speed: 600, Seed: 5, Stream: []string{c.broker.Address()},
@@ -36,20 +44,21 @@ func TestPrometheusEqualsTheBooksOfALivingPlatform(t *testing.T) {
 	go func() { ended <- p.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
 
-	a := c.start(t, "a", "prometheus")
+	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
 	for _, fault := range []string{"malformed-events", "duplicate-events"} {
 		if err := p.Faults().On(t.Context(), fault, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i := range 5 {
-		wait(t.Context(), 2*time.Second)
-		kill(t, a)
+	for i, share := range []float64{1, 0, 0.5, 1, 0.5} {
+		awaitDelivery(t, a)
+		scrapes.next(t, share, func() { kill(t, a) })
 		if i == 2 {
 			c.start(t, "b", "prometheus")
 		}
 		restart(t, a)
 	}
+	await(t, "the platform publishes 150 series", func() bool { return len(p.StreamTruth()) >= 150 })
 	if err := p.Faults().AllOff(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,51 +1,60 @@
 package events_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 )
 
-// scrapeProxy stands between Prometheus and an exporter, so that a test can act at a chosen moment of a scrape.
-type scrapeProxy struct {
+// proxy stands between a client and an HTTP server, so that a test can act at a chosen moment of a request: between Prometheus and an exporter that it
+// scrapes, and between an exporter and Prometheus, which it asks what was ingested.
+type proxy struct {
 	server *httptest.Server
 
 	mu          sync.Mutex
-	plan        *scrapePlan
-	onlyPlanned bool // scrapes without a plan fail before they reach the exporter
+	plan        *requestPlan
+	onlyPlanned bool // requests without a plan fail before they reach the server
+	refused     int  // how many did
 }
 
-// scrapePlan is what happens to the next scrape.
-type scrapePlan struct {
-	// delivered is called when the exporter has written its whole response, and Prometheus has nothing of it.
-	delivered func()
-	// share is how much of the response Prometheus gets: 1 is all of it; less, and the connection breaks.
-	share float64
-	done  chan struct{} // closed when the scrape is over
+// requestPlan is what happens to the next request.
+type requestPlan struct {
+	// share is how much of the response the client gets: 1 is all of it; less, and the connection breaks.
+	share    float64
+	response string        // of the server, whole
+	answered chan struct{} // closed when the server has written its whole response, and the client has nothing of it
+	handOn   chan struct{} // closed when the client is to get its share
+	done     chan struct{} // closed when the request is over
 }
 
-func newScrapeProxy(t *testing.T, exporter string) *scrapeProxy {
+func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
-	p := &scrapeProxy{}
+	p := &proxy{}
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		plan := p.plan
 		p.plan = nil
 		refuse := p.onlyPlanned && plan == nil
+		if refuse {
+			p.refused++
+		}
 		p.mu.Unlock()
 		if refuse {
 			panic(http.ErrAbortHandler)
 		}
-		r2 := r.Clone(r.Context())
-		r2.RequestURI = ""
-		r2.URL = &url.URL{Scheme: "http", Host: exporter, Path: r.URL.Path, RawQuery: r.URL.RawQuery}
 		if plan != nil {
 			defer close(plan.done)
 		}
+		r2 := r.Clone(r.Context())
+		r2.RequestURI = ""
+		r2.Header.Del("Accept-Encoding") // so that the test can read the response
+		r2.URL = &url.URL{Scheme: "http", Host: server, Path: r.URL.Path, RawQuery: r.URL.RawQuery}
 		resp, err := client.Do(r2)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -57,7 +66,9 @@ func newScrapeProxy(t *testing.T, exporter string) *scrapeProxy {
 		}
 		share := 1.0
 		if plan != nil {
-			plan.delivered()
+			plan.response = string(body)
+			close(plan.answered)
+			<-plan.handOn
 			share = plan.share
 		}
 		for k, v := range resp.Header {
@@ -73,23 +84,48 @@ func newScrapeProxy(t *testing.T, exporter string) *scrapeProxy {
 	return p
 }
 
-// next makes a plan for the next scrape, and waits until that is over.
-func (p *scrapeProxy) next(t *testing.T, share float64, delivered func()) {
+// next waits for a request that the server answers, calls answered when the client has nothing of the response yet, lets the client have a share of
+// it, and waits until the request is over. It returns the whole response.
+func (p *proxy) next(t *testing.T, share float64, answered func()) string {
 	t.Helper()
-	plan := &scrapePlan{delivered: delivered, share: share, done: make(chan struct{})}
-	p.mu.Lock()
-	p.plan = plan
-	p.mu.Unlock()
-	select {
-	case <-plan.done:
-	case <-t.Context().Done():
-		t.Fatal("no scrape came")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		plan := &requestPlan{share: share, answered: make(chan struct{}), handOn: make(chan struct{}), done: make(chan struct{})}
+		p.mu.Lock()
+		p.plan = plan
+		p.mu.Unlock()
+		select {
+		case <-plan.answered:
+			func() {
+				defer close(plan.handOn) // also when the test fails in between
+				answered()
+			}()
+			<-plan.done
+			return plan.response
+		case <-plan.done: // no answer: the server is not there yet
+		case <-ctx.Done():
+			close(plan.handOn)
+			t.Fatal("no request was answered within two minutes")
+		}
 	}
 }
 
-// refuse makes all scrapes fail but those that next waits for.
-func (p *scrapeProxy) refuse(on bool) {
+// refuse makes all requests fail but those that next waits for.
+func (p *proxy) refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onlyPlanned = on
+}
+
+// awaitRefused waits until so many more requests have been refused.
+func (p *proxy) awaitRefused(t *testing.T, more int) {
+	t.Helper()
+	count := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.refused
+	}
+	want := count() + more
+	await(t, "requests that are refused", func() bool { return count() >= want })
 }

@@ -29,7 +29,7 @@ func extended(metric string) string {
 func TestIncreasesStayExactOverReloads(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, time.Second)
-	stop := c.produce(t.Context(), t, 20*time.Millisecond)
+	stop := c.produce(t)
 	a := c.start(t, "a", "prometheus")
 	config := filepath.Join(c.dir, "a.yml")
 	text, err := os.ReadFile(config)
@@ -44,25 +44,21 @@ func TestIncreasesStayExactOverReloads(t *testing.T) {
 		if err := a.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		for range 300 {
+		await(t, "the reload", func() bool {
 			page := pageOf(t, a)
-			if page["consignwatch_config_last_reload_successful"] == want && (want == 0 || page["consignwatch_config_last_reload_timestamp_seconds"] > before) {
-				return
-			}
-			wait(t.Context(), 100*time.Millisecond)
-		}
-		t.Fatalf("not reloaded within 30 seconds:\n%s", a.LogTail())
+			return page["consignwatch_config_last_reload_successful"] == want && (want == 0 || page["consignwatch_config_last_reload_timestamp_seconds"] > before)
+		})
 	}
 	for i := range 3 {
-		wait(t.Context(), 1500*time.Millisecond)
+		awaitDelivery(t, a)
 		reload(extended(fmt.Sprintf("own_%d_total", i)), 1)
 	}
-	wait(t.Context(), 1500*time.Millisecond)
+	awaitDelivery(t, a)
 	reload("events: none\n", 0)
 	if tail := a.LogTail(); !strings.Contains(tail, "reload failed, the old configuration stays in force") || !strings.Contains(tail, "mapping.yml:1") {
 		t.Errorf("the log does not say what is wrong with the mapping:\n%s", tail)
 	}
-	wait(t.Context(), 1500*time.Millisecond)
+	awaitDelivery(t, a)
 	end(t, c, stop)
 	if got := c.metric(t, "own_2_total"); got == 0 {
 		t.Error("the metric of the last valid mapping has counted nothing")
@@ -122,10 +118,7 @@ func TestAReloadWaitsForWhatPrometheusDoesNotHave(t *testing.T) {
 		resp.Body.Close()
 		reloaded <- resp.StatusCode
 	}()
-	for prometheus.questions() == asked {
-		time.Sleep(10 * time.Millisecond)
-	}
-	time.Sleep(300 * time.Millisecond)
+	await(t, "the exporter asks again after an answer that does not suffice", func() bool { return prometheus.questions() >= asked+2 })
 	select {
 	case <-reloaded:
 		t.Fatal("the reload did not wait")

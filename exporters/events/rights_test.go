@@ -75,7 +75,7 @@ func TestTheDocumentedRightsAreEnough(t *testing.T) {
 	write(times(5, request("anna"))...)
 	dir := folder(t, map[string]string{
 		"password": secret + "\n",
-		"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n  instance_id: events-1\n  session_timeout: 6s\n  sasl: {mechanism: PLAIN, username: consignwatch, password_file: password}\n",
+		"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n  instance_id: events-1\n  sasl: {mechanism: PLAIN, username: consignwatch, password_file: password}\n",
 			cluster.ListenAddrs()[0]),
 	})
 	r := followFile(t, filepath.Join(dir, "config.yml"))

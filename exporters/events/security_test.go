@@ -28,6 +28,7 @@ func TestEachWayToLogIn(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("mechanism=%s,tls=%v", mechanism, encrypted), func(t *testing.T) {
+				t.Parallel()
 				c := kafka.Config{}
 				keys := ""
 				if encrypted {
@@ -41,7 +42,7 @@ func TestEachWayToLogIn(t *testing.T) {
 				b := startBroker(t, c)
 				dir := folder(t, map[string]string{
 					"ca.pem": ca.pem, "password": secret + "\n",
-					"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n  session_timeout: 3s\n%s", b.Address(), keys),
+					"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n%s", b.Address(), keys),
 				})
 				writeWith(t, producerFor(t, ca, c), b, times(10, request("anna"))...)
 				r := followFile(t, filepath.Join(dir, "config.yml"))
@@ -107,7 +108,7 @@ func TestANewPasswordIsTakenAtAReload(t *testing.T) {
 	writeWith(t, producerFor(t, nil, c), b, request("anna"))
 	dir := folder(t, map[string]string{
 		"password":   "wrong",
-		"config.yml": fmt.Sprintf("kafka: {brokers: [%q], session_timeout: 3s, sasl: {mechanism: SCRAM-SHA-512, username: watcher, password_file: password}}\n", b.Address()),
+		"config.yml": fmt.Sprintf("kafka: {brokers: [%q], sasl: {mechanism: SCRAM-SHA-512, username: watcher, password_file: password}}\n", b.Address()),
 	})
 	r := followFile(t, filepath.Join(dir, "config.yml"), "--web.enable-lifecycle")
 	r.awaitThat(t, "refused", isDown("connection"))

@@ -1,0 +1,45 @@
+package events
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A scraper that does not read its page keeps the others waiting until its own timeout, and no longer. What becomes of its page afterwards delivers nothing.
+func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
+	for timeout, want := range map[string]time.Duration{
+		"1": time.Second, "0.25": 250 * time.Millisecond, "": maxPatience, "-1": maxPatience, "NaN": maxPatience, "3600": maxPatience,
+	} {
+		t.Run("timeout="+timeout, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStream(newLedger(t, Options{Start: time.Now()}), []string{"main"})
+				s.own, s.lease = prometheus.NewRegistry(), &lease{}
+				deliveries := 0
+				s.deliver = func([]Position) { deliveries++ }
+				request := httptest.NewRequest(http.MethodGet, "/metrics?scraper=main", nil)
+				request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", timeout)
+				_, settle := s.Scrape(request)
+				time.Sleep(want - time.Nanosecond)
+				synctest.Wait()
+				if s.gate.TryLock() {
+					t.Fatalf("the next scrape may begin before %v", want)
+				}
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				if !s.gate.TryLock() {
+					t.Fatalf("the next scrape may not begin after %v", want)
+				}
+				s.gate.Unlock()
+				settle(true)
+				if deliveries != 0 {
+					t.Error("a page that was given up is delivered")
+				}
+			})
+		})
+	}
+}
