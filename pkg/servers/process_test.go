@@ -46,11 +46,11 @@ func untilClosed(t *testing.T, address string) func() {
 	t.Cleanup(func() { _ = connection.Close() })
 	return func() {
 		t.Helper()
-		if err := connection.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		if err := connection.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.ReadAll(connection); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("%s still listens after 30 s", address)
+			t.Fatalf("%s still listens after a minute", address)
 		}
 	}
 }
@@ -157,7 +157,7 @@ func TestStopWakesAHungProcess(t *testing.T) {
 	if err := script.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := script.Stop(ctx); err != nil {
 		t.Error(err)

@@ -111,7 +111,7 @@ func TestEveryServerStartsStopsAndStartsAgain(t *testing.T) {
 			if err := process.Restart(t.Context()); err == nil {
 				t.Error("Restart of a running server succeeded")
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := process.Stop(ctx); err != nil {
 				t.Fatal(err)

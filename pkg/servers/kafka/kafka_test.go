@@ -35,6 +35,12 @@ func startBroker(t *testing.T, config Config) *Broker {
 // produce writes n records, numbered from a number on, one partition after the other.
 func produce(t *testing.T, b *Broker, from, n int) {
 	t.Helper()
+	produceAt(t, b, from, n, time.Now())
+}
+
+// produceAt is produce with the time of the records.
+func produceAt(t *testing.T, b *Broker, from, n int, at time.Time) {
+	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(b.Address()), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +48,7 @@ func produce(t *testing.T, b *Broker, from, n int) {
 	defer client.Close()
 	var records []*kgo.Record
 	for i := from; i < from+n; i++ {
-		records = append(records, &kgo.Record{Partition: int32(i % 4), Value: fmt.Append(nil, i)})
+		records = append(records, &kgo.Record{Partition: int32(i % 4), Value: fmt.Append(nil, i), Timestamp: at})
 	}
 	if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 		t.Fatal(err)
@@ -56,9 +62,9 @@ func consumerConfig(member string) *sarama.Config {
 	c.Consumer.Offsets.AutoCommit.Enable = false
 	c.Consumer.Return.Errors = true
 	c.Consumer.Group.InstanceId = member
-	c.Consumer.Group.Session.Timeout = 2 * time.Second
+	c.Consumer.Group.Session.Timeout = time.Minute
 	c.Consumer.Group.Heartbeat.Interval = 100 * time.Millisecond
-	c.Consumer.Group.Rebalance.Timeout = 5 * time.Second
+	c.Consumer.Group.Rebalance.Timeout = time.Minute
 	c.Consumer.Group.Rebalance.Retry.Backoff = 100 * time.Millisecond
 	c.Metadata.Retry.Backoff = 50 * time.Millisecond
 	return c
@@ -115,6 +121,12 @@ func (m *member) fail(err error) {
 	m.errors = append(m.errors, err)
 }
 
+func (m *member) failures() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.errors)
+}
+
 func (m *member) Setup(s sarama.ConsumerGroupSession) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -163,7 +175,7 @@ func (m *member) has() []int32 {
 
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -204,6 +216,11 @@ func TestSaramaGroupOfStaticMembersConsumesCommitsAndRebalances(t *testing.T) {
 
 	// One that does not come back loses them when its session ends.
 	again.cancel()
+	short := consumerConfig("two")
+	short.Consumer.Group.Session.Timeout = time.Second
+	last := join(t, b, short)
+	waitFor(t, "the second to be back once more", func() bool { return len(last.has()) == 2 })
+	last.cancel()
 	waitFor(t, "the first to take over", func() bool { return len(first.has()) == 4 })
 }
 
@@ -225,7 +242,7 @@ func TestRestartKeepsRecordsOffsetsAndMembers(t *testing.T) {
 	if b.Running() {
 		t.Error("it says that it runs")
 	}
-	time.Sleep(300 * time.Millisecond)
+	waitFor(t, "the member to notice", func() bool { return m.failures() > 0 })
 	if err := b.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -247,11 +264,9 @@ func TestRestartKeepsRecordsOffsetsAndMembers(t *testing.T) {
 
 func TestSaramaFindsOffsetsByTime(t *testing.T) {
 	b := startBroker(t, Config{})
-	produce(t, b, 0, 40)
-	time.Sleep(50 * time.Millisecond)
 	middle := time.Now()
-	time.Sleep(50 * time.Millisecond)
-	produce(t, b, 40, 40)
+	produceAt(t, b, 0, 40, middle.Add(-50*time.Millisecond))
+	produceAt(t, b, 40, 40, middle.Add(50*time.Millisecond))
 	client, err := sarama.NewClient([]string{b.Address()}, consumerConfig(""))
 	if err != nil {
 		t.Fatal(err)

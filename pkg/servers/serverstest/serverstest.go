@@ -60,7 +60,7 @@ func MariaDB(t testing.TB) string {
 	}
 	t.Cleanup(func() {
 		defer admin.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if _, err := admin.ExecContext(ctx, "DROP DATABASE "+name); err != nil {
 			t.Errorf("drop the test's database: %v", err)
