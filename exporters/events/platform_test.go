@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "4"); err != nil { // most tests wait most of the time, whatever the number of cores
+	if err := flag.Set("test.parallel", "6"); err != nil { // most tests wait most of the time, whatever the number of cores
 		panic(err)
 	}
 	os.Exit(serverstest.Main(m))
