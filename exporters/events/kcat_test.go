@@ -40,7 +40,8 @@ func TestRecordsOfKcatAreCountedLikeOurOwn(t *testing.T) {
 		for _, mode := range []string{"structured", "binary"} {
 			client := codec + "-" + mode
 			clients = append(clients, client)
-			args := []string{"-P", "-b", b.Address(), "-t", telemetry, "-p", "1", "-z", codec, "-k", client}
+			args := []string{"-P", "-b", b.Address(), "-t", telemetry, "-p", "1", "-z", codec, "-k", client,
+				"-X", "linger.ms=10000", "-X", fmt.Sprint("batch.num.messages=", n)} // all in one batch: librdkafka leaves a lone record as it is
 			var lines strings.Builder
 			for i := range n {
 				if mode == "structured" {
