@@ -40,6 +40,8 @@ type App struct {
 	// Commands adds commands beside the server. Each clause's action runs instead of it, until ctx ends, and prints to
 	// stdout; an error that it returns is printed, and the exit code is 1.
 	Commands func(ctx context.Context, app *kingpin.Application, stdout io.Writer)
+	// Listen opens the addresses of --web.listen-address. It may be nil: net.Listen.
+	Listen func(network, address string) (net.Listener, error)
 }
 
 // Setup is a loaded configuration.

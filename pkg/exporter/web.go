@@ -173,8 +173,12 @@ func listen(o options, in *instance) (*webServers, error) {
 			return nil, errors.New("--web.systemd-socket: systemd has passed no socket")
 		}
 	} else {
+		open := in.app.Listen
+		if open == nil {
+			open = net.Listen
+		}
 		for _, address := range *o.web.WebListenAddresses {
-			l, err := net.Listen("tcp", address)
+			l, err := open("tcp", address)
 			if err != nil {
 				ws.close()
 				return nil, fmt.Errorf("--web.listen-address: %w", err)

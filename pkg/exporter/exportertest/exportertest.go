@@ -24,10 +24,12 @@ import (
 
 // Running is an exporter under test.
 type Running struct {
-	URL string
-	log *lockedBuffer
-	end context.CancelFunc
-	out chan int
+	URL    string
+	client *http.Client
+	pause  time.Duration // of Await between two scrapes
+	log    *lockedBuffer
+	end    context.CancelFunc
+	out    chan int
 }
 
 // Start runs the exporter with a configuration text and further flags, on a free port, until the test ends.
@@ -39,8 +41,18 @@ func Start(t *testing.T, app exporter.App, config string, flags ...string) *Runn
 // StartFile is Start for a configuration that is a file already.
 func StartFile(t *testing.T, app exporter.App, path string, flags ...string) *Running {
 	t.Helper()
+	return StartOn(t, nil, app, path, flags...)
+}
+
+// StartOn is StartFile on a network.
+func StartOn(t *testing.T, network *Network, app exporter.App, path string, flags ...string) *Running {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Running{log: &lockedBuffer{}, end: cancel, out: make(chan int, 1)}
+	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &lockedBuffer{}, end: cancel, out: make(chan int, 1)}
+	app.Listen = network.Listen
+	if network != nil {
+		r.pause = 100 * time.Millisecond // in virtual time there is a scrape after each, and nothing in between
+	}
 	listening := make(chan []net.Addr, 1)
 	args := append([]string{"--config.file", path, "--web.listen-address", "127.0.0.1:0"}, flags...)
 	go func() { r.out <- app.Run(ctx, args, r.log, r.log, func(a []net.Addr) { listening <- a }) }()
@@ -87,7 +99,7 @@ func (r *Running) Do(t *testing.T, method, path string, header ...string) (statu
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := r.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +165,7 @@ func (r *Running) Await(t *testing.T, what string, done func(series map[string]f
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(r.pause)
 	defer tick.Stop()
 	for {
 		series := r.Series(t)
