@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -20,28 +21,28 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// clerkSite is a fake Clerk in real time, a platform that verifies its tokens, and what both were asked.
+// clerkSite is a fake Clerk, a platform that verifies its tokens, and what both were asked.
 type clerkSite struct {
 	*clerk.Fake
 	*clerk.Verifier
+	network        *exportertest.Network
 	url, verifyURL string
 
 	mu    sync.Mutex
 	asked []clerk.Request
 }
 
-func newClerkSite(t *testing.T) *clerkSite {
+func newClerkSite(t *testing.T, network *exportertest.Network) *clerkSite {
 	t.Helper()
-	s := &clerkSite{}
+	s := &clerkSite{network: network}
 	s.Fake = clerk.New(clerk.Config{SecretKey: plantedKey, Issuer: testIssuer, Requested: func(r clerk.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asked = append(s.asked, r)
 	}})
 	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Issuer: testIssuer, Parties: []string{ourParty}, Keys: s.Keys})
-	server, verifier := httptest.NewServer(s.Fake), httptest.NewServer(s.Verifier)
-	t.Cleanup(func() { server.Close(); verifier.Close(); s.Close() })
-	s.url, s.verifyURL = server.URL+"/v1", verifier.URL
+	t.Cleanup(func() { s.Close() })
+	s.url, s.verifyURL = network.Serve(t, s.Fake).URL+"/v1", network.Serve(t, s.Verifier).URL
 	now := time.Now()
 	for id, active := range map[string]time.Duration{"user_now": time.Minute, "user_today": 5 * time.Hour, "user_week": 50 * time.Hour, "user_month": 200 * time.Hour, "user_gone": 2000 * time.Hour} {
 		if _, err := s.AddUser(clerk.User{ID: id, Email: "planted-" + id + "@example.com", CreatedAt: now.Add(-3000 * time.Hour), LastActiveAt: now.Add(-active)}); err != nil {
@@ -62,7 +63,7 @@ const quickly = 500 * time.Millisecond
 // start runs an exporter that asks both, in a rhythm.
 func (s *clerkSite) start(t *testing.T, rhythm time.Duration) *exportertest.Running {
 	t.Helper()
-	return exportertest.Start(t, App(), fmt.Sprintf(`clerk:
+	return s.run(t, fmt.Sprintf(`clerk:
   url: '%s'
   secret_key_file: %s
   probe_session: sess_probe
@@ -76,51 +77,59 @@ func (s *clerkSite) start(t *testing.T, rhythm time.Duration) *exportertest.Runn
 `, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), foreignSess, testIssuer, ourParty, s.verifyURL, yamlfile.Duration(rhythm)))
 }
 
+func (s *clerkSite) run(t *testing.T, config string) *exportertest.Running {
+	t.Helper()
+	return exportertest.StartOn(t, s.network, appOn(s.network.DialContext), exportertest.WriteFile(t, "config.yml", config))
+}
+
 func (s *clerkSite) switchOn(change func(*clerk.Switches)) { s.Fake.Switch(change) }
 
 func check(name string) string { return fmt.Sprintf("consign_clerk_token_check{check=%q}", name) }
 
 func TestClerkIsToldAsItAnswers(t *testing.T) {
-	s := newClerkSite(t)
-	r := s.start(t, quickly)
-	series := r.Await(t, "all of Clerk", func(series map[string]float64) bool {
-		_, users := series[`consign_clerk_active_users{window="30d"}`]
-		return users && series[check(checkValid)] == 1 && series[check(checkWrongParty)] == 1 && series["consign_clerk_signing_keys"] == 1
-	})
-	got := map[string]float64{}
-	for name, v := range series {
-		if strings.HasPrefix(name, "consign_clerk_") && !strings.Contains(name, "_requests_total") {
-			got[name] = v
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		s := newClerkSite(t, &exportertest.Network{})
+		r := s.start(t, quickly)
+		series := r.Await(t, "all of Clerk", func(series map[string]float64) bool {
+			_, users := series[`consign_clerk_active_users{window="30d"}`]
+			return users && series[check(checkValid)] == 1 && series[check(checkWrongParty)] == 1 && series["consign_clerk_signing_keys"] == 1
+		})
+		got := map[string]float64{}
+		for name, v := range series {
+			if strings.HasPrefix(name, "consign_clerk_") && !strings.Contains(name, "_requests_total") {
+				got[name] = v
+			}
 		}
-	}
-	want := map[string]float64{
-		"consign_clerk_up": 1, "consign_clerk_signing_keys": 1, "consign_clerk_signing_key_changes_total": 0,
-		"consign_clerk_users": 5, `consign_clerk_active_users{window="1h"}`: 1, `consign_clerk_active_users{window="24h"}`: 2,
-		`consign_clerk_active_users{window="7d"}`: 3, `consign_clerk_active_users{window="30d"}`: 4,
-		check(checkValid): 1, check(checkTampered): 1, check(checkUnknownKey): 1, check(checkWrongParty): 1, // none has expired yet
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
-		if !slices.Equal(outcomes, []string{"ok"}) {
-			t.Errorf("requests of %s ended as %v", operation, outcomes)
+		want := map[string]float64{
+			"consign_clerk_up": 1, "consign_clerk_signing_keys": 1, "consign_clerk_signing_key_changes_total": 0,
+			"consign_clerk_users": 5, `consign_clerk_active_users{window="1h"}`: 1, `consign_clerk_active_users{window="24h"}`: 2,
+			`consign_clerk_active_users{window="7d"}`: 3, `consign_clerk_active_users{window="30d"}`: 4,
+			check(checkValid): 1, check(checkTampered): 1, check(checkUnknownKey): 1, check(checkWrongParty): 1, // none has expired yet
 		}
-	}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
+			if !slices.Equal(outcomes, []string{"ok"}) {
+				t.Errorf("requests of %s ended as %v", operation, outcomes)
+			}
+		}
 
-	s.Fake.RotateKey(true)
-	r.Await(t, "a second key", func(series map[string]float64) bool {
-		return series["consign_clerk_signing_keys"] == 2 && series["consign_clerk_signing_key_changes_total"] == 1
+		s.Fake.RotateKey(true)
+		r.Await(t, "a second key", func(series map[string]float64) bool {
+			return series["consign_clerk_signing_keys"] == 2 && series["consign_clerk_signing_key_changes_total"] == 1
+		})
+		s.Fake.RetireKeys()
+		r.Await(t, "one key again", func(series map[string]float64) bool {
+			return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 2
+		})
+		s.Fake.RotateKey(false)
+		r.Await(t, "another key at once", func(series map[string]float64) bool {
+			return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 3 && series[check(checkValid)] == 1
+		})
+		assertNoPlants(t, r)
 	})
-	s.Fake.RetireKeys()
-	r.Await(t, "one key again", func(series map[string]float64) bool {
-		return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 2
-	})
-	s.Fake.RotateKey(false)
-	r.Await(t, "another key at once", func(series map[string]float64) bool {
-		return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 3 && series[check(checkValid)] == 1
-	})
-	assertNoPlants(t, r)
 }
 
 // requestsOf is which outcomes occurred, by operation.
@@ -173,109 +182,117 @@ func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newClerkSite(t)
-			s.switchOn(c.wrong)
-			r := s.start(t, 1500*time.Millisecond)
-			series := r.Await(t, "the outcome of every operation", func(series map[string]float64) bool {
-				had := func(operation string) bool {
-					return series[fmt.Sprintf("consign_clerk_requests_total{operation=%q,outcome=%q}", operation, c.want)] > 0
+			exportertest.InVirtualTime(t, func(t *testing.T) {
+				s := newClerkSite(t, &exportertest.Network{})
+				s.switchOn(c.wrong)
+				r := s.start(t, 1500*time.Millisecond)
+				series := r.Await(t, "the outcome of every operation", func(series map[string]float64) bool {
+					had := func(operation string) bool {
+						return series[fmt.Sprintf("consign_clerk_requests_total{operation=%q,outcome=%q}", operation, c.want)] > 0
+					}
+					if c.want == "throttled" { // then only the first is asked of those that share the limit
+						return had("jwks") && (had("count_users") || had("create_token"))
+					}
+					return !slices.ContainsFunc(catalog.ClerkOperations(), func(operation string) bool { return !had(operation) })
+				})
+				if up, told := series["consign_clerk_up"]; !told || up != c.up {
+					t.Errorf("up is %v (told: %v), want %v", up, told, c.up)
 				}
-				if c.want == "throttled" { // then only the first is asked of those that share the limit
-					return had("jwks") && (had("count_users") || had("create_token"))
+				for name := range series {
+					if strings.HasPrefix(name, "consign_clerk_token_check{") || strings.HasPrefix(name, "consign_clerk_users") {
+						t.Errorf("%s is told", name)
+					}
 				}
-				return !slices.ContainsFunc(catalog.ClerkOperations(), func(operation string) bool { return !had(operation) })
+				for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
+					if !slices.Equal(outcomes, []string{c.want}) {
+						t.Errorf("requests of %s ended as %v", operation, outcomes)
+					}
+				}
+				failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector="clerk",reason=%q}`, c.reason)
+				r.Await(t, failures, func(series map[string]float64) bool { return series[failures] > 0 })
+				if n := strings.Count(r.Log(), "an answer that the exporter does not know"); c.want == "other" && n != 3 || c.want != "other" && n != 0 {
+					t.Errorf("%d unknown answers were logged, want one for each operation:\n%s", n, r.Log())
+				}
+				assertNoPlants(t, r)
 			})
-			if up, told := series["consign_clerk_up"]; !told || up != c.up {
-				t.Errorf("up is %v (told: %v), want %v", up, told, c.up)
-			}
-			for name := range series {
-				if strings.HasPrefix(name, "consign_clerk_token_check{") || strings.HasPrefix(name, "consign_clerk_users") {
-					t.Errorf("%s is told", name)
-				}
-			}
-			for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
-				if !slices.Equal(outcomes, []string{c.want}) {
-					t.Errorf("requests of %s ended as %v", operation, outcomes)
-				}
-			}
-			failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector="clerk",reason=%q}`, c.reason)
-			r.Await(t, failures, func(series map[string]float64) bool { return series[failures] > 0 })
-			if n := strings.Count(r.Log(), "an answer that the exporter does not know"); c.want == "other" && n != 3 || c.want != "other" && n != 0 {
-				t.Errorf("%d unknown answers were logged, want one for each operation:\n%s", n, r.Log())
-			}
-			assertNoPlants(t, r)
 		})
 	}
 }
 
 func TestClerkIsLeftAloneWhileTheLimitIsUsedUp(t *testing.T) {
-	s := newClerkSite(t)
-	s.switchOn(func(w *clerk.Switches) { w.Throttled = true })
-	r := s.start(t, quickly)
-	r.Await(t, "some refused rounds", func(series map[string]float64) bool {
-		return series[`consignwatch_collector_failures_total{collector="clerk",reason="throttled"}`] > 8
-	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	limited, keys := 0, 0
-	for _, a := range s.asked {
-		if strings.Contains(a.Operation, "jwks") {
-			keys++
-		} else {
-			limited++
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		s := newClerkSite(t, &exportertest.Network{})
+		s.switchOn(func(w *clerk.Switches) { w.Throttled = true })
+		r := s.start(t, quickly)
+		r.Await(t, "some refused rounds", func(series map[string]float64) bool {
+			return series[`consignwatch_collector_failures_total{collector="clerk",reason="throttled"}`] > 8
+		})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		limited, keys := 0, 0
+		for _, a := range s.asked {
+			if strings.Contains(a.Operation, "jwks") {
+				keys++
+			} else {
+				limited++
+			}
 		}
-	}
-	// The two targets may each have had a question on the way when the first 429 came.
-	if limited > 2 || keys < 2 {
-		t.Errorf("%d questions in spite of Retry-After, %d for keys, which have no limit", limited, keys)
-	}
+		// The two targets may each have had a question on the way when the first 429 came.
+		if limited > 2 || keys < 2 {
+			t.Errorf("%d questions in spite of Retry-After, %d for keys, which have no limit", limited, keys)
+		}
+	})
 }
 
 func TestClerkRecoversByItselfAndNoVerdictIsMadeUp(t *testing.T) {
-	s := newClerkSite(t)
-	r := s.start(t, quickly)
-	healthy := func(series map[string]float64) bool {
-		return series["consign_clerk_up"] == 1 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
-	}
-	r.Await(t, "health", healthy)
-	for name, trouble := range map[string]func(on bool){
-		"Clerk is down": func(on bool) { s.switchOn(func(w *clerk.Switches) { w.Down = on }) },
-		"Clerk is slow": func(on bool) {
-			s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(truth(on)) * 2 * time.Second })
-		},
-	} {
-		trouble(true)
-		stale := 0
-		r.Await(t, name, func(series map[string]float64) bool {
-			told := false
-			for series := range series {
-				told = told || strings.HasPrefix(series, "consign_clerk_token_check{")
-			}
-			if told && series[`consignwatch_collector_success{collector="clerk",target="token"}`] == 0 {
-				stale++
-			}
-			return !told && series["consign_clerk_up"] == 0
-		})
-		if stale > 2 { // one page may have been made while the round ended
-			t.Errorf("%s: %d pages tell verdicts of an earlier round", name, stale)
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		s := newClerkSite(t, &exportertest.Network{})
+		r := s.start(t, quickly)
+		healthy := func(series map[string]float64) bool {
+			return series["consign_clerk_up"] == 1 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
 		}
-		trouble(false)
-		r.Await(t, "health after "+name, healthy)
-	}
-	s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down = true })
-	r.Await(t, "no verdict while the platform is down", func(series map[string]float64) bool {
-		_, told := series[check(checkValid)]
-		return !told && series["consign_clerk_up"] == 1
+		r.Await(t, "health", healthy)
+		for name, trouble := range map[string]func(on bool){
+			"Clerk is down": func(on bool) { s.switchOn(func(w *clerk.Switches) { w.Down = on }) },
+			"Clerk is slow": func(on bool) {
+				s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(truth(on)) * 2 * time.Second })
+			},
+		} {
+			trouble(true)
+			stale := 0
+			r.Await(t, name, func(series map[string]float64) bool {
+				told := false
+				for series := range series {
+					told = told || strings.HasPrefix(series, "consign_clerk_token_check{")
+				}
+				if told && series[`consignwatch_collector_success{collector="clerk",target="token"}`] == 0 {
+					stale++
+				}
+				return !told && series["consign_clerk_up"] == 0
+			})
+			if stale > 2 { // one page may have been made while the round ended
+				t.Errorf("%s: %d pages tell verdicts of an earlier round", name, stale)
+			}
+			trouble(false)
+			r.Await(t, "health after "+name, healthy)
+		}
+		s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down = true })
+		r.Await(t, "no verdict while the platform is down", func(series map[string]float64) bool {
+			_, told := series[check(checkValid)]
+			return !told && series["consign_clerk_up"] == 1
+		})
+		s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down, m.AcceptUnknownKey = false, true })
+		r.Await(t, "a breach", func(series map[string]float64) bool {
+			forged, told := series[check(checkUnknownKey)]
+			return told && forged == 0 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
+		})
+		if !strings.Contains(r.Log(), "a forged token was accepted: signed with a foreign key") {
+			t.Errorf("the log does not say what was accepted:\n%s", r.Log())
+		}
+		assertNoPlants(t, r)
 	})
-	s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down, m.AcceptUnknownKey = false, true })
-	r.Await(t, "a breach", func(series map[string]float64) bool {
-		forged, told := series[check(checkUnknownKey)]
-		return told && forged == 0 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
-	})
-	if !strings.Contains(r.Log(), "a forged token was accepted: signed with a foreign key") {
-		t.Errorf("the log does not say what was accepted:\n%s", r.Log())
-	}
-	assertNoPlants(t, r)
 }
 
 func TestAnAnswerThatWasOvertakenIsNoChangeOfKeys(t *testing.T) {
@@ -297,7 +314,7 @@ func TestAnAnswerThatWasOvertakenIsNoChangeOfKeys(t *testing.T) {
 	metrics := catalog.Shipped().ForExporter(catalog.Integration)
 	c := &clerkConfig{URL: server.URL + "/v1"}
 	c.fill()
-	keys := newClerkKeys(newClerkAPI(c, secret.New(plantedKey), newHTTPClient(nil), silentLog()), metrics)
+	keys := newClerkKeys(newClerkAPI(c, secret.New(plantedKey), newHTTPClient((&net.Dialer{}).DialContext, nil), silentLog()), metrics)
 	fetch := func() {
 		if _, err := keys.fetch(t.Context()); err != nil {
 			t.Error(err)
@@ -321,10 +338,13 @@ func TestAnAnswerThatWasOvertakenIsNoChangeOfKeys(t *testing.T) {
 }
 
 func TestAKeyThatNoHeaderCanHoldIsNotShown(t *testing.T) {
-	s := newClerkSite(t)
-	r := exportertest.Start(t, App(), fmt.Sprintf("clerk: {url: '%s', secret_key_file: %s, interval: 200ms}\n", s.url, exportertest.WriteFile(t, "key", plantedKey+"\nplanted-too\n")))
-	r.Await(t, "a failure", func(series map[string]float64) bool {
-		return series[`consign_clerk_requests_total{operation="jwks",outcome="connection"}`] > 0
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		s := newClerkSite(t, &exportertest.Network{})
+		r := s.run(t, fmt.Sprintf("clerk: {url: '%s', secret_key_file: %s, interval: 200ms}\n", s.url, exportertest.WriteFile(t, "key", plantedKey+"\nplanted-too\n")))
+		r.Await(t, "a failure", func(series map[string]float64) bool {
+			return series[`consign_clerk_requests_total{operation="jwks",outcome="connection"}`] > 0
+		})
+		assertNoPlants(t, r)
 	})
-	assertNoPlants(t, r)
 }

@@ -17,51 +17,57 @@ func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 
 // TestTheConfigurationInForceIsShownWithItsDefaults reads the page /config.
 func TestTheConfigurationInForceIsShownWithItsDefaults(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	r := m.start(t, m.config("interval: 2m"))
-	_, page := r.Get(t, "/config")
-	for _, want := range []string{
-		"clients:\n    - slug: north\n      shopify:\n        domain: north.myshopify.com\n        token_file: token-north\n",
-		"api_version: 2026-10\n",
-		"interval: 2m\n    timeout: 15s\n    max_age: 5m\n    requests_per_second: 2\n    bucket_reserve: 0.5\n    order_window: 1d\n    grace_period: 15m\n    reread_interval: 30m\n    max_orders: 10000\n    products_interval: 1h\n    max_products: 25000\n",
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page lacks:\n%s\nit is:\n%s", want, page)
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		r := m.start(t, m.config("interval: 2m"))
+		_, page := r.Get(t, "/config")
+		for _, want := range []string{
+			"clients:\n    - slug: north\n      shopify:\n        domain: north.myshopify.com\n        token_file: token-north\n",
+			"api_version: 2026-10\n",
+			"interval: 2m\n    timeout: 15s\n    max_age: 5m\n    requests_per_second: 2\n    bucket_reserve: 0.5\n    order_window: 1d\n    grace_period: 15m\n    reread_interval: 30m\n    max_orders: 10000\n    products_interval: 1h\n    max_products: 25000\n",
+		} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page lacks:\n%s\nit is:\n%s", want, page)
+			}
 		}
-	}
+	})
 }
 
 // TestTheListOfClientsMayHaveAFileOfItsOwn has paths relative to that file, and reads it again on reload.
 func TestTheListOfClientsMayHaveAFileOfItsOwn(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	m.open(t, "south")
-	if err := os.Mkdir(filepath.Join(m.dir, "inventory"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	list := func(clients ...string) {
-		write(t, m.dir, "inventory/clients.yml", "clients:\n  - "+strings.Join(clients, "\n  - ")+"\n")
-		for _, client := range []string{"north", "south"} {
-			write(t, m.dir, "inventory/token-"+client, tokenOf(client))
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		m.open(t, "south")
+		if err := os.Mkdir(filepath.Join(m.dir, "inventory"), 0o700); err != nil {
+			t.Fatal(err)
 		}
-	}
-	list(m.clients[0])
-	_, rest, _ := strings.Cut(m.config(quick), "shopify:\n")
-	r := m.start(t, "clients_file: inventory/clients.yml\nshopify:\n"+rest, "--web.enable-lifecycle")
-	r.Await(t, "one shop", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
-	list(m.clients...)
-	if status, body := r.Do(t, "POST", "/-/reload"); status != 200 {
-		t.Fatal(status, body)
-	}
-	r.Await(t, "both", func(s map[string]float64) bool { return s[of("up", "north")] == 1 && s[of("up", "south")] == 1 })
-	list(m.clients[1])
-	if status, body := r.Do(t, "POST", "/-/reload"); status != 200 {
-		t.Fatal(status, body)
-	}
-	r.Await(t, "the other one", func(s map[string]float64) bool {
-		_, north := s[of("up", "north")]
-		return !north && s[of("up", "south")] == 1
+		list := func(clients ...string) {
+			write(t, m.dir, "inventory/clients.yml", "clients:\n  - "+strings.Join(clients, "\n  - ")+"\n")
+			for _, client := range []string{"north", "south"} {
+				write(t, m.dir, "inventory/token-"+client, tokenOf(client))
+			}
+		}
+		list(m.clients[0])
+		_, rest, _ := strings.Cut(m.config(quick), "shopify:\n")
+		r := m.start(t, "clients_file: inventory/clients.yml\nshopify:\n"+rest, "--web.enable-lifecycle")
+		r.Await(t, "one shop", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
+		list(m.clients...)
+		if status, body := r.Do(t, "POST", "/-/reload"); status != 200 {
+			t.Fatal(status, body)
+		}
+		r.Await(t, "both", func(s map[string]float64) bool { return s[of("up", "north")] == 1 && s[of("up", "south")] == 1 })
+		list(m.clients[1])
+		if status, body := r.Do(t, "POST", "/-/reload"); status != 200 {
+			t.Fatal(status, body)
+		}
+		r.Await(t, "the other one", func(s map[string]float64) bool {
+			_, north := s[of("up", "north")]
+			return !north && s[of("up", "south")] == 1
+		})
 	})
 }
 
@@ -71,7 +77,7 @@ func TestTheTargetsAreSpreadByCollector(t *testing.T) {
 	m.open(t, "north")
 	m.open(t, "south")
 	m.clients = append(m.clients, "{slug: shopless}")
-	setup, err := load(exportertest.WriteFile(t, "config.yml", strings.ReplaceAll(m.config(""), "token_file: ", "token_file: "+m.dir+"/")), silentLog())
+	setup, err := load(exportertest.WriteFile(t, "config.yml", strings.ReplaceAll(m.config(""), "token_file: ", "token_file: "+m.dir+"/")), nil, silentLog())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,12 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -15,17 +18,23 @@ import (
 )
 
 // App is the integration-exporter.
-func App() exporter.App {
+func App() exporter.App { return appOn((&net.Dialer{Timeout: 10 * time.Second}).DialContext) }
+
+// dialer opens the connections to the services, as the method of a net.Dialer does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// appOn is App on a network.
+func appOn(dial dialer) exporter.App {
 	return exporter.App{
 		Name:        catalog.Integration,
 		Description: "State of the services that the platform depends on: Shopify, Clerk and Mandrill.",
 		Port:        9472,
-		Load:        load,
+		Load:        func(path string, log *slog.Logger) (*exporter.Setup, error) { return load(path, dial, log) },
 	}
 }
 
 // load reads the configuration and all that it names. It does not connect.
-func load(path string, log *slog.Logger) (*exporter.Setup, error) {
+func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
 	c, err := readConfig(path)
 	if err != nil {
 		return nil, err
@@ -35,7 +44,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	c.resolve()
-	b := builder{configuration: c, log: log, catalog: catalog.Shipped().ForExporter(catalog.Integration)}
+	b := builder{configuration: c, dial: dial, log: log, catalog: catalog.Shipped().ForExporter(catalog.Integration)}
 	for _, build := range []func() error{b.shopify, b.clerk, b.mandrill} {
 		if err := build(); err != nil {
 			return nil, errors.Join(err, b.close())
@@ -53,6 +62,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 // builder makes the collectors of a configuration.
 type builder struct {
 	*configuration
+	dial       dialer
 	log        *slog.Logger
 	catalog    *catalog.Catalog
 	collectors []exporter.Collector

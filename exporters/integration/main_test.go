@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"flag"
 	"log/slog"
 	"os"
 	"strings"
@@ -12,6 +13,10 @@ import (
 func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv(asExporter); ok {
 		os.Exit(App().Main(strings.Split(args, "\n"), os.Stdout, os.Stderr))
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil { // some tests wait for a server, whatever the number of cores
+		panic(err)
 	}
 	os.Exit(serverstest.Main(m))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers"
@@ -16,36 +17,40 @@ import (
 // TestThePageOfTheShopsIsAsRecorded compares the page of a shop that is well and one that is down with testdata/shopify-page.txt:
 // every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
 func TestThePageOfTheShopsIsAsRecorded(t *testing.T) {
-	promtool, err := servers.Find("promtool")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := newMall(t)
-	m.credentials(t, "north", time.Hour)
-	m.open(t, "south")
-	m.orders(t, "north", 3, time.Hour)
-	m.products(t, "north", 3, time.Hour)
-	m.turn(t, "south", func(s *shopify.Switches) { s.Status = 503 })
-	if _, err := m.Subscribe(domainOf("north"), "", shopify.Subscription{Topic: "ORDERS_CREATE", URI: "https://platform.example/hooks"}); err != nil {
-		t.Fatal(err)
-	}
-	l := newLedger(t, serverstest.MariaDB(t), "north", "south")
-	r := m.start(t, m.config(quick+"expected_topics: [orders/create, refunds/create]\n")+l.section(t, m))
-	r.Await(t, "all that is known", func(s map[string]float64) bool {
-		_, told := s[of("orders_missing", "north")]
-		_, expiry := s[of("token_expiry_timestamp_seconds", "north")]
-		_, down := s[of("up", "south")]
-		return told && expiry && down && s[of("products_unmatched", "north")] == 3 && s[of("up", "north")] == 1
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		promtool, err := servers.Find("promtool")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMall(t)
+		m.credentials(t, "north", time.Hour)
+		m.open(t, "south")
+		m.orders(t, "north", 3, time.Hour)
+		m.products(t, "north", 3, time.Hour)
+		m.turn(t, "south", func(s *shopify.Switches) { s.Status = 503 })
+		if _, err := m.Subscribe(domainOf("north"), "", shopify.Subscription{Topic: "ORDERS_CREATE", URI: "https://platform.example/hooks"}); err != nil {
+			t.Fatal(err)
+		}
+		l := newLedger(t, dsn, "north", "south")
+		r := m.start(t, m.config(quick+"expected_topics: [orders/create, refunds/create]\n")+l.section(t, m))
+		r.Await(t, "all that is known", func(s map[string]float64) bool {
+			_, told := s[of("orders_missing", "north")]
+			_, expiry := s[of("token_expiry_timestamp_seconds", "north")]
+			_, down := s[of("up", "south")]
+			return told && expiry && down && s[of("products_unmatched", "north")] == 3 && s[of("up", "north")] == 1
+		})
+		_, page := r.Get(t, "/metrics")
+
+		cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+		cmd.Stdin = strings.NewReader(page)
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool check metrics: %v\n%s", err, out)
+		}
+
+		golden.Compare(t, "testdata/shopify-page.txt", withoutNumbers(page))
 	})
-	_, page := r.Get(t, "/metrics")
-
-	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
-	cmd.Stdin = strings.NewReader(page)
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("promtool check metrics: %v\n%s", err, out)
-	}
-
-	golden.Compare(t, "testdata/shopify-page.txt", withoutNumbers(page))
 }
 
 var (

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -26,161 +25,172 @@ const grace = 2 * time.Second
 var reconciling = every("500ms") + "grace_period: 2s\norder_window: 24h\n"
 
 func TestOrdersMissingAreExactlyThoseThatThePlatformLacks(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	m.open(t, "south")
-	m.open(t, "resting")
-	l := newLedger(t, serverstest.MariaDB(t), "north", "south", "resting")
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		m.open(t, "south")
+		m.open(t, "resting")
+		l := newLedger(t, dsn, "north", "south", "resting")
 
-	// 600 orders are three pages. The platform lacks one on the first, three in the middle and one at the end.
-	north := m.orders(t, "north", 600, time.Minute)
-	lost := []int64{north[0], north[251], north[300], north[499], north[599]}
-	l.sell(t, "north", slices.DeleteFunc(slices.Clone(north), func(id int64) bool { return slices.Contains(lost, id) })...)
-	l.sell(t, "north", north[1], north[1]) // an order has a row for each item
-	// None of these counts: older than the window, tests, cancelled.
-	m.orders(t, "north", 3, 25*time.Hour)
-	m.orders(t, "north", 4, time.Hour, func(o *shopify.Order) { o.Test = true })
-	m.orders(t, "north", 5, time.Hour, func(o *shopify.Order) { o.CancelledAt = time.Now() })
-	// An order in the books of another client is not in this one's.
-	south := m.orders(t, "south", 10, time.Minute)
-	l.sell(t, "south", south[1:]...)
-	l.sell(t, "north", south[0])
-	newestOfResting := m.orders(t, "resting", 1, 30*24*time.Hour)
+		// 600 orders are three pages. The platform lacks one on the first, three in the middle and one at the end.
+		north := m.orders(t, "north", 600, time.Minute)
+		lost := []int64{north[0], north[251], north[300], north[499], north[599]}
+		l.sell(t, "north", slices.DeleteFunc(slices.Clone(north), func(id int64) bool { return slices.Contains(lost, id) })...)
+		l.sell(t, "north", north[1], north[1]) // an order has a row for each item
+		// None of these counts: older than the window, tests, cancelled.
+		m.orders(t, "north", 3, 25*time.Hour)
+		m.orders(t, "north", 4, time.Hour, func(o *shopify.Order) { o.Test = true })
+		m.orders(t, "north", 5, time.Hour, func(o *shopify.Order) { o.CancelledAt = time.Now() })
+		// An order in the books of another client is not in this one's.
+		south := m.orders(t, "south", 10, time.Minute)
+		l.sell(t, "south", south[1:]...)
+		l.sell(t, "north", south[0])
+		newestOfResting := m.orders(t, "resting", 1, 30*24*time.Hour)
 
-	r := m.start(t, m.config(reconciling)+l.section(t, m))
-	awaitMissing := func(what string, want map[string]float64) map[string]float64 {
-		t.Helper()
-		return r.Await(t, what, func(s map[string]float64) bool {
-			for client, n := range want {
-				if got, ok := s[of("orders_missing", client)]; !ok || got != n {
-					return false
+		r := m.start(t, m.config(reconciling)+l.section(t, m))
+		awaitMissing := func(what string, want map[string]float64) map[string]float64 {
+			t.Helper()
+			return r.Await(t, what, func(s map[string]float64) bool {
+				for client, n := range want {
+					if got, ok := s[of("orders_missing", client)]; !ok || got != n {
+						return false
+					}
 				}
-			}
-			return true
-		})
-	}
-	page := awaitMissing("the orders that were lost", map[string]float64{"north": 5, "south": 1, "resting": 0})
-	for series, want := range map[string]float64{
-		of("orders_recent", "north"): 600, of("orders_recent", "south"): 10, of("orders_recent", "resting"): 0,
-	} {
-		if got, ok := page[series]; !ok || got != want {
-			t.Errorf("%s is %v, want %v", series, got, want)
+				return true
+			})
 		}
-	}
-	b, err := m.Books(domainOf("resting"))
-	if err != nil || b.Orders[0].ID != newestOfResting[0] {
-		t.Fatal(b.Orders, err)
-	}
-	if got, want := page[of("last_order_timestamp_seconds", "resting")], float64(b.Orders[0].CreatedAt.Unix()); got != want {
-		t.Errorf("the last order of a shop that rests is of %v, want %v", got, want)
-	}
-	if got := unix(time.Now()) - page[of("last_order_timestamp_seconds", "north")]; got < 59 || got > 120 {
-		t.Errorf("the last order of north is %v s old, want about a minute", got)
-	}
+		page := awaitMissing("the orders that were lost", map[string]float64{"north": 5, "south": 1, "resting": 0})
+		for series, want := range map[string]float64{
+			of("orders_recent", "north"): 600, of("orders_recent", "south"): 10, of("orders_recent", "resting"): 0,
+		} {
+			if got, ok := page[series]; !ok || got != want {
+				t.Errorf("%s is %v, want %v", series, got, want)
+			}
+		}
+		b, err := m.Books(domainOf("resting"))
+		if err != nil || b.Orders[0].ID != newestOfResting[0] {
+			t.Fatal(b.Orders, err)
+		}
+		if got, want := page[of("last_order_timestamp_seconds", "resting")], float64(b.Orders[0].CreatedAt.Unix()); got != want {
+			t.Errorf("the last order of a shop that rests is of %v, want %v", got, want)
+		}
+		if got := unix(time.Now()) - page[of("last_order_timestamp_seconds", "north")]; got < 59 || got > 120 {
+			t.Errorf("the last order of north is %v s old, want about a minute", got)
+		}
 
-	l.sell(t, "north", lost[:3]...)
-	awaitMissing("three are imported late", map[string]float64{"north": 2, "south": 1})
-	l.sell(t, "north", lost[3:]...)
-	l.sell(t, "south", south[0])
-	awaitMissing("all are", map[string]float64{"north": 0, "south": 0})
+		l.sell(t, "north", lost[:3]...)
+		awaitMissing("three are imported late", map[string]float64{"north": 2, "south": 1})
+		l.sell(t, "north", lost[3:]...)
+		l.sell(t, "south", south[0])
+		awaitMissing("all are", map[string]float64{"north": 0, "south": 0})
 
-	fresh := m.orders(t, "south", 1, 0)[0]
-	begin := time.Now()
-	awaitMissing("one that is new and does not arrive", map[string]float64{"south": 1})
-	if took := time.Since(begin); took < grace-time.Second { // Shopify tells whole seconds
-		t.Errorf("an order was missed after %v, want after the grace period of %v", took, grace)
-	}
-	if err := m.UpdateOrder(domainOf("south"), fresh, func(o *shopify.Order) { o.CancelledAt = time.Now() }); err != nil {
-		t.Fatal(err)
-	}
-	page = awaitMissing("it is cancelled", map[string]float64{"south": 0})
-	if got := page[of("orders_recent", "south")]; got != 10 {
-		t.Errorf("%v recent orders with the cancelled one, want 10", got)
-	}
+		fresh := m.orders(t, "south", 1, 0)[0]
+		begin := time.Now()
+		awaitMissing("one that is new and does not arrive", map[string]float64{"south": 1})
+		if took := time.Since(begin); took < grace-time.Second { // Shopify tells whole seconds
+			t.Errorf("an order was missed after %v, want after the grace period of %v", took, grace)
+		}
+		if err := m.UpdateOrder(domainOf("south"), fresh, func(o *shopify.Order) { o.CancelledAt = time.Now() }); err != nil {
+			t.Fatal(err)
+		}
+		page = awaitMissing("it is cancelled", map[string]float64{"south": 0})
+		if got := page[of("orders_recent", "south")]; got != 10 {
+			t.Errorf("%v recent orders with the cancelled one, want 10", got)
+		}
+	})
 }
 
 // TestALostWebhookIsAMissingOrderUntilItIsImported has a platform that learns of orders by webhook alone.
 func TestALostWebhookIsAMissingOrderUntilItIsImported(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	l := newLedger(t, serverstest.MariaDB(t), "north")
-	hooks := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var o struct {
-			ID int64 `json:"id"`
-		}
-		if err := json.NewDecoder(r.Body).Decode(&o); err != nil || r.Header.Get("X-Shopify-Topic") != "orders/create" {
-			t.Error(err, r.Header)
-			return
-		}
-		if _, err := l.db.ExecContext(r.Context(), fmt.Sprintf("INSERT INTO sales VALUES (%d,1,1,%d,100,'USD','online',NOW(),0,NULL,'x')", o.ID, o.ID)); err != nil {
-			t.Error(err)
-		}
-	}))
-	t.Cleanup(hooks.Close)
-	if _, err := m.Subscribe(domainOf("north"), "app", shopify.Subscription{Topic: "ORDERS_CREATE", URI: hooks.URL}); err != nil {
-		t.Fatal(err)
-	}
-	order := func() int64 {
-		t.Helper()
-		o, err := m.CreateOrder(domainOf("north"), shopify.Order{})
-		if err != nil {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		l := newLedger(t, dsn, "north")
+		hooks := m.network.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			var o struct {
+				ID int64 `json:"id"`
+			}
+			if err := json.NewDecoder(r.Body).Decode(&o); err != nil || r.Header.Get("X-Shopify-Topic") != "orders/create" {
+				t.Error(err, r.Header)
+				return
+			}
+			if _, err := l.db.ExecContext(r.Context(), fmt.Sprintf("INSERT INTO sales VALUES (%d,1,1,%d,100,'USD','online',NOW(),0,NULL,'x')", o.ID, o.ID)); err != nil {
+				t.Error(err)
+			}
+		}))
+		if _, err := m.Subscribe(domainOf("north"), "app", shopify.Subscription{Topic: "ORDERS_CREATE", URI: hooks.URL}); err != nil {
 			t.Fatal(err)
 		}
-		return o.ID
-	}
-	loses := func(topics ...string) { m.turn(t, "north", func(s *shopify.Switches) { s.LostTopics = topics }) }
-	r := m.start(t, m.config(reconciling)+l.section(t, m))
-	awaits := func(what string, recent, missing float64) {
-		t.Helper()
-		r.Await(t, what, func(s map[string]float64) bool {
-			n, ok := s[of("orders_missing", "north")]
-			return ok && n == missing && s[of("orders_recent", "north")] == recent
-		})
-	}
-	for range 4 {
+		order := func() int64 {
+			t.Helper()
+			o, err := m.CreateOrder(domainOf("north"), shopify.Order{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o.ID
+		}
+		loses := func(topics ...string) { m.turn(t, "north", func(s *shopify.Switches) { s.LostTopics = topics }) }
+		r := m.start(t, m.config(reconciling)+l.section(t, m))
+		awaits := func(what string, recent, missing float64) {
+			t.Helper()
+			r.Await(t, what, func(s map[string]float64) bool {
+				n, ok := s[of("orders_missing", "north")]
+				return ok && n == missing && s[of("orders_recent", "north")] == recent
+			})
+		}
+		for range 4 {
+			order()
+		}
+		loses("orders/create")
+		lost := []int64{order(), order(), order()}
+		loses()
 		order()
-	}
-	loses("orders/create")
-	lost := []int64{order(), order(), order()}
-	loses()
-	order()
-	awaits("three of eight were lost", 8, 3)
-	b, err := m.Books(domainOf("north"))
-	if err != nil || b.Webhooks["lost"] != 3 || b.Webhooks["delivered"] != 5 {
-		t.Fatalf("the fake's books: %v, %v", b.Webhooks, err)
-	}
-	l.sell(t, "north", lost...)
-	awaits("they were imported late", 8, 0)
+		awaits("three of eight were lost", 8, 3)
+		b, err := m.Books(domainOf("north"))
+		if err != nil || b.Webhooks["lost"] != 3 || b.Webhooks["delivered"] != 5 {
+			t.Fatalf("the fake's books: %v, %v", b.Webhooks, err)
+		}
+		l.sell(t, "north", lost...)
+		awaits("they were imported late", 8, 0)
+	})
 }
 
 func TestProductsUnmatchedAreThoseThatNoItemBelongsTo(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	m.open(t, "south")
-	l := newLedger(t, serverstest.MariaDB(t), "north", "south")
-	north := m.products(t, "north", 520, time.Hour)
-	l.list(t, "north", slices.Delete(slices.Clone(north), 248, 252)...) // at the end of a page and the begin of the next
-	south := m.products(t, "south", 3, time.Hour)
-	l.list(t, "north", south...) // of another client
-	r := m.start(t, m.config(reconciling+"\n")+l.section(t, m))
-	awaits := func(what string, want map[string]float64) {
-		t.Helper()
-		r.Await(t, what, func(s map[string]float64) bool {
-			for series, n := range want {
-				if got, ok := s[series]; !ok || got != n {
-					return false
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		m.open(t, "south")
+		l := newLedger(t, dsn, "north", "south")
+		north := m.products(t, "north", 520, time.Hour)
+		l.list(t, "north", slices.Delete(slices.Clone(north), 248, 252)...) // at the end of a page and the begin of the next
+		south := m.products(t, "south", 3, time.Hour)
+		l.list(t, "north", south...) // of another client
+		r := m.start(t, m.config(reconciling+"\n")+l.section(t, m))
+		awaits := func(what string, want map[string]float64) {
+			t.Helper()
+			r.Await(t, what, func(s map[string]float64) bool {
+				for series, n := range want {
+					if got, ok := s[series]; !ok || got != n {
+						return false
+					}
 				}
-			}
-			return true
+				return true
+			})
+		}
+		awaits("four and three", map[string]float64{
+			of("products", "north"): 520, of("products_unmatched", "north"): 4, of("products", "south"): 3, of("products_unmatched", "south"): 3,
 		})
-	}
-	awaits("four and three", map[string]float64{
-		of("products", "north"): 520, of("products_unmatched", "north"): 4, of("products", "south"): 3, of("products_unmatched", "south"): 3,
+		l.list(t, "north", north[248:252]...)
+		m.products(t, "north", 1, 0) // too young to be missed
+		awaits("they were imported", map[string]float64{of("products", "north"): 521, of("products_unmatched", "north"): 0})
+		awaits("one is not", map[string]float64{of("products_unmatched", "north"): 1})
 	})
-	l.list(t, "north", north[248:252]...)
-	m.products(t, "north", 1, 0) // too young to be missed
-	awaits("they were imported", map[string]float64{of("products", "north"): 521, of("products_unmatched", "north"): 0})
-	awaits("one is not", map[string]float64{of("products_unmatched", "north"): 1})
 }
 
 // TestADatabaseThatIsDownCostsNothingButTheComparison stops the platform's database.
@@ -217,73 +227,81 @@ func TestADatabaseThatIsDownCostsNothingButTheComparison(t *testing.T) {
 
 // TestTheShippedRightsAreEnoughAndNoneTooMany runs the exporter as the user of grants-integration.sql.
 func TestTheShippedRightsAreEnoughAndNoneTooMany(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	l := newLedger(t, serverstest.MariaDB(t), "north")
-	m.orders(t, "north", 2, time.Minute)
-	m.products(t, "north", 3, time.Hour)
-	c, err := mysql.ParseDSN(l.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader := deploy.Reader{Password: `it's a \ password`, Host: "127.0.0.1", Schema: c.DBName}
-	for range 2 { // again, as after an upgrade
-		for _, statement := range deploy.IntegrationGrants(reader) {
-			l.run(t, statement)
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		l := newLedger(t, dsn, "north")
+		m.orders(t, "north", 2, time.Minute)
+		m.products(t, "north", 3, time.Hour)
+		c, err := mysql.ParseDSN(l.dsn)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	t.Cleanup(func() {
-		if _, err := l.db.ExecContext(context.Background(), "DROP USER "+deploy.IntegrationUser+"@'127.0.0.1'"); err != nil {
-			t.Error(err)
+		reader := deploy.Reader{Password: `it's a \ password`, Host: "127.0.0.1", Schema: c.DBName}
+		for range 2 { // again, as after an upgrade
+			for _, statement := range deploy.IntegrationGrants(reader) {
+				l.run(t, statement)
+			}
 		}
-	})
-	c.User, c.Passwd = deploy.IntegrationUser, reader.Password
-	section := l.section(t, m)
-	write(t, m.dir, "dsn", c.FormatDSN())
-	r := m.start(t, m.config(reconciling)+section)
-	r.Await(t, "a comparison", func(s map[string]float64) bool {
-		return s[of("orders_missing", "north")] == 2 && s[of("products_unmatched", "north")] == 3
-	})
+		t.Cleanup(func() {
+			if _, err := l.db.ExecContext(context.Background(), "DROP USER "+deploy.IntegrationUser+"@'127.0.0.1'"); err != nil {
+				t.Error(err)
+			}
+		})
+		c.User, c.Passwd = deploy.IntegrationUser, reader.Password
+		section := l.section(t, m)
+		write(t, m.dir, "dsn", c.FormatDSN())
+		r := m.start(t, m.config(reconciling)+section)
+		r.Await(t, "a comparison", func(s map[string]float64) bool {
+			return s[of("orders_missing", "north")] == 2 && s[of("products_unmatched", "north")] == 3
+		})
 
-	db := serverstest.Open(t, c.FormatDSN())
-	for _, statement := range []string{
-		"SELECT * FROM sales", "SELECT shopper_code FROM sales", "SELECT amount_cents FROM sales", "SELECT title FROM items", "SELECT name FROM clients",
-		"SELECT access_token FROM client_shopify_access", "SELECT COUNT(*) FROM client_shopify_access", "SELECT email FROM consignors",
-		"DELETE FROM sales", "UPDATE items SET status = 'sold'", "CREATE TABLE mine (id INT)", "SELECT * FROM mysql.user",
-	} {
-		if _, err := db.ExecContext(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "denied") {
-			t.Errorf("%s: %v, want that it is denied", statement, err)
+		db := serverstest.Open(t, c.FormatDSN())
+		for _, statement := range []string{
+			"SELECT * FROM sales", "SELECT shopper_code FROM sales", "SELECT amount_cents FROM sales", "SELECT title FROM items", "SELECT name FROM clients",
+			"SELECT access_token FROM client_shopify_access", "SELECT COUNT(*) FROM client_shopify_access", "SELECT email FROM consignors",
+			"DELETE FROM sales", "UPDATE items SET status = 'sold'", "CREATE TABLE mine (id INT)", "SELECT * FROM mysql.user",
+		} {
+			if _, err := db.ExecContext(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "denied") {
+				t.Errorf("%s: %v, want that it is denied", statement, err)
+			}
 		}
-	}
-	for _, right := range []string{"id,clients", "slug,clients", "id,events", "client_id,events", "event_id,sales", "shopify_order_id,sales", "event_id,items", "shopify_product_id,items"} {
-		column, table, _ := strings.Cut(right, ",")
-		change := func(verb, preposition string) {
-			l.run(t, fmt.Sprintf("%s SELECT (%s) ON `%s`.%s %s %s@'127.0.0.1'", verb, column, reader.Schema, table, preposition, deploy.IntegrationUser))
+		for _, right := range []string{"id,clients", "slug,clients", "id,events", "client_id,events", "event_id,sales", "shopify_order_id,sales", "event_id,items", "shopify_product_id,items"} {
+			column, table, _ := strings.Cut(right, ",")
+			change := func(verb, preposition string) {
+				l.run(t, fmt.Sprintf("%s SELECT (%s) ON `%s`.%s %s %s@'127.0.0.1'", verb, column, reader.Schema, table, preposition, deploy.IntegrationUser))
+			}
+			change("REVOKE", "FROM")
+			missed := false
+			for _, statement := range []string{defaultOrdersSQL, defaultProductsSQL} {
+				_, err := db.ExecContext(t.Context(), strings.ReplaceAll(statement, idsPlaceholder, "1"))
+				missed = missed || err != nil
+			}
+			if !missed {
+				t.Errorf("no statement misses the right to read %s.%s", table, column)
+			}
+			change("GRANT", "TO")
 		}
-		change("REVOKE", "FROM")
-		missed := false
-		for _, statement := range []string{defaultOrdersSQL, defaultProductsSQL} {
-			_, err := db.ExecContext(t.Context(), strings.ReplaceAll(statement, idsPlaceholder, "1"))
-			missed = missed || err != nil
-		}
-		if !missed {
-			t.Errorf("no statement misses the right to read %s.%s", table, column)
-		}
-		change("GRANT", "TO")
-	}
+	})
 }
 
 // TestStatementsOfOnesOwnReplaceOurs compares with tables that are not the contract's.
 func TestStatementsOfOnesOwnReplaceOurs(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	l := newLedger(t, serverstest.MariaDB(t), "north")
-	l.run(t, "CREATE TABLE imported (tenant VARCHAR(63), order_no BIGINT UNSIGNED)")
-	ids := m.orders(t, "north", 3, time.Minute)
-	l.run(t, fmt.Sprintf("INSERT INTO imported VALUES ('north', %d), ('north', %d)", ids[0], ids[2]))
-	section := strings.Replace(l.section(t, m), "dsn_file: dsn", "dsn_file: dsn, orders_sql: 'SELECT tenant, order_no FROM imported WHERE order_no IN ({ids})'", 1)
-	r := m.start(t, m.config(reconciling)+section)
-	r.Await(t, "one is missing", func(s map[string]float64) bool { return s[of("orders_missing", "north")] == 1 })
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		l := newLedger(t, dsn, "north")
+		l.run(t, "CREATE TABLE imported (tenant VARCHAR(63), order_no BIGINT UNSIGNED)")
+		ids := m.orders(t, "north", 3, time.Minute)
+		l.run(t, fmt.Sprintf("INSERT INTO imported VALUES ('north', %d), ('north', %d)", ids[0], ids[2]))
+		section := strings.Replace(l.section(t, m), "dsn_file: dsn", "dsn_file: dsn, orders_sql: 'SELECT tenant, order_no FROM imported WHERE order_no IN ({ids})'", 1)
+		r := m.start(t, m.config(reconciling)+section)
+		r.Await(t, "one is missing", func(s map[string]float64) bool { return s[of("orders_missing", "north")] == 1 })
+	})
 }
 
 // TestTheServerEndsAStatementThatTakesTooLong has a database that is slow, not one that is away.

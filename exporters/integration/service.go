@@ -68,11 +68,11 @@ const (
 
 // newHTTPClient makes a client with few connections, which goes through the proxy that the environment names and follows no
 // redirect: our keys are for the host that they were given for.
-func newHTTPClient(security *tls.Config) *http.Client {
+func newHTTPClient(dial dialer, security *tls.Config) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+			DialContext:            dial,
 			TLSClientConfig:        security,
 			ForceAttemptHTTP2:      true,
 			MaxConnsPerHost:        2,
@@ -90,7 +90,7 @@ func (b *builder) httpClient(t *commonconfig.TLSConfig) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := newHTTPClient(security)
+	client := newHTTPClient(b.dial, security)
 	b.closers = append(b.closers, func() error { client.CloseIdleConnections(); return nil })
 	return client, nil
 }

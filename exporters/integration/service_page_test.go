@@ -19,7 +19,7 @@ func TestThePageOfClerkAndMandrillIsAsRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, m := newClerkSite(t), newMailer(t)
+	s, m := newClerkSite(t, nil), newMailer(t, nil)
 	if _, err := m.Send(mandrill.Message{Subaccount: "kids-north", To: "planted@example.com", From: "sale@mail.example.com"}); err != nil {
 		t.Fatal(err)
 	}

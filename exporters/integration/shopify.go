@@ -17,7 +17,7 @@ import (
 
 // shopify makes the collectors of all shops: each a target for each client, so that no shop waits for another.
 func (b *builder) shopify() error {
-	client, err := shopClient(b.Shopify.TLS, time.Duration(b.Shopify.Interval))
+	client, err := shopClient(b.dial, b.Shopify.TLS, time.Duration(b.Shopify.Interval))
 	if err != nil {
 		return b.file.Errorf("shopify.tls", "%w", err)
 	}
@@ -128,7 +128,7 @@ func (b *builder) shop(c Client, client *http.Client, operations *exporter.Tally
 
 // shopClient makes the client for all shops. A shop has one request at a time, so there is no limit for a host, which may be a
 // proxy before all of them; and its connection stays open from one round to the next.
-func shopClient(c *commonconfig.TLSConfig, interval time.Duration) (*http.Client, error) {
+func shopClient(dial dialer, c *commonconfig.TLSConfig, interval time.Duration) (*http.Client, error) {
 	var security *tls.Config
 	if c != nil {
 		var err error
@@ -136,7 +136,7 @@ func shopClient(c *commonconfig.TLSConfig, interval time.Duration) (*http.Client
 			return nil, err
 		}
 	}
-	client := newHTTPClient(security)
+	client := newHTTPClient(dial, security)
 	transport := client.Transport.(*http.Transport)
 	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 0, 100
 	transport.IdleConnTimeout = 2 * interval

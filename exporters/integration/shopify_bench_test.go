@@ -28,7 +28,7 @@ const asExporter = "CONSIGNWATCH_TEST_AS_EXPORTER"
 // minute and two more, ten of them hanging, ten throttling and ten down.
 func BenchmarkFiveHundredShopsAMinute(b *testing.B) {
 	const shops = 500
-	m := newMall(b)
+	m := newMallOn(b, nil)
 	var clients []string
 	for i := range shops {
 		clients = append(clients, fmt.Sprintf("client-%03d", i))

@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,13 +13,15 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
 )
 
 // mall is a fake Shopify with shops, and the configuration of an exporter that watches them.
 type mall struct {
 	*shopify.Fake
-	url string
-	dir string
+	network *exportertest.Network
+	url     string
+	dir     string
 
 	forgetSecret atomic.Bool // credentials are refused
 
@@ -31,20 +32,26 @@ type mall struct {
 
 const allScopes = "read_orders,read_products"
 
+// newMall makes a mall in memory.
 func newMall(t testing.TB) *mall {
 	t.Helper()
-	m := &mall{dir: t.TempDir()}
-	m.Fake = shopify.New(shopify.Config{Requested: m.note})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return newMallOn(t, &exportertest.Network{})
+}
+
+func newMallOn(t testing.TB, network *exportertest.Network) *mall {
+	t.Helper()
+	m := &mall{network: network, dir: t.TempDir()}
+	webhooks := &http.Transport{DialContext: network.DialContext}
+	m.Fake = shopify.New(shopify.Config{Requested: m.note, Webhooks: webhook.SenderConfig{Transport: webhooks}})
+	t.Cleanup(func() { m.Close(); webhooks.CloseIdleConnections() })
+	m.url = network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if m.forgetSecret.Load() && strings.HasSuffix(r.URL.Path, "/access_token") {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, `{"error":"invalid_client","error_description":"Client authentication failed."}`)
 			return
 		}
 		m.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() { server.Close(); m.Close() })
-	m.url = server.URL
+	})).URL
 	return m
 }
 
@@ -99,7 +106,7 @@ shopify:
 // start runs an exporter with the configuration.
 func (m *mall) start(t *testing.T, config string, flags ...string) *exportertest.Running {
 	t.Helper()
-	return exportertest.StartFile(t, App(), write(t, m.dir, "config.yml", config), flags...)
+	return exportertest.StartOn(t, m.network, appOn(m.network.DialContext), write(t, m.dir, "config.yml", config), flags...)
 }
 
 func (m *mall) turn(t testing.TB, client string, change func(*shopify.Switches)) {
@@ -138,17 +145,17 @@ func of(name, client string) string {
 	return fmt.Sprintf("consign_shopify_%s{client=%q}", name, client)
 }
 
-// eventually waits at most twenty seconds.
+// eventually waits at most a minute.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not within twenty seconds: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }

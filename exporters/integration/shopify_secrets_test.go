@@ -8,21 +8,21 @@ import (
 	"io"
 	"log"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // parrot answers each shop in another way, and repeats in all of them the secrets that it was sent.
-func parrot(t *testing.T) (url string, sent func() []string) {
+func parrot(t *testing.T, network *exportertest.Network) (url string, sent func() []string) {
 	var mu sync.Mutex
 	var heard []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -69,80 +69,83 @@ func parrot(t *testing.T) (url string, sent func() []string) {
 			fmt.Fprintf(w, `{"errors":[{"message":"no %s","extensions":{"code":"%s"}}]}`, token, token)
 		}
 	}))
-	t.Cleanup(server.Close)
 	return server.URL, func() []string { mu.Lock(); defer mu.Unlock(); return append([]string(nil), heard...) }
 }
 
 func TestNoSecretShowsAnywhere(t *testing.T) {
-	url, sent := parrot(t)
-	m := &mall{dir: t.TempDir(), url: url}
-	for _, client := range []string{"redirects", "refuses", "fails", "invents", "garbles", "lacks", "searches", "codes"} {
-		write(t, m.dir, "token-"+client, "shpat_marked-"+client)
-		m.clients = append(m.clients, fmt.Sprintf("{slug: %[1]s, shopify: {domain: %[1]s.myshopify.com, token_file: token-%[1]s}}", client))
-	}
-	for _, client := range []string{"grants", "misspells", "rejects"} {
-		write(t, m.dir, "secret-"+client, "marked-secret-"+client)
-		m.clients = append(m.clients, fmt.Sprintf("{slug: %[1]s, shopify: {domain: %[1]s.myshopify.com, client_credentials: {id: app, secret_file: secret-%[1]s}}}", client))
-	}
-	write(t, m.dir, "dsn", "reader:marked-password@tcp(127.0.0.1:1)/platform")
-	config := m.config(every("1s")+"expected_topics: [orders/create]\n") + "platform: {dsn_file: dsn}\n"
-	r := m.start(t, config, "--log.level", "debug", "--web.enable-lifecycle")
-	r.Await(t, "three rounds of all", func(s map[string]float64) bool {
-		for _, client := range []string{"redirects", "refuses", "fails", "invents", "garbles", "lacks", "searches", "codes", "grants", "misspells", "rejects"} {
-			n := 0.0
-			for _, o := range catalog.ShopifyOutcomes() {
-				n += s[counted(client, outcome(o))]
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := &mall{network: &exportertest.Network{}, dir: t.TempDir()}
+		url, sent := parrot(t, m.network)
+		m.url = url
+		for _, client := range []string{"redirects", "refuses", "fails", "invents", "garbles", "lacks", "searches", "codes"} {
+			write(t, m.dir, "token-"+client, "shpat_marked-"+client)
+			m.clients = append(m.clients, fmt.Sprintf("{slug: %[1]s, shopify: {domain: %[1]s.myshopify.com, token_file: token-%[1]s}}", client))
+		}
+		for _, client := range []string{"grants", "misspells", "rejects"} {
+			write(t, m.dir, "secret-"+client, "marked-secret-"+client)
+			m.clients = append(m.clients, fmt.Sprintf("{slug: %[1]s, shopify: {domain: %[1]s.myshopify.com, client_credentials: {id: app, secret_file: secret-%[1]s}}}", client))
+		}
+		write(t, m.dir, "dsn", "reader:marked-password@tcp(127.0.0.1:1)/platform")
+		config := m.config(every("1s")+"expected_topics: [orders/create]\n") + "platform: {dsn_file: dsn}\n"
+		r := m.start(t, config, "--log.level", "debug", "--web.enable-lifecycle")
+		r.Await(t, "three rounds of all", func(s map[string]float64) bool {
+			for _, client := range []string{"redirects", "refuses", "fails", "invents", "garbles", "lacks", "searches", "codes", "grants", "misspells", "rejects"} {
+				n := 0.0
+				for _, o := range catalog.ShopifyOutcomes() {
+					n += s[counted(client, outcome(o))]
+				}
+				if n < 9 {
+					return false
+				}
 			}
-			if n < 9 {
-				return false
+			return true
+		})
+		// The test looks at the right place: the secrets did travel.
+		heard := strings.Join(sent(), "\n")
+		for _, want := range []string{"refuses shpat_marked-refuses", "client_secret=marked-secret-rejects", "grants marked-granted"} {
+			if !strings.Contains(heard, want) {
+				t.Errorf("the shops did not hear %s", want)
 			}
 		}
-		return true
+		var all strings.Builder
+		for _, path := range []string{"/", "/metrics", "/config", "/-/ready", "/-/healthy"} {
+			_, body := r.Get(t, path)
+			all.WriteString(body)
+		}
+		_, body := r.Get(t, "/metrics", "Accept: application/openmetrics-text")
+		all.WriteString(body)
+		// A reload that fails, with each secret where it does not belong.
+		for _, broken := range []string{
+			config + "unknown: marked-key\n",
+			strings.Replace(config, "dsn_file: dsn", "dsn_file: broken-dsn", 1),
+			strings.Replace(config, "token_file: token-codes", "token_file: broken-token", 1),
+		} {
+			write(t, m.dir, "broken-dsn", "reader:marked-password@somewhere(/platform")
+			write(t, m.dir, "broken-token", "shpat_marked-broken and more")
+			write(t, m.dir, "config.yml", broken)
+			status, body := r.Do(t, http.MethodPost, "/-/reload")
+			if status != http.StatusInternalServerError {
+				t.Errorf("a broken configuration was loaded: %d", status)
+			}
+			all.WriteString(body)
+			var out bytes.Buffer
+			App().Run(t.Context(), []string{"--config.check", "--config.file", m.dir + "/config.yml"}, &out, &out, nil)
+			all.Write(out.Bytes())
+		}
+		r.Stop()
+		all.WriteString(r.Log())
+		for line := range strings.Lines(all.String()) {
+			if strings.Contains(line, "marked") && !strings.Contains(line, `unknown key "unknown"`) {
+				t.Errorf("a secret shows: %s", line)
+			}
+		}
+		for _, want := range []string{"teapot", "not followed", "is not known", "<secret>"} {
+			if !strings.Contains(all.String(), want) {
+				t.Errorf("nothing says %q: what was searched is not what was meant", want)
+			}
+		}
 	})
-	// The test looks at the right place: the secrets did travel.
-	heard := strings.Join(sent(), "\n")
-	for _, want := range []string{"refuses shpat_marked-refuses", "client_secret=marked-secret-rejects", "grants marked-granted"} {
-		if !strings.Contains(heard, want) {
-			t.Errorf("the shops did not hear %s", want)
-		}
-	}
-	var all strings.Builder
-	for _, path := range []string{"/", "/metrics", "/config", "/-/ready", "/-/healthy"} {
-		_, body := r.Get(t, path)
-		all.WriteString(body)
-	}
-	_, body := r.Get(t, "/metrics", "Accept: application/openmetrics-text")
-	all.WriteString(body)
-	// A reload that fails, with each secret where it does not belong.
-	for _, broken := range []string{
-		config + "unknown: marked-key\n",
-		strings.Replace(config, "dsn_file: dsn", "dsn_file: broken-dsn", 1),
-		strings.Replace(config, "token_file: token-codes", "token_file: broken-token", 1),
-	} {
-		write(t, m.dir, "broken-dsn", "reader:marked-password@somewhere(/platform")
-		write(t, m.dir, "broken-token", "shpat_marked-broken and more")
-		write(t, m.dir, "config.yml", broken)
-		status, body := r.Do(t, http.MethodPost, "/-/reload")
-		if status != http.StatusInternalServerError {
-			t.Errorf("a broken configuration was loaded: %d", status)
-		}
-		all.WriteString(body)
-		var out bytes.Buffer
-		App().Run(t.Context(), []string{"--config.check", "--config.file", m.dir + "/config.yml"}, &out, &out, nil)
-		all.Write(out.Bytes())
-	}
-	r.Stop()
-	all.WriteString(r.Log())
-	for line := range strings.Lines(all.String()) {
-		if strings.Contains(line, "marked") && !strings.Contains(line, `unknown key "unknown"`) {
-			t.Errorf("a secret shows: %s", line)
-		}
-	}
-	for _, want := range []string{"teapot", "not followed", "is not known", "<secret>"} {
-		if !strings.Contains(all.String(), want) {
-			t.Errorf("nothing says %q: what was searched is not what was meant", want)
-		}
-	}
 }
 
 // panicking is a target that panics with a shop in its hands.
@@ -168,57 +171,62 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 
 // TestATokenDoesNotTravelToAnotherHost follows no redirect, not even to the same place.
 func TestATokenDoesNotTravelToAnotherHost(t *testing.T) {
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("the redirect was followed")
-	}))
-	defer elsewhere.Close()
-	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
-	defer server.Close()
-	m := &mall{dir: t.TempDir(), url: server.URL}
-	write(t, m.dir, "token-north", "shpat_x")
-	m.clients = []string{"{slug: north, shopify: {domain: north.myshopify.com, token_file: token-north}}"}
-	r := m.start(t, m.config(quick))
-	r.Await(t, "answers", func(s map[string]float64) bool { return s[counted("north", shopInvalid)] > 3 })
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := &mall{network: &exportertest.Network{}, dir: t.TempDir()}
+		elsewhere := m.network.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			t.Error("the redirect was followed")
+		}))
+		m.url = m.network.Serve(t, http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect)).URL
+		write(t, m.dir, "token-north", "shpat_x")
+		m.clients = []string{"{slug: north, shopify: {domain: north.myshopify.com, token_file: token-north}}"}
+		r := m.start(t, m.config(quick))
+		r.Await(t, "answers", func(s map[string]float64) bool { return s[counted("north", shopInvalid)] > 3 })
+	})
 }
 
 // TestACertificateThatIsNotTrustedEndsTheConnection talks to a server whose authority is known to nobody, and then is.
 func TestACertificateThatIsNotTrustedEndsTheConnection(t *testing.T) {
-	m := newMall(t)
-	m.open(t, "north")
-	server := httptest.NewUnstartedServer(m.Fake)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	defer server.Close()
-	m.url = server.URL
-	r := m.start(t, m.config(quick))
-	page := r.Await(t, "a refusal", func(s map[string]float64) bool { return s[counted("north", shopServer)] > 1 })
-	if page[of("up", "north")] != 0 || len(m.asked("north")) > 0 {
-		t.Errorf("the shop was asked %d times", len(m.asked("north")))
-	}
-	r.Stop()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	write(t, m.dir, "ca.pem", string(ca))
-	r = m.start(t, m.config(quick+"tls: {ca_file: ca.pem}\n"))
-	r.Await(t, "an answer", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := newMall(t)
+		m.open(t, "north")
+		server := m.network.Server(t, m.Fake)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		m.url = server.URL
+		r := m.start(t, m.config(quick))
+		page := r.Await(t, "a refusal", func(s map[string]float64) bool { return s[counted("north", shopServer)] > 1 })
+		if page[of("up", "north")] != 0 || len(m.asked("north")) > 0 {
+			t.Errorf("the shop was asked %d times", len(m.asked("north")))
+		}
+		r.Stop()
+		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		write(t, m.dir, "ca.pem", string(ca))
+		r = m.start(t, m.config(quick+"tls: {ca_file: ca.pem}\n"))
+		r.Await(t, "an answer", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
+	})
 }
 
 // TestAnAnswerWithoutEndIsNotReadToItsEnd sends more than any answer has.
 func TestAnAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		block := bytes.Repeat([]byte(" "), 64<<10)
-		for range 1 + 4*maxShopAnswer/len(block) {
-			if _, err := w.Write(block); err != nil {
-				return
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		m := &mall{network: &exportertest.Network{}, dir: t.TempDir()}
+		m.url = m.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			block := bytes.Repeat([]byte(" "), 64<<10)
+			for range 1 + 4*maxShopAnswer/len(block) {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
 			}
+		})).URL
+		write(t, m.dir, "token-north", "shpat_x")
+		m.clients = []string{"{slug: north, shopify: {domain: north.myshopify.com, token_file: token-north}}"}
+		r := m.start(t, m.config(every("2s")))
+		r.Await(t, "answers", func(s map[string]float64) bool { return s[counted("north", shopInvalid)] > 1 })
+		if !strings.Contains(r.Log(), "longer than") {
+			t.Errorf("the log does not say so:\n%s", r.Log())
 		}
-	}))
-	defer server.Close()
-	m := &mall{dir: t.TempDir(), url: server.URL}
-	write(t, m.dir, "token-north", "shpat_x")
-	m.clients = []string{"{slug: north, shopify: {domain: north.myshopify.com, token_file: token-north}}"}
-	r := m.start(t, m.config(every("2s")))
-	r.Await(t, "answers", func(s map[string]float64) bool { return s[counted("north", shopInvalid)] > 1 })
-	if !strings.Contains(r.Log(), "longer than") {
-		t.Errorf("the log does not say so:\n%s", r.Log())
-	}
+	})
 }

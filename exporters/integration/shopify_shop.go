@@ -68,7 +68,7 @@ func (s *shop) ask(ctx context.Context, q query, into answer) error {
 func (s *shop) admitted(ctx context.Context, q query) (release func(), err error) {
 	for {
 		wait, why := s.pace.delay(q)
-		if deadline, ok := ctx.Deadline(); ok && wait > 0 && time.Now().Add(wait).After(deadline) {
+		if deadline, ok := ctx.Deadline(); ok && wait > 0 && !time.Now().Add(wait).Before(deadline) {
 			return nil, shopErrorf(shopThrottled, "not asked: %s", why)
 		}
 		if err := sleep(ctx, wait); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -132,7 +133,7 @@ type checkRig struct {
 // newCheckRig makes a check whose verifier is the platform, or the library.
 func newCheckRig(t *testing.T, library bool, foreign string) *checkRig {
 	t.Helper()
-	r := &checkRig{clerk: newInstance(t), log: &watchedLog{}, patience: 20 * time.Second}
+	r := &checkRig{clerk: newInstance(t), log: &watchedLog{}, patience: time.Minute}
 	c := &clerkConfig{URL: r.clerk.url, ProbeSession: "sess_probe", ForeignSession: foreign, Issuer: testIssuer, AuthorizedParties: []string{ourParty}}
 	c.fill()
 	c.ExpiryMargin = yamlfile.Duration(30 * time.Second)
@@ -144,7 +145,7 @@ func newCheckRig(t *testing.T, library bool, foreign string) *checkRig {
 		c.VerifyURL = server.URL
 	}
 	metrics := catalog.Shipped().ForExporter(catalog.Integration)
-	api := newClerkAPI(c, secret.New(plantedKey), newHTTPClient(nil), r.log.logger())
+	api := newClerkAPI(c, secret.New(plantedKey), newHTTPClient((&net.Dialer{}).DialContext, nil), r.log.logger())
 	api.limited.now, api.keys.now = r.clerk.clock, r.clerk.clock
 	r.tokenCheck = newTokenCheck(c, api, newClerkKeys(api, metrics), metrics, r.log.logger())
 	r.now, r.forger = r.clerk.clock, forger()
@@ -336,7 +337,7 @@ func TestWithoutAVerdictNothingIsTold(t *testing.T) {
 				t.Errorf("reason %q, want %q: %v", exporter.ReasonOf(err), c.reason, err)
 			}
 			c.over(r)
-			r.patience = 20 * time.Second
+			r.patience = time.Minute
 			got, err = r.verdictsOf(t, 11*time.Second) // later than Clerk's limit lasts
 			if diff := cmp.Diff(rightBut(), got); diff != "" || err != nil {
 				t.Errorf("it does not recover by itself (-want +got):\n%s\n%v", diff, err)
