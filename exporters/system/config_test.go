@@ -44,7 +44,7 @@ func TestTargetsWithTheSameRhythmAreOneCollector(t *testing.T) {
 	setup, err := load(exportertest.WriteFile(t, "config.yml", `
 redis: [{name: a, address: 'h:1'}, {name: b, address: 'h:2', interval: 1m}, {name: c, address: 'h:3', operations: false}]
 probes: [{name: a, url: 'http://h/'}, {name: b, url: 'http://h/', timeout: 1s}]
-`), silentLog())
+`), nil, silentLog())
 	if err != nil {
 		t.Fatal(err)
 	}

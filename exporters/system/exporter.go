@@ -3,10 +3,12 @@
 package system
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,17 +25,23 @@ import (
 )
 
 // App is the system-exporter.
-func App() exporter.App {
+func App() exporter.App { return appOn((&net.Dialer{}).DialContext) }
+
+// dialer opens the connections of probes, as the method of a net.Dialer does.
+type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
+// appOn is App with probes on a network.
+func appOn(dial dialer) exporter.App {
 	return exporter.App{
 		Name:        catalog.System,
 		Description: "State of the platform's database, cache and queues, and what probes see from outside.",
 		Port:        9471,
-		Load:        load,
+		Load:        func(path string, log *slog.Logger) (*exporter.Setup, error) { return load(path, dial, log) },
 	}
 }
 
 // load reads the configuration and all that it names. It does not connect.
-func load(path string, log *slog.Logger) (*exporter.Setup, error) {
+func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
 	c := defaultConfig()
 	f, err := yamlfile.Read(path, &c)
 	if err != nil {
@@ -48,7 +56,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	c.resolve(filepath.Dir(path))
-	b := builder{config: &c, file: f, log: log, catalog: catalog.Shipped().ForExporter(catalog.System)}
+	b := builder{config: &c, file: f, dial: dial, log: log, catalog: catalog.Shipped().ForExporter(catalog.System)}
 	for _, build := range []func() error{b.mysql, b.redis, b.kafka, b.probes} {
 		if err := build(); err != nil {
 			return nil, errors.Join(err, b.close())
@@ -67,6 +75,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 type builder struct {
 	config     *Config
 	file       *yamlfile.File
+	dial       dialer
 	log        *slog.Logger
 	catalog    *catalog.Catalog
 	collectors []exporter.Collector
@@ -153,7 +162,7 @@ func (b *builder) probes() error {
 		p := &prober{
 			name: t.Name, method: t.Method, url: t.URL, header: headers, tls: security,
 			status: t.ExpectStatus, follow: t.FollowRedirects, limit: t.MaxResponseBytes,
-			timeout: time.Duration(t.Timeout), now: time.Now,
+			timeout: time.Duration(t.Timeout), now: time.Now, dial: b.dial,
 		}
 		if t.ExpectBody != "" {
 			p.body = regexp.MustCompile(t.ExpectBody) // was checked

@@ -26,13 +26,14 @@ import (
 )
 
 // rig is a Kafka cluster in this process, a client that does what the platform does, and a target that looks at it. Rounds are
-// run by the test, at a clock that it can advance.
+// run by the test, at a clock that it advances.
 type rig struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client
 	target  *kafkaTarget
 	log     *strings.Builder
-	ahead   time.Duration // of the target's clock
+	begin   time.Time     // the target's clock stands still
+	ahead   time.Duration // and is this far from where it began
 }
 
 // newRig starts a cluster. The options come after those that every test wants.
@@ -44,7 +45,7 @@ func newRig(t testing.TB, config KafkaTarget, options ...kfake.Opt) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	r := &rig{cluster: cluster, log: &strings.Builder{}}
+	r := &rig{cluster: cluster, log: &strings.Builder{}, begin: beginning()}
 	r.client = kafkaClient(t, cluster.ListenAddrs(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MaxVersions(kversion.V3_8_0())) // later requests name topics by their ids
 	r.restart(t, config)
@@ -72,8 +73,13 @@ func (r *rig) restart(t testing.TB, config KafkaTarget) {
 	}
 	config.fill()
 	r.target = rigTarget(t, config, rigSchedule, slog.New(slog.NewTextHandler(r.log, nil)))
-	r.target.now = func() time.Time { return time.Now().Add(r.ahead) }
+	r.target.now = r.now
 }
+
+// beginning is the present as a timestamp of Kafka can tell it.
+func beginning() time.Time { return time.Now().Truncate(time.Millisecond) }
+
+func (r *rig) now() time.Time { return r.begin.Add(r.ahead) }
 
 func rigTarget(t testing.TB, config KafkaTarget, schedule exporter.Schedule, log *slog.Logger) *kafkaTarget {
 	t.Helper()
@@ -165,7 +171,7 @@ func (r *rig) produce(t testing.TB, topic string, partition int32, ago ...time.D
 	t.Helper()
 	records := make([]*kgo.Record, len(ago))
 	for i, d := range ago {
-		records[i] = &kgo.Record{Topic: topic, Partition: partition, Timestamp: time.Now().Add(r.ahead - d), Value: []byte("x")}
+		records[i] = &kgo.Record{Topic: topic, Partition: partition, Timestamp: r.now().Add(-d), Value: []byte("x")}
 	}
 	r.write(t, records...)
 }
@@ -315,7 +321,8 @@ type wire struct {
 	net.Listener
 	mood           atomic.Int32
 	open, accepted atomic.Int32
-	conns          sync.Map // those that are open
+	withheld       atomic.Int32 // answers that never came
+	conns          sync.Map     // those that are open
 }
 
 const (
@@ -386,6 +393,7 @@ type wiredConn struct {
 func (c *wiredConn) Write(p []byte) (int, error) {
 	switch c.wire.mood.Load() {
 	case hung:
+		c.wire.withheld.Add(1)
 		return len(p), nil
 	case broken:
 		return 0, errors.Join(errors.New("broken"), c.Close())

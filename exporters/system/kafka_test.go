@@ -39,7 +39,7 @@ func TestQueuesAreToldAsKafkaSaysItself(t *testing.T) {
 	r.commit(t, "reports", "jobs.email", -1, 2)
 
 	told := r.round(t)
-	now := time.Now()
+	now := r.now()
 	admin := &kafkaAdmin{t: t, rig: r}
 	got, truth := map[string]float64{}, map[string]float64{}
 	for name, value := range told {

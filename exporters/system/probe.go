@@ -36,6 +36,7 @@ type prober struct {
 	timeout time.Duration
 	maxAge  time.Duration
 	now     func() time.Time
+	dial    dialer
 
 	// What lives from one collection to the next.
 	tally      *exporter.Tally
@@ -119,7 +120,7 @@ func (p *prober) probe(ctx context.Context, w *stopwatch) string {
 		request.Header.Set("User-Agent", "consignwatch-system-exporter/"+version.Version)
 	}
 	transport := &http.Transport{
-		DialContext:            (&net.Dialer{}).DialContext,
+		DialContext:            p.dial,
 		TLSClientConfig:        p.tls.Clone(), // a transport changes it
 		ForceAttemptHTTP2:      true,
 		DisableKeepAlives:      true,

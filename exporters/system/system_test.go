@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "3"); err != nil { // most tests wait most of the time, whatever the number of cores
+	if err := flag.Set("test.parallel", "6"); err != nil { // most tests wait most of the time, whatever the number of cores
 		panic(err)
 	}
 	os.Exit(serverstest.Main(m))
@@ -41,10 +42,10 @@ func TestMain(m *testing.M) {
 // machine has made late takes none from the page.
 const (
 	quick   = "interval: 400ms\ntimeout: 400ms\nmax_age: 1s\n"
-	patient = "interval: 500ms\ntimeout: 500ms\nmax_age: 1m\n"
+	patient = "interval: 1s\ntimeout: 1s\nmax_age: 1m\n"
 )
 
-func start(t *testing.T, config string, flags ...string) *exportertest.Running {
+func start(t testing.TB, config string, flags ...string) *exportertest.Running {
 	t.Helper()
 	return exportertest.Start(t, App(), config, flags...)
 }
@@ -79,7 +80,7 @@ func listen(t *testing.T, answer func(net.Conn)) (address string) {
 }
 
 // closedAddress is one at which nobody listens.
-func closedAddress(t *testing.T) string {
+func closedAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +91,7 @@ func closedAddress(t *testing.T) string {
 }
 
 // mysqlConfig is the section of one server.
-func mysqlConfig(t *testing.T, dsn string) string {
+func mysqlConfig(t testing.TB, dsn string) string {
 	t.Helper()
 	return fmt.Sprintf("mysql: [{name: main, dsn_file: %s}]\n", exportertest.WriteFile(t, "dsn", dsn))
 }
@@ -233,6 +234,14 @@ func between(t *testing.T, what string, got, before, after float64) {
 	}
 }
 
+// startedIn fails when a start timestamp is not that of the server with this uptime. The server tells whole seconds, to the exporter as to us.
+func startedIn(t *testing.T, what string, created time.Time, uptime func() float64) {
+	t.Helper()
+	before := seconds(time.Now())
+	up := uptime()
+	between(t, what, seconds(created), before-up-2, seconds(time.Now())-up+1)
+}
+
 func within(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
 	between(t, what, got, want-tolerance, want+tolerance)
@@ -240,10 +249,10 @@ func within(t *testing.T, what string, got, want, tolerance float64) {
 
 func seconds(at time.Time) float64 { return float64(at.UnixNano()) / 1e9 }
 
-// eventually waits at most ten seconds.
-func eventually(t *testing.T, what string, done func() bool) {
+// eventually waits at most a minute. When it fails it shows what everybody does.
+func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -251,7 +260,8 @@ func eventually(t *testing.T, what string, done func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("not within ten seconds: %s", what)
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("not within a minute: %s\n%s", what, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }
@@ -261,7 +271,7 @@ var noPassword secret.Value
 // collect collects a target once, without an exporter around it.
 func collect(t *testing.T, target exporter.Target) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := exporter.Try(ctx, catalog.Shipped(), catalog.SizesFor(10), target)
 	return err

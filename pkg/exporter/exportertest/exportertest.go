@@ -33,19 +33,19 @@ type Running struct {
 }
 
 // Start runs the exporter with a configuration text and further flags, on a free port, until the test ends.
-func Start(t *testing.T, app exporter.App, config string, flags ...string) *Running {
+func Start(t testing.TB, app exporter.App, config string, flags ...string) *Running {
 	t.Helper()
 	return StartFile(t, app, WriteFile(t, "config.yml", config), flags...)
 }
 
 // StartFile is Start for a configuration that is a file already.
-func StartFile(t *testing.T, app exporter.App, path string, flags ...string) *Running {
+func StartFile(t testing.TB, app exporter.App, path string, flags ...string) *Running {
 	t.Helper()
 	return StartOn(t, nil, app, path, flags...)
 }
 
 // StartOn is StartFile on a network.
-func StartOn(t *testing.T, network *Network, app exporter.App, path string, flags ...string) *Running {
+func StartOn(t testing.TB, network *Network, app exporter.App, path string, flags ...string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &lockedBuffer{}, end: cancel, out: make(chan int, 1)}
@@ -83,13 +83,13 @@ func (r *Running) Stop() int {
 func (r *Running) Log() string { return r.log.String() }
 
 // Get reads a path with the given header lines ("Name: value"), and fails the test when there is no answer.
-func (r *Running) Get(t *testing.T, path string, header ...string) (status int, body string) {
+func (r *Running) Get(t testing.TB, path string, header ...string) (status int, body string) {
 	t.Helper()
 	return r.Do(t, http.MethodGet, path, header...)
 }
 
 // Do is Get with a method.
-func (r *Running) Do(t *testing.T, method, path string, header ...string) (status int, body string) {
+func (r *Running) Do(t testing.TB, method, path string, header ...string) (status int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, r.URL+path, nil)
 	if err != nil {
@@ -112,7 +112,7 @@ func (r *Running) Do(t *testing.T, method, path string, header ...string) (statu
 }
 
 // Series is the page as a map from series, written name{label="value"}, to value. Histograms are left out.
-func (r *Running) Series(t *testing.T) map[string]float64 {
+func (r *Running) Series(t testing.TB) map[string]float64 {
 	t.Helper()
 	series := map[string]float64{}
 	for _, mf := range r.Families(t) {
@@ -129,7 +129,7 @@ func (r *Running) Series(t *testing.T) map[string]float64 {
 }
 
 // Families reads the page in the protobuf exposition, as Prometheus does.
-func (r *Running) Families(t *testing.T) []*dto.MetricFamily {
+func (r *Running) Families(t testing.TB) []*dto.MetricFamily {
 	t.Helper()
 	status, body := r.Get(t, "/metrics", "Accept: "+string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
 	if status != http.StatusOK {
@@ -161,7 +161,7 @@ func Name(name string, m *dto.Metric) string {
 }
 
 // Await asks again and again until done says that the page is as expected, at most a minute, and fails with what is still missing.
-func (r *Running) Await(t *testing.T, what string, done func(series map[string]float64) bool) map[string]float64 {
+func (r *Running) Await(t testing.TB, what string, done func(series map[string]float64) bool) map[string]float64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -181,7 +181,7 @@ func (r *Running) Await(t *testing.T, what string, done func(series map[string]f
 }
 
 // page is the text exposition without what the Go runtime says.
-func (r *Running) page(t *testing.T) string {
+func (r *Running) page(t testing.TB) string {
 	t.Helper()
 	_, all := r.Get(t, "/metrics")
 	var b strings.Builder
@@ -194,7 +194,7 @@ func (r *Running) page(t *testing.T) string {
 }
 
 // AwaitReady waits until every target was tried.
-func (r *Running) AwaitReady(t *testing.T) {
+func (r *Running) AwaitReady(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -213,7 +213,7 @@ func (r *Running) AwaitReady(t *testing.T) {
 }
 
 // WriteFile writes a file into a folder of the test and returns its path.
-func WriteFile(t *testing.T, name, text string) string {
+func WriteFile(t testing.TB, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

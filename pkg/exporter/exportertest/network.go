@@ -5,8 +5,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -48,11 +50,35 @@ func (n *Network) Listen(network, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// DialContext is that of a net.Dialer.
+// DialContext is that of a net.Dialer, to an address or to localhost. It tells a trace of net/http/httptrace what it does.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if n == nil {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil {
+		trace = &httptrace.ClientTrace{}
+	}
+	if port, ok := strings.CutPrefix(address, "localhost:"); ok {
+		if trace.DNSStart != nil {
+			trace.DNSStart(httptrace.DNSStartInfo{Host: "localhost"})
+		}
+		address = "127.0.0.1:" + port
+		if trace.DNSDone != nil {
+			trace.DNSDone(httptrace.DNSDoneInfo{Addrs: []net.IPAddr{{IP: net.IPv4(127, 0, 0, 1)}}})
+		}
+	}
+	if trace.ConnectStart != nil {
+		trace.ConnectStart(network, address)
+	}
+	c, err := n.dial(ctx, network, address)
+	if trace.ConnectDone != nil {
+		trace.ConnectDone(network, address, err)
+	}
+	return c, err
+}
+
+func (n *Network) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[address]
 	n.mu.Unlock()
@@ -92,7 +118,7 @@ func (n *Network) Server(t testing.TB, handler http.Handler) *httptest.Server {
 }
 
 // client makes one for a test, which keeps no connection when the test has ended.
-func (n *Network) client(t *testing.T) *http.Client {
+func (n *Network) client(t testing.TB) *http.Client {
 	if n == nil {
 		return http.DefaultClient
 	}

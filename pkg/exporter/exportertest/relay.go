@@ -30,7 +30,7 @@ const (
 )
 
 // NewRelay starts a relay to a server, host:port, until the test ends.
-func NewRelay(t *testing.T, server string) *Relay {
+func NewRelay(t testing.TB, server string) *Relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func NewRelay(t *testing.T, server string) *Relay {
 }
 
 // NewRelayOn is a relay behind a listener, for example one of TLS.
-func NewRelayOn(t *testing.T, l net.Listener, server string) *Relay {
+func NewRelayOn(t testing.TB, l net.Listener, server string) *Relay {
 	t.Helper()
 	r := &Relay{listener: l, server: server}
 	t.Cleanup(func() { l.Close(); r.Cut() })
