@@ -48,7 +48,7 @@ func TestThePackOfTheDocumentationReadsOtherTables(t *testing.T) {
 		t.Errorf("queries --explain: exit code %d\n%s%s", code, out, errors)
 	}
 	quick := strings.NewReplacer("interval: 30s", "interval: 1s", "interval: 1m", "interval: 1s", "interval: 15s", "interval: 1s", "timeout: 5s", "timeout: 1s", "timeout: 10s", "timeout: 1s").Replace(pack)
-	r := start(t, dsn, quick)
+	r := startPatiently(t, dsn, quick)
 	want := map[string]float64{
 		`consign_client_info{client="old-town",name="Old Town Market e.V.",plan="basic"}`:           1,
 		`consign_event_info{client="old-town",event="may",name="May Market",status="active"}`:       1,

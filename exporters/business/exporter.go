@@ -47,18 +47,21 @@ type Limits struct {
 const defaultMaxAge = 5 * time.Minute
 
 // App is the business-exporter.
-func App() exporter.App {
+func App() exporter.App { return appWith(func(*Pack) {}) }
+
+// appWith is App with a last change of each query pack that was read and checked.
+func appWith(change func(*Pack)) exporter.App {
 	return exporter.App{
 		Name:        catalog.Business,
 		Description: "State of the consignment-sale business, read from the platform's MySQL database.",
 		Port:        9473,
-		Load:        load,
+		Load:        func(path string, _ *slog.Logger) (*exporter.Setup, error) { return load(path, change) },
 		Commands:    commands,
 	}
 }
 
 // load reads the configuration and all that it names. It does not connect.
-func load(path string, _ *slog.Logger) (*exporter.Setup, error) {
+func load(path string, change func(*Pack)) (*exporter.Setup, error) {
 	c := Config{
 		MySQL:  MySQL{MaxOpenConnections: 2},
 		MaxAge: yamlfile.Duration(defaultMaxAge),
@@ -80,6 +83,7 @@ func load(path string, _ *slog.Logger) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, err
 	}
+	change(pack)
 	db, err := openReader(dsn, c.MySQL.MaxOpenConnections)
 	if err != nil {
 		return nil, f.Errorf("mysql.dsn_file", "%w", err)

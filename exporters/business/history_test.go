@@ -34,7 +34,7 @@ func newHistory(t *testing.T) *history {
 	t.Helper()
 	h := &history{dsn: serverstest.MariaDB(t)}
 	h.admin = serverstest.Open(t, h.dsn)
-	h.platform = filled(t, platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5, Timeout: 5 * time.Minute})
+	h.platform = filled(t, platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5})
 	if err := h.platform.Do(t.Context(), "years of operation", longAgo); err != nil {
 		t.Fatal(err)
 	}

@@ -146,7 +146,7 @@ func TestOddDataIsData(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	p := filled(t, platform.Config{DSN: dsn, Clients: 5, Events: 10, LiveEvents: 7, Items: 900, Seed: 21})
-	o := &odd{p, start(t, dsn, quickPack(t)), shipped()}
+	o := &odd{p, startPatiently(t, dsn, quickPack(t)), shipped()}
 	o.await(t)
 
 	// The order matters: what follows the odd slugs lives with refusals.
@@ -442,7 +442,7 @@ func TestASaleEventThatTheListDoesNotKnowToBeCancelledIsNotRefused(t *testing.T)
 	if !ok {
 		t.Fatal("the pack has no queries")
 	}
-	r := start(t, dsn, strings.ReplaceAll(list, "interval: 2s", "interval: 1h")+"\nqueries:"+queries)
+	r := startPatiently(t, dsn, strings.ReplaceAll(list, "interval: 2s", "interval: 1h")+"\nqueries:"+queries)
 	var info string
 	r.Await(t, "a sale event", func(s map[string]float64) bool {
 		for name := range s {

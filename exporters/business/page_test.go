@@ -20,7 +20,7 @@ func TestThePageKeepsTheConventions(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 6, Items: 600, Speed: 500, Seed: 11})
 	pause(t, p)
-	r := start(t, dsn, quickPack(t))
+	r := startPatiently(t, dsn, quickPack(t))
 	awaitTruth(t, r, p)
 	_, page := r.Get(t, "/metrics")
 	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")

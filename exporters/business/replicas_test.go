@@ -140,7 +140,7 @@ func TestTwoExportersSayTheSameAsOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first, second := start(t, dsn, quickPack(t)), start(t, dsn, quickPack(t))
+	first, second := startPatiently(t, dsn, quickPack(t)), startPatiently(t, dsn, quickPack(t))
 	awaitTruth(t, first, p)
 	awaitTruth(t, second, p)
 	one, both := startPrometheus(t, first), startPrometheus(t, first, second)

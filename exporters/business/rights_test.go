@@ -43,7 +43,7 @@ func (h *history) reader(t *testing.T) string {
 
 func (h *history) testRights(t *testing.T) {
 	dsn := h.reader(t)
-	r := start(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
+	r := startPatiently(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
 	awaitTruth(t, r, h.platform)
 	for name, v := range r.Series(t) {
 		if strings.HasPrefix(name, "consignwatch_collector_success") && v != 1 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/test/seed"
 )
 
 // quickPack is the embedded pack, read every second or two.
@@ -28,9 +28,10 @@ func quickPack(t *testing.T) string {
 	return strings.Replace(pack, "refresh_ended: 24h", "refresh_ended: 4s", 1)
 }
 
-// filled makes a platform that stands still; it ends with the test.
+// filled makes a platform that stands still; it ends with the test. Its statements may take as long as a busy machine makes them.
 func filled(t *testing.T, config platform.Config) *platform.Platform {
 	t.Helper()
+	config.Timeout = 5 * time.Minute
 	p, err := platform.New(config)
 	if err != nil {
 		t.Fatal(err)
@@ -162,11 +163,12 @@ func TestEveryValueEqualsTheBooksOfALivePlatform(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 20, Items: 3000, Speed: 2000, Seed: 7})
-	r := start(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
+	r := startPatiently(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
+	random := seed.Rand(t)
 	for range 3 {
 		// Let the platform live for a random while, so that it is stopped in the middle of whatever it does.
 		select {
-		case <-time.After(rand.N(3 * time.Second)):
+		case <-time.After(time.Duration(random.Int64N(int64(3 * time.Second)))):
 		case <-t.Context().Done():
 		}
 		pause(t, p)
@@ -208,7 +210,7 @@ func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
 	pause(t, p)
-	r := start(t, dsn, quickPack(t))
+	r := startPatiently(t, dsn, quickPack(t))
 	awaitTruth(t, r, p)
 	client := p.Books().Clients[0].Slug
 	violations := func(check string) string {
