@@ -76,21 +76,21 @@ func TestGarbageInPlaceOfAGreetingLeavesNothingBehind(t *testing.T) {
 		}
 	}
 	try()
-	before := count(t, 0)
+	before := count(t, time.Second, 0) // of what ends by itself, most has ended then
 	for range 10 {
 		try()
 	}
 	// The greeters of this test wait for the next connection, each with a goroutine and a socket.
-	if after, greeters := count(t, before+10*len(cases)*2), 10*len(cases)*2; after > before+greeters {
+	if after, greeters := count(t, time.Minute, before+10*len(cases)*2), 10*len(cases)*2; after > before+greeters {
 		t.Errorf("%d goroutines and files before, %d after, of which %d are the test's", before, after, greeters)
 	}
 }
 
-// count waits a little for at most so many goroutines and open files.
-func count(t *testing.T, most int) int {
+// count waits so long for at most so many goroutines and open files.
+func count(t *testing.T, patience time.Duration, most int) int {
 	t.Helper()
 	n := 0
-	for range 40 {
+	for range patience / (25 * time.Millisecond) {
 		files, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
 			t.Fatal(err)
@@ -122,7 +122,7 @@ func TestARealServerIsGreetedAndASilentOneIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	silent, err := Open(secret.New("me:hush@tcp("+l.Addr().String()+")/"), Options{MaxConnections: 1})
+	silent, err := Open(secret.New("me:hush@tcp("+l.Addr().String()+")/?timeout=1h"), Options{MaxConnections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,12 +138,8 @@ func TestARealServerIsGreetedAndASilentOneIsNotWaitedFor(t *testing.T) {
 		},
 	} {
 		ctx, cancel := end(t.Context())
-		begin := time.Now()
-		if err := silent.PingContext(ctx); err == nil {
+		if err := silent.PingContext(ctx); err == nil { // without the end of its context it would wait for an hour
 			t.Error("nobody has answered")
-		}
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("it took %s", took)
 		}
 		cancel()
 	}

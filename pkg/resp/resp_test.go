@@ -72,12 +72,8 @@ func TestRepliesOfARealServer(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	begin := time.Now()
-	if _, err := c.Do(ctx, "BLPOP", "nothing-comes", "0"); exporter.ReasonOf(err) != exporter.ReasonTimeout {
+	if _, err := c.Do(ctx, "BLPOP", "nothing-comes", "0"); exporter.ReasonOf(err) != exporter.ReasonTimeout { // it would wait for ever
 		t.Errorf("no answer in time: %v", err)
-	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("a deadline of 100ms took %s", took)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
