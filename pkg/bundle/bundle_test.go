@@ -10,6 +10,7 @@ import (
 )
 
 func TestTheShippedBundleIsWhole(t *testing.T) {
+	t.Parallel()
 	root := os.DirFS("../..")
 	b, err := Load(root)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 // What we infer is what the real Prometheus yields: no series has a label or a value that we thought impossible, and none lacks
 // a label that we thought sure.
 func TestInferredLabelsAreThoseOfPrometheus(t *testing.T) {
+	t.Parallel()
 	k := newTestChecker(t)
 	prometheus := startPrometheusWith(t, k)
 	await(t, func() string {

@@ -25,6 +25,7 @@ const escalation = `groups:
 
 // An alert on alerts has the labels of its sources, and tests of it are fed with what the sources read.
 func TestAnAlertMayReadAlerts(t *testing.T) {
+	t.Parallel()
 	bundle := func(rules string) fstest.MapFS {
 		root := goodBundle(t)
 		root["rules/alerts/escalation.yml"] = &fstest.MapFile{Data: []byte(rules)}

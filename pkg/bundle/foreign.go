@@ -3,6 +3,7 @@ package bundle
 import (
 	_ "embed"
 	"fmt"
+	"sync"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
@@ -45,8 +46,8 @@ func foreignBySource() (map[string][]foreignMetric, error) {
 	return sources, err
 }
 
-// foreignMetrics returns all of them by name.
-func foreignMetrics() map[string]foreignMetric {
+// foreignMetrics returns all of them by name. They are read once, and not to be changed.
+var foreignMetrics = sync.OnceValue(func() map[string]foreignMetric {
 	sources, err := foreignBySource()
 	if err != nil {
 		panic(fmt.Sprintf("bundle: %v", err)) // it is embedded, and TestForeignMetricsAreWhatTheRealServersExpose reads it
@@ -58,4 +59,4 @@ func foreignMetrics() map[string]foreignMetric {
 		}
 	}
 	return all
-}
+})

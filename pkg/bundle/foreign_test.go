@@ -21,6 +21,7 @@ import (
 )
 
 func TestForeignMetricsAreWhatTheRealServersExpose(t *testing.T) {
+	t.Parallel()
 	sources, err := foreignBySource()
 	if err != nil {
 		t.Fatal(err)

@@ -9,15 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/promql/parser"
-
-	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // newTestChecker knows the catalog and one recording: client:stock:max{client,state}, with the state sold alone.
 func newTestChecker(t *testing.T) *checker {
 	t.Helper()
 	k := &checker{
-		bundle: &Bundle{}, catalog: catalog.Shipped(), foreign: foreignMetrics(),
+		bundle: &Bundle{}, catalog: shipped(), foreign: foreignMetrics(),
 		recorded: map[string][]*rule{}, rules: map[*rule]*result{}, results: map[parser.Expr]result{},
 	}
 	stock := &rule{query: newTestQuery(t, `max by (client, state) (consign_items{state="sold"})`)}
@@ -110,6 +108,7 @@ func labelsOf() map[string]string {
 }
 
 func TestLabelsFollowFromTheExpression(t *testing.T) {
+	t.Parallel()
 	for expr, want := range labelsOf() {
 		k, q := newTestChecker(t), newTestQuery(t, expr)
 		got := describe(k.infer(q, q.expr))
@@ -124,6 +123,7 @@ func TestLabelsFollowFromTheExpression(t *testing.T) {
 
 // What looks like a mistake, and is none.
 func TestGoodQueriesPass(t *testing.T) {
+	t.Parallel()
 	for _, expr := range []string{
 		// Counters that nobody reads the number of.
 		`absent(consign_client_jobs_total)`,
@@ -173,6 +173,7 @@ func TestGoodQueriesPass(t *testing.T) {
 }
 
 func TestARecordingMayReadItself(t *testing.T) {
+	t.Parallel()
 	root := goodBundle(t)
 	root["rules/recording/latch.yml"] = &fstest.MapFile{Data: []byte(`groups: [{name: latch, rules: [
   {record: 'client:seen:max', expr: 'max by (client) (consign_client_stored_bytes) or client:seen:max'}]}]`)}
@@ -184,6 +185,7 @@ func TestARecordingMayReadItself(t *testing.T) {
 }
 
 func TestVariablesOfDashboardsAreFilled(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		`up{job="$job"}[$__rate_interval]`:              `up{job=".+"}[5m]`,
 		`up{job=~"${job:regex}"}`:                       `up{job=~".+"}`,

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -16,43 +18,48 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// goodBundle is testdata/good with a list of coverage in which everything is due. It can be changed.
-func goodBundle(t testing.TB) fstest.MapFS {
-	t.Helper()
-	root := fstest.MapFS{}
-	good := os.DirFS("testdata/good")
-	err := fs.WalkDir(good, ".", func(name string, e fs.DirEntry, err error) error {
+// shipped is the catalog, read once for all tests: none changes it.
+var shipped = sync.OnceValue(catalog.Shipped)
+
+// good is testdata/good with a list of coverage in which everything is due, read once for all tests.
+var good = sync.OnceValues(func() (fstest.MapFS, error) {
+	root, folder := fstest.MapFS{}, os.DirFS("testdata/good")
+	err := fs.WalkDir(folder, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		text, err := fs.ReadFile(good, name)
+		text, err := fs.ReadFile(folder, name)
 		root[name] = &fstest.MapFile{Data: text}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var list strings.Builder
 	for _, r := range coverageRows() {
 		fmt.Fprintf(&list, "%s: {due: [reports]}\n", r.id)
 	}
 	root[coverageFile] = &fstest.MapFile{Data: []byte(list.String())}
-	renewPage(t, root)
-	return root
+	return root, errors.Join(err, renewPage(root))
+})
+
+// goodBundle is a copy of good. Its files can be replaced.
+func goodBundle(t testing.TB) fstest.MapFS {
+	t.Helper()
+	root, err := good()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return maps.Clone(root)
 }
 
 // renewPage writes the page that belongs to the list of coverage.
-func renewPage(t testing.TB, root fstest.MapFS) {
-	t.Helper()
+func renewPage(root fstest.MapFS) error {
 	b, err := Load(root)
 	if err != nil {
-		return // the mistake under test
+		return nil // the mistake under test
 	}
 	var page bytes.Buffer
-	if err := b.WriteCoverage(&page); err != nil {
-		t.Fatal(err)
-	}
+	err = b.WriteCoverage(&page)
 	root[coveragePage] = &fstest.MapFile{Data: page.Bytes()}
+	return err
 }
 
 // problemsOf returns what the check finds, one problem a line.
@@ -62,7 +69,7 @@ func problemsOf(root fs.FS) string {
 		return err.Error()
 	}
 	var found []error
-	for _, p := range b.Check(catalog.Shipped()) {
+	for _, p := range b.Check(shipped()) {
 		found = append(found, p)
 	}
 	if len(found) == 0 {
@@ -72,6 +79,7 @@ func problemsOf(root fs.FS) string {
 }
 
 func TestAGoodBundlePasses(t *testing.T) {
+	t.Parallel()
 	if found := problemsOf(goodBundle(t)); found != "" {
 		t.Errorf("a bundle without a mistake fails:\n%s", found)
 	}
@@ -79,6 +87,7 @@ func TestAGoodBundlePasses(t *testing.T) {
 
 // The tests of the good bundle mean what we read in them.
 func TestTheGoodBundlePassesPromtool(t *testing.T) {
+	t.Parallel()
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
@@ -103,8 +112,10 @@ const (
 type mistake struct{ file, old, new, want string }
 
 func TestEachKindOfMistakeIsFoundAtItsPlace(t *testing.T) {
+	t.Parallel()
 	for name, m := range mistakes() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			root := goodBundle(t)
 			if m.file != "" {
 				text := string(root[m.file].Data)
@@ -114,7 +125,9 @@ func TestEachKindOfMistakeIsFoundAtItsPlace(t *testing.T) {
 				root[m.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, m.old, m.new, 1))}
 			}
 			if m.file == coverageFile {
-				renewPage(t, root)
+				if err := renewPage(root); err != nil {
+					t.Fatal(err)
+				}
 			}
 			found := problemsOf(root)
 			for line := range strings.Lines(found) {
@@ -355,6 +368,7 @@ func mistakes() map[string]mistake {
 }
 
 func TestMistakesOfWholeFilesAreFound(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(fstest.MapFS)
 		want  string
@@ -385,6 +399,7 @@ func TestMistakesOfWholeFilesAreFound(t *testing.T) {
 }
 
 func TestDashboardsAreFoundInFolders(t *testing.T) {
+	t.Parallel()
 	root := goodBundle(t)
 	root["grafana-dashboards/business/more.json"] = &fstest.MapFile{Data: []byte(`{"title": "More", "uid": "more", "panels": [{"title": "P", "targets": [{"expr": "nothing"}]}]}`)}
 	if found, want := problemsOf(root), path.Join("grafana-dashboards/business/more.json")+`:1: P: metric "nothing"`; !strings.Contains(found, want) {
