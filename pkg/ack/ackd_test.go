@@ -19,7 +19,8 @@ func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {
 	t.Parallel()
 	s := newStation(t)
 	// Two daemons side by side, as beside the members of a cluster.
-	daemons := []*exportertest.Running{s.daemon(), s.daemon()}
+	patient := []string{"interval: 1s", "interval: 2s", "timeout: 1s", "timeout: 2s", "renew_for: 6s", "renew_for: 12s"} // no look may fail
+	daemons := []*exportertest.Running{s.daemon(patient...), s.daemon(patient...)}
 	s.fire("CheckoutFailing", "north", nil)
 	s.await("the page", func() bool { return s.paged(pages.Firing, "CheckoutFailing", "north") == 1 })
 	for _, d := range daemons {
@@ -54,20 +55,21 @@ func TestAnAcknowledgementOutlivesItsLengthOnlyWithTheDaemon(t *testing.T) {
 	s := newStation(t)
 	s.fire("CheckoutFailing", "north", nil)
 	desk := s.desk()
-	desk.Length = 3 * time.Second
-	take := func() amapi.Silence {
+	take := func(length time.Duration) amapi.Silence {
 		t.Helper()
+		desk.Length = length
 		outcomes, err := desk.Take(t.Context(), selection(t, "CheckoutFailing"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return outcomes[0].Silence
 	}
-	take()
+	take(time.Second)
 	s.await("its end", func() bool { return len(s.active()) == 0 })
-	first := take()
 	d := s.daemon()
-	s.await("twice its length", func() bool { return time.Since(first.EndsAt) > 3*time.Second })
+	d.AwaitReady(t)
+	first := take(6 * time.Second)
+	s.await("that it has outlived its length", func() bool { return time.Since(first.EndsAt) > 2*time.Second })
 	if active := s.active(); len(active) != 1 || active[0].ID != first.ID {
 		t.Errorf("in force: %+v", active)
 	}
@@ -258,23 +260,27 @@ func TestWhoTakesAnEscalationHasTheAlert(t *testing.T) {
 	d := s.daemon()
 	s.fire("CheckoutFailing", "north", nil)
 	s.escalate("CheckoutFailing", "north", "L2")
-	silence := func(comment, value string) {
+	silence := func(comment, value string, length time.Duration) (id string) {
 		t.Helper()
-		_, err := s.client.SetSilence(t.Context(), amapi.Silence{
-			Matchers: []amapi.Matcher{{Name: "alertname", Value: value, IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(5 * time.Second), CreatedBy: "ann", Comment: comment,
+		id, err := s.client.SetSilence(t.Context(), amapi.Silence{
+			Matchers: []amapi.Matcher{{Name: "alertname", Value: value, IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(length), CreatedBy: "ann", Comment: comment,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		return id
 	}
-	silence("no calls tonight", "EscalationL2")
+	other := silence("no calls tonight", "EscalationL2", time.Hour)
 	s.await("the silence", func() bool { return s.suppressed()["EscalationL2 north"] })
 	d.Await(t, "nobody has it", func(series map[string]float64) bool {
 		return state(series, "CheckoutFailing", "north") == 0 && series[silences+`{state="active"}`] == 1
 	})
-	silence("ACK! from a button", "EscalationL2")
+	silence("ACK! from a button", "EscalationL2", 6*time.Second)
 	d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
-	s.await("that the acknowledgement outlives the other silence", func() bool {
+	if err := s.client.ExpireSilence(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	s.await("that the acknowledgement outlives the other silence, and is renewed", func() bool {
 		active := s.active()
 		return len(active) == 1 && active[0].Comment == "ACK! from a button" && active[0].UpdatedAt.After(active[0].StartsAt)
 	})

@@ -91,7 +91,7 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := Synthetic{Client: client, Patience: 20 * time.Second}
+	d := Synthetic{Client: client, Patience: time.Minute}
 	for _, p := range Plans(shipped(t).Alerts) {
 		if p.Priority() != "P0" {
 			continue
@@ -108,7 +108,7 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 		t.Errorf("%d alerts are left, %v", len(alerts), err)
 	}
 
-	d.Awaiting = 20 * time.Second
+	d.Awaiting = time.Minute
 	go func() { // somebody on call
 		selector, _ := ack.ParseMatchers("DatabaseDown", "subject="+Subject)
 		for t.Context().Err() == nil {
