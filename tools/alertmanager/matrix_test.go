@@ -2,6 +2,7 @@ package alertmanager_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -193,7 +194,7 @@ func TestMatrix(t *testing.T) {
 
 // TestAmtool asks the pinned amtool, which knows no time, for the same.
 func TestAmtool(t *testing.T) {
-	amtool := tool(t, "amtool")
+	amtool := tool(t, "amtool", "make deps")
 	var s site
 	decode(t, filepath.Join(root, "alertmanager/site.yml"), &s)
 	want := map[string]string{} // arguments to receivers
@@ -236,12 +237,16 @@ func TestAmtool(t *testing.T) {
 	t.Logf("%d alerts", len(want))
 }
 
-// tool is the path of a program that `make deps` builds.
-func tool(t testing.TB, name string) string {
+// tool is the path of a program that a target of make builds: in the folder that CONSIGNWATCH_BIN names, or in .build/bin.
+func tool(t testing.TB, name, target string) string {
 	t.Helper()
-	path := filepath.Join(root, ".build/bin", name)
+	folder := os.Getenv("CONSIGNWATCH_BIN")
+	if folder == "" {
+		folder = filepath.Join(root, ".build/bin")
+	}
+	path := filepath.Join(folder, name)
 	if _, err := exec.LookPath(path); err != nil {
-		t.Fatalf("%v; to get it, run in the project's folder: make deps", err)
+		t.Fatalf("%v; to get it, run in the project's folder: %s", err, target)
 	}
 	return path
 }

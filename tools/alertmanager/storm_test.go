@@ -166,9 +166,7 @@ func withClients(t *testing.T, n int) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	render := exec.CommandContext(t.Context(), "go", "run", "./cmd/consignwatch", "render", "--root", dir)
-	render.Dir = root
-	if out, err := render.CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), tool(t, "consignwatch", "make build"), "render", "--root", dir).CombinedOutput(); err != nil {
 		t.Fatalf("render: %v\n%s", err, out)
 	}
 	return load(t, filepath.Join(dir, "alertmanager/alertmanager.yml"))
