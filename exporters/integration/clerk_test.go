@@ -161,6 +161,7 @@ func assertNoPlants(t *testing.T, r *exportertest.Running) {
 }
 
 func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		wrong  func(*clerk.Switches)
 		want   string
@@ -296,6 +297,7 @@ func TestClerkRecoversByItselfAndNoVerdictIsMadeUp(t *testing.T) {
 }
 
 func TestAnAnswerThatWasOvertakenIsNoChangeOfKeys(t *testing.T) {
+	t.Parallel()
 	instance := newInstance(t)
 	asked, release := make(chan struct{}), make(chan struct{})
 	var requests atomic.Int32

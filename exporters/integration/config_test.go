@@ -12,6 +12,7 @@ import (
 // TestInvalidConfigurationsSayWhatIsWrongAndWhere starts the exporter with each file of testdata/invalid; its first line is the
 // message that it must bring.
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
+	t.Parallel()
 	exportertest.Invalid(t, App(), "testdata/invalid", 50, "secretpassword", nil)
 }
 
@@ -73,6 +74,7 @@ func TestTheListOfClientsMayHaveAFileOfItsOwn(t *testing.T) {
 
 // TestTheTargetsAreSpreadByCollector looks at what the scheduler gets.
 func TestTheTargetsAreSpreadByCollector(t *testing.T) {
+	t.Parallel()
 	m := newMall(t)
 	m.open(t, "north")
 	m.open(t, "south")

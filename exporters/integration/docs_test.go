@@ -13,6 +13,7 @@ import (
 // TestTheExampleOfTheShopsIsWhatTheExporterReads reads the first example of the documentation: as it stands, and with all that is
 // commented out. What is commented out must be a default where it has a value.
 func TestTheExampleOfTheShopsIsWhatTheExporterReads(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(documentation)
 	if err != nil {
 		t.Fatal(err)

@@ -45,6 +45,7 @@ mandrill: {url: '%s/api/%s', key_file: %s, client_subaccounts: true, interval: %
 }
 
 func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
+	t.Parallel()
 	named := func(name string) func(*mandrill.Switches) { return func(s *mandrill.Switches) { s.ErrorName = name } }
 	status := func(code int) func(*mandrill.Switches) { return func(s *mandrill.Switches) { s.Status = code } }
 	for name, c := range map[string]struct {

@@ -288,6 +288,7 @@ func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
 }
 
 func TestErrorsOfMandrillAreToldByName(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"Invalid_Key": "auth", "PaymentRequired": "payment_required", "ValidationError": "invalid_request", "RequestLimitExceeded": "throttled",
 		"GeneralError": "server_error", "ServiceUnavailable": "server_error", "Unknown_Subaccount": "not_found", "Unknown_Webhook": "not_found",

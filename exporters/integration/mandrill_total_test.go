@@ -8,6 +8,7 @@ import (
 )
 
 func TestTotalsNeverGoBackUnlessTheServiceBeginsAnew(t *testing.T) {
+	t.Parallel()
 	opened := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	at := func(round int) time.Time { return now.Add(time.Duration(round) * time.Minute) }

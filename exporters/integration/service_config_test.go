@@ -12,6 +12,7 @@ import (
 )
 
 func TestMistakesInTheSectionsClerkAndMandrillAreNamed(t *testing.T) {
+	t.Parallel()
 	const (
 		token    = "clerk:\n  secret_key_file: key\n  probe_session: sess_1\n  issuer: https://clerk.example.com\n  authorized_parties: [https://app.example.com]\n"
 		mandrill = "mandrill:\n  key_file: key\n"
@@ -55,6 +56,7 @@ func TestMistakesInTheSectionsClerkAndMandrillAreNamed(t *testing.T) {
 }
 
 func TestTheDefaultsOfClerkAndMandrillAreThose(t *testing.T) {
+	t.Parallel()
 	c, err := readConfig(exportertest.WriteFile(t, "config.yml", "clerk: {secret_key_file: a}\nmandrill: {key_file: b}\n"))
 	if err != nil {
 		t.Fatal(err)

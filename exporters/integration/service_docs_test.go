@@ -16,6 +16,7 @@ const documentation = "../../docs/integration-exporter.md"
 var option = regexp.MustCompile(`(?m)^  # ([a-z_]+: )`)
 
 func TestTheSectionsOfClerkAndMandrillAreDocumented(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile(documentation)
 	if err != nil {
 		t.Fatal(err)

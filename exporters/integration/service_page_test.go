@@ -15,6 +15,7 @@ import (
 // TestThePageOfClerkAndMandrillIsAsRecorded compares the page of both, healthy, with testdata/services-page.txt: every series with
 // its help and type, and instead of numbers an N.
 func TestThePageOfClerkAndMandrillIsAsRecorded(t *testing.T) {
+	t.Parallel()
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,7 @@ func testService(log *slog.Logger) *service {
 }
 
 func TestWhatComesOfARequestIsToldFromTheWayToo(t *testing.T) {
+	t.Parallel()
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
@@ -164,6 +165,7 @@ func brokenOff(w http.ResponseWriter, _ *http.Request) {
 }
 
 func TestAServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
+	t.Parallel()
 	var requests atomic.Int32
 	retryAfter := "30"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -208,6 +210,7 @@ func TestAServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
 }
 
 func TestAnUnknownAnswerIsLoggedOnceAndWithoutSecrets(t *testing.T) {
+	t.Parallel()
 	name := "Poor" + plantedKey + "\x1b[31m" + strings.Repeat("x", 300)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -240,6 +243,7 @@ func TestAnUnknownAnswerIsLoggedOnceAndWithoutSecrets(t *testing.T) {
 }
 
 func TestARequestThatTheStopCutsOffCountsAsNothing(t *testing.T) {
+	t.Parallel()
 	arrived := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -11,6 +11,7 @@ import (
 )
 
 func TestErrorsAreReadInAllTheirShapes(t *testing.T) {
+	t.Parallel()
 	type read struct {
 		Text    string
 		Outcome outcome
@@ -49,6 +50,7 @@ func TestErrorsAreReadInAllTheirShapes(t *testing.T) {
 }
 
 func TestNumbersOfResourcesAreReadAsTextAndAsNumber(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]resourceID{`"820982911946154508"`: 820982911946154508, `18446744073709551615`: 18446744073709551615} {
 		var got resourceID
 		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
@@ -64,6 +66,7 @@ func TestNumbersOfResourcesAreReadAsTextAndAsNumber(t *testing.T) {
 }
 
 func TestAnExcerptIsShortPrintableAndWithoutSecrets(t *testing.T) {
+	t.Parallel()
 	s := &shop{tokens: &tokenSource{}}
 	s.tokens.clientSecret = secret.New("marked-secret")
 	s.tokens.current = accessToken{value: secret.New("marked-token")}
@@ -82,6 +85,7 @@ func TestAnExcerptIsShortPrintableAndWithoutSecrets(t *testing.T) {
 }
 
 func TestAListThatLeadsNowhereIsNotFollowed(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		page page
 		n    int

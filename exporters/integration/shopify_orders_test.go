@@ -193,6 +193,7 @@ func TestAScopeThatIsMissingCostsItsCollectorOnly(t *testing.T) {
 }
 
 func TestAnOrderThatIsDeletedIsMissedNoLongerThanUntilTheWindowIsReadAgain(t *testing.T) {
+	t.Parallel()
 	w := newOrderWindow("north", &shopifyConfig{
 		OrderWindow: yamlfile.Duration(24 * time.Hour), GracePeriod: yamlfile.Duration(15 * time.Minute), RereadInterval: yamlfile.Duration(30 * time.Minute), MaxOrders: 10,
 	})

@@ -156,6 +156,7 @@ func (panicking) Name() string { return "x" }
 func (p panicking) Collect(context.Context, *exporter.Sink) error { panic(fmt.Sprintf("%+v", p.shop)) }
 
 func TestAPanicShowsNoSecret(t *testing.T) {
+	t.Parallel()
 	s := &shop{client: "north", tokens: &tokenSource{clientID: "app", clientSecret: secret.New("marked-secret")}}
 	s.tokens.set(accessToken{value: secret.New("marked-token")})
 	_, err := exporter.Try(t.Context(), catalog.Shipped(), catalog.SizesFor(1), panicking{s})

@@ -194,6 +194,7 @@ func rightBut(wrong ...string) map[string]bool {
 }
 
 func TestEachWrongVerifierIsCaught(t *testing.T) {
+	t.Parallel()
 	mistake := func(change func(*clerk.Mistakes)) func(*verifying) { return func(p *verifying) { p.Switch(change) } }
 	for name, c := range map[string]struct {
 		wrong func(*verifying)
@@ -231,6 +232,7 @@ func TestEachWrongVerifierIsCaught(t *testing.T) {
 }
 
 func TestTheLibraryPassesAllChecks(t *testing.T) {
+	t.Parallel()
 	for _, foreign := range []string{"", foreignSess} {
 		r := newCheckRig(t, true, foreign)
 		first, err := r.verdictsOf(t, 0)
@@ -253,6 +255,7 @@ func TestTheLibraryPassesAllChecks(t *testing.T) {
 }
 
 func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*libraryVerifier){
 		"issuer": func(v *libraryVerifier) { v.issuer = "https://clerk.example.org" },
 		"party":  func(v *libraryVerifier) { v.parties = []string{"https://app.example.org"} },
@@ -266,6 +269,7 @@ func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
 }
 
 func TestWithoutAVerdictNothingIsTold(t *testing.T) {
+	t.Parallel()
 	valid := map[string]bool{checkValid: true}
 	noParty := rightBut()
 	delete(noParty, checkWrongParty)
@@ -347,6 +351,7 @@ func TestWithoutAVerdictNothingIsTold(t *testing.T) {
 }
 
 func TestASilentPlatformGivesNoVerdictOnATokenThatMayHaveEnded(t *testing.T) {
+	t.Parallel()
 	r := newCheckRig(t, false, "")
 	r.verifier = slowVerifier{r.verifier, func() {
 		r.clerk.pass(20 * time.Second)
@@ -372,6 +377,7 @@ func (s slowVerifier) verify(ctx context.Context, token *sessionToken, keys keyS
 }
 
 func TestATokenWithoutAPartySaysNothingAboutParties(t *testing.T) {
+	t.Parallel()
 	r := newCheckRig(t, true, "")
 	r.session = "sess_nobody"
 	got, err := r.verdictsOf(t, 0)
@@ -384,6 +390,7 @@ func TestATokenWithoutAPartySaysNothingAboutParties(t *testing.T) {
 }
 
 func TestKeysAreRotated(t *testing.T) {
+	t.Parallel()
 	noExpired := rightBut()
 	delete(noExpired, checkExpired)
 	r := newCheckRig(t, false, foreignSess)
@@ -423,6 +430,7 @@ func TestKeysAreRotated(t *testing.T) {
 }
 
 func TestFewTokensAreKept(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	c := &tokenCheck{margin: 30 * time.Second, now: func() time.Time { return now }}
 	round := func(later time.Duration) (newestOver *sessionToken) {

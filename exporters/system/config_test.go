@@ -10,11 +10,13 @@ import (
 // TestInvalidConfigurationsSayWhatIsWrongAndWhere starts the exporter with each file of testdata/invalid; its first line is the
 // message that it must bring.
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
+	t.Parallel()
 	exportertest.Invalid(t, App(), "testdata/invalid", 30, "secretpassword", nil)
 }
 
 // TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets reads the page /config.
 func TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets(t *testing.T) {
+	t.Parallel()
 	password := exportertest.WriteFile(t, "password", "secretpassword")
 	dsn := exportertest.WriteFile(t, "dsn", "root:secretpassword@tcp(127.0.0.1:1)/")
 	r := start(t, `
@@ -41,6 +43,7 @@ probes: [{name: shop, url: 'http://127.0.0.1:1/', interval: 1m, timeout: 20s}]
 
 // TestTargetsWithTheSameRhythmAreOneCollector looks at what the scheduler gets: it spreads the targets of a collector.
 func TestTargetsWithTheSameRhythmAreOneCollector(t *testing.T) {
+	t.Parallel()
 	setup, err := load(exportertest.WriteFile(t, "config.yml", `
 redis: [{name: a, address: 'h:1'}, {name: b, address: 'h:2', interval: 1m}, {name: c, address: 'h:3', operations: false}]
 probes: [{name: a, url: 'http://h/'}, {name: b, url: 'http://h/', timeout: 1s}]

@@ -330,7 +330,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		for _, c := range setup.Collectors {
 			for _, target := range c.Targets() {
 				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					if mode != exportertest.Forward {
 						ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 					}

@@ -195,6 +195,7 @@ func TestNothingIsLeftBehindOfAClusterThatFails(t *testing.T) {
 
 // TestMistakesInTheKafkaConfiguration holds that each mistake is told with its place.
 func TestMistakesInTheKafkaConfiguration(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ config, want string }{
 		"no brokers":        {"kafka:\n  - name: main\n", "2: kafka.0.brokers: is missing: a list of host:port"},
 		"no port":           {"kafka:\n  - name: main\n    brokers: [kafka]\n", `3: kafka.0.brokers.0: "kafka" is not of the form host:port`},
@@ -223,6 +224,7 @@ func TestMistakesInTheKafkaConfiguration(t *testing.T) {
 }
 
 func TestTheKafkaConfigurationIsReadAndPrinted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "password"), []byte(kafkaPassword), 0o600); err != nil {
 		t.Fatal(err)

@@ -72,6 +72,7 @@ func (q *requests) mostRequests() (most int, by map[string]int) {
 
 // TestARoundAsksEachBrokerFewTimes holds the number of requests, at a tenth of the size that the benchmark measures.
 func TestARoundAsksEachBrokerFewTimes(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(t, 300, 20, 60)
 	count := c.countRequests()
 	for round := range 12 {

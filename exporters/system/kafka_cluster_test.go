@@ -20,6 +20,7 @@ import (
 )
 
 func TestATopicThatIsDeletedDoesNotComeBackAndItsSuccessorBeginsAnew(t *testing.T) {
+	t.Parallel()
 	for name, version := range map[string]*kversion.Versions{"with topic ids": nil, "without": kversion.V2_7_0()} {
 		t.Run(name, func(t *testing.T) {
 			options := []kfake.Opt{kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.email", "jobs.image"), kfake.AllowAutoTopicCreation()}
@@ -77,6 +78,7 @@ func TestATopicThatIsDeletedDoesNotComeBackAndItsSuccessorBeginsAnew(t *testing.
 }
 
 func TestOnlyWhatIsAskedForIsTold(t *testing.T) {
+	t.Parallel()
 	filter := func(names ...string) NameFilter { return NameFilter{names: names} }
 	r := newRig(t, KafkaTarget{Topics: filter("jobs.email", "jobs.none", "__private"), Groups: filter("workers")},
 		kfake.SeedTopics(1, "jobs.email", "jobs.image", "jobs.dead", "__private"))
@@ -98,6 +100,7 @@ func TestOnlyWhatIsAskedForIsTold(t *testing.T) {
 // TestReplicasThatAreBehindAndPartitionsWithoutLeader answers metadata that this cluster, where all replicas are always in sync,
 // never gives: CRAFTED from its own, after the protocol's description.
 func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(4, "jobs.email", "jobs.image"))
 	for partition := range int32(4) {
 		r.produce(t, "jobs.email", partition, time.Hour)
@@ -151,6 +154,7 @@ func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 
 // TestOlderBrokersAreAskedInTheirWords limits what the brokers know to versions of Kafka.
 func TestOlderBrokersAreAskedInTheirWords(t *testing.T) {
+	t.Parallel()
 	for _, v := range []*kversion.Versions{kversion.V2_1_0(), kversion.V2_4_0(), kversion.V2_6_0(), kversion.V2_8_0(), kversion.V3_0_0(), kversion.V3_6_0(), kversion.V3_8_0(), kversion.V4_0_0()} {
 		t.Run(v.VersionGuess(), func(t *testing.T) {
 			r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.email"), kfake.SeedTopics(1, "jobs.dead"), kfake.MaxVersions(v))
@@ -180,6 +184,7 @@ func TestOlderBrokersAreAskedInTheirWords(t *testing.T) {
 
 // The configured version bounds what is asked, whatever the brokers know.
 func TestAConfiguredVersionIsTheNewestThatIsSpoken(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{Version: "2.1.0"}, kfake.SeedTopics(1, "jobs.email"))
 	spoken := map[string]int16{}
 	r.cluster.Control(func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -199,6 +204,7 @@ func TestAConfiguredVersionIsTheNewestThatIsSpoken(t *testing.T) {
 
 // TestABrokerThatIsRestartedBetweenRoundsIsNotMissed restarts it, and moves it away and back.
 func TestABrokerThatIsRestarted(t *testing.T) {
+	t.Parallel()
 	b, err := kafka.Start(t.Context(), kafka.Config{Topics: map[string]int32{"jobs.email": 1}})
 	if err != nil {
 		t.Fatal(err)
@@ -250,6 +256,7 @@ func TestABrokerThatIsRestarted(t *testing.T) {
 // TestOneBrokerOfThreeFails in each way that a broker can: the others tell what is theirs, in time; what is its own stays for a
 // while, and is then missing.
 func TestOneBrokerOfThreeFails(t *testing.T) {
+	t.Parallel()
 	for name, mood := range map[string]int32{"hung": hung, "babbling": babbling, "broken": broken} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -384,6 +391,7 @@ func TestEveryFailureOfAClusterHasItsReason(t *testing.T) {
 
 // An advertised address that cannot be reached is the most common mistake with Kafka: the way in works, and nothing else.
 func TestAnAdvertisedAddressThatCannotBeReachedIsNamed(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	truth, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), r.client)
 	if err != nil {
@@ -407,6 +415,7 @@ func TestAnAdvertisedAddressThatCannotBeReachedIsNamed(t *testing.T) {
 // What DescribeGroups says of a group that it does not know the protocol of is not believed. CRAFTED: the answers of a Kafka 3.7
 // with the consumer protocol switched on, which lists no types.
 func TestAGroupIsNeverCalledDeadBecauseDescribeGroupsSaysSo(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.email"), kfake.MaxVersions(kversion.V3_7_0()))
 	r.commit(t, "workers", "jobs.email", 0)
 	r.cluster.ControlKey(int16(kmsg.ListGroups), func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -433,6 +442,7 @@ func TestAGroupIsNeverCalledDeadBecauseDescribeGroupsSaysSo(t *testing.T) {
 
 // A group whose coordinator has just started answers with errors for a while: it is neither gone nor without lag.
 func TestAGroupWhoseCoordinatorIsLoadingKeepsWhatWasTold(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.produce(t, "jobs.email", 0, time.Hour)
 	r.commit(t, "workers", "jobs.email", 0)
@@ -458,6 +468,7 @@ func TestAGroupWhoseCoordinatorIsLoadingKeepsWhatWasTold(t *testing.T) {
 }
 
 func TestConnectionsAreKeptAndGarbageIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		chunks []string
 		bad    bool

@@ -12,6 +12,7 @@ import (
 
 // TestConditionsFollowBurrowsRules gives each rule the observations that it is for, and those just beside it.
 func TestConditionsFollowBurrowsRules(t *testing.T) {
+	t.Parallel()
 	type obs = [2]int64 // committed, lag
 	steps := func(n int, f func(i int64) obs) (all []obs) {
 		for i := range n {
@@ -77,6 +78,7 @@ func conditionOf(told map[string]float64, group string) string {
 
 // TestGroupsAreInTheConditionOfTheirWorstPartition lets groups live through each condition.
 func TestGroupsAreInTheConditionOfTheirWorstPartition(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{AllowedLag: 2}, kfake.SeedTopics(2, "jobs.email"))
 	offsets := make([]int64, 2)
 	produce := func(n int) {
@@ -135,6 +137,7 @@ func TestGroupsAreInTheConditionOfTheirWorstPartition(t *testing.T) {
 // A group of the consumer protocol (KIP-848) is not what DescribeGroups says of it: Kafka answers that it is dead, this cluster
 // that it has no members.
 func TestGroupsOfTheConsumerProtocolAreToldRight(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(4, "jobs.email"),
 		kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "100"}))
 	first := r.member(t, "workers", "jobs.email", kgo.ServerSideBalancer())
@@ -164,6 +167,7 @@ func TestGroupsOfTheConsumerProtocolAreToldRight(t *testing.T) {
 
 // A group that has stopped keeps everything that is told of it.
 func TestAGroupThatStoppedKeepsItsSeries(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.produce(t, "jobs.email", 0, 0, 0, 0)
 	client := r.member(t, "workers", "jobs.email")

@@ -33,6 +33,7 @@ func queueRig(t testing.TB, options ...kfake.Opt) *rig {
 }
 
 func TestLagInSecondsOfAGroupThatHasReadAllIsZeroHoweverLongTheTopicIsIdle(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.commit(t, "workers", "jobs.email", 0, 0)
 	expect(t, r.round(t), map[string]float64{lagSeconds: 0, lagCount: 0, timeToLoss: absent}) // nothing was ever written
@@ -44,6 +45,7 @@ func TestLagInSecondsOfAGroupThatHasReadAllIsZeroHoweverLongTheTopicIsIdle(t *te
 }
 
 func TestLagInSecondsOfASteadyLagIsSteady(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	for i := range int64(12) { // a record in each round; the group is always two records behind
 		r.produce(t, "jobs.email", 0, 0)
@@ -55,6 +57,7 @@ func TestLagInSecondsOfASteadyLagIsSteady(t *testing.T) {
 }
 
 func TestLagInSecondsOfAGroupThatHasStoppedGrowsWithTheClockAndCostsNothing(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.produce(t, "jobs.email", 0, 90*time.Second, 60*time.Second)
 	r.produce(t, "jobs.email", 1, 30*time.Second)
@@ -75,6 +78,7 @@ func TestLagInSecondsOfAGroupThatHasStoppedGrowsWithTheClockAndCostsNothing(t *t
 }
 
 func TestLagInSecondsOfABurstIsTheAgeOfTheRecordThatIsNext(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	ago := make([]time.Duration, 5000)
 	for i := range ago {
@@ -96,6 +100,7 @@ func TestLagInSecondsOfABurstIsTheAgeOfTheRecordThatIsNext(t *testing.T) {
 // The number is the age of a record, not of a place in a line between two points: it falls while a group catches up, in one
 // round, however long it stood still before (seglo/kafka-lag-exporter 121, 175, 353).
 func TestLagInSecondsFallsAtOnceWhenAGroupCatchesUp(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.produce(t, "jobs.email", 0, 5*time.Hour, 4*time.Hour, time.Minute, time.Second)
 	for at, want := range []time.Duration{5 * time.Hour, 4 * time.Hour, time.Minute, time.Second} {
@@ -107,6 +112,7 @@ func TestLagInSecondsFallsAtOnceWhenAGroupCatchesUp(t *testing.T) {
 }
 
 func TestLagInSecondsIsThatOfTheSlowestPartition(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.produce(t, "jobs.email", 0, time.Minute)
 	r.produce(t, "jobs.email", 1, time.Hour, 10*time.Second)
@@ -121,6 +127,7 @@ func TestLagInSecondsIsThatOfTheSlowestPartition(t *testing.T) {
 }
 
 func TestLagInSecondsIsUnknownWhenTheNextRecordHasExpired(t *testing.T) {
+	t.Parallel()
 	t.Run("deleted", func(t *testing.T) {
 		r := queueRig(t)
 		r.produce(t, "jobs.email", 0, time.Hour, time.Minute, time.Second)
@@ -155,6 +162,7 @@ func TestLagInSecondsIsUnknownWhenTheNextRecordHasExpired(t *testing.T) {
 }
 
 func TestLagInSecondsFollowsAnOffsetThatWasReset(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	r.produce(t, "jobs.email", 0, 3*time.Hour, 2*time.Hour, time.Hour)
 	r.commit(t, "workers", "jobs.email", 3)
@@ -170,6 +178,7 @@ func TestLagInSecondsFollowsAnOffsetThatWasReset(t *testing.T) {
 }
 
 func TestTimeToLossIsAbsentWithoutARetention(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{})
 	for topic, config := range map[string]map[string]string{
 		"kept.for.ever": {"retention.ms": "-1"},
@@ -194,6 +203,7 @@ func TestTimeToLossIsAbsentWithoutARetention(t *testing.T) {
 // A group that reads transactions stands behind the last record, but before the mark that ends the transaction: there is nothing
 // left to read, however long the topic is idle.
 func TestLagInSecondsDoesNotCountTheMarksOfTransactions(t *testing.T) {
+	t.Parallel()
 	r := queueRig(t)
 	client := kafkaClient(t, r.cluster.ListenAddrs(), kgo.TransactionalID("orders"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	transaction := func(end kgo.TransactionEndTry) {
@@ -225,6 +235,7 @@ func TestLagInSecondsDoesNotCountTheMarksOfTransactions(t *testing.T) {
 
 // Batches that are larger than what is asked for of each partition come when their partition is asked alone.
 func TestLagInSecondsOfLargeAndOfCompressedBatches(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(8, "jobs.email"), kfake.SeedTopics(4, "jobs.image"))
 	large := make([]byte, 300<<10)
 	for i := range large {
@@ -255,6 +266,7 @@ func TestLagInSecondsOfLargeAndOfCompressedBatches(t *testing.T) {
 }
 
 func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
+	t.Parallel()
 	budget := 10
 	r := newRig(t, KafkaTarget{LookupsPerRound: &budget}, kfake.NumBrokers(2), kfake.SeedTopics(4, "jobs.email", "jobs.image", "jobs.report", "jobs.sync", "jobs.webhook"))
 	topics := []string{"jobs.email", "jobs.image", "jobs.report", "jobs.sync", "jobs.webhook"}
@@ -334,6 +346,7 @@ func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
 
 // With no budget at all, the newest offsets of the last rounds bracket when a record came: within an interval.
 func TestArrivalsBracketTheLagWithoutAnyLookUp(t *testing.T) {
+	t.Parallel()
 	none := 0
 	r := newRig(t, KafkaTarget{LookupsPerRound: &none}, kfake.SeedTopics(1, "jobs.email"))
 	r.commit(t, "workers", "jobs.email", 0)
@@ -360,6 +373,7 @@ func TestArrivalsBracketTheLagWithoutAnyLookUp(t *testing.T) {
 }
 
 func TestBracketsAreBetweenTwoKnownPoints(t *testing.T) {
+	t.Parallel()
 	target := &kafkaTarget{round: 20}
 	for round := uint64(5); round <= 20; round++ {
 		target.times[round%arrivalRounds] = time.UnixMilli(int64(round) * 10_000)

@@ -75,6 +75,7 @@ func guarded(t *testing.T, acls []kfake.ACL, options ...kfake.Opt) (*rig, KafkaT
 }
 
 func TestTheDocumentedRightsAreEnoughAndEachIsNeeded(t *testing.T) {
+	t.Parallel()
 	all := documentedACLs(t)
 	everything := map[string]float64{
 		`messages{topic="jobs.email"}`: 2, `offline_partitions{topic="jobs.email"}`: 0, lagCount: 1, `group_members{group="workers"}`: 0,
@@ -112,6 +113,7 @@ func TestTheDocumentedRightsAreEnoughAndEachIsNeeded(t *testing.T) {
 
 // A topic that may not be read costs nothing but the questions now and then.
 func TestATopicThatMayNotBeReadIsNotAskedForEachRound(t *testing.T) {
+	t.Parallel()
 	acls := documentedACLs(t)
 	for i := range acls {
 		if acls[i].Operation == kmsg.ACLOperationRead {
@@ -181,6 +183,7 @@ func TestLogInsThatAreRefused(t *testing.T) {
 
 // TestTLSAndEachWayToLogIn follows a cluster with a certificate of a private authority.
 func TestKafkaOverTLSWithEachWayToLogIn(t *testing.T) {
+	t.Parallel()
 	server, authority := serverCertificate(t)
 	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
 		t.Run(mechanism, func(t *testing.T) {

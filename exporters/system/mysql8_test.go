@@ -83,6 +83,7 @@ func mysqlHistogram(counts map[int]int) mysqlAnswer {
 
 // The manual prints rows 42 to 44 of a histogram: ours must be laid out like that.
 func TestTheRecordedTableIsLaidOutLikeTheManuals(t *testing.T) {
+	t.Parallel()
 	rows := mysqlHistogram(nil).rows
 	for n, high := range map[int]string{42: "69183097", 43: "72443596", 44: "75857757"} {
 		if got := rows[n][0].String; got != high {
@@ -101,6 +102,7 @@ func readRecorded(t *testing.T, r recorded) *mysqlReading {
 }
 
 func TestTheHistogramOfMySQL8HasAllBoundsAndASum(t *testing.T) {
+	t.Parallel()
 	r := readRecorded(t, mysql84("8.4.3"))
 	// Up to 100 us: buckets 0 and 42 to 44. Bucket 120 ends a little above 2.5 ms, bucket 250 at 1 s; bucket 449 is the rest.
 	want := &exporter.HistogramValue{Count: 23, Sum: 7, Buckets: []uint64{9, 9, 9, 9, 9, 19, 19, 19, 19, 19, 19, 19, 22, 22, 22, 22, 22}}
@@ -114,6 +116,7 @@ func TestTheHistogramOfMySQL8HasAllBoundsAndASum(t *testing.T) {
 
 // Each bound of ours takes the last range below it: never more than what was as fast, and at most 4.7 percent of time less.
 func TestABoundOfOursNeverCountsWhatIsSlower(t *testing.T) {
+	t.Parallel()
 	all := bounds(t)
 	for n := range mysqlBuckets - 1 {
 		ranges, _, err := statementTimes(new(mysqlHistogram(map[int]int{n: 1})), new(result("s", "1")))
@@ -134,6 +137,7 @@ func TestABoundOfOursNeverCountsWhatIsSlower(t *testing.T) {
 
 // A MariaDB whose ranges double has few bounds near ours.
 func TestABoundThatTheServerDoesNotHaveIsUnknown(t *testing.T) {
+	t.Parallel()
 	var rows []string
 	for high := 0.000001; high < 1e6; high *= 2 {
 		rows = append(rows, fmt.Sprintf("%14.6f|1|%14.6f", high, high/2))
@@ -150,6 +154,7 @@ func TestABoundThatTheServerDoesNotHaveIsUnknown(t *testing.T) {
 }
 
 func TestWhatAServerLacksIsAbsentAndNoFailure(t *testing.T) {
+	t.Parallel()
 	denied := &mysql.MySQLError{Number: 1227, Message: "Access denied; you need (at least one of) the PROCESS privilege(s) for this operation"}
 	for name, c := range map[string]struct {
 		version string
@@ -182,6 +187,7 @@ func TestWhatAServerLacksIsAbsentAndNoFailure(t *testing.T) {
 
 // What a server refuses for another reason than that it lacks it, and what is no answer, fails the collection.
 func TestAnAnswerThatMakesNoSenseFails(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change recorded
 		reason exporter.Reason
@@ -216,6 +222,7 @@ func TestAnAnswerThatMakesNoSenseFails(t *testing.T) {
 
 // The question for replication was renamed twice, and so were its columns.
 func TestReplicationIsAskedForInEachServersSpelling(t *testing.T) {
+	t.Parallel()
 	lag := 7.0
 	for version, c := range map[string]struct {
 		ask  string
@@ -240,6 +247,7 @@ func TestReplicationIsAskedForInEachServersSpelling(t *testing.T) {
 }
 
 func TestACounterThatIsComputedNeverFallsAndAStartDoesNotTremble(t *testing.T) {
+	t.Parallel()
 	var r rising
 	for _, c := range []struct{ in, want float64 }{{5, 5}, {7, 7}, {6, 7}, {8, 8}} {
 		if got := r.to(c.in); got != c.want {
@@ -271,6 +279,7 @@ var errOdd = errors.New("odd")
 
 // A time limit that is over is the reason, whatever the driver makes of it; an answer of the server is not.
 func TestTheEndOfTimeIsTheReason(t *testing.T) {
+	t.Parallel()
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	if got := exporter.ReasonOf(failed(over, "read", errOdd)); got != exporter.ReasonTimeout {

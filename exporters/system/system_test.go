@@ -70,7 +70,7 @@ func listen(t *testing.T, answer func(net.Conn)) (address string) {
 			}
 			go func() {
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
 				_, _ = c.Read(make([]byte, 1024))
 				answer(c)
 			}()
