@@ -67,7 +67,7 @@ func TestAnAcknowledgementOutlivesItsLengthOnlyWithTheDaemon(t *testing.T) {
 	take(time.Second)
 	s.await("its end", func() bool { return len(s.active()) == 0 })
 	d := s.daemon()
-	d.AwaitReady(t)
+	d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
 	first := take(6 * time.Second)
 	s.await("that it has outlived its length", func() bool { return time.Since(first.EndsAt) > 2*time.Second })
 	if active := s.active(); len(active) != 1 || active[0].ID != first.ID {
@@ -85,7 +85,7 @@ func TestARestartOfTheDaemonChangesNothing(t *testing.T) {
 	s.fire("CheckoutFailing", "north", nil)
 	s.fire("CheckoutFailing", "south", nil)
 	d := s.daemon()
-	d.AwaitReady(t)
+	d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 }) // what is acknowledged at the first look is not counted
 	silence := s.take("client=north")
 	d.Await(t, "acknowledged, and counted once", func(series map[string]float64) bool {
 		return state(series, "CheckoutFailing", "north") == 1 && state(series, "CheckoutFailing", "south") == 0 && countOf(t, d, acknowledgeTime) == 1
@@ -229,6 +229,7 @@ func TestASilenceByHandCountsAndIsLeftAlone(t *testing.T) {
 	s := newStation(t)
 	d := s.daemon()
 	s.fire("CheckoutFailing", "north", nil)
+	d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 }) // what is acknowledged at the first look is not counted
 	id, err := s.client.SetSilence(t.Context(), amapi.Silence{
 		Matchers: []amapi.Matcher{{Name: "alertname", Value: "CheckoutFailing", IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour), CreatedBy: "carl", Comment: "known",
 	})
