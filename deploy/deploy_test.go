@@ -22,6 +22,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/ack"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // programs are those that have a unit and an example, by the name of both.
@@ -64,6 +65,7 @@ func TestTheExampleOfPrometheusIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serverstest.Inputs(t, "../rules/recording/*.yml", "../rules/alerts/*.yml")
 	file := filepath.Join(t.TempDir(), "prometheus.yml")
 	write(t, file, strings.ReplaceAll(read(t, "examples/prometheus.yml"), "/etc/consignwatch/rules", rules))
 	said, err := exec.CommandContext(t.Context(), promtool, "check", "config", file).CombinedOutput()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // TestRules runs the cases in tests/ through the pinned promtool.
@@ -14,6 +15,7 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serverstest.Inputs(t, "recording/*.yml", "alerts/*.yml")
 	files, err := filepath.Glob("tests/*_test.yml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no test files: %v", err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,6 +23,7 @@ func documentedACLs(t *testing.T) []kfake.ACL {
 	if err := os.WriteFile(filepath.Join(dir, "kafka-acls.sh"), []byte("#!/bin/sh\necho \"$@\" >>"+asked+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	serverstest.Inputs(t, "../../deploy/kafka/acls-events.sh")
 	script := exec.CommandContext(t.Context(), "sh", "../../deploy/kafka/acls-events.sh", "--command-config", "admin.properties")
 	script.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "BOOTSTRAP=kafka:9092")
 	if said, err := script.CombinedOutput(); err != nil {
