@@ -48,7 +48,7 @@ test: deps build ## run all tests that every change has to pass, against real se
 
 .PHONY: acceptance
 acceptance: deps build ## run what judges whole stacks in real time, alone on the machine; RUN=REGEXP for some of it
-	@tools/acceptance $(RUN)
+	@tools/acceptance '$(RUN)'
 
 .PHONY: check
 check: build $(BIN)/promtool $(BIN)/amtool ## check rules, routing and catalog against each other
