@@ -14,6 +14,7 @@ RUN        ?=
 VERSION_PACKAGE := github.com/prometheus/common/version
 VERSION         := $(shell cat VERSION)
 REVISION        ?= $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
+STAMP           := -X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).Revision=$(REVISION)
 
 .PHONY: help
 help: ## say what there is
@@ -24,7 +25,8 @@ deps: packages $(TOOLS) ## install and build the servers that the demo and the t
 
 .PHONY: build
 build: ## build our own commands into .build/bin, static and without paths of this machine
-	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/new/ -ldflags '-X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE).Revision=$(REVISION)' ./cmd/...
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/new/ -ldflags '$(STAMP)' ./cmd/...
+	@cd tools/alertmanager && CGO_ENABLED=0 go build -trimpath -o $(abspath $(BIN))/new/ -ldflags '$(STAMP)' ./alertmanager-replay
 	@install -C -t $(BIN) $(BIN)/new/* # only what has changed: Go's test cache goes by the time of a program that a test starts
 
 .PHONY: demo

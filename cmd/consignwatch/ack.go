@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/user"
 	"strings"
@@ -37,21 +38,30 @@ const askTimeout = 15 * time.Second
 
 // client connects to nothing yet.
 func (a *alertmanagerFlags) client() (*amapi.Client, error) {
-	config := commonconfig.DefaultHTTPClientConfig
-	if a.configFile != "" {
-		read, _, err := commonconfig.LoadHTTPConfigFile(a.configFile)
-		if err != nil {
-			return nil, fmt.Errorf("--http.config.file: %s: %w", a.configFile, err)
-		}
-		config = *read
-	}
-	http, err := commonconfig.NewClientFromConfig(config, "consignwatch")
+	http, err := httpClient(a.configFile)
 	if err != nil {
-		return nil, fmt.Errorf("--http.config.file: %s: %w", a.configFile, err)
+		return nil, err
 	}
 	client, err := amapi.New(a.url, http)
 	if err != nil {
 		return nil, fmt.Errorf("--alertmanager: %w", err)
+	}
+	return client, nil
+}
+
+// httpClient returns a client that logs in as a file of Prometheus' HTTP configuration says, or not at all if there is none.
+func httpClient(configFile string) (*http.Client, error) {
+	config := commonconfig.DefaultHTTPClientConfig
+	if configFile != "" {
+		read, _, err := commonconfig.LoadHTTPConfigFile(configFile)
+		if err != nil {
+			return nil, fmt.Errorf("--http.config.file: %s: %w", configFile, err)
+		}
+		config = *read
+	}
+	client, err := commonconfig.NewClientFromConfig(config, "consignwatch")
+	if err != nil {
+		return nil, fmt.Errorf("--http.config.file: %s: %w", configFile, err)
 	}
 	return client, nil
 }

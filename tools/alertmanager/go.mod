@@ -8,6 +8,7 @@ tool (
 )
 
 require (
+	github.com/alecthomas/kingpin/v2 v2.4.0
 	github.com/emersion/go-smtp v0.24.0
 	github.com/prometheus/alertmanager v0.31.1
 	github.com/prometheus/client_golang v1.23.2
@@ -17,7 +18,6 @@ require (
 
 require (
 	github.com/KimMachineGun/automemlimit v0.7.5 // indirect
-	github.com/alecthomas/kingpin/v2 v2.4.0 // indirect
 	github.com/alecthomas/units v0.0.0-20240927000941-0f3dac36c52b // indirect
 	github.com/armon/go-metrics v0.4.1 // indirect
 	github.com/aws/aws-sdk-go-v2 v1.41.1 // indirect

@@ -1,29 +1,17 @@
 package alertmanager_test
 
 import (
-	"context"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/alertmanager/dispatch"
-	"github.com/prometheus/alertmanager/featurecontrol"
-	"github.com/prometheus/alertmanager/inhibit"
-	"github.com/prometheus/alertmanager/nflog"
-	"github.com/prometheus/alertmanager/notify"
-	"github.com/prometheus/alertmanager/provider/mem"
-	"github.com/prometheus/alertmanager/silence"
-	"github.com/prometheus/alertmanager/types"
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/consignwatch/consignwatch/tools/alertmanager/notifications"
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 )
@@ -43,101 +31,55 @@ type sent struct {
 	resolved int
 }
 
-// recorder takes the place of a receiver's integrations: it notes what would be sent.
-type recorder struct {
-	name  string
-	start time.Time
-	mu    *sync.Mutex
-	sent  *[]sent
-}
+// begin is when the alerts of a simulation begin: midnight of a Saturday.
+var begin = time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC)
 
-func (recorder) SendResolved() bool { return true }
-
-func (r recorder) Notify(_ context.Context, alerts ...*types.Alert) (bool, error) {
-	s := sent{at: time.Since(r.start), receiver: r.name}
-	for _, a := range alerts {
-		if a.Resolved() {
-			s.resolved++
-		} else {
-			s.firing = append(s.firing, describe(a.Labels))
-		}
-		if c := string(a.Labels["client"]); !slices.Contains(s.clients, c) {
-			s.clients = append(s.clients, c)
-		}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	*r.sent = append(*r.sent, s)
-	return false, nil
-}
-
-// simulate lets Prometheus, as it does, send alerts when they begin, each minute, and when they end, to the dispatcher, the
-// inhibitor and the whole notification pipeline of Alertmanager, in time that passes by itself.
+// simulate lets Prometheus, as it does, send alerts when they begin, each minute, and when they end, and returns what each receiver is sent by its first
+// channel.
 func simulate(t *testing.T, r *rig, until time.Duration, events []firing) []sent {
-	var all []sent
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		quiet := slog.New(slog.DiscardHandler)
-		marker := types.NewMarker(prometheus.NewRegistry())
-		alerts, err := mem.NewAlerts(ctx, marker, 30*time.Minute, 0, nil, quiet, prometheus.NewRegistry(), featurecontrol.NoopFlags{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		silences, err := silence.New(silence.Options{Retention: 120 * time.Hour, Metrics: prometheus.NewRegistry()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		log, err := nflog.New(nflog.Options{Retention: 120 * time.Hour, Metrics: prometheus.NewRegistry()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		var mu sync.Mutex
-		receivers := map[string][]notify.Integration{}
-		for _, c := range r.config.Receivers {
-			receivers[c.Name] = nil
-			if c.Name == "nobody" {
+	t.Helper()
+	var posts []notifications.Post
+	last := make([]time.Duration, len(events))
+	for now := time.Duration(0); now <= until; now += 10 * time.Second {
+		post := notifications.Post{Time: begin.Add(now)}
+		for i, e := range events {
+			if now < e.from || last[i] < 0 || (last[i] > 0 && now < e.to && now-last[i] < time.Minute) {
 				continue
 			}
-			note := recorder{c.Name, start, &mu, &all}
-			receivers[c.Name] = []notify.Integration{notify.NewIntegration(note, note, "recorder", 0, c.Name)}
-		}
-		inhibitor := inhibit.NewInhibitor(alerts, r.config.InhibitRules, marker, quiet)
-		pipeline := notify.NewPipelineBuilder(prometheus.NewRegistry(), featurecontrol.NoopFlags{}).New(
-			receivers, func() time.Duration { return 0 }, inhibitor, silence.NewSilencer(silences, marker, quiet), r.times, marker, log, nil)
-		dispatcher := dispatch.NewDispatcher(alerts, r.route, pipeline, marker, nil, 30*time.Second, nil, quiet, dispatch.NewDispatcherMetrics(false, prometheus.NewRegistry()))
-		var servers sync.WaitGroup
-		servers.Go(inhibitor.Run)
-		inhibitor.WaitForLoading()
-		servers.Go(func() { dispatcher.Run(start) })
-		dispatcher.WaitForLoading()
-
-		last := make([]time.Duration, len(events))
-		for now := time.Duration(0); now <= until; now += 10 * time.Second {
-			var put []*types.Alert
-			for i, e := range events {
-				if now < e.from || last[i] < 0 || (last[i] > 0 && now < e.to && now-last[i] < time.Minute) {
-					continue
-				}
-				end := time.Now().Add(4 * time.Minute)
-				last[i] = max(now, 1)
-				if now >= e.to {
-					end, last[i] = time.Now(), -1
-				}
-				put = append(put, &types.Alert{UpdatedAt: time.Now(), Alert: model.Alert{Labels: e.labels, StartsAt: start.Add(e.from), EndsAt: end}})
+			end := post.Time.Add(4 * time.Minute)
+			last[i] = max(now, 1)
+			if now >= e.to {
+				end, last[i] = post.Time, -1
 			}
-			if err := alerts.Put(ctx, put...); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(10 * time.Second)
+			post.Alerts = append(post.Alerts, notifications.Alert{Labels: e.labels, StartsAt: begin.Add(e.from), EndsAt: end})
 		}
-		dispatcher.Stop()
-		inhibitor.Stop()
-		alerts.Close()
-		cancel()
-		servers.Wait()
-	})
-	return all
+		posts = append(posts, post)
+	}
+	all, err := notifications.Replay(t, r.config, posts, begin.Add(until))
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel := map[string]string{} // the first of each receiver
+	var told []sent
+	for _, n := range all {
+		if channel[n.Receiver] == "" {
+			channel[n.Receiver] = n.Channel
+		}
+		if channel[n.Receiver] != n.Channel {
+			continue
+		}
+		s := sent{at: n.Time.Sub(begin), receiver: n.Receiver, resolved: len(n.Resolved)}
+		for _, a := range n.Firing {
+			s.firing = append(s.firing, describe(a.Labels))
+		}
+		for _, a := range slices.Concat(n.Firing, n.Resolved) {
+			if c := string(a.Labels["client"]); !slices.Contains(s.clients, c) {
+				s.clients = append(s.clients, c)
+			}
+		}
+		told = append(told, s)
+	}
+	return told
 }
 
 // withClients renders the routing of an installation with so many clients, by the shipped program.

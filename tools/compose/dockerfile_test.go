@@ -76,8 +76,8 @@ func built(t *testing.T) (programs, simulator string) {
 func TestTheImagesHoldTheProgramsAndNothingElse(t *testing.T) {
 	programs, simulator := built(t)
 	want := map[string][]string{
-		programs:  {"business-exporter", "consignwatch", "event-exporter", "integration-exporter", "system-exporter"},
-		simulator: {"consignwatch", "platform-sim"},
+		programs:  {"alertmanager-replay", "business-exporter", "consignwatch", "event-exporter", "integration-exporter", "system-exporter"},
+		simulator: {"alertmanager-replay", "consignwatch", "platform-sim"},
 	}
 	for folder, names := range want {
 		var got []string
