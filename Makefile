@@ -52,6 +52,10 @@ test: deps build ## run all tests that every change has to pass, against real se
 acceptance: deps build ## run what judges whole stacks in real time, alone on the machine; RUN=REGEXP for some of it
 	@tools/acceptance '$(RUN)'
 
+.PHONY: record
+record: deps build ## record an incident of the demo for test/incidents: FAULT=NAME, or FAULT=all for those that are missing
+	@go run ./test/incidents/record --fault '$(or $(FAULT),all)'
+
 .PHONY: check
 check: build $(BIN)/promtool $(BIN)/amtool ## check rules, routing and catalog against each other
 	@$(BIN)/consignwatch check

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/consignwatch/consignwatch/alertmanager"
+	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/recording"
+	"github.com/consignwatch/consignwatch/rules"
+)
+
+// When what happens, counted from the beginning of the recording.
+const (
+	faultOn    = 5 * time.Minute
+	faultOff   = 15 * time.Minute
+	end        = 25 * time.Minute
+	quietHours = 2 * time.Hour
+
+	interval = 15 * time.Second // of scrapes and evaluations, as deploy/examples has it
+	warmUp   = 3 * time.Minute  // from when all is up until the recording begins: rates have their windows, and the first turns of all collectors are over
+)
+
+// incident is one recording.
+type incident struct {
+	name string
+	what string
+	// on begins the fault in a running demo, and off ends it; nil: nothing goes wrong, and the recording is longer.
+	on, off func(context.Context, demo.State) error
+}
+
+// record runs a demo, and keeps in a file what its Prometheus scrapes.
+func (i incident) record(ctx context.Context, file, log string) (err error) {
+	out, err := os.Create(log)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	folder, err := os.MkdirTemp("", "consignwatch-record-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	stateFile := filepath.Join(folder, "state.json")
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		defer cancel() // nothing is left to record
+		ended <- demo.Run(ctx, demo.Config{
+			Clients: 5, Events: 10, Items: 2000, Seed: 1, Speed: 60, Flawless: true, Noon: true,
+			Interval: interval, StateFile: stateFile, Out: out,
+			Rules: rules.Files, Alertmanager: alertmanager.Files,
+		})
+	}()
+	err = i.watch(ctx, stateFile, file)
+	cancel()
+	return errors.Join(<-ended, err)
+}
+
+// watch waits for the demo, lets the fault happen, and writes the recording.
+func (i incident) watch(ctx context.Context, stateFile, file string) error {
+	var state demo.State
+	for {
+		var err error
+		if state, err = demo.ReadState(stateFile); err == nil {
+			break
+		}
+		if err := wait(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	if err := wait(ctx, warmUp); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if i.on == nil {
+		if err := wait(ctx, quietHours); err != nil {
+			return err
+		}
+	} else {
+		if err := wait(ctx, faultOn); err != nil {
+			return err
+		}
+		if err := i.on(ctx, state); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		if err := wait(ctx, time.Until(begin.Add(faultOff))); err != nil {
+			return err
+		}
+		if err := i.off(ctx, state); err != nil {
+			return fmt.Errorf("end: %w", err)
+		}
+		if err := wait(ctx, time.Until(begin.Add(end))); err != nil {
+			return err
+		}
+	}
+	prometheus, _ := state.Part("prometheus")
+	r, err := recording.Fetch(ctx, http.DefaultClient, prometheus.URL, begin, time.Now())
+	if err != nil {
+		return err
+	}
+	if gaps := r.Gaps(2 * interval); len(gaps) > 0 {
+		return fmt.Errorf("nothing was scraped from %v: the machine stood still", gaps)
+	}
+	names, err := namesOf(state)
+	if err != nil {
+		return err
+	}
+	for n, s := range r.Series {
+		r.Series[n].Metric = names.of(s.Metric)
+	}
+	return r.Write(file)
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// names say what to write for what differs from demo to demo and from machine to machine.
+type names struct {
+	host    string            // of the machine
+	replace *strings.Replacer // addresses, by the part's name with its usual port, and the demo's folder
+}
+
+func namesOf(state demo.State) (*names, error) {
+	ports := map[string]string{
+		"mariadb": "3306", "redis": "6379", "platform-sim": "8080", "business-exporter": "9473", "system-exporter": "9471", "integration-exporter": "9472",
+		"event-exporter": "9474", "node_exporter": "9100", "alertmanager": "9093", "ackd": "9475", "prometheus": "9090", "pages": "8081",
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	replace := []string{state.Folder, "/srv/demo"}
+	parts := slices.Clone(state.Parts)
+	slices.SortFunc(parts, func(a, b demo.PartState) int { return cmp.Compare(len(b.Address), len(a.Address)) }) // one address may begin as another one does
+	for _, part := range parts {
+		port, ok := ports[part.Name]
+		if !ok {
+			return nil, fmt.Errorf("no usual port is known of the part %s", part.Name)
+		}
+		replace = append(replace, part.Address, net.JoinHostPort(part.Name, port))
+	}
+	return &names{host, strings.NewReplacer(replace...)}, nil
+}
+
+func (n *names) of(l labels.Labels) labels.Labels {
+	b := labels.NewScratchBuilder(l.Len())
+	l.Range(func(l labels.Label) {
+		if l.Value == n.host {
+			b.Add(l.Name, "demo")
+		} else {
+			b.Add(l.Name, n.replace.Replace(l.Value))
+		}
+	})
+	b.Sort()
+	return b.Labels()
+}
