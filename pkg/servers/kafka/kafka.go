@@ -17,10 +17,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
@@ -76,6 +78,8 @@ type Broker struct {
 	cluster *kfake.Cluster // nil: stopped
 	ended   chan struct{}  // closed when the cluster of this run is stopped
 	closed  bool
+
+	refusesCommits atomic.Bool
 }
 
 // ErrClosed is the error of a broker that was closed.
@@ -179,6 +183,13 @@ func (b *Broker) start() error {
 			return err
 		}
 	}
+	cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !b.refusesCommits.Load() {
+			return nil, nil, false
+		}
+		return refusal(request.(*kmsg.OffsetCommitRequest)), nil, true
+	})
 	b.cluster, b.ended = cluster, make(chan struct{})
 	go retain(cluster, b.ended)
 	return nil
@@ -192,6 +203,26 @@ func (b *Broker) createConfigured(cluster *kfake.Cluster) error {
 		}
 	}
 	return nil
+}
+
+// RefuseCommits says whether the broker refuses every commit of offsets, as one does whose coordinator is still loading. All else goes on: members keep
+// their partitions.
+func (b *Broker) RefuseCommits(refuse bool) { b.refusesCommits.Store(refuse) }
+
+// refusal answers a commit with an error for each partition.
+func refusal(request *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+	response := request.ResponseKind().(*kmsg.OffsetCommitResponse)
+	for _, topic := range request.Topics {
+		refused := kmsg.NewOffsetCommitResponseTopic()
+		refused.Topic, refused.TopicID = topic.Topic, topic.TopicID
+		for _, partition := range topic.Partitions {
+			p := kmsg.NewOffsetCommitResponseTopicPartition()
+			p.Partition, p.ErrorCode = partition.Partition, kerr.CoordinatorLoadInProgress.Code
+			refused.Partitions = append(refused.Partitions, p)
+		}
+		response.Topics = append(response.Topics, refused)
+	}
+	return response
 }
 
 // retain drops what is older than what is to be kept: kfake does so only when it is asked.
