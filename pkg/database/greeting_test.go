@@ -104,7 +104,8 @@ func count(t *testing.T, patience time.Duration, most int) int {
 }
 
 func TestARealServerIsGreetedAndASilentOneIsNotWaitedFor(t *testing.T) {
-	pool, err := Open(secret.New(serverstest.MariaDB(t)), Options{Program: "test", MaxConnections: 1})
+	dsn := serverstest.MariaDB(t)
+	pool, err := Open(secret.New(dsn), Options{Program: "test", MaxConnections: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,9 @@ func TestARealServerIsGreetedAndASilentOneIsNotWaitedFor(t *testing.T) {
 	if err := pool.QueryRowContext(t.Context(), "SELECT VERSION()").Scan(&version); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := ParseVersion(version); err != nil || !v.MariaDB || !v.AtLeast(10, 6, 0) {
+	dialect := serverstest.DialectOf(t, serverstest.Open(t, dsn))
+	major, minor := dialect.OldestVersion()
+	if v, err := ParseVersion(version); err != nil || v.MariaDB == dialect.MySQL || !v.AtLeast(major, minor, 0) {
 		t.Errorf("%+v, %v", v, err)
 	}
 

@@ -230,7 +230,7 @@ func compareTables(t *testing.T, b *Books, db *sql.DB) {
 	for _, r := range b.VolunteerBookings {
 		want["helpers "+r.Status] += int64(r.ShiftID) + int64(r.EventConsignorID)
 	}
-	sum("sessions", "SELECT CONCAT_WS('|', client_id, COALESCE(event_id, 0), role, ended_at IS NULL), SUM(%s + %s + %s) FROM sessions GROUP BY client_id, event_id, role, ended_at IS NULL", m("started_at"), m("last_seen_at"), m("ended_at"))
+	sum("sessions", "SELECT CONCAT_WS('|', client_id, COALESCE(event_id, 0), role, ended_at IS NULL), SUM(%s + %s + %s) FROM sessions GROUP BY 1", m("started_at"), m("last_seen_at"), m("ended_at"))
 	for _, r := range b.Sessions {
 		want[fmt.Sprintf("sessions %d|%d|%s|%d", r.ClientID, r.EventID, r.Role, yes(r.EndedAt.IsZero()))] += micros(r.StartedAt) + micros(r.LastSeenAt) + micros(r.EndedAt)
 	}

@@ -269,7 +269,8 @@ func TestDeadlocksAreTheServersOwn(t *testing.T) {
 	t.Parallel()
 	config, _, _ := briskOnItsOwn(t) // the server counts those of all
 	p, db := filled(t, config)
-	deadlocks := status(t, db, "Innodb_deadlocks")
+	dialect := serverstest.DialectOf(t, db)
+	deadlocks := func() int { return dialect.Deadlocks(t) }
 	tables := func() int {
 		var n int
 		if err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", deadlockTable).Scan(&n); err != nil {
