@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // access is how the server's plan reads one table of a query.
@@ -28,28 +30,10 @@ func (a access) String() string {
 // plan asks the server how it would run a SELECT.
 func plan(t *testing.T, db *sql.DB, text string) []access {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "EXPLAIN "+text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []access
-	for rows.Next() {
-		values := make([]sql.NullString, len(names))
-		into := make([]any, len(names))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			t.Fatal(err)
-		}
-		column := func(name string) string { return values[slices.Index(names, name)].String }
-		n, _ := strconv.Atoi(column("rows"))
-		all = append(all, access{column("table"), column("type"), column("key"), column("Extra"), n})
+	for _, row := range serverstest.Plan(t, db, text) {
+		n, _ := strconv.Atoi(row["rows"])
+		all = append(all, access{row["table"], row["type"], row["key"], row["Extra"], n})
 	}
 	return all
 }
@@ -142,13 +126,13 @@ func (h *history) testPlans(t *testing.T) {
 func (h *history) testBadPlans(t *testing.T) {
 	ids, live := h.liveIDs()
 	for text, table := range map[string]string{
-		"SELECT event_id, COUNT(*) FROM items GROUP BY event_id":                              "items", // all of the index
-		"SELECT MAX(title) FROM items":                                                        "items", // all of the table
-		"SELECT event_id, MAX(shopify_product_id) FROM items WHERE event_id IN (" + ids + ")": "items", // row by row
-		"SELECT COUNT(*) FROM sales WHERE event_id > 4":                                       "sales", // history
-		"SELECT COUNT(*) FROM sessions WHERE role = 'shopper' AND ended_at IS NULL":           "sessions",
-		"SELECT COUNT(*) FROM support_tickets WHERE first_response_at > opened_at":            "support_tickets",
-		"SELECT client_id, MIN(finished_at) FROM sync_runs GROUP BY client_id, outcome":       "sync_runs",
+		"SELECT event_id, COUNT(*) FROM items GROUP BY event_id": "items", // all of the index
+		"SELECT MAX(title) FROM items":                           "items", // all of the table
+		"SELECT event_id, MAX(shopify_product_id) FROM items WHERE event_id IN (" + ids + ") GROUP BY event_id": "items", // row by row
+		"SELECT COUNT(*) FROM sales WHERE event_id > 4":                                                         "sales", // history
+		"SELECT COUNT(*) FROM sessions WHERE role = 'shopper' AND ended_at IS NULL":                             "sessions",
+		"SELECT COUNT(*) FROM support_tickets WHERE first_response_at > opened_at":                              "support_tickets",
+		"SELECT client_id, MIN(finished_at) FROM sync_runs GROUP BY client_id, outcome":                         "sync_runs",
 	} {
 		found := false
 		all := plan(t, h.admin, text)
@@ -242,5 +226,43 @@ func (h *history) testRowsRead(t *testing.T) {
 	t.Logf("%-20s %6d of %6d", "together", l, a)
 	if all["items"].read < 50_000 || l*10 >= a {
 		t.Errorf("a round reads %d rows; reading everything takes %d, of which the query items %d", l, a, all["items"].read)
+	}
+}
+
+// TestStatisticsThatAreOld fills a table that InnoDB has counted when it was empty, as a bulk load or a restored dump does. The server is the test's own:
+// plans depend on what is in memory.
+func TestStatisticsThatAreOld(t *testing.T) {
+	t.Parallel()
+	server := serverstest.OwnMariaDB(t)
+	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
+	h := &history{dsn: server.DSN("shop"), admin: serverstest.Open(t, server.DSN("shop"))}
+	filled(t, platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 12_000, Bulk: true, Seed: 5})
+	execute(t, h.admin, deploy.Indexes()...)
+	for _, table := range tables(t, h.admin) {
+		execute(t, h.admin, "ANALYZE TABLE "+table)
+	}
+	db := h.open(t)
+	pack := embedded(t)
+	pack.Queries = slices.DeleteFunc(pack.Queries, func(q Query) bool { return q.Name != "consignors" })
+	read := func() int64 {
+		t.Helper()
+		costs, err := round(t.Context(), db, pack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return costs["consignors"].read
+	}
+	execute(t, h.admin, "CREATE TABLE kept AS SELECT * FROM settlements", "ALTER TABLE settlements STATS_AUTO_RECALC=0", "TRUNCATE settlements", "ANALYZE TABLE settlements",
+		"INSERT INTO settlements SELECT * FROM kept")
+	old := read()
+	execute(t, h.admin, "ANALYZE TABLE settlements")
+	current := read()
+	t.Logf("the query consignors reads %d rows with old statistics, %d with current ones", old, current)
+	if serverstest.DialectOf(t, h.admin).MySQL {
+		if old < 10*current {
+			t.Errorf("%d rows are read with old statistics, %d with current ones, want ten times as many (F2: MySQL reads all settlements for each registration; when this is mended, want as many)", old, current)
+		}
+	} else if old > 2*current {
+		t.Errorf("%d rows are read with old statistics, %d with current ones", old, current)
 	}
 }

@@ -1,16 +1,11 @@
 package business
 
 import (
-	"database/sql"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/go-sql-driver/mysql"
-
 	"github.com/consignwatch/consignwatch/pkg/exporter"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
@@ -18,31 +13,13 @@ const lagSeries = "consign_replica_lag_seconds"
 
 func hasLag(s map[string]float64) bool { _, ok := s[lagSeries]; return ok }
 
-// startReplicaOf makes a server that follows another one, from now on.
-func startReplicaOf(t *testing.T, source *servers.MariaDB) (*servers.MariaDB, *sql.DB) {
-	t.Helper()
-	server := serverstest.OwnMariaDB(t, "--server-id=2", "--read-only=OFF")
-	var file, position, a, b string
-	if err := serverstest.Open(t, source.DSN("")).QueryRowContext(t.Context(), "SHOW MASTER STATUS").Scan(&file, &position, &a, &b); err != nil {
-		t.Fatal(err)
-	}
-	c, err := mysql.ParseDSN(source.DSN(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, _ := strings.Cut(c.Addr, ":")
-	db := serverstest.Open(t, server.DSN(""))
-	execute(t, db,
-		fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%s, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_LOG_FILE='%s', MASTER_LOG_POS=%s",
-			host, port, c.User, c.Passwd, file, position),
-		"START SLAVE")
-	return server, db
-}
-
 func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
 	t.Parallel()
 	source := serverstest.OwnMariaDB(t, "--log-bin=binlog", "--server-id=1")
-	server, replica := startReplicaOf(t, source)
+	server := serverstest.OwnMariaDB(t, "--server-id=2", "--read-only=OFF")
+	replica := serverstest.Open(t, server.DSN(""))
+	dialect := serverstest.DialectOf(t, replica)
+	dialect.Follow(t, source, "")
 	shop := serverstest.Open(t, source.DSN(""))
 	execute(t, shop, "CREATE DATABASE shop")
 	fillShelves(t, serverstest.Open(t, source.DSN("shop")))
@@ -72,15 +49,23 @@ func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
 	}
 	r.Await(t, "the replica has caught up", func(s map[string]float64) bool { return hasLag(s) && s[lagSeries] == 0 && s["shop_tills"] == 3 })
 
-	execute(t, replica, "STOP SLAVE SQL_THREAD")
+	dialect.StopApplying(t, "")
 	r.Await(t, "an unknown lag is not told, and the business is", func(s map[string]float64) bool {
 		return !hasLag(s) && fails(nil, replicaName, "connection")(s) && s["shop_tills"] == 3 && succeeds("tills")(s)
 	})
 	if want := "reads from its source: Yes (error 0), applies what it read: No"; !strings.Contains(r.Log(), want) {
 		t.Errorf("the log does not say %q:\n%s", want, r.Log())
 	}
-	execute(t, replica, "START SLAVE SQL_THREAD")
+	dialect.StartReplica(t, "")
 	r.Await(t, "the lag is known again", hasLag)
+
+	// MySQL says 0 then, MariaDB nothing: the thread that reads is asked as well.
+	dialect.LoseSource(t, "")
+	const failures = `consignwatch_collector_failures_total{collector="replica",reason="connection"}`
+	before := r.Series(t)[failures]
+	r.Await(t, "the lag behind a source that was never reached is unknown", func(s map[string]float64) bool {
+		return s[failures] >= before+2 && !hasLag(s) && succeeds("tills")(s) // the second one was asked for from now on
+	})
 }
 
 func TestADatabaseThatIsNoReplicaHasNoLag(t *testing.T) {
@@ -106,7 +91,7 @@ func TestWithoutTheRightTheLagIsUnknownAndTheRestGoesOn(t *testing.T) {
 	if n := strings.Count(r.Log(), "GRANT SLAVE MONITOR"); n != 1 {
 		t.Errorf("the missing right is logged %d times, want once:\n%s", n, r.Log())
 	}
-	execute(t, admin, "GRANT SLAVE MONITOR ON *.* TO READER@'%'")
+	serverstest.DialectOf(t, admin).GrantReplicaStatus(t, readerOf(databaseOf(t, admin))+"@'%'")
 	r.Await(t, "the right counts for a new connection", succeeds(replicaName))
 }
 
