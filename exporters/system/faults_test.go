@@ -151,7 +151,10 @@ func TestTheWireToTheDatabaseIsTroubled(t *testing.T) {
 	c.User, c.Passwd, c.DBName = "wire", "old-password", ""
 	r = start(t, quick+mysqlConfig(t, c.FormatDSN()))
 	mysqlSubject.fault(t, r, "auth",
-		func() { execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'new-password'", "KILL USER wire") },
+		func() {
+			execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'new-password'")
+			serverstest.DialectOf(t, admin).KillUser(t, "wire")
+		},
 		func() { execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'old-password'") })
 	if _, page := r.Get(t, "/metrics"); strings.Contains(page+r.Log(), "old-password") {
 		t.Error("the password was printed")

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,9 +13,11 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
@@ -22,7 +25,7 @@ import (
 // measuringMariaDB starts a server that measures its statements.
 func measuringMariaDB(t *testing.T) *servers.MariaDB {
 	t.Helper()
-	return serverstest.OwnMariaDB(t, "--plugin-load-add=query_response_time", "--query-response-time-stats=ON", "--long-query-time=0.15")
+	return serverstest.OwnMariaDB(t, "--plugin-load-add=query_response_time", "--query-response-time-stats=ON")
 }
 
 // TestMySQLIsToldAsTheServerSaysItself does work whose traces are known, and compares each metric with what the server's own
@@ -32,12 +35,30 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
 	db := serverstest.Open(t, dsn)
+	dialect := serverstest.DialectOf(t, db)
+	status := func() map[string]float64 {
+		t.Helper()
+		s := globalStatus(t, dsn)
+		s["deadlocks"] = float64(dialect.Deadlocks(t))
+		return s
+	}
 	r := start(t, patient+mysqlConfig(t, dsn))
 	awaitRound(t, r, "mysql", "main")
 
 	execute(t, db, "SET GLOBAL max_connections = 77", "SET GLOBAL read_only = ON",
-		"CREATE DATABASE shop", "CREATE TABLE shop.tills (id INT PRIMARY KEY, n INT) ENGINE=InnoDB", "INSERT INTO shop.tills VALUES (1, 0), (2, 0)",
-		"SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)")
+		"CREATE DATABASE shop", "CREATE TABLE shop.tills (id INT PRIMARY KEY, n INT) ENGINE=InnoDB", "INSERT INTO shop.tills VALUES (1, 0), (2, 0)")
+	slow, err := db.Conn(t.Context()) // nothing else is slow, however busy the machine is
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"SET SESSION long_query_time = 0.15", "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SET SESSION long_query_time = DEFAULT"} {
+		if _, err := slow.ExecContext(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := slow.Close(); err != nil {
+		t.Fatal(err)
+	}
 	deadlock(t, server.DSN("shop"))
 	refusePassword(t, dsn)
 	refusePassword(t, dsn)
@@ -55,16 +76,16 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 
 	const pings = `consign_mysql_ping_duration_seconds{server="main"}`
 	pinged := histogram(t, r, pings).GetSampleCount()
-	before := globalStatus(t, dsn)
+	before := status()
 	s := awaitRound(t, r, "mysql", "main")
-	after := globalStatus(t, dsn)
+	after := status()
 	// The server counts pings among the administrative commands, of which nobody else sends any here. The page is a ping behind, at most.
 	within(t, "pings", float64(histogram(t, r, pings).GetSampleCount()-pinged), after["Com_admin_commands"]-before["Com_admin_commands"], 2)
 	for name, status := range map[string]string{
 		`consign_mysql_queries_total{server="main"}`:                                   "Queries",
 		`consign_mysql_slow_queries_total{server="main"}`:                              "Slow_queries",
 		`consign_mysql_row_lock_waits_total{server="main"}`:                            "Innodb_row_lock_waits",
-		`consign_mysql_deadlocks_total{server="main"}`:                                 "Innodb_deadlocks",
+		`consign_mysql_deadlocks_total{server="main"}`:                                 "deadlocks",
 		`consign_mysql_uptime_seconds{server="main"}`:                                  "Uptime",
 		`consign_mysql_max_connections{server="main"}`:                                 "max_connections",
 		`consign_mysql_buffer_pool_reads_total{server="main",source="disk"}`:           "Innodb_buffer_pool_reads",
@@ -89,7 +110,6 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 		`consign_mysql_read_only{server="main"}`:                             1,
 		`consign_mysql_slow_queries_total{server="main"}`:                    3,
 		`consign_mysql_deadlocks_total{server="main"}`:                       1,
-		`consign_mysql_connections{server="main",state="active"}`:            1, // the exporter's own
 		`consign_mysql_capability{name="statement_histogram",server="main"}`: 1,
 		`consign_mysql_capability{name="deadlock_counter",server="main"}`:    1,
 		`consign_mysql_capability{name="replication_status",server="main"}`:  1,
@@ -97,6 +117,13 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 		if s[name] != want {
 			t.Errorf("%s = %v, want %v", name, s[name], want)
 		}
+	}
+	active, fault := 1.0, "" // the exporter's own
+	if dialect.MySQL {
+		active, fault = 2, " (F5: counts MySQL's event scheduler; when this is mended, want 1)"
+	}
+	if v := s[`consign_mysql_connections{server="main",state="active"}`]; v != active {
+		t.Errorf("%v connections are active, want %v%s", v, active, fault)
 	}
 	if v := s[`consign_mysql_connection_errors_total{error="aborted_connect",server="main"}`]; v < 2 {
 		t.Errorf("%v connections were aborted, want the two with the wrong password", v)
@@ -172,10 +199,19 @@ func refusePassword(t *testing.T, dsn string) {
 	}
 }
 
+// The histogram of the server called main, and whether it can be had.
+const (
+	statementTime    = `consign_mysql_statement_duration_seconds{server="main"}`
+	statementTimeHad = `consign_mysql_capability{name="statement_histogram",server="main"}`
+)
+
 // TestTheHistogramOfMariaDBIsItsOwn compares with the plugin's table, read by somebody else.
 func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
 	t.Parallel()
-	const name = `consign_mysql_statement_duration_seconds{server="main"}`
+	if shared := serverstest.Open(t, serverstest.MariaDB(t)); serverstest.DialectOf(t, shared).MySQL {
+		lacksTable(t, shared, "information_schema.QUERY_RESPONSE_TIME")
+		return
+	}
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
 	db := serverstest.Open(t, dsn)
@@ -184,7 +220,7 @@ func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
 
 	before := responseTimesOf(t, db)
 	awaitRound(t, r, "mysql", "main")
-	h := histogram(t, r, name)
+	h := histogram(t, r, statementTime)
 	after := responseTimesOf(t, db)
 	if h == nil {
 		t.Fatal("no histogram")
@@ -208,17 +244,152 @@ func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
 
 	execute(t, db, "SET GLOBAL query_response_time_stats = OFF")
 	r.Await(t, "the histogram vanishes", func(s map[string]float64) bool {
-		return s[`consign_mysql_capability{name="statement_histogram",server="main"}`] == 0 && histogram(t, r, name) == nil
+		return s[statementTimeHad] == 0 && histogram(t, r, statementTime) == nil
 	})
 	execute(t, db, "SET GLOBAL query_response_time_stats = ON")
 	r.Await(t, "the histogram is there again", func(s map[string]float64) bool {
-		return s[`consign_mysql_capability{name="statement_histogram",server="main"}`] == 1 && histogram(t, r, name) != nil
+		return s[statementTimeHad] == 1 && histogram(t, r, statementTime) != nil
 	})
 	for _, line := range []string{"query_response_time_stats is OFF", "the server has the capability now"} {
 		if n := strings.Count(r.Log(), line); n != 1 {
 			t.Errorf("the log says %d times %q, want once:\n%s", n, line, r.Log())
 		}
 	}
+}
+
+// lacksTable checks that a test has nothing to do on this server.
+func lacksTable(t *testing.T, db *sql.DB, table string) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), "SELECT 1 FROM "+table)
+	var refused *mysql.MySQLError
+	if !errors.As(err, &refused) || refused.Number != 1146 && refused.Number != 1109 { // no such table; no such one in information_schema
+		t.Errorf("%s: %v, want that there is none: this test is not for this server alone", table, err)
+	}
+	t.Logf("nothing to test: the server has no %s", table)
+}
+
+// TestTheHistogramOfMySQLIsItsOwn compares with performance_schema, read by somebody else.
+func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
+	t.Parallel()
+	if shared := serverstest.Open(t, serverstest.MariaDB(t)); !serverstest.DialectOf(t, shared).MySQL {
+		lacksTable(t, shared, "performance_schema.events_statements_histogram_global")
+		return
+	}
+	server := serverstest.OwnMariaDB(t, "--log-bin=binlog", "--server-id=1")
+	db := serverstest.Open(t, server.DSN(""))
+	r := start(t, patient+mysqlConfig(t, server.DSN("")))
+	awaitRound(t, r, "mysql", "main")
+	first := histogram(t, r, statementTime)
+	execute(t, db, "SELECT SLEEP(0.2)", "SELECT SLEEP(0.2)", "SELECT SLEEP(1.1)", "SELECT SLEEP(0.02)")
+	h := isPerformanceSchemas(t, r, db)
+	if first == nil {
+		t.Fatal("no histogram")
+	}
+	since := func(bound float64) uint64 {
+		was, _ := upTo(first, bound)
+		is, ok := upTo(h, bound)
+		if !ok {
+			t.Errorf("the histogram has no bound of %v s", bound)
+		}
+		return is - was
+	}
+	if one, ten, tenth := since(1), since(10), since(0.1); ten-one < 1 || one-tenth < 2 {
+		t.Errorf("%d statements from 1 to 10 s and %d from 0.1 to 1 s, want at least 1 and 2", ten-one, one-tenth)
+	}
+
+	// A replica that has left: its connection is a statement that took as long.
+	replica := serverstest.OwnMariaDB(t, "--server-id=2")
+	serverstest.DialectOf(t, serverstest.Open(t, replica.DSN(""))).Follow(t, server, "")
+	number := func(query string) (n float64) {
+		t.Helper()
+		if err := db.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	eventually(t, "the replica reads", func() bool {
+		return number("SELECT COUNT(*) FROM performance_schema.processlist WHERE command LIKE 'Binlog Dump%'") > 0
+	})
+	execute(t, db, "SELECT SLEEP(1)")
+	if err := replica.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	const dumps = "SELECT COALESCE(SUM(SUM_TIMER_WAIT), 0) / 1e12 FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME LIKE 'statement/com/Binlog Dump%'"
+	eventually(t, "the source has something for a replica that is gone, and sees that it is", func() bool {
+		execute(t, db, "CREATE DATABASE IF NOT EXISTS shop")
+		return number(dumps) > 0
+	})
+	// F7: the sum holds binlog dumps; when this is mended, they are left out of isPerformanceSchemas's sum, too.
+	if n := number(dumps); n < 1 {
+		t.Errorf("binlog dumps took %v s, want the replica's second", n)
+	}
+	isPerformanceSchemas(t, r, db)
+
+	// What stops the counting is not all noticed.
+	consumer := func(name, enabled string) {
+		execute(t, db, "UPDATE performance_schema.setup_consumers SET ENABLED = '"+enabled+"' WHERE NAME = '"+name+"'")
+	}
+	count := func() uint64 {
+		s := awaitRound(t, r, "mysql", "main")
+		h := histogram(t, r, statementTime)
+		if s[statementTimeHad] != 1 || h == nil {
+			t.Fatalf("the capability is %v, histogram %v, want 1: %s", s[statementTimeHad], h,
+				"F8: without global_instrumentation nothing is counted, and nobody says so; when this is mended, want 0 and no histogram then")
+		}
+		return h.GetSampleCount()
+	}
+	consumer("statements_digest", "NO")
+	before := count()
+	if n := count(); n <= before {
+		t.Errorf("%d statements, then %d: without the consumer statements_digest all are counted as well", before, n)
+	}
+	consumer("global_instrumentation", "NO")
+	before = count()
+	if n := count(); n != before {
+		t.Errorf("%d statements, then %d, want no more: without global_instrumentation nothing is counted", before, n)
+	}
+	consumer("global_instrumentation", "YES")
+	if n := count(); n <= before {
+		t.Errorf("%d statements, then %d, want more", before, n)
+	}
+}
+
+func TestWithoutPerformanceSchemaMySQLHasNoHistogram(t *testing.T) {
+	t.Parallel()
+	if shared := serverstest.Open(t, serverstest.MariaDB(t)); !serverstest.DialectOf(t, shared).MySQL {
+		lacksTable(t, shared, "performance_schema.events_statements_histogram_global")
+		return
+	}
+	r := start(t, patient+mysqlConfig(t, serverstest.OwnMariaDB(t, "--performance-schema=OFF").DSN("")))
+	s := awaitRound(t, r, "mysql", "main")
+	if h := histogram(t, r, statementTime); s[statementTimeHad] != 0 || h != nil || !strings.Contains(r.Log(), "performance_schema is OFF") {
+		t.Errorf("the capability is %v, histogram %v, the log says:\n%s", s[statementTimeHad], h, r.Log())
+	}
+}
+
+// isPerformanceSchemas compares the histogram of a collection from now on, and returns it.
+func isPerformanceSchemas(t *testing.T, r *exportertest.Running, db *sql.DB) *dto.Histogram {
+	t.Helper()
+	const buckets = "SELECT BUCKET_TIMER_HIGH / 1e12, COUNT_BUCKET, 0 FROM performance_schema.events_statements_histogram_global"
+	const sum = "SELECT 0, 0, SUM(SUM_TIMER_WAIT) / 1e12 FROM performance_schema.events_statements_summary_global_by_event_name"
+	before := statementTimesOf(t, db, buckets, sum)
+	awaitRound(t, r, "mysql", "main")
+	h := histogram(t, r, statementTime)
+	after := statementTimesOf(t, db, buckets, sum)
+	if h == nil {
+		t.Fatal("no histogram")
+	}
+	var all []float64
+	for _, b := range h.Bucket {
+		all = append(all, b.GetUpperBound())
+		between(t, fmt.Sprintf("statements up to %v s", b.GetUpperBound()), float64(b.GetCumulativeCount()), before.upTo(b.GetUpperBound()), after.upTo(b.GetUpperBound()))
+	}
+	if want := bounds(t); !cmp.Equal(all, want) {
+		t.Errorf("bounds %v, want %v: MySQL knows them all", all, want)
+	}
+	between(t, "all statements", float64(h.GetSampleCount()), before.upTo(1e9), after.upTo(1e9))
+	between(t, "their seconds", h.GetSampleSum(), before.sum-0.001, after.sum+0.001)
+	return h
 }
 
 type responseTimeTable struct {
@@ -238,19 +409,30 @@ func (r *responseTimeTable) upTo(bound float64) float64 {
 
 func responseTimesOf(t *testing.T, db *sql.DB) *responseTimeTable {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SELECT CAST(TRIM(`TIME`) AS DOUBLE), `COUNT`, CAST(TRIM(TOTAL) AS DOUBLE) FROM information_schema.QUERY_RESPONSE_TIME WHERE `TIME` <> 'TOO LONG'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
+	return statementTimesOf(t, db, "SELECT CAST(TRIM(`TIME`) AS DOUBLE), `COUNT`, CAST(TRIM(TOTAL) AS DOUBLE) FROM information_schema.QUERY_RESPONSE_TIME WHERE `TIME` <> 'TOO LONG'")
+}
+
+// statementTimesOf adds up rows of an upper bound, a count and seconds.
+func statementTimesOf(t *testing.T, db *sql.DB, queries ...string) *responseTimeTable {
+	t.Helper()
 	table := &responseTimeTable{counts: map[float64]float64{}}
-	for rows.Next() {
-		var bound, count, total float64
-		if err := rows.Scan(&bound, &count, &total); err != nil {
+	for _, query := range queries {
+		rows, err := db.QueryContext(t.Context(), query)
+		if err != nil {
 			t.Fatal(err)
 		}
-		table.counts[bound] += count
-		table.sum += total
+		defer rows.Close()
+		for rows.Next() {
+			var bound, count, total float64
+			if err := rows.Scan(&bound, &count, &total); err != nil {
+				t.Fatal(err)
+			}
+			table.counts[bound] += count
+			table.sum += total
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return table
 }
@@ -267,7 +449,8 @@ func TestAReplicaIsToldAsItIs(t *testing.T) {
 	source := serverstest.OwnMariaDB(t, "--log-bin=binlog", "--server-id=1")
 	replica := serverstest.OwnMariaDB(t, "--server-id=2")
 	shop, db := serverstest.Open(t, source.DSN("")), serverstest.Open(t, replica.DSN(""))
-	follow(t, source, shop, db)
+	dialect := serverstest.DialectOf(t, db)
+	dialect.Follow(t, source, "north")
 	r := start(t, patient+mysqlConfig(t, replica.DSN("")))
 	state := func(wantIO, wantSQL float64, known bool) func(map[string]float64) bool {
 		return func(s map[string]float64) bool {
@@ -292,25 +475,27 @@ func TestAReplicaIsToldAsItIs(t *testing.T) {
 	}
 	execute(t, shop, "UPDATE shop.tills SET n = 2")
 	s := r.Await(t, "a reader holds the replica up, and the lag grows", func(s map[string]float64) bool { return s[lag] >= 2 })
-	within(t, "the lag", s[lag], replicaStatus(t, replica, "Seconds_Behind_Master"), 1)
+	statement, column := dialect.ReplicaStatus()
+	within(t, "the lag", s[lag], replicaStatus(t, replica, statement, column), 1)
 	if _, err := lock.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
 		t.Fatal(err)
 	}
 	caughtUp := func(s map[string]float64) bool { return state(1, 1, true)(s) && s[lag] == 0 }
 	r.Await(t, "the replica has caught up again", caughtUp)
 
-	execute(t, db, "STOP SLAVE 'north' SQL_THREAD")
+	dialect.StopApplying(t, "north")
 	r.Await(t, "a lag that is not known is not told", state(1, 0, false))
-	execute(t, db, "START SLAVE 'north' SQL_THREAD")
+	dialect.StartReplica(t, "north")
 	r.Await(t, "it is known again", state(1, 1, true))
 
 	execute(t, db, "INSERT INTO shop.tills VALUES (7)")
 	execute(t, shop, "INSERT INTO shop.tills VALUES (7)")
 	r.Await(t, "a row that is there already ends replication", state(1, 0, false))
-	if number := replicaStatus(t, replica, "Last_SQL_Errno"); number != 1062 {
+	if number := replicaStatus(t, replica, statement, "Last_SQL_Errno"); number != 1062 {
 		t.Errorf("the replica has stopped for another reason: error %v", number)
 	}
-	execute(t, db, "DELETE FROM shop.tills WHERE n = 7", "START SLAVE 'north' SQL_THREAD")
+	execute(t, db, "DELETE FROM shop.tills WHERE n = 7")
+	dialect.StartReplica(t, "north")
 	r.Await(t, "the row is out of the way", caughtUp)
 
 	if err := source.Kill(); err != nil {
@@ -321,12 +506,22 @@ func TestAReplicaIsToldAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Await(t, "the source is back", caughtUp)
+
+	dialect.LoseSource(t, "north")
+	s = awaitRound(t, r, "mysql", "main")
+	known, fault := false, ""
+	if dialect.MySQL { // which says Connecting, Yes, and 0
+		known, fault = true, " (F3: a replica that never reached its source has lag 0; when this is mended, want none)"
+	}
+	if v, ok := s[lag]; !state(0, 1, known)(s) || v != 0 {
+		t.Errorf("the new source was never reached: io runs: %v, sql: %v, lag %v (%v), want 0, 1 and whether there is a lag of 0: %v%s", s[ioRun], s[sqlOn], v, ok, known, fault)
+	}
 }
 
 // replicaStatus asks a replica with the server's own client program for a number of its first channel.
-func replicaStatus(t *testing.T, replica *servers.MariaDB, field string) float64 {
+func replicaStatus(t *testing.T, replica *servers.MariaDB, statement, field string) float64 {
 	t.Helper()
-	for line := range strings.Lines(client(t, replica.DSN(""), `SHOW ALL SLAVES STATUS\G`)) {
+	for line := range strings.Lines(client(t, replica.DSN(""), statement+`\G`)) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), field+": "); ok {
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
@@ -337,22 +532,6 @@ func replicaStatus(t *testing.T, replica *servers.MariaDB, field string) float64
 	}
 	t.Fatalf("the replica does not say %s", field)
 	return 0
-}
-
-// follow makes a replica of a source, by the name of north.
-func follow(t *testing.T, source *servers.MariaDB, shop, replica *sql.DB) {
-	t.Helper()
-	var file, position, a, b string
-	if err := shop.QueryRowContext(t.Context(), "SHOW MASTER STATUS").Scan(&file, &position, &a, &b); err != nil {
-		t.Fatal(err)
-	}
-	c, err := mysql.ParseDSN(source.DSN(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	host, port, _ := strings.Cut(c.Addr, ":")
-	execute(t, replica, fmt.Sprintf("CHANGE MASTER 'north' TO MASTER_HOST='%s', MASTER_PORT=%s, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_LOG_FILE='%s', MASTER_LOG_POS=%s, MASTER_CONNECT_RETRY=1",
-		host, port, c.User, c.Passwd, file, position), "START SLAVE 'north'")
 }
 
 // TestTheShippedRightsSufficeAndAreNotMore connects as the user of deploy/mysql/grants-system.sql.
@@ -373,13 +552,15 @@ func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
 		c.User, c.Passwd = user, password
 		return c.FormatDSN()
 	}
-	capabilities := func(replication float64) map[string]float64 {
-		return map[string]float64{"statement_histogram": 1, "deadlock_counter": 1, "replication_status": replication}
+	all, without := map[string]float64{"statement_histogram": 1, "deadlock_counter": 1, "replication_status": 1}, map[string]float64{"statement_histogram": 1, "deadlock_counter": 1}
+	if serverstest.DialectOf(t, admin).MySQL {
+		clear(without) // performance_schema and INNODB_METRICS want rights; MariaDB's plugin and status want none
 	}
-	for user, want := range map[string]map[string]float64{as(deploy.SystemUser, password): capabilities(1), as("bare", "bare"): capabilities(0)} {
+	for user, want := range map[string]map[string]float64{as(deploy.SystemUser, password): all, as("bare", "bare"): without} {
 		r := start(t, patient+mysqlConfig(t, user))
 		s := awaitRound(t, r, "mysql", "main")
-		for name, v := range want {
+		for name := range all {
+			v := want[name]
 			if got := s[fmt.Sprintf(`consign_mysql_capability{name=%q,server="main"}`, name)]; got != v {
 				t.Errorf("capability %s = %v, want %v\n%s", name, got, v, r.Log())
 			}
@@ -425,9 +606,9 @@ func TestARightThatIsGivenLaterIsSeen(t *testing.T) {
 	if read().lacks["replication_status"] == nil {
 		t.Error("the right was not missing")
 	}
-	execute(t, admin, "GRANT SLAVE MONITOR ON *.* TO late@'127.0.0.1'")
+	serverstest.DialectOf(t, admin).GrantReplicaStatus(t, "late@'127.0.0.1'")
 	if read().lacks["replication_status"] == nil {
-		t.Error("MariaDB gives rights to connections that are there: mysqlLifetime has no reason any more")
+		t.Error("the server gives rights to connections that are there: mysqlLifetime has no reason any more")
 	}
 	pool.SetConnMaxLifetime(time.Nanosecond)
 	if err := read().lacks["replication_status"]; err != nil {
