@@ -39,6 +39,16 @@ type Compatibility struct {
 	Prometheus   Program `yaml:"prometheus"`
 	Alertmanager Program `yaml:"alertmanager"`
 	Grafana      Program `yaml:"grafana"`
+	// Databases are those that the exporters of this version read.
+	Databases []Database `yaml:"databases"`
+}
+
+// Database is a kind of server that the tests run, and with which command.
+type Database struct {
+	Name   string `yaml:"name"`
+	Tested string `yaml:"tested"`
+	By     string `yaml:"by"`
+	Else   string `yaml:"else"` // what is known of other versions
 }
 
 // Release is the version of the rules with the table.
@@ -105,6 +115,11 @@ func (r *Release) works(root fs.FS, minor string) error {
 				errs = append(errs, file.Errorf(key, "say what it needs: needs: …"))
 			}
 		}
+		for j, d := range w.Databases {
+			if d.Name == "" || d.Tested == "" || d.By == "" || d.Else == "" {
+				errs = append(errs, file.Errorf(fmt.Sprintf("%d.databases.%d", i, j), "a database has name, tested, by and else"))
+			}
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -136,6 +151,12 @@ These are the rules, routes and dashboards of version %s. What changed: [rules/C
 `, worksWithFile, r.Version, Info)
 	for _, w := range r.Works {
 		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", w.Rules, w.Prometheus, w.Alertmanager, w.Grafana)
+	}
+	if databases := r.Works[0].Databases; len(databases) > 0 {
+		page.WriteString("\n## What the exporters read\n\n| database | tested with | by | others |\n| --- | --- | --- | --- |\n")
+		for _, d := range databases {
+			fmt.Fprintf(&page, "| %s | %s | `%s` | %s |\n", d.Name, d.Tested, d.By, d.Else)
+		}
 	}
 	return map[string][]byte{recordingFile: rules.Bytes(), pageFile: page.Bytes()}, nil
 }

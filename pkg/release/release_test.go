@@ -33,6 +33,19 @@ func TestRenderTellsTheVersionAndWhatItWorksWith(t *testing.T) {
 	}
 }
 
+func TestRenderTellsWhichDatabasesAreTested(t *testing.T) {
+	root := good()
+	file := root[worksWithFile]
+	file.Data = append(file.Data, `  databases: [{name: MySQL, tested: "9.7", by: make test-mysql, else: 8.0 was not tried}]`...)
+	files, err := Render(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "| MySQL | 9.7 | `make test-mysql` | 8.0 was not tried |\n"; !strings.HasSuffix(string(files[pageFile]), want) {
+		t.Errorf("the page:\n%s\nwant %s at its end", files[pageFile], want)
+	}
+}
+
 func TestWhatDoesNotAgreeIsNamedAtItsPlace(t *testing.T) {
 	for name, c := range map[string]struct{ file, old, new, want string }{
 		"no version":                   {versionFile, "1.4.0", "v1.4", `rules/VERSION:1: "v1.4" is not a version like 1.4.0`},
@@ -42,7 +55,9 @@ func TestWhatDoesNotAgreeIsNamedAtItsPlace(t *testing.T) {
 		"another version in the table": {worksWithFile, `"1.4"`, `"1.3"`, `rules/compatibility.yml:1: 0.rules: the first entry must be about "1.4"`},
 		"a version that is none":       {worksWithFile, "3.16.0", "3.x", `rules/compatibility.yml:2: 0.prometheus.tested: "3.x" is not a version`},
 		"nothing that it needs":        {worksWithFile, `, needs: "12"`, "", "rules/compatibility.yml:4: 0.grafana: say what it needs"},
-		"an unknown key":               {worksWithFile, "grafana", "graphana", `rules/compatibility.yml:4: unknown key "graphana"`},
+		"a database without a test": {worksWithFile, `needs: "12"}`, `needs: "12"}
+  databases: [{name: MySQL}]`, "rules/compatibility.yml:5: 0.databases.0: a database has name, tested, by and else"},
+		"an unknown key": {worksWithFile, "grafana", "graphana", `rules/compatibility.yml:4: unknown key "graphana"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := good()
