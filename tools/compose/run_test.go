@@ -23,10 +23,11 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // The stack's own files, started here: the scripts that make secrets and rights, the configurations, and the command lines, with the
-// programs of the images. In place of MySQL, Valkey and Kafka are MariaDB, Redis and kfake; Grafana, Mailpit and node_exporter's view of
+// programs of the images. In place of MySQL, Valkey and Kafka are MariaDB (but for make test-mysql), Redis and kfake; Grafana, Mailpit and node_exporter's view of
 // the host are not here.
 func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	programs, simulator := built(t)
@@ -57,7 +58,8 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 
 	mail := startMail(t)
 	m.Addresses["localhost:25"] = mail.address
-	database := startDatabase(t, m)
+	database := serverstest.OwnMariaDB(t)
+	m.Addresses["mysql:3306"] = database.Address()
 	broker, err := kafka.Start(t.Context(), kafka.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -220,21 +222,6 @@ func fire(t *testing.T, alertmanager string) {
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("post an alert: %s", response.Status)
 	}
-}
-
-func startDatabase(t *testing.T, m *Machine) *servers.MariaDB {
-	t.Helper()
-	dir := filepath.Join(m.Dir, "mariadb")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	database, err := servers.StartMariaDB(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = database.Kill() })
-	m.Addresses["mysql:3306"] = database.Address()
-	return database
 }
 
 // runSecrets makes the secrets with the script of the stack, for volumes that are folders here, and checks that it keeps them.
