@@ -30,6 +30,9 @@ func addReplay(app *kingpin.Application) (string, action) {
 	at := command.Flag("at", "Play it as if it had begun then, as RFC 3339: in the night, on a Sunday, while a maintenance window is open.").PlaceHolder("TIME").String()
 	zone := command.Flag("time-zone", "In which times are shown; that of the root's alertmanager/site.yml unless set.").PlaceHolder("ZONE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+		if *interval < time.Second {
+			return fmt.Errorf("--interval: %s is less than a second", *interval)
+		}
 		r, err := recording.Load(ctx, *recorded)
 		if err != nil {
 			return err

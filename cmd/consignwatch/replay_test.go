@@ -122,6 +122,7 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		"no rules":                {[]string{good, "--rules", "nothing/*.yml"}, "no rule file is nothing/*.yml (--root, --rules)"},
 		"no routing":              {[]string{good, "--rules", rules, "--alertmanager.config", "nothing.yml"}, "nothing.yml"},
 		"routing that is wrong":   {[]string{good, "--rules", rules, "--alertmanager.config", writeFile(t, "routing.yml", "route: {receiver: nobody}")}, `undefined receiver "nobody" used in route`},
+		"no interval":             {[]string{good, "--interval", "0s"}, "--interval: 0s is less than a second"},
 		"no time":                 {[]string{good, "--at", "tonight"}, `--at: "tonight" is not a time like`},
 		"no time zone":            {[]string{good, "--time-zone", "Paris"}, "--time-zone: unknown time zone Paris"},
 	} {

@@ -196,17 +196,20 @@ func TestFetchSaysWhatIsWrong(t *testing.T) {
 		from, to time.Time
 		want     string
 	}{
-		"no address":      {"prometheus:9090", from, to, `"prometheus:9090" is not an address like http://prometheus:9090`},
-		"the wrong order": {"http://a:1", to, from, "before it begins"},
-		"nobody there":    {"http://127.0.0.1:1", from, to, "connection refused"},
-		"refused":         {answers.URL + "/refuses", from, to, "400 Bad Request: exceeded sample limit (50000000)"},
-		"a page":          {answers.URL + "/page", from, to, "is this a Prometheus?"},
-		"something else":  {answers.URL + "/other", from, to, "the answer is not one of remote read"},
-		"an empty answer": {answers.URL + "/nothing", from, to, "is this a Prometheus?"},
+		"no address":                 {"prometheus:9090", from, to, `"prometheus:9090" is not an address like http://prometheus:9090`},
+		"a password, and no address": {"ann:secret@prometheus:9090", from, to, `"...@prometheus:9090" is not an address`},
+		"a password":                 {"http://ann:secret@127.0.0.1:1", from, to, "http://ann:xxxxx@127.0.0.1:1: remote read"},
+		"the wrong order":            {"http://a:1", to, from, "before it begins"},
+		"nobody there":               {"http://127.0.0.1:1", from, to, "connection refused"},
+		"refused":                    {answers.URL + "/refuses", from, to, "400 Bad Request: exceeded sample limit (50000000)"},
+		"a page":                     {answers.URL + "/page", from, to, "is this a Prometheus?"},
+		"something else":             {answers.URL + "/other", from, to, "the answer is not one of remote read"},
+		"an empty answer":            {answers.URL + "/nothing", from, to, "is this a Prometheus?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Fetch(t.Context(), http.DefaultClient, c.address, c.from, c.to); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("the error is %v, want %q", err, c.want)
+			_, err := Fetch(t.Context(), http.DefaultClient, c.address, c.from, c.to)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error is %v, want %q, and no password", err, c.want)
 			}
 		})
 	}

@@ -28,11 +28,15 @@ const largest = 1 << 30
 func Fetch(ctx context.Context, client *http.Client, address string, from, to time.Time) (*Recording, error) {
 	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		if strings.Contains(address, "@") { // what stands before it may be a password
+			address = "..." + address[strings.LastIndex(address, "@"):]
+		}
 		return nil, fmt.Errorf("%q is not an address like http://prometheus:9090", address)
 	}
 	if !from.Before(to) {
 		return nil, fmt.Errorf("the recording would end (%s) before it begins (%s)", to.Format(time.RFC3339), from.Format(time.RFC3339))
 	}
+	address = base.Redacted()
 	var all []promql.Series
 	for begin := from; !begin.After(to); begin = begin.Add(part) {
 		end := begin.Add(part - time.Millisecond)
