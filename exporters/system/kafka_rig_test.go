@@ -234,6 +234,7 @@ func (r *rig) member(t testing.TB, group, topic string, options ...kgo.Opt) *kgo
 	client := kafkaClient(t, r.cluster.ListenAddrs(), append([]kgo.Opt{
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(200 * time.Millisecond),
+		kgo.Balancers(kgo.RangeBalancer()), // the default one lets a second rebalance follow when a member joins: stable would not stay so
 	}, options...)...)
 	ctx, cancel := context.WithCancel(t.Context())
 	var polling sync.WaitGroup
