@@ -301,10 +301,15 @@ func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
 	// The lease lasts longer than the session's context: partitions that are let go may have to wait for a last scrape.
 	lease, release := context.WithCancel(context.WithoutCancel(ctx))
 	h.release = func() { release(); h.lease.release() }
-	go h.lease.hold(lease, h.client, session)
+	asked := make(chan struct{})
+	go h.lease.hold(lease, h.client, session, func() { close(asked) })
 	starts, err := h.findStarts(ctx, session.Claims())
 	if err != nil {
 		return err
+	}
+	select { // so that what is counted can be delivered at once
+	case <-asked:
+	case <-ctx.Done():
 	}
 	for id, start := range starts {
 		h.ledger.Shard(id.topic, id.partition).Assign(start.offset)

@@ -23,11 +23,12 @@ type lease struct {
 }
 
 // hold keeps the lease while ctx lives. It sends heartbeats of its own, beside those of the client library, because
-// the library does not tell when one was answered.
-func (l *lease) hold(ctx context.Context, client sarama.Client, session sarama.ConsumerGroupSession) {
+// the library does not tell when one was answered. It calls first when the first one was, or failed.
+func (l *lease) hold(ctx context.Context, client sarama.Client, session sarama.ConsumerGroupSession, first func()) {
 	l.renew(ctx, time.Time{})
 	tick := time.NewTicker(l.length / 10)
 	defer tick.Stop()
+	first = sync.OnceFunc(first)
 	for {
 		sent := time.Now()
 		switch err := l.beat(client, session); {
@@ -36,6 +37,7 @@ func (l *lease) hold(ctx context.Context, client sarama.Client, session sarama.C
 		case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration), errors.Is(err, sarama.ErrFencedInstancedId):
 			l.renew(ctx, time.Time{})
 		}
+		first()
 		select {
 		case <-ctx.Done():
 			return

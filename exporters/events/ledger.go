@@ -168,6 +168,13 @@ func (l *Ledger) Begin(now time.Time, timeout time.Duration) (*Scrape, error) {
 	return sc, nil
 }
 
+// Anew reports whether the next page that begins is the first one, which is empty.
+func (l *Ledger) Anew() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.anew
+}
+
 // created is since when a series counts that is exposed for the first time at now. It has to be after the last scrape and
 // before this one by the scraper's clock, which stamps the samples. A scrape lasts no longer than its timeout, and the
 // timeout no longer than the interval: half of it leaves the most room to clocks that differ.

@@ -50,7 +50,7 @@ func (s *stream) Scrape(r *http.Request) ([]*dto.MetricFamily, func(written bool
 	}
 	s.gate.Lock()
 	now := time.Now()
-	if !s.lease.valid(now) {
+	if !s.lease.valid(now) && !s.ledger.Anew() { // the first page is empty, with a lease and without
 		defer s.gate.Unlock()
 		if s.exact { // somebody else may have counted what was shown before and has not arrived
 			return s.with(nil), func(bool) {}

@@ -43,3 +43,29 @@ func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
 		})
 	}
 }
+
+// Between the beginning of a session and the answer to its first heartbeat there is no lease. A scrape in that moment gets the first page, which is empty,
+// and the one after it is not.
+func TestTheFirstPageIsEmptyWithoutALease(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		l, err := NewLedger(shippedMapping(t), Options{Start: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newStream(l, []string{"main"})
+		s.own, s.exact, s.deliver = prometheus.NewRegistry(), exact, func([]Position) {}
+		scrape := func() int {
+			families, settle := s.Scrape(httptest.NewRequest(http.MethodGet, "/metrics?scraper=main", nil))
+			settle(true)
+			return len(families)
+		}
+		s.lease = &lease{held: true}
+		if got := scrape(); got != 0 {
+			t.Errorf("exact=%v: the first page has %d families, want none", exact, got)
+		}
+		s.lease = &lease{held: true, until: time.Now().Add(time.Hour)}
+		if got := scrape(); got == 0 {
+			t.Errorf("exact=%v: the second page is empty", exact)
+		}
+	}
+}
