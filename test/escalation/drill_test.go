@@ -70,8 +70,14 @@ func TestADrillTellsTheWholeStory(t *testing.T) {
 	fired := func(name, client, component, subject, priority string) labels {
 		return labels{"alert": name, "client": client, "component": component, "subject": subject, "priority": priority, "severity": "critical", "team": "technical", "category": "downtime"}
 	}
+	outage := []labels{fired("DatabaseDown", "_platform", "database", "main", "P0"), fired("ClientApiFailing", "north", "api", "requests", "P0")}
+	for _, client := range clients {
+		affected := fired("ClientSaleAffected", client, "sale", "platform", "P1")
+		affected["team"] = "client_admin"
+		outage = append(outage, affected)
+	}
 	stage := r.stage(clients, map[string][]labels{
-		"database-down": {fired("DatabaseDown", "_platform", "database", "main", "P0"), fired("ClientApiFailing", "north", "api", "requests", "P0")},
+		"database-down": outage,
 		"dead-letters":  {fired("DeadLettersGrowing", "_platform", "jobs", "main/image", "P0")}, // and not JobsFailing, which the table has, too
 	})
 	var story strings.Builder

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -81,9 +80,7 @@ func newRig(t *testing.T, clients ...string) *rig {
 		"alertmanager/secrets/pages":         []byte(receiver.URL),
 		"alertmanager/secrets/beats":         []byte(receiver.URL + "/heartbeat"),
 		"prometheus/rules/hold.yml":          files[routing.HoldFile],
-		"prometheus/rules/clients.yml":       files[routing.ClientsFile],
 		"prometheus/rules/escalation.yml":    files[routing.EscalationFile],
-		"prometheus/rules/affected.yml":      brief.ReplaceAll(shipped(t, "rules/alerts/clients.yml"), []byte("${1}2s")),
 		"prometheus/rules/faults.yml":        []byte(faultRules(t)),
 		"alertmanager/templates/staff.tmpl":  shipped(t, "alertmanager/templates/staff.tmpl"),
 		"alertmanager/templates/client.tmpl": shipped(t, "alertmanager/templates/client.tmpl"),
@@ -191,25 +188,18 @@ func shippedAlerts(t *testing.T) map[string]drill.Rule {
 	return rules
 }
 
-// brief shortens the waits of what client admins hear of an outage.
-var brief = regexp.MustCompile(`((?:keep_firing_)?for: )\d+m`)
-
-// faultRules fires each shipped alert, by its name, while a fault of that name is on; its labels are those of the fault. What client admins hear
-// of an outage is no fault: its rule is the shipped one.
+// faultRules fires each shipped alert, by its name, while a fault of that name is on; its labels are those of the fault.
 func faultRules(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("groups:\n  - name: faults\n    rules:\n      - {alert: Watchdog, expr: vector(1), labels: {priority: none, severity: none, team: technical, client: _platform, component: alerting, subject: heartbeat, category: heartbeat}}\n")
 	for name, rule := range shippedAlerts(t) {
-		if name != "Watchdog" && name != affected && rule.Labels["escalation"] == "" {
+		if name != "Watchdog" && rule.Labels["escalation"] == "" {
 			fmt.Fprintf(&b, "      - {alert: %s, expr: 'max without (alert, instance, job) (fault{alert=%q}) == 1'}\n", name, name)
 		}
 	}
 	return b.String()
 }
-
-// affected is what client admins hear of an outage.
-const affected = "ClientSaleAffected"
 
 // metrics is the page that Prometheus scrapes.
 func (r *rig) metrics(w http.ResponseWriter, _ *http.Request) {
