@@ -88,7 +88,7 @@ func Turns() [][]Fault {
 		},
 		{
 			{Name: "api-slow", Client: All, Fires: []string{"ApiSlow _platform requests"}, May: []string{"ClientApiSlow *", "WorkerThreadsExhausted _platform api"}},
-			{Name: "workers-stopped", Client: All, Fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, May: []string{"QueueBacklog _platform *", "JobsFailing _platform *", "SloTrafficStopped *"}},
+			{Name: "workers-stopped", Client: All, Fires: []string{"QueueWorkersStopped _platform main/platform-workers"}, May: []string{"QueueBacklog _platform *", "JobsFailing _platform *", "MailDelayed _platform *", "SloTrafficStopped *"}},
 			{Name: "certificate-expiring", Client: All, Fires: []string{"CertificateExpiring _platform *"}},
 			{Name: "shopify-down", Client: 0, Fires: []string{"ShopUnreachable @ shop"}, May: shopTroubles()},
 			{Name: "shopify-token-expired", Client: 1, Fires: []string{"ShopAccessRefused @ access"}, May: shopTroubles()},
