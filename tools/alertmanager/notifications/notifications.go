@@ -136,11 +136,13 @@ func replay(ctx context.Context, c *config.Config, posts []Post, until time.Time
 	defer dispatcher.Stop()
 	dispatcher.WaitForLoading()
 
-	for _, p := range posts {
+	for i, p := range posts {
 		if p.Time.After(until) {
 			break
 		}
-		time.Sleep(time.Until(p.Time))
+		// Prometheus evaluates at regular times, and waits and intervals are multiples of them: what is due at the moment of a post would come before it or after
+		// it by chance. Each post is a nanosecond later than the one before it, and so are the timers that it starts: what is due comes first.
+		time.Sleep(time.Until(p.Time.Add(time.Duration(i))))
 		var put []*types.Alert
 		for _, a := range p.Alerts {
 			alert := &types.Alert{UpdatedAt: time.Now(), Alert: model.Alert{Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.StartsAt, EndsAt: a.EndsAt, GeneratorURL: a.GeneratorURL}}
@@ -175,7 +177,7 @@ func (n note) Notify(ctx context.Context, alerts ...*types.Alert) (retry bool, e
 	if !ok {
 		return false, errors.New("the notification has no group")
 	}
-	sent := Notification{Time: time.Now().UTC(), Receiver: n.receiver, Channel: n.channel, Group: group}
+	sent := Notification{Time: time.Now().UTC().Truncate(time.Millisecond), Receiver: n.receiver, Channel: n.channel, Group: group}
 	for _, a := range alerts {
 		alert := Alert{a.Labels, a.Annotations, a.StartsAt.UTC(), a.EndsAt.UTC(), a.GeneratorURL}
 		if a.Resolved() {

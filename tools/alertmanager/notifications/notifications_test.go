@@ -112,3 +112,28 @@ func TestReplayRefusesWhatPrometheusNeverSends(t *testing.T) {
 		})
 	}
 }
+
+// An alert that is posted at the very moment at which its group is due misses that notification, and is in the next one: always, not by chance.
+func TestWhatIsDueAtTheMomentOfAPostComesBeforeIt(t *testing.T) {
+	begin := time.Date(2026, 3, 4, 9, 0, 0, 0, time.UTC)
+	var posts []Post
+	for i, n := range []model.LabelValue{"1", "2", "3"} {
+		at := begin.Add(time.Duration(i) * 30 * time.Second) // the wait of a group; its interval is twice as long
+		posts = append(posts, Post{at, []Alert{{Labels: model.LabelSet{"alertname": "Down", "n": n}, StartsAt: at, EndsAt: begin.Add(time.Hour)}}})
+	}
+	want := []string{
+		"09:00:30 all email[0] 1 firing 0 resolved",
+		"09:00:30 all webhook[0] 1 firing 0 resolved",
+		"09:01:30 all email[0] 3 firing 0 resolved",
+		"09:01:30 all webhook[0] 3 firing 0 resolved",
+	}
+	for range 50 {
+		all, err := Replay(t, configured(t, routing), posts, begin.Add(2*time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := texts(all); !slices.Equal(got, want) {
+			t.Fatalf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
