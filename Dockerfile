@@ -3,7 +3,7 @@
 #   docker build --tag consignwatch .
 #   docker build --tag consignwatch-simulator --target simulator .
 #
-# Neither has a shell. `consignwatch ask URL` stands in for curl, in health checks and by hand.
+# Neither has a shell. `consignwatch healthcheck URL` replaces curl, in health checks and by hand.
 
 FROM golang:1.26.8-bookworm AS build
 WORKDIR /src

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Dashboard answers one question, from the top left, whether all is well, to the bottom right, why it is not.
+// Dashboard answers one question, from the top left, whether all is OK, to the bottom right, why it is not.
 type Dashboard struct {
 	File  string // below grafana-dashboards; its folder is Grafana's folder
 	UID   string // for good: alerts and bookmarks lead to it
@@ -90,20 +90,20 @@ func stat(width int, title, unit, about string, parts ...part) Panel {
 		"colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto", "wideLayout": true,
 		"reduceOptions": object{"calcs": list("lastNotNull"), "fields": "", "values": false},
 	}, p.options)
-	p.defaults = merged(object{"color": object{"mode": "fixed", "fixedColor": neutral}, "noValue": "no data"}, p.defaults)
+	p.defaults = merged(object{"color": object{"mode": "fixed", "fixedColor": neutral}, "noValue": "No data"}, p.defaults)
 	return p
 }
 
-// tiles say of each query whether what it asks for is well, by colour and word: see state.
+// tiles show the status of each query, OK, Warning or Critical: see state.
 func tiles(width int, title, about string, parts ...part) Panel {
 	p := stat(width, title, "none", about, parts...)
 	p.options = merged(p.options, object{"colorMode": "background", "graphMode": "none", "justifyMode": "center", "text": object{"titleSize": 12, "valueSize": 16}})
 	p.defaults = merged(p.defaults, object{
 		"color": object{"mode": "thresholds"},
 		"mappings": list(object{"type": "value", "options": object{
-			"0": object{"index": 0, "text": "well", "color": good},
-			"1": object{"index": 1, "text": "warning", "color": warn},
-			"2": object{"index": 2, "text": "critical", "color": bad},
+			"0": object{"index": 0, "text": "OK", "color": good},
+			"1": object{"index": 1, "text": "Warning", "color": warn},
+			"2": object{"index": 2, "text": "Critical", "color": bad},
 		}}),
 		"thresholds": steps(good, step{1, warn}, step{2, bad}),
 	})
@@ -151,7 +151,7 @@ func bars(width int, title, unit, about string, parts ...part) Panel {
 		"displayMode": "basic", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color", "namePlacement": "left", "sizing": "manual", "minVizHeight": 16, "maxVizHeight": 36, "text": object{"titleSize": 14, "valueSize": 16},
 		"reduceOptions": object{"calcs": list("lastNotNull"), "fields": "", "values": false},
 	}, p.options)
-	p.defaults = merged(object{"color": object{"mode": "fixed", "fixedColor": neutral}, "min": 0, "noValue": "no data"}, p.defaults)
+	p.defaults = merged(object{"color": object{"mode": "fixed", "fixedColor": neutral}, "min": 0, "noValue": "No data"}, p.defaults)
 	return p
 }
 

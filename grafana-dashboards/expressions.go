@@ -21,7 +21,7 @@ func authFailures() string {
 }
 
 func mailFailures() string {
-	return orZero(`platform:consign_email_failures_per_email:ratio_rate30m`, `sum(platform:consign_emails:rate10m)`)
+	return orZero(`platform:consign_email_failures_per_email:ratio_rate30m`, `sum(platform_outcome:consign_emails:rate10m)`)
 }
 
 func externalFailures() string {
@@ -29,7 +29,7 @@ func externalFailures() string {
 }
 
 func jobFailures() string {
-	return orZero(`platform_queue:consign_job_failures_per_job:ratio_rate5m`, `sum by (queue) (platform_queue:consign_jobs:rate5m)`)
+	return orZero(`platform_queue:consign_job_failures_per_job:ratio_rate5m`, `sum by (queue) (platform_queue_outcome:consign_jobs:rate5m)`)
 }
 
 func clientFailures() string {
@@ -37,5 +37,5 @@ func clientFailures() string {
 }
 
 func processFailures(process string) string {
-	return orZero(`client_process:consign_process_failures_per_process:ratio_rate5m{`+ofClient+`,`+process+`}`, `sum by (client, process) (client_process:consign_processes:rate5m{`+ofClient+`,`+process+`})`)
+	return orZero(`client_process:consign_process_failures_per_process:ratio_rate5m{`+ofClient+`,`+process+`}`, `sum by (client, process) (client_process_outcome:consign_processes:rate5m{`+ofClient+`,`+process+`})`)
 }

@@ -38,12 +38,12 @@ func fired(matchers, by string) string {
 	return fmt.Sprintf(`60 * sum by (%s) (count_over_time(ALERTS{alertstate="firing",priority=~"P.",%s}[$__range:1m]))`, by, matchers)
 }
 
-// p95 is what 95 of 100 stayed below; absent where there was none.
+// p95 is the 95th percentile of the period; absent where there was no observation.
 func p95(histogram, by, matchers string) string {
 	return fmt.Sprintf(`(histogram_quantile(0.95, sum by (%s) (increase(%s_bucket%s[$__range]))) >= 0)`, strings.TrimPrefix(by+", le", ", "), histogram, matchers)
 }
 
-// times are the response times of everything that has any.
+// times are the p95 latencies of everything that has one.
 func times() string {
 	return lined(
 		"API", p95("consign_api_request_duration_seconds", "", ""),
@@ -55,36 +55,36 @@ func times() string {
 	)
 }
 
-// targets are the agreed limits of times.
+// targets are the SLAs of the latencies.
 func targets() string {
 	of := func(name string) string { return "max(" + threshold(name, "=", "sla", "_platform") + ")" }
 	return lined("API", of("api_latency_seconds"), "database", of("db_latency_seconds"), "cache", of("cache_latency_seconds"), "authentication", of("auth_latency_seconds"),
 		"external services", of("external_latency_seconds"), "order import", of("order_import_delay_seconds"))
 }
 
-// failures are the shares of everything that can fail.
+// failures are the failure ratios of everything that can fail.
 func failures() string {
 	share := func(failed, all string) string {
 		return shareOf("", failed, all)
 	}
 	return lined(
-		"requests to the API", share(`consign_api_requests_total{code=~"5.."}`, `consign_api_requests_total`),
+		"API requests", share(`consign_api_requests_total{code=~"5.."}`, `consign_api_requests_total`),
 		"database queries", share(`consign_db_queries_total{outcome!="ok"}`, `consign_db_queries_total`),
 		"cache operations", share(`consign_cache_operations_total{result="error"}`, `consign_cache_operations_total`),
-		"calls to external services", share(`consign_external_requests_total{outcome!="ok"}`, `consign_external_requests_total`),
+		"external calls", share(`consign_external_requests_total{outcome!="ok"}`, `consign_external_requests_total`),
 		"authentication", share(`consign_auth_requests_total{outcome=~"error|timeout"}`, `consign_auth_requests_total`),
 		"jobs", share(`consign_jobs_total{outcome!="succeeded"}`, `consign_jobs_total`),
-		"mails", share(`consign_emails_total{outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_emails_total{outcome="queued"}`),
+		"emails", share(`consign_emails_total{outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_emails_total{outcome="queued"}`),
 	)
 }
 
-// uses are the highest uses of everything that can run out.
+// uses are the peak utilizations of everything that can run out.
 func uses() string {
 	most := func(metric string) string { return fmt.Sprintf("max(max_over_time(%s[$__range]))", metric) }
 	return lined(
-		"processors", most("instance:node_cpu_use:ratio_rate5m"), "memory", most("instance:node_memory_use:ratio"), "fullest disk", most("instance:node_filesystem_use:ratio"),
+		"CPU", most("instance:node_cpu_use:ratio_rate5m"), "memory", most("instance:node_memory_use:ratio"), "fullest disk", most("instance_mountpoint:node_filesystem_use:ratio"),
 		"database connections", most("platform_server:consign_mysql_connections_use:ratio"), "connection pools", most("platform_pool:consign_db_pool_use:ratio"),
-		"worker threads", most("platform_pool:consign_worker_threads_use:ratio"), "cache memory", most("platform_server:consign_redis_memory_use:ratio"), "queues", most("platform_topic:consign_queue_use:ratio"),
+		"worker threads", most("platform_pool:consign_worker_threads_use:ratio"), "cache memory", most("platform_server:consign_redis_memory_use:ratio"), "queues", most("platform_server_topic:consign_queue_use:ratio"),
 	)
 }
 
@@ -96,7 +96,7 @@ func shareOf(by, failed, all string) string {
 	return fmt.Sprintf("(%s) / (%s > 0)", orZero(sum(failed), sum(all)), sum(all))
 }
 
-// beyondTarget is the share of the period in which the response time was beyond the target of the agreement.
+// beyondTarget is the share of the period in which the p95 latency exceeded the SLA.
 func beyondTarget() string {
 	return lined(
 		"all clients", `avg_over_time((platform:consign_api_request_duration_seconds:p95_rate5m > bool on () group_left () `+threshold("api_latency_seconds", "=", "sla", "_platform")+`)[$__range:1m])`) +
@@ -110,29 +110,29 @@ func dailySystem() Dashboard {
 		Asks: "How was the platform yesterday, compared with the day before?", Variables: []string{"client"}, From: "now-1d/d", To: "now-1d/d",
 		Rows: []Row{
 			{"Health", []Panel{
-				stat(4, "Reachable", "percentunit", "Share of the day in which the platform answered from outside.", value(`min(avg_over_time(platform_probe:consign_probe_up:max[$__range]))`, "reachable"), decimals(3)),
+				stat(4, "Availability", "percentunit", "Share of the day in which probes from outside succeeded.", value(`min(avg_over_time(platform_probe:consign_probe_up:max[$__range]))`, "availability"), decimals(3)),
 				stat(4, "Requests", "short", "Requests to the API.", value(`sum(increase(consign_api_requests_total[$__range]))`, "requests"), decimals(1)),
 				stat(4, "Failed requests", "percentunit", "Share of the requests that ended with a server error.", value(`(sum(increase(consign_api_requests_total{code=~"5.."}[$__range])) or 0 * sum(increase(consign_api_requests_total[$__range]))) / (sum(increase(consign_api_requests_total[$__range])) > 0)`, "failed"), decimals(3)),
-				stat(4, "Alerts of P0 and P1", "none", "Different alerts of P0 and P1 that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",priority=~"P0|P1",`+ofAll+`}[$__range]))) or vector(0)`, "alerts"), badAbove(1, 5)),
-				stat(4, "Orders", "none", "Orders of the chosen clients, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
-				stat(4, "Age of the oldest backup", "s", "How old the last good backup of the worst target was at the end of the day.", value(`max(last_over_time(platform_target:consign_backup_age_seconds:min[$__range]))`, "age"), decimals(0)),
-				table(14, "Alerts that fired", "Every alert of the day, with the time for which it fired.", col(fired(ofAll, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+				stat(4, "P0/P1 alerts", "none", "Distinct P0/P1 alerts that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",priority=~"P0|P1",`+ofAll+`}[$__range]))) or vector(0)`, "alerts"), badAbove(1, 5)),
+				stat(4, "Orders", "none", "Orders of the selected clients, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
+				stat(4, "Oldest backup", "s", "Age of the last successful backup of the worst target at the end of the day.", value(`max(last_over_time(platform_target:consign_backup_age_seconds:min[$__range]))`, "age"), decimals(0)),
+				table(14, "Alerts that fired", "Every alert of the day, and for how long it fired.", col(fired(ofAll, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
 				graph(10, "Requests over the day", "reqps", "Requests, and those of the day before.", series(`platform:consign_api_requests:rate5m`, "period"), series(`platform:consign_api_requests:rate5m offset $__range`, "before"), colours("period", neutral, "before", calm), high(9)),
 			}},
 			{"Errors", []Panel{
-				table(12, "Errors by kind", "Errors that the platform raised.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
-				table(12, "Failures", "Shares of what failed.", by("what"), compared(failures(), "percentunit", 2), sorted("Period")),
+				table(12, "Errors by kind", "Errors that the platform raised, by kind.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "Failure ratios", "Share of each that failed.", by("what"), compared(failures(), "percentunit", 2), sorted("Period")),
 			}},
 			{"Performance", []Panel{
-				table(12, "Response times", "What 95 of 100 stayed below, and the target of the agreement.", by("what"), compared(times(), "s", 1), col(targets(), "Target", "s", 1), sorted("Period")),
-				graph(12, "Response time of the API over the day", "s", "What 95 of 100 requests stayed below, that of the day before, and the target.",
+				table(12, "p95 latency", "p95 latency, with the SLA.", by("what"), compared(times(), "s", 1), col(targets(), "SLA", "s", 1), sorted("Period")),
+				graph(12, "p95 API latency over the day", "s", "p95 request latency of the day and of the day before, with the SLA.",
 					series(`platform:consign_api_request_duration_seconds:p95_rate5m`, "period"), series(`platform:consign_api_request_duration_seconds:p95_rate5m offset $__range`, "before"), limits("api_latency_seconds", "sla"), colours("period", neutral, "before", calm), logarithmic, high(9)),
-				table(24, "Slowest routes", "What 95 of 100 requests stayed below, by route.", compared(`topk(10, `+p95("consign_api_request_duration_seconds", "route", "")+`)`, "s", 1), sorted("Period")),
+				table(24, "Slowest routes", "p95 request latency, the ten slowest routes.", compared(`topk(10, `+p95("consign_api_request_duration_seconds", "route", "")+`)`, "s", 1), sorted("Period")),
 			}},
 			{"Resources", []Panel{
-				table(12, "Highest use", "The highest use of what can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
-				graph(12, "Use of the hosts over the day", "percentunit", "Processors, memory and the fullest disk of the worst host.",
-					series(`max(instance:node_cpu_use:ratio_rate5m)`, "processors"), series(`max(instance:node_memory_use:ratio)`, "memory"), series(`max(instance:node_filesystem_use:ratio)`, "disk"), most(1), decimals(0), high(9)),
+				table(12, "Peak utilization", "Highest utilization of every resource that can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
+				graph(12, "Host utilization over the day", "percentunit", "CPU, memory and the fullest disk of the worst host.",
+					series(`max(instance:node_cpu_use:ratio_rate5m)`, "CPU"), series(`max(instance:node_memory_use:ratio)`, "memory"), series(`max(instance_mountpoint:node_filesystem_use:ratio)`, "disk"), most(1), decimals(0), high(9)),
 			}},
 		},
 	}
@@ -141,36 +141,36 @@ func dailySystem() Dashboard {
 func weeklySystem() Dashboard {
 	return Dashboard{
 		File: "Reports/weekly-system.json", UID: "consignwatch-report-weekly", Title: "Reports / Weekly system",
-		Asks: "Where does the platform go: how was last week, what repeats, and what will run out?", Variables: []string{"client"}, From: "now-1w/w", To: "now-1w/w",
+		Asks: "What is the trend: how was last week, what repeats, and what will run out?", Variables: []string{"client"}, From: "now-1w/w", To: "now-1w/w",
 		Rows: []Row{
 			{"Trend", []Panel{
-				table(12, "Volume", "What the platform did.", by("what"), compared(lined(
+				table(12, "Volume", "Volume of the platform's work.", by("what"), compared(lined(
 					"requests", `sum(increase(consign_api_requests_total[$__range]))`, "database queries", `sum(increase(consign_db_queries_total[$__range]))`, "jobs", `sum(increase(consign_jobs_total[$__range]))`,
-					"mails", `sum(increase(consign_emails_total{outcome="queued"}[$__range]))`, "orders", `sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "sessions", `sum(increase(consign_sessions_started_total{`+ofClient+`}[$__range]))`), "short", 1), sorted("Period")),
+					"emails", `sum(increase(consign_emails_total{outcome="queued"}[$__range]))`, "orders", `sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "sessions", `sum(increase(consign_sessions_started_total{`+ofClient+`}[$__range]))`), "short", 1), sorted("Period")),
 				graph(12, "Requests over the week", "reqps", "Requests, and those of the week before.", series(`platform:consign_api_requests:rate5m`, "period"), series(`platform:consign_api_requests:rate5m offset $__range`, "before"), colours("period", neutral, "before", calm), high(9)),
 			}},
 			{"Capacity", []Panel{
-				table(12, "Highest use", "The highest use of what can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
-				table(12, "When disks are full", "How full each file system is, and how long it lasts if it fills on as it did. Those that do not fill have no time.",
-					col(`max by (instance, mountpoint) (last_over_time(instance:node_filesystem_use:ratio[$__range]))`, "Used", "percentunit", 0),
+				table(12, "Peak utilization", "Highest utilization of every resource that can run out.", by("what"), compared(uses(), "percentunit", 0), sorted("Period")),
+				table(12, "Disk fill forecast", "How full each file system is, and when it is full if it keeps filling as it did. Empty where it does not fill.",
+					col(`max by (instance, mountpoint) (last_over_time(instance_mountpoint:node_filesystem_use:ratio[$__range]))`, "Used", "percentunit", 0),
 					col(`max by (instance, mountpoint) (last_over_time(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) / (max by (instance, mountpoint) (-deriv(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"}[$__range])) > 0)`, "Full in", "s", 0), sorted("Used")),
-				table(12, "What grows", "Sizes at the end of the week, and a week before.", by("what"), compared(lined(
-					"pictures of the chosen clients", `sum(max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range])))`,
-					"backup of the database", `max(last_over_time(consign_backup_size_bytes{target="mysql"}[$__range]))`, "backup of the pictures", `max(last_over_time(consign_backup_size_bytes{target="images"}[$__range]))`,
-					"memory of the cache", `max(last_over_time(consign_redis_memory_bytes{kind="used"}[$__range]))`), "bytes", 1), sorted("Period")),
-				graph(12, "Use of the hosts over the week", "percentunit", "Processors, memory and the fullest disk of the worst host.",
-					series(`max(instance:node_cpu_use:ratio_rate5m)`, "processors"), series(`max(instance:node_memory_use:ratio)`, "memory"), series(`max(instance:node_filesystem_use:ratio)`, "disk"), most(1), decimals(0), high(9)),
+				table(12, "Storage growth", "Sizes at the end of the week, and a week before.", by("what"), compared(lined(
+					"images of the selected clients", `sum(max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range])))`,
+					"database backup", `max(last_over_time(consign_backup_size_bytes{target="mysql"}[$__range]))`, "image backup", `max(last_over_time(consign_backup_size_bytes{target="images"}[$__range]))`,
+					"cache memory", `max(last_over_time(consign_redis_memory_bytes{kind="used"}[$__range]))`), "bytes", 1), sorted("Period")),
+				graph(12, "Host utilization over the week", "percentunit", "CPU, memory and the fullest disk of the worst host.",
+					series(`max(instance:node_cpu_use:ratio_rate5m)`, "CPU"), series(`max(instance:node_memory_use:ratio)`, "memory"), series(`max(instance_mountpoint:node_filesystem_use:ratio)`, "disk"), most(1), decimals(0), high(9)),
 			}},
 			{"Patterns", []Panel{
-				table(12, "Alerts by name", "How long each alert fired, over all of its clients and subjects.", compared(fired(ofAll, "priority, alertname"), "s", 0), sorted("Period")),
-				table(12, "Errors by kind", "Errors that the platform raised.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "Alerts by name", "How long each alert fired, all clients and subjects together.", compared(fired(ofAll, "priority, alertname"), "s", 0), sorted("Period")),
+				table(12, "Errors by kind", "Errors that the platform raised, by kind.", compared(`sum by (category, kind) (increase(consign_errors_total[$__range]))`, "none", 0), sorted("Period")),
 				graph(12, "When alerts fired", "none", "Firing alerts by priority: what repeats, and at what time of the day.", series(`sum by (priority) (client_priority:ALERTS:count{`+ofAll+`})`, "{{priority}}"), stacked, stepped, decimals(0), colours("P0", bad, "P1", warn, "P2", "yellow", "P3", neutral)),
 				graph(12, "When errors were raised", perMinute, "Errors per minute by category.", series(`60 * sum by (category) (platform_kind:consign_errors:rate5m)`, "{{category}}"), stacked),
 			}},
 			{"Review", []Panel{
-				table(12, "Response times", "What 95 of 100 stayed below, and the target of the agreement.", by("what"), compared(times(), "s", 1), col(targets(), "Target", "s", 1), sorted("Period")),
-				table(12, "Failures", "Shares of what failed.", by("what"), compared(failures(), "percentunit", 2), sorted("Period")),
-				table(24, "Time beyond the target", "Share of the week in which the response time of the API was beyond the target of the agreement, all clients together and by client.", by("what"), col(beyondTarget(), "Period", "percentunit", 2), col(before(beyondTarget()), "Before", "percentunit", 2), sorted("Period"), hidden("client"), high(7)),
+				table(12, "p95 latency", "p95 latency, with the SLA.", by("what"), compared(times(), "s", 1), col(targets(), "SLA", "s", 1), sorted("Period")),
+				table(12, "Failure ratios", "Share of each that failed.", by("what"), compared(failures(), "percentunit", 2), sorted("Period")),
+				table(24, "Time above the SLA", "Share of the week in which the API's p95 latency exceeded the SLA, all clients together and by client.", by("what"), col(beyondTarget(), "Period", "percentunit", 2), col(before(beyondTarget()), "Before", "percentunit", 2), sorted("Period"), hidden("client"), high(7)),
 			}},
 		},
 	}
@@ -182,37 +182,37 @@ func saleEvent() Dashboard {
 		Asks: "How did the sale events go in the last seven days: what did they bring, who came, what went wrong?", Variables: []string{"client", "event"}, From: "now-7d/d", To: "now-1d/d",
 		Rows: []Row{
 			{"Sales", []Panel{
-				table(24, "Sale events", "What each sale event has brought since it began, from the books: at the end of the period, and before it.",
+				table(24, "Sale events", "Results of each sale event since it began, from the database: at the end of the period, and before it.",
 					rows(`max by (client, event, name, status) (last_over_time(consign_event_info{`+ofEvent+`}[$__range]))`),
-					col(`max by (client, event) (last_over_time(client:consign_event_orders:max{`+ofEvent+`}[$__range]))`, "Orders", "none", 0),
-					col(`max by (client, event) (last_over_time(client:consign_event_orders:max{`+ofEvent+`}[$__range] offset $__range))`, "Orders before", "none", 0),
-					col(`sum by (client, event) (last_over_time(client:consign_items:max{`+ofEvent+`,state="sold"}[$__range]))`, "Items sold", "none", 0),
-					col(`sum by (client, event) (last_over_time(client:consign_items:max{`+ofEvent+`,state="sold"}[$__range])) / sum by (client, event) (last_over_time(client:consign_items:max{`+ofEvent+`,state=~"active|locked|sold|returned"}[$__range]))`, "Share sold", "percentunit", 0),
-					trouble(`max by (client, event) (last_over_time(client:consign_event_returns:max{`+ofEvent+`}[$__range]))`, "Returns", "none", 0), sorted("Orders")),
-				table(12, "Money", "Money taken since each sale event began, returns taken off.",
-					col(`max by (client, event, currency) (last_over_time(client:consign_event_sales:max{`+ofEvent+`}[$__range]))`, "Sales", "locale", 2),
-					col(`max by (client, event, currency) (last_over_time(client:consign_event_sales:max{`+ofEvent+`}[$__range] offset $__range))`, "Before the period", "locale", 2), sorted("Sales")),
-				table(12, "Categories", "Money taken in each category since the sale events began.",
+					col(`max by (client, event) (last_over_time(client_event:consign_event_orders:sum{`+ofEvent+`}[$__range]))`, "Orders", "none", 0),
+					col(`max by (client, event) (last_over_time(client_event:consign_event_orders:sum{`+ofEvent+`}[$__range] offset $__range))`, "Orders before", "none", 0),
+					col(`sum by (client, event) (last_over_time(client_event_state:consign_items:sum{`+ofEvent+`,state="sold"}[$__range]))`, "Items sold", "none", 0),
+					col(`sum by (client, event) (last_over_time(client_event_state:consign_items:sum{`+ofEvent+`,state="sold"}[$__range])) / sum by (client, event) (last_over_time(client_event_state:consign_items:sum{`+ofEvent+`,state=~"active|locked|sold|returned"}[$__range]))`, "Share sold", "percentunit", 0),
+					trouble(`max by (client, event) (last_over_time(client_event:consign_event_returns:sum{`+ofEvent+`}[$__range]))`, "Returns", "none", 0), sorted("Orders")),
+				table(12, "Money", "Sales since each sale event began, net of returns.",
+					col(`max by (client, event, currency) (last_over_time(client_event_currency:consign_event_sales:sum{`+ofEvent+`}[$__range]))`, "Sales", "locale", 2),
+					col(`max by (client, event, currency) (last_over_time(client_event_currency:consign_event_sales:sum{`+ofEvent+`}[$__range] offset $__range))`, "Before the period", "locale", 2), sorted("Sales")),
+				table(12, "Categories", "Sales in each category since the sale events began, net of returns.",
 					col(`sum by (category, currency) (max by (client, event, category, currency) (last_over_time(consign_event_sales{`+ofEvent+`}[$__range])))`, "Sales", "locale", 2),
 					col(`sum by (category, currency) (max by (client, event, category, currency) (last_over_time(consign_event_sales{`+ofEvent+`}[$__range] offset $__range)))`, "Before the period", "locale", 2), sorted("Sales")),
-				graph(24, "Sales over the period", "locale", "Money taken since each sale event began, returns taken off.", series(`client:consign_event_sales:max{`+ofEvent+`}`, "{{client}} {{event}} {{currency}}"), decimals(0)),
+				graph(24, "Sales over the period", "locale", "Sales since each sale event began, net of returns.", series(`client_event_currency:consign_event_sales:sum{`+ofEvent+`}`, "{{client}} {{event}} {{currency}}"), decimals(0)),
 			}},
 			{"Engagement", []Panel{
 				table(12, "People", "Who took part.", by("what"), compared(lined(
-					"most shoppers at a time", `sum(max by (client, event) (max_over_time(consign_active_shoppers{`+ofEvent+`}[$__range])))`, "sessions of the chosen clients", `sum(increase(consign_sessions_started_total{`+ofClient+`}[$__range]))`,
-					"uses of features", `sum(increase(consign_client_feature_uses_total{`+ofClient+`}[$__range]))`, "consignors who registered", `sum(increase(consign_consignors_registered_total{`+ofEvent+`}[$__range]))`,
-					"volunteers who signed up", `sum(increase(consign_volunteer_signups_total{`+ofEvent+`}[$__range]))`, "drop-offs", `sum(increase(consign_dropoffs_total{`+ofEvent+`,outcome="completed"}[$__range]))`), "none", 0), sorted("Period")),
-				graph(12, "Shoppers over the period", "none", "People in the shop.", series(`max by (client, event) (consign_active_shoppers{`+ofEvent+`})`, "{{client}} {{event}}"), stacked, decimals(0), high(9)),
+					"peak shoppers", `sum(max by (client, event) (max_over_time(consign_active_shoppers{`+ofEvent+`}[$__range])))`, "sessions of the selected clients", `sum(increase(consign_sessions_started_total{`+ofClient+`}[$__range]))`,
+					"feature uses", `sum(increase(consign_client_feature_uses_total{`+ofClient+`}[$__range]))`, "registered consignors", `sum(increase(consign_consignors_registered_total{`+ofEvent+`}[$__range]))`,
+					"volunteer sign-ups", `sum(increase(consign_volunteer_signups_total{`+ofEvent+`}[$__range]))`, "drop-offs", `sum(increase(consign_dropoffs_total{`+ofEvent+`,outcome="completed"}[$__range]))`), "none", 0), sorted("Period")),
+				graph(12, "Shoppers over the period", "none", "Active shoppers by sale event.", series(`max by (client, event) (consign_active_shoppers{`+ofEvent+`})`, "{{client}} {{event}}"), stacked, decimals(0), high(9)),
 			}},
 			{"Processes", []Panel{
-				table(12, "How often", "Processes of the chosen clients that ended well.", compared(`sum by (process) (increase(consign_processes_total{`+ofClient+`,outcome="succeeded"}[$__range]))`, "none", 0), sorted("Period")),
-				table(12, "How long", "What 95 of 100 processes stayed below, all clients together.", compared(p95("consign_process_duration_seconds", "process", ""), "s", 1), sorted("Period")),
+				table(12, "Completed processes", "Processes of the selected clients that succeeded.", compared(`sum by (process) (increase(consign_processes_total{`+ofClient+`,outcome="succeeded"}[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "p95 process duration", "p95 duration of processes, all clients together.", compared(p95("consign_process_duration_seconds", "process", ""), "s", 1), sorted("Period")),
 			}},
 			{"Errors", []Panel{
-				table(12, "Processes that failed", "Share of the processes that failed, by client.", compared(shareOf(`by (client, process)`, `consign_processes_total{`+ofClient+`,outcome="failed"}`, `consign_processes_total{`+ofClient+`,outcome=~"succeeded|failed"}`), "percentunit", 1), sorted("Period")),
-				table(12, "Errors", "Errors of the chosen clients by kind.", compared(`sum by (category, kind) (increase(consign_client_errors_total{`+ofClient+`}[$__range]))`, "none", 0), sorted("Period")),
-				table(12, "Failed requests", "Share of the requests of each client's people that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
-				table(12, "Alerts", "Alerts of the chosen clients, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+				table(12, "Failed processes", "Share of the processes that failed, by client.", compared(shareOf(`by (client, process)`, `consign_processes_total{`+ofClient+`,outcome="failed"}`, `consign_processes_total{`+ofClient+`,outcome=~"succeeded|failed"}`), "percentunit", 1), sorted("Period")),
+				table(12, "Errors", "Errors of the selected clients by kind.", compared(`sum by (category, kind) (increase(consign_client_errors_total{`+ofClient+`}[$__range]))`, "none", 0), sorted("Period")),
+				table(12, "Failed requests", "Share of each client's requests that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
+				table(12, "Alerts", "Alerts of the selected clients, and for how long they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
 			}},
 		},
 	}
@@ -221,37 +221,37 @@ func saleEvent() Dashboard {
 func clientReport() Dashboard {
 	return Dashboard{
 		File: "Reports/client.json", UID: "consignwatch-report-client", Title: "Reports / Client",
-		Asks: "How did the platform serve the client in the last seven days, and what did the client take of it?", Variables: []string{"client"}, From: "now-7d/d", To: "now-1d/d",
+		Asks: "How did the platform serve the client in the last seven days, and what did the client use?", Variables: []string{"client"}, From: "now-7d/d", To: "now-1d/d",
 		Rows: []Row{
 			{"Trend", []Panel{
-				stat(4, "Requests", "short", "Requests of the client's people.", value(`sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "requests"), decimals(1)),
-				stat(4, "Failed requests", "percentunit", "Share of them that ended with a server error.", value(`(sum(increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) or 0 * sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))) / (sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "failed"), decimals(2)),
-				stat(4, "Response time", "s", "What 95 of 100 of them stayed below.", value(p95("consign_client_api_request_duration_seconds", "", `{`+ofClient+`}`), "95 of 100"), decimals(0)),
+				stat(4, "Requests", "short", "Requests of the client's users.", value(`sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "requests"), decimals(1)),
+				stat(4, "Failed requests", "percentunit", "Share of the client's requests that ended with a server error.", value(`(sum(increase(consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}[$__range])) or 0 * sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))) / (sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range])) > 0)`, "failed"), decimals(2)),
+				stat(4, "p95 latency", "s", "p95 latency of the client's requests.", value(p95("consign_client_api_request_duration_seconds", "", `{`+ofClient+`}`), "p95"), decimals(0)),
 				stat(4, "Orders", "none", "Orders that were placed, from the event stream.", value(`sum(increase(consign_orders_total{`+ofClient+`}[$__range]))`, "orders"), decimals(0)),
-				stat(4, "Alerts", "none", "Different alerts of the client that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",`+ofClient+`}[$__range]))) or vector(0)`, "alerts")),
+				stat(4, "Alerts", "none", "Distinct alerts of the client that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",`+ofClient+`}[$__range]))) or vector(0)`, "alerts")),
 				stat(4, "Open tickets", "none", "Support tickets that were open at the end.", value(`sum(max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`,status=~"open|waiting"}[$__range]))) or vector(0)`, "tickets"), decimals(0)),
-				graph(12, "Response time over the period", "s", "What 95 of 100 requests stayed below, in the period before, and the targets of the agreement, the strictest of the chosen clients.",
+				graph(12, "p95 latency over the period", "s", "p95 request latency of the period and of the one before, with the strictest SLA of the selected clients.",
 					series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_request_duration_seconds:p95_rate5m{`+ofClient+`} offset $__range`, "{{client}} before"), clientLimits("api_latency_seconds", "sla"), logarithmic, high(10)),
-				graph(12, "Requests over the period", "reqps", "Requests of the client's people, and those of the period before.", series(`client:consign_api_requests:rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_requests:rate5m{`+ofClient+`} offset $__range`, "{{client}} before")),
-				table(12, "Response time by client", "What 95 of 100 requests stayed below.", compared(p95("consign_client_api_request_duration_seconds", "client", `{`+ofClient+`}`), "s", 1), sorted("Period")),
+				graph(12, "Requests over the period", "reqps", "Requests of the client's users, and those of the period before.", series(`client:consign_api_requests:rate5m{`+ofClient+`}`, "{{client}}"), series(`client:consign_api_requests:rate5m{`+ofClient+`} offset $__range`, "{{client}} before")),
+				table(12, "p95 latency by client", "p95 request latency.", compared(p95("consign_client_api_request_duration_seconds", "client", `{`+ofClient+`}`), "s", 1), sorted("Period")),
 				table(12, "Failed requests by client", "Share of the requests that ended with a server error.", compared(shareOf(`by (client)`, `consign_client_api_requests_total{`+ofClient+`,code_class="5xx"}`, `consign_client_api_requests_total{`+ofClient+`}`), "percentunit", 2), sorted("Period")),
 			}},
 			{"Resources", []Panel{
-				table(12, "What the client took", "Requests, background work, mails and calls to services of others.", by("what"), compared(lined(
-					"requests", `sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "seconds of background work", `sum(increase(consign_client_job_seconds_total{`+ofClient+`}[$__range]))`, "jobs", `sum(increase(consign_client_jobs_total{`+ofClient+`}[$__range]))`,
-					"mails", `sum(increase(consign_client_emails_total{`+ofClient+`,outcome="queued"}[$__range]))`, "calls to services of others", `sum(increase(consign_client_external_requests_total{`+ofClient+`}[$__range]))`), "short", 1), sorted("Period")),
-				table(12, "Pictures", "Size of the pictures of all items.", compared(`max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range]))`, "bytes", 1), sorted("Period")),
+				table(12, "Usage", "Requests, background work, emails and calls to external services.", by("what"), compared(lined(
+					"requests", `sum(increase(consign_client_api_requests_total{`+ofClient+`}[$__range]))`, "worker seconds", `sum(increase(consign_client_job_seconds_total{`+ofClient+`}[$__range]))`, "jobs", `sum(increase(consign_client_jobs_total{`+ofClient+`}[$__range]))`,
+					"emails", `sum(increase(consign_client_emails_total{`+ofClient+`,outcome="queued"}[$__range]))`, "external calls", `sum(increase(consign_client_external_requests_total{`+ofClient+`}[$__range]))`), "short", 1), sorted("Period")),
+				table(12, "Image storage", "Size of the images of all items.", compared(`max by (client) (last_over_time(consign_client_stored_bytes{`+ofClient+`}[$__range]))`, "bytes", 1), sorted("Period")),
 			}},
 			{"Integrations", []Panel{
-				table(12, "Shop", "Share of the period in which the shop answered.", by("client"), compared(`avg_over_time(client:consign_shopify_up:max{`+ofClient+`}[$__range])`, "percentunit", 2), sorted("Period")),
-				table(12, "Calls on the client's behalf that failed", "Share of the calls that failed, by service.", compared(shareOf(`by (client, service)`, `consign_client_external_requests_total{`+ofClient+`,outcome!="ok"}`, `consign_client_external_requests_total{`+ofClient+`}`), "percentunit", 1), sorted("Period")),
-				table(12, "Synchronisation", "Runs by kind that failed, as a share.", compared(shareOf(`by (client, kind)`, `consign_sync_runs_total{`+ofClient+`,outcome="failed"}`, `consign_sync_runs_total{`+ofClient+`}`), "percentunit", 0), sorted("Period")),
-				table(12, "Mails that did not arrive", "Share of the mails that bounced or were refused.", compared(shareOf(`by (client)`, `consign_client_emails_total{`+ofClient+`,outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_client_emails_total{`+ofClient+`,outcome="queued"}`), "percentunit", 1), sorted("Period")),
+				table(12, "Shop availability", "Share of the period in which the shop was up.", by("client"), compared(`avg_over_time(client:consign_shopify_up:max{`+ofClient+`}[$__range])`, "percentunit", 2), sorted("Period")),
+				table(12, "Failed external calls", "Share of the calls on the client's behalf that failed, by service.", compared(shareOf(`by (client, service)`, `consign_client_external_requests_total{`+ofClient+`,outcome!="ok"}`, `consign_client_external_requests_total{`+ofClient+`}`), "percentunit", 1), sorted("Period")),
+				table(12, "Failed syncs", "Share of the sync runs that failed, by kind.", compared(shareOf(`by (client, kind)`, `consign_sync_runs_total{`+ofClient+`,outcome="failed"}`, `consign_sync_runs_total{`+ofClient+`}`), "percentunit", 0), sorted("Period")),
+				table(12, "Bounced or rejected emails", "Share of the emails that bounced or were rejected.", compared(shareOf(`by (client)`, `consign_client_emails_total{`+ofClient+`,outcome=~"hard_bounced|soft_bounced|rejected"}`, `consign_client_emails_total{`+ofClient+`,outcome="queued"}`), "percentunit", 1), sorted("Period")),
 			}},
 			{"Support", []Panel{
 				table(8, "Tickets", "Support tickets at the end of the period, by priority and status; solved ones of the last seven days.", col(`sum by (priority, status) (max by (client, priority, status) (last_over_time(consign_support_tickets{`+ofClient+`}[$__range])))`, "Tickets", "none", 0), sorted("Tickets")),
-				table(16, "First response", "Mean time until the first response, by priority.", compared(`max by (client, priority) (last_over_time(consign_support_first_response_seconds{`+ofClient+`}[$__range]))`, "s", 0), sorted("Period")),
-				table(24, "Alerts of the client", "Alerts of the client, with the time for which they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
+				table(16, "Time to first response", "Mean time to the first response, by priority.", compared(`max by (client, priority) (last_over_time(consign_support_first_response_seconds{`+ofClient+`}[$__range]))`, "s", 0), sorted("Period")),
+				table(24, "Alerts of the client", "Alerts of the client, and for how long they fired.", col(fired(ofClient, "priority, alertname, client, subject"), "For", "s", 0), sortedUp("priority")),
 			}},
 		},
 	}

@@ -111,7 +111,7 @@ func (d Dashboard) annotations() []any {
 	})
 	if d.Alerts != "" {
 		all = append(all, object{
-			"name": "Firing alerts (P0, P1)", "datasource": source(), "enable": true, "hide": false, "iconColor": "red",
+			"name": "Firing P0/P1 alerts", "datasource": source(), "enable": true, "hide": false, "iconColor": "red",
 			"expr": `ALERTS{alertstate="firing",priority=~"P0|P1",` + d.Alerts + `}`, "step": "1m",
 			"titleFormat": "{{priority}} {{alertname}}", "textFormat": "{{client}} {{subject}}", "tagKeys": "team,component", "useValueForTime": false,
 		})

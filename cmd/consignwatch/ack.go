@@ -30,10 +30,10 @@ type alertmanagerFlags struct {
 // add declares the flags.
 func (a *alertmanagerFlags) add(command *kingpin.CmdClause) {
 	command.Flag("alertmanager", "Address of Alertmanager.").Envar("CONSIGNWATCH_ALERTMANAGER").Default("http://localhost:9093").PlaceHolder("URL").StringVar(&a.url)
-	command.Flag("http.config.file", "How to log in to Alertmanager, and with which certificates: the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&a.configFile)
+	command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&a.configFile)
 }
 
-// askTimeout bounds all that one command asks of Alertmanager.
+// askTimeout bounds all requests of one command to Alertmanager.
 const askTimeout = 15 * time.Second
 
 // client connects to nothing yet.
@@ -49,7 +49,7 @@ func (a *alertmanagerFlags) client() (*amapi.Client, error) {
 	return client, nil
 }
 
-// httpClient returns a client that logs in as a file of Prometheus' HTTP configuration says, or not at all if there is none.
+// httpClient returns a client with the authentication and TLS of a file of Prometheus' HTTP configuration, or without if there is none.
 func httpClient(configFile string) (*http.Client, error) {
 	config := commonconfig.DefaultHTTPClientConfig
 	if configFile != "" {
@@ -79,15 +79,15 @@ func (a *alertmanagerFlags) explain(err error) error {
 }
 
 func addAck(app *kingpin.Application) (string, action) {
-	command := app.Command("ack", "Take alerts: silence them and their escalations, until they resolve.")
+	command := app.Command("ack", "Acknowledge alerts: silence them and their escalations until they resolve.")
 	var at alertmanagerFlags
 	at.add(command)
 	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
-	list := command.Flag("list", "Show what fires, and who took it.").Bool()
-	all := command.Flag("all", "Take every alert that fires, when there are no matchers.").Bool()
-	length := command.Flag("for", "How long the acknowledgement lasts when no ackd renews it.").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
-	comment := command.Flag("comment", "What the others should know.").PlaceHolder("TEXT").String()
-	author := command.Flag("author", "Who takes them.").Default(userName()).PlaceHolder("NAME").String()
+	list := command.Flag("list", "List firing alerts, and who acknowledged them.").Bool()
+	all := command.Flag("all", "Without matchers: acknowledge every firing alert.").Bool()
+	length := command.Flag("for", "How long the acknowledgement lasts unless ackd renews it.").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
+	comment := command.Flag("comment", "Comment for the others.").PlaceHolder("TEXT").String()
+	author := command.Flag("author", "Who acknowledges.").Default(userName()).PlaceHolder("NAME").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
@@ -107,7 +107,7 @@ func addAck(app *kingpin.Application) (string, action) {
 		case err != nil || lasts <= 0:
 			return fmt.Errorf("--for: %q is not a duration like 15m or 2h", *length)
 		case *author == "":
-			return errors.New("--author: say who takes the alerts")
+			return errors.New("--author: missing: who acknowledges?")
 		}
 		desk := ack.Desk{Client: client, Author: *author, Comment: *comment, Length: time.Duration(lasts)}
 		outcomes, err := desk.Take(ctx, ack.Selection{Selector: selector, All: *all})
@@ -117,11 +117,11 @@ func addAck(app *kingpin.Application) (string, action) {
 }
 
 func addUnack(app *kingpin.Application) (string, action) {
-	command := app.Command("unack", "Give alerts back: end their acknowledgement, so that they page and escalate again.")
+	command := app.Command("unack", "Unacknowledge alerts: end their acknowledgement, so that they notify and escalate again.")
 	var at alertmanagerFlags
 	at.add(command)
 	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
-	all := command.Flag("all", "Give back every alert that is acknowledged, when there are no matchers.").Bool()
+	all := command.Flag("all", "Without matchers: unacknowledge every acknowledged alert.").Bool()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
@@ -149,7 +149,7 @@ const ackd = "ackd"
 
 // declareAckd lets the help name the command. What follows it is never parsed here.
 func declareAckd(app *kingpin.Application) {
-	app.Command(ackd, "Keep acknowledgements while their alerts fire, and say who took what. Flags: consignwatch ackd --help.")
+	app.Command(ackd, "Run the daemon that renews acknowledgements while their alerts fire, and exports them as metrics. Flags: consignwatch ackd --help.")
 }
 
 // runAckd runs the daemon until a signal ends it.
@@ -181,10 +181,10 @@ func show(out io.Writer, outcomes []ack.Outcome) {
 
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// showAlerts prints a table of what fires.
+// showAlerts prints a table of the firing alerts.
 func showAlerts(out io.Writer, situation *ack.Situation, selector amapi.Selector) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "PRIORITY\tALERT\tCLIENT\tSUBJECT\tSINCE\tTAKEN BY\tAT\tCOMMENT")
+	fmt.Fprintln(table, "PRIORITY\tALERT\tCLIENT\tSUBJECT\tSINCE\tACKNOWLEDGED BY\tAT\tCOMMENT")
 	for _, a := range situation.Alerts {
 		if !selector.Matches(a.Labels) {
 			continue

@@ -28,7 +28,7 @@ func command(t *testing.T, args ...string) (int, string) {
 	return code, string(text)
 }
 
-func TestAnAlertIsTakenShownAndGivenBackOnTheCommandLine(t *testing.T) {
+func TestAnAlertIsAcknowledgedListedAndUnacknowledgedOnTheCommandLine(t *testing.T) {
 	folder := t.TempDir()
 	config := filepath.Join(folder, "alertmanager.yml")
 	if err := os.WriteFile(config, []byte("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"), 0o600); err != nil {
@@ -55,16 +55,16 @@ func TestAnAlertIsTakenShownAndGivenBackOnTheCommandLine(t *testing.T) {
 		code int
 		want []string
 	}{
-		{[]string{"ack", "--list"}, 0, []string{"PRIORITY", "P0", "CheckoutFailing", "north", "south", "nobody"}},
-		{[]string{"ack"}, 1, []string{"several alerts fire, say which, or --all:", "CheckoutFailing north checkout card"}},
+		{[]string{"ack", "--list"}, 0, []string{"PRIORITY", "ACKNOWLEDGED BY", "P0", "CheckoutFailing", "north", "south", "nobody"}},
+		{[]string{"ack"}, 1, []string{"several alerts are firing: add matchers, or --all:", "CheckoutFailing north checkout card"}},
 		{[]string{"ack", "client=north", "--author", "ann", "--comment", "rolling back", "--for", "2h"}, 0, []string{"CheckoutFailing north checkout card acknowledged by ann, at least until"}},
-		{[]string{"ack", "CheckoutFailing", "--author", "bob"}, 0, []string{"north checkout card was acknowledged already by ann", "south checkout card acknowledged by bob"}},
+		{[]string{"ack", "CheckoutFailing", "--author", "bob"}, 0, []string{"north checkout card already acknowledged by ann", "south checkout card acknowledged by bob"}},
 		{[]string{"ack", "--list", "client=north"}, 0, []string{"ann", "rolling back"}},
-		{[]string{"ack", "ShopSlow"}, 1, []string{"no alert that fires matches"}},
+		{[]string{"ack", "ShopSlow"}, 1, []string{"no firing alert matches"}},
 		{[]string{"ack", "a b"}, 1, []string{`"a b" is not a matcher like client=north`}},
 		{[]string{"ack", "CheckoutFailing", "--for", "soon"}, 1, []string{`--for: "soon" is not a duration`}},
-		{[]string{"unack", "client=north"}, 0, []string{"CheckoutFailing north checkout card is open again"}},
-		{[]string{"unack", "client=north"}, 1, []string{"no alert that matches is acknowledged"}},
+		{[]string{"unack", "client=north"}, 0, []string{"CheckoutFailing north checkout card unacknowledged"}},
+		{[]string{"unack", "client=north"}, 1, []string{"no matching alert is acknowledged"}},
 		{[]string{"ack", "x", "--alertmanager", "alertmanager:9093"}, 1, []string{"--alertmanager:", "is not an address like http://alertmanager:9093"}},
 		{[]string{"ack", "x", "--alertmanager", "http://127.0.0.1:1"}, 1, []string{"no answer from Alertmanager at http://127.0.0.1:1", "CONSIGNWATCH_ALERTMANAGER"}},
 		{[]string{"ack", "x", "--alertmanager", alertmanager.URL() + "/elsewhere"}, 1, []string{"404", "is this Alertmanager?"}},

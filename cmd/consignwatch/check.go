@@ -31,7 +31,7 @@ func addCheck(app *kingpin.Application) (string, action) {
 		if len(problems) > 0 {
 			return fmt.Errorf("%d problems", len(problems))
 		}
-		fmt.Fprintf(stdout, "%s: all is well\n", b)
+		fmt.Fprintf(stdout, "%s: OK\n", b)
 		return nil
 	}
 }

@@ -33,7 +33,7 @@ func runIn(t *testing.T, args ...string) (status int, stdout, stderr string) {
 
 func TestCheckPassesWhatIsShipped(t *testing.T) {
 	status, stdout, stderr := runIn(t, "check", "--root", "../..")
-	if status != 0 || !strings.HasSuffix(stdout, ": all is well\n") || stderr != "" {
+	if status != 0 || !strings.HasSuffix(stdout, ": OK\n") || stderr != "" {
 		t.Errorf("check ended with %d:\n%s%s", status, stdout, stderr)
 	}
 }

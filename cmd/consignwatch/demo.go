@@ -14,7 +14,7 @@ import (
 )
 
 func addDemo(app *kingpin.Application) (string, action) {
-	command := app.Command("demo", "Run everything on this machine, in a temporary folder and on free ports, until Ctrl-C.")
+	command := app.Command("demo", "Run the whole stack on this machine, in a temporary folder and on free ports, until Ctrl-C.")
 	config := demo.Config{Rules: rules.Files, Alertmanager: alertmanager.Files, Dashboards: dashboards.Files}
 	var faults []string
 	var headless bool
@@ -22,15 +22,15 @@ func addDemo(app *kingpin.Application) (string, action) {
 	command.Flag("events", "Sale events of all clients together.").Default("8").IntVar(&config.Events)
 	command.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	command.Flag("seed", "Seed of the platform's data: the same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
-	command.Flag("speed", "How much faster than in life things happen.").Default("60").Float64Var(&config.Speed)
-	command.Flag("nights", "Let people sleep from one to six of the platform's day, and come in the evening.").BoolVar(&config.Nights)
-	command.Flag("noon", "Begin with noon of the platform's day, not with the present time of day.").BoolVar(&config.Noon)
-	command.Flag("time-scale", "How much faster than the policy says alerts are told and escalate.").Default("1").Float64Var(&config.TimeScale)
-	command.Flag("duration", "End after this time, counted from when all is up (0: run until Ctrl-C).").Default("0s").DurationVar(&config.Duration)
+	command.Flag("speed", "How much faster than real time the platform runs.").Default("60").Float64Var(&config.Speed)
+	command.Flag("nights", "Day and night on the platform: no traffic from one to six, a peak in the evening.").BoolVar(&config.Nights)
+	command.Flag("noon", "Start the platform's day at noon, not at the present time of day.").BoolVar(&config.Noon)
+	command.Flag("time-scale", "How much faster than the policy alerts notify and escalate.").Default("1").Float64Var(&config.TimeScale)
+	command.Flag("duration", "Stop after this time, counted from when all is up (0: run until Ctrl-C).").Default("0s").DurationVar(&config.Duration)
 	command.Flag("fault", "Faults to switch on when all is up, separated by commas; GET /faults of platform-sim lists them.").PlaceHolder("NAME[,NAME]").StringsVar(&faults)
 	command.Flag("headless", "Print plain lines: no colours, no progress bar.").BoolVar(&headless)
 	command.Flag("state-file", "Write every address, port and process to this file (JSON) when all is up.").PlaceHolder("FILE").StringVar(&config.StateFile)
-	command.Flag("pages-file", "Append each page to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.PagesFile)
+	command.Flag("pages-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.PagesFile)
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		config.Out = stdout
 		config.Terminal = !headless && isTerminal(stdout)

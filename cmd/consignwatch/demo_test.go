@@ -25,7 +25,7 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 		}
 	}
 	line := d.Await("FIRING", "sold_twice")
-	for _, part := range []string{"P1 critical", "contradict themselves", "1 violation", "/BusinessIntegrityViolation"} {
+	for _, part := range []string{"P1 critical", "violate an integrity check", "1 violation", "/BusinessIntegrityViolation"} {
 		if !strings.Contains(line, part) {
 			t.Errorf("the page %q does not say %q", line, part)
 		}

@@ -21,24 +21,24 @@ func TestADrillSaysWhatItNeeds(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"drill"}, "name an alert or a fault, or say --all; --list shows what there is"},
-		{[]string{"drill", "NoSuchAlert"}, `"NoSuchAlert" is no alert of P0 or P1, and no fault that fires one`},
-		{[]string{"drill", "DatabaseDown", "--made-up"}, "--made-up is for --all and --list"},
-		{[]string{"drill", "DatabaseDown"}, "say --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL"},
+		{[]string{"drill"}, "name an alert or a fault, or set --all; --list shows them"},
+		{[]string{"drill", "NoSuchAlert"}, `"NoSuchAlert" is neither a P0/P1 alert nor a fault that fires one`},
+		{[]string{"drill", "DatabaseDown", "--synthetic"}, "--synthetic needs --all or --list"},
+		{[]string{"drill", "DatabaseDown"}, "set --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL"},
 		{[]string{"drill", "DatabaseDown", "--state-file", none}, "is a demo running with --state-file " + none},
-		{[]string{"drill", "DatabaseDown", "--state-file", none, "--alertmanager", "http://a:1"}, "say one of them"},
-		{[]string{"drill", "ClientApiFailing", "--alertmanager", "http://127.0.0.1:1"}, "ClientApiFailing is about a client: say whose with --client"},
+		{[]string{"drill", "DatabaseDown", "--state-file", none, "--alertmanager", "http://a:1"}, "set one of them"},
+		{[]string{"drill", "ClientApiFailing", "--alertmanager", "http://127.0.0.1:1"}, "ClientApiFailing is about a client: set --client"},
 		{[]string{"drill", "DatabaseDown", "--alertmanager", "http://127.0.0.1:1"}, "no answer from Alertmanager at http://127.0.0.1:1"},
 	} {
 		if code, printed := command(t, c.args...); code != 1 || !strings.Contains(printed, c.want) {
 			t.Errorf("%v: exit status %d, %q is missing in:\n%s", c.args, code, c.want, printed)
 		}
 	}
-	if code, printed := command(t, "drill", "--list", "--made-up"); code != 0 || strings.Contains(printed, "DatabaseDown") || !strings.Contains(printed, "PrometheusConfigBad") {
+	if code, printed := command(t, "drill", "--list", "--synthetic"); code != 0 || strings.Contains(printed, "DatabaseDown") || !strings.Contains(printed, "PrometheusConfigBad") {
 		t.Errorf("exit status %d:\n%s", code, printed)
 	}
 	code, printed := command(t, "drill", "--list")
-	for _, want := range []string{`P0 +DatabaseDown +fault database-down`, `P1 +PrometheusConfigBad +made up`} {
+	for _, want := range []string{`P0 +DatabaseDown +fault database-down`, `P1 +PrometheusConfigBad +synthetic`} {
 		if code != 0 || !regexp.MustCompile(want).MatchString(printed) {
 			t.Errorf("exit status %d, %q is missing in:\n%s", code, want, printed)
 		}

@@ -29,7 +29,7 @@ func run(args []string, stdout, stderr *os.File) int {
 	app.ErrorWriter(stderr)
 	actions := map[string]action{}
 	for _, add := range []func(*kingpin.Application) (string, action){
-		addDemo, addCatalog, addCheck, addRender, addAsk, addPager, addAck, addUnack, addDrill, addRecord, addReplay,
+		addDemo, addCatalog, addCheck, addRender, addHealthcheck, addPager, addAck, addUnack, addDrill, addRecord, addReplay,
 	} {
 		name, act := add(app)
 		actions[name] = act

@@ -15,11 +15,11 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/pages"
 )
 
-// addPager declares what stands in for whoever is called, where nobody is to be called yet.
+// addPager declares the replacement for a pager, where nobody is to be paged yet.
 func addPager(app *kingpin.Application) (string, action) {
-	command := app.Command("pager", "Print each notification that Alertmanager sends, until Ctrl-C: in place of a pager, for trials. Webhooks at /, Slack at /slack.")
-	address := command.Flag("listen", "Where to listen. It has no authentication.").Default("127.0.0.1:9476").String()
-	file := command.Flag("pages-file", "Append each page to this file, as one line of JSON.").PlaceHolder("FILE").String()
+	command := app.Command("pager", "Print each notification that Alertmanager sends, until Ctrl-C: a test receiver. Webhooks at /, Slack at /slack.")
+	address := command.Flag("listen", "Address to listen on. It has no authentication.").Default("127.0.0.1:9476").String()
+	file := command.Flag("pages-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		var lines io.Writer = io.Discard
 		if *file != "" {

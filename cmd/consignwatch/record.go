@@ -15,11 +15,11 @@ import (
 )
 
 func addRecord(app *kingpin.Application) (string, action) {
-	command := app.Command("record", "Keep what a Prometheus has scraped in a time, for consignwatch replay. Prometheus is asked by remote read.")
-	address := command.Flag("prometheus", "Address of Prometheus, or of what answers remote read for it.").Envar("CONSIGNWATCH_PROMETHEUS").Default("http://localhost:9090").PlaceHolder("URL").String()
-	configFile := command.Flag("http.config.file", "How to log in to Prometheus, and with which certificates: the file that amtool and Prometheus read.").PlaceHolder("FILE").String()
-	from := command.Flag("from", "When the recording begins: RFC 3339, or how long ago (2h).").Required().String()
-	to := command.Flag("to", "When it ends: RFC 3339, or how long ago.").Default("0s").String()
+	command := app.Command("record", "Record what a Prometheus scraped in a time range, for consignwatch replay, by remote read.")
+	address := command.Flag("prometheus", "Address of Prometheus, or of another remote read endpoint.").Envar("CONSIGNWATCH_PROMETHEUS").Default("http://localhost:9090").PlaceHolder("URL").String()
+	configFile := command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").String()
+	from := command.Flag("from", "Start of the recording: RFC 3339, or how long ago (2h).").Required().String()
+	to := command.Flag("to", "End of the recording: RFC 3339, or how long ago.").Default("0s").String()
 	output := command.Flag("output", "The file to write, which ends in "+recording.Extension+".").Short('o').Required().PlaceHolder("FILE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		now := time.Now()

@@ -38,10 +38,10 @@ func renderings() []rendering {
 }
 
 func addRender(app *kingpin.Application) (string, action) {
-	command := app.Command("render", "Write the generated files of the bundle anew from their data.")
+	command := app.Command("render", "Write the generated files of the bundle from their sources.")
 	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
-	check := command.Flag("check", "Write nothing, and fail when a file is not what its data say.").Bool()
-	policy := command.Flag("print-policy", "Write nothing, and say in words who hears of which alert, and when.").Bool()
+	check := command.Flag("check", "Write nothing, and fail if a file is out of date.").Bool()
+	policy := command.Flag("print-policy", "Write nothing, and print who is notified of which alert, and when.").Bool()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
 		if *policy {
 			return printPolicy(os.DirFS(*root), stdout)
@@ -54,13 +54,13 @@ func addRender(app *kingpin.Application) (string, action) {
 			fmt.Fprintln(stdout, problem)
 		}
 		if err == nil && len(stale) > 0 {
-			err = fmt.Errorf("%d files are not what their data say", len(stale))
+			err = fmt.Errorf("%d files are out of date", len(stale))
 		}
 		return err
 	}
 }
 
-// printPolicy says what the routing does.
+// printPolicy prints the routing in words.
 func printPolicy(root fs.FS, stdout io.Writer) error {
 	r, err := routing.Load(root)
 	if err != nil {
@@ -92,7 +92,7 @@ func render(root string, stdout io.Writer) error {
 	return nil
 }
 
-// staleFiles are the generated files that are not what their data say, at the first line that differs.
+// staleFiles are the generated files that are out of date, at the first line that differs.
 func staleFiles(root fs.FS) ([]bundle.Problem, error) {
 	files, err := rendered(root)
 	if err != nil {
@@ -107,7 +107,7 @@ func staleFiles(root fs.FS) ([]bundle.Problem, error) {
 		case err != nil:
 			return nil, err
 		case !bytes.Equal(is, files[name]):
-			stale = append(stale, bundle.Problem{File: name, Line: bundle.FirstDifference(is, files[name]), Text: "the file is not what its data say; run consignwatch render"})
+			stale = append(stale, bundle.Problem{File: name, Line: bundle.FirstDifference(is, files[name]), Text: "the file is out of date; run consignwatch render"})
 		}
 	}
 	return stale, nil

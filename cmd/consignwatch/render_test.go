@@ -47,7 +47,7 @@ func TestRenderWritesWhatDiffersAndCheckSaysWhatDoes(t *testing.T) {
 	}
 	status, stdout, stderr := runIn(t, "render", "--check", "--root", root)
 	for _, want := range []string{
-		"rules/recording/thresholds.yml:6: the file is not what its data say; run consignwatch render\n",
+		"rules/recording/thresholds.yml:6: the file is out of date; run consignwatch render\n",
 		"docs/thresholds.md:1: the file is missing; run consignwatch render\n",
 	} {
 		if status != 1 || !strings.Contains(stdout, want) {

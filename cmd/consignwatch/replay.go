@@ -21,14 +21,14 @@ import (
 )
 
 func addReplay(app *kingpin.Application) (string, action) {
-	command := app.Command("replay", "Say what your rules and your routing would have sent, to whom and when, for what a Prometheus once scraped.")
+	command := app.Command("replay", "Print the alerts and notifications that your rules and your routing would have produced for recorded samples.")
 	recorded := command.Arg("recording", "A file of consignwatch record, an OpenMetrics dump (of promtool tsdb dump-openmetrics), or a folder with one of them.").Required().ExistingFileOrDir()
 	root := command.Flag("root", "Folder that has rules/ and alertmanager/.").Default(".").ExistingDir()
 	ruleFiles := command.Flag("rules", "Rule files, instead of the root's rules/recording/*.yml and rules/alerts/*.yml; patterns, in the order of their evaluation.").PlaceHolder("FILE").Strings()
 	config := command.Flag("alertmanager.config", "Configuration of Alertmanager, instead of the root's alertmanager/alertmanager.yml.").PlaceHolder("FILE").String()
 	interval := command.Flag("interval", "How often rules are evaluated: evaluation_interval of your prometheus.yml.").Default("15s").Duration()
-	at := command.Flag("at", "Play it as if it had begun then, as RFC 3339: in the night, on a Sunday, while a maintenance window is open.").PlaceHolder("TIME").String()
-	zone := command.Flag("time-zone", "In which times are shown; that of the root's alertmanager/site.yml unless set.").PlaceHolder("ZONE").String()
+	at := command.Flag("at", "Replay as if the recording had begun then, as RFC 3339: at night, on a Sunday, in a maintenance window.").PlaceHolder("TIME").String()
+	zone := command.Flag("time-zone", "Time zone of the output; that of the root's alertmanager/site.yml unless set.").PlaceHolder("ZONE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		if *interval < time.Second {
 			return fmt.Errorf("--interval: %s is less than a second", *interval)

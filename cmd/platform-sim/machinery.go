@@ -12,12 +12,12 @@ import (
 
 // machineryFlags declares the flags of the machinery, and returns the process of the cache.
 func machineryFlags(app *kingpin.Application, m *platform.Machinery) *int {
-	app.Flag("api-address", "Run the platform's API there, and let visitors use it: host:port for HTTPS with a certificate of its own authority, or http://host:port. Without a host it is 127.0.0.1; port 0 is a free one. GET /state says where it listens.").StringVar(&m.API)
+	app.Flag("api-address", "Address of the platform's API, which visitors use: host:port for HTTPS with a certificate of its own authority, or http://host:port. Without a host it is 127.0.0.1; port 0 is a free one. GET /state says where it listens.").StringVar(&m.API)
 	app.Flag("api-certificates", "Folder in which the API's certificate authority is written as ca.pem.").StringVar(&m.APICertificates)
-	app.Flag("cache", "Redis, host:port, in which the API keeps answers.").StringVar(&m.Cache)
-	pid := app.Flag("cache-pid", "Process that the fault cache-down stops (SIGSTOP) and lets go on (SIGCONT).").Int()
+	app.Flag("cache", "Redis, host:port, in which the API caches responses.").StringVar(&m.Cache)
+	pid := app.Flag("cache-pid", "Process that the fault cache-down stops (SIGSTOP) and resumes (SIGCONT).").Int()
 	app.Flag("disk-dir", "Folder in which the platform stores images.").StringVar(&m.Disk.Dir)
-	app.Flag("disk-quota", "Bytes that this folder holds.").Default("67108864").Int64Var(&m.Disk.Quota)
+	app.Flag("disk-quota", "Capacity of this folder in bytes.").Default("67108864").Int64Var(&m.Disk.Quota)
 	app.Flag("disk-textfile", "File, ending in .prom, in a folder of node_exporter's --collector.textfile.directory: how full the folder is, as of a file system.").StringVar(&m.Disk.Textfile)
 	return pid
 }

@@ -35,23 +35,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 	var config platform.Config
 	dsnFile := app.Flag("dsn-file", "File with the database's data source name, for example user:password@tcp(127.0.0.1:3306)/platform.").Required().String()
 	control := app.Flag("control-address", "Address of the control interface, on the loopback interface.").Default("127.0.0.1:9479").String()
-	pid := app.Flag("database-pid", "Process that the fault database-down stops (SIGSTOP) and lets go on (SIGCONT).").Int()
+	pid := app.Flag("database-pid", "Process that the fault database-down stops (SIGSTOP) and resumes (SIGCONT).").Int()
 	app.Flag("clients", "Clients.").Default("5").IntVar(&config.Clients)
 	app.Flag("events", "Sale events of all clients together.").Default("8").IntVar(&config.Events)
-	app.Flag("live-events", "Of these, how many are going on. 0: half of them.").Default("0").IntVar(&config.LiveEvents)
+	app.Flag("live-events", "Of these, how many are live. 0: half of them.").Default("0").IntVar(&config.LiveEvents)
 	app.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
 	app.Flag("seed", "The same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
 	app.Flag("fresh", "Empty the platform's tables first: whatever is in them is lost. Without it a database with clients is refused.").BoolVar(&config.Fresh)
-	app.Flag("flawless", "Nothing goes wrong by itself, only what faults make go wrong.").BoolVar(&config.Flawless)
-	app.Flag("nights", "People sleep: nobody comes from one to six of the platform's day, and most come in the evening.").BoolVar(&config.Nights)
-	app.Flag("noon", "Begin with noon of the platform's day, not with the present time of day.").BoolVar(&config.Noon)
+	app.Flag("flawless", "Nothing fails at random, only by faults.").BoolVar(&config.Flawless)
+	app.Flag("nights", "Night and day: nobody visits from one to six of the platform's day, and most visit in the evening.").BoolVar(&config.Nights)
+	app.Flag("noon", "Start at noon of the platform's day, not at the present time of day.").BoolVar(&config.Noon)
 	app.Flag("speed", "How many days pass in a day.").Default("60").Float64Var(&config.Speed)
 	app.Flag("stream", "Kafka broker, host:port, to publish what happens to; may be repeated. Its topics must exist, or be created with --create-topics.").StringsVar(&config.Stream)
 	createTopics := app.Flag("create-topics", "Create the topics that the brokers of --stream lack.").Bool()
 	var kafkaConfig kafka.Config
 	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
-	app.Flag("bulk", "For millions of items: keep those of past sale events in the books as totals only.").BoolVar(&config.Bulk)
+	app.Flag("bulk", "For millions of items: keep only totals of past sale events in the simulator's memory.").BoolVar(&config.Bulk)
 	cachePID := machineryFlags(app, &config.Machinery)
 	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where.").StringVar(&config.Outside)
 	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
@@ -139,7 +139,7 @@ func simulate(ctx context.Context, config platform.Config, dsnFile, control stri
 	}()
 	config.Logger.Info("control interface", "address", "http://"+listener.Addr().String())
 	if err = p.Fill(ctx); err == nil {
-		config.Logger.Info("filled; life begins")
+		config.Logger.Info("database filled, simulation started")
 		err = p.Run(ctx)
 	}
 	if errors.Is(err, context.Canceled) { // Ctrl-C while it was filled

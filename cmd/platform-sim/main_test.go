@@ -35,7 +35,7 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 		"required flag(s) '--dsn-file' not provided": nil,
 		"read secret /no/such/file":                  {"--dsn-file=/no/such/file"},
 		"it must be on the loopback interface":       {"--dsn-file=" + dsn, "--control-address=0.0.0.0:0"},
-		"address of the outside services":            {"--dsn-file=" + dsn, "--outside=0.0.0.0:0"},
+		"address of the external services":           {"--dsn-file=" + dsn, "--outside=0.0.0.0:0"},
 		"speed 1e+09":                                {"--dsn-file=" + dsn, "--speed=1e9"},
 		"connection refused":                         {"--dsn-file=" + dsn, "--control-address=127.0.0.1:0"},
 		"it must be on 127.0.0.1":                    {"--dsn-file=" + dsn, "--kafka-listen=0.0.0.0:0"},

@@ -3,7 +3,7 @@
 #
 #   BOOTSTRAP=kafka:9092 sh acls-events.sh [--command-config admin.properties]
 #
-# It reads the event stream in a consumer group of its own, and commits there how far it has counted. It never needs Write, Create, Delete
+# It reads the event stream in a consumer group of its own, and commits the counted offsets there. It never needs Write, Create, Delete
 # or Alter. TOPICS and GROUP are for those who have named theirs otherwise.
 set -eu
 : "${TOPICS:=consign.telemetry consign.commerce consign.integration}" "${GROUP:=consignwatch-events}"

@@ -3,9 +3,9 @@
 #
 #   BOOTSTRAP=kafka:9092 sh acls-system.sh [--command-config admin.properties]
 #
-# Read on topics lets it look at single records, for their timestamps and for the header of dead letters. Without it lag is told
-# in messages, and in seconds only within an interval; dead letters are not told. DescribeConfigs is for the retention: without
-# it the time to loss is not told. It never needs Write, Create, Delete, Alter or Read on groups.
+# Read on topics lets it look at single records, for their timestamps and for the header of dead letters. Without it lag is
+# exported in messages, and in seconds only within an interval; dead letters are not exported. DescribeConfigs is for the
+# retention: without it the time to loss is not exported. It never needs Write, Create, Delete, Alter or Read on groups.
 set -eu
 acls() { kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --add --allow-principal User:consignwatch "$@"; }
 

@@ -15,6 +15,6 @@ CREATE USER IF NOT EXISTS consignwatch_system@{{host}} IDENTIFIED BY {{password}
 -- Replication (SLAVE MONITOR on MariaDB, REPLICATION CLIENT on MySQL). MySQL wants PROCESS for the count of deadlocks.
 GRANT /*M! SLAVE MONITOR */ /*!80000 PROCESS, REPLICATION CLIENT */ ON *.* TO consignwatch_system@{{host}};
 
--- How long statements take. MariaDB tells it to everybody, when the plugin query_response_time is there.
+-- Query latency. On MariaDB everybody can read it, with the plugin query_response_time.
 /*!80000 GRANT SELECT ON performance_schema.events_statements_histogram_global TO consignwatch_system@{{host}} */;
 /*!80000 GRANT SELECT ON performance_schema.events_statements_summary_global_by_event_name TO consignwatch_system@{{host}} */;

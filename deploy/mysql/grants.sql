@@ -1,4 +1,4 @@
--- The user of the business-exporter: it reads the columns that the query pack names, and nothing else. Mail addresses, names of
+-- The user of the business-exporter: it reads the columns that the query pack names, and nothing else. Email addresses, names of
 -- people, titles, shopper codes and tokens are not among them.
 --
 -- Give the three values before you run it; as it stands the file is refused by the server:
@@ -62,6 +62,6 @@ GRANT SELECT (target, outcome, bytes, started_at, finished_at)
 GRANT SELECT (client_id, priority, status, opened_at, first_response_at, solved_at)
   ON {{schema}}.support_tickets TO consignwatch_business@{{host}};
 
--- Only with `mysql: {replica: true}`, to see how far a replica is behind. Choose the line of your server:
+-- Only with `mysql: {replica: true}`, for the lag of a replica. Choose the line of your server:
 -- GRANT SLAVE MONITOR ON *.* TO consignwatch_business@{{host}};      -- MariaDB
 -- GRANT REPLICATION CLIENT ON *.* TO consignwatch_business@{{host}}; -- MySQL

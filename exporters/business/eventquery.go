@@ -86,7 +86,7 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool
 		}
 		e := byID[id]
 		if e == nil {
-			return r.parseError("event_id", "%d was not asked for", id)
+			return r.parseError("event_id", "%d was not requested", id)
 		}
 		values[id], err = q.query.read(r, e.labels, values[id])
 		return err
@@ -284,7 +284,7 @@ func (q *eventQuery) wait(err error) error {
 		q.waiting = now
 	}
 	if now.Sub(q.waiting) > patience {
-		return fmt.Errorf("what has ended has waited for its turn since %s: %w", q.waiting.Format(time.RFC3339), err)
+		return fmt.Errorf("ended sale events have been waiting to be read since %s: %w", q.waiting.Format(time.RFC3339), err)
 	}
 	return nil
 }
@@ -300,7 +300,7 @@ func (q *eventQuery) shrink(err error, asked int) error {
 	if asked == 1 {
 		return fmt.Errorf("one ended sale event alone takes longer than the query's timeout %s: %w", q.query.Timeout, err)
 	}
-	return errors.Join(err, fmt.Errorf("next time %d ended sale events at once instead of %d", q.batch, asked))
+	return errors.Join(err, fmt.Errorf("the next batch has %d ended sale events instead of %d", q.batch, asked))
 }
 
 func (q *eventQuery) grow() {

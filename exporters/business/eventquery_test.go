@@ -145,7 +145,7 @@ func TestHistoryNeverTakesTheLastConnection(t *testing.T) {
 		t.Errorf("the first wait fails: %v", err)
 	}
 	q.waiting = q.waiting.Add(-2 * patience)
-	if err := q.wait(err); err == nil || !strings.Contains(err.Error(), "has waited for its turn since") {
+	if err := q.wait(err); err == nil || !strings.Contains(err.Error(), "have been waiting to be read since") {
 		t.Errorf("after two hours: %v", err)
 	}
 	releaseLive()

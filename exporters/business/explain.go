@@ -19,7 +19,7 @@ import (
 
 // commands adds the command `queries` beside the server.
 func commands(ctx context.Context, app *kingpin.Application, stdout io.Writer) {
-	queries := app.Command("queries", "Run each query of the pack once against a database, and print what it brings, what it costs and what is wrong.")
+	queries := app.Command("queries", "Run each query of the pack once against a database, and print its series, its cost and its error.")
 	dsnFile := queries.Flag("explain", "File with the data source name, user:password@tcp(host:port)/database: a secret has no place on a command line.").
 		Required().PlaceHolder("DSN_FILE").String()
 	packFile := queries.Flag("queries-file", "Query pack; without it the embedded one.").PlaceHolder("FILE").String()
@@ -72,12 +72,12 @@ func (x *explanation) run(ctx context.Context, pack *Pack) error {
 	for i := range pack.Queries {
 		x.width = max(x.width, len(pack.Queries[i].Name))
 	}
-	x.line("query", "reads", "events", "rows", "time", "rows read", "series", "what is wrong")
+	x.line("query", "reads", "events", "rows", "time", "rows read", "series", "error")
 	list, err := x.dir.get(ctx)
 	x.list(listOfClients, &pack.Clients)
 	x.list(listOfEvents, &pack.SaleEvents)
 	if err != nil {
-		return fmt.Errorf("without the lists there is nothing to ask: %s", x.dsn.Mask(err.Error()))
+		return fmt.Errorf("no query was run, because the lists of clients and sale events cannot be read: %s", x.dsn.Mask(err.Error()))
 	}
 	for _, c := range collectors(x.dir, pack, 0) {
 		for _, target := range slices.Backward(c.targets) { // what has ended first: it is told with what is live
@@ -87,7 +87,7 @@ func (x *explanation) run(ctx context.Context, pack *Pack) error {
 			return err
 		}
 	}
-	fmt.Fprintf(x.out, "\nOne round reads %d rows in %s and brings %d series. At the intervals of the pack that is %.0f rows a minute,\nand %d more each %s for what has ended.\n",
+	fmt.Fprintf(x.out, "\nOne round reads %d rows in %s and yields %d series. At the intervals of the pack that is %.0f rows a minute,\nand %d more each %s for ended sale events.\n",
 		x.round.read, short(x.round.took), x.series, x.perMinute, x.refresh, pack.RefreshEnded)
 	if len(x.failed) > 0 {
 		return fmt.Errorf("%d of %d queries failed", len(x.failed), len(pack.Queries))

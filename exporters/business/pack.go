@@ -201,7 +201,7 @@ func (m *Mapping) check(f *yamlfile.File, key string, q *Query, c *catalog.Catal
 		return f.Errorf(key+".combine", "%q is not one of sum, min, max", m.Combine)
 	}
 	if m.MinorUnits != (m.metric.Unit == catalog.Money) {
-		return f.Errorf(key+".minor_units", "money, and nothing else, is told in minor units")
+		return f.Errorf(key+".minor_units", "is for money, and for nothing else")
 	}
 	if m.metric.Unit != catalog.Info && m.Value == "" {
 		return f.Errorf(key+".value", "the column with the value is missing")

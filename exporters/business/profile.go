@@ -70,7 +70,7 @@ func (m *Mapping) checkProfile(f *yamlfile.File, key string, q *Query) error {
 	case m.Profile < 1 || m.Profile > 1000:
 		return f.Errorf(key+".profile", "%d is not between 1 and 1000", m.Profile)
 	case m.Window <= 0:
-		return f.Errorf(key+".window", "must be longer than 0, like 1h: what should have come within it is told")
+		return f.Errorf(key+".window", "must be longer than 0, like 1h: the metric is what should have come within it")
 	case q.Per != "event" || q.Events != "all" || !slices.Equal(m.metric.LabelNames(), []string{"client", "event"}):
 		return f.Errorf(key+".profile", "goes with `per: event`, `events: all`, and a metric with the labels client and event")
 	case m.Value == "" || m.Combine != "" || m.Zero || m.MinorUnits:

@@ -45,7 +45,7 @@ func (r lag) Collect(ctx context.Context, sink *exporter.Sink) error {
 	})
 	if refused := new(mysql.MySQLError); errors.As(err, &refused) && refused.Number == 1227 {
 		return exporter.Failure(exporter.ReasonCapability, fmt.Errorf(
-			"the database's user may not ask how far a replica is behind: GRANT SLAVE MONITOR ON *.* (MariaDB) or REPLICATION CLIENT (MySQL): %w", err))
+			"the database's user may not read the replication status: GRANT SLAVE MONITOR ON *.* (MariaDB) or REPLICATION CLIENT (MySQL): %w", err))
 	}
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func lagOf(r *row) (float64, error) {
 	}
 	if !known || text["reads"] != "Yes" || text["applies"] != "Yes" {
 		return 0, exporter.Failure(exporter.ReasonConnection, fmt.Errorf(
-			"replication has stopped, and how far the data is behind is unknown: channel %q, reads from its source: %s (error %s), applies what it read: %s (error %s)",
+			"replication is stopped, its lag is unknown: channel %q, IO thread running: %s (error %s), SQL thread running: %s (error %s)",
 			text["channel"], text["reads"], text["reading"], text["applies"], text["applying"]))
 	}
 	return lag, nil

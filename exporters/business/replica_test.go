@@ -53,7 +53,7 @@ func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
 	r.Await(t, "an unknown lag is not told, and the business is", func(s map[string]float64) bool {
 		return !hasLag(s) && fails(nil, replicaName, "connection")(s) && s["shop_tills"] == 3 && succeeds("tills")(s)
 	})
-	if want := "reads from its source: Yes (error 0), applies what it read: No"; !strings.Contains(r.Log(), want) {
+	if want := "IO thread running: Yes (error 0), SQL thread running: No"; !strings.Contains(r.Log(), want) {
 		t.Errorf("the log does not say %q:\n%s", want, r.Log())
 	}
 	dialect.StartReplica(t, "")
@@ -110,9 +110,9 @@ func TestTheRowsOfMySQLAreRead(t *testing.T) {
 	}{
 		"up to date": {values: []any{"", "Yes", "Yes", int64(0), int64(0), int64(0)}},
 		"behind":     {values: []any{"", "Yes", "Yes", int64(17), int64(0), int64(0)}, lag: 17},
-		"connecting": {values: []any{"east", "Connecting", "Yes", nil, int64(2003), int64(0)}, says: `channel "east", reads from its source: Connecting (error 2003), applies what it read: Yes (error 0)`},
-		"stopped":    {values: []any{"", "Yes", "No", nil, int64(0), int64(1062)}, says: "applies what it read: No (error 1062)"},
-		"odd":        {values: []any{"", "No", "Yes", int64(3), int64(0), int64(0)}, says: "reads from its source: No"},
+		"connecting": {values: []any{"east", "Connecting", "Yes", nil, int64(2003), int64(0)}, says: `channel "east", IO thread running: Connecting (error 2003), SQL thread running: Yes (error 0)`},
+		"stopped":    {values: []any{"", "Yes", "No", nil, int64(0), int64(1062)}, says: "SQL thread running: No (error 1062)"},
+		"odd":        {values: []any{"", "No", "Yes", int64(3), int64(0), int64(0)}, says: "IO thread running: No"},
 	} {
 		lag, err := lagOf(&row{columns: at, values: slices.Clone(c.values)})
 		if c.says == "" && (err != nil || lag != c.lag) {

@@ -102,7 +102,7 @@ func (c *Config) check(f *yamlfile.File) error {
 	case len(k.Topics) == 0:
 		return f.Errorf("kafka.topics", "is empty")
 	case hasTwice(k.Topics):
-		return f.Errorf("kafka.topics", "a topic stands twice")
+		return f.Errorf("kafka.topics", "a topic is there twice")
 	case k.SessionTimeout < yamlfile.Duration(time.Second):
 		return f.Errorf("kafka.session_timeout", "must be at least 1s")
 	case k.Initial != "oldest" && k.Initial != "newest":
@@ -154,7 +154,7 @@ func (p *Prometheus) check(f *yamlfile.File) error {
 	u, err := url.Parse(p.URL)
 	switch {
 	case p.URL == "":
-		return f.Errorf("prometheus.url", "is missing: with resume_from: prometheus it says who has counted how far, like http://prometheus:9090")
+		return f.Errorf("prometheus.url", "is missing: resume_from: prometheus reads the offsets there, like http://prometheus:9090")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return f.Errorf("prometheus.url", "is not an address like http://prometheus:9090")
 	case u.User != nil: // it would be printed with the configuration

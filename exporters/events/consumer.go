@@ -137,7 +137,7 @@ func (n *consumer) awaitEnd() {
 		finished := n.session == nil
 		n.mu.Unlock()
 		if finished {
-			n.log.Warn("the brokers do not answer, they are not told that we leave")
+			n.log.Warn("the brokers do not answer, leaving the group without notice")
 			return
 		}
 	}
@@ -157,7 +157,7 @@ func (n *consumer) linger(ctx context.Context) {
 	select {
 	case <-scraped:
 	case <-timer.C:
-		n.log.Warn("no scrape came, what was not delivered is left to the next owner of the partitions")
+		n.log.Warn("no scrape came, undelivered records are left to the next owner of the partitions")
 	case <-ctx.Done():
 	}
 }
@@ -454,7 +454,7 @@ func (t target) Collect(ctx context.Context, _ *exporter.Sink) error {
 	if now := time.Now(); now.Sub(t.retired) > retireEvery {
 		t.retired = now
 		if n := t.ledger.Retire(now); n > 0 {
-			t.log.Info("the series of sale events without records have gone", "sale_events", n)
+			t.log.Info("series of sale events without records removed", "sale_events", n)
 		}
 	}
 	if t.session == nil {

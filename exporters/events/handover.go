@@ -36,7 +36,7 @@ func (h *handler) findStarts(ctx context.Context, claims map[string][]int32) (ma
 		h.mu.Lock()
 		h.know(err)
 		h.mu.Unlock()
-		h.log.Warn("where to begin is not known yet, nothing is counted until it is", "err", err)
+		h.log.Warn("the start offset is not known yet, nothing is counted until it is", "err", err)
 		select {
 		case <-time.After(retryPause):
 		case <-ctx.Done():
@@ -125,7 +125,7 @@ func (h *handler) place(id partitionID, offset int64, known bool) (begin, error)
 		if c, ok := again[id]; ok && c >= oldest && c <= newest {
 			offset = c
 		}
-		log.Error("the partition is shorter than what was counted: the topic was made anew", "begins", offset)
+		log.Error("the partition ends before the counted offset: the topic was recreated", "start", offset)
 	}
 	return begin{offset: offset, warmFrom: max(oldest, offset-h.ledger.DedupeSpan())}, nil
 }
@@ -184,16 +184,16 @@ func (h *handler) revokeConfirmed(session sarama.ConsumerGroupSession, client sa
 	}
 	switch {
 	case !ours(): // what Prometheus has may be what the next owner has delivered
-		h.log.Warn("the partitions were lost, counters start anew")
+		h.log.Warn("the partitions were lost, counters reset")
 	case err == nil && h.confirmed(session, has):
 		h.commit(session, client)
 		h.revoke(session)
 		return true
 	case late:
-		h.log.Warn("Prometheus does not have what was exposed last, counters start anew", "err", err)
+		h.log.Warn("Prometheus did not ingest the last scrape response, counters reset", "err", err)
 	default:
 		if err != nil {
-			h.log.Warn("partitions are held back until Prometheus says what it has", "err", err)
+			h.log.Warn("partitions are held until Prometheus confirms the last scrape response", "err", err)
 		}
 		return false
 	}

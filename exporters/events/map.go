@@ -54,7 +54,7 @@ func (x *explainer) line(n int, text []byte) bool {
 		x.gauges()
 		x.others()
 	case Duplicate:
-		fmt.Fprintf(x.out, "line %d: duplicate: an event with the same source and id stands before it\n", n)
+		fmt.Fprintf(x.out, "line %d: duplicate: an earlier event has the same source and id\n", n)
 	default:
 		fmt.Fprintf(x.out, "line %d: %v: %v\n", n, outcome, problem)
 	}

@@ -37,7 +37,7 @@ line 3: counted: consign.order.placed
   consign_orders_total{client="anna",event="spring",channel="pos"} +1
   consign_sales_amount_total{client="anna",event="spring",currency="USD"} +19.99
   consign_order_amount{currency="USD"} observes 19.99
-line 4: duplicate: an event with the same source and id stands before it
+line 4: duplicate: an earlier event has the same source and id
 line 5: counted: consign.api.request
   consign_api_requests_total{route="other",method="GET",code="200"} +1
   consign_api_request_duration_seconds{route="other"} observes 0.2

@@ -41,7 +41,7 @@ func TestTheCommandMap(t *testing.T) {
 		{"all count", []string{in("good.json")}, 0, []string{sampleOrderDoes}},
 		{"some do not", []string{in("mixed.json")}, 1, []string{
 			sampleOrderDoes, "line 3: malformed: data.amount_cents: the value is missing\n",
-			"line 4: duplicate: an event with the same source and id stands before it\n", "line 5: malformed: the JSON ends too early (byte 1)\n",
+			"line 4: duplicate: an earlier event has the same source and id\n", "line 5: malformed: the JSON ends too early (byte 1)\n",
 			"3 events would not be counted"}},
 		{"nothing", []string{in("empty.json")}, 0, nil},
 		{"own mapping", []string{"--mapping-file", in("own.yml"), in("good.json")}, 0, []string{`consign_app_starts_total{component="pos"} +1`}},

@@ -282,7 +282,7 @@ func (r *resolver) resolve() {
 		case !typeName.MatchString(e.Type):
 			r.wrong(key+".type", "%q is not a type of CloudEvents", e.Type)
 		case seen[e.Type]:
-			r.wrong(key+".type", "the type %s stands twice", e.Type)
+			r.wrong(key+".type", "the type %s is there twice", e.Type)
 		case len(e.Feeds) == 0:
 			r.wrong(key, "%s feeds no metric", e.Type)
 		}
@@ -471,7 +471,7 @@ func (r *resolver) value(feed *feedSpec, s *valueSection) (valueSpec, error) {
 	}
 	if s.Minus != "" {
 		if _, err := placeOf(s.Minus, "", ""); err != nil || m.Type != catalog.Gauge {
-			return spec, fmt.Errorf("minus is the path of what is taken off a gauge")
+			return spec, fmt.Errorf("minus is the path of what is subtracted from a gauge")
 		}
 	}
 	if (s.Currency != "") != (m.Unit == catalog.Money) {
@@ -531,7 +531,7 @@ func (r *resolver) known(s knownSection) (*knownSpec, error) {
 		return nil, err
 	}
 	if m.Type == catalog.Gauge {
-		return nil, fmt.Errorf("metric %s: a gauge that nobody has told is unknown, not 0", m.Name)
+		return nil, fmt.Errorf("metric %s: a gauge that nobody has reported is unknown, not 0", m.Name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Labels)) {
 		if m.LabelIndex(name) < 0 {

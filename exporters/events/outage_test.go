@@ -72,7 +72,7 @@ func TestNothingIsCountedUntilTheTruthIsKnown(t *testing.T) {
 	write(t, b, times(100, request("anna"))...)
 	address := freeAddress(t)
 	r := follow(t, b.Address(), exactly(address))
-	const why = "where to begin is not known yet, nothing is counted until it is"
+	const why = "the start offset is not known yet, nothing is counted until it is"
 	r.awaitLog(t, why)
 	r.awaitThat(t, "no Prometheus", isDown("connection"))
 	for range 5 {
@@ -109,7 +109,7 @@ func TestAStopWithoutPrometheusDoesNotWaitForIt(t *testing.T) {
 	for what, address := range map[string]string{"refuses connections": freeAddress(t), "says nothing": mute(t).Addr().String()} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			const asked = "where to begin is not known yet"
+			const asked = "the start offset is not known yet"
 			r := follow(t, startBroker(t, kafka.Config{}).Address(), exactly(address))
 			r.awaitLog(t, asked)
 			before := strings.Count(r.Log(), asked)
@@ -119,7 +119,7 @@ func TestAStopWithoutPrometheusDoesNotWaitForIt(t *testing.T) {
 			if after := strings.Count(r.Log(), asked); after > before+1 { // one may have been on its way
 				t.Errorf("Prometheus was asked %d times after the stop\n%s", after-before, tail(r.Log()))
 			}
-			for _, wait := range []string{"waiting for a last scrape", "partitions are held back", "counters start anew"} {
+			for _, wait := range []string{"waiting for a last scrape", "partitions are held", "counters reset"} {
 				if strings.Contains(r.Log(), wait) {
 					t.Errorf("the log says: %s\n%s", wait, tail(r.Log()))
 				}
@@ -153,7 +153,7 @@ func TestAStopDoesNotWaitForBrokersThatSayNothing(t *testing.T) {
 	if code := r.Stop(); code != 0 {
 		t.Errorf("exit code %d\n%s", code, tail(r.Log()))
 	}
-	if n := strings.Count(r.Log(), "the brokers do not answer, they are not told that we leave"); n != 1 {
+	if n := strings.Count(r.Log(), "the brokers do not answer, leaving the group without notice"); n != 1 {
 		t.Errorf("the log says %d times that the brokers were not waited for, want once\n%s", n, tail(r.Log()))
 	}
 }
@@ -235,7 +235,7 @@ func TestATopicThatIsMadeAnewWhileTheExporterIsAway(t *testing.T) {
 	r := follow(t, b.Address(), exactly(address))
 	r.truth = prometheus
 	r.await(t, map[string]float64{requests("anna"): 30})
-	if !strings.Contains(r.Log(), "the partition is shorter than what was counted") {
+	if !strings.Contains(r.Log(), "the partition ends before the counted offset") {
 		t.Errorf("the log does not say so:\n%s", tail(r.Log()))
 	}
 	awaitCommitted(t, b, telemetry, 0, 30)

@@ -245,7 +245,7 @@ func (c *compiler) metric(decl *catalog.Metric, number uint64, names map[labelOf
 		shift += d.bits
 	}
 	if shift > 64 || number > 1023 {
-		return fmt.Errorf("metric %s: its labels can have more combinations than can be told apart", decl.Name)
+		return fmt.Errorf("metric %s: its labels can have more combinations than can be distinguished", decl.Name)
 	}
 	if decl.Type == catalog.Histogram {
 		m.words = len(decl.Buckets) + 2 // +Inf, and the sum

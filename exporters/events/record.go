@@ -76,7 +76,7 @@ var reasonText = map[Reason]string{
 	Truncated:       "the JSON ends too early",
 	Syntax:          "not valid JSON",
 	TooDeep:         "the JSON is nested too deeply",
-	RepeatedKey:     "the key stands twice",
+	RepeatedKey:     "the key is repeated",
 	DataBase64:      "data_base64 is not read, only JSON in data",
 	ContentType:     "the content type is neither application/cloudevents+json nor that of binary mode",
 	SpecVersion:     "specversion is not 1.0",
@@ -86,7 +86,7 @@ var reasonText = map[Reason]string{
 	NotANumber:      "the value is not a number",
 	NotAnInteger:    "the value is not an integer",
 	BelowZero:       "the value is below zero",
-	TooLarge:        "the value is too large to be true",
+	TooLarge:        "the value is too large",
 	UnknownCurrency: "the currency is missing or not one of ISO 4217",
 }
 

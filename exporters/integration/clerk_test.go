@@ -211,7 +211,7 @@ func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
 				}
 				failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector="clerk",reason=%q}`, c.reason)
 				r.Await(t, failures, func(series map[string]float64) bool { return series[failures] > 0 })
-				if n := strings.Count(r.Log(), "an answer that the exporter does not know"); c.want == "other" && n != 3 || c.want != "other" && n != 0 {
+				if n := strings.Count(r.Log(), "unknown response"); c.want == "other" && n != 3 || c.want != "other" && n != 0 {
 					t.Errorf("%d unknown answers were logged, want one for each operation:\n%s", n, r.Log())
 				}
 				assertNoPlants(t, r)

@@ -143,7 +143,7 @@ func (s *service) begin(t *exporter.Tally, operations ...string) {
 // ask sends a request once and hands the body of an answer that is ok to read, whose error makes the answer an invalid one.
 func (s *service) ask(ctx context.Context, t *exporter.Tally, operation string, req *http.Request, read func(body []byte) error) error {
 	if wait := s.wait(); wait > 0 {
-		return exporter.Failure(exporter.ReasonThrottled, fmt.Errorf("%s: %s: not asked: the service wants to be left alone for another %s", s.name, operation, wait.Round(time.Second)))
+		return exporter.Failure(exporter.ReasonThrottled, fmt.Errorf("%s: %s: not sent: rate limited by the service for another %s", s.name, operation, wait.Round(time.Second)))
 	}
 	begin := s.now()
 	outcome, what := s.exchange(req.WithContext(ctx), read)
@@ -239,7 +239,7 @@ func (s *service) logOnce(operation, what string) {
 		s.odd = map[string]bool{}
 	}
 	s.odd[id] = true
-	s.log.Warn("an answer that the exporter does not know", "service", s.name, "operation", operation, "answer", what)
+	s.log.Warn("unknown response", "service", s.name, "operation", operation, "answer", what)
 }
 
 // statusOutcome is what an HTTP status means when nothing else tells more.

@@ -138,7 +138,7 @@ func (c *shopifyConfig) check(f *yamlfile.File) error {
 	case !apiVersion.MatchString(c.APIVersion):
 		return f.Errorf("shopify.api_version", "%q is not a version like %s", c.APIVersion, defaultAPIVersion)
 	case c.Timeout > c.Interval/4:
-		return f.Errorf("shopify.timeout", "cannot be longer than a quarter of the interval of %s: a question may have to wait for others to the same shop, and for a token", c.Interval)
+		return f.Errorf("shopify.timeout", "cannot be longer than a quarter of the interval of %s: a request may have to wait for others to the same shop, and for a token", c.Interval)
 	case !(c.RequestsPerSecond > 0 && c.RequestsPerSecond <= 100):
 		return f.Errorf("shopify.requests_per_second", "must be more than 0 and at most 100")
 	case !(*c.BucketReserve >= 0 && *c.BucketReserve <= 0.9):
@@ -234,7 +234,7 @@ func (s *shopConfig) check(f *yamlfile.File, at string) error {
 	case s.TokenFile != "" && s.ClientCredentials != nil:
 		return f.Errorf(at+"client_credentials", "there is a token_file, too: give one of them")
 	case s.TokenFile == "" && s.TokenExpiresAt != "":
-		return f.Errorf(at+"token_expires_at", "belongs to a token_file; a token that was requested tells its own end")
+		return f.Errorf(at+"token_expires_at", "belongs to a token_file; a token that was requested has its own expiry")
 	}
 	if _, err := s.tokenEnd(); err != nil {
 		return f.Errorf(at+"token_expires_at", "%q is not a time like 2027-03-01T12:00:00Z", s.TokenExpiresAt)

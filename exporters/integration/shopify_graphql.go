@@ -42,7 +42,7 @@ type page struct {
 // goesOn refuses a page with so many things that promises another one and does not lead to it.
 func (p page) goesOn(after string, n int) error {
 	if p.HasNextPage && (n == 0 || p.EndCursor == "" || p.EndCursor == after) {
-		return exporter.Failure(exporter.ReasonParse, errors.New("the list has another page, and no way leads there"))
+		return exporter.Failure(exporter.ReasonParse, errors.New("the list has another page, but no cursor to it"))
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func (t *shopOrders) end() error {
 }
 
 func (t *shopOrders) errTooMany() error {
-	return exporter.Failure(exporter.ReasonCapability, fmt.Errorf("shopify %s: orders: there are more than %d within %s (max_orders): nothing is told about them", t.shop.client, t.window.limit, t.window.length))
+	return exporter.Failure(exporter.ReasonCapability, fmt.Errorf("shopify %s: orders: there are more than %d within %s (max_orders), so they are not reported", t.shop.client, t.window.limit, t.window.length))
 }
 
 // begin decides what to read.

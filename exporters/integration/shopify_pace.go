@@ -80,7 +80,7 @@ func (p *pace) delay(q query) (time.Duration, string) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	if wait := p.blocked.Sub(now); wait > 0 {
-		return wait, "the shop wants to be asked later"
+		return wait, "rate limited by the shop"
 	}
 	if p.bucket.at.IsZero() || p.bucket.restore <= 0 {
 		return 0, ""
@@ -94,7 +94,7 @@ func (p *pace) delay(q query) (time.Duration, string) {
 	if has >= needs {
 		return 0, ""
 	}
-	return seconds((needs - has) / p.bucket.restore), fmt.Sprintf("the shop's bucket has %.0f of %.0f points, wanted are %.0f", has, p.bucket.maximum, needs)
+	return seconds((needs - has) / p.bucket.restore), fmt.Sprintf("the shop's rate limit has %.0f of %.0f points remaining, %.0f are needed", has, p.bucket.maximum, needs)
 }
 
 // begin is called before a request: it waits until the limit of requests allows it.

@@ -144,7 +144,7 @@ func (t *shopProducts) compare(ctx context.Context) error {
 }
 
 func (t *shopProducts) errTooMany() error {
-	return exporter.Failure(exporter.ReasonCapability, fmt.Errorf("shopify %s: products: there are more than %d (max_products): nothing is told about them", t.shop.client, t.limit))
+	return exporter.Failure(exporter.ReasonCapability, fmt.Errorf("shopify %s: products: there are more than %d (max_products), so they are not reported", t.shop.client, t.limit))
 }
 
 func (t *shopProducts) comparePage(ctx context.Context) (done bool, err error) {

@@ -69,7 +69,7 @@ func (s *shop) admitted(ctx context.Context, q query) (release func(), err error
 	for {
 		wait, why := s.pace.delay(q)
 		if deadline, ok := ctx.Deadline(); ok && wait > 0 && !time.Now().Add(wait).Before(deadline) {
-			return nil, shopErrorf(shopThrottled, "not asked: %s", why)
+			return nil, shopErrorf(shopThrottled, "not sent: %s", why)
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return nil, err
@@ -77,7 +77,7 @@ func (s *shop) admitted(ctx context.Context, q query) (release func(), err error
 		select {
 		case s.turn <- struct{}{}:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("another question to the shop takes too long: %w", ctx.Err())
+			return nil, fmt.Errorf("another request to the shop takes too long: %w", ctx.Err())
 		}
 		if wait, _ := s.pace.delay(q); wait <= 0 {
 			return func() { <-s.turn }, nil

@@ -127,7 +127,7 @@ func (t *tokenCheck) round(ctx context.Context, found verdicts) error {
 	if accepted {
 		t.tally.Observe("consign_clerk_token_check_duration_seconds", t.now().Sub(begin).Seconds())
 	}
-	found[checkValid] = verdict{accepted, "a fresh token was refused"}
+	found[checkValid] = verdict{accepted, "a fresh token was rejected"}
 	r := tokenRound{t, keys, accepted, found}
 	errs := []error{
 		keysErr,
@@ -171,9 +171,9 @@ func (t *tokenCheck) report(found verdicts) {
 		before, known := t.last[check]
 		switch {
 		case !v.right && (before.right || !known):
-			t.log.Error("a session token was not treated as it must be", "check", check, "what", v.what)
+			t.log.Error("token check failed", "check", check, "what", v.what)
 		case v.right && known && !before.right:
-			t.log.Info("session tokens are treated as they must be again", "check", check)
+			t.log.Info("token check passes again", "check", check)
 		}
 		t.last[check] = v
 	}

@@ -40,7 +40,7 @@ func tamperings(t *sessionToken) ([]forgery, error) {
 	raw[len(raw)/2] ^= 1
 	return []forgery{
 		{"another user, with the old signature", signed(t.header, promoted) + "." + signature},
-		{"one bit of the signature turned over", signed(t.header, t.claims) + "." + base64.RawURLEncoding.EncodeToString(raw)},
+		{"one bit of the signature flipped", signed(t.header, t.claims) + "." + base64.RawURLEncoding.EncodeToString(raw)},
 		{"no signature, and alg none", signed(unsigned, t.claims) + "."},
 	}, nil
 }

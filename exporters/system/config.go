@@ -225,7 +225,7 @@ func (r *RedisTarget) check(in *targets) error {
 	case err != nil || host == "" || port == "":
 		return in.errorf("address", "is not of the form host:port")
 	case r.Username != "" && r.PasswordFile == "":
-		return in.errorf("username", "a user wants a password_file")
+		return in.errorf("username", "a user needs a password_file")
 	}
 	return nil
 }

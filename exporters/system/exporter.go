@@ -34,7 +34,7 @@ type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 func appOn(dial dialer) exporter.App {
 	return exporter.App{
 		Name:        catalog.System,
-		Description: "State of the platform's database, cache and queues, and what probes see from outside.",
+		Description: "State of the platform's database, cache and queues, and probes from outside.",
 		Port:        9471,
 		Load:        func(path string, log *slog.Logger) (*exporter.Setup, error) { return load(path, dial, log) },
 	}

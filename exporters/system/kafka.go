@@ -342,9 +342,9 @@ func (t *kafkaTarget) report(troubles []error) {
 	switch {
 	case text == t.troubles:
 	case text == "":
-		t.log.Info("all of the cluster answers again")
+		t.log.Info("the whole cluster answers again")
 	default:
-		t.log.Warn("a part of the cluster does not answer: what it would tell is missing, or older", "err", text)
+		t.log.Warn("part of the cluster does not answer: its values are missing or stale", "err", text)
 	}
 	t.troubles = text
 }

@@ -327,7 +327,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 			if len(after) != len(before) {
 				t.Errorf("%d series after, before %d", len(after), len(before))
 			}
-			if !strings.Contains(r.log.String(), "all of the cluster answers again") {
+			if !strings.Contains(r.log.String(), "the whole cluster answers again") {
 				t.Errorf("the log does not say that it is over:\n%s", r.log)
 			}
 		})

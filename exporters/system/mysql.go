@@ -152,7 +152,7 @@ func (m *mysqlServer) report(r *mysqlReading) {
 func (m *mysqlServer) tell(r *mysqlReading, now time.Time, sink *exporter.Sink) error {
 	uptime, ok := r.status.number("uptime")
 	if !ok {
-		return exporter.Failure(exporter.ReasonParse, fmt.Errorf("the status of %s does not say its uptime", r.version))
+		return exporter.Failure(exporter.ReasonParse, fmt.Errorf("the status of %s lacks the uptime", r.version))
 	}
 	since, restarted := m.started.of(now, uptime)
 	if restarted {

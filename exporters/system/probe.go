@@ -165,7 +165,7 @@ func (p *prober) redirect(next *http.Request, via []*http.Request) error {
 	case len(via) > maxRedirects:
 		return fmt.Errorf("%w: it is the %dth", errRedirect, len(via))
 	case next.URL.Scheme != "http" && next.URL.Scheme != "https":
-		return fmt.Errorf("%w: it leads out of the web", errRedirect)
+		return fmt.Errorf("%w: it leads to another scheme than http and https", errRedirect)
 	}
 	if from := via[0].URL; next.URL.Host != from.Host || next.URL.Scheme != from.Scheme {
 		for _, h := range p.header {

@@ -72,7 +72,7 @@ func latencyHistogram(ctx context.Context, conn *resp.Conn) (map[string]commandL
 func (r *redisServer) tell(info redisInfo, latency map[string]commandLatency, now time.Time, sink *exporter.Sink) error {
 	uptime, ok := info.number("uptime_in_seconds")
 	if !ok {
-		return parseError("INFO does not say the uptime")
+		return parseError("INFO lacks the uptime")
 	}
 	since, _ := r.started.of(now, uptime)
 	gauge := func(metric, key string, labels ...string) {

@@ -1,5 +1,5 @@
-// Package ack is the room of acknowledgements: somebody has taken an alert, so that it pages nobody else. Alertmanager knows no such
-// thing, it knows silences. An acknowledgement is a silence on the identity of an alert and on the escalations of it, short, and
+// Package ack has the acknowledgements: an acknowledged alert notifies nobody else. Alertmanager has no acknowledgements, it has
+// silences. An acknowledgement is a silence on the identity of an alert and on the escalations of it, short, and
 // marked in its comment. The daemon (App) renews it while the alert fires and ends it when the alert has resolved, so that the next
 // incident pages again; without the daemon it ends by itself. All that there is to know stands in Alertmanager: the package keeps
 // nothing of its own. It never decides who is paged, or when: that is routing.
@@ -25,7 +25,7 @@ const DefaultLength = 15 * time.Minute
 // Labels with a meaning for acknowledgements.
 const (
 	nameLabel       = "alertname"
-	sourceLabel     = "source_alertname" // of an escalation: the alert that nobody took
+	sourceLabel     = "source_alertname" // of an escalation: the alert that is unacknowledged
 	escalationLabel = "escalation"
 	priorityLabel   = "priority"
 )

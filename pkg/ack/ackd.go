@@ -20,7 +20,7 @@ import (
 func App() exporter.App {
 	return exporter.App{
 		Name:        catalog.Ackd,
-		Description: "Keeps acknowledgements of alerts in Alertmanager, and says who took what.",
+		Description: "Renews acknowledgements in Alertmanager while their alerts fire, and exports them.",
 		Port:        9475,
 		Load:        load,
 	}

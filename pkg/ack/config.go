@@ -81,11 +81,11 @@ func (c *config) check(f *yamlfile.File) error {
 	u, err := url.Parse(c.Alertmanager.URL)
 	switch {
 	case c.Alertmanager.URL == "":
-		return f.Errorf("alertmanager.url", "is missing: where Alertmanager is, like http://alertmanager:9093")
+		return f.Errorf("alertmanager.url", "is missing: the address of Alertmanager, like http://alertmanager:9093")
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return f.Errorf("alertmanager.url", "is not an address like http://alertmanager:9093")
 	case u.User != nil: // it would be printed with the configuration
-		return f.Errorf("alertmanager.url", "holds a user name or a password: they belong into alertmanager.http.basic_auth, with a password_file")
+		return f.Errorf("alertmanager.url", "holds a user name or a password: set them in alertmanager.http.basic_auth, with a password_file")
 	case c.Interval < yamlfile.Duration(time.Second):
 		return f.Errorf("interval", "must be at least 1s")
 	case c.Timeout <= 0 || c.Timeout > c.Interval:

@@ -13,25 +13,25 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/amapi"
 )
 
-// Desk is where a person takes alerts and gives them back.
+// Desk is where a person acknowledges and unacknowledges alerts.
 type Desk struct {
 	Client *amapi.Client
-	// Author is who takes the alerts.
+	// Author is who acknowledges the alerts.
 	Author string
-	// Comment is what the others should know. It may be empty.
+	// Comment is for the others. It may be empty.
 	Comment string
 	// Length is how long the acknowledgement lasts when nobody renews it.
 	Length time.Duration
 }
 
-// What became of an alert at the desk.
+// What happened to an alert.
 const (
 	TakenNow     = "acknowledged"
-	TakenAlready = "was acknowledged already"
-	GivenBack    = "is open again"
+	TakenAlready = "already acknowledged"
+	GivenBack    = "unacknowledged"
 )
 
-// Outcome is what became of one alert.
+// Outcome is what happened to one alert.
 type Outcome struct {
 	Alert   Alert
 	What    string
@@ -40,12 +40,12 @@ type Outcome struct {
 
 // Errors of the desk that a caller may want to tell apart.
 var (
-	ErrNoAlert   = errors.New("no alert that fires matches")
-	ErrAmbiguous = errors.New("several alerts fire")
-	ErrNotTaken  = errors.New("no alert that matches is acknowledged")
+	ErrNoAlert   = errors.New("no firing alert matches")
+	ErrAmbiguous = errors.New("several alerts are firing")
+	ErrNotTaken  = errors.New("no matching alert is acknowledged")
 )
 
-// Take acknowledges each alert that the selection matches. An alert that somebody has taken stays with that person.
+// Take acknowledges each alert that the selection matches. An alert that is acknowledged already stays as it is.
 func (d *Desk) Take(ctx context.Context, selection Selection) ([]Outcome, error) {
 	situation, err := Look(ctx, d.Client)
 	if err != nil {
@@ -122,7 +122,7 @@ type Selection struct {
 	taken bool // only those that are acknowledged
 }
 
-// of selects from the alerts that fire; heartbeats, which always fire, are nobody's to take.
+// of selects from the firing alerts; heartbeats, which always fire, cannot be acknowledged.
 func (s Selection) of(situation *Situation) ([]Alert, error) {
 	var alerts, free []Alert
 	for _, a := range situation.Alerts {
@@ -138,11 +138,11 @@ func (s Selection) of(situation *Situation) ([]Alert, error) {
 	case len(alerts) == 0 && len(free) > 0:
 		return nil, fmt.Errorf("%w:%s", ErrNotTaken, silencedOtherwise(free))
 	case len(alerts) == 0 && len(situation.Alerts) == 0:
-		return nil, fmt.Errorf("%w: Alertmanager has no alert at all", ErrNoAlert)
+		return nil, fmt.Errorf("%w: Alertmanager has no alerts", ErrNoAlert)
 	case len(alerts) == 0:
-		return nil, fmt.Errorf("%w; `consignwatch ack --list` shows those that fire", ErrNoAlert)
+		return nil, fmt.Errorf("%w; `consignwatch ack --list` shows the firing alerts", ErrNoAlert)
 	case len(alerts) > 1 && len(s.Selector) == 0 && !s.All:
-		return nil, fmt.Errorf("%w, say which, or --all:%s", ErrAmbiguous, list(alerts))
+		return nil, fmt.Errorf("%w: add matchers, or --all:%s", ErrAmbiguous, list(alerts))
 	}
 	return alerts, nil
 }
@@ -159,7 +159,7 @@ func silencedOtherwise(alerts []Alert) string {
 	for _, a := range alerts {
 		fmt.Fprintf(&b, "\n  %s", a.Identity)
 		for _, s := range a.Silences {
-			fmt.Fprintf(&b, ": silenced by %s (%s); to end that: amtool silence expire %s", s.CreatedBy, s.Comment, s.ID)
+			fmt.Fprintf(&b, ": silenced by %s (%s); to end the silence: amtool silence expire %s", s.CreatedBy, s.Comment, s.ID)
 		}
 	}
 	return b.String()

@@ -22,13 +22,13 @@ type Keeping struct {
 	HeartbeatAge time.Duration
 }
 
-// ErrBlind says that Alertmanager answers, but that what it lists need not be all that fires.
-var ErrBlind = errors.New("what fires is not known")
+// ErrBlind says that Alertmanager answers, but that its list of alerts may be incomplete.
+var ErrBlind = errors.New("the list of firing alerts is incomplete")
 
-// blind says why a situation does not tell what has resolved, or nil when it does.
+// blind says why a missing alert need not have resolved, or nil when it has.
 func (k *Keeping) blind(s *Situation) error {
 	if up := s.Time.Sub(s.Started); up < k.Settle {
-		return fmt.Errorf("%w: Alertmanager started %s ago, and alerts come back within %s", ErrBlind, up.Round(time.Second), k.Settle)
+		return fmt.Errorf("%w: Alertmanager started %s ago, and Prometheus sends all alerts again within %s", ErrBlind, up.Round(time.Second), k.Settle)
 	}
 	if k.Heartbeat == "" {
 		return nil

@@ -17,7 +17,7 @@ type Situation struct {
 	Started time.Time
 	// Alerts are those that fire, without escalations, the most urgent first.
 	Alerts []Alert
-	// Escalations are the alerts that say that nobody took another one.
+	// Escalations are the alerts that say that another one is unacknowledged.
 	Escalations []amapi.Alert
 	// Silences are all that Alertmanager holds.
 	Silences []amapi.Silence
@@ -36,7 +36,7 @@ type Alert struct {
 // Priority is the alert's, empty for an alert of somebody else's rules.
 func (a *Alert) Priority() string { return a.Labels[priorityLabel] }
 
-// Acknowledged reports whether somebody has taken the alert. Every silence says so: whoever silenced an alert knows of it, and nobody is to
+// Acknowledged reports whether somebody has acknowledged the alert. Every silence counts: whoever silenced an alert knows of it, and nobody is to
 // be woken for an alert that is silenced.
 func (a *Alert) Acknowledged() bool { return len(a.Silences) > 0 }
 
@@ -48,7 +48,7 @@ func (a *Alert) Taken() *amapi.Silence {
 	return a.Silences[0]
 }
 
-// AcknowledgedAt is when the alert was taken: when the first of its silences began, or the alert, when it was silenced before.
+// AcknowledgedAt is when the alert was acknowledged: when the first of its silences began, or the alert, when it was silenced before.
 func (a *Alert) AcknowledgedAt() time.Time {
 	first := slices.MinFunc(a.Silences, func(s, o *amapi.Silence) int { return s.StartsAt.Compare(o.StartsAt) }).StartsAt
 	if first.Before(a.StartsAt) {

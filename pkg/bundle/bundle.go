@@ -21,9 +21,10 @@ type Bundle struct {
 	dashboards []*dashboard
 	uids       *uidList
 	coverage   *coverage
+	prose      []prose
 }
 
-// Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, docs/coverage.yml and grafana-dashboards. The error
+// Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, alertmanager/templates, docs/coverage.yml and grafana-dashboards. The error
 // joins everything that cannot be read or parsed.
 func Load(root fs.FS) (*Bundle, error) {
 	l := loader{root: root, promql: parser.NewParser(parser.Options{}), bundle: &Bundle{}}
@@ -31,6 +32,7 @@ func Load(root fs.FS) (*Bundle, error) {
 	l.files("rules/alerts/*.yml", l.ruleFile)
 	l.files("rules/tests/*_test.yml", l.testFile)
 	l.files("docs/runbooks/*.md", l.runbook)
+	l.files("alertmanager/templates/*.tmpl", l.templateFile)
 	l.folder("grafana-dashboards", ".json", l.dashboard)
 	l.uids()
 	l.coverage()

@@ -58,6 +58,7 @@ func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 	k.dashboardsTogether()
 	k.tests()
 	k.coverage()
+	k.words(privateWords())
 	slices.SortFunc(k.problems, compareProblems)
 	return slices.Compact(k.problems)
 }

@@ -101,7 +101,7 @@ func (k *checker) coverage() {
 		k.report(coveragePage, 1, "", "%v", err)
 	}
 	if !bytes.Equal(want.Bytes(), c.page) {
-		k.report(coveragePage, FirstDifference(want.Bytes(), c.page), "", "the page is not what %s says; run go test ./pkg/bundle -update", coverageFile)
+		k.report(coveragePage, FirstDifference(want.Bytes(), c.page), "", "the file is not what %s says; run go test ./pkg/bundle -update", coverageFile)
 	}
 }
 

@@ -60,6 +60,7 @@ func (l *loader) dashboard(file string, text []byte) error {
 	}
 	d := &dashboard{file: file, uid: doc.field("uid"), doc: doc}
 	l.bundle.dashboards = append(l.bundle.dashboards, d)
+	l.bundle.panelProse(file, doc, "")
 	return l.walk(d, doc, "")
 }
 

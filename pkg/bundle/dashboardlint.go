@@ -233,7 +233,7 @@ func (l *lint) panel(p *jsonValue, title string) {
 	l.units(p, title)
 	targets := p.fields["targets"]
 	if targets == nil || len(targets.items) == 0 {
-		l.at(p, title, "the panel asks nothing")
+		l.at(p, title, "the panel has no query")
 		return
 	}
 	refs := map[string]bool{}

@@ -106,6 +106,7 @@ const (
 	page       = "docs/runbooks/JobsFail.md"
 	panels     = "grafana-dashboards/sale.json"
 	panelUIDs  = "grafana-dashboards/uids.yml"
+	messages   = "alertmanager/templates/staff.tmpl"
 )
 
 // mistake is a change of one file of the good bundle, and what the check must say.
@@ -159,6 +160,13 @@ func mistakes() map[string]mistake {
 		"not PromQL in a test":       {cases, "expr: client", "expr: (client", cases + ":25: "},
 		"not a series in a test":     {cases, "values: 5x120", "values: 5*120", cases + ":10: "},
 		"unknown key in coverage":    {coverageFile, "{due", "{do", coverageFile + `:1: unknown key "do"`},
+
+		// Words.
+		"a private word in a title":                {panels, `"title": "Jobs by outcome"`, `"title": "Jobs, 95 of 100"`, panels + `:21: Jobs, 95 of 100: "95 of 100" is no word of the field: say p50, p90, p95, p99`},
+		"a private word in an annotation":          {alerts, "Jobs fail during a sale.", "Jobs fail, and nobody has taken it.", alerts + `:16: JobsFail: "nobody has taken it" is no word of the field: say acknowledged`},
+		"a private word in a template":             {messages, "Notified: {{ .Receiver }}.", "{{ .Receiver }} is\ntold.", messages + `:5: "is told" is no word of the field: say notified`},
+		"a private word in a runbook":              {page, "Jobs of a client fail.", "The books are wrong.", page + `:5: "The books" is no word of the field: say the database, integrity violations`},
+		"a private word in the runbooks' overview": {"docs/runbooks/README.md", "# ", "# Is it well? ", `docs/runbooks/README.md:1: "Is it well" is no word of the field: say OK`},
 
 		// Names.
 		"unknown metric in a rule":           {recordings, "consign_items{", "consign_itms{", recordings + ":11: " + items + `metric "consign_itms" is neither in the catalog nor recorded`},
@@ -320,7 +328,7 @@ func mistakes() map[string]mistake {
 		"a unit of a column that does not":  {panels, `"value": "none"`, `"value": "nothing"`, panels + `:33: Sold: Grafana has no unit "nothing"`},
 		"a panel that asks nothing": {panels, `"targets": [
         {"refId"`, `"target": [
-        {"refId"`, panels + ":31: Sold: the panel asks nothing"},
+        {"refId"`, panels + ":31: Sold: the panel has no query"},
 		"a query that is empty":            {panels, `"expr": "topk(3, client:consign_items_sold:max{client=~\"${client:regex}\"})"`, `"expr": " "`, panels + ":35: Sold: the query is empty"},
 		"two queries of one name":          {panels, `"refId": "B"`, `"refId": "A"`, panels + `:26: Jobs by outcome: the refId "A" of the query`},
 		"two panels of one title":          {panels, `"title": "Help"`, `"title": "Sold"`, panels + ":38: Sold: another panel has this title"},
@@ -377,13 +385,13 @@ func TestMistakesOfWholeFilesAreFound(t *testing.T) {
 		"no list of coverage": {func(root fstest.MapFS) { delete(root, coverageFile) }, coverageFile},
 		"a page of coverage that is old": {func(root fstest.MapFS) {
 			root[coveragePage] = &fstest.MapFile{Data: bytes.Replace(root[coveragePage].Data, []byte("API endpoints"), []byte("Endpoints"), 1)}
-		}, coveragePage + ":10: the page is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
+		}, coveragePage + ":10: the file is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
 		"two dashboards of one uid": {func(root fstest.MapFS) {
 			root["grafana-dashboards/sale2.json"] = root[panels]
 			root[panelUIDs] = &fstest.MapFile{Data: []byte("sale.json: sale\nsale2.json: sale\n")}
 		}, `grafana-dashboards/sale2.json:1: grafana-dashboards/sale.json has the same title, "Sale"` + "\n" + `grafana-dashboards/sale2.json:1: grafana-dashboards/sale.json has the same uid, "sale"`},
 		"no list of uids":     {func(root fstest.MapFS) { delete(root, panelUIDs) }, panelUIDs},
-		"no page of coverage": {func(root fstest.MapFS) { delete(root, coveragePage) }, coveragePage + ":1: the page is not"},
+		"no page of coverage": {func(root fstest.MapFS) { delete(root, coveragePage) }, coveragePage + ":1: the file is not"},
 		"a recording without a test": {func(root fstest.MapFS) {
 			root["rules/recording/more.yml"] = &fstest.MapFile{Data: []byte("groups: [{name: more, rules: [{record: 'client:x:max', expr: 'max by (client) (consign_client_stored_bytes)'}]}]")}
 		}, "rules/recording/more.yml:1: client:x:max: no promql_expr_test in rules/tests and no tested alert reads this recording"},

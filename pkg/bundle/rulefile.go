@@ -77,6 +77,10 @@ func (l *loader) ruleFile(file string, text []byte) error {
 				}
 				r.templateQueries = append(r.templateQueries, queries...)
 			}
+			for _, key := range sortedKeys(place.value.Annotations) {
+				text := place.value.Annotations[key]
+				l.bundle.prose = append(l.bundle.prose, prose{file: file, line: text.line, name: r.query.name, text: without(templateCode, text.value), lines: text.block})
+			}
 			l.bundle.rules = append(l.bundle.rules, r)
 		}
 	}

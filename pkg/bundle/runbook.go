@@ -32,6 +32,7 @@ type section struct {
 }
 
 func (l *loader) runbook(file string, text []byte) error {
+	l.bundle.prose = append(l.bundle.prose, prose{file: file, line: 1, text: without(fencedCode, string(text)), lines: true})
 	name := strings.TrimSuffix(path.Base(file), ".md")
 	if name == "README" {
 		return nil
@@ -101,7 +102,7 @@ func isEmpty(line string) bool { return strings.TrimSpace(line) == "" }
 // runbook checks that a page is whole and belongs to an alert.
 func (k *checker) runbook(p *runbook) {
 	if k.bundle.alerts(p.alert) == nil {
-		k.report(p.file, 1, "", "there is no alert %s; remove the page or write the alert", p.alert)
+		k.report(p.file, 1, "", "there is no alert %s; remove the runbook or write the alert", p.alert)
 	}
 	if p.title != p.alert {
 		k.report(p.file, 1, "", "the first heading must be \"# %s\"", p.alert)

@@ -24,18 +24,18 @@ func ackdMetrics() []Metric {
 	waits := []float64{30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 259200}
 	return section("5", Ackd, Max, []Metric{
 		{Name: "consign_alert_acknowledged", Type: Gauge, Unit: Bool, Labels: alert,
-			Help: "Whether somebody has taken the alert that fires: 1 while it is acknowledged, by ours or by any other silence, an explicit 0 while nobody has it. Absent when it has resolved."},
+			Help: "Whether the firing alert is acknowledged: 1 while a silence matches it, ours or any other, an explicit 0 otherwise. Absent once it has resolved."},
 		{Name: "consign_alert_acknowledged_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: alert,
-			Help: "When the alert was acknowledged. Absent while nobody has it."},
+			Help: "When the alert was acknowledged. Absent while it is unacknowledged."},
 		{Name: "consign_alerts_firing", Type: Gauge, Unit: Count, Labels: []Label{priority},
-			Help: "Alerts that fire, whether acknowledged or not, escalations not counted."},
+			Help: "Firing alerts, acknowledged or not, without escalations."},
 		{Name: "consign_alert_time_to_acknowledge_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{priority}, Buckets: waits,
-			Help: "How long alerts fired until somebody took them. Those that nobody took are not in it."},
+			Help: "Time from firing to acknowledgement. Alerts that were never acknowledged are not included."},
 		{Name: "consign_alert_time_to_resolve_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{priority}, Buckets: waits,
-			Help: "How long alerts fired until they resolved, acknowledged or not."},
+			Help: "Time from firing to resolution, acknowledged or not."},
 		{Name: "consign_silences", Type: Gauge, Unit: Count, Labels: []Label{oneOf("state", SilenceStates()...)},
-			Help: "Silences that Alertmanager holds, acknowledgements among them, by state."},
+			Help: "Silences in Alertmanager by state, acknowledgements included."},
 		{Name: "consign_ackd_last_poll_timestamp_seconds", Type: Gauge, Unit: Timestamp,
-			Help: "When Alertmanager last answered with its alerts and silences. Older than 15 minutes: acknowledgements no longer stop an escalation."},
+			Help: "When ackd last read alerts and silences from Alertmanager. Older than 15 minutes: acknowledgements no longer stop an escalation."},
 	})
 }

@@ -38,8 +38,8 @@ type Config struct {
 
 	Rules        fs.FS // recording/*.yml and alerts/*.yml
 	Alertmanager fs.FS // site.yml, inhibition.yml and templates
-	// TimeScale is how much faster than the policy says somebody hears of an
-	// alert, and the next one does; 1 unless set.
+	// TimeScale is how much faster than the policy alerts notify and escalate;
+	// 1 unless set.
 	TimeScale  float64
 	Dashboards fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
 

@@ -36,7 +36,7 @@ func (s *stack) switchFaultsOn(ctx context.Context) error {
 	for _, name := range s.config.Faults {
 		description, ok := known[name]
 		if !ok {
-			return fmt.Errorf("no fault is named %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			return fmt.Errorf("unknown fault %q; known faults: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 		if _, err := control(ctx, http.MethodPost, "http://"+address+"/faults/"+url.PathEscape(name)+"/on"); err != nil {
 			return fmt.Errorf("switch the fault %s on: %w", name, err)

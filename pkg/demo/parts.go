@@ -68,7 +68,7 @@ func allParts() []part {
 			start:       startNodeExporter,
 		},
 		{
-			name: pagesPart, what: "whoever is on call",
+			name: pagesPart, what: "notifications",
 			start: startPages,
 		},
 		{
@@ -77,7 +77,7 @@ func allParts() []part {
 			start:       startAlertmanager,
 		},
 		{
-			name: ackdPart, what: "who took which alert", page: "/metrics", scraped: true,
+			name: ackdPart, what: "acknowledgements", page: "/metrics", scraped: true,
 			executables: []string{"consignwatch"},
 			start:       startAckd,
 		},
@@ -88,7 +88,7 @@ func allParts() []part {
 			start:       startPrometheus,
 		},
 		{
-			// After Prometheus, because it asks there how far the stream was counted.
+			// After Prometheus, where it queries the counted offsets of the stream.
 			name: eventsPart, what: "the platform's event stream", page: "/metrics", scraped: true,
 			parameters:  map[string]string{"scraper": "main"},
 			executables: []string{eventsPart},

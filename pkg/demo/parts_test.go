@@ -182,7 +182,7 @@ func TestFaultsAreSwitchedOnByName(t *testing.T) {
 		t.Errorf("posted to %v", posted)
 	}
 	err := stackWith("no-such").switchFaultsOn(t.Context())
-	if err == nil || !strings.Contains(err.Error(), `no fault is named "no-such"; there are: sold-twice`) {
+	if err == nil || !strings.Contains(err.Error(), `unknown fault "no-such"; known faults: sold-twice`) {
 		t.Errorf("an unknown fault: %v, want the names that exist", err)
 	}
 	control.Close()

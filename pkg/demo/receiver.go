@@ -34,7 +34,7 @@ func startPages(_ context.Context, s *stack, _ string) (running, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", pages.NewReceiver(pages.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}))
-	// The service outside that misses the Watchdog hears of it, and that is all.
+	// The stand-in for the external dead man's switch: it accepts the Watchdog and does nothing.
 	mux.HandleFunc("POST "+heartbeatPath, func(http.ResponseWriter, *http.Request) {})
 	r := &receiver{
 		address: listener.Addr().String(),

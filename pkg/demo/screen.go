@@ -96,6 +96,6 @@ func (c *screen) table(s *stack) {
 	if _, err := s.part(grafanaPart); err != nil && s.config.Dashboards != nil {
 		rest += "No Grafana is installed here: docs/dashboards.md says how to see the dashboards in one.\n"
 	}
-	fmt.Fprintf(c, "\n%s\n%s\nFolder: %s\nPages:  %s\nAll is up. Pages follow as they come; Ctrl-C ends everything.\n\n",
+	fmt.Fprintf(c, "\n%s\n%s\nFolder:        %s\nNotifications: %s\nAll is up. Notifications follow as they arrive; Ctrl-C stops everything.\n\n",
 		head, rest, s.folder, s.config.PagesFile)
 }

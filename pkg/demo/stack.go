@@ -146,7 +146,7 @@ func watch(name string, process running, end context.CancelCauseFunc) {
 func (s *stack) stop() error {
 	s.screen.clear()
 	if len(s.up) > 0 {
-		s.screen.line("ending %d parts", len(s.up))
+		s.screen.line("stopping %d parts", len(s.up))
 	}
 	var failures []error
 	for _, p := range slices.Backward(s.up) {

@@ -20,8 +20,8 @@ type State struct {
 	Started   time.Time   `json:"started"`
 	Folder    string      `json:"folder"`
 	DSNFile   string      `json:"dsn_file"`   // of the platform's database, with all rights
-	PagesFile string      `json:"pages_file"` // one line of JSON per page
-	TimeScale float64     `json:"time_scale"` // how much faster than the policy says alerts escalate
+	PagesFile string      `json:"pages_file"` // one line of JSON per notification
+	TimeScale float64     `json:"time_scale"` // how much faster than the policy alerts notify and escalate
 	Interval  float64     `json:"interval"`   // of scrapes and evaluations, in seconds
 	Parts     []PartState `json:"parts"`      // in the order of their start
 }

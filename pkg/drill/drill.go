@@ -1,6 +1,6 @@
-// Package drill is the room of drills: something is broken on purpose, and a clock says how long it takes until the right person hears of it,
-// until the next one does, and until it is over. The table of faults says which fault of the simulated platform fires which alert; tests of the
-// rules and drills share it. What no fault can provoke is drilled with an alert that is made up, and says so. It breaks nothing but a demo.
+// Package drill runs drills: a fault is switched on, and the drill measures how long it takes until the right person is notified, until the next one
+// is, and until the alert has resolved. The table of faults says which fault of the simulated platform fires which alert; tests of the rules and
+// drills share it. An alert that no fault can fire is drilled with a synthetic one, which says so. It breaks nothing but a demo.
 package drill
 
 import (
@@ -19,14 +19,14 @@ import (
 // Plan is how one alert is drilled.
 type Plan struct {
 	Alert routing.Alert
-	// Fault fires the alert. Nil: no fault of the platform does, and the alert is made up.
+	// Fault fires the alert. Nil: no fault of the platform does, and the alert is synthetic.
 	Fault *Fault
 }
 
 // How says it in words.
 func (p *Plan) How() string {
 	if p.Fault == nil {
-		return "made up"
+		return "synthetic"
 	}
 	return "fault " + p.Fault.Name
 }
@@ -155,7 +155,7 @@ func (p *Policy) interval(priority string) time.Duration {
 	if t == nil {
 		return 0
 	}
-	return time.Duration(t.Interval)
+	return time.Duration(t.GroupInterval)
 }
 
 // escalate is how long an alert fires until a level is told, and how much later than that is too late. Zero: the level is not called.
@@ -164,5 +164,5 @@ func (p *Policy) escalate(level routing.Level, priority string) (due, late time.
 	if t == nil {
 		return 0, 0
 	}
-	return t.Delay(level.Role), time.Duration(t.Wait) + 3*p.Evaluation + slack
+	return t.Delay(level.Role), time.Duration(t.GroupWait) + 3*p.Evaluation + slack
 }

@@ -64,7 +64,7 @@ func TestEveryAlertOfP0AndP1HasADrill(t *testing.T) {
 	if byFault < 30 {
 		t.Errorf("only %d faults fire alerts", byFault)
 	}
-	for alert, want := range map[string]string{"DatabaseDown": "fault database-down", "ShopifyDown": "fault shopify-down", "SystemErrorsBurst": "fault recoveries-failing", "PrometheusConfigBad": "made up"} {
+	for alert, want := range map[string]string{"DatabaseDown": "fault database-down", "ShopifyDown": "fault shopify-down", "SystemErrorsBurst": "fault recoveries-failing", "PrometheusConfigBad": "synthetic"} {
 		if planned[alert] != want {
 			t.Errorf("%s is drilled by %q, want %q", alert, planned[alert], want)
 		}
@@ -100,7 +100,7 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 		if err != nil || !record.Met() {
 			t.Fatalf("%s: %+v, %v", p.Alert.Name, record, err)
 		}
-		if !record.has("for", "oncall: ask there when it came") || !record.has("resolved", "in Alertmanager") || record.Priority != "P0" {
+		if !record.has("receivers", "oncall: check there when it arrived") || !record.has("resolved", "in Alertmanager") || record.Priority != "P0" {
 			t.Errorf("%s: %+v", p.Alert.Name, record)
 		}
 	}
@@ -124,7 +124,7 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 	}
 	d.Awaiting = time.Second
 	record, err = d.Drill(t.Context(), rules["ShopifyDown"], routing.Platform)
-	if err != nil || record.Met() || !strings.Contains(strings.Join(record.Missing, ""), "nobody has acknowledged it within 1s") {
+	if err != nil || record.Met() || !strings.Contains(strings.Join(record.Missing, ""), "not acknowledged within 1s") {
 		t.Errorf("nobody acknowledges: %+v, %v", record, err)
 	}
 }
@@ -175,11 +175,11 @@ func TestAReportSaysWhatWasInTime(t *testing.T) {
 	want := `P0  DatabaseDown _platform main, by the fault database-down
     12:00:00  +0.0s     fault
     12:00:31  +31.0s    firing
-    12:00:36  +36.0s    notified      technical-initial        in time: 5.0s after firing, allowed 15.0s
-    12:10:40  +640.0s   escalated     L2 technical-secondary   in time: 609.0s after firing, allowed 625.0s
+    12:00:36  +36.0s    notified      technical-initial        in time: 5.0s after firing, deadline 15.0s
+    12:10:40  +640.0s   escalated     L2 technical-secondary   in time: 609.0s after firing, deadline 625.0s
     12:20:30  +1230.0s  escalated     L3 management            TOO EARLY: after 1199.0s
-    12:31:40  +1900.0s  escalated     L4 emergency             LATE: 1869.0s after firing, allowed 1825.0s
-    12:33:20  +2000.0s  resolved      told to technical-initial
+    12:31:40  +1900.0s  escalated     L4 emergency             LATE: 1869.0s after firing, deadline 1825.0s
+    12:33:20  +2000.0s  resolved      notified technical-initial
     MISSING: somebody
 
 `
@@ -193,7 +193,7 @@ func TestAReportSaysWhatWasInTime(t *testing.T) {
 	made := &Record{Priority: "P0", How: madeUp, Events: []Event{{Time: at(0), What: "fault"}, {Time: at(1), What: "notified"}}}
 	out.Reset()
 	Summary(&out, []*Record{r, quick, made})
-	if diff := cmp.Diff("3 alerts drilled, 2 as the policy says, 1 not.\nFrom fault to page, P0: median 28.0s, worst 36.0s, of 2.\n", out.String()); diff != "" {
+	if diff := cmp.Diff("3 alerts drilled: 2 passed, 1 failed\nP0, fault to page: median 28.0s, max 36.0s, n=2\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -229,19 +229,19 @@ func TestADrillMissesWhatHasNotComeInTheEnd(t *testing.T) {
 		happens func(r *run)
 		want    string
 	}{
-		"nothing":                   {func(*run) {}, "JobsFailing _platform * does not fire"},
-		"fires, and nobody is told": {func(r *run) { see(r, first, 60, "firing", "") }, first + " is not told; " + first + " does not resolve"},
+		"nothing":                   {func(*run) {}, "JobsFailing _platform * did not fire"},
+		"fires, and nobody is told": {func(r *run) { see(r, first, 60, "firing", "") }, first + ": nobody was notified; " + first + " did not resolve"},
 		"over before anybody had to be told": {func(r *run) {
 			see(r, first, 60, "firing", "")
 			see(r, first, 70, "resolved", "in Prometheus")
-		}, "JobsFailing _platform * does not fire"},
+		}, "JobsFailing _platform * did not fire"},
 		"one is over so soon, the other is told": {func(r *run) {
 			see(r, first, 60, "firing", "")
 			see(r, first, 70, "resolved", "in Prometheus")
 			see(r, second, 60, "firing", "")
 			see(r, second, 120, "notified", "technical-initial")
 			see(r, second, 200, "resolved", "in Prometheus")
-			see(r, second, 210, "resolved", "told to technical-initial")
+			see(r, second, 210, "resolved", "notified technical-initial")
 		}, ""},
 		"explained": {func(r *run) {
 			see(r, first, 60, "firing", "").explain("DeadLettersGrowing _platform main/image")
@@ -252,9 +252,9 @@ func TestADrillMissesWhatHasNotComeInTheEnd(t *testing.T) {
 			see(r, first, 60, "firing", "")
 			see(r, first, 120, "notified", "technical-initial")
 			see(r, first, 200, "resolved", "in Prometheus")
-		}, "technical-initial is not told that " + first + " has resolved"},
+		}, "technical-initial was not notified that " + first + " has resolved"},
 		"taken when the others of its group are over":                   {taken("technical-initial"), ""},
-		"taken when the others of its group are over for somebody else": {taken("management"), "technical-initial is not told that " + first + " has resolved"},
+		"taken when the others of its group are over for somebody else": {taken("management"), "technical-initial was not notified that " + first + " has resolved"},
 		"told, and explained at its end": {func(r *run) {
 			see(r, first, 60, "firing", "")
 			see(r, first, 120, "notified", "technical-initial").explain("DeadLettersGrowing _platform main/image")
@@ -281,8 +281,8 @@ func TestWhatACauseOutlastsIsDrilledAgainMadeUp(t *testing.T) {
 	if (&Program{}).onlyExplained("CheckoutFailing") {
 		t.Error("what was never drilled counts as explained")
 	}
-	const want = "ApiFailing _platform requests (CauseSeen)"
-	if got := causeName(map[string]string{"alertname": "CauseSeen", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
+	const want = "ApiFailing _platform requests (InhibitionSourceRecent)"
+	if got := causeName(map[string]string{"alertname": "InhibitionSourceRecent", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

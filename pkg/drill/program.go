@@ -52,13 +52,13 @@ func assignments(plans []Plan) [][]assignment {
 type Program struct {
 	Stage *Stage
 	Options
-	// Rules are those of the alerts that are made up.
+	// Rules are those of the synthetic alerts.
 	Rules map[string]Rule
-	// Client is whose alerts are made up.
+	// Client is that of the synthetic alerts.
 	Client string
-	// Awaiting is how long somebody may take to acknowledge an alert that is made up.
+	// Awaiting is how long somebody may take to acknowledge a synthetic alert.
 	Awaiting time.Duration
-	// Out gets what is being done, and the time line of each alert when it is over.
+	// Out gets the progress, and the timeline of each alert when it has resolved.
 	Out io.Writer
 
 	mutex   sync.Mutex
@@ -73,7 +73,7 @@ func (p *Program) Drill(ctx context.Context, plans []Plan) ([]*Record, error) {
 	var drills sync.WaitGroup
 	for i, turn := range turns {
 		if i > 0 && slices.ContainsFunc(turn, func(t assignment) bool { return t.fault.Outage }) {
-			p.say("Waiting until all of this is over: next come outages.")
+			p.say("Waiting for all alerts to resolve: outages come next.")
 			drills.Wait()
 		}
 		if ctx.Err() != nil {
@@ -84,7 +84,7 @@ func (p *Program) Drill(ctx context.Context, plans []Plan) ([]*Record, error) {
 		for _, t := range turn {
 			names = append(names, t.fault.Name)
 		}
-		p.say("Turn %d of %d: %s.", i+1, len(turns), strings.Join(names, ", "))
+		p.say("Batch %d of %d: %s.", i+1, len(turns), strings.Join(names, ", "))
 		for _, t := range turn {
 			on.Add(1)
 			drills.Go(func() {
@@ -110,7 +110,7 @@ func (p *Program) Drill(ctx context.Context, plans []Plan) ([]*Record, error) {
 func (p *Program) makeUp(ctx context.Context, plans []Plan) {
 	left := slices.DeleteFunc(slices.Clone(plans), func(plan Plan) bool { return plan.Fault != nil && !p.onlyExplained(plan.Alert.Name) })
 	for len(left) > 0 && ctx.Err() == nil {
-		p.say("Made up: %d alerts that no fault fires, or that another one explains.", len(left))
+		p.say("Synthetic: %s that no fault fires, or that others inhibited.", alerts(len(left)))
 		var drills sync.WaitGroup
 		var explained []Plan
 		var mutex sync.Mutex

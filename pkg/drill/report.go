@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// notifiedOf begins the note of a resolution that a receiver was notified of; the receiver follows.
+const notifiedOf = "notified "
+
 // Event is one moment of a drill.
 type Event struct {
 	Time time.Time
@@ -35,16 +38,16 @@ type Record struct {
 	Events []Event
 	// Missing says what did not come.
 	Missing []string
-	// Explained names what kept the alert from being told: its cause fires, too.
+	// Explained names the alert that inhibited this one before anybody was notified.
 	Explained string
-	// Hushed names what kept its end from being told: its cause began to fire after it, and outlasted it. Alertmanager tells nobody of what it mutes.
+	// Hushed names the alert that inhibited the notification of its resolution: it began to fire after this one, and outlasted it.
 	Hushed string
-	// LeftOut are the receivers that are not told of its end since it was taken when others of its group ended: the page that told of them has said that
-	// the group is over.
+	// LeftOut are the receivers that are not notified of its resolution, because it was acknowledged when the others of its group resolved: Alertmanager
+	// has notified them that the group has resolved.
 	LeftOut []string
 }
 
-// explain notes that another alert explains this one now; empty: none does. That one has explained it is not forgotten before somebody is told.
+// explain notes that another alert inhibits this one now; empty: none does. An inhibition is kept until somebody is notified.
 func (r *Record) explain(cause string) {
 	switch _, told := r.time("notified"); {
 	case told:
@@ -76,7 +79,7 @@ func (r *Record) time(what string) (time.Time, bool) {
 	return first, !first.IsZero()
 }
 
-// FaultToPage is how long it took from the fault until somebody was told.
+// FaultToPage is how long it took from the fault until somebody was notified.
 func (r *Record) FaultToPage() (time.Duration, bool) {
 	fault, ok := r.time("fault")
 	page, told := r.time("notified")
@@ -117,21 +120,21 @@ func (r *Record) Print(w io.Writer) {
 		case e.Early:
 			verdict = fmt.Sprintf("TOO EARLY: after %s", seconds(e.Took))
 		case e.met():
-			verdict = fmt.Sprintf("in time: %s after firing, allowed %s", seconds(e.Took), seconds(e.Allowed))
+			verdict = fmt.Sprintf("in time: %s after firing, deadline %s", seconds(e.Took), seconds(e.Allowed))
 		default:
-			verdict = fmt.Sprintf("LATE: %s after firing, allowed %s", seconds(e.Took), seconds(e.Allowed))
+			verdict = fmt.Sprintf("LATE: %s after firing, deadline %s", seconds(e.Took), seconds(e.Allowed))
 		}
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("    %s  +%-8s %-13s %-24s %s", e.Time.Local().Format("15:04:05"), seconds(since), e.What, e.Note, verdict), " "))
 	}
 	if r.Explained != "" {
-		fmt.Fprintf(w, "    not told: explained by %s\n", r.Explained)
+		fmt.Fprintf(w, "    not notified: inhibited by %s\n", r.Explained)
 	}
-	switch ended := slices.ContainsFunc(r.Events, func(e Event) bool { return strings.HasPrefix(e.Note, "told to ") }); {
+	switch ended := slices.ContainsFunc(r.Events, func(e Event) bool { return strings.HasPrefix(e.Note, notifiedOf) }); {
 	case ended:
 	case r.Hushed != "":
-		fmt.Fprintf(w, "    its end not told: explained by %s\n", r.Hushed)
+		fmt.Fprintf(w, "    resolution not notified: inhibited by %s\n", r.Hushed)
 	case len(r.LeftOut) > 0:
-		fmt.Fprintln(w, "    its end not told: it was taken when others of its group ended, and Alertmanager says once that a group is over")
+		fmt.Fprintln(w, "    resolution not notified: acknowledged when the others of its group resolved, and Alertmanager notifies of that once")
 	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(w, "    MISSING: %s\n", m)
@@ -141,25 +144,33 @@ func (r *Record) Print(w io.Writer) {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
 
-// Summary says how many deadlines were met, and how long it took from a fault to a page.
-func Summary(w io.Writer, records []*Record) {
-	missed := 0
+// Summary says how many alerts passed, and how long it took from a fault to a page. It returns how many failed.
+func Summary(w io.Writer, records []*Record) (failed int) {
 	pages := map[string][]time.Duration{}
 	for _, r := range records {
 		if !r.Met() {
-			missed++
+			failed++
 		}
 		if d, ok := r.FaultToPage(); ok && !strings.HasPrefix(r.How, madeUp) {
 			pages[r.Priority] = append(pages[r.Priority], d)
 		}
 	}
-	fmt.Fprintf(w, "%d alerts drilled, %d as the policy says, %d not.\n", len(records), len(records)-missed, missed)
+	fmt.Fprintf(w, "%s drilled: %d passed, %d failed\n", alerts(len(records)), len(records)-failed, failed)
 	for _, priority := range []string{"P0", "P1"} {
 		if took := pages[priority]; len(took) > 0 {
 			slices.Sort(took)
-			fmt.Fprintf(w, "From fault to page, %s: median %s, worst %s, of %d.\n", priority, seconds(median(took)), seconds(took[len(took)-1]), len(took))
+			fmt.Fprintf(w, "%s, fault to page: median %s, max %s, n=%d\n", priority, seconds(median(took)), seconds(took[len(took)-1]), len(took))
 		}
 	}
+	return failed
+}
+
+// alerts counts them in words.
+func alerts(n int) string {
+	if n == 1 {
+		return "1 alert"
+	}
+	return fmt.Sprintf("%d alerts", n)
 }
 
 // median of sorted durations.

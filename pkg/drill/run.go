@@ -43,7 +43,7 @@ type run struct {
 	metrics  map[string]time.Time         // when the expression of a rule had a result first, by the name of the alert
 }
 
-// ByFault switches a fault on, watches what it brings, acknowledges it, switches the fault off, and waits until all is well. Whatever happens, the
+// ByFault switches a fault on, watches what it brings, acknowledges it, switches the fault off, and waits until all has resolved. Whatever happens, the
 // fault is off afterwards.
 func (s *Stage) ByFault(ctx context.Context, f *Fault, o Options) ([]*Record, error) {
 	return s.byFault(ctx, f, f.Fires, o, func() {})
@@ -89,7 +89,7 @@ func (r *run) awaitQuiet(ctx context.Context) error {
 		case i < 0:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("%s fires already, and has not resolved within %s", states[i].name, r.Patience)
+			return fmt.Errorf("%s was firing already, and did not resolve within %s", states[i].name, r.Patience)
 		}
 		if err := pause(ctx); err != nil {
 			return err
@@ -325,7 +325,7 @@ func (r *Record) page(policy *Policy, p pages.Page, a pages.Alert, joined bool) 
 	level := a.Labels["escalation"]
 	switch {
 	case a.Status == pages.Resolved:
-		r.add(Event{Time: p.Time, What: "resolved", Note: "told to " + p.Receiver})
+		r.add(Event{Time: p.Time, What: "resolved", Note: notifiedOf + p.Receiver})
 	case level == "":
 		r.Explained = ""
 		if ok && firing.Before(a.StartsAt) {
@@ -365,13 +365,13 @@ func (r *run) allTold() errNotYet {
 			heard[name] = true
 		case !over || resolved.Sub(firing) > r.Policy.notify(name, record.Priority, true):
 			heard[name] = true
-			missing = append(missing, record.Alert+" is not told")
+			missing = append(missing, record.Alert+": nobody was notified")
 		}
 	}
 	for _, pattern := range r.patterns {
 		if name := nameOf(pattern); !heard[name] && r.expected(name) {
 			heard[name] = true // once is enough
-			missing = append(missing, pattern+" does not fire")
+			missing = append(missing, pattern+" did not fire")
 		}
 	}
 	return missing
@@ -403,7 +403,7 @@ func (r *run) allEscalated() errNotYet {
 	for _, record := range r.drilled() {
 		for _, l := range r.called(record) {
 			if !slices.ContainsFunc(record.Events, func(e Event) bool { return e.What == "escalated" && strings.HasPrefix(e.Note, l.Name+" ") }) {
-				missing = append(missing, record.Alert+" does not reach "+l.Name)
+				missing = append(missing, record.Alert+" did not reach "+l.Name)
 			}
 		}
 	}
@@ -422,7 +422,7 @@ func (r *run) longest() time.Duration {
 	return longest
 }
 
-// acknowledge takes the alerts, as somebody who was paged would.
+// acknowledge acknowledges the alerts, as somebody who was paged would.
 func (r *run) acknowledge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -456,15 +456,15 @@ func (r *run) allOver() errNotYet {
 	var missing errNotYet
 	for _, record := range r.drilled() {
 		if _, fired := record.time("firing"); fired && !record.has("resolved", "in Prometheus") {
-			missing = append(missing, record.Alert+" does not resolve")
+			missing = append(missing, record.Alert+" did not resolve")
 		}
 		for _, e := range record.Events {
 			_, receiver, escalated := strings.Cut(e.Note, " ") // after the level
 			if !escalated {
 				receiver = e.Note
 			}
-			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", "told to "+receiver) && record.Hushed == "" && !slices.Contains(record.LeftOut, receiver) {
-				missing = append(missing, receiver+" is not told that "+record.Alert+" has resolved")
+			if (e.What == "notified" || e.What == "escalated") && !record.has("resolved", notifiedOf+receiver) && record.Hushed == "" && !slices.Contains(record.LeftOut, receiver) {
+				missing = append(missing, receiver+" was not notified that "+record.Alert+" has resolved")
 			}
 		}
 	}
@@ -480,7 +480,7 @@ func (r *run) result(missing errNotYet) []*Record {
 	for _, m := range missing {
 		at := slices.IndexFunc(records, func(record *Record) bool { return strings.Contains(m, record.Alert) })
 		if at < 0 {
-			records = append(records, &Record{Alert: strings.TrimSuffix(m, " does not fire"), How: "the fault " + r.fault.Name})
+			records = append(records, &Record{Alert: strings.TrimSuffix(m, " did not fire"), How: "the fault " + r.fault.Name})
 			at = len(records) - 1
 		}
 		records[at].Missing = append(records[at].Missing, m)

@@ -11,13 +11,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/amapi"
 )
 
-// Subject is what an alert that is made up is about: so it cannot be taken for a real one, and a real one stays as it is.
+// Subject is the subject of a synthetic alert, so that it cannot be mistaken for a real one, and a real one stays as it is.
 const Subject = "drill"
 
-// madeUp begins what fired an alert that is made up.
-const madeUp = "an alert that is made up"
+// madeUp begins the trigger of a synthetic alert.
+const madeUp = "a synthetic alert"
 
-// lasts is how long an alert that is made up fires when the drill dies: it ends by itself.
+// lasts is how long a synthetic alert fires when the drill is killed: then it resolves by itself.
 const lasts = 5 * time.Minute
 
 // MakeUp is an alert as a rule would fire it, which says that it is a drill.
@@ -42,8 +42,8 @@ func MakeUp(rule Rule, client string, now time.Time) amapi.PostableAlert {
 	}
 }
 
-// Synthetic drills an alert that is made up. It reaches Alertmanager and whoever is paged, and never Prometheus: there is no metric, and no escalation,
-// which is the work of rules. Without a stage, nobody here sees who is told; awaiting is how long somebody may take to acknowledge it.
+// Synthetic drills a synthetic alert. It reaches Alertmanager and whoever is paged, and never Prometheus: there is no metric, and no escalation,
+// which is the work of rules. Without a stage, the drill does not see who is notified; awaiting is how long somebody may take to acknowledge it.
 type Synthetic struct {
 	Client   *amapi.Client
 	Stage    *Stage  // whose pages are watched; nil: none
@@ -97,9 +97,9 @@ func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record
 	}
 	told := func() bool { _, ok := record.time("notified"); return ok || record.Explained != "" }
 	if d.Stage == nil {
-		told = func() bool { return record.has("firing", "seen by Alertmanager") || record.Explained != "" }
+		told = func() bool { return record.has("firing", "received by Alertmanager") || record.Explained != "" }
 	}
-	if err := watch("nobody is told", told); err != nil {
+	if err := watch("nobody was notified", told); err != nil {
 		return record, err
 	}
 	if d.Awaiting > 0 && record.Explained == "" {
@@ -115,8 +115,8 @@ func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record
 	if d.Stage == nil || record.Explained != "" || len(record.Missing) > 0 {
 		return record, nil
 	}
-	return record, watch("nobody is told that it has resolved", func() bool {
-		return slices.ContainsFunc(record.Events, func(e Event) bool { return strings.HasPrefix(e.Note, "told to ") })
+	return record, watch("nobody was notified of the resolution", func() bool {
+		return slices.ContainsFunc(record.Events, func(e Event) bool { return strings.HasPrefix(e.Note, notifiedOf) })
 	})
 }
 
@@ -150,11 +150,11 @@ func (d *Synthetic) lookAt(ctx context.Context, record *Record, alert amapi.Post
 		for _, r := range found.Receivers {
 			names = append(names, r.Name)
 		}
-		record.add(Event{Time: time.Now(), What: "firing", Note: "seen by Alertmanager"})
-		record.add(Event{Time: time.Now(), What: "for", Note: strings.Join(names, ", ") + ": ask there when it came"})
+		record.add(Event{Time: time.Now(), What: "firing", Note: "received by Alertmanager"})
+		record.add(Event{Time: time.Now(), What: "receivers", Note: strings.Join(names, ", ") + ": check there when it arrived"})
 	}
 	if _, told := record.time("notified"); !told && len(found.Status.InhibitedBy) > 0 {
-		record.Explained = "another alert that fires"
+		record.Explained = "another firing alert"
 	}
 	return nil
 }
@@ -208,6 +208,6 @@ func (d *Synthetic) await(ctx context.Context, record *Record, alert *amapi.Post
 			return err
 		}
 	}
-	record.Missing = append(record.Missing, fmt.Sprintf("nobody has acknowledged it within %s", d.Awaiting))
+	record.Missing = append(record.Missing, fmt.Sprintf("not acknowledged within %s", d.Awaiting))
 	return nil
 }

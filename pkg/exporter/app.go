@@ -100,7 +100,7 @@ func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, l
 	o := options{
 		config:        serve.Flag("config.file", "Configuration file (YAML).").Required().String(),
 		check:         serve.Flag("config.check", "Check the configuration file and exit.").Bool(),
-		telemetryPath: serve.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String(),
+		telemetryPath: serve.Flag("web.telemetry-path", "Path of the metrics endpoint.").Default("/metrics").String(),
 		lifecycle:     serve.Flag("web.enable-lifecycle", "Allow a reload of the configuration by POST /-/reload.").Bool(),
 		maxRequests:   serve.Flag("web.max-requests", "Scrapes in flight; more are answered with 503. 0: no limit.").Default("40").Int(),
 		web:           kingpinflag.AddFlags(serve, fmt.Sprintf(":%d", a.Port)),

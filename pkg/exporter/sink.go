@@ -147,7 +147,7 @@ func (s *Sink) seal(admit *admission, now time.Time) ([]family, error) {
 	for i := range s.samples {
 		key := s.samples[i].metric.Name + "\xff" + key(s.samples[i].labels)
 		if told[key] {
-			return nil, Failure(ReasonParse, fmt.Errorf("metric %s%s: the label set was told twice", s.samples[i].metric.Name, labelString(&s.samples[i])))
+			return nil, Failure(ReasonParse, fmt.Errorf("metric %s%s: the label set was reported twice", s.samples[i].metric.Name, labelString(&s.samples[i])))
 		}
 		told[key] = true
 	}

@@ -176,7 +176,7 @@ func (p *page) merge() []*dto.MetricFamily {
 			for j, k := range f.keys {
 				if _, twice := told[name][k]; twice {
 					p.self.seriesDropped.WithLabelValues(name).Inc()
-					p.log.Warn("two collectors tell the same series, the second is left out", "metric", name, "series", f.samples[j].String(), "collector", s.collector, "target", s.target)
+					p.log.Warn("two collectors report the same series, the second is dropped", "metric", name, "series", f.samples[j].String(), "collector", s.collector, "target", s.target)
 					continue
 				}
 				told[name][k] = s

@@ -48,7 +48,7 @@ func (in *instance) handler(o options) (http.Handler, error) {
 				{Address: *o.telemetryPath, Text: "Metrics"},
 				{Address: "/config", Text: "Configuration", Description: "as it is in force, without secrets"},
 				{Address: "/-/healthy", Text: "Health"},
-				{Address: "/-/ready", Text: "Readiness", Description: "every target was tried at least once"},
+				{Address: "/-/ready", Text: "Readiness", Description: "every target has been tried at least once"},
 			},
 		})
 		if err != nil {
@@ -122,7 +122,7 @@ func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled
 		http.Error(w, "Reload by HTTP is off; start with --web.enable-lifecycle, or send SIGHUP.", http.StatusForbidden)
 	case r.Method != http.MethodPost && r.Method != http.MethodPut:
 		w.Header().Set("Allow", "POST, PUT")
-		http.Error(w, "Reload wants POST or PUT.", http.StatusMethodNotAllowed)
+		http.Error(w, "Reload needs POST or PUT.", http.StatusMethodNotAllowed)
 	default:
 		if err := in.reload(); err != nil {
 			in.log.Error("reload failed, the old configuration stays in force", "err", err)

@@ -100,13 +100,13 @@ func (p *Platform) report(ctx context.Context, err error) {
 	case ctx.Err() != nil:
 	case err == nil:
 		if p.failing.Swap(nil) != nil {
-			p.config.Logger.Info("platform: life goes on")
+			p.config.Logger.Info("platform: simulation resumes")
 		}
 	default:
 		p.failures.Add(1)
 		message := err.Error()
 		if p.failing.Swap(&message) == nil {
-			p.config.Logger.Warn("platform: life waits", "err", err)
+			p.config.Logger.Warn("platform: simulation waits", "err", err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (p *Platform) openOutside() error {
 	if p.config.Outside == "" {
 		return nil
 	}
-	listener, err := listenLoopback(context.Background(), "address of the outside services", p.config.Outside)
+	listener, err := listenLoopback(context.Background(), "address of the external services", p.config.Outside)
 	if err != nil {
 		return fmt.Errorf("platform: %w", err)
 	}

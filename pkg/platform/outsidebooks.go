@@ -30,11 +30,11 @@ func (o *outsiders) open(b *Books) error {
 		o.shops[c.ID] = access.ShopDomain
 	}
 	if err := o.Open(clients); err != nil {
-		return fmt.Errorf("platform: outside services: %w", err)
+		return fmt.Errorf("platform: external services: %w", err)
 	}
 	for i := range b.Items {
 		if err := o.product(b, &b.Items[i], o.Shopify.PutProduct); err != nil {
-			return fmt.Errorf("platform: outside services: %w", err)
+			return fmt.Errorf("platform: external services: %w", err)
 		}
 	}
 	var orders []*order
@@ -54,14 +54,14 @@ func (o *outsiders) open(b *Books) error {
 	for _, order := range orders {
 		if domain := o.shopOf(b, order.sale.EventID); domain != "" {
 			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, order.lines)); err != nil {
-				return fmt.Errorf("platform: outside services: %w", err)
+				return fmt.Errorf("platform: external services: %w", err)
 			}
 		}
 	}
 	for _, c := range b.Consignors {
 		if c.Active {
 			if _, err := o.Clerk.AddUser(user(c)); err != nil {
-				return fmt.Errorf("platform: outside services: %w", err)
+				return fmt.Errorf("platform: external services: %w", err)
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func (o *outsiders) follow(b *Books, c *Change) {
 
 func (o *outsiders) report(err error) {
 	if err != nil {
-		o.p.config.Logger.Warn("platform: the outside services do not follow", "err", err)
+		o.p.config.Logger.Warn("platform: the external services do not follow", "err", err)
 	}
 }
 

@@ -39,7 +39,7 @@ func readAlerts(root fs.FS) ([]Alert, error) {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s: no rule file; run in the project's folder or name it with --root", alertFiles)
+		return nil, fmt.Errorf("%s: no rule file; run in the project's folder or set --root", alertFiles)
 	}
 	var alerts []Alert
 	var errs []error
@@ -114,8 +114,7 @@ func (r *Routing) alert(name string) (Alert, bool) {
 	return r.Alerts[i], true
 }
 
-// checkChannels sees to it that what may be broken is not the only way to say so: whoever hears of a P0 has a channel besides
-// mail.
+// checkChannels makes sure that email is not the only channel of whoever is notified of a P0: email may be what is broken.
 func (r *Routing) checkChannels() error {
 	var errs []error
 	seen := map[string]bool{}
@@ -131,7 +130,7 @@ func (r *Routing) checkChannels() error {
 				if r.Site.Teams[team].of(role) != nil {
 					key = "teams." + team + "." + role
 				}
-				errs = append(errs, r.Site.file.Errorf(key+".channels", "hears of P0 by mail alone, and so not of trouble with mail: add another channel"))
+				errs = append(errs, r.Site.file.Errorf(key+".channels", "is notified of P0 by email alone, which may be what is broken: add another channel"))
 			}
 			seen[receiver] = true
 		}

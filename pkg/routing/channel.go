@@ -73,7 +73,7 @@ func channelKinds() []string {
 	return names
 }
 
-// clientChannelKinds are what a client admin can be reached by: of others Alertmanager 0.31 does not let us write the whole
+// clientChannelKinds are the channels of client admins: of others Alertmanager 0.31 does not let us write the whole
 // message, and what it writes itself has internal labels and links.
 func clientChannelKinds() []string { return []string{"email", "slack"} }
 
@@ -111,7 +111,7 @@ func (c *Channel) check(s *Site, key string, allowed []string) error {
 		switch {
 		case slices.Contains(k.secrets, name): // said below
 		case forClient && !slices.Contains(clientKeys(), name):
-			errs = append(errs, s.file.Errorf(at, "cannot be set for a client: the message would no longer be ours"))
+			errs = append(errs, s.file.Errorf(at, "cannot be set for a client: it could put internal information into the message"))
 		case k.knows != nil && !slices.Contains(slices.Concat(k.knows, k.needs), name):
 			errs = append(errs, s.file.Errorf(at, "unknown key; a channel %s has %s", c.Kind, strings.Join(slices.Concat(k.needs, k.knows), ", ")))
 		}
@@ -128,7 +128,7 @@ func secretsIn(s *Site, key string, n *yaml.Node, secrets []string) error {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			name, value := n.Content[i].Value, n.Content[i+1]
 			if slices.Contains(secrets, name) {
-				errs = append(errs, s.file.Errorf(key+"."+name, "is a secret: write it into a file, and say %s_file: secrets/NAME", name))
+				errs = append(errs, s.file.Errorf(key+"."+name, "is a secret: write it into a file, and set %s_file: secrets/NAME", name))
 				continue
 			}
 			errs = append(errs, secretsIn(s, key+"."+name, value, secrets))
@@ -156,7 +156,7 @@ func (c *Channel) get(key string) *yaml.Node {
 	return nil
 }
 
-// audience is whose words a message is in.
+// audience is whom a message is written for.
 type audience string
 
 const (
@@ -164,8 +164,8 @@ const (
 	admins audience = "client"
 )
 
-// rendered is the channel's configuration with our own messages. That resolved alerts are told is always said, because the
-// receivers' defaults differ.
+// rendered is the channel's configuration with our own messages. send_resolved is always set, because the receivers' defaults
+// differ.
 func (c *Channel) rendered(a audience) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode, Content: slices.Clone(c.config.Content)}
 	add := func(key string, value *yaml.Node) {

@@ -98,7 +98,7 @@ func (r *Routing) config() ([]byte, error) {
 	config.Times, config.Receivers = b.times, b.receivers
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "# %s\n# %s\n\n", generated(SiteFile+", "+InhibitionFile+" and "+alertFiles),
-		"Paths of secrets are relative to the folder that Alertmanager is started in.")
+		"Paths of secrets are relative to Alertmanager's working directory.")
 	e := yaml.NewEncoder(&out)
 	e.SetIndent(2)
 	if err := e.Encode(config); err != nil {
@@ -114,17 +114,17 @@ func (b *builder) root() *route {
 	b.receivers = append(b.receivers, receiver{name: heartbeatReceiver, heartbeat: b.Site.Heartbeat.URLFile}, receiver{name: nobodyReceiver})
 	root := &route{
 		Receiver: b.receiver("technical", "initial"), GroupBy: []string{"alertname", "component"},
-		GroupWait: duration(time.Duration(p1.Wait)), GroupInterval: duration(time.Duration(p1.Interval)), RepeatInterval: repeat(p1),
+		GroupWait: duration(time.Duration(p1.GroupWait)), GroupInterval: duration(time.Duration(p1.GroupInterval)), RepeatInterval: repeat(p1),
 		Routes: []*route{{
 			Receiver: heartbeatReceiver, Matchers: []string{matcher("alertname", "Watchdog")}, GroupBy: []string{"alertname"},
 			GroupWait: "0s", GroupInterval: every, RepeatInterval: every,
 		}, {
-			Receiver: nobodyReceiver, Matchers: []string{matcher("alertname", causeSeen)},
+			Receiver: nobodyReceiver, Matchers: []string{matcher("alertname", inhibitionSourceRecent)},
 		}},
 	}
 	for _, c := range b.Site.Clients {
 		if len(c.Maintenance) > 0 {
-			// What is lost or broken into does not wait for the end of planned work.
+			// Data loss and security do not wait for the end of the window.
 			root.Routes = append(root.Routes, &route{
 				Matchers: []string{matcher("client", c.Slug), `category!~"data_loss|security"`},
 				Mute:     b.maintenance(c, 0), Routes: b.everybody(c),
@@ -156,12 +156,12 @@ func (b *builder) everybody(c *Client) []*route {
 		level.Routes = append(level.Routes, byPriority("technical")...)
 		routes = append(routes, level)
 	}
-	// No escalation gets beyond this point, whatever its labels: what follows has only what nobody has heard of yet.
+	// No escalation gets beyond this point, whatever its labels: what follows are first notifications only.
 	routes = append(routes, &route{Receiver: b.receiver("technical", "initial"), Matchers: []string{`escalation!=""`},
 		GroupBy: []string{"source_alertname", "component"}, Mute: b.maintenance(c, 0)})
 
 	clients := &route{
-		// Whose sale it is, nobody knows: the staff looks after it.
+		// Of a client without admins, or an unknown one: support is notified.
 		Receiver: b.receiver("support", "initial"), Matchers: []string{matcher("team", clientAdmin)},
 		GroupBy: []string{"client", "alertname"}, Mute: b.maintenance(c, 0),
 	}
@@ -180,7 +180,7 @@ func (b *builder) everybody(c *Client) []*route {
 	return routes
 }
 
-// hasHours reports whether some priority is told in hours only.
+// hasHours reports whether some priority notifies in office hours only.
 func (b *builder) hasHours() bool {
 	return slices.ContainsFunc(Priorities(), func(p string) bool { return b.Site.Policy.Priorities[p].Hours })
 }
@@ -195,11 +195,11 @@ func (b *builder) priorities(c *Client, team string, l Level) []*route {
 			continue
 		}
 		one := &route{
-			Matchers: []string{matcher("priority", p)}, GroupWait: duration(time.Duration(t.Wait)),
-			GroupInterval: duration(time.Duration(t.Interval)), RepeatInterval: repeat(t), Mute: b.maintenance(c, delay),
+			Matchers: []string{matcher("priority", p)}, GroupWait: duration(time.Duration(t.GroupWait)),
+			GroupInterval: duration(time.Duration(t.GroupInterval)), RepeatInterval: repeat(t), Mute: b.maintenance(c, delay),
 		}
 		if p == "P3" {
-			one.Receiver = b.receiver(team, "quiet")
+			one.Receiver = b.receiver(team, "low_priority")
 		}
 		if t.Hours {
 			one.Active = []string{b.teamHours(team, l, t)}
@@ -212,12 +212,12 @@ func (b *builder) priorities(c *Client, team string, l Level) []*route {
 	return routes
 }
 
-// symptoms are those alerts of a priority that wait longer, for their causes to be seen.
+// symptoms are those alerts of a priority that wait longer, so that their causes fire first.
 func (b *builder) symptoms(priority string, parent *route) []*route {
 	names := map[time.Duration][]string{}
 	for _, a := range b.Alerts {
 		w := b.Wait(a.Name, priority)
-		if slices.Contains(a.Priorities, priority) && w > time.Duration(b.Site.Policy.Priorities[priority].Wait) {
+		if slices.Contains(a.Priorities, priority) && w > time.Duration(b.Site.Policy.Priorities[priority].GroupWait) {
 			names[w] = append(names[w], a.Name)
 		}
 	}
@@ -244,8 +244,8 @@ func (b *builder) client(c *Client, inMaintenance bool) *route {
 	}
 	for _, p := range Priorities() {
 		t := b.Site.Policy.Priorities[p]
-		r := &route{Matchers: []string{matcher("priority", p)}, GroupWait: duration(time.Duration(t.Wait)),
-			GroupInterval: duration(time.Duration(t.Interval)), RepeatInterval: duration(never), Mute: one.Mute}
+		r := &route{Matchers: []string{matcher("priority", p)}, GroupWait: duration(time.Duration(t.GroupWait)),
+			GroupInterval: duration(time.Duration(t.GroupInterval)), RepeatInterval: duration(never), Mute: one.Mute}
 		if p == "P2" || p == "P3" {
 			zone := b.Site.zone(c)
 			r.Active = []string{b.time(b.Site.ClientHours.interval("client-hours-"+strings.ToLower(dashed(strings.ReplaceAll(zone.String(), "/", "-"))), zone))}
@@ -255,7 +255,7 @@ func (b *builder) client(c *Client, inMaintenance bool) *route {
 	return one
 }
 
-func repeat(t *Treatment) string { return duration(cmp.Or(time.Duration(t.Repeat), never)) }
+func repeat(t *Treatment) string { return duration(cmp.Or(time.Duration(t.RepeatInterval), never)) }
 
 // receiver is the name of who has a role in a team; without a team: of who has it for all. It is made when it is first used.
 func (b *builder) receiver(team, role string) string {
@@ -284,18 +284,18 @@ func (b *builder) time(t timeInterval) string {
 	return t.Name
 }
 
-// teamHours are a team's hours; of a level after the first: without the head start that the first contact has each day.
+// teamHours are a team's office hours; of a level after the first: without the head start that the initial contact has.
 func (b *builder) teamHours(team string, l Level, t *Treatment) string {
 	hours, name := b.Site.Teams[team].Hours, dashed(team)+"-hours"
-	if l.Name != "" && t.HeadStart > 0 {
-		hours, name = hours.late(time.Duration(t.HeadStart)), name+"-late"
+	if l.Name != "" && t.OfficeHeadStart > 0 {
+		hours, name = hours.late(time.Duration(t.OfficeHeadStart)), name+"-late"
 	}
 	zone := cmp.Or(hours.TimeZone.Location, b.Site.Platform.TimeZone.Location)
 	return b.time(hours.interval(name, zone))
 }
 
-// maintenance is the interval of a client's planned work. For a level it ends later by the level's delay: at the end of the
-// work the first contact hears of what still fires, and not all at once.
+// maintenance is the interval of a client's maintenance windows. For a level it ends later by the level's delay: at the end of
+// the window the initial contact is notified of what still fires, and not all contacts at once.
 func (b *builder) maintenance(c *Client, delay time.Duration) []string {
 	if c == nil || len(c.Maintenance) == 0 {
 		return nil

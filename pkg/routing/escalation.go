@@ -9,21 +9,21 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Names of what the rules of escalation record.
+// Names of what the escalation rules record.
 const (
 	heldMetric   = "client_alert:held:info"
 	sinceMetric  = "client_alert:firing_since_timestamp_seconds:last"
 	adminsMetric = "client:admins:info"
 )
 
-// What ackd is taken for: fresh, so that what it does not say is not so; or blind, so that what it said last still holds.
+// ackdFresh is how old ackd's last poll may be: with a fresh one, what ackd does not list is unacknowledged; with an older one, its last value holds.
 const ackdFresh = 2 * time.Minute
 
 // identity tells alerts apart.
 const identity = "alertname, client, component, subject"
 
-// escalates selects the alerts that escalate: those that somebody of the staff hears of and can take. An escalation has a
-// source_alertname, as everything has that is told about other alerts, and so never feeds on itself.
+// escalates selects the alerts that escalate: those that the staff is notified of. An escalation has a source_alertname, as
+// every alert about other alerts has, and so never escalates itself.
 func (r *Routing) escalates() string {
 	var priorities []string
 	for _, p := range Priorities() {
@@ -34,16 +34,16 @@ func (r *Routing) escalates() string {
 	return fmt.Sprintf(`priority=~%q,team!=%q,escalation="",source_alertname=""`, strings.Join(priorities, "|"), clientAdmin)
 }
 
-// holdRules record since when each alert fires and nobody has it: what the escalation rests on.
+// holdRules record since when each alert has been firing unacknowledged and uninhibited: the clock of the escalation.
 func (r *Routing) holdRules() []byte {
 	var b strings.Builder
-	memory := time.Duration(r.Site.Policy.Memory)
+	grace := time.Duration(r.Site.Policy.AckGrace)
 	fmt.Fprintf(&b, `# %s
 groups:
   - name: escalation_clock
     rules:
-      # Alerts that need nobody now: somebody has taken them, or another alert explains them. ackd says what is taken. While it
-      # answers, what it no longer names is not taken; while it is gone or blind, what it said last holds for %s.
+      # Alerts that do not escalate: acknowledged, or inhibited by another alert. ackd exports what is acknowledged. While it is
+      # available, what it no longer lists is unacknowledged; while it is not, its last value holds for %s.
       - record: %s
         expr: |
           max by (%s) (
@@ -54,8 +54,8 @@ groups:
                   unless on () (time() - max(consign_ackd_last_poll_timestamp_seconds) > %d)
               )
           )
-`, generated(SiteFile+", "+InhibitionFile+" and "+alertFiles), model.Duration(memory), heldMetric, identity,
-		int(ackdFresh.Seconds()), model.Duration(memory), int(ackdFresh.Seconds()), int(memory.Seconds()))
+`, generated(SiteFile+", "+InhibitionFile+" and "+alertFiles), model.Duration(grace), heldMetric, identity,
+		int(ackdFresh.Seconds()), model.Duration(grace), int(ackdFresh.Seconds()), int(grace.Seconds()))
 	for _, i := range r.inhibitions() {
 		target := slices.Clone(i.target)
 		if i.alerts != "" {
@@ -76,9 +76,9 @@ groups:
           )
 `, i.explain, identity, firing(target), strings.Join(i.equal, ", "), source)
 	}
-	fmt.Fprintf(&b, `      # Since when an alert has been firing without being held. It reads itself, so that it survives what Prometheus forgets
-      # when it restarts: an alert that is gone, or waits for its `+"`for`"+` again, for up to %[1]s is still the same incident. What is
-      # held starts anew afterwards, so that the levels step in order. ALERTS of before a restart have no end: hence the last minute.
+	fmt.Fprintf(&b, `      # Since when an alert has been firing unacknowledged and uninhibited. It reads itself, so that it survives a restart of
+      # Prometheus: an alert that is missing, or pending again, for up to %[1]s is still the same incident. After an acknowledgement or
+      # inhibition it starts over, so that the levels follow in order. ALERTS from before a restart have no end: hence the last minute.
       - record: %[2]s
         expr: |
           (
@@ -90,7 +90,7 @@ groups:
                 ALERTS{alertstate="firing",%[3]s} and last_over_time(ALERTS{alertstate="firing",%[3]s}[1m])
               ) * 0 + time()
           ) unless on (%[4]s) %[5]s
-`, r.Site.Policy.Gap, sinceMetric, r.escalates(), identity, heldMetric)
+`, r.Site.Policy.ResolveGrace, sinceMetric, r.escalates(), identity, heldMetric)
 	return []byte(b.String())
 }
 
@@ -110,7 +110,7 @@ func (r *Routing) escalationRules() []byte {
 		}
 	}
 	if len(causes) > 0 {
-		fmt.Fprintf(&b, `      # It begins with a cause, so that there is no moment between the two, and outlasts it. Nobody is told.
+		fmt.Fprintf(&b, `      # Begins together with the source of an inhibition, so that there is no gap between the two, and outlasts it. Nobody is notified.
       - alert: %s
         expr: |
           label_replace(
@@ -122,11 +122,11 @@ func (r *Routing) escalationRules() []byte {
           team: technical
           category: routing
         annotations:
-          summary: An alert that explains others fires, or has a short while ago.
+          summary: An alert that inhibits others is firing, or was a short while ago.
           description: >-
-            {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) explains others until %s after its end.
+            {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) inhibits others until %s after it resolves.
           runbook_url: %s/%s.md
-`, causeSeen, identity, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Aftermath, r.Inhibition.Aftermath, shippedRunbooks, causeSeen)
+`, inhibitionSourceRecent, identity, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Aftermath, r.Inhibition.Aftermath, shippedRunbooks, inhibitionSourceRecent)
 	}
 	for _, l := range Levels() {
 		var due []string
@@ -148,10 +148,10 @@ func (r *Routing) escalationRules() []byte {
         labels:
           escalation: %[1]s
         annotations:
-          summary: Nobody has taken an alert, so the %[5]s contact is called.
+          summary: Unacknowledged alert escalated to the %[5]s contact.
           description: >-
-            {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) has been firing for
-            {{ humanizeDuration $value }}, and nobody has acknowledged it.
+            {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) has been firing
+            unacknowledged for {{ humanizeDuration $value }}.
           runbook_url: %[6]s/{{ $labels.source_alertname }}.md
           dashboard_url: %[7]s/d/consignwatch-escalation?var-client={{ $labels.client }}&from=now-3h&to=now
 `, l.Name, strings.Join(due, "\n                or "), identity, r.escalates(), l.Role, shippedRunbooks, shippedGrafana)
@@ -159,13 +159,13 @@ func (r *Routing) escalationRules() []byte {
 	return []byte(b.String())
 }
 
-// Where the links of the shipped rules lead. Messages lead to the inventory's addresses instead.
+// The links of the shipped rules. Messages have the inventory's addresses instead.
 const (
 	shippedRunbooks = "https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks"
 	shippedGrafana  = "http://localhost:3000"
 )
 
-// clientRules record who the clients are that want to hear of an outage.
+// clientRules record the clients whose admins are notified of an outage.
 func (r *Routing) clientRules() []byte {
 	var rules strings.Builder
 	for _, c := range r.Site.Clients {

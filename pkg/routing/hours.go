@@ -88,7 +88,7 @@ func (h Hours) check(file *yamlfile.File, key string, zone bool) error {
 	return errors.Join(errs...)
 }
 
-// late are the hours without their beginning.
+// late are the hours without the head start at their beginning.
 func (h Hours) late(by time.Duration) Hours {
 	h.From = min(h.From+Clock(by), h.To-Clock(time.Minute))
 	return h
@@ -115,7 +115,7 @@ func (m *Moment) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Window is planned work: each week, or once. What fires in it does not page.
+// Window is a maintenance window, weekly or once. Alerts are muted in it.
 type Window struct {
 	Days   []Weekday         `yaml:"days"` // each week
 	Start  Clock             `yaml:"start"`
@@ -130,13 +130,13 @@ func (w *Window) check(file *yamlfile.File, key string) error {
 	once := !w.From.IsZero() || !w.To.IsZero()
 	switch {
 	case w.weekly() == once:
-		return file.Errorf(key, "say either days, start and length (each week), or from and to (once)")
+		return file.Errorf(key, "needs either days, start and length (weekly), or from and to (once)")
 	case w.weekly() && (w.Length <= 0 || time.Duration(w.Length) > day):
-		return file.Errorf(key+".length", "must be between 1m and 1d: what is longer silences a client for good")
+		return file.Errorf(key+".length", "must be between 1m and 1d: a longer one would mute a client for good")
 	case once && !w.To.After(w.From.Time):
 		return file.Errorf(key+".to", "must be later than from")
 	case once && w.To.Sub(w.From.Time) > 7*day:
-		return file.Errorf(key+".to", "must be within 7 days of from: what is longer silences a client for good")
+		return file.Errorf(key+".to", "must be within 7 days of from: a longer one would mute a client for good")
 	}
 	return nil
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// Inhibition says which alert explains which others, so that only the cause pages.
+// Inhibition says which alert inhibits which others, so that only the cause pages.
 type Inhibition struct {
 	Causes []Cause `yaml:"causes"`
-	// Aftermath is for how long a cause explains its symptoms after it has ended, because they look back.
+	// Aftermath is for how long a cause inhibits its symptoms after it has resolved, because they look back.
 	Aftermath yamlfile.Duration `yaml:"aftermath"`
-	// Ladders are alerts on one thing, from the worst to the mildest: the worst that fires is the one that is told.
+	// Ladders are alerts on one thing, in order of severity: the most severe one that fires inhibits the others.
 	Ladders []Ladder `yaml:"ladders"`
-	// Worse has what a worse alert on the same thing does not explain, although it is milder.
+	// Worse has the alerts that one of a higher severity on the same thing does not inhibit.
 	Worse struct {
 		Except []string `yaml:"except"`
 	} `yaml:"worse"`
@@ -28,7 +28,7 @@ type Inhibition struct {
 	file *yamlfile.File
 }
 
-// Cause is an alert with what it explains.
+// Cause is an alert with what it inhibits.
 type Cause struct {
 	Name string `yaml:"name"` // in Alertmanager's metrics
 	// Alert is the cause.
@@ -37,7 +37,7 @@ type Cause struct {
 	Explains []Symptom `yaml:"explains"`
 }
 
-// Symptom is an alert that another one explains; with a subject: only on that subject.
+// Symptom is an alert that another one inhibits; with a subject: only on that subject.
 type Symptom struct {
 	Alert   string `yaml:"alert"`
 	Subject string `yaml:"subject"`
@@ -77,8 +77,8 @@ func readInhibition(root fs.FS) (*Inhibition, error) {
 	return &i, nil
 }
 
-// causeSeen is the alert that a cause fires, or has a short while ago. It tells Alertmanager what explains what, and nobody else.
-const causeSeen = "CauseSeen"
+// inhibitionSourceRecent is the alert that a cause fires, or did a short while ago. It is the source of inhibitions that outlast the cause, and notifies nobody.
+const inhibitionSourceRecent = "InhibitionSourceRecent"
 
 // checkInhibition holds the inhibitions against the alerts.
 func (r *Routing) checkInhibition() error {
@@ -92,12 +92,12 @@ func (r *Routing) checkInhibition() error {
 		return a, ok
 	}
 	if a := time.Duration(in.Aftermath); a < time.Minute || a > 15*time.Minute {
-		errs = append(errs, in.file.Errorf("aftermath", "must be between 1m and 15m: for how long does what has ended show?"))
+		errs = append(errs, in.file.Errorf("aftermath", "must be between 1m and 15m: how long do symptoms look back?"))
 	}
 	names := map[string]bool{}
 	name := func(key, name string) {
 		if name == "" || names[name] {
-			errs = append(errs, in.file.Errorf(key, "every entry has a name of its own: %q", name))
+			errs = append(errs, in.file.Errorf(key, "missing or duplicate name %q", name))
 		}
 		names[name] = true
 	}
@@ -113,17 +113,17 @@ func (r *Routing) checkInhibition() error {
 			}
 			switch {
 			case s.Alert == c.Alert:
-				errs = append(errs, in.file.Errorf(key, "%s cannot explain itself", s.Alert))
+				errs = append(errs, in.file.Errorf(key, "%s cannot inhibit itself", s.Alert))
 			case !cause.Platform && symptom.Platform:
-				errs = append(errs, in.file.Errorf(key, "%s is one client's, and cannot explain %s, which is everybody's", c.Alert, s.Alert))
+				errs = append(errs, in.file.Errorf(key, "%s is one client's alert, and cannot inhibit %s, which is the platform's", c.Alert, s.Alert))
 			case cause.mildest() > symptom.worst() && cause.Platform:
-				errs = append(errs, in.file.Errorf(key, "%s is %s, and would hide %s, which can be %s", c.Alert, cause.mildest(), s.Alert, symptom.worst()))
+				errs = append(errs, in.file.Errorf(key, "%s is %s, and cannot inhibit %s, which can be %s", c.Alert, cause.mildest(), s.Alert, symptom.worst()))
 			case slices.Contains(symptom.Priorities, "none"), symptom.Category == "security":
-				errs = append(errs, in.file.Errorf(key, "%s must always be heard", s.Alert))
+				errs = append(errs, in.file.Errorf(key, "%s is never inhibited", s.Alert))
 			}
 			for _, p := range symptom.Priorities {
-				if w := r.Wait(s.Alert, p); w > longestWait && w > time.Duration(r.Site.Policy.Priorities[p].Wait) {
-					errs = append(errs, in.file.Errorf(key, "%s would wait %s in Alertmanager for %s to be seen (at most %s): give its rule a longer `for`", s.Alert, w, c.Alert, longestWait))
+				if w := r.Wait(s.Alert, p); w > longestWait && w > time.Duration(r.Site.Policy.Priorities[p].GroupWait) {
+					errs = append(errs, in.file.Errorf(key, "%s would need a group wait of %s for %s to fire first (at most %s): give its rule a longer `for`", s.Alert, w, c.Alert, longestWait))
 				}
 			}
 		}
@@ -141,14 +141,14 @@ func (r *Routing) checkInhibition() error {
 	return errors.Join(errs...)
 }
 
-// Wait is how long the first notification on an alert waits in Alertmanager, besides its `for`: as its priority has it, and
-// longer where one of its causes would have less than twice the time that it takes to be seen.
+// Wait is the group wait of an alert, after its `for`: that of its priority, and longer where one of its causes would otherwise
+// have less than twice the time that it takes to fire.
 func (r *Routing) Wait(alert, priority string) time.Duration {
 	t := r.Site.Policy.Priorities[priority]
 	if t == nil {
 		return 0 // the heartbeat has none
 	}
-	wait := time.Duration(t.Wait)
+	wait := time.Duration(t.GroupWait)
 	symptom, _ := r.alert(alert)
 	for _, c := range r.Inhibition.Causes {
 		cause, ok := r.alert(c.Alert)
@@ -167,11 +167,11 @@ type inhibition struct {
 	alerts  string   // regular expression of the target's name; empty: any
 	except  string   // regular expression of names that are no target; empty: none
 	equal   []string
-	explain string // for a person
+	explain string // in words
 	lasting bool   // for a while after the source has ended
 }
 
-// notClient keeps what client admins hear from being silenced by what staff hears.
+// notClient keeps alerts for client admins from being inhibited by alerts for the staff.
 const notClient = `team!="client_admin"`
 
 // inhibitions are all relations, without their variants for escalations.
@@ -204,9 +204,9 @@ func (r *Routing) inhibitions() []inhibition {
 				one.target = append(one.target, matcher("subject", subject))
 			}
 			one.alerts = strings.Join(names, "|")
-			one.explain = fmt.Sprintf("%s explains %s", c.Alert, strings.Join(names, ", "))
+			one.explain = fmt.Sprintf("%s inhibits %s", c.Alert, strings.Join(names, ", "))
 			if subject != "" {
-				one.explain += " of " + subject
+				one.explain += " with subject " + subject
 			}
 			all = append(all, one)
 		}
@@ -217,15 +217,15 @@ func (r *Routing) inhibitions() []inhibition {
 			all = append(all, inhibition{
 				name: fmt.Sprintf("%s-%d", l.Name, i+1), source: []string{matcher("alertname", l.Alerts[i])},
 				target: []string{notClient}, alerts: strings.Join(l.Alerts[i+1:], "|"), equal: thing,
-				explain: fmt.Sprintf("%s over %s", l.Alerts[i], strings.Join(l.Alerts[i+1:], ", ")),
+				explain: fmt.Sprintf("%s inhibits %s", l.Alerts[i], strings.Join(l.Alerts[i+1:], ", ")),
 			})
 		}
 	}
 	for _, worse := range []struct{ over, under string }{{"critical", "warning|info"}, {"warning", "info"}} {
 		all = append(all, inhibition{
-			name: worse.over + "-over-milder", source: []string{matcher("severity", worse.over), notClient},
+			name: "severity-" + worse.over, source: []string{matcher("severity", worse.over), notClient},
 			target: []string{fmt.Sprintf("severity=~%q", worse.under), notClient}, except: strings.Join(r.Inhibition.Worse.Except, "|"), equal: thing,
-			explain: fmt.Sprintf("%s over %s on the same thing of the same client", worse.over, strings.ReplaceAll(worse.under, "|", " and ")),
+			explain: fmt.Sprintf("severity %s inhibits %s", worse.over, strings.ReplaceAll(worse.under, "|", " and ")),
 		})
 	}
 	return all
@@ -261,7 +261,7 @@ func (r *Routing) inhibitRules() []inhibitRule {
 			inhibitRule{i.name, source, alert, i.equal},
 			inhibitRule{i.name + "-escalated", source, escalated, i.equal})
 		if i.lasting {
-			after := append([]string{matcher("alertname", causeSeen), "source_" + i.source[0]}, i.source[1:]...)
+			after := append([]string{matcher("alertname", inhibitionSourceRecent), "source_" + i.source[0]}, i.source[1:]...)
 			rules = append(rules,
 				inhibitRule{i.name + "-after", after, alert, i.equal},
 				inhibitRule{i.name + "-after-escalated", after, escalated, i.equal})

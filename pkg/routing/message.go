@@ -9,7 +9,7 @@ import (
 
 const timeLayout = "2006-01-02 15:04 MST"
 
-// template renders the part of the messages that depends on the inventory: names, addresses, and who is next.
+// template renders the part of the messages that depends on the inventory: names, addresses, and the next level.
 func (r *Routing) template() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{{/* %s */}}\n", generated(SiteFile))
@@ -17,14 +17,14 @@ func (r *Routing) template() []byte {
 	s := r.Site
 	define("consignwatch.platform", literal(s.Platform.Name))
 	define("consignwatch.time", fmt.Sprintf(`{{ (tz %q .).Format %q }}`, s.Platform.TimeZone, timeLayout))
-	// The dot is an alert. A dashboard shows what has been from an hour before the alert began.
+	// The dot is an alert. A dashboard shows the time from an hour before the alert began.
 	define("consignwatch.dashboard", fmt.Sprintf(
 		`{{ reReplaceAll "from=now-[0-9]+[smhd]" (printf "from=%%d" (.StartsAt.Add -3600000000000).UnixMilli) (reReplaceAll "^https?://[^/]+" %q .Annotations.dashboard_url) }}`,
 		strings.TrimSuffix(s.Links.Grafana, "/")))
 	define("consignwatch.runbook", fmt.Sprintf(`{{ reReplaceAll "^.*/docs/runbooks" %q .Annotations.runbook_url }}`, strings.TrimSuffix(s.Links.Runbooks, "/")))
 	define("consignwatch.acknowledge", fmt.Sprintf("consignwatch ack --alertmanager %s ", literal(s.Links.Alertmanager)))
 
-	// The dot is an alert of a client, whose time it is told in.
+	// The dot is an alert of a client, in whose time zone its times are.
 	var times strings.Builder
 	for _, c := range s.Clients {
 		fmt.Fprintf(&times, `{{ else if eq .Labels.client %q }}{{ (tz %q .StartsAt).Format %q }}`, c.Slug, s.zone(c), timeLayout)
@@ -38,25 +38,25 @@ func (r *Routing) template() []byte {
 	define("consignwatch.client_name", fmt.Sprintf("{{ if eq . %q }}%s%s{{ else }}{{ . }}{{ end }}", Platform, literal(s.Platform.Name), names.String()))
 
 	// The dot is the whole notification: its alerts have one team, priority and level, because each has a route of its own.
-	var told strings.Builder
+	var notified strings.Builder
 	for i, team := range StaffTeams() {
-		told.WriteString(condition(i, "team", team))
+		notified.WriteString(condition(i, "team", team))
 		for j, p := range Priorities() {
-			told.WriteString(condition(j, "priority", p) + r.told(team, p))
+			notified.WriteString(condition(j, "priority", p) + r.notified(team, p))
 		}
-		told.WriteString("{{ end }}")
+		notified.WriteString("{{ end }}")
 	}
-	told.WriteString("{{ end }}")
-	define("consignwatch.told", told.String())
+	notified.WriteString("{{ end }}")
+	define("consignwatch.notified", notified.String())
 	return []byte(b.String())
 }
 
-// told says for each level who has heard of an alert and who will be next.
-func (r *Routing) told(team, priority string) string {
+// notified says for each level who has been notified of an alert and who is next.
+func (r *Routing) notified(team, priority string) string {
 	t := r.Site.Policy.Priorities[priority]
 	first := "initial"
 	if priority == "P3" {
-		first = "quiet"
+		first = "low_priority"
 	}
 	type step struct{ level, who, delay string }
 	_, c := r.Site.contact(team, first)
@@ -73,11 +73,11 @@ func (r *Routing) told(team, priority string) string {
 		for _, s := range steps[:i+1] {
 			names = append(names, literal(s.who))
 		}
-		next := "Nobody else will be called."
+		next := "No further escalation."
 		if i+1 < len(steps) {
-			next = fmt.Sprintf("Next: %s, when nobody has acknowledged it %s after it began to fire.", literal(steps[i+1].who), steps[i+1].delay)
+			next = fmt.Sprintf("Next: %s, if unacknowledged %s after it began to fire.", literal(steps[i+1].who), steps[i+1].delay)
 		}
-		fmt.Fprintf(&b, "%sTold: %s. %s", condition(i, "escalation", s.level), strings.Join(names, ", "), next)
+		fmt.Fprintf(&b, "%sNotified: %s. %s", condition(i, "escalation", s.level), strings.Join(names, ", "), next)
 	}
 	return b.String() + "{{ end }}"
 }

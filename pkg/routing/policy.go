@@ -10,85 +10,85 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Policy says in words who hears of what, and when.
+// Policy is the routing in words: who is notified of what, and when.
 func (r *Routing) Policy() string {
 	var b strings.Builder
 	s := r.Site
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, team := range StaffTeams() {
 		t := s.Teams[team]
-		line("%s (team=%q), in hours on %s, %s:", t.Name, team, t.Hours.words(), cmp.Or(t.Hours.TimeZone.Location, s.Platform.TimeZone.Location))
+		line("%s (team=%q), office hours %s, %s:", t.Name, team, t.Hours.words(), cmp.Or(t.Hours.TimeZone.Location, s.Platform.TimeZone.Location))
 		for _, p := range Priorities() {
 			r.policyOf(team, p, line)
 		}
 		line("")
 	}
-	line("Client admins (team=%q) hear of their own client's alerts only, each once; of P2 and P3 on %s, in their time zone:", clientAdmin, s.ClientHours.words())
+	line("Client admins (team=%q) are notified of their own client's alerts only, once each; of P2 and P3 on %s, in their time zone:", clientAdmin, s.ClientHours.words())
 	for _, c := range s.Clients {
-		who := "nobody: what is meant for them goes to support"
+		who := "support (no admins)"
 		if c.Admins != nil {
 			who = fmt.Sprintf("%s (%s)", c.Admins.Name, c.Admins.ways())
 		}
 		line("  %s: %s, %s", c.Slug, who, s.zone(c))
 		for _, w := range c.Maintenance {
-			line("    planned work %s: nothing of this client is told, except what is lost or broken into", w.words())
+			line("    maintenance window %s: the client's alerts are muted, except data_loss and security", w.words())
 		}
 	}
 	line("")
 	line("The Watchdog goes to the heartbeat every %s.", s.Heartbeat.Every)
 	line("")
-	line("An alert that is gone for up to %s is the same incident. Whoever acknowledges it stops the next levels; when the acknowledgement ends, they start anew. While", s.Policy.Gap)
-	line("ackd is out of reach, acknowledgements hold for %s.", s.Policy.Memory)
+	line("An alert that fires again within %s is the same incident. Acknowledging it stops the escalation, which starts over when the acknowledgement ends.", s.Policy.ResolveGrace)
+	line("While ackd is unavailable, acknowledgements hold for %s.", s.Policy.AckGrace)
 	line("")
-	line("Not told while its cause fires, or has within %s:", r.Inhibition.Aftermath)
+	line("Inhibited while the source fires, and for %s after it resolves:", r.Inhibition.Aftermath)
 	for n, all := 0, r.inhibitions(); n < len(all); n++ {
 		i := all[n]
 		if !i.lasting && all[max(n-1, 0)].lasting {
-			line("Not told while the other one fires:")
+			line("Inhibited while the source fires:")
 		}
 		suffix := ""
 		if len(i.equal) > 0 {
-			suffix = " (the same " + strings.Join(i.equal, ", ") + ")"
+			suffix = " (equal: " + strings.Join(i.equal, ", ") + ")"
 		}
 		line("  %s%s", i.explain, suffix)
 	}
 	line("")
-	line("Told later than others of their priority, so that their causes are seen first:")
+	line("Longer group wait than that of the priority, so that the source fires first:")
 	for _, p := range Priorities() {
 		for _, a := range r.Alerts {
-			if w := r.Wait(a.Name, p); slices.Contains(a.Priorities, p) && w > time.Duration(s.Policy.Priorities[p].Wait) {
-				line("  %s as %s: after %s", a.Name, p, model.Duration(w))
+			if w := r.Wait(a.Name, p); slices.Contains(a.Priorities, p) && w > time.Duration(s.Policy.Priorities[p].GroupWait) {
+				line("  %s as %s: %s", a.Name, p, model.Duration(w))
 			}
 		}
 	}
 	return b.String()
 }
 
-// policyOf says what becomes of one priority in one team.
+// policyOf is the policy of one priority in one team.
 func (r *Routing) policyOf(team, priority string, line func(string, ...any)) {
 	t := r.Site.Policy.Priorities[priority]
 	role := "initial"
 	if priority == "P3" {
-		role = "quiet"
+		role = "low_priority"
 	}
 	_, first := r.Site.contact(team, role)
 	when := "at any time"
 	if t.Hours {
-		when = "in hours"
+		when = "in office hours"
 	}
-	again := "never again"
-	if t.Repeat > 0 {
-		again = fmt.Sprintf("again every %s until somebody acknowledges it", t.Repeat)
+	again := "not repeated"
+	if t.RepeatInterval > 0 {
+		again = fmt.Sprintf("repeated every %s until acknowledged", t.RepeatInterval)
 	}
-	line("  %s  %s hears after %s, %s, %s (%s)", priority, first.Name, t.Wait, when, again, first.ways())
+	line("  %s  notifies %s after %s, %s, %s (%s)", priority, first.Name, t.GroupWait, when, again, first.ways())
 	for _, l := range Levels() {
 		if d := t.Delay(l.Role); d > 0 {
 			_, c := r.Site.contact(team, l.Role)
 			late := ""
-			if t.HeadStart > 0 {
-				late = fmt.Sprintf(", in hours, from %s after they begin", t.HeadStart)
+			if t.OfficeHeadStart > 0 {
+				late = fmt.Sprintf(", in office hours, from %s after they begin", t.OfficeHeadStart)
 			}
-			line("      %s  %s when nobody has acknowledged it %s after it began to fire%s (%s)", l.Name, c.Name, model.Duration(d), late, c.ways())
+			line("      %s  notifies %s if unacknowledged %s after it began to fire%s (%s)", l.Name, c.Name, model.Duration(d), late, c.ways())
 		}
 	}
 }

@@ -12,21 +12,21 @@ import (
 
 // Rehearsal is the routing of an installation with other people in it, and with less time: for the demo, drills and tests.
 type Rehearsal struct {
-	// PagesFile holds the address of the webhook that stands for everybody, and HeartbeatFile that of the service that misses the Watchdog.
+	// PagesFile holds the address of the webhook that stands for everybody, and HeartbeatFile that of the dead man's switch.
 	PagesFile, HeartbeatFile string
-	// Clients are the tenants, by slug. Each has admins, and no planned work.
+	// Clients are the tenants, by slug. Each has admins, and no maintenance window.
 	Clients []string
-	// Faster divides the times of the policy, but not those after which it says the same again.
+	// Faster divides the times of the policy, except repeat intervals.
 	Faster float64
-	// Evaluation is how often Prometheus evaluates rules: nothing can be told faster.
+	// Evaluation is how often Prometheus evaluates rules: no notification can be faster.
 	Evaluation time.Duration
 }
 
 // briefest is the shortest time between notifications on a group: it is also how long Alertmanager tries to send.
 const briefest = 2 * time.Second
 
-// Rehearse changes the routing into the one for a rehearsal. Who is called for what, in which order, how alerts are grouped and what explains
-// what stays as it is.
+// Rehearse changes the routing into the one for a rehearsal. Who is notified of what, in which order, grouping and inhibition
+// stay as they are.
 func (r *Routing) Rehearse(as Rehearsal) error {
 	if err := r.hasten(as.Faster, as.Evaluation); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (r *Routing) Rehearse(as Rehearsal) error {
 		reach(contacts.Emergency)
 	}
 	for _, t := range s.Teams {
-		reach(t.Quiet)
+		reach(t.LowPriority)
 	}
 	s.Mail = nil
 	s.Heartbeat.URLFile = as.HeartbeatFile
@@ -68,7 +68,7 @@ func teamContacts(s *Site) []*Contacts {
 // hasten divides the times of the policy. What waits for evaluations cannot be shorter than a few of them.
 func (r *Routing) hasten(faster float64, evaluation time.Duration) error {
 	if faster < 1 {
-		return fmt.Errorf("the clock of the policy can only go faster: %g is less than 1", faster)
+		return fmt.Errorf("the policy can only run faster: %g is less than 1", faster)
 	}
 	p := &r.Site.Policy
 	divide := func(d *yamlfile.Duration, least time.Duration) {
@@ -76,23 +76,23 @@ func (r *Routing) hasten(faster float64, evaluation time.Duration) error {
 			*d = yamlfile.Duration(max(time.Duration(float64(*d)/faster), min(least, time.Duration(*d))).Round(time.Millisecond))
 		}
 	}
-	divide(&p.Gap, 4*evaluation)
+	divide(&p.ResolveGrace, 4*evaluation)
 	for _, name := range Priorities() {
 		t := p.Priorities[name]
-		divide(&t.Wait, 0)
-		divide(&t.Interval, briefest)
-		divide(&t.HeadStart, 0)
+		divide(&t.GroupWait, 0)
+		divide(&t.GroupInterval, briefest)
+		divide(&t.OfficeHeadStart, 0)
 		divide(&t.Escalate.Secondary, time.Second)
 		divide(&t.Escalate.Management, time.Second)
 		divide(&t.Escalate.Emergency, time.Second)
-		before := time.Duration(p.Gap)
+		before := time.Duration(p.ResolveGrace)
 		for _, l := range Levels() {
 			d := t.Delay(l.Role)
 			if d == 0 {
 				continue
 			}
 			if d < before+2*evaluation {
-				return fmt.Errorf("%g times faster is too fast: %s of %s would come after %s, with rules evaluated every %s", faster, l.Name, name, model.Duration(d), model.Duration(evaluation))
+				return fmt.Errorf("%g times faster is too fast: %s of %s would be due after %s, and rules are evaluated every %s", faster, l.Name, name, model.Duration(d), model.Duration(evaluation))
 			}
 			before = d
 		}

@@ -70,7 +70,7 @@ func TestAFasterClockShortensThePolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := r.hasten(100, 5*time.Second); err == nil || !strings.Contains(err.Error(), "too fast") {
-		t.Errorf("levels closer than the gap: %v", err)
+		t.Errorf("levels closer than resolve_grace: %v", err)
 	}
 	if err := r.hasten(0.5, time.Second); err == nil {
 		t.Error("a slower clock is accepted")

@@ -1,6 +1,6 @@
-// Package routing decides who hears of which alert, when, and who is next when nobody takes it. It reads the inventory of an
-// installation (alertmanager/site.yml), what explains what (alertmanager/inhibition.yml) and the alert rules, and renders
-// Alertmanager's configuration, the rules of escalation, and the part of the message templates that depends on the
+// Package routing decides who is notified of which alert, when, and to whom an unacknowledged one escalates. It reads the
+// inventory of an installation (alertmanager/site.yml), the inhibitions (alertmanager/inhibition.yml) and the alert rules, and
+// renders Alertmanager's configuration, the escalation rules, and the part of the message templates that depends on the
 // inventory. It sends nothing, and knows no secret: those stay in the files that the inventory names.
 package routing
 

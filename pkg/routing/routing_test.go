@@ -111,25 +111,25 @@ func mistakes() []struct {
 		{"      - webhook: {url_file: secrets/emergency_url}", "      - webhook: {url_file: a, http_config: {proxy_url: 'http://a:b@proxy'}}", "has a password in an address", false},
 		{"      - webhook: {url_file: secrets/emergency_url}", "      - pagerduty: {routing_key: abc}", "routing_key: is a secret", true},
 		{"      - webhook: {url_file: secrets/emergency_url}", "      - telegram: {chat_id: 1}", "telegram: lacks bot_token_file", true},
-		{"      - webhook: {url_file: secrets/emergency_url}", "      - email: {to: a@b.example}", "contacts.emergency.channels: hears of P0 by mail alone", false},
+		{"      - webhook: {url_file: secrets/emergency_url}", "      - email: {to: a@b.example}", "contacts.emergency.channels: is notified of P0 by email alone", false},
 		{"    channels:\n      - webhook: {url_file: secrets/emergency_url}\n", "    channels: []\n", "contacts.emergency.channels: missing", true},
 		{"  - slug: second-swing-exchange\n", "  - slug: Second Swing\n", `clients.2.slug: "Second Swing" is not the slug of a client`, true},
-		{"  - slug: second-swing-exchange\n", "  - slug: little-sprouts-consignment\n", "clients.2.slug: \"little-sprouts-consignment\" is there twice", false},
+		{"  - slug: second-swing-exchange\n", "  - slug: little-sprouts-consignment\n", "clients.2.slug: duplicate slug \"little-sprouts-consignment\"", false},
 		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - webhook: {url_file: a}", "clients.0.admins.channels.0.webhook: a channel here is one of email, slack: Alertmanager 0.31 writes internal labels", true},
 		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: a@b.example, html: '{{ .CommonLabels }}'}", "html: cannot be set for a client", false},
 		{"length: 3h", "length: 2d", "maintenance.0.length: must be between 1m and 1d", false},
 		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 2026-12-05 22:00", "maintenance.0.to: must be later than from", true},
 		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 2026-12-05 22:00, to: 2026-12-16 04:00", "must be within 7 days", false},
 		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 22:00, to: 2026-12-06 04:00", `is not a time like 2026-12-05 22:00`, true},
-		{`start: "23:00", length: 3h`, `start: "23:00", length: 3h, from: 2026-12-05 22:00, to: 2026-12-06 04:00`, "say either days, start and length (each week), or from and to (once)", true},
-		{"    P3: {wait: 10m", "    P4: {wait: 10m", "policy.priorities.P4: is not one of P0, P1, P2, P3", true},
-		{"P0: {wait: 5s", "P0: {wait: 5m", "policy.priorities.P0.wait: 5m is too long for P0", false},
-		{"P0: {wait: 5s", "P0: {wait: five", `"five" is not a duration`, true},
-		{"management: 20m", "management: 5m", "policy.priorities.P0.escalate.management: 5m must be longer than what comes before it", false},
-		{"secondary: 10m", "secondary: 2m", "secondary: 2m must be longer than what comes before it, and than the gap", false},
-		{"P3: {wait: 10m, interval: 1h}", "P3: {wait: 10m, interval: 1h, escalate: {secondary: 1d}}", "P3 goes to a quiet channel and does not escalate", false},
-		{"P1: {wait: 1m, interval: 1m", "P1: {wait: 1m, hours: true, interval: 1m", "P1 cannot wait for the morning", false},
-		{"  gap: 2m ", "  # gap: 2m ", "policy.gap: missing", true},
+		{`start: "23:00", length: 3h`, `start: "23:00", length: 3h, from: 2026-12-05 22:00, to: 2026-12-06 04:00`, "needs either days, start and length (weekly), or from and to (once)", true},
+		{"    P3: {group_wait: 10m", "    P4: {group_wait: 10m", "policy.priorities.P4: is not one of P0, P1, P2, P3", true},
+		{"P0: {group_wait: 5s", "P0: {group_wait: 5m", "policy.priorities.P0.group_wait: 5m is too long for P0", false},
+		{"P0: {group_wait: 5s", "P0: {group_wait: five", `"five" is not a duration`, true},
+		{"management: 20m", "management: 5m", "policy.priorities.P0.escalate.management: 5m must be longer than the delay of the level before", false},
+		{"secondary: 10m", "secondary: 2m", "secondary: 2m must be longer than the delay of the level before, and than resolve_grace", false},
+		{"P3: {group_wait: 10m, group_interval: 1h}", "P3: {group_wait: 10m, group_interval: 1h, escalate: {secondary: 1d}}", "P3 does not escalate", false},
+		{"P1: {group_wait: 1m, group_interval: 1m", "P1: {group_wait: 1m, hours: true, group_interval: 1m", "P1 cannot wait for office hours", false},
+		{"  resolve_grace: 2m ", "  # resolve_grace: 2m ", "policy.resolve_grace: missing", true},
 	}
 }
 
@@ -201,20 +201,20 @@ func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
 	walk(reflect.TypeFor[Site]())
 }
 
-func TestMistakesInWhatExplainsWhat(t *testing.T) {
+func TestMistakesInTheInhibition(t *testing.T) {
 	for _, m := range []struct{ old, new, want string }{
 		{"      - ApiFailing\n", "      - ApiFaling\n", `causes.0.explains.1: there is no alert "ApiFaling" in rules/alerts/*.yml`},
 		{"    alert: DatabaseDown\n", "    alert: DatabaseGone\n", `causes.0.alert: there is no alert "DatabaseGone"`},
 		{"  except: [IncidentUnresolved]", "  except: [IncidentUnsolved]", `worse.except.0: there is no alert "IncidentUnsolved"`},
 		{"    alerts: [SloBudgetBurningFast, SloBudgetBurning,", "    alerts: [SloBudgetBurningFast, Nothing,", `ladders.0.alerts.1: there is no alert "Nothing"`},
-		{"    alert: ShopUnreachable\n    explains:\n", "    alert: ShopUnreachable\n    explains:\n      - ApiSlow\n", "ShopUnreachable is one client's, and cannot explain ApiSlow, which is everybody's"},
-		{"    alert: CacheDown\n    explains:\n", "    alert: CacheDown\n    explains:\n      - DatabaseDown\n", "CacheDown is P1, and would hide DatabaseDown, which can be P0"},
-		{"    alert: PlatformUnreachable\n    explains:\n", "    alert: PlatformUnreachable\n    explains:\n      - PlatformUnreachable\n", "PlatformUnreachable cannot explain itself"},
-		{"    alert: PlatformUnreachable\n    explains:\n", "    alert: PlatformUnreachable\n    explains:\n      - Watchdog\n", "Watchdog must always be heard"},
-		{"  - name: database-read-only", "  - name: database-down", `every entry has a name of its own: "database-down"`},
+		{"    alert: ShopUnreachable\n    explains:\n", "    alert: ShopUnreachable\n    explains:\n      - ApiSlow\n", "ShopUnreachable is one client's alert, and cannot inhibit ApiSlow, which is the platform's"},
+		{"    alert: CacheDown\n    explains:\n", "    alert: CacheDown\n    explains:\n      - DatabaseDown\n", "CacheDown is P1, and cannot inhibit DatabaseDown, which can be P0"},
+		{"    alert: PlatformUnreachable\n    explains:\n", "    alert: PlatformUnreachable\n    explains:\n      - PlatformUnreachable\n", "PlatformUnreachable cannot inhibit itself"},
+		{"    alert: PlatformUnreachable\n    explains:\n", "    alert: PlatformUnreachable\n    explains:\n      - Watchdog\n", "Watchdog is never inhibited"},
+		{"  - name: database-read-only", "  - name: database-down", `missing or duplicate name "database-down"`},
 		{"      - {alert: ExternalServiceFailing, subject: shopify}", "      - {alert: ExternalServiceFailing, subjet: shopify}", `inhibition.yml:`},
-		{"    alert: ClerkDown\n    explains:\n", "    alert: ClerkDown\n    explains:\n      - SecurityViolation\n", "SecurityViolation must always be heard"},
-		{"    alert: MandrillDown\n    explains:\n", "    alert: MandrillDown\n    explains:\n      - DeadLettersGrowing\n", "DeadLettersGrowing would wait 4m0s in Alertmanager for MandrillDown to be seen (at most 3m0s)"},
+		{"    alert: ClerkDown\n    explains:\n", "    alert: ClerkDown\n    explains:\n      - SecurityViolation\n", "SecurityViolation is never inhibited"},
+		{"    alert: MandrillDown\n    explains:\n", "    alert: MandrillDown\n    explains:\n      - DeadLettersGrowing\n", "DeadLettersGrowing would need a group wait of 4m0s for MandrillDown to fire first (at most 3m0s)"},
 		{"aftermath: 6m", "aftermath: 1h", "aftermath: must be between 1m and 15m"},
 		{"aftermath: 6m", "aftermaths: 6m", `unknown key "aftermaths"`},
 	} {
@@ -226,7 +226,7 @@ func TestMistakesInWhatExplainsWhat(t *testing.T) {
 	}
 }
 
-func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToBeSeen(t *testing.T) {
+func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToFire(t *testing.T) {
 	r := load(t, shipped(t))
 	pairs := 0
 	for _, c := range r.Inhibition.Causes {
@@ -236,7 +236,7 @@ func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToBeSeen(t *testing.T) {
 			for _, p := range symptom.Priorities {
 				pairs++
 				if waits := symptom.For + r.Wait(s.Alert, p); waits < 2*cause.For {
-					t.Errorf("%s as %s is told after %s, %s takes %s to be seen", s.Alert, p, waits, c.Alert, cause.For)
+					t.Errorf("%s as %s notifies after %s, %s takes %s to fire", s.Alert, p, waits, c.Alert, cause.For)
 				}
 			}
 		}
@@ -297,18 +297,18 @@ func TestWindowsAreTheirPartsOfDays(t *testing.T) {
 func TestThePolicyInWords(t *testing.T) {
 	policy := load(t, shipped(t)).Policy()
 	for _, want := range []string{
-		`Technical team (team="technical"), in hours on Mon, Tue, Wed, Thu, Fri from 08:00 to 18:00, America/Chicago:`,
-		"P0  the engineer on call hears after 5s, at any time, again every 1h until somebody acknowledges it (webhook, email)",
-		"L4  the emergency phone when nobody has acknowledged it 30m after it began to fire (webhook)",
-		"P2  the engineer on call hears after 5m, in hours, again every 1d",
-		"L2  the second engineer on call when nobody has acknowledged it 1d after it began to fire, in hours, from 2h after they begin",
-		"P3  the team's channel hears after 10m, at any time, never again (slack)",
+		`Technical team (team="technical"), office hours Mon, Tue, Wed, Thu, Fri from 08:00 to 18:00, America/Chicago:`,
+		"P0  notifies the engineer on call after 5s, at any time, repeated every 1h until acknowledged (webhook, email)",
+		"L4  notifies the emergency phone if unacknowledged 30m after it began to fire (webhook)",
+		"P2  notifies the engineer on call after 5m, in office hours, repeated every 1d",
+		"L2  notifies the second engineer on call if unacknowledged 1d after it began to fire, in office hours, from 2h after they begin",
+		"P3  notifies the team's channel after 10m, at any time, not repeated (slack)",
 		"second-swing-exchange: the admins of Second Swing (email), Europe/Paris",
-		"hand-me-on-childrens-market: nobody: what is meant for them goes to support",
-		"planned work every sunday from 23:00 for 3h",
-		"Not told while its cause fires, or has within 6m:\n  DatabaseDown explains ApiErrorsElevated, ApiFailing,",
-		"ShopAccessRefused explains CheckoutErrorsElevated, ItemsNotSynced, OrderImportsFailing, SalesBelowExpected, ShopThrottled, SyncFailing, SyncLate, SyncStalled (the same client)",
-		"ValidTokensRefused as P0: after 1m30s",
+		"hand-me-on-childrens-market: support (no admins), America/Chicago",
+		"maintenance window every sunday from 23:00 for 3h",
+		"Inhibited while the source fires, and for 6m after it resolves:\n  DatabaseDown inhibits ApiErrorsElevated, ApiFailing,",
+		"ShopAccessRefused inhibits CheckoutErrorsElevated, ItemsNotSynced, OrderImportsFailing, SalesBelowExpected, ShopThrottled, SyncFailing, SyncLate, SyncStalled (equal: client)",
+		"ValidTokensRefused as P0: 1m30s",
 	} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("the policy lacks %q:\n%s", want, policy)

@@ -14,28 +14,28 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// Site is the inventory of an installation: who there is, how to reach them, and how long each is given.
+// Site is the inventory of an installation: teams, clients, their contacts, and the notification policy.
 type Site struct {
-	// Platform is what messages call the monitored platform, and its time zone.
+	// Platform is the name of the monitored platform in messages, and its time zone.
 	Platform struct {
 		Name     string   `yaml:"name"`
 		TimeZone TimeZone `yaml:"time_zone"`
 	} `yaml:"platform"`
-	// Links are the addresses that a person can open.
+	// Links are those in messages to the staff.
 	Links Links `yaml:"links"`
-	// Mail is the relay that takes all mail.
+	// Mail is the SMTP relay for all email.
 	Mail *Mail `yaml:"mail"`
-	// Heartbeat is the service outside that misses the Watchdog.
+	// Heartbeat is the external dead man's switch.
 	Heartbeat Heartbeat `yaml:"heartbeat"`
-	// Contacts are called by every team that names nobody of its own for the role.
+	// Contacts are those of every team that has none of its own for a role.
 	Contacts Contacts `yaml:"contacts"`
 	// Teams are the staff: technical, support and system_admin.
 	Teams map[string]*Team `yaml:"teams"`
-	// ClientHours are when client admins hear of what can wait, each in their own time zone.
+	// ClientHours are when client admins are notified of P2 and P3, each in their own time zone.
 	ClientHours Hours `yaml:"client_hours"`
 	// Clients are the tenants.
 	Clients []*Client `yaml:"clients"`
-	// Policy says how fast, how often, and who is next.
+	// Policy is the notification policy: timing and escalation by priority.
 	Policy Policy `yaml:"policy"`
 
 	file *yamlfile.File
@@ -59,13 +59,13 @@ type Mail struct {
 	Plain bool `yaml:"plain"`
 }
 
-// Heartbeat is asked for by a service that raises an alarm when it no longer hears of the Watchdog.
+// Heartbeat is an external dead man's switch, which alerts when it misses the Watchdog.
 type Heartbeat struct {
 	URLFile string            `yaml:"url_file"`
 	Every   yamlfile.Duration `yaml:"every"`
 }
 
-// Contacts are those who are called, in the order of the levels.
+// Contacts are those who are notified, in the order of the levels.
 type Contacts struct {
 	Initial    *Contact `yaml:"initial"`
 	Secondary  *Contact `yaml:"secondary"`
@@ -93,10 +93,10 @@ type Contact struct {
 
 // Team is a part of the staff.
 type Team struct {
-	Name     string   `yaml:"name"`
-	Hours    Hours    `yaml:"hours"`
-	Quiet    *Contact `yaml:"quiet"` // hears of P3
-	Contacts `yaml:",inline"`
+	Name        string   `yaml:"name"`
+	Hours       Hours    `yaml:"hours"`
+	LowPriority *Contact `yaml:"low_priority"` // notified of P3
+	Contacts    `yaml:",inline"`
 }
 
 // Client is a tenant.
@@ -108,25 +108,25 @@ type Client struct {
 	Maintenance []Window `yaml:"maintenance"`
 }
 
-// Policy says for each priority how fast and how often somebody hears of it, and when the next one does.
+// Policy is the timing of notifications, and of the escalation, by priority.
 type Policy struct {
-	// Gap is for how long an alert may be gone and still be the same incident.
-	Gap yamlfile.Duration `yaml:"gap"`
-	// Memory is for how long acknowledgements hold when ackd no longer says so.
-	Memory     yamlfile.Duration     `yaml:"memory"`
+	// ResolveGrace is the time within which an alert that fires again is the same incident.
+	ResolveGrace yamlfile.Duration `yaml:"resolve_grace"`
+	// AckGrace is how long acknowledgements hold while ackd is unavailable.
+	AckGrace   yamlfile.Duration     `yaml:"ack_grace"`
 	Priorities map[string]*Treatment `yaml:"priorities"`
 }
 
 // Treatment is what becomes of alerts of one priority.
 type Treatment struct {
-	Wait     yamlfile.Duration `yaml:"wait"`     // for others that belong to it, before the first notification
-	Interval yamlfile.Duration `yaml:"interval"` // between notifications on a group that changes
-	Repeat   yamlfile.Duration `yaml:"repeat"`   // of what nobody has acknowledged; 0: never
-	// Hours: only in the hours of whoever hears of it.
+	GroupWait      yamlfile.Duration `yaml:"group_wait"`      // as in Alertmanager
+	GroupInterval  yamlfile.Duration `yaml:"group_interval"`  // as in Alertmanager
+	RepeatInterval yamlfile.Duration `yaml:"repeat_interval"` // of an unacknowledged alert; 0: never
+	// Hours: in office hours only.
 	Hours bool `yaml:"hours"`
-	// HeadStart is how long the first contact has each day before the next one hears of it; with Hours.
-	HeadStart yamlfile.Duration `yaml:"head_start"`
-	// Escalate has the delay of each role after the first; 0: not called.
+	// OfficeHeadStart is how long the initial contact has from the beginning of office hours before the next one is notified; with Hours.
+	OfficeHeadStart yamlfile.Duration `yaml:"office_head_start"`
+	// Escalate has the delay of each role after the first; 0: not notified.
 	Escalate struct {
 		Secondary  yamlfile.Duration `yaml:"secondary"`
 		Management yamlfile.Duration `yaml:"management"`
@@ -134,7 +134,7 @@ type Treatment struct {
 	} `yaml:"escalate"`
 }
 
-// Delay is how long an alert fires, and nobody takes it, until the role is called; 0: it is not.
+// Delay is how long an alert fires unacknowledged until the role is notified; 0: it is not.
 func (t *Treatment) Delay(role string) time.Duration {
 	switch role {
 	case "secondary":
@@ -161,7 +161,7 @@ func Levels() []Level {
 // Priorities of alerts, the worst first.
 func Priorities() []string { return []string{"P0", "P1", "P2", "P3"} }
 
-// StaffTeams are the teams of the staff. The first one hears of what belongs to nobody.
+// StaffTeams are the teams of the staff. The first one is notified of what has no other team.
 func StaffTeams() []string { return []string{"technical", "support", "system_admin"} }
 
 // clientAdmin is the team that is not staff: each client has its own.
@@ -171,9 +171,9 @@ const clientAdmin = "client_admin"
 func (s *Site) contact(team, role string) (receiver string, c *Contact) {
 	t := s.Teams[team]
 	switch {
-	case role == "quiet" && t.Quiet != nil:
-		return dashed(team) + "-quiet", t.Quiet
-	case role == "quiet":
+	case role == "low_priority" && t.LowPriority != nil:
+		return dashed(team) + "-low-priority", t.LowPriority
+	case role == "low_priority":
 		return s.contact(team, "initial")
 	case t.of(role) != nil:
 		return dashed(team) + "-" + role, t.of(role)
@@ -200,10 +200,10 @@ func (s *Site) check() error {
 	var errs []error
 	fail := func(key, format string, args ...any) { errs = append(errs, s.file.Errorf(key, format, args...)) }
 	if s.Platform.Name == "" {
-		fail("platform.name", "missing: what do messages call the platform?")
+		fail("platform.name", "missing: the name of the platform in messages")
 	}
 	if s.Platform.TimeZone.Location == nil {
-		fail("platform.time_zone", "missing: write a name like Europe/Paris")
+		fail("platform.time_zone", "missing: a name like Europe/Paris")
 	}
 	for key, link := range map[string]string{"grafana": s.Links.Grafana, "runbooks": s.Links.Runbooks, "alertmanager": s.Links.Alertmanager} {
 		if u, err := url.Parse(link); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil {
@@ -211,7 +211,7 @@ func (s *Site) check() error {
 		}
 	}
 	if s.Heartbeat.URLFile == "" {
-		fail("heartbeat.url_file", "missing: without a heartbeat nobody hears that the monitoring is dead")
+		fail("heartbeat.url_file", "missing: without a heartbeat nobody is notified when the monitoring itself is down")
 	}
 	if e := time.Duration(s.Heartbeat.Every); e < time.Minute || e > time.Hour {
 		fail("heartbeat.every", "must be between 1m and 1h")
@@ -256,14 +256,14 @@ func (s *Site) checkTeams() error {
 		}
 		key := "teams." + name
 		if t.Name == "" {
-			fail(key+".name", "missing: what do messages call the team?")
+			fail(key+".name", "missing: the name of the team in messages")
 		}
 		errs = append(errs, t.Hours.check(s.file, key+".hours", true))
-		contact(key+".quiet", t.Quiet)
+		contact(key+".low_priority", t.LowPriority)
 		for _, role := range roles {
 			contact(key+"."+role, t.of(role))
 			if t.of(role) == nil && s.Contacts.of(role) == nil {
-				fail(key+"."+role, "missing, and contacts.%s too: who is called?", role)
+				fail(key+"."+role, "missing, and contacts.%s too: who is notified?", role)
 			}
 		}
 	}
@@ -273,7 +273,7 @@ func (s *Site) checkTeams() error {
 func (s *Site) checkContact(key string, c *Contact, kinds []string) error {
 	var errs []error
 	if c.Name == "" {
-		errs = append(errs, s.file.Errorf(key+".name", "missing: messages say who has been told"))
+		errs = append(errs, s.file.Errorf(key+".name", "missing: messages say who has been notified"))
 	}
 	if len(c.Channels) == 0 {
 		errs = append(errs, s.file.Errorf(key+".channels", "missing: name at least one of %s", strings.Join(kinds, ", ")))
@@ -295,11 +295,11 @@ func (s *Site) checkClients() error {
 			fail(key+".slug", "%q is not the slug of a client, like north-sale", c.Slug)
 		}
 		if seen[c.Slug] {
-			fail(key+".slug", "%q is there twice", c.Slug)
+			fail(key+".slug", "duplicate slug %q", c.Slug)
 		}
 		seen[c.Slug] = true
 		if c.Name == "" {
-			fail(key+".name", "missing: what do messages call the client?")
+			fail(key+".name", "missing: the name of the client in messages")
 		}
 		if c.Admins != nil {
 			errs = append(errs, s.checkContact(key+".admins", c.Admins, clientChannelKinds()))
@@ -316,18 +316,18 @@ func (s *Site) zone(c *Client) *time.Location {
 	return cmp.Or(c.TimeZone.Location, s.Platform.TimeZone.Location)
 }
 
-// longestWait bounds how long what belongs together is waited for.
+// longestWait bounds the group wait of symptoms, which is longer than that of their priority.
 const longestWait = 3 * time.Minute
 
 func (s *Site) checkPolicy() error {
 	var errs []error
 	fail := func(key, format string, args ...any) { errs = append(errs, s.file.Errorf(key, format, args...)) }
-	gap := time.Duration(s.Policy.Gap)
-	if gap <= 0 {
-		fail("policy.gap", "missing: for how long may an alert be gone and still be the same incident? 2m")
+	grace := time.Duration(s.Policy.ResolveGrace)
+	if grace <= 0 {
+		fail("policy.resolve_grace", "missing: within which time is an alert that fires again the same incident? 2m")
 	}
-	if s.Policy.Memory <= 0 {
-		fail("policy.memory", "missing: for how long do acknowledgements hold while ackd is blind? 15m")
+	if s.Policy.AckGrace <= 0 {
+		fail("policy.ack_grace", "missing: how long do acknowledgements hold while ackd is unavailable? 15m")
 	}
 	for _, name := range sortedKeys(s.Policy.Priorities) {
 		if !slices.Contains(Priorities(), name) {
@@ -341,35 +341,35 @@ func (s *Site) checkPolicy() error {
 			fail(key, "missing")
 			continue
 		}
-		wait, interval, repeat := time.Duration(t.Wait), time.Duration(t.Interval), time.Duration(t.Repeat)
-		limit := map[string]time.Duration{"P0": 30 * time.Second, "P1": time.Minute}[name]
+		wait, interval, repeat := time.Duration(t.GroupWait), time.Duration(t.GroupInterval), time.Duration(t.RepeatInterval)
+		longest := map[string]time.Duration{"P0": 30 * time.Second, "P1": time.Minute}[name]
 		switch {
 		case wait <= 0:
-			fail(key+".wait", "missing")
-		case limit > 0 && wait > limit:
-			fail(key+".wait", "%s is too long for %s: at most %s", t.Wait, name, limit)
+			fail(key+".group_wait", "missing")
+		case longest > 0 && wait > longest:
+			fail(key+".group_wait", "%s is too long for %s: at most %s", t.GroupWait, name, longest)
 		}
 		if interval < time.Second {
-			fail(key+".interval", "missing: it is also how long Alertmanager tries to send")
+			fail(key+".group_interval", "missing: it is also how long Alertmanager retries a notification")
 		}
 		if repeat > 0 && repeat < interval {
-			fail(key+".repeat", "is shorter than interval")
+			fail(key+".repeat_interval", "is shorter than group_interval")
 		}
-		if t.HeadStart > 0 && !t.Hours {
-			fail(key+".head_start", "makes sense only with hours: true")
+		if t.OfficeHeadStart > 0 && !t.Hours {
+			fail(key+".office_head_start", "needs hours: true")
 		}
 		if t.Hours && (name == "P0" || name == "P1") {
-			fail(key+".hours", "%s cannot wait for the morning", name)
+			fail(key+".hours", "%s cannot wait for office hours", name)
 		}
-		before := gap
+		before := grace
 		for _, l := range Levels() {
 			d := t.Delay(l.Role)
 			switch {
 			case d == 0:
 			case name == "P3":
-				fail(key+".escalate."+l.Role, "P3 goes to a quiet channel and does not escalate")
+				fail(key+".escalate."+l.Role, "P3 does not escalate")
 			case d <= before:
-				fail(key+".escalate."+l.Role, "%s must be longer than what comes before it, and than the gap", yamlfile.Duration(d))
+				fail(key+".escalate."+l.Role, "%s must be longer than the delay of the level before, and than resolve_grace", yamlfile.Duration(d))
 			default:
 				before = d
 			}

@@ -28,7 +28,7 @@ const (
 
 const platform = "_platform"
 
-// Render makes the recording rules, the alerts and the page from the data below the root.
+// Render makes the recording rules, the alerts and the documentation from the data below the root.
 func Render(root fs.FS) (map[string][]byte, error) {
 	s, err := Load(root)
 	if err != nil {
@@ -108,11 +108,11 @@ func (w window) record(out *bytes.Buffer) {
 	record(out, ratioOf+to, ratio(errors, eventsOf+to), "")
 }
 
-// ratio has no value where nothing happens: that is neither good nor bad.
+// ratio has no value where there are no events: that is neither good nor bad.
 func ratio(errors, events string) string { return fmt.Sprintf("%s / (%s > 0)", errors, events) }
 
-// budgetLeft is 1 when nothing went wrong in the window, 0 when as much did as may, and less after that. Who has so few
-// events that not one may go wrong has no budget.
+// budgetLeft is 1 without an error in the window, 0 when the budget is used up, and negative beyond that. With so few events
+// that not one may fail there is no budget.
 func budgetLeft() string {
 	month := label(monthly)
 	return fmt.Sprintf(`1 - %s%s / on (slo) group_left () (1 - %s)

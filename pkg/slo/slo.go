@@ -1,6 +1,6 @@
-// Package slo reads rules/slos.yml, which says what users are promised and how much may go wrong, and renders it: as
-// recording rules for ratios of errors over several windows and for the budget that is left, as alerts on how fast the
-// budget burns, and as a page. It measures nothing itself.
+// Package slo reads rules/slos.yml, which has the service level objectives, and renders it: as recording rules for error
+// ratios over several windows and for the error budget that is left, as alerts on burn rates, and as documentation. It
+// measures nothing itself.
 package slo
 
 import (
@@ -26,20 +26,20 @@ const (
 	MinimumRate = "consign_slo_minimum_rate"
 )
 
-// SLO is one promise.
+// SLO is one service level objective.
 type SLO struct {
 	Name string `yaml:"name"`
-	// What is a good event, and Why the objective is what it is: sentences for the page.
+	// What is a good event, and Why the objective is what it is: sentences for the documentation.
 	What string `yaml:"what"`
 	Why  string `yaml:"why"`
-	// Objective is the part of the events that has to be good.
+	// Objective is the share of the events that has to be good.
 	Objective float64 `yaml:"objective"`
 	// Component is that of its alerts.
 	Component string `yaml:"component"`
 	// MinimumRate are the events a second below which it is not judged.
 	MinimumRate float64 `yaml:"minimum_rate"`
-	// Silence are the alerts that tell when there are no events at all.
-	Silence []string `yaml:"silence"`
+	// AbsentAlerts are the alerts that fire when there are no events at all.
+	AbsentAlerts []string `yaml:"absent_alerts"`
 	// Platform is about everybody; Clients, if it is there, about each client.
 	Platform *Source `yaml:"platform"`
 	Clients  *Source `yaml:"clients"`
@@ -55,7 +55,7 @@ type Source struct {
 
 // SLOs is the whole file.
 type SLOs struct {
-	// Window is the time for which a budget is.
+	// Window is the time that an error budget is for.
 	Window yamlfile.Duration `yaml:"window"`
 	SLOs   []*SLO            `yaml:"slos"`
 }
@@ -125,9 +125,9 @@ func (c *checker) slo(key string, s *SLO) {
 	budget := 1 - s.Objective
 	switch {
 	case !(s.Objective > 0 && s.Objective < 1): // NaN too
-		c.failf(key+".objective", "must be between 0 and 1, like 0.99: the part of the events that has to be good")
+		c.failf(key+".objective", "must be between 0 and 1, like 0.99: the share of the events that has to be good")
 	case fastest.factor()*budget >= 1:
-		c.failf(key+".objective", "with an objective of %v nothing can burn the budget %v times as fast as allowed, even if all goes wrong: make it %v or more",
+		c.failf(key+".objective", "with an objective of %v the burn rate cannot reach %v, even if every event is an error: make it %v or more",
 			s.Objective, fastest.factor(), math.Ceil((1-1/fastest.factor())*100)/100)
 	case !(s.MinimumRate > 0):
 		c.failf(key+".minimum_rate", "must be above 0: events a second")
@@ -135,8 +135,8 @@ func (c *checker) slo(key string, s *SLO) {
 		c.failf(key+".minimum_rate", "at %v events a second a single failure within %s would be too many: make it %.2g or more",
 			s.MinimumRate, label(fastest.Long), 2/(fastest.Long.Seconds()*fastest.factor()*budget))
 	}
-	if len(s.Silence) == 0 {
-		c.failf(key, "name the alerts that tell when there are no events at all: silence: […]")
+	if len(s.AbsentAlerts) == 0 {
+		c.failf(key, "name the alerts that fire when there are no events at all: absent_alerts: […]")
 	}
 	if s.Platform == nil {
 		c.failf(key, "platform: with events: and errors: is missing")

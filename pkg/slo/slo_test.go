@@ -62,16 +62,16 @@ func TestEveryWindowOfAnAlertIsRecorded(t *testing.T) {
 	}
 }
 
-// TestWhatTellsOfSilenceIsAnAlert: each alert has a runbook, and each runbook an alert.
-func TestWhatTellsOfSilenceIsAnAlert(t *testing.T) {
+// TestAbsentAlertsExist: each alert has a runbook, and each runbook an alert.
+func TestAbsentAlertsExist(t *testing.T) {
 	s, err := Load(os.DirFS("../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, one := range s.SLOs {
-		for _, alert := range one.Silence {
+		for _, alert := range one.AbsentAlerts {
 			if _, err := os.Stat("../../docs/runbooks/" + alert + ".md"); err != nil {
-				t.Errorf("%s: silence is told by %s, which does not exist", one.Name, alert)
+				t.Errorf("%s: absent_alerts names %s, which does not exist", one.Name, alert)
 			}
 			if source := one.Platform; alert == "SloTrafficStopped" && source.Demand == "" && (one.Clients == nil || one.Clients.Demand == "") {
 				t.Errorf("%s: SloTrafficStopped needs a demand", one.Name)
@@ -94,10 +94,10 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"an objective in percent":                 {"objective: 0.99", "objective: 99", "rules/slos.yml:7: slos.0.objective: must be between 0 and 1"},
 		"an objective of everything":              {"objective: 0.99", "objective: 1", "rules/slos.yml:7: slos.0.objective: must be between 0 and 1"},
 		"not a number":                            {"objective: 0.99", "objective: .nan", "rules/slos.yml:7: slos.0.objective: must be between 0 and 1"},
-		"an objective that cannot be missed fast": {"objective: 0.99", "objective: 0.9", "rules/slos.yml:7: slos.0.objective: with an objective of 0.9 nothing can burn the budget 14.4 times as fast as allowed, even if all goes wrong: make it 0.94 or more"},
+		"an objective that cannot be missed fast": {"objective: 0.99", "objective: 0.9", "rules/slos.yml:7: slos.0.objective: with an objective of 0.9 the burn rate cannot reach 14.4, even if every event is an error: make it 0.94 or more"},
 		"no minimum":                              {"    minimum_rate: 0.01\n", "", "rules/slos.yml:3: slos.0.minimum_rate: must be above 0"},
 		"a minimum that one failure exceeds":      {"minimum_rate: 0.01", "minimum_rate: 0.001", "rules/slos.yml:9: slos.0.minimum_rate: at 0.001 events a second a single failure within 1h would be too many: make it 0.0039 or more"},
-		"nothing that tells of silence":           {"silence: [PagesStopped]", "silence: []", "rules/slos.yml:3: slos.0: name the alerts that tell when there are no events"},
+		"no alert for no events at all":           {"absent_alerts: [PagesStopped]", "absent_alerts: []", "rules/slos.yml:3: slos.0: name the alerts that fire when there are no events"},
 		"nothing of the platform":                 {"    platform:\n      events: sum(rate(pages_total[5m]))\n      errors: sum(rate(pages_total{outcome=\"failed\"}[5m]))\n", "", "rules/slos.yml:3: slos.0: platform: with events: and errors: is missing"},
 		"not PromQL":                              {"events: sum(rate(pages_total[5m]))", "events: sum(rate(pages_total[5m])", "rules/slos.yml:12: slos.0.platform.events: "},
 		"no errors":                               {"      errors: sum by (client) (rate(parcels_lost_total[5m]))\n", "", "rules/slos.yml:27: slos.1.clients: errors: is missing"},

@@ -14,7 +14,7 @@ type window struct {
 	From time.Duration
 	// Step is that between the values that are averaged; 0 takes all that were recorded.
 	Step time.Duration
-	// base says that longer windows are averaged from this one, for which errors are recorded, too.
+	// base says that longer windows are averaged from this one, so that its errors are recorded, too.
 	base bool
 }
 
@@ -35,7 +35,7 @@ type group struct {
 func groups() []group {
 	const day = 24 * time.Hour
 	return []group{
-		{"slo_hour", "Every value of five minutes: these windows page.", 30 * time.Second, []window{
+		{"slo_hour", "Every value of five minutes: the alerts on these windows page.", 30 * time.Second, []window{
 			{Length: 30 * time.Minute, From: shortest, base: true},
 			{Length: time.Hour, From: shortest, base: true},
 		}},
@@ -66,23 +66,23 @@ type alert struct {
 	For         time.Duration
 }
 
-// factor is how many times as fast as allowed the budget burns then.
+// factor is the burn rate above which the alert fires.
 func (a alert) factor() float64 { return a.Share * monthly.Hours() / a.Long.Hours() }
 
-// Factor is for the page.
+// Factor is for the documentation.
 func (a alert) Factor() string { return number(a.factor()) }
 
 // alerts are from the fastest to the slowest.
 func alerts() []alert {
 	const day = 24 * time.Hour
 	return []alert{
-		{"SloBudgetBurningFast", "P0", "critical", "downtime", "An error budget is gone within days.",
+		{"SloBudgetBurningFast", "P0", "critical", "downtime", "An error budget will be used up within days.",
 			0.02, time.Hour, 5 * time.Minute, 2 * time.Minute},
-		{"SloBudgetBurning", "P1", "critical", "performance_degradation", "An error budget is gone within the week.",
+		{"SloBudgetBurning", "P1", "critical", "performance_degradation", "An error budget will be used up within the week.",
 			0.05, 6 * time.Hour, 30 * time.Minute, 15 * time.Minute},
 		{"SloBudgetBurningSlowly", "P2", "warning", "warning_condition", "An error budget will not last for the month.",
 			0.1, day, 2 * time.Hour, time.Hour},
-		{"SloBudgetEroding", "P3", "info", "performance_warning", "An error budget is spent as fast as it may be, or faster.",
+		{"SloBudgetEroding", "P3", "info", "performance_warning", "The burn rate of an error budget is one or more.",
 			0.1, 3 * day, 6 * time.Hour, 3 * time.Hour},
 	}
 }

@@ -49,7 +49,7 @@ func (t *Thresholds) rules() []byte {
 			}
 		}
 	})
-	out.WriteString("\n  # A client's own limit wins, also when nobody else knows of the client. They change seldom, and with many clients they are many.\n" +
+	out.WriteString("\n  # A client's override wins, also when the client is not known otherwise. They change seldom, and with many clients they are many.\n" +
 		"  - name: thresholds_of_clients\n    interval: 30s\n    rules:\n")
 	t.each(func(one *Threshold) {
 		for _, level := range Levels() {
@@ -77,7 +77,7 @@ func writeRule(out *bytes.Buffer, expr, name string, level Level, client string)
 	fmt.Fprintf(out, "      - record: %s\n        expr: %s\n        labels: {%s}\n", Metric, expr, labels)
 }
 
-// clientExpr is the limit of each client: its own, or that of all.
+// clientExpr is the threshold of each client: its override, or that of all.
 func (t *Thresholds) clientExpr(one *Threshold, level Level) string {
 	var own []string
 	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
@@ -97,7 +97,7 @@ func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 //go:embed page.md.tmpl
 var pageTemplate string
 
-// page is for readers: every value with its limits, and how to change one.
+// page is for readers: every value with its thresholds, and how to change one.
 func (t *Thresholds) page() ([]byte, error) {
 	tmpl, err := template.New("page.md.tmpl").Funcs(template.FuncMap{
 		"levels": Levels, "show": show, "own": t.ownOf,

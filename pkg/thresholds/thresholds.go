@@ -1,6 +1,6 @@
-// Package thresholds reads rules/thresholds.yml, which says how good each tracked value should be and how bad it may get,
-// for the platform and for each client, and renders it: as recording rules that alerts compare with, and as a page. It knows
-// nothing of the alerts.
+// Package thresholds reads rules/thresholds.yml, which has the goal and the thresholds of each tracked value, for the platform
+// and for each client, and renders it: as recording rules that alerts compare with, and as documentation. It knows nothing of
+// the alerts.
 package thresholds
 
 import (
@@ -35,7 +35,7 @@ type Level string
 const (
 	Goal     Level = "goal"     // what we work towards
 	Warning  Level = "warning"  // somebody looks at it in business hours
-	SLA      Level = "sla"      // what we have promised
+	SLA      Level = "sla"      // what is agreed with clients
 	Critical Level = "critical" // somebody is woken
 )
 
@@ -93,16 +93,16 @@ func (v *Value) UnmarshalYAML(n *yaml.Node) error {
 // Values are the thresholds of one name, by level.
 type Values map[Level]Value
 
-// Threshold is a value that is tracked, and its limits.
+// Threshold is a value that is tracked, and its thresholds by level.
 type Threshold struct {
 	Name string `yaml:"name"`
-	// What is measured, and Why these limits: sentences for the page.
+	// What is measured, and Why these thresholds: sentences for the documentation.
 	What string `yaml:"what"`
 	Why  string `yaml:"why"`
 	Unit Unit   `yaml:"unit"`
 	// Worse is the side on which it gets worse.
 	Worse Direction `yaml:"worse"`
-	// Platform are the limits for the platform as a whole; Clients those for each client. One of them may be missing.
+	// Platform are the thresholds for the platform as a whole; Clients those for each client. One of them may be missing.
 	Platform Values `yaml:"platform"`
 	Clients  Values `yaml:"clients"`
 }
@@ -116,7 +116,7 @@ type Group struct {
 // Thresholds is the whole file.
 type Thresholds struct {
 	Groups []Group `yaml:"groups"`
-	// Overrides are the limits that a client has instead of those of all clients: by client and name.
+	// Overrides are the thresholds that a client has instead of those of all clients: by client and name.
 	Overrides map[string]map[string]Values `yaml:"overrides"`
 }
 
@@ -200,7 +200,7 @@ func (c *checker) threshold(key string, t *Threshold) {
 		c.failf(key+".unit", "the unit is %q, not one of seconds, ratio, per_second", t.Unit)
 	}
 	if t.Worse != Above && t.Worse != Below {
-		c.failf(key+".worse", "say above or below: on which side of its limits it gets worse, not %q", t.Worse)
+		c.failf(key+".worse", "say above or below: on which side of its thresholds it gets worse, not %q", t.Worse)
 	}
 	for text, value := range map[string]string{"what": t.What, "why": t.Why} {
 		if !strings.HasSuffix(strings.TrimSpace(value), ".") {
@@ -208,7 +208,7 @@ func (c *checker) threshold(key string, t *Threshold) {
 		}
 	}
 	if t.Platform == nil && t.Clients == nil {
-		c.failf(key, "%s has no limits: add platform: or clients:", t.Name)
+		c.failf(key, "%s has no thresholds: add platform: or clients:", t.Name)
 	}
 	for scope, values := range map[string]Values{"platform": t.Platform, "clients": t.Clients} {
 		if values == nil {
@@ -253,7 +253,7 @@ func (c *checker) override(key string, t *Threshold, own Values) {
 	case t == nil:
 		c.failf(key, "there is no threshold of this name")
 	case t.Clients == nil:
-		c.failf(key, "it has no limits for clients that could be overridden: it is about the platform as a whole")
+		c.failf(key, "it has no thresholds for clients that could be overridden: it is about the platform as a whole")
 	case len(own) == 0:
 		c.failf(key, "overrides nothing: name a level, like critical: 5")
 	default:
@@ -261,7 +261,7 @@ func (c *checker) override(key string, t *Threshold, own Values) {
 	}
 }
 
-// inForce are the limits of a client that has these of its own.
+// inForce are the thresholds of a client with these overrides.
 func (t *Threshold) inForce(own Values) Values {
 	all := maps.Clone(t.Clients)
 	maps.Copy(all, own)

@@ -142,9 +142,9 @@ func everyPanelHasData(t *testing.T, state demo.State) {
 		return ""
 	})
 	alertmanager, _ := state.Part("alertmanager")
-	take := exec.CommandContext(t.Context(), stack.Program(t, "consignwatch"), "ack", "--alertmanager="+alertmanager.URL, "--author=test", "--all")
-	if output, err := take.CombinedOutput(); err != nil {
-		t.Errorf("take an alert: %v\n%s", err, output)
+	acknowledge := exec.CommandContext(t.Context(), stack.Program(t, "consignwatch"), "ack", "--alertmanager="+alertmanager.URL, "--author=test", "--all")
+	if output, err := acknowledge.CombinedOutput(); err != nil {
+		t.Errorf("acknowledge an alert: %v\n%s", err, output)
 	}
 	var missing []string
 	for deadline := begin.Add(4 * time.Minute); ; time.Sleep(5 * time.Second) {

@@ -17,8 +17,8 @@ import (
 // site is what the matrix needs of the inventory. It is read apart from the program that renders the routes.
 type site struct {
 	Teams map[string]struct {
-		Secondary *struct{} `yaml:"secondary"`
-		Quiet     *struct{} `yaml:"quiet"`
+		Secondary   *struct{} `yaml:"secondary"`
+		LowPriority *struct{} `yaml:"low_priority"`
 	} `yaml:"teams"`
 	Clients []struct {
 		Slug     string    `yaml:"slug"`
@@ -89,8 +89,8 @@ func (s site) receiver(p point) string {
 		}
 		return "support-initial"
 	}
-	if p.priority == "P3" && s.Teams[team].Quiet != nil {
-		return strings.ReplaceAll(team, "_", "-") + "-quiet"
+	if p.priority == "P3" && s.Teams[team].LowPriority != nil {
+		return strings.ReplaceAll(team, "_", "-") + "-low-priority"
 	}
 	return strings.ReplaceAll(team, "_", "-") + "-initial"
 }

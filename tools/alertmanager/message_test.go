@@ -217,13 +217,13 @@ func TestAMailToTheStaffSaysWhatToDo(t *testing.T) {
 		t.Errorf("the first line is %q, the subject %q", first, l.subject)
 	}
 	wants(t, "text", strings.ReplaceAll(l.text, "\r\n", "\n"),
-		"Told: the engineer on call. Next: the second engineer on call, when nobody has acknowledged it 10m after it began to fire.",
+		"Notified: the engineer on call. Next: the second engineer on call, if unacknowledged 10m after it began to fire.",
 		`* Example Consignment, database, it's <main>: The database "main" has refused every connection for over 30s & more.`,
 		"Since 2026-05-04 03:02 CDT",
 		"Runbook: https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks/DatabaseDown.md",
 		fmt.Sprintf("Dashboard: http://localhost:3000/d/consignwatch-database?var-client=_platform&from=%d&to=now", began.Add(-time.Hour).UnixMilli()),
 		`Acknowledge: consignwatch ack --alertmanager http://localhost:9093 'alertname="DatabaseDown"' 'client="_platform"' 'component="database"' 'subject="it'\''s <main>"'`)
-	wants(t, "html", l.html, "Told: the engineer on call.", "it&#39;s &lt;main&gt;", `<a href="https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks/DatabaseDown.md"`,
+	wants(t, "html", l.html, "Notified: the engineer on call.", "it&#39;s &lt;main&gt;", `<a href="https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks/DatabaseDown.md"`,
 		fmt.Sprintf(`<a href="http://localhost:3000/d/consignwatch-database?var-client=_platform&amp;from=%d&amp;to=now"`, began.Add(-time.Hour).UnixMilli()))
 	if strings.Contains(l.html, "<main>") || strings.Contains(l.html, "ZgotmplZ") || strings.Contains(l.html, "<no value>") {
 		t.Errorf("the HTML is not escaped, or lacks something:\n%s", l.html)
@@ -231,12 +231,12 @@ func TestAMailToTheStaffSaysWhatToDo(t *testing.T) {
 
 	l = m.send(t, over(down))
 	save(t, "staff-over", l.html)
-	if want := "Over (P0): The database does not answer. (Example Consignment)"; l.subject != want {
+	if want := "Resolved (P0): The database does not answer. (Example Consignment)"; l.subject != want {
 		t.Errorf("subject %q, want %q", l.subject, want)
 	}
 	wants(t, "text", l.text, "From 2026-05-04 03:02 CDT to 2026-05-04 03:09 CDT")
 	if strings.Contains(l.text, "Acknowledge") || strings.Contains(l.text, "Next:") {
-		t.Errorf("what is over wants something:\n%s", l.text)
+		t.Errorf("a resolved message asks for something:\n%s", l.text)
 	}
 }
 
@@ -247,13 +247,13 @@ func TestAMailOnSeveralClientsAndAnEscalation(t *testing.T) {
 	for _, client := range []string{"second-swing-exchange", "petits-pas-consignment-co", "stranger"} {
 		several = append(several, alert(labelled(all, map[string]string{"alertname": "SyncFailing", "client": client}), client+": half of all runs fail."))
 	}
-	several = append(several, over(alert(labelled(all, map[string]string{"alertname": "SyncFailing", "client": "little-sprouts-consignment"}), "Over now.")))
+	several = append(several, over(alert(labelled(all, map[string]string{"alertname": "SyncFailing", "client": "little-sprouts-consignment"}), "Resolved now.")))
 	l := m.send(t, several...)
 	save(t, "staff-several", l.html)
 	if want := "P1: The database does not answer. (several clients, 3 alerts)"; l.subject != want {
 		t.Errorf("subject %q, want %q", l.subject, want)
 	}
-	wants(t, "text", l.text, "Second Swing Exchange, sync", "stranger, sync", "Over:", "Little Sprouts Consignment, sync", "Next: the second engineer on call, when nobody has acknowledged it 30m")
+	wants(t, "text", l.text, "Second Swing Exchange, sync", "stranger, sync", "Resolved:", "Little Sprouts Consignment, sync", "Next: the second engineer on call, if unacknowledged 30m")
 
 	e := labelled(all, map[string]string{"alertname": "EscalationL3", "escalation": "L3", "source_alertname": "DatabaseDown", "priority": "P0", "component": "database", "subject": "main"})
 	l = m.send(t, alert(e, "DatabaseDown has been firing for 20m 0s."))
@@ -261,11 +261,11 @@ func TestAMailOnSeveralClientsAndAnEscalation(t *testing.T) {
 	if want := "P0 L3: The database does not answer. DatabaseDown (Example Consignment)"; l.subject != want {
 		t.Errorf("subject %q, want %q", l.subject, want)
 	}
-	wants(t, "text", l.text, "Told: the engineer on call, the second engineer on call, the head of operations. Next: the emergency phone, when nobody has acknowledged it 30m after it began to fire.",
+	wants(t, "text", l.text, "Notified: the engineer on call, the second engineer on call, the head of operations. Next: the emergency phone, if unacknowledged 30m after it began to fire.",
 		`'alertname="DatabaseDown"'`)
 }
 
-// TestAMailToAClientIsTheirsAlone renders everything that client admins can be told for every client: it has nothing internal
+// TestAMailToAClientIsTheirsAlone renders every notification that client admins can get for every client: it has nothing internal
 // and nothing of another client.
 func TestAMailToAClientIsTheirsAlone(t *testing.T) {
 	m := newMailer(t)
@@ -325,7 +325,7 @@ func TestAMailToAClientIsTheirsAlone(t *testing.T) {
 	}
 	a := alert(labelled(all, map[string]string{"alertname": "ClientSaleAffected", "client": "second-swing-exchange"}), "Shoppers may see errors.")
 	if l := m.send(t, a); !strings.Contains(l.text, "It began at 2026-05-04 10:02 CEST.") || len(l.to) != 2 {
-		t.Errorf("it is not told in the client's own time, or not to both: %v\n%s", l.to, l.text)
+		t.Errorf("it is not in the client's own time zone, or not sent to both: %v\n%s", l.to, l.text)
 	}
 }
 
@@ -343,7 +343,7 @@ func TestSlack(t *testing.T) {
 		fmt.Fprint(w, "ok")
 	}))
 	t.Cleanup(server.Close)
-	c := *m.receiver(t, "technical-quiet").SlackConfigs[0]
+	c := *m.receiver(t, "technical-low-priority").SlackConfigs[0]
 	file := filepath.Join(t.TempDir(), "url")
 	if err := os.WriteFile(file, []byte(server.URL), 0o600); err != nil {
 		t.Fatal(err)
@@ -354,7 +354,7 @@ func TestSlack(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := alert(labelled(nil, map[string]string{"alertname": "Milder", "priority": "P3", "component": "database", "subject": "main"}), "90% of the disk.")
-	ctx := notify.WithGroupLabels(notify.WithReceiverName(notify.WithGroupKey(t.Context(), "key"), "technical-quiet"), model.LabelSet{"alertname": "Milder"})
+	ctx := notify.WithGroupLabels(notify.WithReceiverName(notify.WithGroupKey(t.Context(), "key"), "technical-low-priority"), model.LabelSet{"alertname": "Milder"})
 	if _, err := n.Notify(ctx, a); err != nil {
 		t.Fatal(err)
 	}
@@ -368,9 +368,9 @@ func TestSlack(t *testing.T) {
 	}
 	got := message.Attachments[0]
 	wants(t, "the title", got.Title, "P3: The database does not answer. (Example Consignment)")
-	wants(t, "the text", got.Text, "Told: the team's channel. Nobody else will be called.", "*Example Consignment, database, main*: 90% of the disk.",
+	wants(t, "the text", got.Text, "Notified: the team's channel. No further escalation.", "*Example Consignment, database, main*: 90% of the disk.",
 		"<https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks/Milder.md|runbook>", "`consignwatch ack ")
-	if message.Channel != "#consign-quiet" || got.Color != "#439fe0" || !strings.HasSuffix(got.TitleLink, "/Milder.md") || got.Footer != "Example Consignment" {
+	if message.Channel != "#consign-low-priority" || got.Color != "#439fe0" || !strings.HasSuffix(got.TitleLink, "/Milder.md") || got.Footer != "Example Consignment" {
 		t.Errorf("message %s", body)
 	}
 }

@@ -193,9 +193,9 @@ type routingCase struct {
 	Firing    []map[string]string `yaml:"firing"`
 	Receivers []string            `yaml:"receivers"`
 	Group     map[string]string   `yaml:"group"`
-	Wait      string              `yaml:"wait"`
-	Interval  string              `yaml:"interval"`
-	Repeat    string              `yaml:"repeat"`
+	Wait      string              `yaml:"group_wait"`
+	Interval  string              `yaml:"group_interval"`
+	Repeat    string              `yaml:"repeat_interval"`
 	Inhibited bool                `yaml:"inhibited"`
 }
 
@@ -269,9 +269,9 @@ func TestCases(t *testing.T) {
 					}
 				}
 				for name, pair := range map[string][2]string{
-					"wait":     {c.Wait, model.Duration(o.GroupWait).String()},
-					"interval": {c.Interval, model.Duration(o.GroupInterval).String()},
-					"repeat":   {c.Repeat, model.Duration(o.RepeatInterval).String()},
+					"group_wait":      {c.Wait, model.Duration(o.GroupWait).String()},
+					"group_interval":  {c.Interval, model.Duration(o.GroupInterval).String()},
+					"repeat_interval": {c.Repeat, model.Duration(o.RepeatInterval).String()},
 				} {
 					if pair[0] != "" && pair[0] != pair[1] {
 						t.Errorf("%s %s, want %s", name, pair[1], pair[0])

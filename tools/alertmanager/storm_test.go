@@ -135,7 +135,7 @@ func outage(t *testing.T, clients int, cause string, seen, end time.Duration, al
 		fires(map[string]string{"alertname": name})
 	}
 	// Symptoms look back, and outlast their cause. Prometheus says that it has been there.
-	events = append(events, firing{seen, end + 6*time.Minute, causeSeen(labelled(all, map[string]string{"alertname": cause}))})
+	events = append(events, firing{seen, end + 6*time.Minute, inhibitionSourceRecent(labelled(all, map[string]string{"alertname": cause}))})
 	over := end
 	end += 4 * time.Minute
 	var inhibition struct {

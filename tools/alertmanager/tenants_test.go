@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// causeSeen is the alert that says for a while that another one has fired.
-func causeSeen(l model.LabelSet) model.LabelSet {
+// inhibitionSourceRecent is the alert that says for a while that another one has fired.
+func inhibitionSourceRecent(l model.LabelSet) model.LabelSet {
 	c := l.Clone()
-	c["alertname"], c["source_alertname"], c["team"], c["category"] = "CauseSeen", l["alertname"], "technical", "routing"
+	c["alertname"], c["source_alertname"], c["team"], c["category"] = "InhibitionSourceRecent", l["alertname"], "technical", "routing"
 	c["priority"], c["severity"] = "none", "none"
 	return c
 }
@@ -26,7 +26,7 @@ func everything(t testing.TB) []model.LabelSet {
 	all := rules(t)
 	var alerts []model.LabelSet
 	for _, r := range all {
-		if r.labels["escalation"] != "" || r.name == "CauseSeen" {
+		if r.labels["escalation"] != "" || r.name == "InhibitionSourceRecent" {
 			continue // made of the others below
 		}
 		for _, client := range s.clients() {
@@ -38,7 +38,7 @@ func everything(t testing.TB) []model.LabelSet {
 					priority = fixed
 				}
 				l := labelled(all, map[string]string{"alertname": r.name, "client": client, "priority": priority})
-				alerts = append(alerts, l, causeSeen(l))
+				alerts = append(alerts, l, inhibitionSourceRecent(l))
 				for _, level := range levels()[1:] {
 					e := l.Clone()
 					e["source_alertname"], e["alertname"], e["escalation"] = l["alertname"], model.LabelValue("Escalation"+level), model.LabelValue(level)
@@ -137,7 +137,7 @@ func TestInhibitionKeepsToItself(t *testing.T) {
 			case target && l["team"] == "client_admin":
 				t.Errorf("%s: %s is silenced, and client admins do not hear of it", c.Name, describe(l))
 			case target && (l["category"] == "security" || l["alertname"] == "Watchdog"):
-				if c.Name != "critical-over-milder" && c.Name != "critical-over-milder-escalated" {
+				if c.Name != "severity-critical" && c.Name != "severity-critical-escalated" {
 					t.Errorf("%s: %s is silenced", c.Name, describe(l))
 				}
 			}
@@ -149,7 +149,7 @@ func TestInhibitionKeepsToItself(t *testing.T) {
 			}
 		}
 		if len(sources) == 0 {
-			if !strings.Contains(c.Name, "over-milder") {
+			if !strings.Contains(c.Name, "severity-") {
 				t.Errorf("%s: no alert is its source", c.Name)
 			}
 			continue

@@ -66,7 +66,7 @@ type listedShop struct {
 // write writes the secrets, and the list of clients that names their files.
 func (s *Services) write(clients []Client) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("outside services: %w", err)
+		return fmt.Errorf("external services: %w", err)
 	}
 	files := Files{
 		Clients: filepath.Join(s.dir, "clients.yml"), ClerkKey: filepath.Join(s.dir, "clerk.key"), MandrillKey: filepath.Join(s.dir, "mandrill.key"),
@@ -82,12 +82,12 @@ func (s *Services) write(clients []Client) error {
 	}
 	text, err := yaml.Marshal(list)
 	if err != nil {
-		return fmt.Errorf("outside services: %w", err)
+		return fmt.Errorf("external services: %w", err)
 	}
 	texts[files.Clients] = string(text)
 	for path, text := range texts {
 		if err := writeSecret(path, text); err != nil {
-			return fmt.Errorf("outside services: %w", err)
+			return fmt.Errorf("external services: %w", err)
 		}
 	}
 	s.mu.Lock()

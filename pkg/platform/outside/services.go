@@ -97,7 +97,7 @@ func Start(c Config) (*Services, error) {
 	if s.dir == "" {
 		dir, err := os.MkdirTemp("", "platform-outside-")
 		if err != nil {
-			return nil, fmt.Errorf("outside services: %w", err)
+			return nil, fmt.Errorf("external services: %w", err)
 		}
 		s.dir, s.ours = dir, true
 	}

@@ -22,11 +22,11 @@ import (
 )
 
 func main() {
-	app := kingpin.New("alertmanager-replay", "Say what an Alertmanager would send for the alerts on the standard input. `consignwatch replay` runs it.")
+	app := kingpin.New("alertmanager-replay", "Print what an Alertmanager would send for the alerts on the standard input. `consignwatch replay` runs it.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("alertmanager-replay"))
 	file := app.Flag("config.file", "The configuration of Alertmanager.").Required().String()
-	until := app.Flag("until", "Until when it runs, as RFC 3339.").Required().String()
+	until := app.Flag("until", "End of the replay, as RFC 3339.").Required().String()
 	kingpin.MustParse(app.Parse(os.Args[1:]))
 	// Virtual time is what package testing has, for tests only. So this program is one, whatever its name: with a test of its own and no flags.
 	os.Args = os.Args[:1]

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-func TestAskTellsWhetherAServerIsWell(t *testing.T) {
+func TestHealthcheckFailsUnlessTheStatusIs2xx(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /well", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ready\n")) })
+	mux.HandleFunc("GET /ok", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ready\n")) })
 	mux.HandleFunc("POST /switch", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("GET /ill", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /unready", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: the database is being filled", http.StatusServiceUnavailable)
 	})
 	mux.HandleFunc("GET /hung", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -27,13 +27,13 @@ func TestAskTellsWhetherAServerIsWell(t *testing.T) {
 		status int
 		says   string
 	}{
-		"well":               {[]string{"ask", server.URL + "/well"}, 0, "ready\n"},
-		"post":               {[]string{"ask", "--post", server.URL + "/switch"}, 0, ""},
-		"ill":                {[]string{"ask", server.URL + "/ill"}, 1, "503 Service Unavailable: not ready: the database is being filled"},
-		"the wrong method":   {[]string{"ask", "--post", server.URL + "/well"}, 1, "405 Method Not Allowed"},
-		"hung":               {[]string{"ask", "--timeout=50ms", server.URL + "/hung"}, 1, "/hung: no whole answer within 50ms (--timeout)"},
-		"nobody there":       {[]string{"ask", "http://127.0.0.1:1/"}, 1, "connection refused"},
-		"without an address": {[]string{"ask"}, 1, "required argument 'url' not provided"},
+		"ok":                 {[]string{"healthcheck", server.URL + "/ok"}, 0, "ready\n"},
+		"post":               {[]string{"healthcheck", "--post", server.URL + "/switch"}, 0, ""},
+		"unready":            {[]string{"healthcheck", server.URL + "/unready"}, 1, "503 Service Unavailable: not ready: the database is being filled"},
+		"the wrong method":   {[]string{"healthcheck", "--post", server.URL + "/ok"}, 1, "405 Method Not Allowed"},
+		"hung":               {[]string{"healthcheck", "--timeout=50ms", server.URL + "/hung"}, 1, "/hung: no complete response within 50ms (--timeout)"},
+		"nobody there":       {[]string{"healthcheck", "http://127.0.0.1:1/"}, 1, "connection refused"},
+		"without an address": {[]string{"healthcheck"}, 1, "required argument 'url' not provided"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, errs := output(t), output(t)
@@ -45,8 +45,8 @@ func TestAskTellsWhetherAServerIsWell(t *testing.T) {
 	}
 }
 
-// The answer may be long: all of it is printed.
-func TestAskPrintsTheWholeAnswer(t *testing.T) {
+// The response may be long: all of it is printed.
+func TestHealthcheckPrintsTheWholeResponse(t *testing.T) {
 	page := bytes.Repeat([]byte("consign_up 1\n"), 1<<18)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) }))
 	t.Cleanup(server.Close)

@@ -12,12 +12,12 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 )
 
-// addAsk declares what stands in for curl in an image that has no shell: health checks ask with it, and people switch faults.
-func addAsk(app *kingpin.Application) (string, action) {
-	command := app.Command("ask", "Ask a server over HTTP and print its answer; exit 1 unless the status is 200 to 299. For health checks and faults in containers.")
+// addHealthcheck declares the replacement for curl in an image that has no shell: for health checks, and for switching faults.
+func addHealthcheck(app *kingpin.Application) (string, action) {
+	command := app.Command("healthcheck", "Send an HTTP request and print the response; exit 1 unless the status is 2xx. For health checks in containers without curl, and for switching faults.")
 	url := command.Arg("url", "For example http://127.0.0.1:9471/-/ready.").Required().URL()
 	post := command.Flag("post", "POST instead of GET.").Bool()
-	timeout := command.Flag("timeout", "How long to wait for the whole answer.").Default("5s").Duration()
+	timeout := command.Flag("timeout", "How long to wait for the whole response.").Default("5s").Duration()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		method := http.MethodGet
 		if *post {
@@ -27,11 +27,11 @@ func addAsk(app *kingpin.Application) (string, action) {
 	}
 }
 
-// mostOfAFailure is how much of an answer an error repeats.
+// mostOfAFailure is how much of a response an error repeats.
 const mostOfAFailure = 1 << 10
 
 func request(ctx context.Context, method, url string, timeout time.Duration, out io.Writer) error {
-	late := fmt.Errorf("%s %s: no whole answer within %v (--timeout)", method, url, timeout)
+	late := fmt.Errorf("%s %s: no complete response within %v (--timeout)", method, url, timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
 	defer cancel()
 	err := exchange(ctx, method, url, out)
