@@ -124,7 +124,7 @@ func evaluate(ctx context.Context, c Config, r *recording.Recording, folder stri
 	if err != nil {
 		return nil, err
 	}
-	in := feed{series: r.Series}
+	in := feed{series: withoutRecorded(r.Series, groups)}
 	for ; !now.After(c.To); now = now.Add(c.Interval) {
 		if err := in.until(ctx, db, now); err != nil {
 			return nil, err
@@ -179,6 +179,20 @@ func load(manager *rules.Manager, c Config) ([]*rules.Group, error) {
 		all = append(all, sorted...)
 	}
 	return all, nil
+}
+
+// withoutRecorded leaves out what the rules record themselves. Most of it a recording has left out already, by its name; but a rule may record under any name, as
+// those of the thresholds do, and what another version of the rules has recorded must not stand beside what this one does.
+func withoutRecorded(series []promql.Series, groups []*rules.Group) []promql.Series {
+	recorded := map[string]bool{}
+	for _, g := range groups {
+		for _, rule := range g.Rules() {
+			if _, is := rule.(*rules.RecordingRule); is {
+				recorded[rule.Name()] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(series), func(s promql.Series) bool { return recorded[s.Metric.Get(model.MetricNameLabel)] })
 }
 
 func sent(externalURL, expr string, alerts []*rules.Alert) []Alert {

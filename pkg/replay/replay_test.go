@@ -119,6 +119,28 @@ func TestEvaluateBeginsWithAHistory(t *testing.T) {
 	}
 }
 
+// A recording may hold what the rules of its time have recorded under a name like that of a metric. Those that are played count, also at the very moment of such a sample.
+func TestEvaluateRecordsAnewWhatTheRulesRecord(t *testing.T) {
+	r := up(repeated(3, 4)...)
+	for level, old := range map[string]float64{"warning": 9, "gone": 1} {
+		s := promql.Series{Metric: labels.FromStrings(model.MetricNameLabel, "threshold", "level", level)}
+		for _, x := range r.Series[0].Floats {
+			s.Floats = append(s.Floats, promql.FPoint{T: x.T, F: old})
+		}
+		r.Series = append(r.Series, s)
+	}
+	file := ruleFile(t, `groups: [{name: g, rules: [{record: threshold, expr: vector(2), labels: {level: warning}}, {alert: High, expr: 'threshold < on () group_left () up'}]}]`)
+	posts, err := Evaluate(t.Context(), config(file, 4), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	WriteIncidents(&text, Incidents(posts), time.UTC)
+	if got, want := text.String(), "10:00:00 -           High level=warning\n"; got != want {
+		t.Errorf("incidents %q, want %q", got, want)
+	}
+}
+
 func TestEvaluateNamesTheRuleThatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ rules, want string }{
 		"it does not parse":             {"groups: [{name: g, rules: [{alert: A, expr: 'up =='}]}]", "could not parse expression"},
