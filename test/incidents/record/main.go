@@ -26,7 +26,7 @@ func main() {
 	fault := app.Flag("fault", "The incident to record, or all that have no recording yet; --list shows what there is.").Default("all").String()
 	into := app.Flag("into", "The folder of the recordings.").Default("test/incidents/recordings").String()
 	logs := app.Flag("logs", "The folder for what the demos print.").Default(".build/record").String()
-	lanes := app.Flag("lanes", "How many stacks run side by side.").Default("3").Int()
+	lanes := app.Flag("lanes", "How many stacks run side by side; each takes a gigabyte and a twentieth of a core.").Default("4").Int()
 	list := app.Flag("list", "Print the names of the incidents.").Bool()
 	kingpin.MustParse(app.Parse(os.Args[1:]))
 	if *list {
