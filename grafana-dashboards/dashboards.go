@@ -1,6 +1,5 @@
-// Package dashboards declares the Grafana dashboards and writes them as JSON. The declarations, a file for each of Grafana's
-// folders, read like a table; the JSON beside them is what ships, and is what Render makes of them. It asks no server: what a
-// panel asks Prometheus is checked by pkg/bundle.
+// Package dashboards declares the Grafana dashboards and renders them as JSON. There is one file of declarations for each Grafana folder; the
+// JSON files beside them ship, and Render generates them. It sends no request to a server: package bundle checks the queries of the panels.
 package dashboards
 
 import (
@@ -8,12 +7,12 @@ import (
 	"slices"
 )
 
-// Files are the dashboards as they ship: a folder for each of Grafana's folders.
+// Files are the JSON files of the dashboards, in a folder for each Grafana folder.
 //
 //go:embed System/*.json Integrations/*.json Business/*.json Alerting/*.json Reports/*.json
 var Files embed.FS
 
-// All are the dashboards, in the order in which they are presented.
+// All are the dashboards, in the order of the documentation.
 func All() []Dashboard {
 	return slices.Concat(system(), integrations(), business(), alerting(), reports())
 }

@@ -7,46 +7,46 @@ import (
 	"strings"
 )
 
-// Dashboard answers one question, from the top left, whether all is OK, to the bottom right, why it is not.
+// Dashboard answers one question: from the Status row, whether all is OK, to the panels at the bottom, why it is not.
 type Dashboard struct {
-	File  string // below grafana-dashboards; its folder is Grafana's folder
-	UID   string // for good: alerts and bookmarks lead to it
-	Title string
-	Asks  string // the question
-	// Variables besides datasource, by name; see variables.
+	File     string // below grafana-dashboards; its folder is Grafana's folder
+	UID      string // never changes: annotations of alerts and bookmarks link to it
+	Title    string
+	Question string // the question
+	// Variables are the names of the variables besides datasource; see variablesByName.
 	Variables []string
-	// Alerts are the matchers of the alerts that are drawn over its graphs.
+	// Alerts are the matchers of the alerts that are shown as annotations.
 	Alerts string
-	// From and To are the period; now-3h to now unless set. A report has a fixed one.
+	// From and To are the time range; now-3h to now unless set. A report has a range in the past.
 	From, To string
 	Refresh  string // 1m unless set; none for a report
 	Rows     []Row
 }
 
-// Row is a heading with panels below it, from left to right.
+// Row is a Grafana row with its panels, from left to right.
 type Row struct {
 	Title  string
 	Panels []Panel
 }
 
-// Panel is one panel. The functions named after its kinds make one: stat, graph, table, …
+// Panel is one panel. The functions stat, graph, table and so on return one of that type.
 type Panel struct {
-	kind          string // Grafana's name
+	kind          string // Grafana's panel type
 	width, height int    // of 24 columns; in units of 30 pixels
 	title, unit   string
-	about         string // what it shows, in whole sentences
+	description   string // whole sentences that say what the panel shows
 	queries       []query
-	defaults      object   // of all fields
-	custom        object   // of all fields, for this kind of panel
-	overrides     []object // of some fields
+	defaults      object   // fieldConfig.defaults
+	custom        object   // fieldConfig.defaults.custom
+	overrides     []object // fieldConfig.overrides
 	options       object
 	transform     []object
-	leads         []lead
-	keys          []string // labels of a table, in order
+	links         []panelLink
+	labels        []string // label columns of a table, in order
 	belowZero     bool
 }
 
-// query is one question to Prometheus.
+// query is a Prometheus query of a panel.
 type query struct {
 	expr    string
 	legend  string
@@ -62,30 +62,30 @@ type column struct {
 	colour     bool
 }
 
-// part adds something to a panel.
-type part func(*Panel)
+// option changes a panel: it adds a query, or sets a field option.
+type option func(*Panel)
 
-func panel(kind string, width, height int, title, unit, about string, parts []part) Panel {
+func panel(kind string, width, height int, title, unit, description string, options []option) Panel {
 	p := Panel{
-		kind: kind, width: width, height: height, title: title, unit: unit, about: about,
+		kind: kind, width: width, height: height, title: title, unit: unit, description: description,
 		defaults: object{}, custom: object{}, options: object{},
 	}
-	for _, add := range parts {
-		add(&p)
+	for _, apply := range options {
+		apply(&p)
 	}
 	return p
 }
 
-// The colours, each with one meaning.
+// Colours by meaning.
 const (
-	good, warn, bad, strange = "green", "orange", "red", "purple"
-	calm                     = "text"
-	neutral                  = "blue"
+	good, warn, bad, accent = "green", "orange", "red", "purple"
+	defaultText             = "text"
+	neutral                 = "blue"
 )
 
-// stat shows single numbers that are neither good nor bad by themselves.
-func stat(width int, title, unit, about string, parts ...part) Panel {
-	p := panel("stat", width, 4, title, unit, about, parts)
+// stat is a stat panel with a neutral colour, for numbers that are neither good nor bad by themselves.
+func stat(width int, title, unit, description string, options ...option) Panel {
+	p := panel("stat", width, 4, title, unit, description, options)
 	p.options = merged(object{
 		"colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto", "wideLayout": true,
 		"reduceOptions": object{"calcs": list("lastNotNull"), "fields": "", "values": false},
@@ -94,9 +94,9 @@ func stat(width int, title, unit, about string, parts ...part) Panel {
 	return p
 }
 
-// tiles show the status of each query, OK, Warning or Critical: see state.
-func tiles(width int, title, about string, parts ...part) Panel {
-	p := stat(width, title, "none", about, parts...)
+// tiles is a stat panel with the status of each query, OK, Warning or Critical: see state.
+func tiles(width int, title, description string, options ...option) Panel {
+	p := stat(width, title, "none", description, options...)
 	p.options = merged(p.options, object{"colorMode": "background", "graphMode": "none", "justifyMode": "center", "text": object{"titleSize": 12, "valueSize": 16}})
 	p.defaults = merged(p.defaults, object{
 		"color": object{"mode": "thresholds"},
@@ -110,9 +110,9 @@ func tiles(width int, title, about string, parts ...part) Panel {
 	return p
 }
 
-// graph shows series over time.
-func graph(width int, title, unit, about string, parts ...part) Panel {
-	p := panel("timeseries", width, 8, title, unit, about, parts)
+// graph is a time series panel.
+func graph(width int, title, unit, description string, options ...option) Panel {
+	p := panel("timeseries", width, 8, title, unit, description, options)
 	p.options = merged(object{
 		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": list()},
 		"tooltip": object{"mode": "multi", "sort": "desc"},
@@ -126,9 +126,9 @@ func graph(width int, title, unit, about string, parts ...part) Panel {
 		delete(p.defaults, "min")
 	}
 	if p.custom["stacking"].(object)["mode"] == "none" && (len(p.queries) > 1 || strings.Contains(p.queries[0].legend, "{{")) {
-		p.custom["fillOpacity"] = 0 // lines on each other's areas cannot be read
+		p.custom["fillOpacity"] = 0 // lines over filled areas are hard to read
 	}
-	if _, ends := p.defaults["max"]; !ends { // a line at zero needs no axis up to 100
+	if _, hasMax := p.defaults["max"]; !hasMax { // without it, the axis of a line at zero goes up to 100
 		switch unit {
 		case "percentunit":
 			p.custom["axisSoftMax"] = 0.05
@@ -144,9 +144,9 @@ func graph(width int, title, unit, about string, parts ...part) Panel {
 	return p
 }
 
-// bars compares the present values of a few series.
-func bars(width int, title, unit, about string, parts ...part) Panel {
-	p := panel("bargauge", width, 8, title, unit, about, parts)
+// bars is a bar gauge with the last values of a few series.
+func bars(width int, title, unit, description string, options ...option) Panel {
+	p := panel("bargauge", width, 8, title, unit, description, options)
 	p.options = merged(object{
 		"displayMode": "basic", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color", "namePlacement": "left", "sizing": "manual", "minVizHeight": 16, "maxVizHeight": 36, "text": object{"titleSize": 14, "valueSize": 16},
 		"reduceOptions": object{"calcs": list("lastNotNull"), "fields": "", "values": false},
@@ -155,9 +155,9 @@ func bars(width int, title, unit, about string, parts ...part) Panel {
 	return p
 }
 
-// states shows over time in which state something is.
-func states(width int, title, about string, parts ...part) Panel {
-	p := panel("state-timeline", width, 8, title, "none", about, parts)
+// stateTimeline is a state timeline panel.
+func stateTimeline(width int, title, description string, options ...option) Panel {
+	p := panel("state-timeline", width, 8, title, "none", description, options)
 	p.options = merged(object{
 		"mergeValues": true, "showValue": "never", "alignValue": "left", "rowHeight": 0.85,
 		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
@@ -168,9 +168,9 @@ func states(width int, title, about string, parts ...part) Panel {
 	return p
 }
 
-// heat shows how values spread over time, from the buckets of a histogram.
-func heat(width int, title, unit, about, expr string) Panel {
-	p := panel("heatmap", width, 8, title, unit, about, nil)
+// heatmap is a heatmap panel of the buckets of a histogram.
+func heatmap(width int, title, unit, description, expr string) Panel {
+	p := panel("heatmap", width, 8, title, unit, description, nil)
 	p.queries = []query{{expr: expr, legend: "{{le}}", format: "heatmap"}}
 	p.options = object{
 		"calculate": false, "cellGap": 1, "filterValues": object{"le": 1e-9}, "rowsFrame": object{"layout": "auto"},
@@ -182,42 +182,42 @@ func heat(width int, title, unit, about, expr string) Panel {
 	return p
 }
 
-// table joins the results of its queries on their labels: a row for each set of labels, a column for each label and query.
-func table(width int, title, about string, parts ...part) Panel {
-	p := panel("table", width, 9, title, "none", about, parts)
+// table is a table that joins its queries on their labels: a row for each set of labels, a column for each label and each query.
+func table(width int, title, description string, options ...option) Panel {
+	p := panel("table", width, 9, title, "none", description, options)
 	p.options = merged(object{"cellHeight": "sm", "showHeader": true, "footer": object{"show": false, "reducer": list("sum"), "countRows": false, "fields": ""}}, p.options)
 	p.custom = merged(object{"align": "auto", "cellOptions": object{"type": "auto"}, "inspect": false, "minWidth": 60}, p.custom)
 	p.defaults = merged(object{"noValue": "–"}, p.defaults)
-	p.columns()
+	p.organizeColumns()
 	return p
 }
 
-// grouping is how an expression names the labels of its series.
+// grouping matches the grouping labels of an aggregation.
 var grouping = regexp.MustCompile(`\bby \(([^)]*)\)`)
 
-// selection is an expression that keeps the name of its metric.
+// selection matches an expression that keeps the metric name.
 var selection = regexp.MustCompile(`^[a-zA-Z0-9_:]+(\{[^}]*\})?$`)
 
-// columns turns the names that Grafana gives to labels and values into those of the panel, puts the labels in the order in which the first query
-// names them, and gives each value its unit.
-func (p *Panel) columns() {
-	rename, first, order := object{"alertname": "alert"}, object{}, object{}
-	if labels := grouping.FindStringSubmatch(p.queries[0].expr); labels != nil && p.keys == nil {
-		p.keys = strings.Split(labels[1], ", ")
+// organizeColumns adds the transformations that rename the columns of labels and values, and order the labels as the first query groups by them. It
+// sets the unit of each value column.
+func (p *Panel) organizeColumns() {
+	rename, hidden, order := object{"alertname": "alert"}, object{}, object{}
+	if labels := grouping.FindStringSubmatch(p.queries[0].expr); labels != nil && p.labels == nil {
+		p.labels = strings.Split(labels[1], ", ")
 	}
-	for i, label := range p.keys {
+	for i, label := range p.labels {
 		order[label] = i
 	}
 	for i, q := range p.queries {
-		if selection.MatchString(q.expr) { // its name would keep it apart from the other columns
+		if selection.MatchString(q.expr) { // with the metric name, the rows would not join with those of other queries
 			p.queries[i].expr = "0 + " + q.expr
 		}
 		name := "Value"
 		if len(p.queries) > 1 {
 			name = "Value #" + refID(i)
 		}
-		if q.column.name == "" { // the series are the rows; their values say nothing
-			first[name] = true
+		if q.column.name == "" { // the series are the rows, and their values are hidden
+			hidden[name] = true
 			continue
 		}
 		rename[name] = q.column.name
@@ -225,38 +225,38 @@ func (p *Panel) columns() {
 		properties := []any{property("unit", q.column.unit), property("decimals", q.column.decimals)}
 		if q.column.colour {
 			properties = append(properties, property("custom.cellOptions", object{"type": "color-text"}),
-				property("color", object{"mode": "thresholds"}), property("thresholds", steps(calm, step{1e-9, warn})))
+				property("color", object{"mode": "thresholds"}), property("thresholds", steps(defaultText, step{1e-9, warn})))
 		}
 		p.overrides = append(p.overrides, override("byName", q.column.name, properties...))
 	}
-	first["Time"] = true
-	// So Grafana calls it when only one query finds something: the first one, which has all rows that the others have.
+	hidden["Time"] = true
+	// Grafana names the column Value when only one query has a result: the first one, which has all rows of the others.
 	if name := p.queries[0].column.name; name != "" {
 		rename["Value"] = name
 	} else {
-		first["Value"] = true
+		hidden["Value"] = true
 	}
-	for _, wide := range []struct {
+	for _, fixed := range []struct {
 		label, shown string
 		width        int
 	}{{"priority", "priority", 80}, {"alertname", "alert", 230}, {"client", "client", 200}, {"what", "what", 230}} {
-		if p.width >= 12 && slices.Contains(p.keys, wide.label) {
-			p.overrides = append(p.overrides, override("byName", wide.shown, property("custom.width", wide.width)))
+		if p.width >= 12 && slices.Contains(p.labels, fixed.label) {
+			p.overrides = append(p.overrides, override("byName", fixed.shown, property("custom.width", fixed.width)))
 		}
 	}
 	p.transform = append([]object{{"id": "merge", "options": object{}}}, p.transform...)
-	p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": first, "renameByName": rename, "indexByName": order}})
+	p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": hidden, "renameByName": rename, "indexByName": order}})
 }
 
-// series asks for values over the period.
-func series(expr, legend string) part {
+// series adds a range query.
+func series(expr, legend string) option {
 	return func(p *Panel) {
 		p.queries = append(p.queries, query{expr: expr, legend: legend, format: "time_series"})
 	}
 }
 
-// value asks for values at the end of the period.
-func value(expr, legend string) part {
+// value adds an instant query: values at the end of the time range.
+func value(expr, legend string) option {
 	return func(p *Panel) {
 		p.queries = append(p.queries, query{expr: expr, legend: legend, format: "time_series", instant: true})
 		if p.kind == "stat" {
@@ -265,33 +265,37 @@ func value(expr, legend string) part {
 	}
 }
 
-// rows asks for the rows of a table whose values say nothing.
-func rows(expr string) part { return col(expr, "", "none", 0) }
+// rows adds a query for the rows of a table, whose value is hidden.
+func rows(expr string) option { return col(expr, "", "none", 0) }
 
-// col asks for a column of a table, at the end of the period.
-func col(expr, name, unit string, decimals int) part {
+// col adds a value column to a table, with an instant query.
+func col(expr, name, unit string, decimals int) option {
 	return func(p *Panel) {
 		p.queries = append(p.queries, query{expr: expr, format: "table", instant: true, column: column{name: name, unit: unit, decimals: decimals}})
 	}
 }
 
-// by names the labels that are the first columns of a table, where the first query does not.
-func by(labels ...string) part { return func(p *Panel) { p.keys = labels } }
+// rowLabels sets the label columns of a table, if they are not the grouping labels of the first query.
+func rowLabels(labels ...string) option { return func(p *Panel) { p.labels = labels } }
 
-// trouble is a column whose values above 0 are coloured.
-func trouble(expr, name, unit string, decimals int) part {
+// alertColumn is col with values above 0 in orange.
+func alertColumn(expr, name, unit string, decimals int) option {
 	return func(p *Panel) {
 		p.queries = append(p.queries, query{expr: expr, format: "table", instant: true, column: column{name: name, unit: unit, decimals: decimals, colour: true}})
 	}
 }
 
-// limits draws levels of a threshold of the platform as dashed lines; warning and critical unless others are named.
-func limits(name string, levels ...string) part { return limitsOf(name, "_platform", levels) }
+// thresholdLines draws levels of a threshold of the platform as dashed lines; warning and critical unless others are given.
+func thresholdLines(name string, levels ...string) option {
+	return thresholdLinesOf(name, "_platform", levels)
+}
 
-// clientLimits draws the levels of the chosen clients, of each level the strictest.
-func clientLimits(name string, levels ...string) part { return limitsOf(name, "$client", levels) }
+// clientThresholdLines draws the levels of the selected clients, for each level the strictest.
+func clientThresholdLines(name string, levels ...string) option {
+	return thresholdLinesOf(name, "$client", levels)
+}
 
-func limitsOf(name, client string, levels []string) part {
+func thresholdLinesOf(name, client string, levels []string) option {
 	if levels == nil {
 		levels = []string{"warning", "critical"}
 	}
@@ -312,7 +316,7 @@ func limitsOf(name, client string, levels []string) part {
 }
 
 func levelColours() map[string]string {
-	return map[string]string{"goal": good, "sla": strange, "warning": warn, "critical": bad}
+	return map[string]string{"goal": good, "sla": accent, "warning": warn, "critical": bad}
 }
 
 func threshold(name, match, level, client string) string {
@@ -323,10 +327,10 @@ func threshold(name, match, level, client string) string {
 	return fmt.Sprintf(`consign_threshold{name="%s",level%s"%s",client%s"%s"}`, name, match, level, clients, client)
 }
 
-// state is 0 where a value is within its warning level, 1 beyond it, and 2 beyond the critical one.
+// state is an expression: 0 for a value within its warning level, 1 beyond the warning level, 2 beyond the critical level.
 func state(expr, name string) string { return stateOf(expr, ">", name) }
 
-// stateBelow is state for values that are bad when they are low.
+// stateBelow is state for values of which less is worse.
 func stateBelow(expr, name string) string { return stateOf(expr, "<", name) }
 
 func stateOf(expr, beyond, name string) string {
@@ -334,39 +338,39 @@ func stateOf(expr, beyond, name string) string {
 		expr, beyond, threshold(name, "=", "warning", "_platform"), threshold(name, "=", "critical", "_platform"))
 }
 
-// orZero is 0 where there was nothing that could have been counted: base has the series that the expression would have.
-func orZero(expr, base string) string {
-	if selection.MatchString(expr) { // its name would make two lines of one
+// orZero is the expression, or 0 for series of the denominator that the expression lacks because nothing has been counted yet.
+func orZero(expr, denominator string) string {
+	if selection.MatchString(expr) { // with the metric name, there would be two series instead of one
 		expr = "0 + " + expr
 	}
-	return expr + " or 0 * " + base
+	return expr + " or 0 * " + denominator
 }
 
-// down is 2 where something that should be 1 is 0.
+// down is an expression: 2 if a value that should be 1 is 0.
 func down(expr string) string { return fmt.Sprintf("2 * (1 - min(%s))", expr) }
 
-// stacked puts the series on top of each other: together they are a whole.
+// stacked stacks the series, which are parts of a whole.
 func stacked(p *Panel) {
 	p.custom["stacking"], p.custom["fillOpacity"] = object{"mode": "normal", "group": "A"}, 30
 }
 
-// logarithmic makes small values visible beside large ones.
+// logarithmic sets a logarithmic axis.
 func logarithmic(p *Panel) { p.custom["scaleDistribution"] = object{"type": "log", "log": 10} }
 
-// steps draws a line that jumps: for values that change at once.
+// stepped draws steps instead of slopes, for values that change at once.
 func stepped(p *Panel) { p.custom["lineInterpolation"] = "stepAfter" }
 
-// plainly leaves out the small graph behind a number.
-func plainly(p *Panel) { p.options["graphMode"] = "none" }
+// withoutSparkline hides the sparkline of a stat panel.
+func withoutSparkline(p *Panel) { p.options["graphMode"] = "none" }
 
-// decimals says how many digits follow the point.
-func decimals(n int) part { return func(p *Panel) { p.defaults["decimals"] = n } }
+// decimals sets the number of decimals.
+func decimals(n int) option { return func(p *Panel) { p.defaults["decimals"] = n } }
 
-// most ends the axis, or the bar, at a value.
-func most(n float64) part { return func(p *Panel) { p.defaults["max"] = n } }
+// axisMax sets the maximum of the axis, or of the bars.
+func axisMax(n float64) option { return func(p *Panel) { p.defaults["max"] = n } }
 
-// badAbove colours numbers: good below the first value, then a warning, then bad. For counts of what must not be; limits are data.
-func badAbove(first, second float64) part {
+// badAbove colours numbers: good below the first value, then a warning, then bad. For counts that should be 0; other thresholds come from the data: see thresholdLines.
+func badAbove(first, second float64) option {
 	return func(p *Panel) {
 		p.defaults["color"] = object{"mode": "thresholds"}
 		if first == second {
@@ -381,7 +385,7 @@ func badAbove(first, second float64) part {
 }
 
 // badBelow colours numbers: bad below the first value, then a warning, then good.
-func badBelow(first, second float64) part {
+func badBelow(first, second float64) option {
 	return func(p *Panel) {
 		p.defaults["color"] = object{"mode": "thresholds"}
 		p.defaults["thresholds"] = steps(bad, step{first, warn}, step{second, good})
@@ -389,60 +393,60 @@ func badBelow(first, second float64) part {
 	}
 }
 
-// linesAt draws dashed lines at values that are part of a definition. Limits are data: see limits.
-func linesAt(at ...step) part {
+// fixedLines draws dashed lines at values that are part of a definition. Other thresholds come from the data: see thresholdLines.
+func fixedLines(lines ...step) option {
 	return func(p *Panel) {
-		p.defaults["thresholds"] = steps("transparent", at...)
+		p.defaults["thresholds"] = steps("transparent", lines...)
 		p.custom["thresholdsStyle"] = object{"mode": "dashed"}
 	}
 }
 
-// belowZero lets an axis go below zero.
+// belowZero removes the minimum of 0 of an axis.
 func belowZero(p *Panel) { p.belowZero = true }
 
-// words shows words in place of 0 and 1 (and so on), each with its colour.
-func words(pairs ...string) part {
+// valueMappings maps 0, 1 and so on to a text and a colour: pairs of both.
+func valueMappings(pairs ...string) option {
 	return func(p *Panel) {
 		options := object{}
-		var at []step
+		var thresholds []step
 		for i := 0; i+1 < len(pairs); i += 2 {
 			options[fmt.Sprint(i/2)] = object{"index": i / 2, "text": pairs[i], "color": pairs[i+1]}
-			at = append(at, step{float64(i / 2), pairs[i+1]})
+			thresholds = append(thresholds, step{float64(i / 2), pairs[i+1]})
 		}
 		p.defaults["mappings"] = list(object{"type": "value", "options": options})
 		p.defaults["color"] = object{"mode": "thresholds"}
-		p.defaults["thresholds"] = steps(at[0].colour, at[1:]...)
+		p.defaults["thresholds"] = steps(thresholds[0].colour, thresholds[1:]...)
 		if p.kind == "stat" {
 			p.options["colorMode"], p.options["graphMode"], p.options["text"] = "background", "none", object{"valueSize": 24}
 		}
 	}
 }
 
-// allSeries shows the name of each series beside its value.
-func named(p *Panel) { p.options["textMode"] = "value_and_name" }
+// showNames shows the name of each series beside its value.
+func showNames(p *Panel) { p.options["textMode"] = "value_and_name" }
 
-// lead is a link from the values of a column, or from all values, to a dashboard.
-type lead struct{ field, uid string }
+// panelLink is a data link from the values of a column, or from all values, to a dashboard.
+type panelLink struct{ field, uid string }
 
-// leads makes the values of a column, or all values, lead to a dashboard, with the period and the variables kept.
-func leads(field, uid string) part {
-	return func(p *Panel) { p.leads = append(p.leads, lead{field, uid}) }
+// dataLink links the values of a column, or all values if field is empty, to a dashboard, with the same time range and variables.
+func dataLink(field, uid string) option {
+	return func(p *Panel) { p.links = append(p.links, panelLink{field, uid}) }
 }
 
-// address is that of the dashboard. The client of the row that is clicked, if that is the column, replaces the chosen ones.
-func (l lead) address(variables []string) string {
-	chosen := ""
+// url is the URL of the link. With the column client, the client of the clicked row replaces the selected ones.
+func (l panelLink) url(variables []string) string {
+	client := ""
 	switch {
 	case l.field == "client":
-		chosen = "var-client=${__value.raw}&"
+		client = "var-client=${__value.raw}&"
 	case slices.Contains(variables, "client"):
-		chosen = "${client:queryparam}&"
+		client = "${client:queryparam}&"
 	}
-	return "/d/" + l.uid + "?${datasource:queryparam}&" + chosen + "${__url_time_range}"
+	return "/d/" + l.uid + "?${datasource:queryparam}&" + client + "${__url_time_range}"
 }
 
-// colours gives a series its colour by name.
-func colours(pairs ...string) part {
+// colours sets the colours of series by name: pairs of both.
+func colours(pairs ...string) option {
 	return func(p *Panel) {
 		for i := 0; i+1 < len(pairs); i += 2 {
 			p.overrides = append(p.overrides, override("byName", pairs[i], property("color", object{"mode": "fixed", "fixedColor": pairs[i+1]})))
@@ -450,29 +454,29 @@ func colours(pairs ...string) part {
 	}
 }
 
-// hidden leaves out columns of a table.
-func hidden(names ...string) part {
+// hideColumns hides columns of a table.
+func hideColumns(names ...string) option {
 	return func(p *Panel) {
-		gone := object{}
+		excluded := object{}
 		for _, name := range names {
-			gone[name] = true
+			excluded[name] = true
 		}
-		p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": gone, "renameByName": object{}, "indexByName": object{}}})
+		p.transform = append(p.transform, object{"id": "organize", "options": object{"excludeByName": excluded, "renameByName": object{}, "indexByName": object{}}})
 	}
 }
 
-// sorted sorts a table by a column, the highest first.
-func sorted(name string) part {
+// sorted sorts a table by a column, descending.
+func sorted(name string) option {
 	return func(p *Panel) { p.options["sortBy"] = list(object{"displayName": name, "desc": true}) }
 }
 
-// sortedUp sorts a table by a column, the lowest first.
-func sortedUp(name string) part {
+// sortedAscending sorts a table by a column, ascending.
+func sortedAscending(name string) option {
 	return func(p *Panel) { p.options["sortBy"] = list(object{"displayName": name, "desc": false}) }
 }
 
-// high makes a panel as high as this.
-func high(h int) part { return func(p *Panel) { p.height = h } }
+// height sets the height of a panel.
+func height(h int) option { return func(p *Panel) { p.height = h } }
 
 type step struct {
 	from   float64

@@ -1,12 +1,12 @@
 package dashboards
 
-// Units that Grafana has no better name for.
+// Units without an ID in Grafana.
 const (
 	perSecond = "suffix:/s"
 	perMinute = "suffix:/min"
 )
 
-// What several dashboards ask. Shares of failures are 0, and not absent, where nothing has failed yet.
+// Expressions of several dashboards. Failure ratios are 0, and not absent, when nothing has failed yet.
 
 func databaseFailures() string {
 	return orZero(`platform:consign_db_query_failures_per_query:ratio_rate5m`, `platform:consign_db_queries:rate5m`)

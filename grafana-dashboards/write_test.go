@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestTheFilesAreWhatTheDeclarationsSay(t *testing.T) {
+func TestTheFilesMatchTheDeclarations(t *testing.T) {
 	declared, err := Render(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
@@ -63,29 +63,29 @@ func TestLinesFitTheGrid(t *testing.T) {
 	}
 }
 
-func TestEveryDashboardAsksAQuestionThatTheDocumentationHas(t *testing.T) {
+func TestEveryDashboardHasTheQuestionOfTheDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../docs/dashboards.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range All() {
-		if line := fmt.Sprintf("\n| %s | %s |\n", d.Title, d.Asks); !strings.Contains(string(page), line) {
+		if line := fmt.Sprintf("\n| %s | %s |\n", d.Title, d.Question); !strings.Contains(string(page), line) {
 			t.Errorf("docs/dashboards.md lacks the line%s", line)
 		}
-		if !strings.HasSuffix(d.Asks, "?") && !strings.Contains(d.Asks, "? ") {
-			t.Errorf("%s asks nothing: %q", d.UID, d.Asks)
+		if !strings.HasSuffix(d.Question, "?") && !strings.Contains(d.Question, "? ") {
+			t.Errorf("%s asks nothing: %q", d.UID, d.Question)
 		}
 	}
 }
 
-func TestEveryDashboardHasAPicture(t *testing.T) {
+func TestEveryDashboardHasAScreenshot(t *testing.T) {
 	for _, d := range All() {
 		name := strings.ReplaceAll(strings.ToLower(strings.TrimSuffix(d.File, ".json")), "/", "-")
-		picture, err := os.Stat("../docs/images/" + name + ".png")
+		screenshot, err := os.Stat("../docs/images/" + name + ".png")
 		if err != nil {
 			t.Error(err)
-		} else if picture.Size() > 300_000 {
-			t.Errorf("docs/images/%s.png has %d bytes; make it smaller than 300,000", name, picture.Size())
+		} else if screenshot.Size() > 300_000 {
+			t.Errorf("docs/images/%s.png has %d bytes; make it smaller than 300,000", name, screenshot.Size())
 		}
 	}
 }

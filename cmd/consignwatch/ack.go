@@ -18,10 +18,10 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/ack"
-	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 )
 
-// alertmanagerFlags say how to reach Alertmanager.
+// alertmanagerFlags are the flags for the connection to Alertmanager.
 type alertmanagerFlags struct {
 	url        string
 	configFile string
@@ -33,16 +33,16 @@ func (a *alertmanagerFlags) add(command *kingpin.CmdClause) {
 	command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&a.configFile)
 }
 
-// askTimeout bounds all requests of one command to Alertmanager.
-const askTimeout = 15 * time.Second
+// requestTimeout is the timeout of all requests of one command to Alertmanager.
+const requestTimeout = 15 * time.Second
 
-// client connects to nothing yet.
-func (a *alertmanagerFlags) client() (*amapi.Client, error) {
+// client returns a client. It does not connect.
+func (a *alertmanagerFlags) client() (*amclient.Client, error) {
 	http, err := httpClient(a.configFile)
 	if err != nil {
 		return nil, err
 	}
-	client, err := amapi.New(a.url, http)
+	client, err := amclient.New(a.url, http)
 	if err != nil {
 		return nil, fmt.Errorf("--alertmanager: %w", err)
 	}
@@ -66,13 +66,13 @@ func httpClient(configFile string) (*http.Client, error) {
 	return client, nil
 }
 
-// explain says of an error what to do about it.
+// explain adds to an error what the user can do about it.
 func (a *alertmanagerFlags) explain(err error) error {
-	var status *amapi.StatusError
+	var status *amclient.StatusError
 	switch {
-	case err == nil, errors.Is(err, ack.ErrNoAlert), errors.Is(err, ack.ErrAmbiguous), errors.Is(err, ack.ErrNotTaken), errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, ack.ErrNoAlert), errors.Is(err, ack.ErrAmbiguous), errors.Is(err, ack.ErrNotAcknowledged), errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &status), errors.Is(err, amapi.ErrAnswer):
+	case errors.As(err, &status), errors.Is(err, amclient.ErrInvalidResponse):
 		return fmt.Errorf("%s: %w; is this Alertmanager? (--alertmanager, CONSIGNWATCH_ALERTMANAGER)", a.url, err)
 	}
 	return fmt.Errorf("no answer from Alertmanager at %s: %w (--alertmanager, CONSIGNWATCH_ALERTMANAGER)", a.url, err)
@@ -89,29 +89,29 @@ func addAck(app *kingpin.Application) (string, action) {
 	comment := command.Flag("comment", "Comment for the others.").PlaceHolder("TEXT").String()
 	author := command.Flag("author", "Who acknowledges.").Default(userName()).PlaceHolder("NAME").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		client, selector, err := at.prepare(*matchers)
 		if err != nil {
 			return err
 		}
 		if *list {
-			situation, err := ack.Look(ctx, client)
+			snapshot, err := ack.Fetch(ctx, client)
 			if err != nil {
 				return at.explain(err)
 			}
-			return showAlerts(stdout, situation, selector)
+			return printAlerts(stdout, snapshot, selector)
 		}
-		lasts, err := model.ParseDuration(*length)
+		duration, err := model.ParseDuration(*length)
 		switch {
-		case err != nil || lasts <= 0:
+		case err != nil || duration <= 0:
 			return fmt.Errorf("--for: %q is not a duration like 15m or 2h", *length)
 		case *author == "":
 			return errors.New("--author: missing: who acknowledges?")
 		}
-		desk := ack.Desk{Client: client, Author: *author, Comment: *comment, Length: time.Duration(lasts)}
-		outcomes, err := desk.Take(ctx, ack.Selection{Selector: selector, All: *all})
-		show(stdout, outcomes)
+		acknowledger := ack.Acknowledger{Client: client, Author: *author, Comment: *comment, Length: time.Duration(duration)}
+		results, err := acknowledger.Acknowledge(ctx, ack.Selection{Selector: selector, All: *all})
+		printResults(stdout, results)
 		return at.explain(err)
 	}
 }
@@ -123,19 +123,19 @@ func addUnack(app *kingpin.Application) (string, action) {
 	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
 	all := command.Flag("all", "Without matchers: unacknowledge every acknowledged alert.").Bool()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		client, selector, err := at.prepare(*matchers)
 		if err != nil {
 			return err
 		}
-		outcomes, err := (&ack.Desk{Client: client}).GiveBack(ctx, ack.Selection{Selector: selector, All: *all})
-		show(stdout, outcomes)
+		results, err := (&ack.Acknowledger{Client: client}).Unacknowledge(ctx, ack.Selection{Selector: selector, All: *all})
+		printResults(stdout, results)
 		return at.explain(err)
 	}
 }
 
-func (a *alertmanagerFlags) prepare(matchers []string) (*amapi.Client, amapi.Selector, error) {
+func (a *alertmanagerFlags) prepare(matchers []string) (*amclient.Client, amclient.Selector, error) {
 	selector, err := ack.ParseMatchers(matchers...)
 	if err != nil {
 		return nil, nil, err
@@ -144,15 +144,15 @@ func (a *alertmanagerFlags) prepare(matchers []string) (*amapi.Client, amapi.Sel
 	return client, selector, err
 }
 
-// ackd is a daemon by the exporters' kit, with the flags of all exporters: it reads its own command line.
+// ackd is a daemon built with pkg/exporter, with the flags of all exporters: it parses its own command line.
 const ackd = "ackd"
 
-// declareAckd lets the help name the command. What follows it is never parsed here.
+// declareAckd declares the command for the help text. Its flags are parsed by the daemon.
 func declareAckd(app *kingpin.Application) {
 	app.Command(ackd, "Run the daemon that renews acknowledgements while their alerts fire, and exports them as metrics. Flags: consignwatch ackd --help.")
 }
 
-// runAckd runs the daemon until a signal ends it.
+// runAckd runs the daemon until a signal stops it.
 func runAckd(args []string, stdout, stderr *os.File) int { return ack.App().Main(args, stdout, stderr) }
 
 func userName() string {
@@ -165,41 +165,41 @@ func userName() string {
 	return ""
 }
 
-// show prints one line for each alert.
-func show(out io.Writer, outcomes []ack.Outcome) {
-	for _, o := range outcomes {
-		line := o.Alert.Identity.String() + " " + o.What
-		switch o.What {
-		case ack.TakenNow:
-			line += fmt.Sprintf(" by %s, at least until %s", o.Silence.CreatedBy, clock(o.Silence.EndsAt))
-		case ack.TakenAlready:
-			line += fmt.Sprintf(" by %s at %s", o.Silence.CreatedBy, clock(o.Silence.StartsAt))
+// printResults prints one line for each alert.
+func printResults(out io.Writer, results []ack.Result) {
+	for _, r := range results {
+		line := r.Alert.Identity.String() + " " + r.State
+		switch r.State {
+		case ack.Acknowledged:
+			line += fmt.Sprintf(" by %s, at least until %s", r.Silence.CreatedBy, formatTime(r.Silence.EndsAt))
+		case ack.AlreadyAcknowledged:
+			line += fmt.Sprintf(" by %s at %s", r.Silence.CreatedBy, formatTime(r.Silence.StartsAt))
 		}
 		fmt.Fprintln(out, line)
 	}
 }
 
-func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+func formatTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// showAlerts prints a table of the firing alerts.
-func showAlerts(out io.Writer, situation *ack.Situation, selector amapi.Selector) error {
+// printAlerts prints a table of the firing alerts.
+func printAlerts(out io.Writer, snapshot *ack.Snapshot, selector amclient.Selector) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PRIORITY\tALERT\tCLIENT\tSUBJECT\tSINCE\tACKNOWLEDGED BY\tAT\tCOMMENT")
-	for _, a := range situation.Alerts {
+	for _, a := range snapshot.Alerts {
 		if !selector.Matches(a.Labels) {
 			continue
 		}
 		by, at, comment := "nobody", "", ""
 		if a.Acknowledged() {
 			s := a.Silences[0]
-			by, at = s.CreatedBy, clock(s.StartsAt)
+			by, at = s.CreatedBy, formatTime(s.StartsAt)
 			comment = strings.TrimSpace(strings.TrimPrefix(s.Comment, ack.Prefix))
-			if a.Taken() == nil {
-				comment = strings.TrimSpace("(a silence until " + clock(s.EndsAt) + ") " + comment)
+			if a.Acknowledgement() == nil {
+				comment = strings.TrimSpace("(a silence until " + formatTime(s.EndsAt) + ") " + comment)
 			}
 		}
 		subject := strings.Trim(a.Component+" "+a.Subject, " ")
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(a.Priority(), "-"), a.Alertname, cmp.Or(a.Client, "-"), cmp.Or(subject, "-"), clock(a.StartsAt), by, at, comment)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(a.Priority(), "-"), a.Alertname, cmp.Or(a.Client, "-"), cmp.Or(subject, "-"), formatTime(a.StartsAt), by, at, comment)
 	}
 	return table.Flush()
 }

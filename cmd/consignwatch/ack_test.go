@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// command runs a subcommand and returns its exit code and what it prints.
+// command runs a subcommand, and returns its exit status and output.
 func command(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
@@ -39,13 +39,13 @@ func TestAnAlertIsAcknowledgedListedAndUnacknowledgedOnTheCommandLine(t *testing
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = alertmanager.Kill() })
-	client, err := amapi.New(alertmanager.URL(), http.DefaultClient)
+	client, err := amclient.New(alertmanager.URL(), http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"north", "south"} {
 		labels := map[string]string{"alertname": "CheckoutFailing", "client": name, "component": "checkout", "subject": "card", "priority": "P0"}
-		if err := client.PostAlerts(t.Context(), amapi.PostableAlert{Labels: labels, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour)}); err != nil {
+		if err := client.PostAlerts(t.Context(), amclient.PostableAlert{Labels: labels, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// runIn runs the command with files for its output, and returns the exit status with what it wrote.
+// runIn runs the command, and returns the exit status and output.
 func runIn(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))

@@ -45,8 +45,8 @@ func addDemo(app *kingpin.Application) (string, action) {
 	}
 }
 
-// isTerminal tells whether colours make sense: a person looks on, and has not
-// asked for none (see no-color.org).
+// isTerminal reports whether to print colours: the file is a terminal, and the
+// environment does not disable colours (see no-color.org).
 func isTerminal(file *os.File) bool {
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

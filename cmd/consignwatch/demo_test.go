@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/demo"
-	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 
@@ -30,16 +30,16 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 			t.Errorf("the page %q does not say %q", line, part)
 		}
 	}
-	page := d.Page(func(p pages.Page) bool {
-		return p.Status == pages.Firing && p.Alerts[0].Labels["subject"] == "sold_twice"
+	notification := d.Notification(func(p webhookreceiver.Notification) bool {
+		return p.Status == webhookreceiver.Firing && p.Alerts[0].Labels["subject"] == "sold_twice"
 	})
-	if client := page.Alerts[0].Labels["client"]; client == "" || !strings.Contains(line, "  "+client+"  ") {
-		t.Errorf("the pages file has %+v, the line is %q", page, line)
+	if client := notification.Alerts[0].Labels["client"]; client == "" || !strings.Contains(line, "  "+client+"  ") {
+		t.Errorf("the pages file has %+v, the line is %q", notification, line)
 	}
 	for _, job := range []string{"business-exporter", "system-exporter", "integration-exporter", "node", "alertmanager", "ackd", "prometheus", "event-exporter"} {
 		awaitValues(t, state, fmt.Sprintf("up{job=%q}", job), "1")
 	}
-	// What fails for a moment on a busy machine is up again at its next turn.
+	// A collector that failed on a busy machine succeeds in its next round.
 	awaitValues(t, state, "consignwatch_collector_success == 0")
 	// mysql, redis, redis_operations, kafka and probe
 	awaitValues(t, state, `count(consignwatch_collector_success{job="system-exporter"})`, "5")
@@ -60,7 +60,7 @@ func awaitValues(t *testing.T, state demo.State, expression string, want ...stri
 
 func TestAMissingServerIsNamedWithTheCommandThatBringsIt(t *testing.T) {
 	alone := filepath.Join(t.TempDir(), "consignwatch")
-	program, err := os.ReadFile(stack.Program(t, "consignwatch")) // a link would lead to the folder with the others
+	program, err := os.ReadFile(stack.Program(t, "consignwatch")) // a copy, because a link would lead to the folder with the other programs
 	if err != nil {
 		t.Fatal(err)
 	}

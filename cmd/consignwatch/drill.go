@@ -23,16 +23,16 @@ import (
 	"github.com/consignwatch/consignwatch/rules"
 )
 
-// drillCommand is what its flags say.
+// drillCommand has the arguments and flags of the command.
 type drillCommand struct {
-	names     []string
-	list, all bool
-	stateFile string
-	real      bool // against a stack that is no demo
-	at        alertmanagerFlags
-	client    string
-	synthetic bool
-	awaiting  time.Duration
+	names        []string
+	list, all    bool
+	stateFile    string
+	realStack    bool // --alertmanager is set: a stack other than a demo
+	alertmanager alertmanagerFlags
+	client       string
+	synthetic    bool
+	awaitAck     time.Duration
 	drill.Options
 }
 
@@ -45,10 +45,10 @@ func addDrill(app *kingpin.Application) (string, action) {
 	command.Flag("synthetic", "With --all or --list: only the alerts that no fault fires.").BoolVar(&d.synthetic)
 	command.Flag("priority", "Only alerts of this priority.").PlaceHolder("P0|P1").EnumVar(&d.Priority, "P0", "P1")
 	command.Flag("state-file", "State file of the running demo.").PlaceHolder("FILE").StringVar(&d.stateFile)
-	command.Flag("alertmanager", "Address of a real Alertmanager, for synthetic alerts. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.real).StringVar(&d.at.url)
-	command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&d.at.configFile)
+	command.Flag("alertmanager", "Address of a real Alertmanager, for synthetic alerts. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.realStack).StringVar(&d.alertmanager.url)
+	command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&d.alertmanager.configFile)
 	command.Flag("client", "Client of a synthetic alert that is about a client.").PlaceHolder("SLUG").StringVar(&d.client)
-	command.Flag("await-ack", "How long to wait for the acknowledgement of a synthetic alert.").Default("0s").DurationVar(&d.awaiting)
+	command.Flag("await-ack", "How long to wait for the acknowledgement of a synthetic alert.").Default("0s").DurationVar(&d.awaitAck)
 	command.Flag("escalate", "Leave alerts unacknowledged until the last level.").BoolVar(&d.Escalate)
 	command.Flag("author", "Who acknowledges, in the demo.").Default(cmp.Or(userName(), "drill")).StringVar(&d.Author)
 	command.Flag("patience", "How long to wait for an alert to fire, and for it to resolve.").Default("15m").DurationVar(&d.Patience)
@@ -62,9 +62,9 @@ func (d *drillCommand) run(ctx context.Context, stdout *os.File) error {
 		return err
 	case d.list:
 		return listDrills(stdout, plans)
-	case d.real && d.stateFile != "":
+	case d.realStack && d.stateFile != "":
 		return errors.New("drill: --state-file is for a demo, --alertmanager for a real stack: set one of them")
-	case d.real:
+	case d.realStack:
 		return d.inRealStack(ctx, stdout, plans)
 	case d.stateFile == "":
 		return errors.New("drill: set --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL")
@@ -72,37 +72,37 @@ func (d *drillCommand) run(ctx context.Context, stdout *os.File) error {
 	return d.inDemo(ctx, stdout, plans)
 }
 
-// shippedBundle has the rules and the routing as the program carries them.
-func shippedBundle() fs.FS { return joined{"rules": rules.Files, "alertmanager": alertmanager.Files} }
+// shippedBundle has the rules and the routing that are embedded in the program.
+func shippedBundle() fs.FS { return folders{"rules": rules.Files, "alertmanager": alertmanager.Files} }
 
-// joined puts file systems into folders.
-type joined map[string]fs.FS
+// folders is a file system of folders, each with a file system of its own.
+type folders map[string]fs.FS
 
-// Open opens a file of one of them.
-func (j joined) Open(name string) (fs.File, error) {
+// Open opens a file in one of the folders.
+func (f folders) Open(name string) (fs.File, error) {
 	folder, rest, _ := strings.Cut(name, "/")
-	of, ok := j[folder]
+	fsys, ok := f[folder]
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return of.Open(cmp.Or(rest, "."))
+	return fsys.Open(cmp.Or(rest, "."))
 }
 
-// Glob finds files of one of them.
-func (j joined) Glob(pattern string) ([]string, error) {
+// Glob finds files in one of the folders.
+func (f folders) Glob(pattern string) ([]string, error) {
 	folder, rest, _ := strings.Cut(pattern, "/")
-	of, ok := j[folder]
+	fsys, ok := f[folder]
 	if !ok {
 		return nil, nil
 	}
-	found, err := fs.Glob(of, rest)
+	found, err := fs.Glob(fsys, rest)
 	for i := range found {
 		found[i] = path.Join(folder, found[i])
 	}
 	return found, err
 }
 
-// plans are the drills that are asked for: all of them, unless there are names.
+// plans are the selected drills: all of them, unless there are names.
 func (d *drillCommand) plans() ([]drill.Plan, error) {
 	shipped, err := routing.Load(shippedBundle())
 	if err != nil {
@@ -123,11 +123,11 @@ func (d *drillCommand) plans() ([]drill.Plan, error) {
 	var chosen []drill.Plan
 	for _, name := range d.names {
 		i := slices.IndexFunc(all, func(p drill.Plan) bool { return p.Alert.Name == name })
-		fault := drill.FaultNamed(name)
+		fault := drill.FindFault(name)
 		switch {
 		case i >= 0:
 			chosen = append(chosen, all[i])
-		case fault != nil && len(fault.Fires) > 0 && !d.real:
+		case fault != nil && len(fault.MustFire) > 0 && !d.realStack:
 			chosen = append(chosen, drill.Plan{Alert: routing.Alert{Name: name}, Fault: fault})
 		default:
 			return nil, fmt.Errorf("drill: %q is neither a P0/P1 alert nor a fault that fires one; --list shows them", name)
@@ -140,22 +140,22 @@ func listDrills(stdout io.Writer, plans []drill.Plan) error {
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PRIORITY\tALERT\tTRIGGER")
 	for _, p := range plans {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", strings.Join(p.Alert.Priorities, ","), p.Alert.Name, p.How())
+		fmt.Fprintf(table, "%s\t%s\t%s\n", strings.Join(p.Alert.Priorities, ","), p.Alert.Name, p.Trigger())
 	}
 	return table.Flush()
 }
 
-// inRealStack drills with synthetic alerts only: nothing of a real stack is broken.
+// inRealStack drills with synthetic alerts only: it breaks nothing.
 func (d *drillCommand) inRealStack(ctx context.Context, stdout io.Writer, plans []drill.Plan) error {
-	client, err := d.at.client()
+	client, err := d.alertmanager.client()
 	if err != nil {
 		return err
 	}
-	known, err := drill.Rules(shippedBundle())
+	known, err := drill.LoadRules(shippedBundle())
 	if err != nil {
 		return err
 	}
-	s := drill.Synthetic{Client: client, Awaiting: d.awaiting, Patience: d.Patience}
+	s := drill.Synthetic{Client: client, AckTimeout: d.awaitAck, Patience: d.Patience}
 	var records []*drill.Record
 	for _, p := range plans {
 		if !p.Alert.Platform && d.client == "" {
@@ -163,23 +163,23 @@ func (d *drillCommand) inRealStack(ctx context.Context, stdout io.Writer, plans 
 		}
 	}
 	for _, p := range plans {
-		record, err := s.Drill(ctx, known[p.Alert.Name], p.Whose(d.client))
+		record, err := s.Drill(ctx, known[p.Alert.Name], p.ClientOf(d.client))
 		if err != nil {
-			return d.at.explain(err)
+			return d.alertmanager.explain(err)
 		}
 		record.Print(stdout)
 		records = append(records, record)
 	}
 	fmt.Fprintln(stdout, "Synthetic alerts reach Alertmanager, not Prometheus: no metric, and no escalation, which is rules' work.")
-	return verdict(stdout, records)
+	return summarize(stdout, records)
 }
 
-// aftermath is for what the drills of other turns keep.
-const aftermath = 30 * time.Minute
+// resolvePatience is for alerts that drills of other batches keep firing.
+const resolvePatience = 30 * time.Minute
 
 // inDemo switches on each fault of the demo once, and sends a synthetic alert for each that no fault fires.
 func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []drill.Plan) error {
-	stage, err := drill.Open(ctx, d.stateFile, func(state demo.State, clients []string) (*drill.Policy, error) {
+	environment, err := drill.Open(ctx, d.stateFile, func(state demo.State, clients []string) (*drill.Policy, error) {
 		evaluation := time.Duration(state.Interval * float64(time.Second))
 		r, err := demo.Routing(shippedBundle(), clients, state.TimeScale, evaluation)
 		return &drill.Policy{Routing: r, Evaluation: evaluation}, err
@@ -187,18 +187,18 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 	if err != nil {
 		return fmt.Errorf("drill: %w", err)
 	}
-	known, err := drill.Rules(shippedBundle())
+	known, err := drill.LoadRules(shippedBundle())
 	if err != nil {
 		return err
 	}
 	if len(d.names) == 0 {
-		program := drill.Program{Stage: stage, Options: d.Options, Rules: known, Client: cmp.Or(d.client, stage.Clients[0]), Awaiting: d.awaiting, Out: stdout}
-		program.Aftermath = aftermath
-		records, err := program.Drill(ctx, plans)
+		suite := drill.Suite{Environment: environment, Options: d.Options, Rules: known, Client: cmp.Or(d.client, environment.Clients[0]), AckTimeout: d.awaitAck, Out: stdout}
+		suite.ResolvePatience = resolvePatience
+		records, err := suite.Drill(ctx, plans)
 		if err != nil {
 			return fmt.Errorf("drill: %w", err)
 		}
-		return verdict(stdout, records)
+		return summarize(stdout, records)
 	}
 	var records []*drill.Record
 	done := map[string]bool{} // alerts that a drill has fired
@@ -206,21 +206,21 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 		if done[p.Alert.Name] {
 			continue
 		}
-		var fresh []*drill.Record
+		var added []*drill.Record
 		if p.Fault != nil {
-			fresh, err = stage.ByFault(ctx, p.Fault, d.Options)
+			added, err = environment.ByFault(ctx, p.Fault, d.Options)
 		} else {
 			var record *drill.Record
-			s := stage.Synthetic(d.awaiting, d.Patience)
-			record, err = s.Drill(ctx, known[p.Alert.Name], p.Whose(cmp.Or(d.client, stage.Clients[0])))
-			fresh = []*drill.Record{record}
+			s := environment.Synthetic(d.awaitAck, d.Patience)
+			record, err = s.Drill(ctx, known[p.Alert.Name], p.ClientOf(cmp.Or(d.client, environment.Clients[0])))
+			added = []*drill.Record{record}
 		}
-		fresh = slices.DeleteFunc(fresh, func(r *drill.Record) bool { return r == nil })
+		added = slices.DeleteFunc(added, func(r *drill.Record) bool { return r == nil })
 		if err != nil && ctx.Err() == nil { // the others can still be drilled
-			fresh = append(fresh, &drill.Record{Alert: p.Alert.Name, Priority: p.Priority(), How: p.How(), Missing: []string{err.Error()}})
+			added = append(added, &drill.Record{Alert: p.Alert.Name, Priority: p.Priority(), Trigger: p.Trigger(), Missing: []string{err.Error()}})
 			err = nil
 		}
-		for _, r := range fresh {
+		for _, r := range added {
 			r.Print(stdout)
 			records = append(records, r)
 			name, _, _ := strings.Cut(r.Alert, " ")
@@ -230,11 +230,11 @@ func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []dri
 			return fmt.Errorf("drill %s: %w", p.Alert.Name, err)
 		}
 	}
-	return verdict(stdout, records)
+	return summarize(stdout, records)
 }
 
-// verdict sums up, and fails when an alert failed its drill.
-func verdict(stdout io.Writer, records []*drill.Record) error {
+// summarize prints the summary, and returns an error if a drill failed.
+func summarize(stdout io.Writer, records []*drill.Record) error {
 	if failed := drill.Summary(stdout, records); failed > 0 {
 		return fmt.Errorf("drill: %d of %d failed", failed, len(records))
 	}

@@ -48,7 +48,7 @@ func TestADrillSaysWhatItNeeds(t *testing.T) {
 func TestACommandThatCtrlCEndsSaysInterrupted(t *testing.T) {
 	asked := make(chan struct{}, 10)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then a server sees that the client has gone
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has disconnected
 		asked <- struct{}{}
 		<-r.Context().Done()
 	}))

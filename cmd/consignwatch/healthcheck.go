@@ -27,8 +27,8 @@ func addHealthcheck(app *kingpin.Application) (string, action) {
 	}
 }
 
-// mostOfAFailure is how much of a response an error repeats.
-const mostOfAFailure = 1 << 10
+// maxErrorBody is how much of a response body an error contains.
+const maxErrorBody = 1 << 10
 
 func request(ctx context.Context, method, url string, timeout time.Duration, out io.Writer) error {
 	late := fmt.Errorf("%s %s: no complete response within %v (--timeout)", method, url, timeout)
@@ -52,7 +52,7 @@ func exchange(ctx context.Context, method, url string, out io.Writer) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, mostOfAFailure))
+		body, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
 		return fmt.Errorf("%s %s: %s: %s", method, url, response.Status, strings.TrimSpace(string(body)))
 	}
 	if _, err := io.Copy(out, response.Body); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/version"
 )
 
-// action does a subcommand's work. The context ends with Ctrl-C.
+// action runs a subcommand. Ctrl-C cancels the context.
 type action func(ctx context.Context, stdout *os.File) error
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -37,8 +37,8 @@ func run(args []string, stdout, stderr *os.File) int {
 	declareAckd(app)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	// When whoever reads our output goes away, a write fails, and we end in
-	// order instead of at once.
+	// When the reader of our output goes away, a write fails, and the command
+	// shuts down instead of being killed.
 	signal.Ignore(syscall.SIGPIPE)
 	name, err := app.Parse(args)
 	if err == nil {

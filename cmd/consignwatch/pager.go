@@ -12,10 +12,10 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
-// addPager declares the replacement for a pager, where nobody is to be paged yet.
+// addPager declares a test receiver, for installations that do not page anybody yet.
 func addPager(app *kingpin.Application) (string, action) {
 	command := app.Command("pager", "Print each notification that Alertmanager sends, until Ctrl-C: a test receiver. Webhooks at /, Slack at /slack.")
 	address := command.Flag("listen", "Address to listen on. It has no authentication.").Default("127.0.0.1:9476").String()
@@ -34,13 +34,13 @@ func addPager(app *kingpin.Application) (string, action) {
 		if err != nil {
 			return fmt.Errorf("pager: %w", err)
 		}
-		receiver := pages.NewReceiver(pages.Config{Lines: stdout, File: lines, Colour: isTerminal(stdout)})
+		receiver := webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: stdout, File: lines, Colour: isTerminal(stdout)})
 		return servePager(ctx, listener, receiver)
 	}
 }
 
-// servePager serves until the context ends, and then lets a page that is being written be written.
-func servePager(ctx context.Context, listener net.Listener, receiver *pages.Receiver) error {
+// servePager serves until the context ends. It then waits for the notification that is being written.
+func servePager(ctx context.Context, listener net.Listener, receiver *webhookreceiver.Receiver) error {
 	mux := http.NewServeMux()
 	mux.Handle("/", receiver)
 	mux.Handle("POST /slack", receiver.Slack())

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
-func TestThePagerPrintsPagesUntilItIsStopped(t *testing.T) {
+func TestThePagerPrintsNotificationsUntilItIsStopped(t *testing.T) {
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,7 @@ func TestThePagerPrintsPagesUntilItIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- servePager(ctx, listener, pages.NewReceiver(pages.Config{Lines: out, File: file}))
+		ended <- servePager(ctx, listener, webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: out, File: file}))
 	}()
 	url := "http://" + listener.Addr().String()
 	for path, body := range map[string]string{

@@ -23,11 +23,11 @@ func addRecord(app *kingpin.Application) (string, action) {
 	output := command.Flag("output", "The file to write, which ends in "+recording.Extension+".").Short('o').Required().PlaceHolder("FILE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		now := time.Now()
-		begin, err := moment(*from, now)
+		begin, err := parseTime(*from, now)
 		if err != nil {
 			return fmt.Errorf("--from: %w", err)
 		}
-		end, err := moment(*to, now)
+		end, err := parseTime(*to, now)
 		if err != nil {
 			return fmt.Errorf("--to: %w", err)
 		}
@@ -54,8 +54,8 @@ func addRecord(app *kingpin.Application) (string, action) {
 	}
 }
 
-// moment reads a time: RFC 3339, or how long ago.
-func moment(text string, now time.Time) (time.Time, error) {
+// parseTime reads a time: RFC 3339, or how long ago.
+func parseTime(text string, now time.Time) (time.Time, error) {
 	if ago, err := model.ParseDuration(text); err == nil {
 		return now.Add(-time.Duration(ago)), nil
 	}

@@ -16,24 +16,24 @@ import (
 
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/bundle"
-	"github.com/consignwatch/consignwatch/pkg/release"
+	"github.com/consignwatch/consignwatch/pkg/bundleversion"
 	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
-// rendering makes files of the bundle from the data that it finds below the root: their texts, by path. The same data make
-// the same texts.
-type rendering func(root fs.FS) (map[string][]byte, error)
+// renderFunc renders generated files of the bundle from the files below root, by path. The result depends on nothing but these
+// files.
+type renderFunc func(root fs.FS) (map[string][]byte, error)
 
-// renderings are all of them. No two make the same file.
-func renderings() []rendering {
-	return []rendering{
+// renderFuncs are all render functions. No two render the same file.
+func renderFuncs() []renderFunc {
+	return []renderFunc{
 		thresholds.Render,
 		routing.Render,
 		dashboards.Render,
 		slo.Render,
-		release.Render,
+		bundleversion.Render,
 	}
 }
 
@@ -60,7 +60,7 @@ func addRender(app *kingpin.Application) (string, action) {
 	}
 }
 
-// printPolicy prints the routing in words.
+// printPolicy prints the description of the routing.
 func printPolicy(root fs.FS, stdout io.Writer) error {
 	r, err := routing.Load(root)
 	if err != nil {
@@ -70,7 +70,7 @@ func printPolicy(root fs.FS, stdout io.Writer) error {
 	return err
 }
 
-// render writes what differs, and says which files that were.
+// render writes the generated files that differ, and prints their names.
 func render(root string, stdout io.Writer) error {
 	files, err := rendered(os.DirFS(root))
 	if err != nil {
@@ -92,7 +92,7 @@ func render(root string, stdout io.Writer) error {
 	return nil
 }
 
-// staleFiles are the generated files that are out of date, at the first line that differs.
+// staleFiles reports generated files that are out of date, with the first line that differs.
 func staleFiles(root fs.FS) ([]bundle.Problem, error) {
 	files, err := rendered(root)
 	if err != nil {
@@ -113,10 +113,10 @@ func staleFiles(root fs.FS) ([]bundle.Problem, error) {
 	return stale, nil
 }
 
-// rendered has all generated files as they should be. For what there are no data nothing is made.
+// rendered renders all generated files. Render functions without input files are skipped.
 func rendered(root fs.FS) (map[string][]byte, error) {
 	all := map[string][]byte{}
-	for _, render := range renderings() {
+	for _, render := range renderFuncs() {
 		files, err := render(root)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err

@@ -12,7 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/rules"
 )
 
-// bundleFolder is a folder with the shipped rules and the data that they are rendered from.
+// bundleFolder is a folder with the shipped rules and the files that they are rendered from.
 func bundleFolder(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -81,9 +81,9 @@ func TestRenderRefusesDataThatCannotBeRightAndWritesNothing(t *testing.T) {
 	}
 }
 
-// TestALimitOfOneClientMovesItsAlertAndNoOther gives one client another limit in the data, renders, and asks the pinned
-// promtool for every alert on a client that fires then: all that changed is the one alert of that client.
-func TestALimitOfOneClientMovesItsAlertAndNoOther(t *testing.T) {
+// TestAThresholdOfOneClientMovesItsAlertAndNoOther overrides a threshold for one client, renders, and runs the pinned promtool for
+// every alert about a client: the only difference is the one alert of that client.
+func TestAThresholdOfOneClientMovesItsAlertAndNoOther(t *testing.T) {
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func without(all []string, one string) []string {
 	return left
 }
 
-// slowShops is a test for promtool in which exactly these alerts on clients fire, "NAME CLIENT" each.
+// slowShops is a promtool test that expects exactly these alerts about clients, each as "NAME CLIENT".
 func slowShops(firing []string) string {
 	var b strings.Builder
 	b.WriteString(`rule_files: [rules/recording/*.yml, rules/alerts/*.yml]

@@ -56,7 +56,7 @@ func addReplay(app *kingpin.Application) (string, action) {
 		if len(*ruleFiles) == 0 {
 			*ruleFiles = []string{filepath.Join(*root, "rules/recording/*.yml"), filepath.Join(*root, "rules/alerts/*.yml")}
 		}
-		files, err := matched(*ruleFiles)
+		files, err := globFiles(*ruleFiles)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func addReplay(app *kingpin.Application) (string, action) {
 	}
 }
 
-// none says of an empty list that it is one.
+// none returns the line for an empty list, or "".
 func none(n int) string {
 	if n == 0 {
 		return "none\n"
@@ -95,8 +95,8 @@ func none(n int) string {
 	return ""
 }
 
-// matched are the files that patterns match. A pattern that matches none is an error.
-func matched(patterns []string) ([]string, error) {
+// globFiles returns the files that match the patterns. A pattern without a match is an error.
+func globFiles(patterns []string) ([]string, error) {
 	var all []string
 	for _, p := range patterns {
 		files, err := filepath.Glob(p)
@@ -115,7 +115,7 @@ func matched(patterns []string) ([]string, error) {
 	return all, nil
 }
 
-// timeZone is the one that is named, that of the site, or this machine's.
+// timeZone returns the named time zone, or that of the site, or the local one.
 func timeZone(name, root string) (*time.Location, error) {
 	if name == "" {
 		r, err := routing.Load(os.DirFS(root))

@@ -57,7 +57,7 @@ const (
       - {record: 'server:consign_mysql_up:avg1m', expr: 'avg_over_time(consign_mysql_up[1m])'}
       - {alert: DatabaseDown, expr: 'consign_mysql_up == 0', for: 1m, labels: {priority: P0, client: _platform}, annotations: {summary: The database does not answer.}}
 `
-	// In the night, from 0 to 6 in Paris, another one is called.
+	// At night, from 0 to 6 in Paris, another receiver is notified.
 	someRouting = `route:
   receiver: by-day
   group_wait: 5s

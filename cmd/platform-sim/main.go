@@ -1,6 +1,6 @@
-// Command platform-sim is a small stand-in for the platform that consignwatch monitors: it fills a database with
-// consignment sales, lets life go on in it, publishes what happens to Kafka, and makes it fail on request. See pkg/platform. It can
-// run a broker for the demo in its own process: pkg/servers/kafka.
+// Command platform-sim runs the simulator of the platform that consignwatch monitors (pkg/platform): it fills a database with
+// consignment sales, simulates life in it, publishes events to Kafka, and switches faults on and off on request. For the demo it can run
+// a Kafka broker in its own process (pkg/servers/kafka).
 package main
 
 import (
@@ -52,7 +52,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
 	app.Flag("bulk", "For millions of items: keep only totals of past sale events in the simulator's memory.").BoolVar(&config.Bulk)
-	cachePID := machineryFlags(app, &config.Machinery)
+	cachePID := infraFlags(app, &config.Infra)
 	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where.").StringVar(&config.Outside)
 	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
 	logs := &promslog.Config{Writer: stderr}
@@ -88,7 +88,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// withBroker runs a broker of our own beside what is to be done, if the flags ask for one.
+// withBroker calls do, with a broker in this process if --kafka-listen is set.
 func withBroker(ctx context.Context, config platform.Config, kafkaConfig kafka.Config, do func(platform.Config) error) error {
 	if kafkaConfig.Address == "" {
 		return do(config)
@@ -112,7 +112,7 @@ func withBroker(ctx context.Context, config platform.Config, kafkaConfig kafka.C
 	return errors.Join(do(config), broker.Close())
 }
 
-// simulate fills the database and lives until the context ends. The control interface answers from the beginning.
+// simulate fills the database and runs the simulator until the context ends. The control interface is served from the beginning.
 func simulate(ctx context.Context, config platform.Config, dsnFile, control string) error {
 	dsn, err := secret.Read(dsnFile)
 	if err != nil {

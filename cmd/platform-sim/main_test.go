@@ -25,7 +25,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-func TestBadFlagsAreToldAndEndIt(t *testing.T) {
+func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
 	t.Parallel()
 	dsn := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(dsn, []byte("user:secret@tcp(127.0.0.1:1)/platform\n"), 0o600); err != nil {
@@ -54,7 +54,7 @@ func TestBadFlagsAreToldAndEndIt(t *testing.T) {
 	}
 }
 
-func TestItEndsWithServersThatRun(t *testing.T) {
+func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	admin := serverstest.Open(t, server.DSN(""))
@@ -77,13 +77,13 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended, data, images := make(chan error, 1), t.TempDir(), t.TempDir()
-	machinery := platform.Machinery{
+	infra := platform.Infra{
 		API: "127.0.0.1:0", APICertificates: t.TempDir(), Cache: cache.Address(), CacheDown: signals("cache", cache.PID()),
 		Disk: quota.Config{Dir: images, Quota: 4 << 20},
 	}
 	go func() {
 		config := platform.Config{
-			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Machinery: machinery,
+			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra,
 		}
 		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
 			return simulate(ctx, config, dsn, address)
@@ -113,7 +113,7 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		return response.StatusCode
 	}
 	var state platform.State
-	lives := func() bool { // and has told somebody
+	lives := func() bool { // and has published events
 		if call("GET", "/-/ready") != 200 {
 			return false
 		}
@@ -144,7 +144,7 @@ func TestItEndsWithServersThatRun(t *testing.T) {
 		t.Errorf("state of the stream: %+v", state.Stream)
 	}
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
-		t.Errorf("state of the machinery: %+v", state.MachineryState)
+		t.Errorf("state of the machinery: %+v", state.InfraState)
 	}
 	var books []platform.Sample
 	get("/stream-books", &books)

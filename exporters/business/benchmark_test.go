@@ -175,7 +175,7 @@ func benchmarkExporter(b *testing.B, dsn string) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// await reads a page until it is as expected, at most an hour.
+// await scrapes until the series are as expected, at most an hour.
 func await(b *testing.B, address string, done func(map[string]float64) bool) map[string]float64 {
 	ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
-// mysqlMode is what MySQL 8 and 9 set unless they are told otherwise. Neither ONLY_FULL_GROUP_BY is the stricter one: MySQL refuses
+// mysqlMode is the default sql_mode of MySQL 8 and 9. Neither ONLY_FULL_GROUP_BY is the stricter one: MySQL refuses
 // SELECT DISTINCT a ... ORDER BY b (3065), which MariaDB takes.
 const mysqlMode = "'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 

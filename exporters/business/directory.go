@@ -39,7 +39,7 @@ type directory struct {
 	db   *reader
 	pack *Pack
 
-	turn    chan struct{} // holds one token: who has it may read or replace current
+	lock    chan struct{} // a lock of current: holds one token while it is free
 	current *listing
 }
 
@@ -54,20 +54,20 @@ func (l *List) statement(name string) statement {
 }
 
 func newDirectory(db *reader, p *Pack) *directory {
-	d := &directory{db: db, pack: p, turn: make(chan struct{}, 1)}
-	d.turn <- struct{}{}
+	d := &directory{db: db, pack: p, lock: make(chan struct{}, 1)}
+	d.lock <- struct{}{}
 	return d
 }
 
 // get returns a listing that is not older than the interval.
 func (d *directory) get(ctx context.Context) (*listing, error) {
 	select {
-	case <-d.turn:
+	case <-d.lock:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for the list of clients and sale events: %w", ctx.Err())
 	}
-	defer func() { d.turn <- struct{}{} }()
-	// The shorter of the two intervals, less a little: who comes at the same beat gets a fresh list.
+	defer func() { d.lock <- struct{}{} }()
+	// The shorter of the two intervals, less a tenth: the queries of the next round get a fresh list.
 	age := min(duration(d.pack.Clients.Interval), duration(d.pack.SaleEvents.Interval)) * 9 / 10
 	if d.current != nil && time.Since(d.current.read) < age {
 		return d.current, nil
@@ -120,7 +120,7 @@ func (d *directory) readEvents(ctx context.Context, l *listing) error {
 			return err
 		}
 		if e.client = l.slugOf[owner]; e.client == "" {
-			return nil // of a client that is not active
+			return nil // its client is not active
 		}
 		for name, into := range map[string]*bool{"changing": &e.changing, "exposed": &e.exposed} {
 			n, ok, err := r.number64(name)

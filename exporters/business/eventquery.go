@@ -17,28 +17,28 @@ import (
 )
 
 // eventQuery reads a query `per: event`. Sale events that change are read each round; those that have ended are read
-// once, kept, and read again after RefreshEnded: the cost follows what is live, not the history.
+// once, cached, and read again after RefreshEnded: the cost depends on the live ones, not on the history.
 type eventQuery struct {
 	dir   *directory
 	query *Query
 	// refresh is how often an ended sale event is read again.
 	refresh time.Duration
 
-	mu      sync.Mutex
-	results map[uint64]eventResult
-	batch   int       // ended sale events to read at a time
-	waiting time.Time // since when what has ended waits for its turn; zero when it does not
+	mu           sync.Mutex
+	results      map[uint64]eventResult
+	batch        int       // ended sale events to read at a time
+	waitingSince time.Time // since when ended sale events have been waiting for a connection; zero when they are not
 }
 
-// eventResult is what the rows of one sale event said, the last time that it was read.
+// eventResult holds the values of one sale event from the last time that it was read.
 type eventResult struct {
-	values   []told
-	labels   map[string]string // of the sale event, as they stand in the values
+	values   []rowValue
+	labels   map[string]string // of the sale event, as they are in the values
 	changing bool              // whether it was read as one that changes
 	due      time.Time
 }
 
-// relabel gives the values the labels that the sale event has now: it, or its client, may have been renamed.
+// relabel updates the labels of the values: the sale event, or its client, may have been renamed.
 func (r *eventResult) relabel(e *saleEvent) {
 	if maps.Equal(r.labels, e.labels) {
 		return
@@ -64,7 +64,7 @@ func newEventQuery(dir *directory, q *Query, refresh time.Duration) *eventQuery 
 
 func (q *eventQuery) wanted(e *saleEvent) bool { return e.exposed || q.query.Events == "all" }
 
-// read asks for some sale events, and keeps what their rows say.
+// read queries some sale events, and caches their values.
 func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool) error {
 	if len(events) == 0 {
 		return nil
@@ -75,7 +75,7 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool
 		ids[i] = strconv.FormatUint(e.id, 10)
 		byID[e.id] = e
 	}
-	values := make(map[uint64][]told, len(events))
+	values := make(map[uint64][]rowValue, len(events))
 	text := strings.ReplaceAll(q.query.SQL, eventsPlaceholder, strings.Join(ids, ","))
 	s := q.query.statement(text)
 	s.history = history
@@ -98,14 +98,14 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, e := range events {
-		// Spread over the second half of the period, so that a start does not make a wave each day.
+		// Spread over the second half of the period, so that a start does not cause a peak of load each day.
 		due := now.Add(q.refresh - rand.N(q.refresh/2+1))
 		q.results[e.id] = eventResult{values: values[e.id], labels: e.labels, changing: e.changing, due: due}
 	}
 	return nil
 }
 
-// liveTarget reads the sale events that change and tells the values of all.
+// liveTarget reads the sale events that change and reports the values of all.
 type liveTarget struct{ *eventQuery }
 
 func (t liveTarget) Name() string { return "live" }
@@ -124,12 +124,12 @@ func (t liveTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 	if err := t.read(ctx, changing, false); err != nil {
 		return err
 	}
-	return t.tell(list, sink)
+	return t.emit(list, sink)
 }
 
-// tell hands the kept results to the sink. A value about a client as a whole is told only when all of the client's
+// emit reports the cached results to the sink. A value about a client as a whole is reported only when all of the client's
 // sale events have been read: a part of a total would be a wrong total.
-func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
+func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	partial := map[string]bool{}
@@ -151,9 +151,9 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 		sink.InventoryWithin(client, "event", events)
 	}
 	sum := newTotals()
-	expected := make([]profiles, len(q.query.Metrics)) // empty of those that are told as they are
+	expected := make([]profiles, len(q.query.Metrics)) // empty for metrics without a profile
 	for i := range expected {
-		expected[i] = profiles{mapping: &q.query.Metrics[i], of: map[uint64]*profile{}}
+		expected[i] = profiles{mapping: &q.query.Metrics[i], byEvent: map[uint64]*profile{}}
 	}
 	for i := range list.events {
 		e := &list.events[i]
@@ -164,7 +164,7 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 		result.relabel(e)
 		q.results[e.id] = result
 		for _, v := range result.values {
-			if v.place != nil {
+			if v.profilePart != nil {
 				expected[slices.IndexFunc(expected, func(p profiles) bool { return p.mapping == v.mapping })].add(e, v)
 				continue
 			}
@@ -185,7 +185,7 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 		}
 	}
 	for i := range expected {
-		if err := expected[i].tell(time.Now(), partial, sum); err != nil {
+		if err := expected[i].addExpected(time.Now(), partial, sum); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (q *eventQuery) tell(list *listing, sink *exporter.Sink) error {
 	return nil
 }
 
-// zeros adds the value 0 for clients, or sale events, that have been read and brought no row.
+// zeros adds the value 0 for clients, or sale events, that have been read and have no row.
 func (q *eventQuery) zeros(m *Mapping, list *listing, partial map[string]bool, sum *totals) error {
 	if m.metric.LabelIndex("event") < 0 {
 		for _, slug := range list.slugs {
@@ -218,8 +218,8 @@ func (q *eventQuery) zeros(m *Mapping, list *listing, partial map[string]bool, s
 	return nil
 }
 
-// endedTarget reads sale events that no longer change. It exposes nothing itself: what it has read is told with the
-// next round of the live ones.
+// endedTarget reads sale events that no longer change. It exposes nothing itself: the next round of liveTarget reports the
+// values.
 type endedTarget struct{ *eventQuery }
 
 func (t endedTarget) Name() string { return "ended" }
@@ -235,15 +235,15 @@ func (t endedTarget) Collect(ctx context.Context, _ *exporter.Sink) error {
 			return nil
 		}
 		err = t.read(ctx, due, true)
-		if errors.Is(err, errNoTurn) {
+		if errors.Is(err, errNoConnection) {
 			return t.wait(err)
 		}
 		if err != nil {
-			return t.shrink(err, len(due))
+			return t.shrinkBatch(err, len(due))
 		}
-		t.grow()
-		if end, ok := ctx.Deadline(); ok && time.Until(end) < duration(t.query.Timeout)+2*slack {
-			return nil // the next round goes on
+		t.growBatch()
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < duration(t.query.Timeout)+2*clientTimeoutMargin {
+			return nil // the next round continues
 		}
 	}
 }
@@ -272,40 +272,40 @@ func (q *eventQuery) due(list *listing) []*saleEvent {
 	return due[:min(len(due), q.batch)]
 }
 
-// patience is how long history may wait for its turn before that is a failure.
-const patience = time.Hour
+// maxHistoryWait is how long history may wait for a connection before that is a failure.
+const maxHistoryWait = time.Hour
 
-// wait forgives that others, who read history too, or what is live, came first: the next round tries again.
+// wait tolerates that other queries kept all connections busy: the next round tries again.
 func (q *eventQuery) wait(err error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	if q.waiting.IsZero() {
-		q.waiting = now
+	if q.waitingSince.IsZero() {
+		q.waitingSince = now
 	}
-	if now.Sub(q.waiting) > patience {
-		return fmt.Errorf("ended sale events have been waiting to be read since %s: %w", q.waiting.Format(time.RFC3339), err)
+	if now.Sub(q.waitingSince) > maxHistoryWait {
+		return fmt.Errorf("ended sale events have been waiting to be read since %s: %w", q.waitingSince.Format(time.RFC3339), err)
 	}
 	return nil
 }
 
-// shrink asks for fewer sale events next time when these were too many for the time limit.
-func (q *eventQuery) shrink(err error, asked int) error {
+// shrinkBatch makes the next batch smaller when this one was too large for the time limit.
+func (q *eventQuery) shrinkBatch(err error, size int) error {
 	if exporter.ReasonOf(err) != exporter.ReasonTimeout {
 		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.batch = max(asked/2, 1)
-	if asked == 1 {
+	q.batch = max(size/2, 1)
+	if size == 1 {
 		return fmt.Errorf("one ended sale event alone takes longer than the query's timeout %s: %w", q.query.Timeout, err)
 	}
-	return errors.Join(err, fmt.Errorf("the next batch has %d ended sale events instead of %d", q.batch, asked))
+	return errors.Join(err, fmt.Errorf("the next batch has %d ended sale events instead of %d", q.batch, size))
 }
 
-func (q *eventQuery) grow() {
+func (q *eventQuery) growBatch() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.batch = min(q.batch*2, maxBatch)
-	q.waiting = time.Time{}
+	q.waitingSince = time.Time{}
 }

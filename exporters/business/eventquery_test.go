@@ -36,7 +36,7 @@ func fillFairs(t *testing.T, dsn string) {
 		"CREATE TABLE goods (fair INT, n INT)", "INSERT INTO goods VALUES (1, 3), (2, 4)")
 }
 
-func TestARenamedClientTakesItsPastAlong(t *testing.T) {
+func TestARenamedClientKeepsItsPast(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	fillFairs(t, dsn)
@@ -74,12 +74,12 @@ func TestWhatHasEndedIsReadOnceAndOnceMoreAfterItsRefresh(t *testing.T) {
 	try := func(target exporter.Target, wantRows, wantSeries int, why string) {
 		t.Helper()
 		rows = 0
-		trial, err := exporter.Try(t.Context(), metrics, sizes, target)
+		result, err := exporter.DryRun(t.Context(), metrics, sizes, target)
 		if err != nil {
 			t.Fatal(err)
 		}
 		series := 0
-		for _, n := range trial.Series {
+		for _, n := range result.Series {
 			series += n
 		}
 		if rows != wantRows || series != wantSeries {
@@ -144,10 +144,10 @@ func TestHistoryNeverTakesTheLastConnection(t *testing.T) {
 	if err := q.wait(err); err != nil {
 		t.Errorf("the first wait fails: %v", err)
 	}
-	q.waiting = q.waiting.Add(-2 * patience)
+	q.waitingSince = q.waitingSince.Add(-2 * maxHistoryWait)
 	if err := q.wait(err); err == nil || !strings.Contains(err.Error(), "have been waiting to be read since") {
 		t.Errorf("after two hours: %v", err)
 	}
 	releaseLive()
-	acquire(t.Context(), true)() // what was refused holds nothing back
+	acquire(t.Context(), true)() // what was rejected holds no connection
 }

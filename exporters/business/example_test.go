@@ -81,7 +81,7 @@ func TestThePackOfTheDocumentationReadsOtherTables(t *testing.T) {
 	if diff := cmp.Diff(want, shop(s)); diff != "" {
 		t.Errorf("the page (-want +got):\n%s", diff)
 	}
-	if n := refusals(s); n != 0 {
+	if n := rejectedCount(s); n != 0 {
 		t.Errorf("%v values and series were refused", n)
 	}
 }

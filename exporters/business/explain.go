@@ -42,8 +42,8 @@ func explain(ctx context.Context, out io.Writer, dsnFile, packFile string) error
 	}
 	defer db.close()
 	x := &explanation{out: out, dsn: dsn, catalog: metrics, dir: newDirectory(db, pack), costs: map[string]cost{}, failed: map[string]bool{}}
-	db.meter = x.note
-	return x.run(ctx, pack)
+	db.meter = x.addCost
+	return x.runPack(ctx, pack)
 }
 
 // explanation is one run of explain.
@@ -53,35 +53,35 @@ type explanation struct {
 	catalog *catalog.Catalog
 	dir     *directory
 	width   int             // of the names
-	costs   map[string]cost // by name of the statement, since the line began
+	costs   map[string]cost // by name of the statement, of the current line
 
 	round     cost // of all lines that a round reads
 	perMinute float64
-	refresh   int64 // rows read of what has ended
+	refresh   int64 // rows read of ended sale events
 	series    int
 	failed    map[string]bool // queries
 }
 
-func (x *explanation) note(name string, c cost) {
+func (x *explanation) addCost(name string, c cost) {
 	sum := x.costs[name]
 	x.costs[name] = cost{sum.rows + c.rows, sum.read + c.read, sum.took + c.took}
 }
 
-func (x *explanation) run(ctx context.Context, pack *Pack) error {
+func (x *explanation) runPack(ctx context.Context, pack *Pack) error {
 	x.width = len(listOfEvents)
 	for i := range pack.Queries {
 		x.width = max(x.width, len(pack.Queries[i].Name))
 	}
-	x.line("query", "reads", "events", "rows", "time", "rows read", "series", "error")
+	x.printLine("query", "reads", "events", "rows", "time", "rows read", "series", "error")
 	list, err := x.dir.get(ctx)
-	x.list(listOfClients, &pack.Clients)
-	x.list(listOfEvents, &pack.SaleEvents)
+	x.printList(listOfClients, &pack.Clients)
+	x.printList(listOfEvents, &pack.SaleEvents)
 	if err != nil {
 		return fmt.Errorf("no query was run, because the lists of clients and sale events cannot be read: %s", x.dsn.Mask(err.Error()))
 	}
 	for _, c := range collectors(x.dir, pack, 0) {
-		for _, target := range slices.Backward(c.targets) { // what has ended first: it is told with what is live
-			x.try(ctx, c, target, list)
+		for _, target := range slices.Backward(c.targets) { // ended sale events first: liveTarget reports them
+			x.run(ctx, c, target, list)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -95,39 +95,39 @@ func (x *explanation) run(ctx context.Context, pack *Pack) error {
 	return nil
 }
 
-// list prints the line of a list that was read.
-func (x *explanation) list(name string, l *List) {
+// printList prints the line of a list that was read.
+func (x *explanation) printList(name string, l *List) {
 	if c, read := x.costs[name]; read {
-		x.result(name, "", -1, c, -1, nil)
+		x.printResult(name, "", -1, c, -1, nil)
 		x.inRound(c, l.Interval)
 	}
 }
 
-// try collects a target and prints its line.
-func (x *explanation) try(ctx context.Context, c *collector, target exporter.Target, list *listing) {
+// run collects a target and prints its line.
+func (x *explanation) run(ctx context.Context, c *collector, target exporter.Target, list *listing) {
 	clear(x.costs)
 	begin := time.Now()
-	trial, err := x.collect(ctx, c, target)
+	result, err := x.collect(ctx, c, target)
 	spent := x.costs[c.Name()]
-	problems := trial.Refused
+	problems := result.Rejected
 	if err != nil {
 		x.failed[c.Name()] = true
 		spent.took = time.Since(begin)
 		problems = []string{string(exporter.ReasonOf(err)) + ": " + x.dsn.Mask(err.Error())}
 	}
 	series := 0
-	for _, n := range trial.Series {
+	for _, n := range result.Series {
 		series += n
 	}
 	switch t := target.(type) {
 	case liveTarget:
-		x.result(c.Name(), "live", t.count(list, true), spent, series, problems)
+		x.printResult(c.Name(), "live", t.count(list, true), spent, series, problems)
 	case endedTarget:
-		x.result(c.Name(), "ended", t.count(list, false), spent, -1, problems)
+		x.printResult(c.Name(), "ended", t.count(list, false), spent, -1, problems)
 		x.refresh += spent.read
 		return // no part of a round
 	default:
-		x.result(c.Name(), "all", -1, spent, series, problems)
+		x.printResult(c.Name(), "all", -1, spent, series, problems)
 	}
 	x.inRound(spent, c.query.Interval)
 	x.series += series
@@ -138,19 +138,19 @@ func (x *explanation) inRound(c cost, interval yamlfile.Duration) {
 	x.perMinute += float64(c.read) * float64(time.Minute) / float64(interval)
 }
 
-// collect tries a target; of the sale events that have ended, as many times as it takes to read all.
-func (x *explanation) collect(ctx context.Context, c *collector, target exporter.Target) (exporter.Trial, error) {
+// collect does a dry run of a target; for the sale events that have ended, as many times as it takes to read all.
+func (x *explanation) collect(ctx context.Context, c *collector, target exporter.Target) (exporter.DryRunResult, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, c.Schedule().Timeout)
-		trial, err := exporter.Try(try, x.catalog, catalog.SizesFor(catalog.DefaultClients), target)
+		result, err := exporter.DryRun(try, x.catalog, catalog.SizesFor(catalog.DefaultClients), target)
 		cancel()
 		ended, ok := target.(endedTarget)
 		if err != nil || !ok {
-			return trial, err
+			return result, err
 		}
 		list, err := x.dir.get(ctx)
 		if err != nil || len(ended.due(list)) == 0 {
-			return trial, err
+			return result, err
 		}
 	}
 }
@@ -168,8 +168,8 @@ func (q *eventQuery) count(list *listing, changing bool) int {
 
 func add(a, b cost) cost { return cost{a.rows + b.rows, a.read + b.read, a.took + b.took} }
 
-// result prints a line. Numbers below 0 do not apply.
-func (x *explanation) result(name, reads string, events int, c cost, series int, problems []string) {
+// printResult prints a line. Numbers below 0 do not apply.
+func (x *explanation) printResult(name, reads string, events int, c cost, series int, problems []string) {
 	number := func(n int) string {
 		if n < 0 {
 			return ""
@@ -177,10 +177,10 @@ func (x *explanation) result(name, reads string, events int, c cost, series int,
 		return strconv.Itoa(n)
 	}
 	wrong := strings.ReplaceAll(strings.Join(problems, "; "), "\n", "; ")
-	x.line(name, reads, number(events), number(c.rows), short(c.took), strconv.FormatInt(c.read, 10), number(series), wrong)
+	x.printLine(name, reads, number(events), number(c.rows), short(c.took), strconv.FormatInt(c.read, 10), number(series), wrong)
 }
 
-func (x *explanation) line(name, reads, events, rows, took, read, series, wrong string) {
+func (x *explanation) printLine(name, reads, events, rows, took, read, series, wrong string) {
 	text := fmt.Sprintf("%-*s  %-5s  %6s  %7s  %8s  %11s  %6s  %s", x.width, name, reads, events, rows, took, read, series, wrong)
 	fmt.Fprintln(x.out, strings.TrimRight(text, " "))
 }

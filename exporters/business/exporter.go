@@ -1,6 +1,6 @@
 // Package business reads the state of the business from the platform's MySQL database: items, sales, consignors,
-// slots, integrity. What is read, and from which tables, says a query pack that operators can replace. The package
-// only ever reads, and never selects a personal column.
+// slots, integrity. A query pack, which operators can replace, defines what is read, and from which tables. The package
+// only reads, and never selects a personal column.
 package business
 
 import (
@@ -32,9 +32,9 @@ type Config struct {
 type MySQL struct {
 	// DSNFile holds the data source name, user:password@tcp(host:port)/database. It is read again on reload.
 	DSNFile string `yaml:"dsn_file"`
-	// MaxOpenConnections bounds what the exporter can cost the database.
+	// MaxOpenConnections bounds the exporter's load on the database.
 	MaxOpenConnections int `yaml:"max_open_connections"`
-	// Replica says that the database is a replica: how far it is behind is read, too. That needs one more right.
+	// Replica says that the database is a replica: its replication lag is read, too. That needs one more privilege.
 	Replica bool `yaml:"replica"`
 }
 
@@ -49,7 +49,7 @@ const defaultMaxAge = 5 * time.Minute
 // App is the business-exporter.
 func App() exporter.App { return appWith(func(*Pack) {}) }
 
-// appWith is App with a last change of each query pack that was read and checked.
+// appWith is App with a change to each query pack after it was read and checked.
 func appWith(change func(*Pack)) exporter.App {
 	return exporter.App{
 		Name:        catalog.Business,
@@ -93,7 +93,7 @@ func load(path string, change func(*Pack)) (*exporter.Setup, error) {
 		all = append(all, c)
 	}
 	if c.MySQL.Replica {
-		all = append(all, replica{db})
+		all = append(all, replicaCollector{db})
 	}
 	text, err := yaml.Marshal(c)
 	if err != nil {

@@ -66,11 +66,11 @@ func startWith(t *testing.T, dsn, pack, setting string, more ...string) *exporte
 // startPatiently is start for a test in which no query may fail: each has a minute, however often it is asked and however busy the machine is.
 func startPatiently(t *testing.T, dsn, pack string, more ...string) *exportertest.Running {
 	t.Helper()
-	const patience = yamlfile.Duration(time.Minute)
+	const timeout = yamlfile.Duration(time.Minute)
 	return startApp(t, appWith(func(p *Pack) {
-		p.Clients.Timeout, p.SaleEvents.Timeout = patience, patience
+		p.Clients.Timeout, p.SaleEvents.Timeout = timeout, timeout
 		for i := range p.Queries {
-			p.Queries[i].Timeout = patience
+			p.Queries[i].Timeout = timeout
 		}
 	}), dsn, pack, "", more...)
 }
@@ -117,7 +117,7 @@ func fillShelves(t *testing.T, db *sql.DB) {
 		"CREATE TABLE tills (n INT)", "INSERT INTO tills VALUES (2)")
 }
 
-func well(s map[string]float64) bool {
+func up(s map[string]float64) bool {
 	return s[`shop_shelves{color="red"}`] == 3 && s[`shop_shelves{color="blue"}`] == 4 && s["shop_tills"] == 2 && succeeds("shelves")(s) && succeeds("tills")(s)
 }
 
@@ -135,7 +135,7 @@ func fails(before map[string]float64, collector, reason string) func(map[string]
 	return func(s map[string]float64) bool { return s[succeeded(collector)] == 0 && s[name] > before[name] }
 }
 
-func gone(s map[string]float64) bool {
+func absent(s map[string]float64) bool {
 	for name := range s {
 		if strings.HasPrefix(name, "shop_") {
 			return false
@@ -144,15 +144,15 @@ func gone(s map[string]float64) bool {
 	return true
 }
 
-// fault puts the database into trouble and expects: the reason, values that vanish, and recovery without help.
-func fault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
+// runFault injects a fault into the database and expects: the reason, values that vanish, and recovery without help.
+func runFault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
 	t.Helper()
-	before := r.Await(t, "all is well before the fault", well)
+	before := r.Await(t, "all is well before the fault", up)
 	begin()
 	r.Await(t, "failure for the reason "+reason, fails(before, "shelves", reason))
-	r.Await(t, "values vanish after max_age", gone)
+	r.Await(t, "values vanish after max_age", absent)
 	end()
-	r.Await(t, "all is well again", well)
+	r.Await(t, "all is well again", up)
 }
 
 func TestTheDatabaseDiesAndComesBack(t *testing.T) {
@@ -161,7 +161,7 @@ func TestTheDatabaseDiesAndComesBack(t *testing.T) {
 	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
 	fillShelves(t, serverstest.Open(t, server.DSN("shop")))
 	r := start(t, server.DSN("shop"), fastPack)
-	fault(t, r, "connection",
+	runFault(t, r, "connection",
 		func() {
 			if err := server.Kill(); err != nil {
 				t.Fatal(err)
@@ -187,7 +187,7 @@ func TestTheDatabaseHangsAndGoesOn(t *testing.T) {
 			}
 		}
 	}
-	fault(t, r, "timeout", signal(syscall.SIGSTOP), signal(syscall.SIGCONT))
+	runFault(t, r, "timeout", signal(syscall.SIGSTOP), signal(syscall.SIGCONT))
 }
 
 func TestTheExporterStartsWithoutADatabaseAndFindsItLater(t *testing.T) {
@@ -200,23 +200,23 @@ func TestTheExporterStartsWithoutADatabaseAndFindsItLater(t *testing.T) {
 	}
 	r := start(t, server.DSN("shop"), fastPack)
 	r.Await(t, "failure to connect", fails(nil, "shelves", "connection"))
-	if s := r.Series(t); !gone(s) {
+	if s := r.Series(t); !absent(s) {
 		t.Errorf("values of a database that never answered: %v", s)
 	}
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.Await(t, "all is well", well)
+	r.Await(t, "all is well", up)
 }
 
-func TestThePasswordIsRefused(t *testing.T) {
+func TestThePasswordIsRejected(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	admin := serverstest.Open(t, dsn)
 	fillShelves(t, admin)
 	user := newUser(t, admin, dsn, "old-password")
 	r := start(t, user, fastPack)
-	fault(t, r, "auth",
+	runFault(t, r, "auth",
 		func() {
 			execute(t, admin, "ALTER USER READER@'%' IDENTIFIED BY 'new-password'")
 			killReader(t, admin)
@@ -267,7 +267,7 @@ func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 			db := serverstest.Open(t, dsn)
 			fillShelves(t, db)
 			r := start(t, newUser(t, db, dsn, "reader"), fastPack)
-			before := r.Await(t, "all is well before", well)
+			before := r.Await(t, "all is well before", up)
 			execute(t, db, c.spoil...)
 			if c.reason == "auth" {
 				killReader(t, db)
@@ -282,7 +282,7 @@ func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 				t.Errorf("the log does not say %q:\n%s", c.says, r.Log())
 			}
 			execute(t, db, c.mend...)
-			r.Await(t, "all is well again", well)
+			r.Await(t, "all is well again", up)
 		})
 	}
 }
@@ -310,11 +310,11 @@ func TestTheDatabaseAnswersGarbageOrNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := exportertest.NewRelay(t, c.Addr)
+	p := exportertest.NewFaultProxy(t, c.Addr)
 	c.Addr = p.Address()
 	set := func(mode exportertest.Mode) func() { return func() { p.Set(mode); p.Cut() } }
 	r := start(t, c.FormatDSN(), fastPack)
-	for mode, reason := range map[exportertest.Mode]string{exportertest.Garbage: "parse", exportertest.Ancient: "parse", exportertest.Swallow: "timeout"} {
-		fault(t, r, reason, set(mode), set(exportertest.Forward))
+	for mode, reason := range map[exportertest.Mode]string{exportertest.Garbage: "parse", exportertest.OldProtocol: "parse", exportertest.Blackhole: "timeout"} {
+		runFault(t, r, reason, set(mode), set(exportertest.Forward))
 	}
 }

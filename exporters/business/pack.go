@@ -23,7 +23,7 @@ const eventsPlaceholder = "{{events}}"
 type Pack struct {
 	// Declare adds metrics that the shipped catalog does not have.
 	Declare []catalog.Metric `yaml:"declare"`
-	// Clients lists the active clients, SaleEvents their sale events: what the queries are asked about.
+	// Clients lists the active clients, SaleEvents their sale events: the parameters of the queries.
 	Clients    List `yaml:"clients"`
 	SaleEvents List `yaml:"sale_events"`
 	// RefreshEnded is how often a sale event that no longer changes is read again.
@@ -31,7 +31,7 @@ type Pack struct {
 	Queries      []Query           `yaml:"queries"`
 }
 
-// List is a query that says what exists. It is read at most once an interval, for all queries together.
+// List is a query for the list of clients or sale events. It is read at most once an interval, for all queries together.
 type List struct {
 	Interval yamlfile.Duration `yaml:"interval"`
 	Timeout  yamlfile.Duration `yaml:"timeout"`
@@ -42,7 +42,7 @@ type List struct {
 type Query struct {
 	// Name is the value of the label `collector`.
 	Name string `yaml:"name"`
-	// Reason says what the numbers are for, and why they may cost what they cost.
+	// Reason says what the numbers are for, and justifies their cost.
 	Reason string `yaml:"reason"`
 	// Per is what the query is about: empty for the whole platform, `client`, or `event`.
 	Per string `yaml:"per"`
@@ -70,8 +70,8 @@ type Mapping struct {
 	// Zero makes every client, or with the label event every sale event, that has no row have the value 0, for each
 	// combination of the closed labels.
 	Zero bool `yaml:"zero"`
-	// Profile makes the metric an expectation: the value is what came in one of the parts of a sale event's time, this many of which last
-	// as long as the column `lasts` says. Of what goes on is told what its client's earlier ones brought at the same time, within the window. See profile.go.
+	// Profile makes the metric an expectation: the value is the number in one part of a sale event's duration, and this many parts last
+	// as long as the column `lasts` says. A live sale event has the mean of its client's earlier ones at the same time, within the window. See profile.go.
 	Profile int               `yaml:"profile"`
 	Window  yamlfile.Duration `yaml:"window"`
 
@@ -141,7 +141,7 @@ func (p *Pack) check(f *yamlfile.File, c *catalog.Catalog) error {
 		if names[q.Name] {
 			return f.Errorf(key+".name", "the name %q is used twice", q.Name)
 		}
-		if q.Name == replicaName {
+		if q.Name == replicaCollectorName {
 			return f.Errorf(key+".name", "the name %q belongs to the exporter's own collector", q.Name)
 		}
 		names[q.Name] = true
@@ -252,7 +252,7 @@ func (m *Mapping) checkLabels(f *yamlfile.File, key string, q *Query) error {
 	return nil
 }
 
-// text is the pack as it counts for the hash of the configuration.
+// packText is the pack as it counts for the hash of the configuration.
 func packText(f *yamlfile.File) []byte { return bytes.TrimSpace(f.Text) }
 
 func duration(d yamlfile.Duration) time.Duration { return time.Duration(d) }

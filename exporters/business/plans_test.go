@@ -27,7 +27,7 @@ func (a access) String() string {
 	return fmt.Sprintf("%-18s %-14s key %-32s about %6d rows  %s", a.alias, a.how, a.key, a.rows, a.extra)
 }
 
-// plan asks the server how it would run a SELECT.
+// plan explains a SELECT.
 func plan(t *testing.T, db *sql.DB, text string) []access {
 	t.Helper()
 	var all []access
@@ -145,7 +145,7 @@ func (h *history) testBadPlans(t *testing.T) {
 	}
 }
 
-// faults says what is wrong with an access to a table.
+// faults lists what is wrong with an access to a table.
 func (a access) faults(table string, live map[string]int) []string {
 	if smallTable[table] != "" {
 		return nil
@@ -194,7 +194,7 @@ func round(ctx context.Context, db *reader, p *Pack) (map[string]cost, error) {
 	defer func() { db.meter = nil }()
 	dir := newDirectory(db, p)
 	for _, c := range collectors(dir, p, 0) {
-		if _, err := exporter.Try(ctx, shipped(), sizes, c.targets[0]); err != nil {
+		if _, err := exporter.DryRun(ctx, shipped(), sizes, c.targets[0]); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Name(), err)
 		}
 	}

@@ -9,58 +9,58 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// A profile is what a sale event brought in each part of its time: orders, or listed items. Of sale events that have ended it is read
-// once and kept, as all of history is. What a sale event that goes on should bring by now is the mean of its client's earlier ones
-// in the same part of their time.
+// A profile is the number of orders, or of listed items, in each part of a sale event's duration. That of an ended sale event is
+// read once and cached, as all of history is. The expected number of a live sale event is the mean of its client's earlier ones
+// in the same part of their duration.
 //
 // The time is relative: an hour of a sale of three days is compared with forty minutes of one of two days. Sales of one client mostly last
-// equally long, and then it is the same hour. The size is relative, too: with fewer consignors less is expected, and with more not more,
-// so that a sale that grows is not held against itself.
+// equally long, and then it is the same hour. The size is relative, too: with fewer consignors the expectation is lower, and with
+// more it is not higher, so that a growing sale does not look too quiet.
 
 const (
-	fewestEarlier = 2 // sale events that an expectation is drawn from: one may have been unusual
-	mostEarlier   = 4 // the latest ones: older ones say little about today
-	lastPart      = 8 // lengths after the beginning, later than anybody asks for
+	minEarlier = 2 // sale events that an expectation needs: a single one may have been unusual
+	maxEarlier = 4 // the latest sale events are used: older ones say little about today
+	maxParts   = 8 // durations after the start: later parts are not used
 )
 
 // The columns of a row that feeds a profile, beside the mapping's own value.
 const (
-	partColumn   = "part"   // in which part of the time, counted from 0; NULL of what has not ended
-	beginsColumn = "begins" // when part 0 begins
-	lastsColumn  = "lasts"  // how many seconds the parts of the mapping's `profile` last together
-	sizeColumn   = "size"   // how large the sale event is: its consignors
+	partColumn  = "part"   // in which part of the time, counted from 0; NULL of what has not ended
+	startColumn = "begins" // when part 0 begins
+	lastsColumn = "lasts"  // how many seconds the parts of the mapping's `profile` last together
+	sizeColumn  = "size"   // how large the sale event is: its consignors
 )
 
-// place is where in a profile the value of a row belongs.
-type place struct {
-	part   int // less than 0: none
-	begins float64
-	each   float64 // seconds that a part lasts
-	size   float64
+// profilePart is the part of a profile that the value of a row belongs to.
+type profilePart struct {
+	part    int // less than 0: none
+	start   float64
+	seconds float64 // seconds that a part lasts
+	size    float64
 }
 
-// readPlace takes the columns of a profile from a row. ok is false when they do not say where it belongs.
-func (m *Mapping) readPlace(r *row) (p *place, ok bool, err error) {
-	p = &place{part: -1}
+// readProfilePart reads the columns of a profile from a row. ok is false when they do not determine a part.
+func (m *Mapping) readProfilePart(r *row) (p *profilePart, ok bool, err error) {
+	p = &profilePart{part: -1}
 	if part, known, err := r.number64(partColumn); err != nil {
 		return nil, false, err
 	} else if known {
 		if part < 0 || part != math.Trunc(part) {
 			return nil, false, r.parseError(partColumn, "%v is not the number of a part, counted from 0", part)
 		}
-		p.part = int(min(part, float64(lastPart*m.Profile))) // whatever a wrong date says
+		p.part = int(min(part, float64(maxParts*m.Profile))) // bounds the parts of a wrong date
 	}
 	var lasts float64
 	for _, c := range []struct {
 		name string
 		into *float64
-	}{{beginsColumn, &p.begins}, {lastsColumn, &lasts}, {sizeColumn, &p.size}} {
+	}{{startColumn, &p.start}, {lastsColumn, &lasts}, {sizeColumn, &p.size}} {
 		var known bool
 		if *c.into, known, err = r.number64(c.name); err != nil || !known {
 			return nil, false, err
 		}
 	}
-	p.each = lasts / float64(m.Profile)
+	p.seconds = lasts / float64(m.Profile)
 	return p, lasts > 0, nil
 }
 
@@ -79,15 +79,15 @@ func (m *Mapping) checkProfile(f *yamlfile.File, key string, q *Query) error {
 	return nil
 }
 
-// profile is what one sale event brought.
+// profile is the profile of one sale event.
 type profile struct {
 	event *saleEvent
-	place
+	profilePart
 	labels []string  // of the sale event's own series
-	parts  []float64 // empty of what has not ended
+	parts  []float64 // empty for a live sale event
 }
 
-// until returns what had come by a place, counted in parts. Within a part it comes evenly.
+// until returns the cumulative number at a position, counted in parts. Within a part it grows linearly.
 func (p *profile) until(x float64) float64 {
 	sum := 0.0
 	for i, n := range p.parts {
@@ -96,60 +96,60 @@ func (p *profile) until(x float64) float64 {
 	return sum
 }
 
-// profiles collects those of one mapping.
+// profiles holds the profiles of one mapping.
 type profiles struct {
 	mapping *Mapping
-	of      map[uint64]*profile
+	byEvent map[uint64]*profile
 }
 
-func (ps *profiles) add(e *saleEvent, v told) {
-	p := ps.of[e.id]
+func (ps *profiles) add(e *saleEvent, v rowValue) {
+	p := ps.byEvent[e.id]
 	if p == nil {
-		p = &profile{event: e, place: *v.place, labels: v.labels}
-		ps.of[e.id] = p
+		p = &profile{event: e, profilePart: *v.profilePart, labels: v.labels}
+		ps.byEvent[e.id] = p
 	}
-	if v.place.part < 0 || e.changing {
+	if v.profilePart.part < 0 || e.changing {
 		return
 	}
-	if missing := v.place.part + 1 - len(p.parts); missing > 0 {
+	if missing := v.profilePart.part + 1 - len(p.parts); missing > 0 {
 		p.parts = append(p.parts, make([]float64, missing)...)
 	}
-	p.parts[v.place.part] += v.value
+	p.parts[v.profilePart.part] += v.value
 }
 
-// tell adds what the sale events that go on should have brought by now, of clients whose history is known as a whole.
-func (ps *profiles) tell(now time.Time, partial map[string]bool, sum *totals) error {
+// addExpected adds the expected numbers of live sale events, of clients whose history was read completely.
+func (ps *profiles) addExpected(now time.Time, partial map[string]bool, sum *totals) error {
 	past := map[string][]*profile{} // by client
-	for _, p := range ps.of {
+	for _, p := range ps.byEvent {
 		if !p.event.changing && len(p.parts) > 0 {
 			past[p.event.client] = append(past[p.event.client], p)
 		}
 	}
 	for _, earlier := range past {
 		slices.SortFunc(earlier, func(a, b *profile) int {
-			return cmp.Or(cmp.Compare(b.begins, a.begins), cmp.Compare(b.event.id, a.event.id))
+			return cmp.Or(cmp.Compare(b.start, a.start), cmp.Compare(b.event.id, a.event.id))
 		})
 	}
-	for _, p := range ps.of {
+	for _, p := range ps.byEvent {
 		if !p.event.changing || !p.event.exposed || partial[p.event.client] {
 			continue
 		}
-		earlier := slices.DeleteFunc(slices.Clone(past[p.event.client]), func(e *profile) bool { return e.begins >= p.begins })
-		if len(earlier) < fewestEarlier {
+		earlier := slices.DeleteFunc(slices.Clone(past[p.event.client]), func(e *profile) bool { return e.start >= p.start })
+		if len(earlier) < minEarlier {
 			continue
 		}
-		earlier = earlier[:min(len(earlier), mostEarlier)]
-		seconds := float64(now.UnixMicro())/1e6 - p.begins
+		earlier = earlier[:min(len(earlier), maxEarlier)]
+		seconds := float64(now.UnixMicro())/1e6 - p.start
 		window := duration(ps.mapping.Window).Seconds()
 		mean := 0.0
 		for _, e := range earlier {
-			came := e.until(seconds/p.each) - e.until(max(seconds-window, 0)/p.each)
+			came := e.until(seconds/p.seconds) - e.until(max(seconds-window, 0)/p.seconds)
 			if e.size > 0 {
 				came *= min(1, p.size/e.size)
 			}
 			mean += came / float64(len(earlier))
 		}
-		if err := sum.add(told{mapping: ps.mapping, labels: p.labels, value: mean}); err != nil {
+		if err := sum.add(rowValue{mapping: ps.mapping, labels: p.labels, value: mean}); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,7 @@ queries:
       - {metric: consign_event_expected_orders, value: n, profile: 10, window: 1h}
 `
 
-// expectations reads what the pack says that live markets should have brought.
+// expectations reads the expected numbers of live markets.
 func expectations(t *testing.T, rows ...string) map[string]float64 {
 	t.Helper()
 	dsn := serverstest.MariaDB(t)
@@ -51,14 +51,14 @@ func expectations(t *testing.T, rows ...string) map[string]float64 {
 	}
 	t.Cleanup(func() { db.close() })
 	c := collectors(newDirectory(db, pack), pack, 0)[0]
-	first, err := exporter.Try(t.Context(), metrics, sizes, c.targets[0])
+	first, err := exporter.DryRun(t.Context(), metrics, sizes, c.targets[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := first.Series["consign_event_expected_orders"]; n != 0 {
 		t.Errorf("%d expectations before history was read", n)
 	}
-	if _, err := exporter.Try(t.Context(), metrics, sizes, c.targets[1]); err != nil {
+	if _, err := exporter.DryRun(t.Context(), metrics, sizes, c.targets[1]); err != nil {
 		t.Fatal(err)
 	}
 	sum := newTotals()
@@ -66,14 +66,14 @@ func expectations(t *testing.T, rows ...string) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ps := profiles{mapping: &pack.Queries[0].Metrics[0], of: map[uint64]*profile{}}
+	ps := profiles{mapping: &pack.Queries[0].Metrics[0], byEvent: map[uint64]*profile{}}
 	q := c.targets[0].(liveTarget).eventQuery
 	for i := range list.events {
 		for _, v := range q.results[list.events[i].id].values {
 			ps.add(&list.events[i], v)
 		}
 	}
-	if err := ps.tell(marketNow(), map[string]bool{}, sum); err != nil {
+	if err := ps.addExpected(marketNow(), map[string]bool{}, sum); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]float64{}
@@ -188,7 +188,7 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 			t.Errorf("%s of %s, a healthy platform, has %.2f of the orders that are expected", e.Slug, b.Clients.Get(e.ClientID).Slug, ratio)
 		}
 	}
-	// Always of the same sale events: shoppers come to others and leave these. What ends soon would leave the page.
+	// Always of the same sale events: shoppers come to others and leave these. Sale events that end soon would vanish.
 	watched := slices.DeleteFunc(judged(s), func(e *platform.Event) bool { return e.EndAt.Sub(now) < 5*time.Minute })
 	orders := func(s map[string]float64) (sum float64) {
 		for _, e := range watched {

@@ -26,13 +26,13 @@ func (c *collector) Schedule() exporter.Schedule {
 	interval := duration(c.query.Interval)
 	return exporter.Schedule{
 		Interval: interval,
-		Timeout:  max(interval, duration(c.query.Timeout)+2*slack),
+		Timeout:  max(interval, duration(c.query.Timeout)+2*clientTimeoutMargin),
 		MaxAge:   c.maxAge,
 	}
 }
 
 // Targets are one for a query that reads everything each round; two for sale events: those that change, and those
-// that have ended, so that history can never delay or spoil what is live.
+// that have ended, so that history can never delay or fail the live ones.
 func (c *collector) Targets() []exporter.Target { return c.targets }
 
 // statement is the query with its SQL as it is sent.
@@ -40,19 +40,19 @@ func (q *Query) statement(text string) statement {
 	return statement{name: q.Name, text: text, limit: duration(q.Timeout)}
 }
 
-// told is what one row says of one metric.
-type told struct {
-	mapping *Mapping
-	labels  []string
-	value   float64 // money in minor units
-	place   *place  // where in a profile; nil for a value that is told as it is
+// rowValue is the value of one row for one metric.
+type rowValue struct {
+	mapping     *Mapping
+	labels      []string
+	value       float64      // money in minor units
+	profilePart *profilePart // its part of a profile; nil for a value that is reported as it is
 }
 
-// read takes from a row what it says of each metric. known holds label values that do not come from columns.
-func (q *Query) read(r *row, known map[string]string, to []told) ([]told, error) {
+// read reads the values of a row, one for each metric. known holds label values that do not come from columns.
+func (q *Query) read(r *row, known map[string]string, to []rowValue) ([]rowValue, error) {
 	for i := range q.Metrics {
 		m := &q.Metrics[i]
-		t := told{mapping: m, value: 1, labels: make([]string, len(m.labels))}
+		t := rowValue{mapping: m, value: 1, labels: make([]string, len(m.labels))}
 		if m.Value != "" {
 			v, ok, err := r.number64(m.Value)
 			if err != nil {
@@ -69,7 +69,7 @@ func (q *Query) read(r *row, known map[string]string, to []told) ([]told, error)
 		if m.Profile > 0 {
 			var ok bool
 			var err error
-			if t.place, ok, err = m.readPlace(r); err != nil {
+			if t.profilePart, ok, err = m.readProfilePart(r); err != nil {
 				return nil, err
 			} else if !ok {
 				continue
@@ -90,15 +90,15 @@ func (q *Query) read(r *row, known map[string]string, to []told) ([]told, error)
 	return to, nil
 }
 
-// totals joins what rows say, metric by metric, and keeps the order of arrival.
+// totals combines the values of rows, metric by metric, and keeps their order.
 type totals struct {
-	list []told
+	list []rowValue
 	at   map[string]int
 }
 
 func newTotals() *totals { return &totals{at: map[string]int{}} }
 
-func (t *totals) add(v told) error {
+func (t *totals) add(v rowValue) error {
 	k := identity(v.mapping, v.labels)
 	i, ok := t.at[k]
 	if !ok {
@@ -131,7 +131,7 @@ func (t *totals) zerosFrom(m *Mapping, known map[string]string, labels []string,
 		if _, ok := t.at[identity(m, labels)]; ok {
 			return nil
 		}
-		return t.add(told{mapping: m, labels: slices.Clone(labels)})
+		return t.add(rowValue{mapping: m, labels: slices.Clone(labels)})
 	}
 	l := &m.metric.Labels[i]
 	values := l.Values
@@ -157,15 +157,15 @@ func identity(m *Mapping, labels []string) string {
 	return k
 }
 
-// emit hands the totals to the sink, money in major units. What a currency that does not exist is worth is unknown: such money is
-// refused, and one client's typing error costs no other client its numbers.
+// emit reports the totals to the sink, money in major units. The exponent of a currency that does not exist is unknown: such money
+// is rejected, and one client's typing error does not affect the series of others.
 func (t *totals) emit(sink *exporter.Sink) {
 	for _, v := range t.list {
 		value := v.value
 		if v.mapping.MinorUnits {
 			exponent, ok := currency.Exponent(v.labels[v.mapping.metric.LabelIndex("currency")])
 			if !ok {
-				sink.Refuse(v.mapping.Metric, "currency")
+				sink.Reject(v.mapping.Metric, "currency")
 				continue
 			}
 			value /= math.Pow10(exponent)

@@ -17,14 +17,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
-// reader asks the platform's database, read-only and within limits that the server itself enforces.
+// reader queries the platform's database, read-only and within limits that the server itself enforces.
 type reader struct {
 	pool *sql.DB
-	// busy and history hold one token for each connection in use: any, and those that read what has ended. History always
-	// leaves one connection to what is live, unless there is only one.
-	busy, history chan struct{}
-	// meter, when it is not nil, hears what each statement has cost. Measuring takes two more round trips: the exporter
-	// itself does without.
+	// connections and history hold one token for each connection in use: any, and those that read ended sale events. History
+	// always leaves one connection to the live sale events, unless there is only one.
+	connections, history chan struct{}
+	// meter, when it is not nil, is called with the cost of each statement. Measuring takes two more round trips: the
+	// exporter itself does not measure.
 	meter func(name string, c cost)
 }
 
@@ -34,17 +34,17 @@ type statement struct {
 	text    string
 	onMySQL string        // instead of text, where MySQL and MariaDB differ
 	limit   time.Duration // on the server
-	history bool          // reads what has ended: it can wait
+	history bool          // reads ended sale events: low priority
 }
 
-// cost is what a statement has brought, and what it took.
+// cost is the cost of a statement.
 type cost struct {
 	rows int           // returned
 	read int64         // by the server: the sum of Handler_read%
 	took time.Duration // for the client
 }
 
-// maxIdleTime ends connections that nobody needs: after a load that was higher for a while.
+// maxIdleTime closes idle connections after a temporary load.
 const maxIdleTime = 5 * time.Minute
 
 // openReader prepares the pool. It does not connect: the exporter starts while the database is down.
@@ -55,13 +55,13 @@ func openReader(dsn secret.Value, maxOpen int) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{pool: pool, busy: make(chan struct{}, maxOpen), history: make(chan struct{}, max(maxOpen-1, 1))}, nil
+	return &reader{pool: pool, connections: make(chan struct{}, maxOpen), history: make(chan struct{}, max(maxOpen-1, 1))}, nil
 }
 
 func (d *reader) close() error { return d.pool.Close() }
 
-// slack is how much longer than the server's own limit the client waits: the server's answer is the better message.
-const slack = 2 * time.Second
+// clientTimeoutMargin is how much longer than the server's time limit the client waits: the server's error is the better message.
+const clientTimeoutMargin = 2 * time.Second
 
 // query runs a statement in a read-only transaction with a time limit on the server, and hands each row to the function.
 // The values belong to the row only while the function runs.
@@ -71,7 +71,7 @@ func (d *reader) query(ctx context.Context, s statement, row func(r *row) error)
 		return err
 	}
 	defer release()
-	ctx, cancel := context.WithTimeout(ctx, s.limit+slack)
+	ctx, cancel := context.WithTimeout(ctx, s.limit+clientTimeoutMargin)
 	defer cancel()
 	if err = d.queryConn(ctx, s, row); err == nil {
 		return nil
@@ -82,29 +82,29 @@ func (d *reader) query(ctx context.Context, s statement, row func(r *row) error)
 	return database.Classify(err)
 }
 
-// errNoTurn says that the context ended before a connection was free.
-var errNoTurn = errors.New("no connection was free")
+// errNoConnection says that the context ended before a connection was free.
+var errNoConnection = errors.New("no connection was free")
 
 // acquire waits until a connection is free. That takes no time from the statement's own limit.
 func (d *reader) acquire(ctx context.Context, history bool) (release func(), err error) {
-	var held []chan struct{}
+	var acquired []chan struct{}
 	release = func() {
-		for _, h := range held {
+		for _, h := range acquired {
 			<-h
 		}
 	}
-	wanted := []chan struct{}{d.busy}
+	wanted := []chan struct{}{d.connections}
 	if history {
-		wanted = []chan struct{}{d.history, d.busy}
+		wanted = []chan struct{}{d.history, d.connections}
 	}
 	for _, w := range wanted {
 		select {
 		case w <- struct{}{}:
-			held = append(held, w)
+			acquired = append(acquired, w)
 		case <-ctx.Done():
 			release()
 			return nil, exporter.Failure(exporter.ReasonTimeout, fmt.Errorf(
-				"%w: other queries kept all %d of max_open_connections busy: %w", errNoTurn, cap(d.busy), ctx.Err()))
+				"%w: other queries kept all %d of max_open_connections busy: %w", errNoConnection, cap(d.connections), ctx.Err()))
 		}
 	}
 	return release, nil
@@ -169,8 +169,8 @@ func (d *reader) measure(ctx context.Context, tx *sql.Tx, s statement, each func
 	return nil
 }
 
-// handlerReads is how many rows the server has read for the connection, from tables and indexes, its temporary ones
-// too. The statement itself does not count.
+// handlerReads is the sum of Handler_read%: the rows that the server has read for the connection, from tables and indexes,
+// temporary ones included. The SHOW statement itself does not count.
 func handlerReads(ctx context.Context, tx *sql.Tx) (int64, error) {
 	rows, err := tx.QueryContext(ctx, "SHOW SESSION STATUS LIKE 'Handler_read%'")
 	if err != nil {
@@ -242,7 +242,7 @@ func (r *row) parseError(column, format string, args ...any) error {
 	return exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d, column %q: %w", r.number, column, fmt.Errorf(format, args...)))
 }
 
-// label is the text of a column. NULL is an error: a series without an identity is nothing.
+// label is the text of a column. NULL is an error: a label needs a value.
 func (r *row) label(column string) (string, error) {
 	v, err := r.column(column)
 	if err != nil {

@@ -11,31 +11,31 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-const replicaName = "replica"
+const replicaCollectorName = "replica"
 
-// replica collects how far the database is behind its source. It is the one collector that asks about the database and not
-// about the business, and so does not stand in the pack: its answer differs between servers, and an unknown lag is a failure.
-type replica struct{ db *reader }
+// replicaCollector collects the replication lag of the database. It is the one collector that is about the database and not
+// about the business, and so is not in the pack: the statement differs between servers, and an unknown lag is a failure.
+type replicaCollector struct{ db *reader }
 
-func (replica) Name() string { return replicaName }
+func (replicaCollector) Name() string { return replicaCollectorName }
 
-// Schedule keeps no old value longer than it must: a lag that is not known any more is not told.
-func (replica) Schedule() exporter.Schedule {
+// Schedule keeps no old value longer than it must: a lag that is not known any more is not reported.
+func (replicaCollector) Schedule() exporter.Schedule {
 	return exporter.Schedule{Interval: 5 * time.Second, Timeout: 5 * time.Second}
 }
 
-func (r replica) Targets() []exporter.Target { return []exporter.Target{lag(r)} }
+func (r replicaCollector) Targets() []exporter.Target { return []exporter.Target{lagTarget(r)} }
 
-// lag is the target of the collector replica.
-type lag struct{ db *reader }
+// lagTarget is the target of replicaCollector.
+type lagTarget struct{ db *reader }
 
-func (lag) Name() string { return "database" }
+func (lagTarget) Name() string { return "database" }
 
-func (r lag) Collect(ctx context.Context, sink *exporter.Sink) error {
+func (r lagTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 	worst, channels := 0.0, 0
 	err := r.db.query(ctx, statement{
-		name:    replicaName,
-		text:    "SHOW ALL SLAVES STATUS", // every MariaDB; SHOW REPLICA STATUS tells one channel only
+		name:    replicaCollectorName,
+		text:    "SHOW ALL SLAVES STATUS", // every MariaDB; SHOW REPLICA STATUS has one channel only
 		onMySQL: "SHOW REPLICA STATUS",    // 8.0.22 and later
 		limit:   3 * time.Second,
 	}, func(row *row) error {
@@ -43,7 +43,7 @@ func (r lag) Collect(ctx context.Context, sink *exporter.Sink) error {
 		worst, channels = max(worst, behind), channels+1
 		return err
 	})
-	if refused := new(mysql.MySQLError); errors.As(err, &refused) && refused.Number == 1227 {
+	if denied := new(mysql.MySQLError); errors.As(err, &denied) && denied.Number == 1227 {
 		return exporter.Failure(exporter.ReasonCapability, fmt.Errorf(
 			"the database's user may not read the replication status: GRANT SLAVE MONITOR ON *.* (MariaDB) or REPLICATION CLIENT (MySQL): %w", err))
 	}
@@ -56,14 +56,13 @@ func (r lag) Collect(ctx context.Context, sink *exporter.Sink) error {
 	return nil
 }
 
-// lagOf reads the row of one channel: how far it is behind, or why nobody knows. The server's own words for an error are left
-// out, because they quote rows.
+// lagOf reads the lag of one channel, or why it is unknown. The server's error message is left out, because it quotes rows.
 func lagOf(r *row) (float64, error) {
 	text := map[string]string{}
 	for name, column := range map[string]string{
-		"channel": either(r, "Connection_name", "Channel_Name"),
-		"reads":   either(r, "Slave_IO_Running", "Replica_IO_Running"),
-		"applies": either(r, "Slave_SQL_Running", "Replica_SQL_Running"),
+		"channel": columnName(r, "Connection_name", "Channel_Name"),
+		"reads":   columnName(r, "Slave_IO_Running", "Replica_IO_Running"),
+		"applies": columnName(r, "Slave_SQL_Running", "Replica_SQL_Running"),
 		"reading": "Last_IO_Errno", "applying": "Last_SQL_Errno",
 	} {
 		var err error
@@ -71,7 +70,7 @@ func lagOf(r *row) (float64, error) {
 			return 0, err
 		}
 	}
-	lag, known, err := r.number64(either(r, "Seconds_Behind_Master", "Seconds_Behind_Source"))
+	lag, known, err := r.number64(columnName(r, "Seconds_Behind_Master", "Seconds_Behind_Source"))
 	if err != nil {
 		return 0, err
 	}
@@ -83,8 +82,8 @@ func lagOf(r *row) (float64, error) {
 	return lag, nil
 }
 
-// either is the name of a column that MySQL has renamed.
-func either(r *row, mariadb, mysql string) string {
+// columnName is the name of a column that MySQL has renamed.
+func columnName(r *row, mariadb, mysql string) string {
 	if _, ok := r.columns[mysql]; ok {
 		return mysql
 	}

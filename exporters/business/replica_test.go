@@ -13,7 +13,7 @@ const lagSeries = "consign_replica_lag_seconds"
 
 func hasLag(s map[string]float64) bool { _, ok := s[lagSeries]; return ok }
 
-func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
+func TestTheLagOfAReplicaIsReportedAndAnUnknownOneIsNot(t *testing.T) {
 	t.Parallel()
 	source := serverstest.OwnMariaDB(t, "--log-bin=binlog", "--server-id=1")
 	server := serverstest.OwnMariaDB(t, "--server-id=2", "--read-only=OFF")
@@ -27,7 +27,7 @@ func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
 	r := startWith(t, server.DSN("shop"), fastPack, "replica: true")
 	r.Await(t, "the rows arrive, and the replica is not behind", func(s map[string]float64) bool {
 		v, ok := s[lagSeries]
-		return well(s) && ok && v == 0
+		return up(s) && ok && v == 0
 	})
 
 	// A reader on the replica holds up what arrives.
@@ -51,7 +51,7 @@ func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
 
 	dialect.StopApplying(t, "")
 	r.Await(t, "an unknown lag is not told, and the business is", func(s map[string]float64) bool {
-		return !hasLag(s) && fails(nil, replicaName, "connection")(s) && s["shop_tills"] == 3 && succeeds("tills")(s)
+		return !hasLag(s) && fails(nil, replicaCollectorName, "connection")(s) && s["shop_tills"] == 3 && succeeds("tills")(s)
 	})
 	if want := "IO thread running: Yes (error 0), SQL thread running: No"; !strings.Contains(r.Log(), want) {
 		t.Errorf("the log does not say %q:\n%s", want, r.Log())
@@ -59,12 +59,12 @@ func TestTheLagOfAReplicaIsToldAndAnUnknownOneIsNot(t *testing.T) {
 	dialect.StartReplica(t, "")
 	r.Await(t, "the lag is known again", hasLag)
 
-	// MySQL says 0 then, MariaDB nothing: the thread that reads is asked as well.
+	// MySQL reports 0 then, MariaDB NULL: the IO thread is checked as well.
 	dialect.LoseSource(t, "")
 	const failures = `consignwatch_collector_failures_total{collector="replica",reason="connection"}`
 	before := r.Series(t)[failures]
 	r.Await(t, "the lag behind a source that was never reached is unknown", func(s map[string]float64) bool {
-		return s[failures] >= before+2 && !hasLag(s) && succeeds("tills")(s) // the second one was asked for from now on
+		return s[failures] >= before+2 && !hasLag(s) && succeeds("tills")(s) // the second one was collected from now on
 	})
 }
 
@@ -73,7 +73,7 @@ func TestADatabaseThatIsNoReplicaHasNoLag(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	fillShelves(t, serverstest.Open(t, dsn))
 	r := startWith(t, dsn, fastPack, "replica: true")
-	s := r.Await(t, "the replica was asked for", succeeds(replicaName))
+	s := r.Await(t, "the replica was asked for", succeeds(replicaCollectorName))
 	if hasLag(s) {
 		t.Errorf("a lag of %v", s[lagSeries])
 	}
@@ -86,13 +86,13 @@ func TestWithoutTheRightTheLagIsUnknownAndTheRestGoesOn(t *testing.T) {
 	fillShelves(t, admin)
 	r := startWith(t, newUser(t, admin, dsn, "password"), fastPack, "replica: true")
 	r.Await(t, "the collector fails, the others do not", func(s map[string]float64) bool {
-		return well(s) && s[`consignwatch_collector_failures_total{collector="replica",reason="capability"}`] >= 2 && !hasLag(s)
+		return up(s) && s[`consignwatch_collector_failures_total{collector="replica",reason="capability"}`] >= 2 && !hasLag(s)
 	})
 	if n := strings.Count(r.Log(), "GRANT SLAVE MONITOR"); n != 1 {
 		t.Errorf("the missing right is logged %d times, want once:\n%s", n, r.Log())
 	}
 	serverstest.DialectOf(t, admin).GrantReplicaStatus(t, readerOf(databaseOf(t, admin))+"@'%'")
-	r.Await(t, "the right counts for a new connection", succeeds(replicaName))
+	r.Await(t, "the right counts for a new connection", succeeds(replicaCollectorName))
 }
 
 // TestTheRowsOfMySQLAreRead uses rows with the columns that the manual of MySQL 8.4 lists: there is no server here.

@@ -130,19 +130,19 @@ func (p prometheus) recorded(t *testing.T) []string {
 	return names
 }
 
-func TestTwoExportersSayTheSameAsOne(t *testing.T) {
+func TestTwoExportersReportTheSameAsOne(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
 	pause(t, p)
 	for i, check := range platform.Checks() {
-		if err := p.Plant(t.Context(), check, p.Books().Clients[0].Slug, i+1); err != nil {
+		if err := p.InjectViolation(t.Context(), check, p.Books().Clients[0].Slug, i+1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	first, second := startPatiently(t, dsn, quickPack(t)), startPatiently(t, dsn, quickPack(t))
-	awaitTruth(t, first, p)
-	awaitTruth(t, second, p)
+	awaitExpected(t, first, p)
+	awaitExpected(t, second, p)
 	one, both := startPrometheus(t, first), startPrometheus(t, first, second)
 
 	exposed, names := first.Series(t), one.recorded(t)

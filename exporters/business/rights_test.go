@@ -44,7 +44,7 @@ func (h *history) reader(t *testing.T) string {
 func (h *history) testRights(t *testing.T) {
 	dsn := h.reader(t)
 	r := startPatiently(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
-	awaitTruth(t, r, h.platform)
+	awaitExpected(t, r, h.platform)
 	for name, v := range r.Series(t) {
 		if strings.HasPrefix(name, "consignwatch_collector_success") && v != 1 {
 			t.Errorf("%s = %v with the shipped rights", name, v)
@@ -132,7 +132,7 @@ func (h *history) testRightsAreMinimal(t *testing.T) {
 	}
 }
 
-// denied tries the SELECTs that read a table, and returns the first refusal.
+// denied tries the SELECTs that read a table, and returns the first error.
 func denied(t *testing.T, db *sql.DB, texts []string, table string) string {
 	t.Helper()
 	for _, text := range texts {

@@ -17,7 +17,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	const clients = 200
 	dsn := serverstest.MariaDB(t)
 	p := filled(t, platform.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8})
-	// Everybody leaves, so that nothing depends on the clock while the pages are compared.
+	// All visitors leave, so that no series depends on the clock while the scrape responses are compared.
 	if err := p.Do(t.Context(), "everybody leaves", func(b *platform.Books, c *platform.Change) error {
 		for _, s := range b.Sessions {
 			s.EndedAt = s.LastSeenAt
@@ -28,7 +28,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := startPatiently(t, dsn, quickPack(t), "limits: {clients: 200, events: 200}")
-	awaitTruth(t, r, p)
+	awaitExpected(t, r, p)
 
 	sizes, budget, typical, total := catalog.SizesFor(clients), 0, 0, 0
 	s := r.Series(t)
@@ -47,7 +47,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	if total > 50_000 || budget > 50_000 {
 		t.Errorf("%d series, estimated at most %d: the contract allows 50000", total, budget)
 	}
-	if n := refusals(s); n != 0 {
+	if n := rejectedCount(s); n != 0 {
 		t.Errorf("%v values and series were refused within the limits", n)
 	}
 }

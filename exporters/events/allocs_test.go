@@ -9,7 +9,7 @@ import (
 func TestCountingAllocatesNothing(t *testing.T) {
 	for _, tt := range contract {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newLedger(t, Options{DedupeSpan: 64}).Shard("t", 0)
+			s := newAggregator(t, Options{DedupeSpan: 64}).Shard("t", 0)
 			s.Assign(0)
 			var records []Record
 			for i := range 512 {
@@ -37,10 +37,10 @@ func TestCountingAllocatesNothing(t *testing.T) {
 }
 
 func TestBadRecordsAllocateNothing(t *testing.T) {
-	s := newLedger(t, Options{}).Shard("t", 0)
+	s := newAggregator(t, Options{}).Shard("t", 0)
 	s.Assign(0)
 	offset := int64(0)
-	for _, tt := range oddEvents {
+	for _, tt := range unusualEvents {
 		r := Record{Value: []byte(tt.value)}
 		run := func() {
 			r.Offset = offset
@@ -55,7 +55,7 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 }
 
 func TestBinaryModeAllocatesNothing(t *testing.T) {
-	s := newLedger(t, Options{}).Shard("t", 0)
+	s := newAggregator(t, Options{}).Shard("t", 0)
 	s.Assign(0)
 	r := Record{Value: []byte(`{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`)}
 	for _, h := range [][2]string{{"content-type", "application/json"}, {"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "/s"}, {"ce_type", "consign.api.request"}, {"ce_clientid", "anna"}, {"x-other", "y"}} {

@@ -109,15 +109,15 @@ func TestEachKindOfBadRecordIsCountedAndLoggedAndNothingAfterItIsLost(t *testing
 	if diff := cmp.Diff(wantLog, lines); diff != "" {
 		t.Errorf("-want +logged:\n%s", diff)
 	}
-	for what, text := range map[string]string{"the log": r.Log(), "the page": everyPage(t, r)} {
+	for what, text := range map[string]string{"the log": r.Log(), "the page": everyFormat(t, r)} {
 		if strings.Contains(text, personal) {
 			t.Errorf("%s holds personal data:\n%s", what, text)
 		}
 	}
 }
 
-// everyPage is the page in text and in OpenMetrics.
-func everyPage(t *testing.T, r *inside) string {
+// everyFormat is the exposition in text and in OpenMetrics.
+func everyFormat(t *testing.T, r *inProcess) string {
 	t.Helper()
 	_, text := r.Get(t, "/metrics")
 	_, om := r.Get(t, "/metrics", "Accept: application/openmetrics-text;version=1.0.0")
@@ -160,8 +160,8 @@ func TestAFloodOfBadRecordsDoesNotFloodTheLog(t *testing.T) {
 	}
 }
 
-// anything is the shipped mapping with a metric whose label takes anything.
-var anything = `
+// anyLabelMapping is the shipped mapping with a metric whose label takes anything.
+var anyLabelMapping = `
 declare:
   - name: anything_total
     type: counter
@@ -173,9 +173,9 @@ events:
   - {type: any.thing, feeds: [{metric: anything_total, labels: {thing: thing}}]}
 `, 1)
 
-// TestNoLabelValueCanBreakThePage feeds hostile values to every label of two kinds of events: to the shipped mapping,
+// TestNoLabelValueCanBreakTheExposition feeds hostile values to every label of two kinds of events: to the shipped mapping,
 // and to one with a label that takes anything.
-func TestNoLabelValueCanBreakThePage(t *testing.T) {
+func TestNoLabelValueCanBreakTheExposition(t *testing.T) {
 	t.Parallel()
 	hostile := []string{
 		`"`, `\`, `\\`, `"} 1`, "a\nb", "\n# TYPE consign_x counter\nconsign_x 1\n", "\r\n", "\x00", "\x01\x02\x1f", "\x7f", "\t", "\u2028\u2029", "\u0085",
@@ -204,7 +204,7 @@ func TestNoLabelValueCanBreakThePage(t *testing.T) {
 		add("any.thing", "anna", `{"thing":"`+raw+`"}`)
 	}
 	write(t, b, all...)
-	dir := folder(t, map[string]string{"mapping.yml": anything, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
+	dir := folder(t, map[string]string{"mapping.yml": anyLabelMapping, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
 	r := followFile(t, dir+"/config.yml")
 	got := r.await(t, map[string]float64{
 		fmt.Sprintf(`consignwatch_records_total{outcome="counted",topic=%q}`, telemetry):  float64(len(all) - 4),
@@ -236,9 +236,9 @@ func quote(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// readBy lets a Prometheus read the page in each of its formats, where one bad line would lose all of it. It returns
+// readBy lets a Prometheus read the exposition in each of its formats, where one bad line would lose all of it. It returns
 // the counters of the stream that Prometheus has, by format and series.
-func readBy(t *testing.T, r *inside) map[string]map[string]string {
+func readBy(t *testing.T, r *inProcess) map[string]map[string]string {
 	t.Helper()
 	formats := []string{"PrometheusText0.0.4", "OpenMetricsText1.0.0", "PrometheusProto"}
 	p, err := servers.StartPrometheus(t.Context(), t.TempDir(), servers.PrometheusConfig{Text: func(string) (string, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// sample is one event of each type, with data as the contract has it.
+// samples are one event of each type, with data as the contract has it.
 var samples = []struct{ typ, data string }{
 	{"consign.api.request", `{"route":"/api/items/{id}","method":"GET","status":200,"duration_seconds":0.0123}`},
 	{"consign.db.query", `{"operation":"select","table":"items","outcome":"ok","duration_seconds":0.0031}`},
@@ -84,7 +84,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkCount(b *testing.B) {
 	for _, tt := range samples {
 		b.Run(tt.typ, func(b *testing.B) {
-			s := newLedger(b, Options{}).Shard("t", 0)
+			s := newAggregator(b, Options{}).Shard("t", 0)
 			s.Assign(0)
 			var events [][]byte
 			for i := range 1024 {
@@ -94,7 +94,7 @@ func BenchmarkCount(b *testing.B) {
 		})
 	}
 	b.Run("requests", func(b *testing.B) {
-		s := newLedger(b, Options{}).Shard("t", 0)
+		s := newAggregator(b, Options{}).Shard("t", 0)
 		s.Assign(0)
 		benchmarkCount(b, s, requests(4096))
 	})

@@ -22,7 +22,7 @@ const maxDepth = 64
 type decoder struct {
 	layout *layout
 	// next is, for each key, the one that followed it last time, and for a node at its number the one that came first:
-	// a producer writes its keys in the same order again and again, so that a guess saves the search.
+	// a producer writes its keys in the same order in each event, so that the prediction saves the search.
 	next [maxSlots + maxSlots]*key
 
 	b       []byte
@@ -68,7 +68,7 @@ func (d *decoder) get(slot int) *value {
 	return v
 }
 
-// claim notes that a field was found. It is false when it had been found before.
+// claim marks a field as found. It is false when the field had been found before.
 func (d *decoder) claim(slot int) bool {
 	w, bit := &d.seen[slot>>6&1], uint64(1)<<(slot&63)
 	if *w&bit != 0 {
@@ -90,7 +90,7 @@ func (d *decoder) decode(r *Record) bool {
 	i := d.space(0)
 	if i == len(d.b) {
 		if !binary {
-			return d.refuse(Empty, -1, -1)
+			return d.reject(Empty, -1, -1)
 		}
 		return d.envelope() // an event without data
 	}
@@ -108,7 +108,7 @@ func (d *decoder) decode(r *Record) bool {
 		return false
 	}
 	if i = d.space(i); i < len(d.b) {
-		return d.refuse(Syntax, -1, i)
+		return d.reject(Syntax, -1, i)
 	}
 	return d.envelope()
 }
@@ -118,42 +118,42 @@ func (d *decoder) headers(hs []Header, binary *bool) bool {
 	structured := false
 	for i := range hs {
 		h := &hs[i]
-		lo, hi := words(h.Key)
+		lo, hi := prefixWords(h.Key)
 		k := d.layout.headers.find(lo, hi, h.Key)
 		if k == nil {
 			continue
 		}
 		attribute := len(h.Key) > 3 && h.Key[0] == 'c' && h.Key[1] == 'e' && h.Key[2] == '_'
 		if attribute && structured {
-			continue // the record itself says what it is
+			continue // in structured mode the event itself has the attributes
 		}
 		if !d.claim(k.slot) {
-			return d.refuse(RepeatedKey, k.slot, -1)
+			return d.reject(RepeatedKey, k.slot, -1)
 		}
 		if !utf8.Valid(h.Value) {
-			return d.refuse(InvalidUTF8, k.slot, -1)
+			return d.reject(InvalidUTF8, k.slot, -1)
 		}
 		d.slots[k.slot] = value{kind: text, b: h.Value}
 		switch {
 		case k.slot == slotContentType && bytes.HasPrefix(h.Value, []byte("application/cloudevents")):
 			rest := h.Value[len("application/cloudevents"):]
 			if string(rest) != "+json" && !bytes.HasPrefix(rest, []byte("+json;")) {
-				return d.refuse(ContentType, -1, -1)
+				return d.reject(ContentType, -1, -1)
 			}
 			structured, *binary = true, false
-			d.forgetAttributes()
+			d.dropAttributes()
 		case k.slot == slotSpecVersion:
 			*binary = !structured
 		}
 	}
 	if !*binary && !structured {
-		d.forgetAttributes() // without ce_specversion it is not binary mode
+		d.dropAttributes() // without ce_specversion it is not binary mode
 	}
 	return true
 }
 
-// forgetAttributes drops what was read from ce_ headers of a record that is not in binary mode.
-func (d *decoder) forgetAttributes() {
+// dropAttributes drops what was read from ce_ headers of a record that is not in binary mode.
+func (d *decoder) dropAttributes() {
 	for i := range d.seen {
 		d.seen[i] &^= d.layout.attributes[i]
 	}
@@ -162,22 +162,22 @@ func (d *decoder) forgetAttributes() {
 // envelope checks the attributes that every event has.
 func (d *decoder) envelope() bool {
 	if d.seen[0]>>slotDataBase64&1 != 0 {
-		return d.refuse(DataBase64, slotDataBase64, -1)
+		return d.reject(DataBase64, slotDataBase64, -1)
 	}
 	for slot := slotSpecVersion; slot <= slotType; slot++ {
 		v := d.get(slot)
 		if v == nil || v.kind != text && v.kind != escaped || len(v.b) == 0 {
-			return d.refuse(BadAttribute, slot, -1)
+			return d.reject(BadAttribute, slot, -1)
 		}
 	}
 	if string(d.text(&d.slots[slotSpecVersion])) != "1.0" {
-		return d.refuse(SpecVersion, -1, -1)
+		return d.reject(SpecVersion, -1, -1)
 	}
 	return true
 }
 
-// outcome is what becomes of a record that decode has refused. What is not UTF-8 is always called that, wherever else
-// the decoder stumbled.
+// outcome is the outcome of a record that decode has rejected. A record that is not UTF-8 is always NotUTF8, whatever
+// else the decoder has rejected.
 func (d *decoder) outcome(r *Record) Outcome {
 	if d.problem.Reason != InvalidUTF8 && utf8.Valid(r.Value) {
 		return Malformed
@@ -186,7 +186,7 @@ func (d *decoder) outcome(r *Record) Outcome {
 	return NotUTF8
 }
 
-// fail notes a problem with a field, if slot is not negative, or at a position, and returns -1.
+// fail sets the problem, with a field if slot is not negative, or at a position, and returns -1.
 func (d *decoder) fail(why Reason, slot, at int) int {
 	d.problem = Problem{Reason: why, At: at}
 	if slot >= 0 {
@@ -198,8 +198,8 @@ func (d *decoder) fail(why Reason, slot, at int) int {
 	return -1
 }
 
-// refuse is fail for functions that answer with a bool.
-func (d *decoder) refuse(why Reason, slot, at int) bool {
+// reject is fail for functions that return a bool.
+func (d *decoder) reject(why Reason, slot, at int) bool {
 	d.fail(why, slot, at)
 	return false
 }
@@ -230,8 +230,8 @@ func (d *decoder) object(i int, n *node, depth int) int {
 		}
 		i++
 		k := *next
-		if k != nil && i+16 <= len(b) && k.guess.is(b[i:i+16]) {
-			i += k.guess.size
+		if k != nil && i+16 <= len(b) && k.matcher.matches(b[i:i+16]) {
+			i += k.matcher.size
 			next = &d.next[k.slot&(maxSlots-1)]
 		} else {
 			var end int
@@ -310,11 +310,11 @@ func (d *decoder) key(i int, n *node) (*key, int) {
 		d.scratch = unescape(d.scratch, name)
 		name = d.scratch[from:]
 	}
-	lo, hi := words(name)
+	lo, hi := prefixWords(name)
 	return n.find(lo, hi, name), end + 1
 }
 
-// keep reads the value of a key that is wanted.
+// keep reads the value of a key of the layout.
 func (d *decoder) keep(i int, k *key, depth int) int {
 	if !d.claim(k.slot) {
 		return d.fail(RepeatedKey, k.slot, i)
@@ -446,14 +446,14 @@ func (d *decoder) escape(i int) int {
 	return d.fail(Syntax, -1, i)
 }
 
-// skip reads a value that nobody wants, of any depth, without recursion: a stack of bits remembers what is an object.
+// skip reads a value that no rule reads, of any depth, without recursion: a stack of bits marks the objects.
 func (d *decoder) skip(i int, depth int) int {
 	b := d.b
 	var objects uint64 // one bit for each open bracket, the innermost lowest
 	open := 0
 	var plain value
 	for {
-		// A value begins here.
+		// A value starts here.
 		i = d.space(i)
 		if i >= len(b) {
 			return d.fail(Truncated, -1, i)
@@ -527,7 +527,7 @@ func (d *decoder) skip(i int, depth int) int {
 	}
 }
 
-// skipKey reads a key that nobody wants, with its colon.
+// skipKey reads a key that no rule reads, with its colon.
 func (d *decoder) skipKey(i int) int {
 	if i >= len(d.b) || d.b[i] != '"' {
 		return d.fail(Syntax, -1, i)

@@ -63,7 +63,7 @@ func reference(l *layout, b []byte, binary bool) (map[int]any, bool) {
 
 type composite string
 
-// walk reads one value, an object, and notes what n names.
+// walk reads one value, an object, and keeps the fields of n.
 func walk(dec *json.Decoder, n *node, found map[int]any) bool {
 	if _, err := dec.Token(); err != nil {
 		panic(err)
@@ -442,7 +442,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(event(s.typ, "anna", s.data)), false)
 		f.Add([]byte(s.data), true)
 	}
-	for _, s := range oddEvents {
+	for _, s := range unusualEvents {
 		f.Add([]byte(s.value), false)
 	}
 	d := &decoder{layout: testLayout(f)}
@@ -453,8 +453,8 @@ func FuzzDecode(f *testing.F) {
 
 const envelope = `"specversion":"1.0","id":"1","source":"/s","type":"consign.auth.token"`
 
-// oddEvents are records that a decoder may stumble over.
-var oddEvents = []struct {
+// unusualEvents are records that are hard to decode.
+var unusualEvents = []struct {
 	name, value string
 	outcome     Outcome
 	reason      Reason
@@ -512,11 +512,11 @@ var oddEvents = []struct {
 	{"a surrogate as UTF-8", "{" + envelope + ",\"x\":\"\xed\xa0\x80\"}", NotUTF8, InvalidUTF8},
 }
 
-func TestOddRecords(t *testing.T) {
+func TestUnusualRecords(t *testing.T) {
 	t.Parallel()
-	for _, tt := range oddEvents {
+	for _, tt := range unusualEvents {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLedger(t, Options{})
+			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
 			o, p := s.Count(start, &Record{Value: []byte(tt.value)})
@@ -541,7 +541,7 @@ func TestOddRecords(t *testing.T) {
 }
 
 func TestOversizedRecordIsNotLookedInto(t *testing.T) {
-	l := newLedger(t, Options{MaxBytes: len(`{` + envelope + `}`)})
+	l := newAggregator(t, Options{MaxBytes: len(`{` + envelope + `}`)})
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	for i, tt := range []struct {
@@ -590,7 +590,7 @@ func TestModes(t *testing.T) {
 		{"binary, old version", `{}`, []string{"ce_specversion=0.3", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, SpecVersion},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLedger(t, Options{})
+			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
 			r := &Record{Value: []byte(tt.value)}
@@ -613,7 +613,7 @@ func TestModes(t *testing.T) {
 }
 
 func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
-	l := newLedger(t, Options{})
+	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	r := &Record{Value: []byte(`{"kind":"brute_force"}`)}
@@ -631,7 +631,7 @@ func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
 
 // A log line must not repeat what a record holds: it may be personal.
 func TestProblemsRepeatNothingOfTheRecord(t *testing.T) {
-	s := newLedger(t, Options{}).Shard("t", 0)
+	s := newAggregator(t, Options{}).Shard("t", 0)
 	s.Assign(0)
 	const secret = "jane@example.org"
 	for i, value := range []string{

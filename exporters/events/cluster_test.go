@@ -33,7 +33,7 @@ type cluster struct {
 	api        prometheusv1.API
 	dir        string
 	session    string // timeout of the members
-	books      *books
+	expected   *expectedCounters
 
 	exporters map[string]*servers.Process // by name
 	scrapes   map[string]*proxy           // by name; Prometheus scrapes these exporters through them
@@ -58,7 +58,7 @@ func newCluster(t *testing.T, scrapeInterval time.Duration) *cluster {
 	}
 	t.Cleanup(func() { broker.Close() })
 	c := &cluster{
-		broker: broker, dir: t.TempDir(), session: "3s", books: newBooks(),
+		broker: broker, dir: t.TempDir(), session: "3s", expected: newExpectedCounters(),
 		exporters: map[string]*servers.Process{}, scrapes: map[string]*proxy{}, questions: map[string]*proxy{},
 	}
 	c.writeTargets(t)
@@ -189,13 +189,13 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// delivered is what an exporter says it has delivered: the offsets of its partitions on the page for those who are no scraper.
+// delivered is what an exporter says it has delivered: the offsets of its partitions in the exposition for readers that are no scraper.
 func delivered(t *testing.T, p *servers.Process) map[string]int64 {
 	t.Helper()
-	return offsets(pageOf(t, p))
+	return offsets(acknowledgedSeries(t, p))
 }
 
-// offsets are those on a page, by topic/partition.
+// offsets are those of an exposition, by topic/partition.
 func offsets(page map[string]float64) map[string]int64 {
 	offsets := map[string]int64{}
 	for name, v := range page {
@@ -230,7 +230,7 @@ func (c *cluster) awaitMembers(t *testing.T, names ...string) {
 			}
 			sum += len(own)
 		}
-		return len(owned) == partitions() && sum == partitions() // nobody shows one that another has taken over
+		return len(owned) == partitions() && sum == partitions() // no exporter exposes one that another has taken over
 	})
 }
 
@@ -238,7 +238,7 @@ func (c *cluster) awaitMembers(t *testing.T, names ...string) {
 func (c *cluster) awaitRead(t *testing.T, name string) {
 	t.Helper()
 	await(t, name+" has counted everything", func() bool {
-		page := pageOf(t, c.exporters[name])
+		page := acknowledgedSeries(t, c.exporters[name])
 		for topic, n := range stream.Topics() {
 			for partition := range n {
 				if lag, known := page[fmt.Sprintf(`consignwatch_records_lag{partition="%d",topic=%q}`, partition, topic)]; !known || lag > 0 {
@@ -253,7 +253,7 @@ func (c *cluster) awaitRead(t *testing.T, name string) {
 // newest is the time of the newest record of each topic that an exporter has counted since it took its partitions up, delivered or not.
 func newest(t *testing.T, p *servers.Process) map[string]float64 {
 	t.Helper()
-	page := pageOf(t, p)
+	page := acknowledgedSeries(t, p)
 	times := map[string]float64{}
 	for topic := range stream.Topics() {
 		times[topic] = page[fmt.Sprintf(`consignwatch_last_record_timestamp_seconds{topic=%q}`, topic)]
@@ -277,7 +277,7 @@ func awaitNewer(t *testing.T, p *servers.Process, than map[string]float64) {
 // recordsCounted is how many records an exporter has counted and delivered since its start.
 func recordsCounted(t *testing.T, p *servers.Process) float64 {
 	t.Helper()
-	page := pageOf(t, p)
+	page := acknowledgedSeries(t, p)
 	sum := 0.0
 	for topic := range stream.Topics() {
 		sum += page[fmt.Sprintf(`consignwatch_records_total{outcome="counted",topic=%q}`, topic)]
@@ -306,17 +306,17 @@ func (c *cluster) awaitIngested(t *testing.T, name string) {
 	})
 }
 
-// killWhenItAsks makes the group rebalance, and kills an exporter behind proxies in the middle of that: when it has asked Prometheus what was ingested, and
-// has no answer yet. Either it holds partitions back until all that it has shown is ingested, or it wants to know where to begin with those that it gets.
-func (c *cluster) killWhenItAsks(t *testing.T, name string, holdsBack bool, rebalance func()) {
+// killDuringQuery makes the group rebalance, and kills an exporter behind proxies in the middle of that: when it has asked Prometheus what was ingested, and
+// has no answer yet. Either it holds partitions back until all exposed values are ingested, or it resolves the start offsets of those that it gets.
+func (c *cluster) killDuringQuery(t *testing.T, name string, holdsBack bool, rebalance func()) {
 	t.Helper()
-	questions := c.questions[name]
-	questions.refuse(true) // none is missed: the exporter asks again
-	defer questions.refuse(false)
+	queries := c.questions[name]
+	queries.reject(true) // none is missed: the exporter asks again
+	defer queries.reject(false)
 	rebalance()
 	p := c.exporters[name]
 	for killed := false; !killed; {
-		questions.next(t, 1, func() {
+		queries.next(t, 1, func() {
 			if has := len(delivered(t, p)) > 0; has == holdsBack {
 				kill(t, p)
 				killed = true
@@ -325,20 +325,22 @@ func (c *cluster) killWhenItAsks(t *testing.T, name string, holdsBack bool, reba
 	}
 }
 
-// books are what was produced: the value that every counter must have in the end.
-type books struct {
+// expectedCounters are the value that every counter must have in the end, from what was produced.
+type expectedCounters struct {
 	mu     sync.Mutex
 	want   map[string]float64 // series to value; money in minor units
 	end    map[string]int64   // topic/partition to the offset after the last record
 	number int
 }
 
-func newBooks() *books { return &books{want: map[string]float64{}, end: map[string]int64{}} }
+func newExpectedCounters() *expectedCounters {
+	return &expectedCounters{want: map[string]float64{}, end: map[string]int64{}}
+}
 
-// producer writes batches of events, and enters in the books what they must add.
+// producer writes batches of events, and adds to the expected counters what they must add.
 type producer struct {
 	sarama.SyncProducer
-	books *books
+	books *expectedCounters
 }
 
 func (c *cluster) newProducer(t *testing.T) *producer {
@@ -354,7 +356,7 @@ func (c *cluster) newProducer(t *testing.T) *producer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &producer{p, c.books}
+	return &producer{p, c.expected}
 }
 
 func (p *producer) write() error {
@@ -405,14 +407,14 @@ func (c *cluster) produce(t *testing.T) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// next makes an event and enters what it must add.
-func (b *books) next() *sarama.ProducerMessage {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.number++
-	n := b.number
+// next makes an event and adds what it must add.
+func (e *expectedCounters) next() *sarama.ProducerMessage {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.number++
+	n := e.number
 	client := fmt.Sprintf("client-%d", n%7)
-	add := func(v float64, series string, args ...any) { b.want[fmt.Sprintf(series, args...)] += v }
+	add := func(v float64, series string, args ...any) { e.want[fmt.Sprintf(series, args...)] += v }
 	event := func(topic, typ, id, data string) *sarama.ProducerMessage {
 		return &sarama.ProducerMessage{Topic: topic, Partition: int32(n / 3 % 4), Value: sarama.StringEncoder(fmt.Sprintf(
 			`{"specversion":"1.0","id":%q,"source":"/test/%d","type":%q,"time":%q,"clientid":%q,"datacontenttype":"application/json","data":%s}`,
@@ -448,12 +450,12 @@ func orderData(n int) string {
 	return fmt.Sprintf(`{"event":"spring","channel":"online","items":2,"amount_cents":%d,"currency":"USD"}`, orderCents(n))
 }
 
-func (b *books) written(batch []*sarama.ProducerMessage) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (e *expectedCounters) written(batch []*sarama.ProducerMessage) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, m := range batch {
 		k := fmt.Sprintf("%s/%d", m.Topic, m.Partition)
-		b.end[k] = max(b.end[k], m.Offset+1)
+		e.end[k] = max(e.end[k], m.Offset+1)
 	}
 }
 
@@ -469,7 +471,7 @@ func (c *cluster) awaitCounted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		missing := maps.Clone(c.books.end)
+		missing := maps.Clone(c.expected.end)
 		for _, s := range value.(model.Vector) {
 			k := fmt.Sprintf("%s/%s", s.Metric["topic"], s.Metric["partition"])
 			if int64(s.Value) >= missing[k] {
@@ -516,7 +518,7 @@ func (c *cluster) increases(t *testing.T) map[string]float64 {
 	return sums
 }
 
-// counted is increases in the units of the test's own books.
+// counted is increases in the units of the expected counters.
 func (c *cluster) counted(t *testing.T) map[string]float64 {
 	t.Helper()
 	sums := c.increases(t)
@@ -535,21 +537,21 @@ func seriesLabels(l model.LabelSet) string {
 	return strings.ReplaceAll(l.String(), ", ", ",")
 }
 
-// money is what the test's own books hold in minor units.
+// money reports whether the expected counter is in minor units.
 func money(series string) bool {
 	return strings.HasPrefix(series, "consign_sales_amount") || strings.HasPrefix(series, "consign_order_amount_sum")
 }
 
-// check compares the increases with the books.
+// check compares the increases with the expected counters.
 func (c *cluster) check(t *testing.T) {
 	t.Helper()
 	got := c.counted(t)
 	wrong := 0
-	for _, series := range slices.Sorted(maps.Keys(c.books.want)) {
-		if want := c.books.want[series]; math.Round(got[series]) != want || math.Abs(got[series]-want) > 1e-3 {
+	for _, series := range slices.Sorted(maps.Keys(c.expected.want)) {
+		if want := c.expected.want[series]; math.Round(got[series]) != want || math.Abs(got[series]-want) > 1e-3 {
 			wrong++
 			t.Errorf("%s increased by %.4f, produced were %.0f (%+.0f)", series, got[series], want, got[series]-want)
 		}
 	}
-	t.Logf("%d events, %d series compared, %d wrong", c.books.number, len(c.books.want), wrong)
+	t.Logf("%d events, %d series compared, %d wrong", c.expected.number, len(c.expected.want), wrong)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// deliver notes the offsets that a scrape has delivered; they are committed in the background.
+// deliver keeps the offsets that a scrape has delivered; they are committed in the background.
 func (n *consumer) deliver(positions []Position) {
 	n.mu.Lock()
 	for _, p := range positions {
@@ -15,7 +15,7 @@ func (n *consumer) deliver(positions []Position) {
 	}
 	n.mu.Unlock()
 	select {
-	case n.wake <- struct{}{}:
+	case n.commitNeeded <- struct{}{}:
 	default:
 	}
 }
@@ -25,7 +25,7 @@ func (n *consumer) commitLoop(ctx context.Context, client sarama.Client) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-n.wake:
+		case <-n.commitNeeded:
 		}
 		n.mu.Lock()
 		session := n.session
@@ -36,26 +36,26 @@ func (n *consumer) commitLoop(ctx context.Context, client sarama.Client) {
 	}
 }
 
-// commit tells Kafka what was delivered. What could not be committed is tried again with the next delivery. The
-// library's own commit does not say whether it worked, hence the request by hand.
+// commit commits the delivered offsets. Those that could not be committed are tried again with the next delivery. The
+// library's own commit does not return whether it succeeded, hence the request by hand.
 func (n *consumer) commit(session sarama.ConsumerGroupSession, client sarama.Client) {
 	n.mu.Lock()
 	request := sarama.NewOffsetCommitRequest(n.kafka, n.config.Kafka.Group)
 	request.ConsumerID, request.ConsumerGroupGeneration = session.MemberID(), session.GenerationID()
 	request.GroupInstanceId = n.lease.id
-	asked := map[partitionID]int64{}
+	committing := map[partitionID]int64{}
 	for id, offset := range n.delivered {
 		request.AddBlock(id.topic, id.partition, offset, 0, "")
-		asked[id] = offset
+		committing[id] = offset
 	}
 	n.mu.Unlock()
-	if len(asked) == 0 {
+	if len(committing) == 0 {
 		return
 	}
 	response, err := n.send(client, request)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for id, offset := range asked {
+	for id, offset := range committing {
 		why := err
 		if err == nil {
 			if code, answered := response.Errors[id.topic][id.partition]; !answered {

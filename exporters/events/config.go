@@ -20,7 +20,7 @@ import (
 // Config is the configuration file.
 type Config struct {
 	Kafka Kafka `yaml:"kafka"`
-	// ResumeFrom says who knows how far the stream was counted: `kafka` or `prometheus`.
+	// ResumeFrom says where the start offsets come from: `kafka` (committed) or `prometheus` (ingested).
 	ResumeFrom string     `yaml:"resume_from"`
 	Prometheus Prometheus `yaml:"prometheus,omitempty"`
 	// Scrapers are the names of the scrapers to which values are delivered: those that ask for /metrics?scraper=NAME.
@@ -32,7 +32,7 @@ type Config struct {
 	Limits  Limits   `yaml:"limits"`
 }
 
-// Kafka says how to reach the stream.
+// Kafka says how to reach the brokers, and which topics to consume.
 type Kafka struct {
 	Brokers []string `yaml:"brokers"`
 	Group   string   `yaml:"group"`
@@ -41,22 +41,22 @@ type Kafka struct {
 	Version string `yaml:"version,omitempty"`
 	// InstanceID makes the process a static member of the group: restarted, it takes its partitions back at once.
 	InstanceID string `yaml:"instance_id,omitempty"`
-	// SessionTimeout is how long the group waits for a member that is silent.
+	// SessionTimeout is how long the group waits for a member that sends no heartbeat.
 	SessionTimeout yamlfile.Duration `yaml:"session_timeout"`
-	// Initial says where to begin when nobody knows how far the stream was counted: `oldest` or `newest`.
+	// Initial is the start offset of a partition that was never counted: `oldest` or `newest`.
 	Initial string                  `yaml:"initial"`
 	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
 	SASL    *kafkaclient.SASL       `yaml:"sasl,omitempty"`
 }
 
-// Prometheus says where the truth is, in the exact mode.
+// Prometheus says where the ingested offsets are queried, in the exact mode.
 type Prometheus struct {
 	URL string `yaml:"url"`
-	// Matchers are labels that tell the offsets of this group from those of others, like job: event-exporter.
+	// Matchers are label matchers that select the offsets of this group, like job: event-exporter.
 	Matchers map[string]string `yaml:"matchers,omitempty"`
 	// Lookback is the longest time that the exporter may have been away.
 	Lookback yamlfile.Duration `yaml:"lookback"`
-	// Settle is how long a scrape may still be on its way after the process that served it has died.
+	// Settle is how long a scrape response may still be on its way after the process that sent it has died.
 	Settle yamlfile.Duration             `yaml:"settle"`
 	HTTP   commonconfig.HTTPClientConfig `yaml:"http,omitempty"`
 }
@@ -101,7 +101,7 @@ func (c *Config) check(f *yamlfile.File) error {
 		return f.Errorf("kafka.group", "is empty: the name of the consumer group that replicas share")
 	case len(k.Topics) == 0:
 		return f.Errorf("kafka.topics", "is empty")
-	case hasTwice(k.Topics):
+	case hasDuplicates(k.Topics):
 		return f.Errorf("kafka.topics", "a topic is there twice")
 	case k.SessionTimeout < yamlfile.Duration(time.Second):
 		return f.Errorf("kafka.session_timeout", "must be at least 1s")
@@ -145,7 +145,7 @@ func (c *Config) check(f *yamlfile.File) error {
 // topicName is what Kafka allows.
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
-func hasTwice(names []string) bool {
+func hasDuplicates(names []string) bool {
 	sorted := slices.Sorted(slices.Values(names))
 	return len(slices.Compact(sorted)) < len(names)
 }
@@ -197,7 +197,7 @@ func (c *Config) resolve(dir string) {
 	c.Prometheus.HTTP.SetDirectory(dir)
 }
 
-// name says which file a mapping comes from, for messages.
+// mappingName says which file the mapping comes from, for messages.
 func (c *Config) mappingName() string {
 	if c.MappingFile == "" {
 		return "mapping.yml (embedded)"

@@ -28,8 +28,8 @@ func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 	exportertest.Invalid(t, events.App(), "testdata/invalid-config", 30, secret, nil)
 }
 
-// refused checks that the exporter does not start with a configuration, and says why.
-func refused(t *testing.T, config, want string) {
+// checkRejected checks that the exporter does not start with a configuration, and says why.
+func checkRejected(t *testing.T, config, want string) {
 	t.Helper()
 	for _, mode := range [][]string{{"--config.check"}, {"--web.listen-address", "127.0.0.1:0"}} {
 		code, got := run(t, append([]string{"--config.file", config}, mode...)...)
@@ -60,7 +60,7 @@ func TestInvalidMappingsKeepTheExporterFromStarting(t *testing.T) {
 				"mapping.yml": string(text),
 				"config.yml":  "kafka: {brokers: [\"localhost:9092\"]}\nmapping_file: mapping.yml\n",
 			})
-			refused(t, filepath.Join(dir, "config.yml"), filepath.Join(dir, "mapping.yml")+":"+strings.TrimPrefix(first, "# "))
+			checkRejected(t, filepath.Join(dir, "config.yml"), filepath.Join(dir, "mapping.yml")+":"+strings.TrimPrefix(first, "# "))
 		})
 	}
 }

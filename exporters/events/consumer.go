@@ -17,50 +17,50 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// consumer feeds the ledger from Kafka, as a member of a consumer group.
+// consumer counts the records of Kafka in the Aggregator, as a member of a consumer group.
 type consumer struct {
-	config *Config
-	kafka  *sarama.Config
-	ledger *Ledger
-	stream *stream
-	lease  *lease
-	truth  *truth // nil when Kafka knows how far the stream was counted
-	log    *slog.Logger
-	bad    badRecords
+	config       *Config
+	kafka        *sarama.Config
+	aggregator   *Aggregator
+	gatherer     *gatherer
+	lease        *lease
+	offsetSource *offsetSource // nil when the committed offsets of Kafka are the start offsets
+	log          *slog.Logger
+	bad          badRecords
 
 	rebalances prometheus.Counter
 	commits    *prometheus.CounterVec
 
-	cancel context.CancelFunc
-	ended  chan struct{}
-	leave  sync.Once
-	tried  chan struct{} // closed when it is known whether we get a session, or why not
-	wake   chan struct{} // there is something to commit
+	cancel       context.CancelFunc
+	ended        chan struct{}
+	leave        sync.Once
+	firstAttempt chan struct{} // closed when the first attempt to get a session has succeeded or failed
+	commitNeeded chan struct{} // there is something to commit
 
-	mu        sync.Mutex
-	session   sarama.ConsumerGroupSession
-	claims    map[partitionID]sarama.ConsumerGroupClaim
-	starts    map[partitionID]int64
-	delivered map[partitionID]int64 // to be committed
-	failure   error                 // why there is no session
-	missing   []string              // topics that do not exist
-	retired   time.Time             // when sale events without records were last looked for
+	mu           sync.Mutex
+	session      sarama.ConsumerGroupSession
+	claims       map[partitionID]sarama.ConsumerGroupClaim
+	starts       map[partitionID]int64
+	delivered    map[partitionID]int64 // to be committed
+	failure      error                 // why there is no session
+	missing      []string              // topics that do not exist
+	lastEviction time.Time             // when sale events without records were last evicted
 }
 
-// retireEvery is how often sale events whose series have to go are looked for.
-const retireEvery = time.Hour
+// evictInterval is the time between two evictions of sale events without records.
+const evictInterval = time.Hour
 
-func newConsumer(c *Config, k *sarama.Config, l *Ledger, s *stream, t *truth, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
+func newConsumer(c *Config, k *sarama.Config, a *Aggregator, g *gatherer, offsets *offsetSource, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
 	own := prometheus.NewRegistry()
 	n := &consumer{
-		config: c, kafka: k, ledger: l, stream: s, truth: t, log: log,
-		bad:       newBadRecords(log),
-		ended:     make(chan struct{}),
-		tried:     make(chan struct{}),
-		wake:      make(chan struct{}, 1),
-		claims:    map[partitionID]sarama.ConsumerGroupClaim{},
-		starts:    map[partitionID]int64{},
-		delivered: map[partitionID]int64{},
+		config: c, kafka: k, aggregator: a, gatherer: g, offsetSource: offsets, log: log,
+		bad:          newBadRecords(log),
+		ended:        make(chan struct{}),
+		firstAttempt: make(chan struct{}),
+		commitNeeded: make(chan struct{}, 1),
+		claims:       map[partitionID]sarama.ConsumerGroupClaim{},
+		starts:       map[partitionID]int64{},
+		delivered:    map[partitionID]int64{},
 	}
 	rebalances, commits, err := ownMetrics(own, metrics)
 	if err != nil {
@@ -76,7 +76,7 @@ func newConsumer(c *Config, k *sarama.Config, l *Ledger, s *stream, t *truth, me
 	if c.Kafka.InstanceID != "" {
 		n.lease.id = &c.Kafka.InstanceID
 	}
-	s.own, s.lease, s.exact, s.deliver, s.start, s.linger = own, n.lease, t != nil, n.deliver, n.begin, n.linger
+	g.consumerMetrics, g.lease, g.exact, g.deliver, g.start, g.drain = own, n.lease, offsets != nil, n.deliver, n.start, n.drain
 	return n, nil
 }
 
@@ -99,11 +99,11 @@ func ownMetrics(registry *prometheus.Registry, c *catalog.Catalog) (prometheus.C
 	return rebalances, commits, nil
 }
 
-// begin consumes in the background until end.
-func (n *consumer) begin() {
+// start consumes in the background until stop.
+func (n *consumer) start() {
 	// The counters count from now on, and not from when the configuration was loaded: while it was, the old one's may
 	// have been scraped once more.
-	n.ledger.Forget(time.Now())
+	n.aggregator.Reset(time.Now())
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	go func() {
@@ -112,14 +112,14 @@ func (n *consumer) begin() {
 	}()
 }
 
-// endPatience is how long the end waits for brokers that say nothing.
-const endPatience = 5 * time.Second
+// leaveTimeout is how long stop waits for brokers that do not answer.
+const leaveTimeout = 5 * time.Second
 
-// end leaves the group, and waits until that is done. Without a session there is nothing to finish, and what is left
-// ends by itself as soon as the client library lets it.
-func (n *consumer) end() error {
+// stop leaves the group, and waits until that is done. Without a session there is nothing to finish, and the goroutines
+// end as soon as the client library returns.
+func (n *consumer) stop() error {
 	if n.cancel == nil {
-		return nil // never begun
+		return nil // never started
 	}
 	n.cancel()
 	n.leave.Do(n.awaitEnd)
@@ -131,7 +131,7 @@ func (n *consumer) awaitEnd() {
 		select {
 		case <-n.ended:
 			return
-		case <-time.After(endPatience):
+		case <-time.After(leaveTimeout):
 		}
 		n.mu.Lock()
 		finished := n.session == nil
@@ -143,16 +143,16 @@ func (n *consumer) awaitEnd() {
 	}
 }
 
-// linger waits for one more scrape, and then lets the partitions go. Without it up to one interval would have to be
-// counted again by the next owner.
-func (n *consumer) linger(ctx context.Context) {
-	defer n.end()
-	scraped, patience := n.stream.next()
+// drain waits for one more scrape, and then revokes the partitions. Without it the next owner would have to count up to
+// one scrape interval again.
+func (n *consumer) drain(ctx context.Context) {
+	defer n.stop()
+	scraped, timeout := n.gatherer.nextDelivery()
 	if scraped == nil {
-		return // nobody scrapes us
+		return // there is no scraper
 	}
-	n.log.Info("waiting for a last scrape", "at_most", patience)
-	timer := time.NewTimer(patience)
+	n.log.Info("waiting for a last scrape", "at_most", timeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-scraped:
@@ -198,7 +198,7 @@ func (n *consumer) join(ctx context.Context) error {
 	helpers.Go(func() { n.commitLoop(inner, client) })
 	for ctx.Err() == nil {
 		if err = n.consume(ctx, group, client); err != nil {
-			break // the client may be of no use any more: connect anew
+			break // the client may be of no use any more: reconnect
 		}
 	}
 	cancel()
@@ -235,7 +235,7 @@ func missingTopics(topics []string) error {
 	return fmt.Errorf("%s: %w", strings.Join(topics, ", "), sarama.ErrUnknownTopicOrPartition)
 }
 
-// existing tells the topics that exist from those that do not.
+// existing separates the topics that exist from those that do not.
 func existing(client sarama.Client, topics []string) (present, missing []string, err error) {
 	for _, topic := range topics {
 		switch err := client.RefreshMetadata(topic); {
@@ -250,7 +250,7 @@ func existing(client sarama.Client, topics []string) (present, missing []string,
 	return present, missing, nil
 }
 
-// topicPause is the time between two looks for topics that are missing.
+// topicPause is the time between two checks for topics that are missing.
 const topicPause = 5 * time.Second
 
 // awaitTopic calls found when one of the topics exists.
@@ -272,18 +272,18 @@ func (n *consumer) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.session == nil {
-		n.know(err)
+		n.setStatus(err)
 	}
 	n.log.Debug("kafka", "err", err)
 }
 
-// know notes why there is no session, or with nil that there is one. The caller holds mu.
-func (n *consumer) know(failure error) {
+// setStatus sets why there is no session, or with nil that there is one. The caller holds mu.
+func (n *consumer) setStatus(failure error) {
 	n.failure = failure
 	select {
-	case <-n.tried:
+	case <-n.firstAttempt:
 	default:
-		close(n.tried)
+		close(n.firstAttempt)
 	}
 }
 
@@ -294,33 +294,33 @@ type handler struct {
 	release func() // ends the lease
 }
 
-// Setup finds out where to begin, before the first record is read.
+// Setup resolves the start offsets, before the first record is read.
 func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
 	h.rebalances.Inc()
 	ctx := session.Context()
-	// The lease lasts longer than the session's context: partitions that are let go may have to wait for a last scrape.
+	// The lease lasts longer than the session's context: revoked partitions may have to wait for a last scrape.
 	lease, release := context.WithCancel(context.WithoutCancel(ctx))
 	h.release = func() { release(); h.lease.release() }
-	asked := make(chan struct{})
-	go h.lease.hold(lease, h.client, session, func() { close(asked) })
-	starts, err := h.findStarts(ctx, session.Claims())
+	firstHeartbeat := make(chan struct{})
+	go h.lease.hold(lease, h.client, session, func() { close(firstHeartbeat) })
+	starts, err := h.resolveStartOffsets(ctx, session.Claims())
 	if err != nil {
 		return err
 	}
 	select { // so that what is counted can be delivered at once
-	case <-asked:
+	case <-firstHeartbeat:
 	case <-ctx.Done():
 	}
 	for id, start := range starts {
-		h.ledger.Shard(id.topic, id.partition).Assign(start.offset)
+		h.aggregator.Shard(id.topic, id.partition).Assign(start.offset)
 		// Both are needed: one only moves forward, the other only back.
-		session.MarkOffset(id.topic, id.partition, start.warmFrom, "")
-		session.ResetOffset(id.topic, id.partition, start.warmFrom, "")
+		session.MarkOffset(id.topic, id.partition, start.replayFrom, "")
+		session.ResetOffset(id.topic, id.partition, start.replayFrom, "")
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.session = session
-	h.know(nil)
+	h.setStatus(nil)
 	clear(h.starts)
 	clear(h.delivered)
 	for id, start := range starts {
@@ -340,14 +340,14 @@ func (h *handler) ConsumeClaim(_ sarama.ConsumerGroupSession, claim sarama.Consu
 	h.claims[id] = claim
 	start := h.starts[id]
 	h.mu.Unlock()
-	shard := h.ledger.Shard(id.topic, id.partition)
+	shard := h.aggregator.Shard(id.topic, id.partition)
 	report := func(r *Record, o Outcome, p Problem) { h.bad.report(id, r, o, p) }
 	b := batch{records: make([]Record, 0, batchSize)}
 	for m := range claim.Messages() {
 		b.clear()
 		b.add(m)
 		if m.Offset < start {
-			shard.Warm(&b.records[0])
+			shard.Replay(&b.records[0])
 			continue
 		}
 		b.drain(claim.Messages())
@@ -394,7 +394,7 @@ func (b *batch) drain(messages <-chan *sarama.ConsumerMessage) {
 	}
 }
 
-// Cleanup lets the partitions go, before anybody else gets them.
+// Cleanup revokes the partitions, before another member gets them.
 func (h *handler) Cleanup(session sarama.ConsumerGroupSession) error {
 	defer h.release()
 	h.mu.Lock()
@@ -403,7 +403,7 @@ func (h *handler) Cleanup(session sarama.ConsumerGroupSession) error {
 	if !began { // Setup has failed: nothing was counted, and the failure is known
 		return nil
 	}
-	h.letGo(session, h.client)
+	h.revoke(session, h.client)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.session = nil
@@ -437,23 +437,23 @@ func (b *badRecords) report(id partitionID, r *Record, o Outcome, p Problem) {
 	*b.skipped = 0
 }
 
-// target is the stream as a collector: whether we are a member of the group, and how far behind.
+// target is the consumer as a target: whether it is a member of the group, and its lag.
 type target struct{ *consumer }
 
 func (t target) Name() string { return "kafka" }
 
-// Collect fails while there is no session, or a topic is missing. It tells the shards where their partitions end.
+// Collect fails while there is no session, or a topic is missing. It sets the end offsets of the shards.
 func (t target) Collect(ctx context.Context, _ *exporter.Sink) error {
 	select {
-	case <-t.tried:
+	case <-t.firstAttempt:
 	case <-ctx.Done():
 		return exporter.Failure(exporter.ReasonTimeout, errors.New("no answer of the brokers yet"))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); now.Sub(t.retired) > retireEvery {
-		t.retired = now
-		if n := t.ledger.Retire(now); n > 0 {
+	if now := time.Now(); now.Sub(t.lastEviction) > evictInterval {
+		t.lastEviction = now
+		if n := t.aggregator.EvictEvents(now); n > 0 {
 			t.log.Info("series of sale events without records removed", "sale_events", n)
 		}
 	}
@@ -462,7 +462,7 @@ func (t target) Collect(ctx context.Context, _ *exporter.Sink) error {
 	}
 	for id, claim := range t.claims {
 		if end := claim.HighWaterMarkOffset(); end > 0 {
-			t.ledger.Shard(id.topic, id.partition).SetEnd(end)
+			t.aggregator.Shard(id.topic, id.partition).SetEnd(end)
 		}
 	}
 	if len(t.missing) > 0 {

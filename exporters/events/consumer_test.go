@@ -18,7 +18,7 @@ func TestTheEndWaitsForSilentBrokersOnlyWhileThereIsASession(t *testing.T) {
 		session sarama.ConsumerGroupSession
 		want    time.Duration
 	}{
-		{"without a session", nil, endPatience},
+		{"without a session", nil, leaveTimeout},
 		{"with a session", struct{ sarama.ConsumerGroupSession }{}, time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestTheEndWaitsForSilentBrokersOnlyWhileThereIsASession(t *testing.T) {
 				n := &consumer{log: slog.New(slog.DiscardHandler), ended: make(chan struct{}), cancel: func() {}, session: tt.session}
 				time.AfterFunc(time.Minute, func() { close(n.ended) })
 				begin := time.Now()
-				if err := n.end(); err != nil {
+				if err := n.stop(); err != nil {
 					t.Error(err)
 				}
 				if got := time.Since(begin); got != tt.want {

@@ -258,7 +258,7 @@ var contract = []struct {
 func TestEachTypeOfEventFeedsItsMetrics(t *testing.T) {
 	for _, tt := range contract {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLedger(t, Options{})
+			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
 			if o, p := s.Count(start, &Record{Value: []byte(event(tt.typ, "anna", tt.data))}); o != Counted {
@@ -290,7 +290,7 @@ func TestTheShippedMappingFeedsEveryMetricOfTheContract(t *testing.T) {
 	m := shippedMapping(t)
 	fed := map[string]bool{}
 	for _, e := range m.events {
-		for _, f := range e.feeds {
+		for _, f := range e.rules {
 			fed[f.metric.Name] = true
 		}
 	}
@@ -343,7 +343,7 @@ func TestARecordWithoutItsValueIsMalformedAsAWhole(t *testing.T) {
 		{"pool without maximum", "consign.db.pool", `{"pool":"main","in_use":7,"idle":3}`, MissingValue, "data.max"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLedger(t, Options{})
+			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
 			o, p := s.Count(start, &Record{Value: []byte(event(tt.typ, "anna", tt.data))})
@@ -389,7 +389,7 @@ func TestLabelsOutsideTheirDomainBecomeOther(t *testing.T) {
 			"consign_client_emails_total", "outcome", `consign_client_emails_total{client="anna",outcome="other"}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newLedger(t, Options{})
+			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
 			if o, p := s.Count(start, &Record{Value: []byte(event(tt.typ, tt.client, tt.data))}); o != Counted {
@@ -412,7 +412,7 @@ func TestLabelsOutsideTheirDomainBecomeOther(t *testing.T) {
 }
 
 func TestAnEventWithoutAClientConcernsThePlatform(t *testing.T) {
-	l := newLedger(t, Options{})
+	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	for i, client := range []string{"", "_platform"} {

@@ -15,24 +15,24 @@ import (
 // These tests kill, stop and freeze processes at random moments. Which process, and how long after the last time, comes from the seed alone, and is logged, so
 // that a failure can be repeated; what the processes do meanwhile is up to the machine.
 
-// diary logs what a test does, with the time since it began.
-type diary struct {
+// eventLog logs what a test does, with the time since its start.
+type eventLog struct {
 	t     *testing.T
 	begin time.Time
 }
 
-func newDiary(t *testing.T) diary { return diary{t, time.Now()} }
+func newEventLog(t *testing.T) eventLog { return eventLog{t, time.Now()} }
 
-func (d diary) note(format string, args ...any) {
+func (d eventLog) log(format string, args ...any) {
 	d.t.Helper()
 	d.t.Logf("%7.3fs: %s", time.Since(d.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // pause waits for a random time.
-func (d diary) pause(rnd *rand.Rand, most time.Duration) {
+func (d eventLog) pause(rnd *rand.Rand, most time.Duration) {
 	d.t.Helper()
 	pause := time.Duration(rnd.Int64N(int64(most)))
-	d.note("wait for %v", pause)
+	d.log("wait for %v", pause)
 	select {
 	case <-time.After(pause):
 	case <-d.t.Context().Done():
@@ -48,25 +48,25 @@ func TestIncreasesAreExactAfterKillsRestartsAndRebalances(t *testing.T) {
 	for _, name := range names[:2] {
 		c.start(t, name, "prometheus")
 	}
-	d := newDiary(t)
+	d := newEventLog(t)
 	for kills := range 30 {
 		d.pause(rnd, 2500*time.Millisecond)
 		if kills == 10 {
-			d.note("start c")
+			d.log("start c")
 			c.start(t, "c", "prometheus")
 		}
 		name := names[rnd.IntN(len(c.exporters))]
-		d.note("kill %s", name)
+		d.log("kill %s", name)
 		kill(t, c.exporters[name])
 		if kills == 20 {
-			d.note("restart the broker")
+			d.log("restart the broker")
 			restartBroker(t, c)
 		}
 		d.pause(rnd, time.Second)
-		d.note("restart %s", name)
+		d.log("restart %s", name)
 		restart(t, c.exporters[name])
 	}
-	d.note("stop c")
+	d.log("stop c")
 	stopProcess(t, c.exporters["c"]) // scale in
 	c.awaitMembers(t, "a", "b")
 	end(t, c, stop)
@@ -78,10 +78,10 @@ func TestIncreasesAreExactWhenKillsComeFasterThanScrapes(t *testing.T) {
 	c := newCluster(t, 5*time.Second)
 	stop := c.produce(t)
 	a := c.start(t, "a", "prometheus")
-	d := newDiary(t)
+	d := newEventLog(t)
 	for range 12 {
 		d.pause(rnd, 3*time.Second)
-		d.note("kill a")
+		d.log("kill a")
 		kill(t, a)
 		restart(t, a)
 	}
@@ -96,13 +96,13 @@ func TestIncreasesAreExactWhenAProcessIsFrozenAtAnyMoment(t *testing.T) {
 	stop := c.produce(t)
 	a := c.start(t, "a", "prometheus")
 	c.start(t, "b", "prometheus")
-	d := newDiary(t)
+	d := newEventLog(t)
 	for range 4 {
 		d.pause(rnd, time.Second)
-		d.note("freeze a")
+		d.log("freeze a")
 		signal(t, a, syscall.SIGSTOP)
 		d.pause(rnd, 5*time.Second) // often longer than the session
-		d.note("wake a")
+		d.log("wake a")
 		signal(t, a, syscall.SIGCONT)
 		d.pause(rnd, 4*time.Second)
 	}
@@ -116,10 +116,10 @@ func TestKafkaModeIsExactWhenItIsStoppedAtAnyMoment(t *testing.T) {
 	c.session = "1m" // a member that loses its session has delivered what is not committed
 	stop := c.produce(t)
 	a := c.start(t, "a", "kafka")
-	d := newDiary(t)
+	d := newEventLog(t)
 	for range 8 {
 		d.pause(rnd, 2*time.Second)
-		d.note("stop a")
+		d.log("stop a")
 		stopProcess(t, a) // waits for a last scrape
 		restart(t, a)
 	}

@@ -71,7 +71,7 @@ func TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts(t *test
 	restart(t, a)
 	c.awaitMembers(t, "a", "b")
 
-	c.killWhenItAsks(t, "b", true, func() { c.start(t, "c", "prometheus") })
+	c.killDuringQuery(t, "b", true, func() { c.start(t, "c", "prometheus") })
 	restart(t, b)
 	c.awaitMembers(t, "a", "b", "c")
 	third := c.exporters["c"]
@@ -89,7 +89,7 @@ func TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts(t *test
 }
 
 // TestIncreasesAreExactWhenAProcessDiesSeveralTimesBetweenTwoScrapes kills the exporter after a scrape, three times: when it has no partitions yet, when it
-// has some, and when it has counted what nobody will ever scrape.
+// has some, and when it has counted records that no scrape will ever expose.
 func TestIncreasesAreExactWhenAProcessDiesSeveralTimesBetweenTwoScrapes(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 4*time.Second)
@@ -120,7 +120,7 @@ func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
 	c := newCluster(t, time.Second)
 	stop := c.produce(t)
 	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
-	scrapes.refuse(true) // no other scrapes than these
+	scrapes.reject(true) // no other scrapes than these
 	for before := range 3 {
 		for _, share := range []float64{0, 0.5, 1} {
 			if before > 0 {
@@ -133,20 +133,20 @@ func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
 			restart(t, a)
 		}
 	}
-	scrapes.refuse(false)
+	scrapes.reject(false)
 	awaitDelivery(t, a)
 	// A second member joins, and the first one is killed with the partitions that it holds back.
-	c.killWhenItAsks(t, "a", true, func() { c.startBehindProxies(t, "b", "prometheus") })
+	c.killDuringQuery(t, "a", true, func() { c.startBehindProxies(t, "b", "prometheus") })
 	restart(t, a)
 	c.awaitMembers(t, "a", "b")
-	// The second one comes back, and is killed before it knows where to begin.
+	// The second one comes back, and is killed before it has its start offsets.
 	b := c.exporters["b"]
 	stopProcess(t, b)
-	c.killWhenItAsks(t, "b", false, func() { restart(t, b) })
+	c.killDuringQuery(t, "b", false, func() { restart(t, b) })
 	restart(t, b)
 	c.awaitMembers(t, "a", "b")
 	// The second one leaves, and the first one is killed when it gets its partitions.
-	c.killWhenItAsks(t, "a", false, func() { stopProcess(t, b) })
+	c.killDuringQuery(t, "a", false, func() { stopProcess(t, b) })
 	restart(t, a)
 	c.awaitMembers(t, "a")
 	end(t, c, stop)
@@ -165,18 +165,18 @@ func TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail(t *testing.T) {
 		c.awaitCounted(t)
 		before := recordsCounted(t, a)
 		scrapes.next(t, 1, func() {
-			scrapes.refuse(true)
+			scrapes.reject(true)
 			kill(t, a)
 		})
 		batches += 10
 		c.write(t, batches)
 		restart(t, a)
 		c.awaitRead(t, "a")
-		scrapes.awaitRefused(t, 2)
+		scrapes.awaitRejected(t, 2)
 		for _, share := range shares {
 			scrapes.next(t, share, func() {})
 		}
-		scrapes.refuse(false)
+		scrapes.reject(false)
 		c.awaitCounted(t)
 		if now := recordsCounted(t, a); now <= before {
 			t.Errorf("the new process has counted %v records, the old one %v: the counters have not passed their old values", now, before)
@@ -216,10 +216,10 @@ func (c *cluster) awaitCommitted(t *testing.T, delivered map[string]int64) {
 // scrapeAndCommit waits for a scrape with numbers, and until Kafka has its offsets. No other scrape follows.
 func (c *cluster) scrapeAndCommit(t *testing.T, p *servers.Process, scrapes *proxy) {
 	t.Helper()
-	scrapes.refuse(true)
+	scrapes.reject(true)
 	awaitNewer(t, p, nil)
 	var delivered map[string]int64
-	for len(delivered) == 0 { // the first page of a process shows nothing
+	for len(delivered) == 0 { // the first exposition of a process is empty
 		delivered = offsets(series(t, scrapes.next(t, 1, func() {})))
 	}
 	c.awaitCommitted(t, delivered)
@@ -243,12 +243,12 @@ func TestKafkaModeIsExactWhenNobodyDiesBetweenDeliveryAndCommit(t *testing.T) {
 		for range before {
 			scrapes.next(t, 1, func() {})
 		}
-		scrapes.refuse(false)
+		scrapes.reject(false)
 		stopProcess(t, a) // waits for a last scrape
-		scrapes.refuse(true)
+		scrapes.reject(true)
 		restart(t, a)
 	}
-	scrapes.refuse(false)
+	scrapes.reject(false)
 	end(t, c, stop)
 }
 
@@ -265,7 +265,7 @@ func TestKafkaModeRepeatsAnIntervalAfterACrashBeforeTheCommit(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	before := c.books.total()
+	before := c.expected.total()
 	c.scrapeAndCommit(t, a, scrapes)
 	counted := recordsCounted(t, a)
 	old := newest(t, a)
@@ -274,7 +274,7 @@ func TestKafkaModeRepeatsAnIntervalAfterACrashBeforeTheCommit(t *testing.T) {
 	// The broker takes no offsets of the next scrapes, and the process dies. (A broker that is away would end the member's session sooner or later, and
 	// with it the delivery.)
 	c.broker.RefuseCommits(true)
-	scrapes.refuse(false)
+	scrapes.reject(false)
 	await(t, "what is not committed is delivered", func() bool { return recordsCounted(t, a) > counted })
 	c.awaitIngested(t, "a")
 	kill(t, a)
@@ -282,7 +282,7 @@ func TestKafkaModeRepeatsAnIntervalAfterACrashBeforeTheCommit(t *testing.T) {
 	restart(t, a)
 	await(t, "the next process has delivered everything", func() bool {
 		has := delivered(t, a)
-		for partition, end := range c.books.end {
+		for partition, end := range c.expected.end {
 			if has[partition] < end {
 				return false
 			}
@@ -290,24 +290,24 @@ func TestKafkaModeRepeatsAnIntervalAfterACrashBeforeTheCommit(t *testing.T) {
 		return true
 	})
 	c.awaitIngested(t, "a")
-	produced := c.books.total() - before
+	produced := c.expected.total() - before
 	got := 0.0
 	increases := c.counted(t)
-	for series := range c.books.want {
+	for series := range c.expected.want {
 		got += math.Round(increases[series])
 	}
-	repeated := got - c.books.total()
+	repeated := got - c.expected.total()
 	if repeated <= 0 || repeated > produced {
 		t.Errorf("repeated %.0f of the %.0f that were produced in the last interval; want some, and not more", repeated, produced)
 	}
 }
 
 // total adds up what all series must have.
-func (b *books) total() float64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (e *expectedCounters) total() float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	sum := 0.0
-	for _, v := range b.want {
+	for _, v := range e.want {
 		sum += v
 	}
 	return sum

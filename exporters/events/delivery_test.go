@@ -20,12 +20,12 @@ import (
 )
 
 // awaitCountedBut waits until the records of a partition are counted, without delivering them.
-func (r *inside) awaitCountedBut(t *testing.T, topic string, partition int32) {
+func (r *inProcess) awaitCountedBut(t *testing.T, topic string, partition int32) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		got := r.page(t, "/metrics")
+		got := r.gather(t, "/metrics")
 		lag, known := got[fmt.Sprintf(`consignwatch_records_lag{partition="%d",topic=%q}`, partition, topic)]
 		if known && lag == 0 && got[fmt.Sprintf(`consignwatch_last_record_timestamp_seconds{topic=%q}`, topic)] > 0 {
 			return
@@ -38,8 +38,8 @@ func (r *inside) awaitCountedBut(t *testing.T, topic string, partition int32) {
 	}
 }
 
-// TestOnlyAKnownScraperWithTheWholePageDelivers asks in every way that must not count as a delivery.
-func TestOnlyAKnownScraperWithTheWholePageDelivers(t *testing.T) {
+// TestOnlyAKnownScraperWithTheWholeResponseDelivers scrapes in every way that must not count as a delivery.
+func TestOnlyAKnownScraperWithTheWholeResponseDelivers(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
 	r := follow(t, b.Address(), "scrapers: [main, second]\n")
@@ -65,30 +65,30 @@ func TestOnlyAKnownScraperWithTheWholePageDelivers(t *testing.T) {
 		if code, _ := r.Do(t, tt.method, tt.path); code != tt.code {
 			t.Errorf("%s %s answers %d, want %d", tt.method, tt.path, code, tt.code)
 		}
-		if got := r.page(t, "/metrics")[requests("anna")]; got != 0 {
+		if got := r.gather(t, "/metrics")[requests("anna")]; got != 0 {
 			t.Fatalf("after %s %s the page shows %v as delivered", tt.method, tt.path, got)
 		}
 	}
 	if got := committed(t, b, telemetry, 0); got != -1 {
 		t.Fatalf("offset %d is committed, although nothing was delivered", got)
 	}
-	if got := r.page(t, "/metrics?scraper=second")[requests("anna")]; got != 10 {
+	if got := r.gather(t, "/metrics?scraper=second")[requests("anna")]; got != 10 {
 		t.Errorf("the second scraper gets %v, want 10", got)
 	}
 	awaitCommitted(t, b, telemetry, 0, 10)
 	r.assertCommits(t, 1)
-	if got := r.page(t, "/metrics")[requests("anna")]; got != 10 {
+	if got := r.gather(t, "/metrics")[requests("anna")]; got != 10 {
 		t.Errorf("after the delivery the page shows %v, want 10", got)
 	}
 }
 
 // assertCommits fails if the offsets of the topic telemetry have been committed more or less often than that. Commits go one behind the other: the one of
 // the last delivery has come, so all those before it have, too.
-func (r *inside) assertCommits(t *testing.T, want float64) {
+func (r *inProcess) assertCommits(t *testing.T, want float64) {
 	t.Helper()
 	const partitions = 2
 	commits := func() float64 {
-		return r.page(t, "/metrics")[fmt.Sprintf(`consignwatch_offsets_committed_total{outcome="succeeded",topic=%q}`, telemetry)] / partitions
+		return r.gather(t, "/metrics")[fmt.Sprintf(`consignwatch_offsets_committed_total{outcome="succeeded",topic=%q}`, telemetry)] / partitions
 	}
 	await(t, "the exporter has the answer to its last commit", func() bool { return commits() >= want })
 	if got := commits(); got != want {
@@ -96,8 +96,8 @@ func (r *inside) assertCommits(t *testing.T, want float64) {
 	}
 }
 
-// TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt uses basic authentication of the web configuration.
-func TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt(t *testing.T) {
+// TestMetricsBehindAPasswordAreDeliveredOnlyToWhoHasIt uses basic authentication of the web configuration.
+func TestMetricsBehindAPasswordAreDeliveredOnlyToWhoHasIt(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
 	// The hash of the password "let-me-in".
@@ -112,7 +112,7 @@ func TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt(t *testing.T) {
 			t.Errorf("with %s the answer is %d, want 401", header, code)
 		}
 	}
-	if got := r.page(t, "/metrics")[requests("anna")]; got != 0 {
+	if got := r.gather(t, "/metrics")[requests("anna")]; got != 0 {
 		t.Errorf("the page shows %v as delivered, although nobody with the password has it", got)
 	}
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
@@ -121,9 +121,9 @@ func TestAPageBehindAPasswordIsDeliveredOnlyToWhoHasIt(t *testing.T) {
 	awaitCommitted(t, b, telemetry, 0, 10)
 }
 
-// followBigPage starts an exporter whose page is larger than what fits between two sockets, 5 MB, by few series with long
+// followBigResponse starts an exporter whose scrape response is larger than what fits between two sockets, 5 MB, by few series with long
 // labels. It has ten requests to deliver.
-func followBigPage(t *testing.T, flags ...string) (*kafka.Broker, *inside) {
+func followBigResponse(t *testing.T, flags ...string) (*kafka.Broker, *inProcess) {
 	t.Helper()
 	b := startBroker(t, kafka.Config{})
 	var records []record
@@ -131,15 +131,15 @@ func followBigPage(t *testing.T, flags ...string) (*kafka.Broker, *inside) {
 		records = append(records, record{topic: telemetry, value: structured("1", "any.thing", "anna", fmt.Sprintf(`{"thing":"%d-%s"}`, i, strings.Repeat("x", 20_000)))})
 	}
 	write(t, b, append(records, times(10, request("anna"))...)...)
-	dir := folder(t, map[string]string{"mapping.yml": anything, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
+	dir := folder(t, map[string]string{"mapping.yml": anyLabelMapping, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
 	r := followFile(t, filepath.Join(dir, "config.yml"), flags...)
 	r.scrapeFirst(t)
 	r.awaitCountedBut(t, telemetry, 0)
 	return b, r
 }
 
-// stuck asks for the page and reads only its first bytes.
-func stuck(t *testing.T, r *inside, header ...string) net.Conn {
+// stuck scrapes and reads only the first bytes of the response.
+func stuck(t *testing.T, r *inProcess, header ...string) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if e := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); e != nil {
@@ -161,10 +161,10 @@ func stuck(t *testing.T, r *inside, header ...string) net.Conn {
 	return conn
 }
 
-// TestAScrapeThatIsCutOffDoesNotCommit breaks the connection in the middle of the page.
+// TestAScrapeThatIsCutOffDoesNotCommit breaks the connection in the middle of the response.
 func TestAScrapeThatIsCutOffDoesNotCommit(t *testing.T) {
 	t.Parallel()
-	b, r := followBigPage(t)
+	b, r := followBigResponse(t)
 	conn := stuck(t, r)
 	if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // close means: connection reset
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestAScrapeThatIsCutOffDoesNotCommit(t *testing.T) {
 // answered at once.
 func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
 	t.Parallel()
-	_, r := followBigPage(t, "--web.max-requests=3")
+	_, r := followBigResponse(t, "--web.max-requests=3")
 	first := stuck(t, r)
 	others := make(chan float64, 2)
 	scrape := func() {
@@ -199,7 +199,7 @@ func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
 	}
 	go scrape()
 	for range 5 {
-		r.page(t, "/metrics") // is not held up
+		r.gather(t, "/metrics") // is not held up
 	}
 	go scrape()
 	await(t, "three scrapes are in flight", func() bool {
@@ -221,10 +221,10 @@ func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout never closes the connection. How long exactly it holds them up is a test of the stream's.
+// TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout never closes the connection. How long exactly it holds them up is a test of the gatherer's.
 func TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout(t *testing.T) {
 	t.Parallel()
-	b, r := followBigPage(t)
+	b, r := followBigResponse(t)
 	conn := stuck(t, r, "X-Prometheus-Scrape-Timeout-Seconds: 1")
 	begin := time.Now()
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
@@ -253,7 +253,7 @@ func TestManyScrapersAtOnce(t *testing.T) {
 		scrapers.Go(func() {
 			last := 0.0
 			for {
-				got := r.page(t, "/metrics?scraper="+[]string{"main", "second", "other"}[i%3])[requests("anna")]
+				got := r.gather(t, "/metrics?scraper="+[]string{"main", "second", "other"}[i%3])[requests("anna")]
 				if got < last {
 					t.Errorf("the number fell from %v to %v", last, got)
 				}

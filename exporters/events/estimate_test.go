@@ -12,9 +12,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
-// TestThePageOf200ClientsStaysWithinTheEstimate lets 200 clients with a sale event each publish every type of event, and
-// counts the series of the whole page, those of the exporter itself among them.
-func TestThePageOf200ClientsStaysWithinTheEstimate(t *testing.T) {
+// TestTheSeriesOf200ClientsStayWithinTheEstimate lets 200 clients with a sale event each publish every type of event, and
+// counts the series of the whole exposition, those of the exporter itself among them.
+func TestTheSeriesOf200ClientsStayWithinTheEstimate(t *testing.T) {
 	t.Parallel()
 	const clients, budget = 200, 50_000
 	var names []string
@@ -22,12 +22,12 @@ func TestThePageOf200ClientsStaysWithinTheEstimate(t *testing.T) {
 	for i := range clients {
 		client := fmt.Sprintf("client-%d", i)
 		names = append(names, client)
-		told := map[string]bool{}
+		published := map[string]bool{}
 		for _, e := range events.ContractEvents() {
-			if told[e[0]] { // the same in another currency, say
+			if published[e[0]] { // the same in another currency, say
 				continue
 			}
-			told[e[0]] = true
+			published[e[0]] = true
 			records = append(records, record{topic: telemetry, partition: int32(i % 2), value: structured(fmt.Sprint(len(records)), e[0], client, e[1])})
 		}
 	}

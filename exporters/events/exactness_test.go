@@ -16,7 +16,7 @@ import (
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
-// A logged record is one record of a partition's log, with what it must add to which line of the page. All numbers are
+// logged is one record of a partition's log, with what it must add to which line of the exposition. All numbers are
 // multiples of 1/1024, so that float64 adds them without rounding, in any order.
 type logged struct {
 	record Record
@@ -24,7 +24,7 @@ type logged struct {
 	id     string // of what counts once; empty when it may count twice
 }
 
-// randomLog writes the log of a partition. Some events of commerce are told again, some of them within the span in
+// randomLog writes the log of a partition. Some events of commerce are published again, some of them within the span in
 // which that is noticed, some records cannot be read.
 func randomLog(rnd *rand.Rand, topic string, n int, span int64) []logged {
 	log := make([]logged, n)
@@ -125,8 +125,8 @@ func sum(to, from lines) {
 	}
 }
 
-// exact is the page without zeros, gauges and what depends on the clock.
-func exact(families []*dto.MetricFamily) lines {
+// exactLines is the exposition without zeros, gauges and what depends on the clock.
+func exactLines(families []*dto.MetricFamily) lines {
 	got := lines{}
 	for k, v := range flatten(families) {
 		if v != 0 && !strings.HasPrefix(k, "consignwatch_offset") && !strings.HasPrefix(k, "consignwatch_record_delay") {
@@ -143,18 +143,18 @@ func withoutZeros(l lines) lines {
 
 // naiveShard is the whole idea of a shard, written down as plainly as possible.
 type naiveShard struct {
-	base, inFlight, pending          lines
-	assigned                         bool
-	next, frozen, baseOff, delivered int64
+	acknowledged, inFlight, pending                     lines
+	assigned                                            bool
+	next, inFlightOffset, acknowledgedOffset, delivered int64
 }
 
 func (n *naiveShard) deliver() {
-	sum(n.base, n.inFlight)
+	sum(n.acknowledged, n.inFlight)
 	n.inFlight = lines{}
-	n.baseOff = n.frozen
+	n.acknowledgedOffset = n.inFlightOffset
 }
 
-// TestShardsMatchANaiveReference does random things to a ledger and to the naive reference, and compares every page.
+// TestShardsMatchANaiveReference does random things to an Aggregator and to the naive reference, and compares every exposition.
 func TestShardsMatchANaiveReference(t *testing.T) {
 	t.Parallel()
 	inRounds(t, 25, againstReference)
@@ -172,7 +172,7 @@ func inRounds(t *testing.T, rounds int, test func(*testing.T, *rand.Rand)) {
 
 func againstReference(t *testing.T, rnd *rand.Rand) {
 	const partitions, span = 3, 12
-	l := newLedger(t, Options{DedupeSpan: span})
+	l := newAggregator(t, Options{DedupeSpan: span})
 	now := start
 	var logs [partitions][]logged
 	var real [partitions]*Shard
@@ -180,7 +180,7 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 	for p := range partitions {
 		logs[p] = randomLog(rnd, "t", 400, span)
 		real[p] = l.Shard("t", int32(p))
-		naive[p] = &naiveShard{base: lines{}, inFlight: lines{}, pending: lines{}}
+		naive[p] = &naiveShard{acknowledged: lines{}, inFlight: lines{}, pending: lines{}}
 	}
 	var inFlight *Scrape
 	scraped := [partitions]bool{} // whose freeze is the one in flight
@@ -196,14 +196,14 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 	}
 	check := func(what string, families []*dto.MetricFamily, want lines) {
 		t.Helper()
-		if diff := cmp.Diff(withoutZeros(want), exact(families)); diff != "" {
+		if diff := cmp.Diff(withoutZeros(want), exactLines(families)); diff != "" {
 			t.Fatalf("%s: -reference +got:\n%s", what, diff)
 		}
 	}
 	delivered := func() lines {
 		want := lines{}
 		for _, n := range naive {
-			sum(want, n.base)
+			sum(want, n.acknowledged)
 		}
 		return want
 	}
@@ -219,12 +219,12 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 			}
 			s.Assign(at)
 			for o := max(0, at-span); o < at; o++ {
-				s.Warm(&logs[p][o].record)
+				s.Replay(&logs[p][o].record)
 			}
 			n.deliver() // a scrape that is in flight may have arrived
 			scraped[p] = false
 			n.pending = lines{}
-			n.assigned, n.next, n.frozen, n.baseOff, n.delivered = true, at, at, at, at
+			n.assigned, n.next, n.inFlightOffset, n.acknowledgedOffset, n.delivered = true, at, at, at, at
 		case 1:
 			s.Revoke()
 			n.deliver()
@@ -246,9 +246,9 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 					t.Errorf("offset %d: %v: %v", r.Offset, o, p)
 				}
 			})
-		case 6, 7: // scrape, or settle the one in flight
+		case 6, 7: // scrape, or finish the one in flight
 			if inFlight != nil {
-				if _, err := l.Begin(now, 0); err != ErrScrapeInFlight {
+				if _, err := l.StartScrape(now, 0); err != ErrScrapeInFlight {
 					t.Fatalf("a second scrape in flight: %v", err)
 				}
 				switch rnd.IntN(3) {
@@ -260,8 +260,8 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 					want := map[int32]int64{}
 					for p, n := range naive {
 						if scraped[p] && n.assigned {
-							n.delivered = n.frozen
-							want[int32(p)] = n.frozen
+							n.delivered = n.inFlightOffset
+							want[int32(p)] = n.inFlightOffset
 						}
 					}
 					if diff := cmp.Diff(want, offsets); diff != "" {
@@ -275,12 +275,12 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 					inFlight.Undelivered()
 					settle(func(n *naiveShard) {
 						sum(n.pending, n.inFlight)
-						n.inFlight, n.frozen = lines{}, n.baseOff
+						n.inFlight, n.inFlightOffset = lines{}, n.acknowledgedOffset
 					})
 				}
 				break
 			}
-			sc, err := l.Begin(now, 0)
+			sc, err := l.StartScrape(now, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -289,8 +289,8 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 			offsets := lines{}
 			for p, n := range naive {
 				scraped[p] = true
-				n.inFlight, n.pending, n.frozen = n.pending, lines{}, n.next
-				sum(want, n.base)
+				n.inFlight, n.pending, n.inFlightOffset = n.pending, lines{}, n.next
+				sum(want, n.acknowledged)
 				sum(want, n.inFlight)
 				if n.assigned {
 					offsets[fmt.Sprintf(`consignwatch_offset{partition="%d",topic="t"}`, p)] = float64(n.next)
@@ -306,16 +306,16 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 			if len(offsets) > 0 {
 				t.Fatalf("offsets are missing: %v", offsets)
 			}
-		case 8: // a page for somebody else
-			page := l.Page(now)
+		case 8: // an exposition for a reader that is no scraper
+			page := l.Acknowledged(now)
 			check("page", page, delivered())
 			for p, n := range naive {
 				v, ok := flatten(page)[fmt.Sprintf(`consignwatch_offset{partition="%d",topic="t"}`, p)]
-				if ok != n.assigned || ok && v != float64(n.baseOff) {
-					t.Fatalf("page: offset of partition %d is %v, %v, want %v, %v", p, v, ok, n.baseOff, n.assigned)
+				if ok != n.assigned || ok && v != float64(n.acknowledgedOffset) {
+					t.Fatalf("page: offset of partition %d is %v, %v, want %v, %v", p, v, ok, n.acknowledgedOffset, n.assigned)
 				}
 			}
-			after := exact(page)
+			after := exactLines(page)
 			for k, v := range before {
 				if after[k] < v {
 					t.Fatalf("%s fell from %v to %v", k, v, after[k])
@@ -333,13 +333,13 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 	}
 }
 
-// A series that was only in pages that did not arrive has never been exposed.
+// A series that was only in scrape responses that did not arrive has never been exposed.
 func TestWhatDidNotArriveLeavesNoTrace(t *testing.T) {
 	const series = `consign_feature_uses_total{feature="search",role="shopper"}`
-	l := newLedger(t, Options{})
+	l := newAggregator(t, Options{})
 	f := newFeeder(t, l)
 	f.count("consign.feature.used", "anna", `{"feature":"search","role":"shopper"}`)
-	sc, err := l.Begin(start, 0)
+	sc, err := l.StartScrape(start, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,15 +347,15 @@ func TestWhatDidNotArriveLeavesNoTrace(t *testing.T) {
 		t.Fatalf("in flight: %v, %v", got, ok)
 	}
 	sc.Undelivered()
-	if got, ok := flatten(l.Page(start))[series]; ok {
+	if got, ok := flatten(l.Acknowledged(start))[series]; ok {
 		t.Errorf("undelivered: %v", got)
 	}
 	f.shard.Revoke()
 	if got, ok := flatten(scrape(t, l, start.Add(time.Second)))[series]; ok {
 		t.Errorf("revoked: %v", got)
 	}
-	sc.Delivered() // too late: it was settled
-	if got, ok := flatten(l.Page(start))[series]; ok {
+	sc.Delivered() // too late: it was finished
+	if got, ok := flatten(l.Acknowledged(start))[series]; ok {
 		t.Errorf("settled twice: %v", got)
 	}
 }
@@ -365,27 +365,27 @@ func TestWhatDidNotArriveLeavesNoTrace(t *testing.T) {
 // has increased by its whole value.
 type trustedServer struct {
 	t         *testing.T
-	last      map[string]map[string]*sampled // by instance and line
-	scraped   map[string]time.Time           // the last scrape, by instance
+	last      map[string]map[string]*lastSample // by instance and line
+	scraped   map[string]time.Time              // the last scrape, by instance
 	increases lines
 	offsets   map[int32]int64
 }
 
-// sampled is the last sample of a series. shown is that it was on the last page: when it is not on the next one, or
+// lastSample is the last sample of a series. shown is that it was in the last exposition: when it is not in the next one, or
 // there is none, Prometheus stores at that scrape's time that the series has ended.
-type sampled struct {
+type lastSample struct {
 	value float64
 	at    time.Time
 	shown bool
 }
 
-// fail is a scrape without a page.
+// fail is a scrape that fails.
 func (p *trustedServer) fail(instance string, at time.Time) { p.ingest(instance, at, nil) }
 
 func (p *trustedServer) ingest(instance string, at time.Time, families []*dto.MetricFamily) {
 	series := p.last[instance]
 	if series == nil {
-		series = map[string]*sampled{}
+		series = map[string]*lastSample{}
 		p.last[instance] = series
 	}
 	ended := map[string]bool{}
@@ -435,16 +435,16 @@ func (p *trustedServer) ingest(instance string, at time.Time, families []*dto.Me
 		if !since.Before(at) {
 			p.t.Fatalf("%s of %s: starts at %v, which is not before the scrape at %v", line, instance, since, at)
 		}
-		series[line] = &sampled{v, at, true}
+		series[line] = &lastSample{v, at, true}
 	}
 }
 
-// process is a replica of the exporter, as the consumer around the ledger drives it in the exact mode.
+// process is a replica of the exporter, as the consumer around the Aggregator drives it in the exact mode.
 type process struct {
-	name   string
-	skew   time.Duration // how far its clock is ahead of the server's
-	ledger *Ledger
-	owns   map[int32]*Shard
+	name       string
+	skew       time.Duration // how far its clock is ahead of the server's
+	aggregator *Aggregator
+	owns       map[int32]*Shard
 }
 
 // partitions are those that the process owns, in an order that is the same in each run.
@@ -467,7 +467,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		return now
 	}
 	const interval, timeout, latency = 15 * time.Second, 10 * time.Second, time.Second
-	prom := &trustedServer{t: t, last: map[string]map[string]*sampled{}, scraped: map[string]time.Time{}, increases: lines{}, offsets: map[int32]int64{}}
+	prom := &trustedServer{t: t, last: map[string]map[string]*lastSample{}, scraped: map[string]time.Time{}, increases: lines{}, offsets: map[int32]int64{}}
 	// due is the time of the next scrape by the server's clock.
 	due := func(pr *process) time.Time {
 		if next := prom.scraped[pr.name].Add(interval); tick().Before(next) {
@@ -490,7 +490,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 	}
 	procs := make([]*process, replicas)
 	born := func(i int) {
-		l, err := NewLedger(mapping, Options{Start: tick(), DedupeSpan: span})
+		l, err := NewAggregator(mapping, Options{Start: tick(), DedupeSpan: span})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -498,11 +498,11 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		procs[i] = &process{fmt.Sprint("replica-", i), skew, l, map[int32]*Shard{}}
 	}
 	assign := func(p int32, to *process) {
-		s := to.ledger.Shard("t", p)
+		s := to.aggregator.Shard("t", p)
 		at := prom.offsets[p]
 		s.Assign(at)
 		for o := max(0, at-span); o < at; o++ {
-			s.Warm(&logs[p][o].record)
+			s.Replay(&logs[p][o].record)
 		}
 		to.owns[p] = s
 	}
@@ -512,7 +512,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 			prom.fail(pr.name, at)
 			return false
 		}
-		sc, err := pr.ledger.Begin(by(pr, at), timeout)
+		sc, err := pr.aggregator.StartScrape(by(pr, at), timeout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -588,7 +588,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 		}
 		for range 2 {
 			at := due(pr)
-			sc, err := pr.ledger.Begin(by(pr, at), timeout)
+			sc, err := pr.aggregator.StartScrape(by(pr, at), timeout)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -603,10 +603,10 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 	}
 }
 
-// TestScrapesWhileCounting is for the race detector: the pages add up, and never fall.
+// TestScrapesWhileCounting is for the race detector: the expositions add up, and never fall.
 func TestScrapesWhileCounting(t *testing.T) {
 	t.Parallel()
-	l := newLedger(t, Options{})
+	l := newAggregator(t, Options{})
 	const partitions, events = 3, 20_000
 	done := make(chan struct{}, partitions)
 	for p := range int32(partitions) {
@@ -630,14 +630,14 @@ func TestScrapesWhileCounting(t *testing.T) {
 	others.Go(func() {
 		for range 20 {
 			l.SetInventory([]string{"client-1", "client-2"})
-			l.Retire(start.Add(time.Hour))
-			l.Page(start)
+			l.EvictEvents(start.Add(time.Hour))
+			l.Acknowledged(start)
 		}
 	})
 	last, now := 0.0, start
 	for left := partitions; ; {
 		now = now.Add(time.Second)
-		sc, err := l.Begin(now, 0)
+		sc, err := l.StartScrape(now, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,22 +45,22 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, err
 	}
 	sizes := catalog.Sizes{Clients: c.Limits.Clients, Events: c.Limits.Events}
-	ledger, err := NewLedger(mapping, Options{Sizes: sizes})
+	aggregator, err := NewAggregator(mapping, Options{Sizes: sizes})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
 	}
 	if len(c.Clients) > 0 { // without an inventory the first clients that come are admitted
-		if refused := ledger.SetInventory(c.Clients); len(refused) > 0 {
-			return nil, f.Errorf("clients", "%q are no slugs, or more than the limit of %d", refused, c.Limits.Clients)
+		if rejected := aggregator.SetInventory(c.Clients); len(rejected) > 0 {
+			return nil, f.Errorf("clients", "%q are no slugs, or more than the limit of %d", rejected, c.Limits.Clients)
 		}
 	}
 	kafka, err := c.Kafka.clientConfig()
 	if err != nil {
 		return nil, configError(path, err)
 	}
-	var t *truth
+	var offsets *offsetSource
 	if c.ResumeFrom == resumePrometheus {
-		if t, err = newTruth(&c.Prometheus); err != nil {
+		if offsets, err = newOffsetSource(&c.Prometheus); err != nil {
 			return nil, configError(path, err)
 		}
 	}
@@ -72,8 +72,8 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
 	}
-	s := newStream(ledger, c.Scrapers)
-	n, err := newConsumer(&c, kafka, ledger, s, t, metrics, log)
+	g := newGatherer(aggregator, c.Scrapers)
+	n, err := newConsumer(&c, kafka, aggregator, g, offsets, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +85,9 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 		Catalog:    metrics,
 		Sizes:      sizes,
 		Collectors: []exporter.Collector{collector{n}},
-		Stream:     s,
+		Gatherer:   g,
 		Text:       bytes.Join([][]byte{masked, []byte("# " + c.mappingName()), text}, []byte("\n")),
-		Close:      n.end,
+		Close:      n.stop,
 	}, nil
 }
 
@@ -132,9 +132,9 @@ func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {
 			}
 			defer in.Close()
 		}
-		refused, err := Explain(in, stdout, m, Options{})
-		if err == nil && refused > 0 {
-			err = fmt.Errorf("%d events would not be counted", refused)
+		uncounted, err := Explain(in, stdout, m, Options{})
+		if err == nil && uncounted > 0 {
+			err = fmt.Errorf("%d events would not be counted", uncounted)
 		}
 		return err
 	})

@@ -12,16 +12,16 @@ import (
 
 // field is a place in a record that a mapping reads.
 type field struct {
-	in   place
+	in   fieldKind
 	name string
 }
 
-type place uint8
+type fieldKind uint8
 
 const (
-	inAttribute place = iota // of the CloudEvent
-	inData                   // a path in the data, parts joined by dots
-	inHeader                 // of the Kafka record
+	inAttribute fieldKind = iota // of the CloudEvent
+	inData                       // a path in the data, parts joined by dots
+	inHeader                     // of the Kafka record
 )
 
 func (f field) String() string {
@@ -34,8 +34,8 @@ func (f field) String() string {
 	return "data." + f.name
 }
 
-// Slots are the places in which the decoder leaves what it finds. These are read of every record; a mapping's own
-// fields follow.
+// Slots are the indexes of the decoder's values. These fields are decoded from every record; a mapping's own fields
+// follow.
 const (
 	slotSpecVersion = iota
 	slotID
@@ -51,7 +51,7 @@ const (
 	maxSlots = 128
 )
 
-// layout gives each field its slot, and the decoder a table of the keys of each object that it has to look into.
+// layout gives each field its slot, and the decoder a table of the keys of each object that it reads.
 type layout struct {
 	slots   map[field]int
 	names   []string // of the slots, for messages
@@ -120,7 +120,7 @@ func (l *layout) add(f field) {
 	}
 }
 
-// attribute lets a ce_ header of binary mode fill a slot.
+// attribute maps the ce_ header of an attribute, in binary mode, to a slot.
 func (l *layout) attribute(name string, slot int) {
 	l.headers.key("ce_" + name).slot = slot
 	l.attributes[slot>>6&1] |= 1 << (slot & 63)
@@ -142,30 +142,30 @@ type node struct {
 	shift  uint8
 }
 
-// key is a name, where its value goes, and if that is an object to look into, what is read there. Its name is also
+// key is a name, the slot of its value, and if the value is an object to read, the keys of that. Its name is also
 // there as two words, which say all of it up to 16 bytes.
 type key struct {
-	lo, hi uint64
-	slot   int
-	child  *node
-	name   string
-	guess  guess
+	lo, hi  uint64
+	slot    int
+	child   *node
+	name    string
+	matcher keyMatcher
 }
 
-// guess is a key with its closing quote, up to 16 bytes of both, in a form that two comparisons can find in a record. The
+// keyMatcher is a key with its closing quote, up to 16 bytes of both, in a form that two comparisons can find in a record. The
 // two words overlap, or are the same one.
-type guess struct {
-	size        int // name and quote; 0 when the key cannot be guessed
+type keyMatcher struct {
+	size        int // of name and quote; 0 when the key cannot be matched this way
 	first, last uint64
 	mask        uint64
 	at          int // of last
 }
 
-func newGuess(name string) guess {
+func newKeyMatcher(name string) keyMatcher {
 	b := []byte(name + `"`)
-	g := guess{size: len(b), mask: math.MaxUint64, at: max(len(b)-8, 0)}
+	g := keyMatcher{size: len(b), mask: math.MaxUint64, at: max(len(b)-8, 0)}
 	if len(b) > 16 || !utf8.ValidString(name) || strings.ContainsAny(name, `"\`) {
-		return guess{}
+		return keyMatcher{}
 	}
 	if len(b) < 8 {
 		g.mask = 1<<(8*len(b)) - 1
@@ -175,8 +175,8 @@ func newGuess(name string) guess {
 	return g
 }
 
-// is reports whether the key stands at the beginning of b, which has at least 16 bytes.
-func (g *guess) is(b []byte) bool {
+// matches reports whether the key stands at the beginning of b, which has at least 16 bytes.
+func (g *keyMatcher) matches(b []byte) bool {
 	return load(b)&g.mask == g.first && load(b[g.at&15:])&g.mask == g.last && g.size > 0
 }
 
@@ -187,8 +187,8 @@ func (n *node) key(name string) *key {
 			return &n.keys[i]
 		}
 	}
-	lo, hi := words([]byte(name))
-	n.keys = append(n.keys, key{lo: lo, hi: hi, slot: -1, name: name, guess: newGuess(name)})
+	lo, hi := prefixWords([]byte(name))
+	n.keys = append(n.keys, key{lo: lo, hi: hi, slot: -1, name: name, matcher: newKeyMatcher(name)})
 	return &n.keys[len(n.keys)-1]
 }
 
@@ -201,7 +201,7 @@ func (n *node) seal(nodes *int) {
 	for size < 2*len(n.keys) {
 		size *= 2
 	}
-	for try := 1; !n.place(size, rnd.Uint64()|1, rnd.Uint64()|1); try++ {
+	for try := 1; !n.tryPlace(size, rnd.Uint64()|1, rnd.Uint64()|1); try++ {
 		if try%100 == 0 {
 			size *= 2
 		}
@@ -213,7 +213,7 @@ func (n *node) seal(nodes *int) {
 	}
 }
 
-func (n *node) place(size int, m1, m2 uint64) bool {
+func (n *node) tryPlace(size int, m1, m2 uint64) bool {
 	n.m1, n.m2, n.shift = m1, m2, uint8(64-bits.TrailingZeros(uint(size)))
 	table := make([]key, size)
 	for _, k := range n.keys {
@@ -238,9 +238,9 @@ func (n *node) find(lo, hi uint64, name []byte) *key {
 	return k
 }
 
-// words are the first and the last eight bytes of a text; of a short one, zeros are added, of a long one, the rest is
+// prefixWords are the first and the last eight bytes of a text; to a short one zeros are added, of a long one the rest is
 // mixed in.
-func words(b []byte) (lo, hi uint64) {
+func prefixWords(b []byte) (lo, hi uint64) {
 	switch n := len(b); {
 	case n < 8:
 		for i := n - 1; i >= 0; i-- {

@@ -1,8 +1,8 @@
 package events
 
-// A gauge of the stream is told again and again by each of its sources, the processes of the platform. Its value is the
-// sum over the sources of what each has told last, unless that was too long ago. It is no part of exactness: it does
-// not wait for a delivery, and is dropped with the partition.
+// Each process of the platform reports a gauge of the stream repeatedly: the process is a source. The gauge's value is
+// the sum over the sources of the last report of each, until that expires. The exactness guarantee excludes gauges: they
+// do not wait for a delivery, and are dropped with the partition.
 
 type gaugeKey struct {
 	series *series
@@ -10,41 +10,41 @@ type gaugeKey struct {
 }
 
 type gauge struct {
-	value   float64
-	told    int64 // milliseconds since 1970
-	expires int64
+	value      float64
+	reportedAt int64 // milliseconds since 1970
+	expires    int64
 }
 
-// maxGauges bounds what sources that keep changing their name can cost a partition.
+// maxGauges bounds the memory of a partition against sources that keep changing their name.
 const maxGauges = 10_000
 
-// set notes what a source has told.
-func (s *Shard) set(f *feedPlan, key uint64, now int64, r *Record) {
-	series := s.ledger.registry.get(f.metric, key)
-	told := now
+// setGauge keeps the report of a source.
+func (s *Shard) setGauge(f *compiledRule, key uint64, now int64, r *Record) {
+	series := s.aggregator.registry.get(f.metric, key)
+	reportedAt := now
 	if v := s.decoder.get(slotTime); v != nil && v.kind == text {
 		if ms, ok := parseTime(v.b); ok {
-			told = min(ms, now)
+			reportedAt = min(ms, now)
 		}
 	} else if r.Timestamp > 0 {
-		told = min(r.Timestamp, now)
+		reportedAt = min(r.Timestamp, now)
 	}
 	d := &s.decoder
-	k := gaugeKey{series, s.window.hash(d.text(&d.slots[slotSource]), nil)}
+	k := gaugeKey{series, s.dedup.hash(d.text(&d.slots[slotSource]), nil)}
 	if _, ok := s.gauges[k]; !ok && len(s.gauges) >= maxGauges {
-		if now >= s.swept+1000 { // the sweep looks at all of them
+		if now >= s.lastSweep+1000 { // expire visits all gauges: once a second is enough
 			s.expire(now)
-			s.swept = now
+			s.lastSweep = now
 		}
 		if len(s.gauges) >= maxGauges {
 			f.metric.dropped.Add(1)
 			return
 		}
 	}
-	s.gauges[k] = gauge{value: s.floats[f.value], told: told, expires: told + f.ttl.Milliseconds()}
+	s.gauges[k] = gauge{value: s.floats[f.value], reportedAt: reportedAt, expires: reportedAt + f.ttl.Milliseconds()}
 }
 
-// expire forgets what was told too long ago.
+// expire deletes reports that have expired.
 func (s *Shard) expire(now int64) {
 	for k, g := range s.gauges {
 		if g.expires <= now {

@@ -12,13 +12,13 @@ func pool(source string, age time.Duration, now time.Time, inUse int) string {
 		source, now.Add(-age).Format(time.RFC3339Nano), inUse)
 }
 
-func TestAGaugeIsTheSumOfWhatItsSourcesToldLast(t *testing.T) {
-	l := newLedger(t, Options{})
+func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
+	l := newAggregator(t, Options{})
 	a, b := l.Shard("t", 0), l.Shard("t", 1)
 	a.Assign(0)
 	b.Assign(0)
 	offset := int64(0)
-	tell := func(s *Shard, source string, age time.Duration, now time.Time, inUse int) {
+	report := func(s *Shard, source string, age time.Duration, now time.Time, inUse int) {
 		offset++
 		if o, p := s.Count(now, &Record{Value: []byte(pool(source, age, now, inUse)), Offset: offset}); o != Counted {
 			t.Fatal(o, p)
@@ -34,17 +34,17 @@ func TestAGaugeIsTheSumOfWhatItsSourcesToldLast(t *testing.T) {
 	if got := inUse(start); got != -1 {
 		t.Errorf("before anybody told: %v", got)
 	}
-	tell(a, "api-1", 0, start, 5)
-	tell(a, "api-1", 0, start.Add(time.Second), 7)
-	tell(b, "api-2", 0, start, 10)
+	report(a, "api-1", 0, start, 5)
+	report(a, "api-1", 0, start.Add(time.Second), 7)
+	report(b, "api-2", 0, start, 10)
 	if got := inUse(start.Add(time.Second)); got != 17 {
 		t.Errorf("two sources: %v, want 17", got)
 	}
-	tell(b, "api-1", 0, start.Add(2*time.Second), 8) // the source has moved to another partition
+	report(b, "api-1", 0, start.Add(2*time.Second), 8) // the source has moved to another partition
 	if got := inUse(start.Add(2 * time.Second)); got != 18 {
 		t.Errorf("a source in two partitions: %v, want 18", got)
 	}
-	tell(b, "api-3", 3*time.Minute, start.Add(3*time.Second), 100) // from the past, while catching up
+	report(b, "api-3", 3*time.Minute, start.Add(3*time.Second), 100) // from the past, while catching up
 	if got := inUse(start.Add(3 * time.Second)); got != 18 {
 		t.Errorf("with a report of three minutes ago: %v, want 18", got)
 	}
@@ -58,7 +58,7 @@ func TestAGaugeIsTheSumOfWhatItsSourcesToldLast(t *testing.T) {
 }
 
 func TestSourcesWithoutEndDoNotFillTheMemory(t *testing.T) {
-	l := newLedger(t, Options{})
+	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	for i := range maxGauges {

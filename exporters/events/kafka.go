@@ -41,5 +41,5 @@ func (k *Kafka) clientConfig() (*sarama.Config, error) {
 	return c, c.Validate()
 }
 
-// rebalanceTimeout is how long the group waits for members to let their partitions go.
+// rebalanceTimeout is how long the group waits for members to revoke their partitions.
 const rebalanceTimeout = time.Minute

@@ -22,7 +22,7 @@ var defaultMapping []byte
 // DefaultMapping is the text of the mapping that is shipped: the contract with the platform, section 1.
 func DefaultMapping() []byte { return slices.Clone(defaultMapping) }
 
-// Mapping says which types of events feed which metrics. It has been checked against the catalog as a whole.
+// Mapping says which types of events feed which metrics. It is valid: it was checked against the catalog as a whole.
 type Mapping struct {
 	metrics []*catalog.Metric // all that the exporter exposes, by name
 	events  []eventSpec
@@ -43,14 +43,14 @@ func (m *Mapping) Types() []string {
 }
 
 // The specs are what a mapping means, with every default filled in. All but the outermost can be compared, so that what
-// two feeds of an event have in common is worked out once.
+// two rules of an event have in common is resolved once.
 type eventSpec struct {
 	name   string
 	dedupe bool
-	feeds  []feedSpec
+	rules  []ruleSpec
 }
 
-type feedSpec struct {
+type ruleSpec struct {
 	metric *catalog.Metric
 	labels []labelSpec // one for each label of the metric
 	value  valueSpec
@@ -152,7 +152,7 @@ func (s *source) UnmarshalYAML(n *yaml.Node) error {
 		s.Path = n.Value
 		return nil
 	}
-	// A decoder of its own would forget that unknown keys are refused.
+	// A separate decoder would accept unknown keys.
 	known := []string{"path", "attribute", "header", "constant", "default", "as", "map"}
 	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
 		if k := n.Content[i]; !slices.Contains(known, k.Value) {
@@ -289,13 +289,13 @@ func (r *resolver) resolve() {
 		seen[e.Type] = true
 		spec := eventSpec{name: e.Type, dedupe: e.Dedupe}
 		for j := range e.Feeds {
-			feed, at, err := r.feed(&e.Feeds[j])
+			rule, at, err := r.rule(&e.Feeds[j])
 			if err != nil {
 				r.wrong(strings.TrimSuffix(fmt.Sprintf("%s.feeds.%d.%s", key, j, at), "."), "%s: %w", e.Type, err)
 				continue
 			}
-			feed.fields(fields)
-			spec.feeds = append(spec.feeds, *feed)
+			rule.fields(fields)
+			spec.rules = append(spec.rules, *rule)
 		}
 		r.mapping.events = append(r.mapping.events, spec)
 	}
@@ -316,14 +316,14 @@ func (r *resolver) resolve() {
 	r.mapping.layout = l
 }
 
-// feed resolves one feed. With an error comes the key that it is about.
-func (r *resolver) feed(s *feedSection) (*feedSpec, string, error) {
+// rule resolves one entry of `feeds`. With an error comes the key that it is about.
+func (r *resolver) rule(s *feedSection) (*ruleSpec, string, error) {
 	m, err := r.metric(s.Metric)
 	if err != nil {
 		return nil, "metric", err
 	}
-	feed := &feedSpec{metric: m, ttl: time.Duration(s.TTL)}
-	fail := func(at string, err error) (*feedSpec, string, error) {
+	rule := &ruleSpec{metric: m, ttl: time.Duration(s.TTL)}
+	fail := func(at string, err error) (*ruleSpec, string, error) {
 		return nil, at, fmt.Errorf("metric %s: %w", m.Name, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Labels)) {
@@ -345,24 +345,24 @@ func (r *resolver) feed(s *feedSection) (*feedSpec, string, error) {
 		if err != nil {
 			return fail(at, fmt.Errorf("label %s: %w", l.Name, err))
 		}
-		feed.labels = append(feed.labels, spec)
+		rule.labels = append(rule.labels, spec)
 	}
-	if feed.value, err = r.value(feed, s.Value); err != nil {
+	if rule.value, err = r.value(rule, s.Value); err != nil {
 		return fail("value", err)
 	}
-	if (m.Type == catalog.Gauge) != (feed.ttl > 0) {
+	if (m.Type == catalog.Gauge) != (rule.ttl > 0) {
 		return fail("ttl", fmt.Errorf("a gauge, and nothing else, has a time to live"))
 	}
 	if s.When != nil {
-		if feed.when, err = s.When.resolve(); err != nil {
+		if rule.when, err = s.When.resolve(); err != nil {
 			return fail("when", err)
 		}
 	}
-	return feed, "", nil
+	return rule, "", nil
 }
 
-// place finds the one place that is told, and refuses names that no record can have.
-func placeOf(path, attribute, header string) (field, error) {
+// fieldOf returns the one field that a section names, and rejects names that no record can have.
+func fieldOf(path, attribute, header string) (field, error) {
 	f := field{inData, path}
 	n := 0
 	for _, c := range []field{f, {inAttribute, attribute}, {inHeader, header}} {
@@ -388,7 +388,8 @@ func placeOf(path, attribute, header string) (field, error) {
 
 var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 
-// sourceOf resolves the source of a label, and checks what it may yield against the label's domain, if that is known.
+// sourceOf resolves the source of a label, and checks the values that it can have against the label's declaration, if
+// there is one.
 func sourceOf(s source, l *catalog.Label) (labelSpec, error) {
 	belongs := func(value string) error {
 		if l != nil && value != catalog.Other && !admissible(l, value) {
@@ -402,7 +403,7 @@ func sourceOf(s source, l *catalog.Label) (labelSpec, error) {
 		}
 		return labelSpec{constant: s.Constant}, belongs(s.Constant)
 	}
-	f, err := placeOf(s.Path, s.Attribute, s.Header)
+	f, err := fieldOf(s.Path, s.Attribute, s.Header)
 	if err != nil {
 		return labelSpec{}, err
 	}
@@ -442,8 +443,8 @@ func admissible(l *catalog.Label, value string) bool {
 }
 
 // value checks that what is measured fits the metric.
-func (r *resolver) value(feed *feedSpec, s *valueSection) (valueSpec, error) {
-	m := feed.metric
+func (r *resolver) value(rule *ruleSpec, s *valueSection) (valueSpec, error) {
+	m := rule.metric
 	spec := valueSpec{unit: m.Unit}
 	if s == nil {
 		if m.Type != catalog.Counter || m.Unit != catalog.Count {
@@ -458,7 +459,7 @@ func (r *resolver) value(feed *feedSpec, s *valueSection) (valueSpec, error) {
 	if s.Unit != unit && (s.Unit != "" || m.Unit != catalog.Count) {
 		return spec, fmt.Errorf("its unit is %s, so the value's must be %s, not %q", m.Unit, unit, s.Unit)
 	}
-	if _, err := placeOf(s.Path, "", ""); err != nil {
+	if _, err := fieldOf(s.Path, "", ""); err != nil {
 		return spec, fmt.Errorf("path %q: a path is names joined by dots", s.Path)
 	}
 	spec.path, spec.minus, spec.currency, spec.optional = s.Path, s.Minus, s.Currency, s.Optional
@@ -470,21 +471,21 @@ func (r *resolver) value(feed *feedSpec, s *valueSection) (valueSpec, error) {
 		return spec, fmt.Errorf("below_zero is zero or malformed, not %q", s.BelowZero)
 	}
 	if s.Minus != "" {
-		if _, err := placeOf(s.Minus, "", ""); err != nil || m.Type != catalog.Gauge {
+		if _, err := fieldOf(s.Minus, "", ""); err != nil || m.Type != catalog.Gauge {
 			return spec, fmt.Errorf("minus is the path of what is subtracted from a gauge")
 		}
 	}
 	if (s.Currency != "") != (m.Unit == catalog.Money) {
 		return spec, fmt.Errorf("money, and nothing else, has a currency")
 	}
-	if m.Unit == catalog.Money && (m.Type == catalog.Gauge || feed.labels[m.LabelIndex("currency")] != labelSpec{field: field{inData, s.Currency}}) {
+	if m.Unit == catalog.Money && (m.Type == catalog.Gauge || rule.labels[m.LabelIndex("currency")] != labelSpec{field: field{inData, s.Currency}}) {
 		return spec, fmt.Errorf("the label currency must come from the path %q too, and money is counted, not set", s.Currency)
 	}
 	return spec, nil
 }
 
 func (c *condition) resolve() (whenSpec, error) {
-	f, err := placeOf(c.Path, c.Attribute, c.Header)
+	f, err := fieldOf(c.Path, c.Attribute, c.Header)
 	if err != nil {
 		return whenSpec{}, fmt.Errorf("it looks at exactly one of path, attribute and header")
 	}
@@ -507,8 +508,8 @@ func (c *condition) resolve() (whenSpec, error) {
 	return w, nil
 }
 
-// fields adds the fields that a feed reads.
-func (f *feedSpec) fields(to map[field]bool) {
+// fields adds the fields that a rule reads.
+func (f *ruleSpec) fields(to map[field]bool) {
 	for _, l := range f.labels {
 		if l.constant == "" {
 			to[l.field] = true

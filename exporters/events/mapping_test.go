@@ -90,7 +90,7 @@ func TestAnOperatorsOwnMapping(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLedgerOf(t, m, Options{Start: start})
+	l := newAggregatorOf(t, m, Options{Start: start})
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	count := func(offset int64, value string, headers ...Header) Outcome {
@@ -140,18 +140,18 @@ func TestLabelsThatShareASourceShareTheirPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	domain := func(metric, label string) *domain {
+	internerOf := func(metric, label string) *labelInterner {
 		m := p.byName[metric]
-		return m.domains[m.decl.LabelIndex(label)]
+		return m.interners[m.decl.LabelIndex(label)]
 	}
-	if domain("consign_api_requests_total", "route") != domain("consign_api_request_duration_seconds", "route") {
+	if internerOf("consign_api_requests_total", "route") != internerOf("consign_api_request_duration_seconds", "route") {
 		t.Error("the route of a request is admitted in one metric and perhaps not in the other")
 	}
-	if domain("consign_cache_operation_duration_seconds", "operation") == domain("consign_external_request_duration_seconds", "operation") {
+	if internerOf("consign_cache_operation_duration_seconds", "operation") == internerOf("consign_external_request_duration_seconds", "operation") {
 		t.Error("operations of services take the places of those of the cache")
 	}
-	if domain("consign_orders_total", "client") != domain("consign_client_jobs_total", "client") ||
-		domain("consign_orders_total", "event") != domain("consign_dropoffs_total", "event") {
+	if internerOf("consign_orders_total", "client") != internerOf("consign_client_jobs_total", "client") ||
+		internerOf("consign_orders_total", "event") != internerOf("consign_dropoffs_total", "event") {
 		t.Error("clients and their sale events are not the same everywhere")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/currency"
 )
 
-// otherExponent is the exponent of amounts in currencies that are not told apart: no currency has a larger one, so
+// otherExponent is the exponent of amounts in currencies that share the series "other": no currency has a larger one, so
 // that every amount is an integer there too.
 const otherExponent = 4
 

@@ -21,8 +21,8 @@ func failures(reason string) string {
 
 func isDown(reason string) func(map[string]float64) bool {
 	return func(got map[string]float64) bool {
-		v, told := got[success]
-		return told && v == 0 && got[failures(reason)] > 0
+		v, ok := got[success]
+		return ok && v == 0 && got[failures(reason)] > 0
 	}
 }
 
@@ -65,13 +65,13 @@ func TestTheExporterOutlivesItsBroker(t *testing.T) {
 	awaitCommitted(t, b, telemetry, 0, 150)
 }
 
-// TestNothingIsCountedUntilTheTruthIsKnown starts the exact mode while Prometheus does not answer.
-func TestNothingIsCountedUntilTheTruthIsKnown(t *testing.T) {
+// TestNothingIsCountedUntilTheStartOffsetIsKnown starts the exact mode while Prometheus does not answer.
+func TestNothingIsCountedUntilTheStartOffsetIsKnown(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
 	write(t, b, times(100, request("anna"))...)
 	address := freeAddress(t)
-	r := follow(t, b.Address(), exactly(address))
+	r := follow(t, b.Address(), exactModeConfig(address))
 	const why = "the start offset is not known yet, nothing is counted until it is"
 	r.awaitLog(t, why)
 	r.awaitThat(t, "no Prometheus", isDown("connection"))
@@ -89,16 +89,16 @@ func TestNothingIsCountedUntilTheTruthIsKnown(t *testing.T) {
 	if !strings.Contains(r.Log(), address) {
 		t.Errorf("the log does not say which Prometheus:\n%s", tail(r.Log()))
 	}
-	r.truth = newTruth()
-	r.truth.offsets[[2]string{telemetry, "0"}] = 40 // Prometheus has some of them from before
-	r.truth.listen(t, address)
+	r.prometheus = newFakePrometheus()
+	r.prometheus.offsets[[2]string{telemetry, "0"}] = 40 // Prometheus has some of them from before
+	r.prometheus.listen(t, address)
 	r.await(t, map[string]float64{requests("anna"): 60, success: 1})
-	r.hurry()
+	r.shortenInterval()
 	r.Stop() // while Prometheus is there
 }
 
-// exactly are the lines of a configuration of the exact mode.
-func exactly(prometheus string) string {
+// exactModeConfig are the lines of a configuration of the exact mode.
+func exactModeConfig(prometheus string) string {
 	return fmt.Sprintf("resume_from: prometheus\nprometheus: {url: \"http://%s\", settle: 100ms}\n", prometheus)
 }
 
@@ -106,11 +106,11 @@ func exactly(prometheus string) string {
 // there. It must not ask again, which it would do each second, and must not wait for anything to arrive there.
 func TestAStopWithoutPrometheusDoesNotWaitForIt(t *testing.T) {
 	t.Parallel()
-	for what, address := range map[string]string{"refuses connections": freeAddress(t), "says nothing": mute(t).Addr().String()} {
+	for what, address := range map[string]string{"refuses connections": freeAddress(t), "says nothing": silentListener(t).Addr().String()} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			const asked = "the start offset is not known yet"
-			r := follow(t, startBroker(t, kafka.Config{}).Address(), exactly(address))
+			r := follow(t, startBroker(t, kafka.Config{}).Address(), exactModeConfig(address))
 			r.awaitLog(t, asked)
 			before := strings.Count(r.Log(), asked)
 			if code := r.Stop(); code != 0 {
@@ -128,8 +128,8 @@ func TestAStopWithoutPrometheusDoesNotWaitForIt(t *testing.T) {
 	}
 }
 
-// mute listens, and never says anything.
-func mute(t *testing.T) net.Listener {
+// silentListener accepts connections, and never sends anything.
+func silentListener(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -143,7 +143,7 @@ func mute(t *testing.T) net.Listener {
 // only when the exporter has, too: the test holds the connection.
 func TestAStopDoesNotWaitForBrokersThatSayNothing(t *testing.T) {
 	t.Parallel()
-	l := mute(t)
+	l := silentListener(t)
 	r := follow(t, l.Addr().String(), "")
 	conn, err := l.Accept()
 	if err != nil {
@@ -195,9 +195,9 @@ func newAdmin(t *testing.T, b *kafka.Broker) sarama.ClusterAdmin {
 	return admin
 }
 
-// TestATopicThatIsMadeAnewIsCountedFromItsBeginning deletes a topic while it is counted: the offset that was counted
+// TestARecreatedTopicIsCountedFromItsBeginning deletes a topic while it is counted: the offset that was counted
 // lies beyond the end of the new one.
-func TestATopicThatIsMadeAnewIsCountedFromItsBeginning(t *testing.T) {
+func TestARecreatedTopicIsCountedFromItsBeginning(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 1, commerce: 1, integration: 1}})
 	write(t, b, times(100, request("anna"))...)
@@ -223,28 +223,28 @@ func TestATopicThatIsMadeAnewIsCountedFromItsBeginning(t *testing.T) {
 	next.await(t, map[string]float64{requests("bert"): 1, requests("anna"): 0})
 }
 
-// TestATopicThatIsMadeAnewWhileTheExporterIsAway has a committed offset beyond the end of the new topic.
-func TestATopicThatIsMadeAnewWhileTheExporterIsAway(t *testing.T) {
+// TestATopicThatIsRecreatedWhileTheExporterIsAway has a committed offset beyond the end of the new topic.
+func TestATopicThatIsRecreatedWhileTheExporterIsAway(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 1, commerce: 1, integration: 1}})
 	write(t, b, times(30, request("anna"))...)
 	address := freeAddress(t)
-	prometheus := newTruth()
+	prometheus := newFakePrometheus()
 	prometheus.offsets[[2]string{telemetry, "0"}] = 100
 	prometheus.listen(t, address)
-	r := follow(t, b.Address(), exactly(address))
-	r.truth = prometheus
+	r := follow(t, b.Address(), exactModeConfig(address))
+	r.prometheus = prometheus
 	r.await(t, map[string]float64{requests("anna"): 30})
 	if !strings.Contains(r.Log(), "the partition ends before the counted offset") {
 		t.Errorf("the log does not say so:\n%s", tail(r.Log()))
 	}
 	awaitCommitted(t, b, telemetry, 0, 30)
-	r.hurry()
+	r.shortenInterval()
 	r.Stop()
 
 	// Prometheus has the old offset for days to come: the next process does not count the new topic again.
-	next := follow(t, b.Address(), exactly(address))
-	next.truth = prometheus
+	next := follow(t, b.Address(), exactModeConfig(address))
+	next.prometheus = prometheus
 	write(t, b, request("bert"))
 	next.await(t, map[string]float64{requests("bert"): 1, requests("anna"): 0})
 }

@@ -23,10 +23,10 @@ func TestMain(m *testing.M) {
 	os.Exit(serverstest.Main(m))
 }
 
-// TestPrometheusEqualsTheBooksOfALivingPlatform lets the simulated platform live and publish all types of events, bad and
+// TestPrometheusEqualsTheDatabaseOfALivingPlatform lets the simulated platform live and publish all types of events, bad and
 // repeated ones among them, while exporters die and the group rebalances. Afterwards every counter, and the count and the
-// sum of every histogram, must have increased by exactly what the platform's own books say.
-func TestPrometheusEqualsTheBooksOfALivingPlatform(t *testing.T) {
+// sum of every histogram, must have increased by exactly what the platform's own database says.
+func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, time.Second)
 	p, err := platform.New(platform.Config{
@@ -69,7 +69,7 @@ func TestPrometheusEqualsTheBooksOfALivingPlatform(t *testing.T) {
 	}
 	for topic, partitions := range p.State().Stream.Offsets {
 		for partition, offset := range partitions {
-			c.books.end[fmt.Sprintf("%s/%d", topic, partition)] = offset
+			c.expected.end[fmt.Sprintf("%s/%d", topic, partition)] = offset
 		}
 	}
 	c.awaitCounted(t)

@@ -19,7 +19,7 @@ type proxy struct {
 	mu          sync.Mutex
 	plan        *requestPlan
 	onlyPlanned bool // requests without a plan fail before they reach the server
-	refused     int  // how many did
+	rejected    int  // how many did
 }
 
 // requestPlan is what happens to the next request.
@@ -42,7 +42,7 @@ func newProxy(t *testing.T, server string) *proxy {
 		p.plan = nil
 		refuse := p.onlyPlanned && plan == nil
 		if refuse {
-			p.refused++
+			p.rejected++
 		}
 		p.mu.Unlock()
 		if refuse {
@@ -111,20 +111,20 @@ func (p *proxy) next(t *testing.T, share float64, answered func()) string {
 	}
 }
 
-// refuse makes all requests fail but those that next waits for.
-func (p *proxy) refuse(on bool) {
+// reject makes all requests fail but those that next waits for.
+func (p *proxy) reject(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onlyPlanned = on
 }
 
-// awaitRefused waits until so many more requests have been refused.
-func (p *proxy) awaitRefused(t *testing.T, more int) {
+// awaitRejected waits until so many more requests were rejected.
+func (p *proxy) awaitRejected(t *testing.T, more int) {
 	t.Helper()
 	count := func() int {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.refused
+		return p.rejected
 	}
 	want := count() + more
 	await(t, "requests that are refused", func() bool { return count() >= want })

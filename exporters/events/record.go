@@ -18,7 +18,7 @@ type Record struct {
 // Header is a header of a record.
 type Header struct{ Key, Value []byte }
 
-// Outcome is what became of a record.
+// Outcome is the outcome of counting a record.
 type Outcome uint8
 
 // Every record has one outcome, in this order of precedence from the last to the first: what is oversized is not
@@ -32,9 +32,9 @@ const (
 	NotUTF8
 	outcomes
 
-	// Behind is a record that lies before the offset from which the shard counts: it is in the numbers already, and
-	// leaves no trace.
-	Behind Outcome = 255
+	// AlreadyCounted is a record before the offset up to which the shard has counted: it is counted already, and changes
+	// nothing.
+	AlreadyCounted Outcome = 255
 )
 
 func (o Outcome) String() string {

@@ -40,12 +40,12 @@ func TestIncreasesStayExactOverReloads(t *testing.T) {
 	reload := func(mapping string, want float64) {
 		t.Helper()
 		put(t, filepath.Join(c.dir, "mapping.yml"), mapping)
-		before := pageOf(t, a)["consignwatch_config_last_reload_timestamp_seconds"]
+		before := acknowledgedSeries(t, a)["consignwatch_config_last_reload_timestamp_seconds"]
 		if err := a.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
 		await(t, "the reload", func() bool {
-			page := pageOf(t, a)
+			page := acknowledgedSeries(t, a)
 			return page["consignwatch_config_last_reload_successful"] == want && (want == 0 || page["consignwatch_config_last_reload_timestamp_seconds"] > before)
 		})
 	}
@@ -72,8 +72,8 @@ func put(t *testing.T, path, text string) {
 	}
 }
 
-// pageOf is the page of a process for those who are no scraper.
-func pageOf(t *testing.T, p *servers.Process) map[string]float64 {
+// acknowledgedSeries is the exposition of a process for readers that are no scraper.
+func acknowledgedSeries(t *testing.T, p *servers.Process) map[string]float64 {
 	t.Helper()
 	return series(t, get(t, p.URL()+"/metrics", nil))
 }
@@ -98,16 +98,16 @@ func TestAReloadWaitsForWhatPrometheusDoesNotHave(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
 	address := freeAddress(t)
-	prometheus := newTruth()
+	prometheus := newFakePrometheus()
 	prometheus.listen(t, address)
-	r := follow(t, b.Address(), exactly(address), "--web.enable-lifecycle")
-	r.truth = prometheus
+	r := follow(t, b.Address(), exactModeConfig(address), "--web.enable-lifecycle")
+	r.prometheus = prometheus
 	write(t, b, times(10, request("anna"))...)
 	r.await(t, map[string]float64{requests("anna"): 10})
 	write(t, b, times(10, request("anna"))...)
-	r.truth = nil // this one is answered, and Prometheus does not get it
+	r.prometheus = nil // this one is answered, and Prometheus does not get it
 	r.await(t, map[string]float64{requests("anna"): 20})
-	asked := prometheus.questions()
+	asked := prometheus.queryCount()
 	reloaded := make(chan int, 1)
 	go func() {
 		resp, err := http.Post(r.URL+"/-/reload", "", nil)
@@ -118,13 +118,13 @@ func TestAReloadWaitsForWhatPrometheusDoesNotHave(t *testing.T) {
 		resp.Body.Close()
 		reloaded <- resp.StatusCode
 	}()
-	await(t, "the exporter asks again after an answer that does not suffice", func() bool { return prometheus.questions() >= asked+2 })
+	await(t, "the exporter asks again after an answer that does not suffice", func() bool { return prometheus.queryCount() >= asked+2 })
 	select {
 	case <-reloaded:
 		t.Fatal("the reload did not wait")
 	default:
 	}
-	r.truth = prometheus
+	r.prometheus = prometheus
 	last := time.Now()
 	if got := r.scrape(t)[requests("anna")]; got != 20 {
 		t.Errorf("the last scrape of the old configuration shows %v, want 20", got)
@@ -145,8 +145,8 @@ func TestAReloadWaitsForWhatPrometheusDoesNotHave(t *testing.T) {
 	}
 }
 
-// TestABadConfigurationIsRefusedByHTTP leaves the old one in force.
-func TestABadConfigurationIsRefusedByHTTP(t *testing.T) {
+// TestABadConfigurationIsRejectedByHTTP leaves the old one in force.
+func TestABadConfigurationIsRejectedByHTTP(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
 	dir := folder(t, map[string]string{"mapping.yml": extended("own_total"), "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
@@ -165,7 +165,7 @@ func TestABadConfigurationIsRefusedByHTTP(t *testing.T) {
 		t.Errorf("%d: %s", code, text)
 	}
 	write(t, b, times(2, request("anna"))...)
-	// What was delivered and committed is not counted again; the counters begin anew.
+	// What was delivered and committed is not counted again; the counters are reset.
 	got := r.await(t, map[string]float64{requests("anna"): 2, "new_total": 2, "consignwatch_config_last_reload_successful": 1})
 	if _, there := got["own_total"]; there {
 		t.Error("a metric of the old mapping is still shown")

@@ -17,7 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
-// TestEachWayToLogIn follows brokers that want to know who we are, and that speak TLS with a certificate of a private
+// TestEachWayToLogIn consumes from brokers that require authentication, and TLS with a certificate of a private
 // authority.
 func TestEachWayToLogIn(t *testing.T) {
 	t.Parallel()
@@ -73,9 +73,9 @@ func producerFor(t *testing.T, ca *authority, c kafka.Config) *sarama.Config {
 	return p
 }
 
-// TestARefusalIsToldAsSuch has a broker that refuses whoever comes. It is the mock of the client library, because the
+// TestARefusalIsReportedAsAuth has a broker that rejects every login. It is the mock of the client library, because the
 // broker of the other tests just closes the connection.
-func TestARefusalIsToldAsSuch(t *testing.T) {
+func TestARefusalIsReportedAsAuth(t *testing.T) {
 	t.Parallel()
 	for _, mechanism := range []string{sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512, sarama.SASLTypeOAuth} {
 		t.Run(mechanism, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestARefusalIsToldAsSuch(t *testing.T) {
 	}
 }
 
-// TestANewPasswordIsTakenAtAReload changes the password file of an exporter that was refused.
+// TestANewPasswordIsTakenAtAReload changes the password file of an exporter whose login was rejected.
 func TestANewPasswordIsTakenAtAReload(t *testing.T) {
 	t.Parallel()
 	c := kafka.Config{Users: []kafka.User{{Mechanism: sarama.SASLTypeSCRAMSHA512, Name: "watcher", Password: secret}}}

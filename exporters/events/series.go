@@ -14,42 +14,42 @@ import (
 
 // series is one label set of one metric, over all partitions.
 type series struct {
-	metric *metric
-	key    uint64
-	values []string         // in the order of the declaration
-	labels []*dto.LabelPair // by name, as the page wants them
-	at     int              // where the page adds its shards up
-	places uint8            // decimal places of money
+	metric   *metric
+	key      uint64
+	values   []string         // in the order of the declaration
+	labels   []*dto.LabelPair // sorted by name, as the exposition wants them
+	at       int              // index of its words in Aggregator.sums
+	exponent uint8            // decimal places of money
 
-	// The rest belongs to the page.
-	known     bool // exists from the start, at 0
-	created   *timestamppb.Timestamp
-	page      uint64     // the last one on which it stood
-	exemplars []exemplar // one for each bucket of a histogram
+	// The fields below are guarded by the Aggregator's lock.
+	known      bool // initialized to 0
+	created    *timestamppb.Timestamp
+	lastGather uint64     // the last gather that exposed the series
+	exemplars  []exemplar // one for each bucket of a histogram
 }
 
-// registry holds all series, and keeps them within the limits of the metrics. Shards ask it once for each series.
+// registry holds all series, and keeps them within the limits of the metrics. Shards call get once for each series.
 type registry struct {
 	mu      sync.Mutex
 	byKey   map[uint64]*series
-	metrics map[*metric]*members
-	words   int // that the page needs to add up all cells
+	metrics map[*metric]*metricSeries
+	words   int // the length of Aggregator.sums
 
 	knownSeries []*series
 
 	exponents *exponents
 }
 
-// members are the series of one metric. Those up to sorted are sorted by label values; new ones are appended.
-type members struct {
+// metricSeries are the series of one metric. Those up to sorted are sorted by label values; new ones are appended.
+type metricSeries struct {
 	list   []*series
 	sorted int
 }
 
-func newRegistry(p *plan) *registry {
-	r := &registry{byKey: map[uint64]*series{}, metrics: map[*metric]*members{}, exponents: p.exponents}
+func newRegistry(p *compiledMapping) *registry {
+	r := &registry{byKey: map[uint64]*series{}, metrics: map[*metric]*metricSeries{}, exponents: p.exponents}
 	for _, m := range p.metrics {
-		r.metrics[m] = &members{}
+		r.metrics[m] = &metricSeries{}
 	}
 	return r
 }
@@ -95,13 +95,13 @@ func (r *registry) put(m *metric, key uint64) *series {
 	s := &series{metric: m, key: key, at: r.words}
 	r.words += m.words
 	for i, id := range m.ids(key) {
-		v := m.domains[i].text(id)
+		v := m.interners[i].valueOf(id)
 		s.values = append(s.values, v)
 		s.labels = append(s.labels, &dto.LabelPair{Name: &m.decl.Labels[i].Name, Value: proto.String(v)})
 	}
-	if m.places >= 0 {
-		if s.places = r.exponents.of([]byte(s.values[m.places])); s.places == noCurrency {
-			s.places = otherExponent
+	if m.currencyLabel >= 0 {
+		if s.exponent = r.exponents.of([]byte(s.values[m.currencyLabel])); s.exponent == noCurrency {
+			s.exponent = otherExponent
 		}
 	}
 	slices.SortFunc(s.labels, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
@@ -110,7 +110,7 @@ func (r *registry) put(m *metric, key uint64) *series {
 	return s
 }
 
-// sorted returns the series of a metric in the order of the page. The caller may read it while series are added.
+// sorted returns the series of a metric in the order of the exposition. The caller may read it while series are added.
 func (r *registry) sorted(m *metric) []*series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,8 +129,8 @@ func (r *registry) size() int {
 	return r.words
 }
 
-// know makes the known label sets of a mapping exist. clients are the values that "*" stands for in the label client.
-func (r *registry) know(byName map[string]*metric, known []knownSpec, clients []string) {
+// initKnown adds the known label sets of a mapping, at 0. clients are the values that "*" stands for in the label client.
+func (r *registry) initKnown(byName map[string]*metric, known []knownSpec, clients []string) {
 	for _, k := range known {
 		m := byName[k.metric.Name]
 		sets := [][]uint32{nil}
@@ -144,7 +144,7 @@ func (r *registry) know(byName map[string]*metric, known []knownSpec, clients []
 			var longer [][]uint32
 			for _, set := range sets {
 				for _, v := range values {
-					if id, ok := m.domains[i].id([]byte(v), otherID, 0); ok {
+					if id, ok := m.interners[i].intern([]byte(v), otherID, 0); ok {
 						longer = append(longer, append(slices.Clone(set), id))
 					}
 				}
@@ -163,8 +163,8 @@ func (r *registry) know(byName map[string]*metric, known []knownSpec, clients []
 	}
 }
 
-// begin makes the known series that were never exposed count from created on.
-func (r *registry) begin(created *timestamppb.Timestamp) {
+// setCreated sets the start timestamp of the known series that were never exposed.
+func (r *registry) setCreated(created *timestamppb.Timestamp) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.knownSeries {
@@ -174,8 +174,8 @@ func (r *registry) begin(created *timestamppb.Timestamp) {
 	}
 }
 
-// restart makes all series such that were never exposed.
-func (r *registry) restart() {
+// resetCreated removes start timestamp and exemplars from all series, as if they had never been exposed.
+func (r *registry) resetCreated() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.byKey {
@@ -183,8 +183,8 @@ func (r *registry) restart() {
 	}
 }
 
-// show keeps the newest exemplar of each bucket for the page.
-func (s *series) show(fresh []exemplar) {
+// updateExemplars keeps the newest exemplar of each bucket.
+func (s *series) updateExemplars(fresh []exemplar) {
 	if s.exemplars == nil {
 		s.exemplars = make([]exemplar, len(fresh))
 	}
@@ -195,8 +195,8 @@ func (s *series) show(fresh []exemplar) {
 	}
 }
 
-// retire removes the series for which gone is true, and closes the gaps between the others.
-func (r *registry) retire(gone func(*series) bool) {
+// evict removes the series for which evicted is true, and closes the gaps between the others.
+func (r *registry) evict(evicted func(*series) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.words = 0
@@ -204,7 +204,7 @@ func (r *registry) retire(gone func(*series) bool) {
 		var list []*series
 		sorted := 0
 		for i, s := range in.list {
-			if gone(s) {
+			if evicted(s) {
 				delete(r.byKey, s.key)
 				continue
 			}
@@ -219,7 +219,7 @@ func (r *registry) retire(gone func(*series) bool) {
 	}
 }
 
-// eventLabel is the index of the label whose values retire, or -1.
+// eventLabel is the index of the label whose values are evicted, or -1.
 func (m *metric) eventLabel() int {
 	return slices.IndexFunc(m.decl.Labels, func(l catalog.Label) bool { return l.Within != "" })
 }

@@ -8,102 +8,103 @@ import (
 	"time"
 )
 
-// Shard counts one partition. One goroutine at a time counts; a scrape freezes what was counted so far and goes on
-// without it. Every number is there three times:
+// Shard counts one partition. One goroutine at a time counts; a scrape freezes the current values, and counting goes on
+// beside it. Every value is there three times:
 //
-//	now     everything that was counted
-//	frozen  what the scrape that is under way exposes
-//	base    what was delivered, or may have been: it is never taken back
+//	current       everything that was counted
+//	inFlight      the values that the scrape in flight exposes
+//	acknowledged  the values that were delivered, or may have been: they are never rolled back
 //
-// So pending is now less frozen, and in flight is frozen less base. The three are copied as whole cells, never added
+// So pending is current less inFlight, and in flight is inFlight less acknowledged. The three are copied, never added
 // up: what is exposed can only grow, and a sum of floats has no rounding that depends on when a scrape came.
 type Shard struct {
-	ledger    *Ledger
-	plan      *plan
-	topic     string
-	partition int32
+	aggregator *Aggregator
+	mapping    *compiledMapping
+	topic      string
+	partition  int32
 
 	mu       sync.Mutex // held while a batch is counted, and for a freeze
 	decoder  decoder
-	window   window
+	dedup    dedupWindow
 	assigned bool
-	next     int64 // offset up to which now counts
+	next     int64 // offset up to which current counts
 	end      int64 // of the partition, -1 when unknown
 	newest   int64 // time of the newest record, in milliseconds
 
-	table     cellTable
-	cells     []cell
-	now       []uint64
-	dirty     []uint32 // cells that have changed since the last freeze
+	index     keyIndex
+	states    []seriesState
+	current   []uint64
+	dirty     []uint32 // indexes of the states that have changed since the last freeze
 	exemplars []exemplar
 	gauges    map[gaugeKey]gauge
-	swept     int64         // when the expired ones were last looked for, in milliseconds
-	records   [outcomes]int // cells of consignwatch_records_total
-	delay     int           // cell of consignwatch_record_delay_seconds
+	lastSweep int64         // when expired gauges were last deleted, in milliseconds
+	records   [outcomes]int // where the words of consignwatch_records_total start
+	delay     int           // where the words of consignwatch_record_delay_seconds start
 
 	// Scratch for one record.
-	labels   []uint32
-	integers []uint64
-	floats   []float64
-	places   []uint8
-	absent   []bool
-	holds    []bool
+	labels     []uint32
+	integers   []uint64
+	floats     []float64
+	exponents  []uint8
+	absent     []bool
+	conditions []bool
 
-	// What follows is guarded by the ledger's lock.
-	frozen, base []uint64
-	state        []cellState
-	touched      []int64 // when each cell was last frozen, in milliseconds
-	inFlight     []uint32
-	frozenOffset int64
-	baseOffset   int64
-	delivered    int64 // offset that may be committed
-	generation   uint64
+	// The fields below are guarded by the Aggregator's lock.
+	inFlight, acknowledged []uint64
+	exposure               []exposureState
+	frozenAt               []int64 // when each state was last frozen, in milliseconds
+	inFlightStates         []uint32
+	inFlightOffset         int64
+	acknowledgedOffset     int64
+	committable            int64 // offset that may be committed
+	generation             uint64
 }
 
-// cell is the place of a series in a shard: a header, and the words of the metric. The header holds the number of the
-// cell, and whether the cell is in the list of those that have changed: it lies beside what changes.
-type cell struct {
+// seriesState is the state of a series in a shard. Its values stand in current, inFlight and acknowledged from index at
+// on: a header, and the words of the metric. The header in current holds the index of the state, and whether that is in
+// the list dirty: it lies beside the words that change.
+type seriesState struct {
 	series    *series
 	at        int
-	exemplars int // where those of its buckets begin, -1 when it has none
+	exemplars int // index of its first bucket's exemplar, -1 when it has none
 }
 
 const dirtyBit = 1 << 63
 
-// cellState says what the page may show.
-type cellState uint8
+// exposureState says whether a series may be exposed.
+type exposureState uint8
 
 const (
-	unseen  cellState = iota // only pending
-	flying                   // exposed by the scrape under way, for the first time
-	exposed                  // stays on the page forever
+	unexposed exposureState = iota // all its values are pending
+	inFlight                       // exposed by the scrape in flight, for the first time
+	exposed                        // exposed by every scrape from now on
 )
 
-// exemplar is the latest trace that a bucket has seen. Whether its digits are valid is looked at when it is shown.
+// exemplar is the latest trace of a bucket. Its digits are validated when it is encoded.
 type exemplar struct {
 	ids   [48]byte // trace and span, in hexadecimal
 	time  int64    // milliseconds since 1970, 0 when there is none
 	value float64
 }
 
-// cellTable finds cells by the key of their series. Linear probing, at most half full, rebuilt when it grows.
-type cellTable struct {
-	slots []cellSlot
+// keyIndex maps the key of a series to the index of its words. Linear probing, at most half full, rebuilt when it grows.
+type keyIndex struct {
+	slots []keyIndexSlot
 	shift uint8
 	used  int
 }
 
-type cellSlot struct {
+type keyIndexSlot struct {
 	key uint64
 	at  int
 }
 
-func newCellTable(size int) cellTable {
-	return cellTable{slots: make([]cellSlot, size), shift: uint8(64 - bits.TrailingZeros(uint(size)))}
+func newKeyIndex(size int) keyIndex {
+	return keyIndex{slots: make([]keyIndexSlot, size), shift: uint8(64 - bits.TrailingZeros(uint(size)))}
 }
 
-// find returns where the cell of a key is, or -1.
-func (t *cellTable) find(key uint64) int {
+// find returns the index of the words of a key, or -1.
+func (t *keyIndex) find(key uint64) int {
 	mask := uint64(len(t.slots) - 1)
 	for i := (key * 0x9e3779b97f4a7c15) >> (t.shift & 63); ; i++ {
 		s := &t.slots[i&mask]
@@ -116,10 +117,10 @@ func (t *cellTable) find(key uint64) int {
 	}
 }
 
-func (t *cellTable) put(key uint64, at int) {
+func (t *keyIndex) put(key uint64, at int) {
 	if 2*(t.used+1) > len(t.slots) {
 		old := t.slots
-		*t = newCellTable(2 * len(old))
+		*t = newKeyIndex(2 * len(old))
 		for _, s := range old {
 			if s.key != 0 {
 				t.put(s.key, s.at)
@@ -131,43 +132,43 @@ func (t *cellTable) put(key uint64, at int) {
 	for t.slots[i&mask].key != 0 {
 		i++
 	}
-	t.slots[i&mask] = cellSlot{key, at}
+	t.slots[i&mask] = keyIndexSlot{key, at}
 	t.used++
 }
 
-func newShard(l *Ledger, topic string, partition int32) *Shard {
-	p := l.plan
-	s := &Shard{ledger: l, plan: p, topic: topic, partition: partition, table: newCellTable(64), gauges: map[gaugeKey]gauge{}}
-	s.decoder.layout = p.layout
-	s.window = window{span: l.options.DedupeSpan, seed: l.seed}
-	s.labels = make([]uint32, p.labels)
-	s.integers = make([]uint64, p.values)
-	s.floats = make([]float64, p.values)
-	s.places = make([]uint8, p.values)
-	s.absent = make([]bool, p.values)
-	s.holds = make([]bool, p.conditions)
+func newShard(a *Aggregator, topic string, partition int32) *Shard {
+	m := a.mapping
+	s := &Shard{aggregator: a, mapping: m, topic: topic, partition: partition, index: newKeyIndex(64), gauges: map[gaugeKey]gauge{}}
+	s.decoder.layout = m.layout
+	s.dedup = dedupWindow{span: a.options.DedupeSpan, seed: a.seed}
+	s.labels = make([]uint32, m.labels)
+	s.integers = make([]uint64, m.values)
+	s.floats = make([]float64, m.values)
+	s.exponents = make([]uint8, m.values)
+	s.absent = make([]bool, m.values)
+	s.conditions = make([]bool, m.conditions)
 	return s
 }
 
-// open makes the cells of the stream's own metrics, which begin at 0.
-func (s *Shard) open() {
-	topic, _ := s.plan.records.domains[0].id([]byte(s.topic), otherID, 0)
+// initStreamSeries initializes to 0 the series about the stream itself.
+func (s *Shard) initStreamSeries() {
+	topic, _ := s.mapping.records.interners[0].intern([]byte(s.topic), otherID, 0)
 	for o := range outcomes {
-		outcome, _ := s.plan.records.domains[1].id([]byte(o.String()), otherID, 0)
-		s.records[o] = s.cell(s.plan.records, s.plan.records.key([]uint32{topic, outcome}))
-		s.touch(s.records[o])
+		outcome, _ := s.mapping.records.interners[1].intern([]byte(o.String()), otherID, 0)
+		s.records[o] = s.findOrAdd(s.mapping.records, s.mapping.records.key([]uint32{topic, outcome}))
+		s.markDirty(s.records[o])
 	}
-	s.delay = s.cell(s.plan.delay, s.plan.delay.key([]uint32{topic}))
-	s.touch(s.delay)
+	s.delay = s.findOrAdd(s.mapping.delay, s.mapping.delay.key([]uint32{topic}))
+	s.markDirty(s.delay)
 }
 
-// Count counts one record. When the outcome is neither Counted, Duplicate nor Behind, the problem says why. Offsets must
-// grow; a record that lies before what was counted already is Behind.
+// Count counts one record. When the outcome is neither Counted, Duplicate nor AlreadyCounted, the problem says why.
+// Offsets must grow; a record before the offset up to which the shard has counted is AlreadyCounted.
 func (s *Shard) Count(now time.Time, r *Record) (Outcome, Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.count(now.UnixMilli(), r)
-	if o <= Duplicate || o == Behind {
+	if o <= Duplicate || o == AlreadyCounted {
 		return o, Problem{}
 	}
 	return o, s.decoder.problem
@@ -185,24 +186,25 @@ func (s *Shard) CountBatch(now time.Time, records []Record, bad func(r *Record, 
 	}
 }
 
-// Warm notes a record that lies before the start offset, so that its duplicates after it are recognised. It counts
-// nothing. To recognise all, the last Ledger.DedupeSpan offsets before the start are needed, in their order.
-func (s *Shard) Warm(r *Record) {
+// Replay adds a record before the start offset to the dedup window, so that its duplicates after the start offset are
+// recognised. It counts nothing. To recognise all duplicates, replay the last Aggregator.DedupeSpan offsets before the
+// start offset, in their order.
+func (s *Shard) Replay(r *Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Offset >= s.next {
 		return
 	}
 	if e, o := s.read(r); o == Counted && e.dedupe {
-		s.window.mark(s.identity(), r.Offset)
+		s.dedup.add(s.identity(), r.Offset)
 	}
 }
 
-// The hot path begins here: BenchmarkCount.
+// The hot path starts here: BenchmarkCount.
 
 func (s *Shard) count(now int64, r *Record) Outcome {
 	if r.Offset < s.next || !s.assigned {
-		return Behind
+		return AlreadyCounted
 	}
 	s.next = r.Offset + 1
 	e, o := s.read(r)
@@ -210,43 +212,43 @@ func (s *Shard) count(now int64, r *Record) Outcome {
 		s.observeTime(now, r)
 	}
 	if o == Counted {
-		if e.dedupe && s.window.mark(s.identity(), r.Offset) {
+		if e.dedupe && s.dedup.add(s.identity(), r.Offset) {
 			o = Duplicate
 		} else {
-			s.label(e, now)
-			s.feed(e, now, r)
+			s.resolveLabels(e, now)
+			s.applyRules(e, now, r)
 		}
 	}
 	at := s.records[o]
-	s.touch(at)
-	s.now[at+1]++
+	s.markDirty(at)
+	s.current[at+1]++
 	return o
 }
 
-// read decodes a record, finds out what it feeds, and checks that every value is there. Nothing is counted yet.
-func (s *Shard) read(r *Record) (*eventPlan, Outcome) {
+// read decodes a record, finds the compiled event of its type, and checks that every value is there. It counts nothing.
+func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
 	d := &s.decoder
-	if len(r.Value) > s.ledger.options.MaxBytes {
+	if len(r.Value) > s.aggregator.options.MaxBytes {
 		d.problem = Problem{Reason: Oversize, At: -1}
 		return nil, Oversized
 	}
 	if !d.decode(r) {
 		return nil, d.outcome(r)
 	}
-	e := s.plan.types.find(d.text(&d.slots[slotType]))
+	e := s.mapping.types.find(d.text(&d.slots[slotType]))
 	if e == nil {
 		d.problem = Problem{Reason: Unmapped, At: -1}
 		return nil, UnknownType
 	}
 	for i := range e.conditions {
-		s.holds[i] = d.holds(&e.conditions[i])
+		s.conditions[i] = d.meets(&e.conditions[i])
 	}
 	for i := range e.values {
 		v := &e.values[i]
-		if v.condition >= 0 && !s.holds[v.condition] {
+		if v.condition >= 0 && !s.conditions[v.condition] {
 			continue
 		}
-		if why, slot := s.value(i, v); why != "" {
+		if why, slot := s.resolveValue(i, v); why != "" {
 			d.fail(why, slot, -1)
 			return nil, Malformed
 		}
@@ -254,8 +256,8 @@ func (s *Shard) read(r *Record) (*eventPlan, Outcome) {
 	return e, Counted
 }
 
-// holds reports whether an event meets a condition.
-func (d *decoder) holds(c *conditionPlan) bool {
+// meets reports whether an event meets a condition.
+func (d *decoder) meets(c *compiledCondition) bool {
 	v := d.get(c.slot)
 	if v == nil {
 		return false
@@ -266,8 +268,8 @@ func (d *decoder) holds(c *conditionPlan) bool {
 	return v.kind == c.kind
 }
 
-// value works out the i-th value of an event.
-func (s *Shard) value(i int, p *valuePlan) (why Reason, slot int) {
+// resolveValue resolves the i-th value of an event.
+func (s *Shard) resolveValue(i int, p *compiledValue) (why Reason, slot int) {
 	v := s.decoder.get(p.slot)
 	s.absent[i] = v == nil
 	if v == nil {
@@ -280,7 +282,7 @@ func (s *Shard) value(i int, p *valuePlan) (why Reason, slot int) {
 		return NotANumber, p.slot
 	}
 	if p.kind == floatValue {
-		return s.float(i, p, v)
+		return s.resolveFloat(i, p, v)
 	}
 	n, why := v.integer(maxAmount)
 	if why == BelowZero && p.clamp {
@@ -295,19 +297,19 @@ func (s *Shard) value(i int, p *valuePlan) (why Reason, slot int) {
 		if c == nil || c.kind != text && c.kind != escaped {
 			return UnknownCurrency, p.currency
 		}
-		places := s.plan.exponents.of(s.decoder.text(c))
-		if places == noCurrency {
+		exponent := s.mapping.exponents.of(s.decoder.text(c))
+		if exponent == noCurrency {
 			return UnknownCurrency, p.currency
 		}
-		s.places[i] = places
+		s.exponents[i] = exponent
 	}
 	return "", 0
 }
 
-// maxFloat is the largest value that is believed: more than thirty years, in seconds.
+// maxFloat is the largest valid value: more than thirty years, in seconds.
 const maxFloat = 1e9
 
-func (s *Shard) float(i int, p *valuePlan, v *value) (why Reason, slot int) {
+func (s *Shard) resolveFloat(i int, p *compiledValue, v *value) (why Reason, slot int) {
 	f := v.float()
 	if p.minus >= 0 {
 		m := s.decoder.get(p.minus)
@@ -332,32 +334,32 @@ func (s *Shard) float(i int, p *valuePlan, v *value) (why Reason, slot int) {
 	return "", 0
 }
 
-// identity is what makes two events the same.
+// identity is the hash of what identifies an event: its source and id.
 func (s *Shard) identity() uint64 {
 	d := &s.decoder
-	return s.window.hash(d.text(&d.slots[slotSource]), d.text(&d.slots[slotID]))
+	return s.dedup.hash(d.text(&d.slots[slotSource]), d.text(&d.slots[slotID]))
 }
 
-// observeTime notes how old a record is.
+// observeTime observes the delay of a record, and keeps the time of the newest one.
 func (s *Shard) observeTime(now int64, r *Record) {
 	t := r.Timestamp
 	if v := s.decoder.get(slotTime); v != nil && v.kind == text {
 		if ms, ok := parseTime(v.b); ok {
 			t = ms
-			s.observe(s.delay, s.plan.delay.decl.Buckets, float64(max(now-ms, 0))/1000)
+			s.observe(s.delay, s.mapping.delay.decl.Buckets, float64(max(now-ms, 0))/1000)
 		}
 	}
 	s.newest = max(s.newest, min(t, now))
 }
 
-// label works out the numbers of an event's label values.
-func (s *Shard) label(e *eventPlan, now int64) {
+// resolveLabels interns the label values of an event.
+func (s *Shard) resolveLabels(e *compiledEvent, now int64) {
 	for i := range e.labels {
 		l := &e.labels[i]
-		if l.condition >= 0 && !s.holds[l.condition] {
+		if l.condition >= 0 && !s.conditions[l.condition] {
 			continue
 		}
-		id, ok := s.labelValue(l, now)
+		id, ok := s.resolveLabel(l, now)
 		if !ok {
 			for _, r := range l.rejected {
 				r.Add(1)
@@ -367,7 +369,7 @@ func (s *Shard) label(e *eventPlan, now int64) {
 	}
 }
 
-func (s *Shard) labelValue(l *labelPlan, now int64) (id uint32, ok bool) {
+func (s *Shard) resolveLabel(l *compiledLabel, now int64) (id uint32, ok bool) {
 	d := &s.decoder
 	v := d.get(l.slot)
 	if v == nil {
@@ -402,11 +404,11 @@ func (s *Shard) labelValue(l *labelPlan, now int64) (id uint32, ok bool) {
 		}
 		return otherID, false
 	}
-	within := l.of
+	within := l.withinID
 	if l.within >= 0 {
 		within = s.labels[l.within]
 	}
-	return l.domain.id(b, within, now)
+	return l.interner.intern(b, within, now)
 }
 
 // digits is the text of a number as a label value. An integer is the same in all its spellings.
@@ -423,58 +425,58 @@ func (d *decoder) digits(v *value) []byte {
 	return d.scratch[from:]
 }
 
-// feed adds an event to its cells.
-func (s *Shard) feed(e *eventPlan, now int64, r *Record) {
-	for i := range e.feeds {
-		f := &e.feeds[i]
-		if f.condition >= 0 && !s.holds[f.condition] || f.value >= 0 && s.absent[f.value] {
+// applyRules applies the rules of an event to the series that they select.
+func (s *Shard) applyRules(e *compiledEvent, now int64, r *Record) {
+	for i := range e.rules {
+		f := &e.rules[i]
+		if f.condition >= 0 && !s.conditions[f.condition] || f.value >= 0 && s.absent[f.value] {
 			continue
 		}
-		key := f.base
-		for _, p := range f.parts {
+		key := f.baseKey
+		for _, p := range f.keyParts {
 			key |= uint64(s.labels[p.label]) << (p.shift & 63)
 		}
 		if f.kind == setGauge {
-			s.set(f, key, now, r)
+			s.setGauge(f, key, now, r)
 			continue
 		}
-		at := s.table.find(key)
+		at := s.index.find(key)
 		if at < 0 {
-			at = s.cell(f.metric, key)
+			at = s.findOrAdd(f.metric, key)
 		}
 		switch f.kind {
 		case countOne:
-			s.touch(at)
-			s.now[at+1]++
+			s.markDirty(at)
+			s.current[at+1]++
 		case countInteger:
-			s.touch(at)
-			s.now[at+1] = add(s.now[at+1], s.integers[f.value])
+			s.markDirty(at)
+			s.current[at+1] = add(s.current[at+1], s.integers[f.value])
 		case countFloat:
-			s.touch(at)
-			s.now[at+1] = math.Float64bits(math.Float64frombits(s.now[at+1]) + s.floats[f.value])
+			s.markDirty(at)
+			s.current[at+1] = math.Float64bits(math.Float64frombits(s.current[at+1]) + s.floats[f.value])
 		case countMoney:
-			s.touch(at)
-			s.now[at+1] = add(s.now[at+1], s.minor(f))
+			s.markDirty(at)
+			s.current[at+1] = add(s.current[at+1], s.minorUnits(f))
 		case observeFloat:
 			bucket := s.observe(at, f.bounds, s.floats[f.value])
-			s.trace(at, bucket, s.floats[f.value], r, now)
+			s.recordExemplar(at, bucket, s.floats[f.value], r, now)
 		case observeMoney:
-			major := float64(s.integers[f.value]) / pow10[s.places[f.value]&7]
+			major := float64(s.integers[f.value]) / pow10[s.exponents[f.value]&7]
 			bucket := bucketOf(f.bounds, major)
-			s.touch(at)
-			s.now[at+1+bucket]++
-			sum := &s.now[at+2+len(f.bounds)]
-			*sum = add(*sum, s.minor(f))
-			s.trace(at, bucket, major, r, now)
+			s.markDirty(at)
+			s.current[at+1+bucket]++
+			sum := &s.current[at+2+len(f.bounds)]
+			*sum = add(*sum, s.minorUnits(f))
+			s.recordExemplar(at, bucket, major, r, now)
 		}
 	}
 }
 
-// minor is an amount in the minor unit of the series that it goes to.
-func (s *Shard) minor(f *feedPlan) uint64 {
+// minorUnits is an amount in the minor unit of the series that it is added to.
+func (s *Shard) minorUnits(f *compiledRule) uint64 {
 	n := s.integers[f.value]
 	if f.currency >= 0 && s.labels[f.currency] == otherID {
-		for p := s.places[f.value]; p < otherExponent; p++ {
+		for p := s.exponents[f.value]; p < otherExponent; p++ {
 			n *= 10
 		}
 	}
@@ -484,8 +486,8 @@ func (s *Shard) minor(f *feedPlan) uint64 {
 // observe adds a value to a histogram, and returns its bucket.
 func (s *Shard) observe(at int, bounds []float64, v float64) int {
 	bucket := bucketOf(bounds, v)
-	s.touch(at)
-	words := s.now[at+1 : at+3+len(bounds)]
+	s.markDirty(at)
+	words := s.current[at+1 : at+3+len(bounds)]
 	words[bucket]++
 	sum := &words[len(bounds)+1]
 	*sum = math.Float64bits(math.Float64frombits(*sum) + v)
@@ -504,22 +506,22 @@ func bucketOf(bounds []float64, v float64) int {
 	return n
 }
 
-// touch puts a cell into the list of those that have changed.
-func (s *Shard) touch(at int) {
-	if h := s.now[at]; h&dirtyBit == 0 {
-		s.now[at] = h | dirtyBit
+// markDirty adds the state at an index to the list of those that have changed.
+func (s *Shard) markDirty(at int) {
+	if h := s.current[at]; h&dirtyBit == 0 {
+		s.current[at] = h | dirtyBit
 		s.dirty = append(s.dirty, uint32(h))
 	}
 }
 
-// trace keeps the event's trace, if it has one that was sampled, as the exemplar of a bucket.
-func (s *Shard) trace(at, bucket int, v float64, r *Record, now int64) {
+// recordExemplar keeps the event's trace, if it has one that was sampled, as the exemplar of a bucket.
+func (s *Shard) recordExemplar(at, bucket int, v float64, r *Record, now int64) {
 	t := s.decoder.get(slotTraceParent)
 	// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
 	if t == nil || t.kind != text || len(t.b) != 55 || t.b[0] != '0' || t.b[1] != '0' || t.b[54]&1 == 0 {
 		return
 	}
-	c := &s.cells[uint32(s.now[at])]
+	c := &s.states[uint32(s.current[at])]
 	if c.exemplars < 0 {
 		c.exemplars = len(s.exemplars)
 		s.exemplars = append(s.exemplars, make([]exemplar, c.series.metric.words-1)...)
@@ -536,27 +538,28 @@ func (s *Shard) trace(at, bucket int, v float64, r *Record, now int64) {
 
 // The hot path ends here: a new series may take its time.
 
-// cell makes the cell of a series that is new to this shard, or finds the one of the series that it is folded into.
-func (s *Shard) cell(m *metric, key uint64) int {
-	series := s.ledger.registry.get(m, key)
-	at := s.table.find(series.key)
+// findOrAdd adds a series that is new to this shard, or finds the series that it is folded into. It returns the index of
+// its words.
+func (s *Shard) findOrAdd(m *metric, key uint64) int {
+	series := s.aggregator.registry.get(m, key)
+	at := s.index.find(series.key)
 	if at < 0 {
-		at = s.newCell(series)
+		at = s.addSeries(series)
 	}
-	if key != series.key && s.table.used < 4*len(s.cells)+1024 { // otherwise it is asked again each time
-		s.table.put(key, at)
+	if key != series.key && s.index.used < 4*len(s.states)+1024 { // otherwise the registry is asked each time
+		s.index.put(key, at)
 	}
 	return at
 }
 
-func (s *Shard) newCell(series *series) int {
-	at := len(s.now)
-	s.cells = append(s.cells, cell{series: series, at: at, exemplars: -1})
-	s.now = append(s.now, uint64(len(s.cells)-1))
-	s.now = append(s.now, make([]uint64, series.metric.words)...)
-	if cap(s.dirty) < cap(s.cells) {
-		s.dirty = append(make([]uint32, 0, cap(s.cells)), s.dirty...)
+func (s *Shard) addSeries(series *series) int {
+	at := len(s.current)
+	s.states = append(s.states, seriesState{series: series, at: at, exemplars: -1})
+	s.current = append(s.current, uint64(len(s.states)-1))
+	s.current = append(s.current, make([]uint64, series.metric.words)...)
+	if cap(s.dirty) < cap(s.states) {
+		s.dirty = append(make([]uint32, 0, cap(s.states)), s.dirty...)
 	}
-	s.table.put(series.key, at)
+	s.index.put(series.key, at)
 	return at
 }

@@ -40,11 +40,11 @@ func (b *builder) clerk() error {
 	return nil
 }
 
-// clerkAPI asks Clerk's Backend API. It sends GET requests, and one POST: the one that creates a token for a session.
+// clerkAPI is a client of Clerk's Backend API. It sends GET requests, and one POST: the one that creates a token for a session.
 type clerkAPI struct {
 	base    string
 	version string
-	keys    *service // the signing keys, which Clerk gives without limit
+	keys    *service // the signing keys, which Clerk serves without a rate limit
 	limited *service // all else
 }
 
@@ -80,22 +80,22 @@ func (a *clerkAPI) request(method, path string, query url.Values, body any) (*ht
 	return req, nil
 }
 
-// signingKeys asks for the keys with which tokens may be signed.
-func (a *clerkAPI) signingKeys(ctx context.Context, t *exporter.Tally) (keySet, error) {
+// signingKeys fetches the keys with which tokens may be signed.
+func (a *clerkAPI) signingKeys(ctx context.Context, t *exporter.Recorder) (keySet, error) {
 	req, err := a.request(http.MethodGet, "/jwks", nil, nil)
 	if err != nil {
 		return nil, err
 	}
 	var keys keySet
-	err = a.keys.ask(ctx, t, "jwks", req, func(body []byte) (err error) {
+	err = a.keys.do(ctx, t, "jwks", req, func(body []byte) (err error) {
 		keys, err = readKeySet(body)
 		return err
 	})
 	return keys, err
 }
 
-// countUsers asks how many users there are, or how many of them were active since a time that is not zero.
-func (a *clerkAPI) countUsers(ctx context.Context, t *exporter.Tally, activeSince time.Time) (float64, error) {
+// countUsers fetches the number of users, or of those active since a time that is not zero.
+func (a *clerkAPI) countUsers(ctx context.Context, t *exporter.Recorder, activeSince time.Time) (float64, error) {
 	query := url.Values{}
 	if !activeSince.IsZero() {
 		query.Set("last_active_at_after", strconv.FormatInt(activeSince.UnixMilli(), 10))
@@ -107,7 +107,7 @@ func (a *clerkAPI) countUsers(ctx context.Context, t *exporter.Tally, activeSinc
 	var answer struct {
 		TotalCount *float64 `json:"total_count"`
 	}
-	err = a.limited.ask(ctx, t, "count_users", req, func(body []byte) error {
+	err = a.limited.do(ctx, t, "count_users", req, func(body []byte) error {
 		if err := readJSON(&answer)(body); err != nil {
 			return err
 		}
@@ -122,8 +122,8 @@ func (a *clerkAPI) countUsers(ctx context.Context, t *exporter.Tally, activeSinc
 	return *answer.TotalCount, nil
 }
 
-// createToken has a token minted for a session, with the given life.
-func (a *clerkAPI) createToken(ctx context.Context, t *exporter.Tally, session string, life time.Duration) (token *sessionToken, err error) {
+// createToken creates a token for a session, with the given life.
+func (a *clerkAPI) createToken(ctx context.Context, t *exporter.Recorder, session string, life time.Duration) (token *sessionToken, err error) {
 	req, err := a.request(http.MethodPost, "/sessions/"+url.PathEscape(session)+"/tokens", nil, map[string]any{"expires_in_seconds": int(life.Seconds())})
 	if err != nil {
 		return nil, err
@@ -131,12 +131,12 @@ func (a *clerkAPI) createToken(ctx context.Context, t *exporter.Tally, session s
 	var answer struct {
 		JWT string `json:"jwt"`
 	}
-	asked := a.limited.now()
-	err = a.limited.ask(ctx, t, "create_token", req, func(body []byte) error {
+	requested := a.limited.now()
+	err = a.limited.do(ctx, t, "create_token", req, func(body []byte) error {
 		if err := readJSON(&answer)(body); err != nil {
 			return err
 		}
-		token, err = readToken(answer.JWT, asked)
+		token, err = readToken(answer.JWT, requested)
 		return err
 	})
 	if err != nil {
@@ -145,7 +145,7 @@ func (a *clerkAPI) createToken(ctx context.Context, t *exporter.Tally, session s
 	return token, nil
 }
 
-// classifyClerk tells the outcome from the status. The codes of Clerk's errors say more to people, not to us.
+// classifyClerk derives the outcome from the status. The codes of Clerk's errors are for the log.
 func classifyClerk(status int, body []byte) (outcome, what string) {
 	var answer struct {
 		Errors []struct {
@@ -154,7 +154,7 @@ func classifyClerk(status int, body []byte) (outcome, what string) {
 	}
 	what = fmt.Sprintf("HTTP %d", status)
 	if json.Unmarshal(body, &answer) == nil && len(answer.Errors) > 0 {
-		what += " " + word(answer.Errors[0].Code)
+		what += " " + sanitize(answer.Errors[0].Code)
 	}
 	return statusOutcome(status), what
 }

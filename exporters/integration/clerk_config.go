@@ -27,14 +27,14 @@ type clerkConfig struct {
 	Issuer string `yaml:"issuer,omitempty"`
 	// AuthorizedParties are the origins whose tokens the platform accepts (claim azp).
 	AuthorizedParties []string `yaml:"authorized_parties,omitempty"`
-	// ProbeSession is the session of a user of our own, for which tokens are minted. Empty: tokens are not checked.
+	// ProbeSession is the session of a test user, for which tokens are created. Empty: tokens are not checked.
 	ProbeSession string `yaml:"probe_session,omitempty"`
 	// ForeignSession is a session whose tokens carry a party that is not authorized. Empty: see the documentation.
 	ForeignSession string `yaml:"foreign_session,omitempty"`
 	// VerifyURL is an address of the platform that takes a session token as a bearer token, verifies it as the platform does, and
 	// answers 2xx when it accepts it. Empty: tokens are verified with Clerk's own library.
 	VerifyURL string `yaml:"verify_url,omitempty"`
-	// RefusedStatus are the status codes with which VerifyURL refuses a token. Any other but 2xx is no verdict.
+	// RefusedStatus are the status codes with which VerifyURL rejects a token. Any other but 2xx is no verdict.
 	RefusedStatus []int `yaml:"refused_status,omitempty"`
 	// AllowHTTP allows addresses without TLS to other hosts than this one: the key then travels in the clear.
 	AllowHTTP bool                    `yaml:"allow_http,omitempty"`
@@ -135,20 +135,20 @@ func (c *clerkConfig) check(f *yamlfile.File) error {
 			return f.Errorf(fmt.Sprintf("clerk.authorized_parties.%d", i), "%q is empty or there twice", party)
 		}
 	}
-	return checkRhythm(f, "clerk", c.Interval, c.Timeout)
+	return checkTiming(f, "clerk", c.Interval, c.Timeout)
 }
 
 func (c *clerkConfig) schedule(interval yamlfile.Duration) exporter.Schedule {
 	return exporter.Schedule{Interval: time.Duration(interval), Timeout: time.Duration(c.Timeout), MaxAge: 5 * time.Duration(interval)}
 }
 
-// isWebAddress tells an address that a path can be added to, and that holds no secret.
+// isWebAddress reports whether an address can have a path added, and holds no secret.
 func isWebAddress(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
-// isClear tells an address to which a secret would travel in the clear, and farther than this host.
+// isClear reports whether a secret would travel to an address in the clear, and to another host.
 func isClear(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "http" && !isLoopback(u.Hostname())
@@ -163,7 +163,7 @@ func resolveTLS(t *commonconfig.TLSConfig, join func(path *string)) {
 	}
 }
 
-// clientTLS is nil when there is nothing to say about TLS.
+// clientTLS is nil without a TLS configuration.
 func clientTLS(t *commonconfig.TLSConfig) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
@@ -171,8 +171,8 @@ func clientTLS(t *commonconfig.TLSConfig) (*tls.Config, error) {
 	return commonconfig.NewTLSConfig(t)
 }
 
-// checkRhythm is for an interval and a timeout that have their defaults.
-func checkRhythm(f *yamlfile.File, section string, interval, timeout yamlfile.Duration) error {
+// checkTiming checks an interval and a timeout, after the defaults were set.
+func checkTiming(f *yamlfile.File, section string, interval, timeout yamlfile.Duration) error {
 	switch {
 	case interval < 0:
 		return f.Errorf(section+".interval", "cannot be negative")

@@ -19,10 +19,10 @@ type keySet map[string]signingKey
 
 type signingKey struct {
 	key  *clerk.JSONWebKey
-	text string // what the key is made of: a key that changes under its id is another one
+	text string // the key's material: a key that changes under its id is another one
 }
 
-// readKeySet reads a JSON Web Key Set. A set without keys cannot be: nobody could be signed in.
+// readKeySet reads a JSON Web Key Set. A set without keys is invalid: no user could be signed in.
 func readKeySet(body []byte) (keySet, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -51,38 +51,38 @@ func (k keySet) equal(other keySet) bool {
 	return maps.EqualFunc(k, other, func(a, b signingKey) bool { return a.text == b.text })
 }
 
-// clerkKeys is the target that watches the signing keys.
+// clerkKeys is the target for the signing keys.
 type clerkKeys struct {
-	api   *clerkAPI
-	tally *exporter.Tally
+	api      *clerkAPI
+	recorder *exporter.Recorder
 
-	mu      sync.Mutex
-	begun   int // requests
-	settled int // the latest request that has brought what follows
-	asked   bool
-	up      bool
-	last    keySet
+	mu       sync.Mutex
+	requests int // number of requests so far
+	latest   int // the number of the request that has set the fields below
+	known    bool
+	up       bool
+	last     keySet
 }
 
 func newClerkKeys(api *clerkAPI, c *catalog.Catalog) *clerkKeys {
-	k := &clerkKeys{api: api, tally: exporter.NewTally(c)}
-	api.keys.begin(k.tally, "jwks")
-	k.tally.Begin("consign_clerk_signing_key_changes_total")
+	k := &clerkKeys{api: api, recorder: exporter.NewRecorder(c)}
+	api.keys.initSeries(k.recorder, "jwks")
+	k.recorder.Init("consign_clerk_signing_key_changes_total")
 	return k
 }
 
 // Name is the name of the target.
 func (k *clerkKeys) Name() string { return "keys" }
 
-// Collect asks for the keys.
+// Collect fetches the keys.
 func (k *clerkKeys) Collect(ctx context.Context, sink *exporter.Sink) error {
 	keys, err := k.fetch(ctx)
-	k.tally.Tell(sink.Always())
+	k.recorder.Collect(sink.Status())
 	k.mu.Lock()
-	asked, up := k.asked, k.up
+	known, up := k.known, k.up
 	k.mu.Unlock()
-	if asked {
-		sink.Always().Gauge("consign_clerk_up", truth(up))
+	if known {
+		sink.Status().Gauge("consign_clerk_up", boolValue(up))
 	}
 	if err != nil {
 		return err
@@ -91,28 +91,28 @@ func (k *clerkKeys) Collect(ctx context.Context, sink *exporter.Sink) error {
 	return nil
 }
 
-// fetch asks for the keys, and sees whether they have changed. The token check calls it too, at the same time perhaps: an answer
-// that a later request has overtaken is of the past, and no change.
+// fetch fetches the keys, and counts changes. The token check calls it, too, perhaps at the same time: a response that a later
+// request has overtaken is stale, and no change.
 func (k *clerkKeys) fetch(ctx context.Context) (keySet, error) {
 	k.mu.Lock()
-	k.begun++
-	turn := k.begun
+	k.requests++
+	request := k.requests
 	k.mu.Unlock()
-	keys, err := k.api.signingKeys(ctx, k.tally)
+	keys, err := k.api.signingKeys(ctx, k.recorder)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if turn < k.settled {
+	if request < k.latest {
 		return keys, err
 	}
-	k.settled = turn
+	k.latest = request
 	switch {
 	case err == nil:
 		if k.last != nil && !k.last.equal(keys) {
-			k.tally.Add("consign_clerk_signing_key_changes_total", 1)
+			k.recorder.Add("consign_clerk_signing_key_changes_total", 1)
 		}
-		k.asked, k.up, k.last = true, true, keys
-	case serviceOutcomeOf(err) != "": // it was asked; a pause leaves the last word in force
-		k.asked, k.up = true, serviceOutcomeOf(err) == serviceThrottled
+		k.known, k.up, k.last = true, true, keys
+	case serviceOutcomeOf(err) != "": // a request was sent; during a backoff the last state stays valid
+		k.known, k.up = true, serviceOutcomeOf(err) == serviceThrottled
 	}
 	return keys, err
 }

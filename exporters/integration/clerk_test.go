@@ -21,7 +21,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// clerkSite is a fake Clerk, a platform that verifies its tokens, and what both were asked.
+// clerkSite is a fake Clerk, a platform that verifies its tokens, and the requests to both.
 type clerkSite struct {
 	*clerk.Fake
 	*clerk.Verifier
@@ -57,11 +57,11 @@ func newClerkSite(t *testing.T, network *exportertest.Network) *clerkSite {
 	return s
 }
 
-// quickly is a rhythm for tests that have to wait for several rounds.
-const quickly = 500 * time.Millisecond
+// fastTiming is for tests that have to wait for several rounds.
+const fastTiming = 500 * time.Millisecond
 
-// start runs an exporter that asks both, in a rhythm.
-func (s *clerkSite) start(t *testing.T, rhythm time.Duration) *exportertest.Running {
+// start runs an exporter for both, with an interval.
+func (s *clerkSite) start(t *testing.T, interval time.Duration) *exportertest.Running {
 	t.Helper()
 	return s.run(t, fmt.Sprintf(`clerk:
   url: '%s'
@@ -74,7 +74,7 @@ func (s *clerkSite) start(t *testing.T, rhythm time.Duration) *exportertest.Runn
   interval: %[7]s
   timeout: %[7]s
   token_interval: %[7]s
-`, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), foreignSess, testIssuer, ourParty, s.verifyURL, yamlfile.Duration(rhythm)))
+`, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), foreignSess, testIssuer, ourParty, s.verifyURL, yamlfile.Duration(interval)))
 }
 
 func (s *clerkSite) run(t *testing.T, config string) *exportertest.Running {
@@ -86,11 +86,11 @@ func (s *clerkSite) switchOn(change func(*clerk.Switches)) { s.Fake.Switch(chang
 
 func check(name string) string { return fmt.Sprintf("consign_clerk_token_check{check=%q}", name) }
 
-func TestClerkIsToldAsItAnswers(t *testing.T) {
+func TestClerkMetricsEqualItsResponses(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		s := newClerkSite(t, &exportertest.Network{})
-		r := s.start(t, quickly)
+		r := s.start(t, fastTiming)
 		series := r.Await(t, "all of Clerk", func(series map[string]float64) bool {
 			_, users := series[`consign_clerk_active_users{window="30d"}`]
 			return users && series[check(checkValid)] == 1 && series[check(checkWrongParty)] == 1 && series["consign_clerk_signing_keys"] == 1
@@ -128,7 +128,7 @@ func TestClerkIsToldAsItAnswers(t *testing.T) {
 		r.Await(t, "another key at once", func(series map[string]float64) bool {
 			return series["consign_clerk_signing_keys"] == 1 && series["consign_clerk_signing_key_changes_total"] == 3 && series[check(checkValid)] == 1
 		})
-		assertNoPlants(t, r)
+		assertNoSecrets(t, r)
 	})
 }
 
@@ -145,8 +145,8 @@ func requestsOf(series map[string]float64, metric string) map[string][]string {
 	return found
 }
 
-// assertNoPlants looks for secrets and personal data everywhere that somebody may look.
-func assertNoPlants(t *testing.T, r *exportertest.Running) {
+// assertNoSecrets looks for secrets and personal data in everything that the exporter shows.
+func assertNoSecrets(t *testing.T, r *exportertest.Running) {
 	t.Helper()
 	_, page := r.Get(t, "/metrics")
 	_, config := r.Get(t, "/config")
@@ -191,13 +191,13 @@ func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
 					had := func(operation string) bool {
 						return series[fmt.Sprintf("consign_clerk_requests_total{operation=%q,outcome=%q}", operation, c.want)] > 0
 					}
-					if c.want == "throttled" { // then only the first is asked of those that share the limit
+					if c.want == "throttled" { // then only the first request is sent of those that share the limit
 						return had("jwks") && (had("count_users") || had("create_token"))
 					}
 					return !slices.ContainsFunc(catalog.ClerkOperations(), func(operation string) bool { return !had(operation) })
 				})
-				if up, told := series["consign_clerk_up"]; !told || up != c.up {
-					t.Errorf("up is %v (told: %v), want %v", up, told, c.up)
+				if up, ok := series["consign_clerk_up"]; !ok || up != c.up {
+					t.Errorf("up is %v (told: %v), want %v", up, ok, c.up)
 				}
 				for name := range series {
 					if strings.HasPrefix(name, "consign_clerk_token_check{") || strings.HasPrefix(name, "consign_clerk_users") {
@@ -214,18 +214,18 @@ func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
 				if n := strings.Count(r.Log(), "unknown response"); c.want == "other" && n != 3 || c.want != "other" && n != 0 {
 					t.Errorf("%d unknown answers were logged, want one for each operation:\n%s", n, r.Log())
 				}
-				assertNoPlants(t, r)
+				assertNoSecrets(t, r)
 			})
 		})
 	}
 }
 
-func TestClerkIsLeftAloneWhileTheLimitIsUsedUp(t *testing.T) {
+func TestClerkIsNotCalledWhileItsRateLimitIsExhausted(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		s := newClerkSite(t, &exportertest.Network{})
 		s.switchOn(func(w *clerk.Switches) { w.Throttled = true })
-		r := s.start(t, quickly)
+		r := s.start(t, fastTiming)
 		r.Await(t, "some refused rounds", func(series map[string]float64) bool {
 			return series[`consignwatch_collector_failures_total{collector="clerk",reason="throttled"}`] > 8
 		})
@@ -239,60 +239,60 @@ func TestClerkIsLeftAloneWhileTheLimitIsUsedUp(t *testing.T) {
 				limited++
 			}
 		}
-		// The two targets may each have had a question on the way when the first 429 came.
+		// Each of the two targets may have had a request in flight when the first 429 came.
 		if limited > 2 || keys < 2 {
 			t.Errorf("%d questions in spite of Retry-After, %d for keys, which have no limit", limited, keys)
 		}
 	})
 }
 
-func TestClerkRecoversByItselfAndNoVerdictIsMadeUp(t *testing.T) {
+func TestClerkRecoversByItselfAndNoVerdictIsInvented(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		s := newClerkSite(t, &exportertest.Network{})
-		r := s.start(t, quickly)
+		r := s.start(t, fastTiming)
 		healthy := func(series map[string]float64) bool {
 			return series["consign_clerk_up"] == 1 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
 		}
 		r.Await(t, "health", healthy)
-		for name, trouble := range map[string]func(on bool){
+		for name, failure := range map[string]func(on bool){
 			"Clerk is down": func(on bool) { s.switchOn(func(w *clerk.Switches) { w.Down = on }) },
 			"Clerk is slow": func(on bool) {
-				s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(truth(on)) * 2 * time.Second })
+				s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(boolValue(on)) * 2 * time.Second })
 			},
 		} {
-			trouble(true)
+			failure(true)
 			stale := 0
 			r.Await(t, name, func(series map[string]float64) bool {
-				told := false
+				ok := false
 				for series := range series {
-					told = told || strings.HasPrefix(series, "consign_clerk_token_check{")
+					ok = ok || strings.HasPrefix(series, "consign_clerk_token_check{")
 				}
-				if told && series[`consignwatch_collector_success{collector="clerk",target="token"}`] == 0 {
+				if ok && series[`consignwatch_collector_success{collector="clerk",target="token"}`] == 0 {
 					stale++
 				}
-				return !told && series["consign_clerk_up"] == 0
+				return !ok && series["consign_clerk_up"] == 0
 			})
-			if stale > 2 { // one page may have been made while the round ended
+			if stale > 2 { // one scrape may have come while the round ended
 				t.Errorf("%s: %d pages tell verdicts of an earlier round", name, stale)
 			}
-			trouble(false)
+			failure(false)
 			r.Await(t, "health after "+name, healthy)
 		}
 		s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down = true })
 		r.Await(t, "no verdict while the platform is down", func(series map[string]float64) bool {
-			_, told := series[check(checkValid)]
-			return !told && series["consign_clerk_up"] == 1
+			_, ok := series[check(checkValid)]
+			return !ok && series["consign_clerk_up"] == 1
 		})
 		s.Verifier.Switch(func(m *clerk.Mistakes) { m.Down, m.AcceptUnknownKey = false, true })
 		r.Await(t, "a breach", func(series map[string]float64) bool {
-			forged, told := series[check(checkUnknownKey)]
-			return told && forged == 0 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
+			forged, ok := series[check(checkUnknownKey)]
+			return ok && forged == 0 && series[check(checkValid)] == 1 && series[check(checkTampered)] == 1
 		})
 		if !strings.Contains(r.Log(), "a forged token was accepted: signed with a foreign key") {
 			t.Errorf("the log does not say what was accepted:\n%s", r.Log())
 		}
-		assertNoPlants(t, r)
+		assertNoSecrets(t, r)
 	})
 }
 
@@ -347,6 +347,6 @@ func TestAKeyThatNoHeaderCanHoldIsNotShown(t *testing.T) {
 		r.Await(t, "a failure", func(series map[string]float64) bool {
 			return series[`consign_clerk_requests_total{operation="jwks",outcome="connection"}`] > 0
 		})
-		assertNoPlants(t, r)
+		assertNoSecrets(t, r)
 	})
 }

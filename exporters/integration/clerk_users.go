@@ -21,35 +21,35 @@ var activeWindows = []struct {
 
 // clerkUsers is the target that counts users, without ever reading one.
 type clerkUsers struct {
-	api   *clerkAPI
-	tally *exporter.Tally
-	now   func() time.Time
+	api      *clerkAPI
+	recorder *exporter.Recorder
+	now      func() time.Time
 }
 
 func newClerkUsers(api *clerkAPI, c *catalog.Catalog) *clerkUsers {
-	u := &clerkUsers{api: api, tally: exporter.NewTally(c), now: time.Now}
-	api.limited.begin(u.tally, "count_users")
+	u := &clerkUsers{api: api, recorder: exporter.NewRecorder(c), now: time.Now}
+	api.limited.initSeries(u.recorder, "count_users")
 	return u
 }
 
 // Name is the name of the target.
 func (u *clerkUsers) Name() string { return "users" }
 
-// Collect asks for one count after the other.
+// Collect fetches one count after the other.
 func (u *clerkUsers) Collect(ctx context.Context, sink *exporter.Sink) error {
 	err := u.count(ctx, sink)
-	u.tally.Tell(sink.Always())
+	u.recorder.Collect(sink.Status())
 	return err
 }
 
 func (u *clerkUsers) count(ctx context.Context, sink *exporter.Sink) error {
-	all, err := u.api.countUsers(ctx, u.tally, time.Time{})
+	all, err := u.api.countUsers(ctx, u.recorder, time.Time{})
 	if err != nil {
 		return err
 	}
 	sink.Gauge("consign_clerk_users", all)
 	for _, window := range activeWindows {
-		active, err := u.api.countUsers(ctx, u.tally, u.now().Add(-window.span))
+		active, err := u.api.countUsers(ctx, u.recorder, u.now().Add(-window.span))
 		if err != nil {
 			return err
 		}

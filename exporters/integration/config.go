@@ -31,7 +31,7 @@ type Config struct {
 type Client struct {
 	// Slug is the label `client`.
 	Slug string `yaml:"slug"`
-	// Shopify is the client's shop; without it, the client has none to watch.
+	// Shopify is the client's shop; without it, the client has none.
 	Shopify *shopConfig `yaml:"shopify,omitempty"`
 }
 
@@ -47,8 +47,8 @@ type platformConfig struct {
 	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
 	// Timeout is the time limit of a statement, on the server.
 	Timeout yamlfile.Duration `yaml:"timeout,omitempty"`
-	// OrdersSQL and ProductsSQL look orders and products up in the books, where these are others than the contract's.
-	// Each has {ids} where the numbers stand, and brings the client's slug and the number of those that are there.
+	// OrdersSQL and ProductsSQL look orders and products up, in databases whose tables are not those of the contract. Each has
+	// {ids} in place of the numbers, and returns the client's slug and the number of those that it finds.
 	OrdersSQL   string `yaml:"orders_sql,omitempty"`
 	ProductsSQL string `yaml:"products_sql,omitempty"`
 }

@@ -16,11 +16,11 @@ func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 	exportertest.Invalid(t, App(), "testdata/invalid", 50, "secretpassword", nil)
 }
 
-// TestTheConfigurationInForceIsShownWithItsDefaults reads the page /config.
+// TestTheConfigurationInForceIsShownWithItsDefaults reads the endpoint /config.
 func TestTheConfigurationInForceIsShownWithItsDefaults(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		r := m.start(t, m.config("interval: 2m"))
 		_, page := r.Get(t, "/config")
@@ -40,7 +40,7 @@ func TestTheConfigurationInForceIsShownWithItsDefaults(t *testing.T) {
 func TestTheListOfClientsMayHaveAFileOfItsOwn(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
 		if err := os.Mkdir(filepath.Join(m.dir, "inventory"), 0o700); err != nil {
@@ -72,10 +72,10 @@ func TestTheListOfClientsMayHaveAFileOfItsOwn(t *testing.T) {
 	})
 }
 
-// TestTheTargetsAreSpreadByCollector looks at what the scheduler gets.
+// TestTheTargetsAreSpreadByCollector checks the collectors that the scheduler gets.
 func TestTheTargetsAreSpreadByCollector(t *testing.T) {
 	t.Parallel()
-	m := newMall(t)
+	m := newFakeShops(t)
 	m.open(t, "north")
 	m.open(t, "south")
 	m.clients = append(m.clients, "{slug: shopless}")

@@ -1,5 +1,5 @@
-// Package integration watches the services that the platform depends on, from the platform's side: Shopify (a shop for each
-// client), Clerk and Mandrill. It says whether they answer, how close their limits are, and whether anything was lost between them
+// Package integration monitors the external services that the platform depends on: Shopify (a shop for each client), Clerk and
+// Mandrill. It reports whether they are up, how much of their rate limits remains, and whether anything was lost between them
 // and the platform. It only reads.
 package integration
 
@@ -52,7 +52,7 @@ func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
 	}
 	return &exporter.Setup{
 		Catalog:    b.catalog,
-		Sizes:      catalog.SizesFor(c.Limits.Clients + 1), // and the platform, whose mail account has a place beside its clients
+		Sizes:      catalog.SizesFor(c.Limits.Clients + 1), // and the platform, whose mail account is a value of the label client
 		Collectors: b.collectors,
 		Text:       text,
 		Close:      b.close,
@@ -95,10 +95,10 @@ func (c collector) Name() string                { return c.name }
 func (c collector) Schedule() exporter.Schedule { return c.schedule }
 func (c collector) Targets() []exporter.Target  { return c.targets }
 
-// maxHeader bounds the header of an answer, in bytes.
+// maxHeader bounds the header of a response, in bytes.
 const maxHeader = 64 << 10
 
-func truth(b bool) float64 {
+func boolValue(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -39,7 +39,7 @@ func (b *builder) mandrill() error {
 	return nil
 }
 
-// mandrillAPI asks Mandrill. It only reads.
+// mandrillAPI is a client of Mandrill's API. It only reads.
 type mandrillAPI struct {
 	base    string
 	service *service
@@ -53,7 +53,7 @@ func newMandrillAPI(c *mandrillConfig, key secret.Value, client *http.Client, lo
 }
 
 // call calls a method of the API, like users/info. The key goes into the body, as Mandrill has it.
-func (a *mandrillAPI) call(ctx context.Context, t *exporter.Tally, operation, method string, parameters map[string]string, read func(body []byte) error) error {
+func (a *mandrillAPI) call(ctx context.Context, t *exporter.Recorder, operation, method string, parameters map[string]string, read func(body []byte) error) error {
 	body := map[string]string{"key": a.service.key.Reveal()}
 	for name, value := range parameters {
 		body[name] = value
@@ -67,7 +67,7 @@ func (a *mandrillAPI) call(ctx context.Context, t *exporter.Tally, operation, me
 		return fmt.Errorf("mandrill: %s: %w", operation, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return a.service.ask(ctx, t, operation, req, read)
+	return a.service.do(ctx, t, operation, req, read)
 }
 
 // mandrillErrors are the outcomes of the errors whose names say more than Unknown_… or Invalid_….
@@ -80,8 +80,8 @@ var mandrillErrors = map[string]string{
 	"ServiceUnavailable":   serviceServerError,
 }
 
-// classifyMandrill tells the outcome from the name of the error: status and code differ between versions of the API, and one
-// version answers 500 to a key that it does not know.
+// classifyMandrill derives the outcome from the name of the error: status and code differ between versions of the API, and one
+// version answers 500 to an unknown key.
 func classifyMandrill(status int, body []byte) (outcome, what string) {
 	var answer struct {
 		Status string `json:"status"`
@@ -92,9 +92,9 @@ func classifyMandrill(status int, body []byte) (outcome, what string) {
 		return statusOutcome(status), what
 	}
 	if answer.Status != "error" && statusOutcome(status) == serviceOK {
-		return serviceOK, what // an answer that happens to have a name
+		return serviceOK, what // a response that happens to have a name
 	}
-	what += " " + word(answer.Name)
+	what += " " + sanitize(answer.Name)
 	outcome, known := mandrillErrors[answer.Name]
 	switch {
 	case known:
@@ -122,7 +122,7 @@ func (t *mandrillTime) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// mailCounts are what Mandrill counts of messages.
+// mailCounts are Mandrill's counts of messages.
 type mailCounts struct {
 	Sent        float64 `json:"sent"`
 	HardBounces float64 `json:"hard_bounces"`

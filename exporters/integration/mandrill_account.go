@@ -9,27 +9,27 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// mandrillAccount is the target that watches the account as a whole.
+// mandrillAccount is the target for the account as a whole.
 type mandrillAccount struct {
-	api   *mandrillAPI
-	tally *exporter.Tally
-	now   func() time.Time
+	api      *mandrillAPI
+	recorder *exporter.Recorder
+	now      func() time.Time
 
 	// What lives from one collection to the next.
-	asked, up bool
-	messages  total
+	known, up bool
+	messages  monotonicTotals
 }
 
 func newMandrillAccount(api *mandrillAPI, c *catalog.Catalog) *mandrillAccount {
-	a := &mandrillAccount{api: api, tally: exporter.NewTally(c), now: time.Now}
-	api.service.begin(a.tally, "account")
+	a := &mandrillAccount{api: api, recorder: exporter.NewRecorder(c), now: time.Now}
+	api.service.initSeries(a.recorder, "account")
 	return a
 }
 
 // Name is the name of the target.
 func (a *mandrillAccount) Name() string { return "account" }
 
-// accountInfo is what users/info answers, as far as we want it.
+// accountInfo is the used part of the response to users/info.
 type accountInfo struct {
 	PublicID    string       `json:"public_id"`
 	CreatedAt   mandrillTime `json:"created_at"`
@@ -41,15 +41,15 @@ type accountInfo struct {
 	} `json:"stats"`
 }
 
-// Collect asks for the state of the account.
+// Collect fetches the state of the account.
 func (a *mandrillAccount) Collect(ctx context.Context, sink *exporter.Sink) error {
-	info, err := a.ask(ctx)
-	a.tally.Tell(sink.Always())
-	if err == nil || serviceOutcomeOf(err) != "" { // otherwise it was not asked, and the last word stays in force
-		a.asked, a.up = true, err == nil || serviceOutcomeOf(err) == serviceThrottled
+	info, err := a.fetch(ctx)
+	a.recorder.Collect(sink.Status())
+	if err == nil || serviceOutcomeOf(err) != "" { // otherwise no request was sent, and the last state stays valid
+		a.known, a.up = true, err == nil || serviceOutcomeOf(err) == serviceThrottled
 	}
-	if a.asked {
-		sink.Always().Gauge("consign_mandrill_up", truth(a.up))
+	if a.known {
+		sink.Status().Gauge("consign_mandrill_up", boolValue(a.up))
 	}
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (a *mandrillAccount) Collect(ctx context.Context, sink *exporter.Sink) erro
 	sink.Gauge("consign_mandrill_hourly_quota", *info.HourlyQuota)
 	sink.Gauge("consign_mandrill_backlog", *info.Backlog)
 	if info.Stats.AllTime != nil { // not every version of the API has it
-		a.messages.to(info.PublicID, info.CreatedAt.Time, info.Stats.AllTime.inOrder(), a.now())
+		a.messages.update(info.PublicID, info.CreatedAt.Time, info.Stats.AllTime.inOrder(), a.now())
 		for i, kind := range catalog.MailKinds() {
 			sink.Counter("consign_mandrill_messages_total", a.messages.counts[i], a.messages.since, kind)
 		}
@@ -67,8 +67,8 @@ func (a *mandrillAccount) Collect(ctx context.Context, sink *exporter.Sink) erro
 	return nil
 }
 
-func (a *mandrillAccount) ask(ctx context.Context) (info accountInfo, err error) {
-	return info, a.api.call(ctx, a.tally, "account", "users/info", nil, func(body []byte) error {
+func (a *mandrillAccount) fetch(ctx context.Context) (info accountInfo, err error) {
+	return info, a.api.call(ctx, a.recorder, "account", "users/info", nil, func(body []byte) error {
 		if err := readJSON(&info)(body); err != nil {
 			return err
 		}

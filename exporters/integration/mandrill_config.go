@@ -17,7 +17,7 @@ type mandrillConfig struct {
 	KeyFile string `yaml:"key_file"`
 	// ClientSubaccounts says that the name of a subaccount is the slug of a client.
 	ClientSubaccounts bool `yaml:"client_subaccounts,omitempty"`
-	// SubaccountsPerRound bounds how many subaccounts are asked about one by one in a round.
+	// SubaccountsPerRound bounds how many subaccounts are fetched one by one in a round.
 	SubaccountsPerRound int `yaml:"subaccounts_per_round,omitempty"`
 	// AllowHTTP allows addresses without TLS to other hosts than this one: the key then travels in the clear.
 	AllowHTTP bool                    `yaml:"allow_http,omitempty"`
@@ -75,7 +75,7 @@ func (c *mandrillConfig) check(f *yamlfile.File, clients int) error {
 	case c.SlowInterval < c.Timeout:
 		return f.Errorf("mandrill.slow_interval", "cannot be shorter than the timeout of %s", c.Timeout)
 	}
-	return checkRhythm(f, "mandrill", c.Interval, c.Timeout)
+	return checkTiming(f, "mandrill", c.Interval, c.Timeout)
 }
 
 func (c *mandrillConfig) schedule(interval yamlfile.Duration) exporter.Schedule {

@@ -10,42 +10,42 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// mandrillWebhooks is the target that watches whether Mandrill can deliver its events.
+// mandrillWebhooks is the target for the webhooks: whether Mandrill can deliver its events.
 type mandrillWebhooks struct {
-	api   *mandrillAPI
-	tally *exporter.Tally
-	// troubles are the errors that Mandrill tells of, by webhook: it may go on telling of one that is over.
-	troubles map[string]trouble
+	api      *mandrillAPI
+	recorder *exporter.Recorder
+	// errors are the errors that Mandrill reports, by webhook: it may go on reporting a resolved one.
+	errors map[string]webhookError
 }
 
-// trouble is an error at a webhook, and when something was last delivered as the error was first told.
-type trouble struct {
+// webhookError is an error of a webhook, and the time of the last delivery when the error was first reported.
+type webhookError struct {
 	text     string
 	lastSent time.Time
 }
 
 func newMandrillWebhooks(api *mandrillAPI, c *catalog.Catalog) *mandrillWebhooks {
-	w := &mandrillWebhooks{api: api, tally: exporter.NewTally(c), troubles: map[string]trouble{}}
-	api.service.begin(w.tally, "list_webhooks")
+	w := &mandrillWebhooks{api: api, recorder: exporter.NewRecorder(c), errors: map[string]webhookError{}}
+	api.service.initSeries(w.recorder, "list_webhooks")
 	return w
 }
 
 // Name is the name of the target.
 func (w *mandrillWebhooks) Name() string { return "webhooks" }
 
-// Collect asks for the list. Addresses and keys of webhooks are in it: they are not even read.
+// Collect fetches the list. The addresses and keys of webhooks in it are not decoded.
 func (w *mandrillWebhooks) Collect(ctx context.Context, sink *exporter.Sink) error {
 	var all []struct {
 		ID         json.Number  `json:"id"`
 		LastSentAt mandrillTime `json:"last_sent_at"`
 		LastError  string       `json:"last_error"`
 	}
-	err := w.api.call(ctx, w.tally, "list_webhooks", "webhooks/list", nil, readJSON(&all))
-	w.tally.Tell(sink.Always())
+	err := w.api.call(ctx, w.recorder, "list_webhooks", "webhooks/list", nil, readJSON(&all))
+	w.recorder.Collect(sink.Status())
 	if err != nil {
 		return err
 	}
-	troubles := map[string]trouble{}
+	errors := map[string]webhookError{}
 	for _, hook := range all {
 		id := hook.ID.String()
 		if !hook.LastSentAt.IsZero() {
@@ -53,35 +53,35 @@ func (w *mandrillWebhooks) Collect(ctx context.Context, sink *exporter.Sink) err
 		}
 		failing := false
 		if hook.LastError != "" {
-			t, known := w.troubles[id]
+			t, known := w.errors[id]
 			if !known || t.text != hook.LastError {
-				t = trouble{hook.LastError, hook.LastSentAt.Time}
+				t = webhookError{hook.LastError, hook.LastSentAt.Time}
 			}
-			troubles[id] = t
+			errors[id] = t
 			failing = !hook.LastSentAt.After(t.lastSent)
 		}
-		sink.Gauge("consign_mandrill_webhook_failing", truth(failing), id)
+		sink.Gauge("consign_mandrill_webhook_failing", boolValue(failing), id)
 	}
-	w.troubles = troubles
+	w.errors = errors
 	return nil
 }
 
-// mandrillDomains is the target that watches whether mail is trusted that is sent for a domain.
+// mandrillDomains is the target for the sending domains: whether their DNS records are valid.
 type mandrillDomains struct {
-	api   *mandrillAPI
-	tally *exporter.Tally
+	api      *mandrillAPI
+	recorder *exporter.Recorder
 }
 
 func newMandrillDomains(api *mandrillAPI, c *catalog.Catalog) *mandrillDomains {
-	d := &mandrillDomains{api: api, tally: exporter.NewTally(c)}
-	api.service.begin(d.tally, "list_domains")
+	d := &mandrillDomains{api: api, recorder: exporter.NewRecorder(c)}
+	api.service.initSeries(d.recorder, "list_domains")
 	return d
 }
 
 // Name is the name of the target.
 func (d *mandrillDomains) Name() string { return "domains" }
 
-// Collect asks for the list.
+// Collect fetches the list.
 func (d *mandrillDomains) Collect(ctx context.Context, sink *exporter.Sink) error {
 	type record struct {
 		Valid bool `json:"valid"`
@@ -95,25 +95,25 @@ func (d *mandrillDomains) Collect(ctx context.Context, sink *exporter.Sink) erro
 		ValidSigning *bool         `json:"valid_signing"`
 		VerifiedAt   *mandrillTime `json:"verified_at"`
 	}
-	err := d.api.call(ctx, d.tally, "list_domains", "senders/domains", nil, readJSON(&all))
-	d.tally.Tell(sink.Always())
+	err := d.api.call(ctx, d.recorder, "list_domains", "senders/domains", nil, readJSON(&all))
+	d.recorder.Collect(sink.Status())
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
 		domain := strings.ToLower(s.Domain)
-		tell := func(mechanism string, valid bool) {
-			sink.Gauge("consign_mandrill_domain_valid", truth(valid), domain, mechanism)
+		gauge := func(mechanism string, valid bool) {
+			sink.Gauge("consign_mandrill_domain_valid", boolValue(valid), domain, mechanism)
 		}
 		for mechanism, r := range map[string]*record{"spf": s.SPF, "dkim": s.DKIM, "dkim2": s.DKIM2, "dmarc": s.DMARC} {
 			if r != nil {
-				tell(mechanism, r.Valid)
+				gauge(mechanism, r.Valid)
 			}
 		}
 		if s.ValidSigning != nil {
-			tell("signing", *s.ValidSigning)
+			gauge("signing", *s.ValidSigning)
 		}
-		tell("verified", s.VerifiedAt != nil && !s.VerifiedAt.IsZero())
+		gauge("verified", s.VerifiedAt != nil && !s.VerifiedAt.IsZero())
 	}
 	return nil
 }

@@ -11,22 +11,22 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// subaccountMessages is the target that asks subaccounts one by one for what became of their messages: some in each round, all in
-// turn, so that a round never costs more than a few requests.
+// subaccountMessages is the target that fetches the message counts of subaccounts one by one: some in each round, all in turn, so
+// that a round never costs more than a few requests.
 type subaccountMessages struct {
 	api      *mandrillAPI
 	list     *subaccountList
 	perRound int
 	interval time.Duration
-	tally    *exporter.Tally
+	recorder *exporter.Recorder
 	now      func() time.Time
 
 	// What lives from one collection to the next.
-	last    string // the client that was asked for last
+	last    string // the client that was fetched last
 	windows map[string]mailWindow
 }
 
-// mailWindow is what became of a client's messages in the last 30 days, when it was asked for.
+// mailWindow is the message counts of a client over the last 30 days, at a time.
 type mailWindow struct {
 	counts []float64
 	at     time.Time
@@ -35,19 +35,19 @@ type mailWindow struct {
 func newSubaccountMessages(api *mandrillAPI, list *subaccountList, c *mandrillConfig, metrics *catalog.Catalog) *subaccountMessages {
 	m := &subaccountMessages{
 		api: api, list: list, perRound: c.SubaccountsPerRound, interval: time.Duration(c.Interval),
-		tally: exporter.NewTally(metrics), now: time.Now, windows: map[string]mailWindow{},
+		recorder: exporter.NewRecorder(metrics), now: time.Now, windows: map[string]mailWindow{},
 	}
-	api.service.begin(m.tally, "subaccount")
+	api.service.initSeries(m.recorder, "subaccount")
 	return m
 }
 
 // Name is the name of the target.
 func (m *subaccountMessages) Name() string { return "subaccount_messages" }
 
-// Collect asks for those whose turn it is, and tells of all.
+// Collect fetches the clients whose turn it is, and reports all.
 func (m *subaccountMessages) Collect(ctx context.Context, sink *exporter.Sink) error {
 	err := m.round(ctx, sink)
-	m.tally.Tell(sink.Always())
+	m.recorder.Collect(sink.Status())
 	return err
 }
 
@@ -56,13 +56,13 @@ func (m *subaccountMessages) round(ctx context.Context, sink *exporter.Sink) err
 	if err != nil {
 		return err
 	}
-	for _, client := range m.turn(clients) {
-		m.last = client // also when it fails: one that always fails must not keep the others from their turn
-		if err := m.ask(ctx, client); err != nil && serviceOutcomeOf(err) != serviceNotFound {
+	for _, client := range m.nextClients(clients) {
+		m.last = client // also when it fails: a client that always fails must not block the others
+		if err := m.fetch(ctx, client); err != nil && serviceOutcomeOf(err) != serviceNotFound {
 			return err
 		}
 	}
-	m.forget(clients)
+	m.evict(clients)
 	for client, w := range m.windows {
 		for i, kind := range catalog.MailKinds() {
 			sink.Gauge("consign_mandrill_client_messages", w.counts[i], client, kind)
@@ -71,15 +71,15 @@ func (m *subaccountMessages) round(ctx context.Context, sink *exporter.Sink) err
 	return nil
 }
 
-// turn is the clients whose turn it is, of a sorted list: those after the last one, and then from the beginning.
-func (m *subaccountMessages) turn(clients []string) []string {
+// nextClients is the clients to fetch in this round, of a sorted list: those after the last one, and then from the beginning.
+func (m *subaccountMessages) nextClients(clients []string) []string {
 	at := sort.Search(len(clients), func(i int) bool { return clients[i] > m.last })
 	all := slices.Concat(clients[at:], clients[:at])
 	return all[:min(m.perRound, len(all))]
 }
 
-// forget drops what is not there any more, and what was not confirmed for three turns.
-func (m *subaccountMessages) forget(clients []string) {
+// evict deletes clients that are gone, and those that were not fetched for three cycles.
+func (m *subaccountMessages) evict(clients []string) {
 	rounds := (len(clients) + m.perRound - 1) / m.perRound
 	oldest := m.now().Add(-3 * time.Duration(rounds) * m.interval)
 	for client, w := range m.windows {
@@ -89,11 +89,11 @@ func (m *subaccountMessages) forget(clients []string) {
 	}
 }
 
-func (m *subaccountMessages) ask(ctx context.Context, client string) error {
+func (m *subaccountMessages) fetch(ctx context.Context, client string) error {
 	var info struct {
 		Last30Days *mailCounts `json:"last_30_days"`
 	}
-	err := m.api.call(ctx, m.tally, "subaccount", "subaccounts/info", map[string]string{"id": client}, func(body []byte) error {
+	err := m.api.call(ctx, m.recorder, "subaccount", "subaccounts/info", map[string]string{"id": client}, func(body []byte) error {
 		if err := readJSON(&info)(body); err != nil {
 			return err
 		}

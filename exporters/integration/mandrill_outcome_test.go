@@ -37,11 +37,11 @@ func newMailer(t *testing.T, network *exportertest.Network) *mailer {
 	return m
 }
 
-func (m *mailer) start(t *testing.T, version string, rhythm string) *exportertest.Running {
+func (m *mailer) start(t *testing.T, version string, interval string) *exportertest.Running {
 	t.Helper()
 	return exportertest.StartOn(t, m.network, appOn(m.network.DialContext), exportertest.WriteFile(t, "config.yml", fmt.Sprintf(`clients: [{slug: kids-north}, {slug: toy-town}]
 mandrill: {url: '%s/api/%s', key_file: %s, client_subaccounts: true, interval: %[4]s, timeout: %[4]s, slow_interval: %[4]s}
-`, m.url, version, exportertest.WriteFile(t, "key", plantedKey+"\n"), rhythm)))
+`, m.url, version, exportertest.WriteFile(t, "key", plantedKey+"\n"), interval)))
 }
 
 func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
@@ -75,7 +75,7 @@ func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
 					m := newMailer(t, &exportertest.Network{})
 					m.Switch(c.wrong)
 					r := m.start(t, version, "1500ms")
-					asked := []string{"account", "list_subaccounts", "list_webhooks", "list_domains"} // without a list, no subaccount is asked for
+					asked := []string{"account", "list_subaccounts", "list_webhooks", "list_domains"} // without a list, no subaccount is fetched
 					series := r.Await(t, "the outcome of every operation", func(series map[string]float64) bool {
 						return !slices.ContainsFunc(asked, func(operation string) bool {
 							return series[fmt.Sprintf("consign_mandrill_requests_total{operation=%q,outcome=%q}", operation, c.want)] == 0
@@ -86,22 +86,22 @@ func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
 							t.Errorf("requests of %s ended as %v", operation, outcomes)
 						}
 					}
-					if up, told := series["consign_mandrill_up"]; !told || up != truth(c.want == "throttled") {
-						t.Errorf("up is %v (told: %v)", up, told)
+					if up, ok := series["consign_mandrill_up"]; !ok || up != boolValue(c.want == "throttled") {
+						t.Errorf("up is %v (told: %v)", up, ok)
 					}
 					failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector="mandrill",reason=%q}`, c.reason)
 					r.Await(t, failures, func(series map[string]float64) bool { return series[failures] >= 4 })
 					if n := strings.Count(r.Log(), "unknown response"); c.want == "other" && n != 4 || c.want != "other" && n != 0 {
 						t.Errorf("%d unknown answers were logged, want one for each operation:\n%s", n, r.Log())
 					}
-					assertNoPlants(t, r)
+					assertNoSecrets(t, r)
 				})
 			})
 		}
 	}
 }
 
-func TestMandrillIsToldAsItIs(t *testing.T) {
+func TestMandrillMetricsEqualItsState(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		m := newMailer(t, &exportertest.Network{})
@@ -113,20 +113,20 @@ func TestMandrillIsToldAsItIs(t *testing.T) {
 		}
 		r := m.start(t, "1.4", "500ms")
 		truthful := func(series map[string]float64) string {
-			books := m.Books()
-			want := map[string]float64{"consign_mandrill_backlog": float64(books.Backlog), "consign_mandrill_up": 1}
+			db := m.Books()
+			want := map[string]float64{"consign_mandrill_backlog": float64(db.Backlog), "consign_mandrill_up": 1}
 			kinds := func(c mandrill.Counts) []int64 {
 				return []int64{c.Sent, c.HardBounces, c.SoftBounces, c.Rejects, c.Complaints, c.Unsubs, c.Opens, c.Clicks}
 			}
 			for i, kind := range catalog.MailKinds() {
-				want[fmt.Sprintf("consign_mandrill_messages_total{kind=%q}", kind)] = float64(kinds(books.AllTime)[i])
+				want[fmt.Sprintf("consign_mandrill_messages_total{kind=%q}", kind)] = float64(kinds(db.AllTime)[i])
 				for _, client := range []string{"kids-north", "toy-town"} {
-					want[fmt.Sprintf("consign_mandrill_client_messages{client=%q,kind=%q}", client, kind)] = float64(kinds(books.Subaccounts[client].Last30Days)[i])
+					want[fmt.Sprintf("consign_mandrill_client_messages{client=%q,kind=%q}", client, kind)] = float64(kinds(db.Subaccounts[client].Last30Days)[i])
 				}
 			}
 			for _, client := range []string{"kids-north", "toy-town"} {
-				want[fmt.Sprintf("consign_mandrill_client_sent_total{client=%q}", client)] = float64(books.Subaccounts[client].AllTime.Sent)
-				want[fmt.Sprintf("consign_mandrill_subaccount_paused{client=%q}", client)] = truth(books.Subaccounts[client].Paused)
+				want[fmt.Sprintf("consign_mandrill_client_sent_total{client=%q}", client)] = float64(db.Subaccounts[client].AllTime.Sent)
+				want[fmt.Sprintf("consign_mandrill_subaccount_paused{client=%q}", client)] = boolValue(db.Subaccounts[client].Paused)
 			}
 			got := map[string]float64{}
 			for name := range want {
@@ -182,6 +182,6 @@ func TestMandrillIsToldAsItIs(t *testing.T) {
 		r.Await(t, "Mandrill is down", func(series map[string]float64) bool { return series["consign_mandrill_up"] == 0 })
 		m.Switch(func(s *mandrill.Switches) { s.Down, s.Backlog = false, 0 })
 		await("Mandrill is back by itself")
-		assertNoPlants(t, r)
+		assertNoSecrets(t, r)
 	})
 }

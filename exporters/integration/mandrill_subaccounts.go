@@ -10,14 +10,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// subaccountList is the target that watches all subaccounts at once, as far as Mandrill lists them: one for each client.
+// subaccountList is the target for the list of subaccounts: one for each client.
 type subaccountList struct {
-	api     *mandrillAPI
-	clients map[string]bool
-	tally   *exporter.Tally
-	now     func() time.Time
+	api      *mandrillAPI
+	clients  map[string]bool
+	recorder *exporter.Recorder
+	now      func() time.Time
 
-	sent map[string]*total // by client
+	sent map[string]*monotonicTotals // by client
 
 	mu    sync.Mutex
 	known []string // clients that have a subaccount
@@ -25,18 +25,18 @@ type subaccountList struct {
 }
 
 func newSubaccountList(api *mandrillAPI, clients []string, c *catalog.Catalog) *subaccountList {
-	l := &subaccountList{api: api, clients: map[string]bool{}, tally: exporter.NewTally(c), now: time.Now, sent: map[string]*total{}}
+	l := &subaccountList{api: api, clients: map[string]bool{}, recorder: exporter.NewRecorder(c), now: time.Now, sent: map[string]*monotonicTotals{}}
 	for _, slug := range clients {
 		l.clients[slug] = true
 	}
-	api.service.begin(l.tally, "list_subaccounts")
+	api.service.initSeries(l.recorder, "list_subaccounts")
 	return l
 }
 
 // Name is the name of the target.
 func (l *subaccountList) Name() string { return "subaccounts" }
 
-// subaccount is one of what subaccounts/list answers, as far as we want it.
+// subaccount is the used part of an entry of subaccounts/list.
 type subaccount struct {
 	ID         string       `json:"id"`
 	Status     string       `json:"status"`
@@ -45,29 +45,29 @@ type subaccount struct {
 	SentTotal  float64      `json:"sent_total"`
 }
 
-// Collect asks for the list. Of subaccounts that are no client's, nothing is told: they are counted as refused.
+// Collect fetches the list. Subaccounts that belong to no client are not reported: they are counted as rejected.
 func (l *subaccountList) Collect(ctx context.Context, sink *exporter.Sink) error {
 	all, err := l.fetch(ctx)
-	l.tally.Tell(sink.Always())
+	l.recorder.Collect(sink.Status())
 	if err != nil {
 		return err
 	}
 	present := map[string]bool{}
 	for _, s := range all {
 		if !l.clients[s.ID] {
-			sink.Refuse("consign_mandrill_client_sent_total", "client")
+			sink.Reject("consign_mandrill_client_sent_total", "client")
 			continue
 		}
 		present[s.ID] = true
 		sent := l.sent[s.ID]
 		if sent == nil {
-			sent = &total{}
+			sent = &monotonicTotals{}
 			l.sent[s.ID] = sent
 		}
-		sent.to(s.CreatedAt.String(), s.CreatedAt.Time, []float64{s.SentTotal}, l.now())
+		sent.update(s.CreatedAt.String(), s.CreatedAt.Time, []float64{s.SentTotal}, l.now())
 		sink.Counter("consign_mandrill_client_sent_total", sent.counts[0], sent.since, s.ID)
-		sink.Gauge("consign_mandrill_subaccount_paused", truth(s.Status == "paused"), s.ID)
-		if s.SentTotal > 0 { // before, there is nothing that it could be a reputation for
+		sink.Gauge("consign_mandrill_subaccount_paused", boolValue(s.Status == "paused"), s.ID)
+		if s.SentTotal > 0 { // before the first message there is no reputation
 			sink.Gauge("consign_mandrill_reputation", s.Reputation/100, s.ID)
 		}
 	}
@@ -79,10 +79,10 @@ func (l *subaccountList) Collect(ctx context.Context, sink *exporter.Sink) error
 	return nil
 }
 
-// fetch asks for the list, and remembers which clients are in it.
+// fetch fetches the list, and keeps which clients are in it.
 func (l *subaccountList) fetch(ctx context.Context) ([]subaccount, error) {
 	var all []subaccount
-	if err := l.api.call(ctx, l.tally, "list_subaccounts", "subaccounts/list", nil, readJSON(&all)); err != nil {
+	if err := l.api.call(ctx, l.recorder, "list_subaccounts", "subaccounts/list", nil, readJSON(&all)); err != nil {
 		return nil, err
 	}
 	var known []string
@@ -98,7 +98,7 @@ func (l *subaccountList) fetch(ctx context.Context) ([]subaccount, error) {
 	return all, nil
 }
 
-// present lists the clients that had a subaccount when the list was last read; it is read when it never was.
+// present lists the clients that had a subaccount when the list was last fetched; it fetches the list when it never was.
 func (l *subaccountList) present(ctx context.Context) ([]string, error) {
 	l.mu.Lock()
 	known, seen := l.known, l.seen

@@ -18,14 +18,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
-// scripted is a Mandrill that answers each method with a text, and remembers what it was asked.
+// scripted is a Mandrill that answers each method with a text, and keeps the requests.
 type scripted struct {
 	network *exportertest.Network
 	url     string
 
-	mu      sync.Mutex
-	answers map[string]string
-	asked   []string // method and id
+	mu       sync.Mutex
+	answers  map[string]string
+	requests []string // method and id
 }
 
 func newScripted(t *testing.T, answers map[string]string) *scripted {
@@ -40,7 +40,7 @@ func newScripted(t *testing.T, answers map[string]string) *scripted {
 		method := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/api/1.0/"), ".json")
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.asked = append(s.asked, strings.TrimSpace(method+" "+body.ID))
+		s.requests = append(s.requests, strings.TrimSpace(method+" "+body.ID))
 		answer, ok := s.answers[method+" "+body.ID]
 		if !ok {
 			answer, ok = s.answers[method]
@@ -63,10 +63,10 @@ func (s *scripted) answer(method, text string) {
 func (s *scripted) count(method string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(slices.DeleteFunc(slices.Clone(s.asked), func(m string) bool { return m != method }))
+	return len(slices.DeleteFunc(slices.Clone(s.requests), func(m string) bool { return m != method }))
 }
 
-// start runs an exporter that asks it, quickly.
+// start runs an exporter for it, with a short interval.
 func (s *scripted) start(t *testing.T, further string) *exportertest.Running {
 	t.Helper()
 	return exportertest.StartOn(t, s.network, appOn(s.network.DialContext), exportertest.WriteFile(t, "config.yml", fmt.Sprintf(`clients: [{slug: kids-north}, {slug: toy-town}, {slug: never}]
@@ -75,18 +75,18 @@ mandrill: {url: '%s', key_file: %s, client_subaccounts: true, interval: 200ms, t
 `, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), further)))
 }
 
-func accountAnswer(sent, bounces int) string {
+func accountResponse(sent, bounces int) string {
 	return fmt.Sprintf(`{"username":"u","created_at":"2013-01-01 15:30:27","public_id":"aaabbb","reputation":98,"hourly_quota":25000,"backlog":7,
 		"stats":{"today":{"sent":1},"all_time":{"sent":%d,"hard_bounces":%d,"soft_bounces":3,"rejects":4,"complaints":5,"unsubs":6,"opens":70,"unique_opens":7,"clicks":80,"unique_clicks":8}}}`, sent, bounces)
 }
 
-func quietAnswers() map[string]string {
+func quietResponses() map[string]string {
 	return map[string]string{
-		"users/info": accountAnswer(1000, 2), "subaccounts/list": "[]", "webhooks/list": "[]", "senders/domains": "[]",
+		"users/info": accountResponse(1000, 2), "subaccounts/list": "[]", "webhooks/list": "[]", "senders/domains": "[]",
 	}
 }
 
-// only picks the series of some metrics, without what they cost to ask for.
+// only picks the series of some metrics, without those of requests.
 func only(series map[string]float64, prefix string) map[string]float64 {
 	picked := map[string]float64{}
 	for name, v := range series {
@@ -97,10 +97,10 @@ func only(series map[string]float64, prefix string) map[string]float64 {
 	return picked
 }
 
-func TestMandrillIsToldAsItAnswers(t *testing.T) {
+func TestMandrillMetricsEqualItsResponses(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		answers := quietAnswers()
+		answers := quietResponses()
 		answers["subaccounts/list"] = `[
 		{"id":"kids-north","name":"Kids North","custom_quota":42,"status":"active","reputation":81,"created_at":"2020-01-02 03:04:05","first_sent_at":"2020-01-02 03:04:05","sent_weekly":4,"sent_monthly":8,"sent_total":900},
 		{"id":"toy-town","name":"","custom_quota":null,"status":"paused","reputation":0,"created_at":"2020-01-02 03:04:05.123","first_sent_at":null,"sent_weekly":0,"sent_monthly":0,"sent_total":0},
@@ -182,22 +182,22 @@ func TestMandrillIsToldAsItAnswers(t *testing.T) {
 	})
 }
 
-func TestMandrillsCountersSurviveWhatMandrillTells(t *testing.T) {
+func TestMandrillsCountersSurviveLowReadings(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		s := newScripted(t, quietAnswers())
+		s := newScripted(t, quietResponses())
 		r := s.start(t, "")
 		const sent = `consign_mandrill_messages_total{kind="sent"}`
 		r.Await(t, "the first numbers", func(series map[string]float64) bool { return series[sent] == 1000 })
 
-		s.answer("users/info", accountAnswer(990, 1)) // a server that is behind
+		s.answer("users/info", accountResponse(990, 1)) // a server that lags
 		before := s.count("users/info")
-		series := r.Await(t, "some more rounds", func(map[string]float64) bool { return s.count("users/info") > before+maxFalls+2 })
+		series := r.Await(t, "some more rounds", func(map[string]float64) bool { return s.count("users/info") > before+maxLowReadings+2 })
 		if series[sent] != 1000 || series[`consign_mandrill_messages_total{kind="hard_bounce"}`] != 2 {
 			t.Errorf("the counters went back: %v", only(series, "consign_mandrill_messages_total"))
 		}
 
-		s.answer("users/info", accountAnswer(5, 0)) // the numbers have begun anew
+		s.answer("users/info", accountResponse(5, 0)) // the totals were reset
 		r.Await(t, "the new numbers", func(series map[string]float64) bool {
 			if series[sent] != 1000 && series[sent] != 5 {
 				t.Fatalf("sent is %v", series[sent])
@@ -217,10 +217,10 @@ func TestMandrillsCountersSurviveWhatMandrillTells(t *testing.T) {
 func TestAWebhookFailsUntilSomethingIsDelivered(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		hook := func(sent, trouble string) string {
-			return fmt.Sprintf(`[{"id":42,"last_sent_at":"2026-11-23 12:00:%s","last_error":%q}]`, sent, trouble)
+		hook := func(sent, failure string) string {
+			return fmt.Sprintf(`[{"id":42,"last_sent_at":"2026-11-23 12:00:%s","last_error":%q}]`, sent, failure)
 		}
-		answers := quietAnswers()
+		answers := quietResponses()
 		answers["webhooks/list"] = hook("00", "")
 		s := newScripted(t, answers)
 		r := s.start(t, "")
@@ -244,10 +244,10 @@ func TestAWebhookFailsUntilSomethingIsDelivered(t *testing.T) {
 	})
 }
 
-func TestSubaccountsAreAskedInTurn(t *testing.T) {
+func TestSubaccountsAreFetchedInTurn(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		answers := quietAnswers()
+		answers := quietResponses()
 		answers["subaccounts/list"] = `[{"id":"toy-town","status":"active","created_at":"2020-01-02 03:04:05"},{"id":"kids-north","status":"active","created_at":"2020-01-02 03:04:05"},{"id":"never","status":"active","created_at":"2020-01-02 03:04:05"}]`
 		answers["subaccounts/info"] = `{"last_30_days":{"sent":42}}`
 		answers["subaccounts/info never"] = `{"status":"error","code":-1,"name":"GeneralError","message":""}`
@@ -262,7 +262,7 @@ func TestSubaccountsAreAskedInTurn(t *testing.T) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		var turns []string
-		for _, m := range s.asked {
+		for _, m := range s.requests {
 			if id, ok := strings.CutPrefix(m, "subaccounts/info "); ok {
 				turns = append(turns, id)
 			}
@@ -278,7 +278,7 @@ func TestSubaccountsAreAskedInTurn(t *testing.T) {
 func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		answers := quietAnswers()
+		answers := quietResponses()
 		answers["subaccounts/list"] = `[{"id":"toy-town","reputation":50,"sent_total":1},{"id":"kids-north","reputation":50,"sent_total":1},{"id":"never","reputation":50,"sent_total":1}]`
 		s := newScripted(t, answers)
 		s.start(t, "").Await(t, "the reputation of the account and of as many clients as there may be", func(series map[string]float64) bool {
@@ -287,7 +287,7 @@ func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
 	})
 }
 
-func TestErrorsOfMandrillAreToldByName(t *testing.T) {
+func TestErrorsOfMandrillAreClassifiedByName(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"Invalid_Key": "auth", "PaymentRequired": "payment_required", "ValidationError": "invalid_request", "RequestLimitExceeded": "throttled",
@@ -311,11 +311,11 @@ func TestErrorsOfMandrillAreToldByName(t *testing.T) {
 	}
 }
 
-func TestNoMoreThanTwoQuestionsAreOpenAtATime(t *testing.T) {
+func TestNoMoreThanTwoRequestsAreInFlight(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		var open, most, all atomic.Int32
-		s := newScripted(t, quietAnswers())
+		s := newScripted(t, quietResponses())
 		behind, err := url.Parse(s.url)
 		if err != nil {
 			t.Fatal(err)

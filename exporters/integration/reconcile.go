@@ -7,19 +7,19 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// reconciliation compares the recent orders of all shops with the platform's books, all together: the database is asked for
-// many clients at a time, and only about orders that it was not seen to have.
+// reconciliation compares the recent orders of all shops with the platform's database: one query covers many clients, and only
+// orders that were not found before.
 type reconciliation struct {
-	books     *books
+	db        *platformDB
 	windows   []*orderWindow
-	maxAge    time.Duration // of what is known of a shop
+	maxAge    time.Duration // of the window of a shop
 	inventory []string
 }
 
 // Name is the name of the target.
 func (*reconciliation) Name() string { return "platform" }
 
-// Collect asks the platform's database about the orders that it should have.
+// Collect looks up, in the platform's database, the orders that it should have.
 func (r *reconciliation) Collect(ctx context.Context, sink *exporter.Sink) error {
 	now := time.Now()
 	missing := map[string]int{}
@@ -35,9 +35,9 @@ func (r *reconciliation) Collect(ctx context.Context, sink *exporter.Sink) error
 			all = append(all, record{w.client, id})
 		}
 	}
-	err := r.books.look(ctx, r.books.orders, all, func(found record) {
+	err := r.db.findRecords(ctx, r.db.orders, all, func(found record) {
 		missing[found.client]--
-		window[found.client].found(found.id)
+		window[found.client].markFound(found.id)
 	})
 	if err != nil {
 		return err

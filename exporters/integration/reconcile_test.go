@@ -23,18 +23,18 @@ import (
 
 const grace = 2 * time.Second
 
-// reconciling is a rhythm in which an order has two seconds to arrive.
+// reconciling is a configuration in which an order has two seconds to arrive.
 var reconciling = every("500ms") + "grace_period: 2s\norder_window: 24h\n"
 
 func TestOrdersMissingAreExactlyThoseThatThePlatformLacks(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
 		m.open(t, "resting")
-		l := newLedger(t, dsn, "north", "south", "resting")
+		l := newPlatformTables(t, dsn, "north", "south", "resting")
 
 		// 600 orders are three pages. The platform lacks one on the first, three in the middle and one at the end.
 		north := m.orders(t, "north", 600, time.Minute)
@@ -45,7 +45,7 @@ func TestOrdersMissingAreExactlyThoseThatThePlatformLacks(t *testing.T) {
 		m.orders(t, "north", 3, 25*time.Hour)
 		m.orders(t, "north", 4, time.Hour, func(o *shopify.Order) { o.Test = true })
 		m.orders(t, "north", 5, time.Hour, func(o *shopify.Order) { o.CancelledAt = time.Now() })
-		// An order in the books of another client is not in this one's.
+		// An order of another client is not this one's.
 		south := m.orders(t, "south", 10, time.Minute)
 		l.sell(t, "south", south[1:]...)
 		l.sell(t, "north", south[0])
@@ -91,7 +91,7 @@ func TestOrdersMissingAreExactlyThoseThatThePlatformLacks(t *testing.T) {
 		fresh := m.orders(t, "south", 1, 0)[0]
 		begin := time.Now()
 		awaitMissing("one that is new and does not arrive", map[string]float64{"south": 1})
-		if took := time.Since(begin); took < grace-time.Second { // Shopify tells whole seconds
+		if took := time.Since(begin); took < grace-time.Second { // Shopify's times are whole seconds
 			t.Errorf("an order was missed after %v, want after the grace period of %v", took, grace)
 		}
 		if err := m.UpdateOrder(domainOf("south"), fresh, func(o *shopify.Order) { o.CancelledAt = time.Now() }); err != nil {
@@ -109,9 +109,9 @@ func TestALostWebhookIsAMissingOrderUntilItIsImported(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
-		l := newLedger(t, dsn, "north")
+		l := newPlatformTables(t, dsn, "north")
 		hooks := m.network.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			var o struct {
 				ID int64 `json:"id"`
@@ -165,10 +165,10 @@ func TestProductsUnmatchedAreThoseThatNoItemBelongsTo(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
-		l := newLedger(t, dsn, "north", "south")
+		l := newPlatformTables(t, dsn, "north", "south")
 		north := m.products(t, "north", 520, time.Hour)
 		l.list(t, "north", slices.Delete(slices.Clone(north), 248, 252)...) // at the end of a page and the begin of the next
 		south := m.products(t, "south", 3, time.Hour)
@@ -203,9 +203,9 @@ func TestADatabaseThatIsDownCostsNothingButTheComparison(t *testing.T) {
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
 		t.Fatal(err)
 	}
-	m := newMall(t)
+	m := newFakeShops(t)
 	m.open(t, "north")
-	l := newLedger(t, server.DSN("platform"), "north")
+	l := newPlatformTables(t, server.DSN("platform"), "north")
 	m.orders(t, "north", 2, time.Minute)
 	r := m.start(t, m.config(reconciling)+l.section(t, m))
 	r.Await(t, "the orders that are missing", func(s map[string]float64) bool { return s[of("orders_missing", "north")] == 2 })
@@ -228,9 +228,9 @@ func TestTheShippedRightsAreEnoughAndNoneTooMany(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
-		l := newLedger(t, dsn, "north")
+		l := newPlatformTables(t, dsn, "north")
 		m.orders(t, "north", 2, time.Minute)
 		m.products(t, "north", 3, time.Hour)
 		c, err := mysql.ParseDSN(l.dsn)
@@ -290,9 +290,9 @@ func TestStatementsOfOnesOwnReplaceOurs(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
-		l := newLedger(t, dsn, "north")
+		l := newPlatformTables(t, dsn, "north")
 		l.run(t, "CREATE TABLE imported (tenant VARCHAR(63), order_no BIGINT UNSIGNED)")
 		ids := m.orders(t, "north", 3, time.Minute)
 		l.run(t, fmt.Sprintf("INSERT INTO imported VALUES ('north', %d), ('north', %d)", ids[0], ids[2]))
@@ -305,16 +305,16 @@ func TestStatementsOfOnesOwnReplaceOurs(t *testing.T) {
 // TestTheServerEndsAStatementThatTakesTooLong has a database that is slow, not one that is away.
 func TestTheServerEndsAStatementThatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	l := newLedger(t, serverstest.MariaDB(t), "north")
+	l := newPlatformTables(t, serverstest.MariaDB(t), "north")
 	b := &builder{configuration: &configuration{Config: Config{Platform: &platformConfig{
 		DSNFile: exportertest.WriteFile(t, "dsn", l.dsn), Timeout: defaultStatementTimeout / 50,
 	}}}}
-	books, err := b.openBooks()
+	db, err := b.openPlatformDB()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.close()
-	err = books.look(t.Context(), "SELECT slug, {ids} FROM clients WHERE SLEEP(3600) = 0", []record{{"north", 1}}, func(record) {}) // nobody else ends it
+	err = db.findRecords(t.Context(), "SELECT slug, {ids} FROM clients WHERE SLEEP(3600) = 0", []record{{"north", 1}}, func(record) {}) // only the server's time limit ends it
 	limit := serverstest.DialectOf(t, l.db).TimeLimit()
 	var ended *mysql.MySQLError
 	if exporter.ReasonOf(err) != exporter.ReasonTimeout || !errors.As(err, &ended) || ended.Number != limit.Number {
@@ -322,10 +322,10 @@ func TestTheServerEndsAStatementThatTakesTooLong(t *testing.T) {
 	}
 }
 
-// TestTheStatementsLookNumbersUp asks the server how it would go about ours, in tables with 20,000 rows and the platform's own keys.
+// TestTheStatementsLookNumbersUp explains the statements, in tables with 20,000 rows and the platform's own keys.
 func TestTheStatementsLookNumbersUp(t *testing.T) {
 	t.Parallel()
-	l := newLedger(t, serverstest.MariaDB(t), "north", "south")
+	l := newPlatformTables(t, serverstest.MariaDB(t), "north", "south")
 	numbers := make([]int64, 5000)
 	for range 2 {
 		for i := range numbers {
@@ -338,7 +338,7 @@ func TestTheStatementsLookNumbersUp(t *testing.T) {
 	}
 	l.run(t, "ANALYZE TABLE sales, items, events, clients")
 	var batch []string
-	for i := range lookBatch {
+	for i := range findBatchSize {
 		batch = append(batch, fmt.Sprint(i*7))
 	}
 	isMySQL := serverstest.DialectOf(t, l.db).MySQL
@@ -351,13 +351,13 @@ func TestTheStatementsLookNumbersUp(t *testing.T) {
 		statement = strings.ReplaceAll(statement, idsPlaceholder, strings.Join(batch, ","))
 		plan := serverstest.Plan(t, l.db, statement)
 		if !slices.ContainsFunc(plan, func(access map[string]string) bool {
-			// MySQL may begin with the sale events when they are as few as here, and look the numbers up for each.
+			// MySQL may start with the sale events when they are as few as here, and look the numbers up for each.
 			perEvent := isMySQL && strings.Contains(access["possible_keys"], key) && strings.HasPrefix(access["Extra"], "Range checked for each record")
 			return access["key"] == key || perEvent
 		}) {
 			t.Errorf("the key %s is not used:\n%v", key, plan)
 		}
-		if read, most := rowsRead(t, conn, statement), 5*2*lookBatch; read > most { // five for each number of each client
+		if read, most := rowsRead(t, conn, statement), 5*2*findBatchSize; read > most { // five for each number of each client
 			t.Errorf("%d rows are read by the key %s, want at most %d of 20,000:\n%v", read, key, most, plan)
 		}
 	}

@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// orderWindow holds the recent orders of a shop, so that a round has to read only what is new. One collector fills it, another
-// one compares it with the platform's books.
+// orderWindow holds the recent orders of a shop, so that a round has to read only changes. One collector fills it, another
+// one compares it with the platform's database.
 type orderWindow struct {
 	client string
 	length time.Duration
 	grace  time.Duration
-	reread time.Duration // the window as a whole is read again after that
+	reread time.Duration // interval of reading the whole window again
 	limit  int
 	filter string
 
-	mu     sync.Mutex
-	orders map[resourceID]*order
-	read   time.Time // begin of the last reading that came to its end; the zero time: nothing is known
-	whole  time.Time // begin of the last reading of the window as a whole
+	mu           sync.Mutex
+	orders       map[resourceID]*order
+	lastRead     time.Time // start of the last completed reading; the zero time: nothing is known
+	lastFullRead time.Time // start of the last completed reading of the whole window
 }
 
-// order is one that counts.
+// order is an order that is neither a test nor cancelled.
 type order struct {
 	created time.Time
 	found   bool // the platform has it
 }
 
-// rereadMissing is how soon the window as a whole is read again while orders are missing: one that was deleted is missed no
+// rereadMissing is how soon the whole window is read again while orders are missing: a deleted order is not missing any
 // longer.
 const rereadMissing = 5 * time.Minute
 
@@ -38,24 +38,24 @@ func newOrderWindow(client string, c *shopifyConfig) *orderWindow {
 	}
 }
 
-// since says since when changes are not known, and whether the window is to be read as a whole.
-func (w *orderWindow) since(now time.Time) (since time.Time, whole bool) {
+// changedSince returns since when changes are to be read, and whether the whole window is to be read.
+func (w *orderWindow) changedSince(now time.Time) (since time.Time, full bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	again := w.reread
-	if again > rereadMissing && len(w.lost(now)) > 0 {
-		again = rereadMissing
+	reread := w.reread
+	if reread > rereadMissing && len(w.missing(now)) > 0 {
+		reread = rereadMissing
 	}
-	return w.read, w.read.IsZero() || now.Sub(w.whole) >= again
+	return w.lastRead, w.lastRead.IsZero() || now.Sub(w.lastFullRead) >= reread
 }
 
-// take takes over what was read. It refuses more orders than the limit, and then knows nothing.
-func (w *orderWindow) take(r *orderReading) bool {
+// apply applies a completed reading. With more orders than the limit it returns false and clears the window.
+func (w *orderWindow) apply(r *orderReading) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r.whole || w.orders == nil {
+	if r.full || w.orders == nil {
 		w.orders = make(map[resourceID]*order, len(r.orders))
-		w.whole = r.begun
+		w.lastFullRead = r.started
 	}
 	for id, seen := range r.orders {
 		if seen.counts {
@@ -65,8 +65,8 @@ func (w *orderWindow) take(r *orderReading) bool {
 			delete(w.orders, id)
 		}
 	}
-	w.read = r.begun
-	w.prune(r.begun)
+	w.lastRead = r.started
+	w.prune(r.started)
 	if len(w.orders) > w.limit {
 		w.reset()
 		return false
@@ -74,16 +74,16 @@ func (w *orderWindow) take(r *orderReading) bool {
 	return true
 }
 
-// forget makes the window as it was in the beginning.
-func (w *orderWindow) forget() {
+// clear empties the window.
+func (w *orderWindow) clear() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reset()
 }
 
-func (w *orderWindow) reset() { w.orders, w.read, w.whole = nil, time.Time{}, time.Time{} }
+func (w *orderWindow) reset() { w.orders, w.lastRead, w.lastFullRead = nil, time.Time{}, time.Time{} }
 
-// prune lets go what has left the window.
+// prune deletes orders that are older than the window.
 func (w *orderWindow) prune(now time.Time) {
 	for id, o := range w.orders {
 		if o.created.Before(now.Add(-w.length)) {
@@ -92,7 +92,7 @@ func (w *orderWindow) prune(now time.Time) {
 	}
 }
 
-// recent counts the orders of the window, and tells when the newest was created; the zero time without any.
+// recent returns the number of orders in the window, and when the newest was created; the zero time without any.
 func (w *orderWindow) recent(now time.Time) (n int, newest time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,19 +105,19 @@ func (w *orderWindow) recent(now time.Time) (n int, newest time.Time) {
 	return len(w.orders), newest
 }
 
-// due lists the orders that the platform should have, and was not seen to have. It is not known when the last reading is older
-// than maxAge.
+// due lists the orders that the platform should have, and that were not found yet. They are not known when the last reading is
+// older than maxAge.
 func (w *orderWindow) due(now time.Time, maxAge time.Duration) (ids []resourceID, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.read.IsZero() || now.Sub(w.read) > maxAge {
+	if w.lastRead.IsZero() || now.Sub(w.lastRead) > maxAge {
 		return nil, false
 	}
 	w.prune(now)
-	return w.lost(now), true
+	return w.missing(now), true
 }
 
-func (w *orderWindow) lost(now time.Time) []resourceID {
+func (w *orderWindow) missing(now time.Time) []resourceID {
 	var ids []resourceID
 	for id, o := range w.orders {
 		if !o.found && !o.created.After(now.Add(-w.grace)) {
@@ -127,8 +127,8 @@ func (w *orderWindow) lost(now time.Time) []resourceID {
 	return ids
 }
 
-// found notes that the platform has an order.
-func (w *orderWindow) found(id resourceID) {
+// markFound marks an order that the platform has.
+func (w *orderWindow) markFound(id resourceID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o := w.orders[id]; o != nil {

@@ -25,20 +25,20 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
-// service is an API over HTTP that is shared by all clients: it counts, times and classifies what it asks, asks nothing
-// while the other side wants to be left alone, and lets no secret out.
+// service is an HTTP API that all clients of the platform share: it counts, times and classifies its requests, sends none during
+// a backoff, and masks secrets.
 type service struct {
 	name string // begins the names of its metrics: consign_<name>_requests_total
 	http *http.Client
 	key  secret.Value
-	// classify tells an outcome of catalog.ServiceOutcomes from an answer, and says in a few words what the answer was.
+	// classify derives an outcome of catalog.ServiceOutcomes from a response, and describes the response in a few words.
 	classify func(status int, body []byte) (outcome, what string)
 	log      *slog.Logger
 	now      func() time.Time
 
-	mu     sync.Mutex
-	resume time.Time       // nothing is asked before
-	odd    map[string]bool // answers with the outcome other that were logged
+	mu               sync.Mutex
+	blockedUntil     time.Time       // no request is sent before
+	unknownResponses map[string]bool // responses with the outcome other that were logged
 }
 
 // The closed set of outcomes, as catalog.ServiceOutcomes declares it.
@@ -46,24 +46,24 @@ const (
 	serviceOK              = "ok"
 	serviceThrottled       = "throttled"        // too many requests
 	serviceAuth            = "auth"             // the key is not known
-	serviceForbidden       = "forbidden"        // the key may not ask this
+	serviceForbidden       = "forbidden"        // the key lacks the permission
 	servicePayment         = "payment_required" // the account is not paid for, or has no such feature
-	serviceNotFound        = "not_found"        // there is no such thing, or no such address
-	serviceInvalidRequest  = "invalid_request"  // the question is refused
+	serviceNotFound        = "not_found"        // no such object, or no such endpoint
+	serviceInvalidRequest  = "invalid_request"  // the request is rejected
 	serviceServerError     = "server_error"
 	serviceTimeout         = "timeout"
 	serviceConnection      = "connection"       // no connection, or it broke
-	serviceInvalidResponse = "invalid_response" // a redirect, too long, or not what was asked for
+	serviceInvalidResponse = "invalid_response" // a redirect, too long, or not the expected JSON
 	serviceOther           = "other"
 )
 
 const (
-	// maxServiceAnswer bounds the body of an answer, in bytes.
-	maxServiceAnswer = 8 << 20
-	// maxPause is how long a service is left alone at the most, however long it asks for.
-	maxPause = time.Hour
-	// maxOdd is how many different answers that we do not know are logged.
-	maxOdd = 50
+	// maxServiceResponse bounds the body of a response, in bytes.
+	maxServiceResponse = 8 << 20
+	// maxServiceBackoff bounds the backoff that a service can request.
+	maxServiceBackoff = time.Hour
+	// maxUnknownResponses bounds how many different unknown responses are logged.
+	maxUnknownResponses = 50
 )
 
 // newHTTPClient makes a client with few connections, which goes through the proxy that the environment names and follows no
@@ -76,7 +76,7 @@ func newHTTPClient(dial dialer, security *tls.Config) *http.Client {
 			TLSClientConfig:        security,
 			ForceAttemptHTTP2:      true,
 			MaxConnsPerHost:        2,
-			IdleConnTimeout:        20 * time.Second, // long for a round, shorter than the other side waits: what it closes in between fails a POST
+			IdleConnTimeout:        20 * time.Second, // long for a round, shorter than the server's: a connection that the server closes first fails a POST
 			TLSHandshakeTimeout:    10 * time.Second,
 			MaxResponseHeaderBytes: maxHeader,
 		},
@@ -97,7 +97,7 @@ func (b *builder) httpClient(t *commonconfig.TLSConfig) (*http.Client, error) {
 
 func userAgent() string { return "consignwatch-integration-exporter/" + version.Version }
 
-// requestError is a request that did not bring what was asked for.
+// requestError is a failed request, with its outcome.
 type requestError struct {
 	outcome string
 	what    string
@@ -113,7 +113,7 @@ func serviceOutcomeOf(err error) string {
 	return ""
 }
 
-// reasonOf is why a collection fails whose request had this outcome.
+// reasonOf is the reason of a collection whose request had this outcome.
 func reasonOf(outcome string) exporter.Reason {
 	switch outcome {
 	case serviceThrottled:
@@ -130,23 +130,23 @@ func reasonOf(outcome string) exporter.Reason {
 	return exporter.ReasonQuery
 }
 
-// begin makes the series of operations start at 0.
-func (s *service) begin(t *exporter.Tally, operations ...string) {
+// initSeries initializes the series of operations to 0.
+func (s *service) initSeries(t *exporter.Recorder, operations ...string) {
 	for _, operation := range operations {
-		t.Begin("consign_"+s.name+"_request_duration_seconds", operation)
+		t.Init("consign_"+s.name+"_request_duration_seconds", operation)
 		for _, outcome := range catalog.ServiceOutcomes() {
-			t.Begin("consign_"+s.name+"_requests_total", operation, outcome)
+			t.Init("consign_"+s.name+"_requests_total", operation, outcome)
 		}
 	}
 }
 
-// ask sends a request once and hands the body of an answer that is ok to read, whose error makes the answer an invalid one.
-func (s *service) ask(ctx context.Context, t *exporter.Tally, operation string, req *http.Request, read func(body []byte) error) error {
-	if wait := s.wait(); wait > 0 {
+// do sends a request once and calls read with the body of a response that is ok; an error of read makes the response invalid.
+func (s *service) do(ctx context.Context, t *exporter.Recorder, operation string, req *http.Request, read func(body []byte) error) error {
+	if wait := s.backoff(); wait > 0 {
 		return exporter.Failure(exporter.ReasonThrottled, fmt.Errorf("%s: %s: not sent: rate limited by the service for another %s", s.name, operation, wait.Round(time.Second)))
 	}
 	begin := s.now()
-	outcome, what := s.exchange(req.WithContext(ctx), read)
+	outcome, what := s.roundTrip(req.WithContext(ctx), read)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // the exporter stops: the request was cut off, not answered
 	}
@@ -161,8 +161,8 @@ func (s *service) ask(ctx context.Context, t *exporter.Tally, operation string, 
 	return exporter.Failure(reasonOf(outcome), fmt.Errorf("%s: %s: %w", s.name, operation, &requestError{outcome, what}))
 }
 
-// exchange sends a request and tells what came of it.
-func (s *service) exchange(req *http.Request, read func(body []byte) error) (outcome, what string) {
+// roundTrip sends a request and returns the outcome.
+func (s *service) roundTrip(req *http.Request, read func(body []byte) error) (outcome, what string) {
 	req.Header.Set("User-Agent", userAgent())
 	req.Header.Set("Accept", "application/json")
 	resp, err := s.http.Do(req)
@@ -170,17 +170,17 @@ func (s *service) exchange(req *http.Request, read func(body []byte) error) (out
 		return transportOutcome(req.Context(), err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxServiceAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxServiceResponse+1))
 	switch {
 	case err != nil:
 		return transportOutcome(req.Context(), err)
-	case len(body) > maxServiceAnswer:
-		return serviceInvalidResponse, fmt.Sprintf("the answer is longer than %d bytes", maxServiceAnswer)
+	case len(body) > maxServiceResponse:
+		return serviceInvalidResponse, fmt.Sprintf("the answer is longer than %d bytes", maxServiceResponse)
 	}
-	// What the other side says stands in logs: it may repeat our key to us.
+	// The response is logged, and it may repeat the key.
 	outcome, what = s.classify(resp.StatusCode, []byte(s.key.Mask(string(body))))
 	if outcome == serviceThrottled || outcome == serviceServerError {
-		s.leaveAlone(resp.Header.Get("Retry-After"))
+		s.backOff(resp.Header.Get("Retry-After"))
 	}
 	if outcome != serviceOK {
 		return outcome, what
@@ -191,7 +191,7 @@ func (s *service) exchange(req *http.Request, read func(body []byte) error) (out
 	return serviceOK, ""
 }
 
-// transportOutcome tells from an error what has happened on the way.
+// transportOutcome derives the outcome from a transport error.
 func transportOutcome(ctx context.Context, err error) (outcome, what string) {
 	var in *url.Error
 	if errors.As(err, &in) {
@@ -204,45 +204,45 @@ func transportOutcome(ctx context.Context, err error) (outcome, what string) {
 	return serviceConnection, err.Error()
 }
 
-// wait is how long nothing is to be asked.
-func (s *service) wait() time.Duration {
+// backoff is how long no request is to be sent.
+func (s *service) backoff() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.resume.Sub(s.now())
+	return s.blockedUntil.Sub(s.now())
 }
 
-// leaveAlone heeds the header Retry-After: seconds, or a date. Without one, the interval of the collection is the pause.
-func (s *service) leaveAlone(retryAfter string) {
+// backOff obeys the header Retry-After: seconds, or a date. Without one, the next request is that of the next collection.
+func (s *service) backOff(retryAfter string) {
 	if retryAfter == "" {
 		return
 	}
 	pause := time.Duration(0)
 	if seconds, err := strconv.Atoi(retryAfter); err == nil {
-		pause = time.Duration(min(seconds, int(maxPause/time.Second))) * time.Second
+		pause = time.Duration(min(seconds, int(maxServiceBackoff/time.Second))) * time.Second
 	} else if at, err := http.ParseTime(retryAfter); err == nil {
 		pause = at.Sub(s.now())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.resume = s.now().Add(min(pause, maxPause))
+	s.blockedUntil = s.now().Add(min(pause, maxServiceBackoff))
 }
 
-// logOnce logs an answer that we do not know, the first time that it comes.
+// logOnce logs an unknown response, the first time that it comes.
 func (s *service) logOnce(operation, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := operation + " " + what
-	if s.odd[id] || len(s.odd) >= maxOdd {
+	if s.unknownResponses[id] || len(s.unknownResponses) >= maxUnknownResponses {
 		return
 	}
-	if s.odd == nil {
-		s.odd = map[string]bool{}
+	if s.unknownResponses == nil {
+		s.unknownResponses = map[string]bool{}
 	}
-	s.odd[id] = true
+	s.unknownResponses[id] = true
 	s.log.Warn("unknown response", "service", s.name, "operation", operation, "answer", what)
 }
 
-// statusOutcome is what an HTTP status means when nothing else tells more.
+// statusOutcome derives the outcome from the HTTP status alone.
 func statusOutcome(status int) string {
 	switch {
 	case status >= 200 && status <= 299:
@@ -269,8 +269,8 @@ func statusOutcome(status int) string {
 	return serviceOther
 }
 
-// word makes a name that the other side has chosen fit for a log: letters, digits and a few signs, at most 60.
-func word(s string) string {
+// sanitize makes a name from a response safe for a log: letters, digits and a few signs, at most 60.
+func sanitize(s string) string {
 	b := []byte(s)
 	if len(b) > 60 {
 		b = b[:60]
@@ -284,7 +284,7 @@ func word(s string) string {
 	return string(b)
 }
 
-// readJSON reads an answer into v. The error does not repeat what was read.
+// readJSON decodes a response into v. The error does not repeat the response.
 func readJSON(v any) func(body []byte) error {
 	return func(body []byte) error {
 		if err := json.NewDecoder(bytes.NewReader(body)).Decode(v); err != nil {

@@ -54,8 +54,8 @@ func (w *watchedLog) logger() *slog.Logger {
 
 const plantedKey = "planted-secret-5b1f"
 
-// asked asks a server once, as Mandrill, and returns what came of it.
-func asked(t *testing.T, s *service, url string, timeout time.Duration) (outcome string, err error) {
+// requestOutcome sends one request to a server, as Mandrill, and returns the outcome.
+func requestOutcome(t *testing.T, s *service, url string, timeout time.Duration) (outcome string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
@@ -63,8 +63,8 @@ func asked(t *testing.T, s *service, url string, timeout time.Duration) (outcome
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally := exporter.NewTally(catalog.Shipped())
-	err = s.ask(ctx, tally, "account", req, readJSON(&struct{}{}))
+	recorder := exporter.NewRecorder(catalog.Shipped())
+	err = s.do(ctx, recorder, "account", req, readJSON(&struct{}{}))
 	return serviceOutcomeOf(err), err
 }
 
@@ -72,7 +72,7 @@ func testService(log *slog.Logger) *service {
 	return &service{name: "mandrill", http: newHTTPClient((&net.Dialer{}).DialContext, nil), key: secret.New(plantedKey), classify: classifyMandrill, log: log, now: time.Now}
 }
 
-func TestWhatComesOfARequestIsToldFromTheWayToo(t *testing.T) {
+func TestTheOutcomeOfARequestAlsoComesFromTheTransport(t *testing.T) {
 	t.Parallel()
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
@@ -106,7 +106,7 @@ func TestWhatComesOfARequestIsToldFromTheWayToo(t *testing.T) {
 		}, want: "invalid_response", reason: exporter.ReasonParse},
 		"too long": {answer: func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "{")
-			_, _ = io.CopyN(w, blanks{}, maxServiceAnswer)
+			_, _ = io.CopyN(w, blanks{}, maxServiceResponse)
 			fmt.Fprint(w, "}")
 		}, want: "invalid_response", reason: exporter.ReasonParse},
 		"no JSON":      {answer: func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }, want: "invalid_response", reason: exporter.ReasonParse},
@@ -127,7 +127,7 @@ func TestWhatComesOfARequestIsToldFromTheWayToo(t *testing.T) {
 			if c.timeout == 0 {
 				c.timeout = time.Minute
 			}
-			outcome, err := asked(t, testService(silentLog()), c.url, c.timeout)
+			outcome, err := requestOutcome(t, testService(silentLog()), c.url, c.timeout)
 			if outcome != c.want || exporter.ReasonOf(err) != c.reason {
 				t.Errorf("outcome %q, reason %q, want %q, %q: %v", outcome, exporter.ReasonOf(err), c.want, c.reason, err)
 			}
@@ -164,7 +164,7 @@ func brokenOff(w http.ResponseWriter, _ *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-func TestAServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
+func TestAServiceIsNotCalledUntilRetryAfter(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
 	retryAfter := "30"
@@ -180,7 +180,7 @@ func TestAServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
 	begin := time.Now()
 	for value, want := range map[string]time.Duration{
 		"30":     30 * time.Second,
-		"999999": maxPause,
+		"999999": maxServiceBackoff,
 		begin.Add(20*time.Second + time.Second - 1).UTC().Format(http.TimeFormat): 20 * time.Second, // whole seconds
 		"soon": 0,
 		"-5":   0,
@@ -191,18 +191,18 @@ func TestAServiceIsLeftAloneAsLongAsItAsks(t *testing.T) {
 			s := testService(silentLog())
 			now := begin.Truncate(time.Second)
 			s.now = func() time.Time { return now }
-			if outcome, _ := asked(t, s, server.URL, 10*time.Second); outcome != "throttled" {
+			if outcome, _ := requestOutcome(t, s, server.URL, 10*time.Second); outcome != "throttled" {
 				t.Fatalf("outcome %q", outcome)
 			}
 			if want > 0 {
 				now = now.Add(want - time.Second)
-				_, err := asked(t, s, server.URL, 10*time.Second)
+				_, err := requestOutcome(t, s, server.URL, 10*time.Second)
 				if err == nil || exporter.ReasonOf(err) != exporter.ReasonThrottled || requests.Load() != 1 {
 					t.Fatalf("a second before the end of the pause: %d requests, %v", requests.Load(), err)
 				}
 			}
 			now = now.Add(2 * time.Second)
-			if _, err := asked(t, s, server.URL, 10*time.Second); err != nil || requests.Load() != 2 {
+			if _, err := requestOutcome(t, s, server.URL, 10*time.Second); err != nil || requests.Load() != 2 {
 				t.Errorf("after the pause: %d requests, %v", requests.Load(), err)
 			}
 		})
@@ -220,7 +220,7 @@ func TestAnUnknownAnswerIsLoggedOnceAndWithoutSecrets(t *testing.T) {
 	var log watchedLog
 	s := testService(log.logger())
 	for range 3 {
-		outcome, err := asked(t, s, server.URL, 10*time.Second)
+		outcome, err := requestOutcome(t, s, server.URL, 10*time.Second)
 		if outcome != "other" {
 			t.Fatalf("outcome %q: %v", outcome, err)
 		}
@@ -234,11 +234,11 @@ func TestAnUnknownAnswerIsLoggedOnceAndWithoutSecrets(t *testing.T) {
 	if strings.Contains(log.String(), plantedKey) {
 		t.Errorf("the key is in the log:\n%s", log.String())
 	}
-	for i := range 2 * maxOdd {
+	for i := range 2 * maxUnknownResponses {
 		s.logOnce("account", fmt.Sprint(i))
 	}
-	if n := strings.Count(log.String(), "\n"); n != maxOdd {
-		t.Errorf("%d lines of different answers, want at most %d", n, maxOdd)
+	if n := strings.Count(log.String(), "\n"); n != maxUnknownResponses {
+		t.Errorf("%d lines of different answers, want at most %d", n, maxUnknownResponses)
 	}
 }
 
@@ -257,7 +257,7 @@ func TestARequestThatTheStopCutsOffCountsAsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = testService(silentLog()).ask(ctx, exporter.NewTally(catalog.Shipped()), "account", req, readJSON(&struct{}{}))
+	err = testService(silentLog()).do(ctx, exporter.NewRecorder(catalog.Shipped()), "account", req, readJSON(&struct{}{}))
 	if !errors.Is(err, context.Canceled) || serviceOutcomeOf(err) != "" {
 		t.Errorf("error %v", err)
 	}

@@ -22,16 +22,16 @@ func (b *builder) shopify() error {
 		return b.file.Errorf("shopify.tls", "%w", err)
 	}
 	b.closers = append(b.closers, func() error { client.CloseIdleConnections(); return nil })
-	var books *books
+	var db *platformDB
 	if b.Platform != nil {
-		if books, err = b.openBooks(); err != nil {
+		if db, err = b.openPlatformDB(); err != nil {
 			return err
 		}
 	}
-	operations := exporter.NewTally(b.catalog)
+	operations := exporter.NewRecorder(b.catalog)
 	for _, operation := range catalog.ShopifyOperations() {
 		for _, o := range catalog.ShopifyOutcomes() {
-			operations.Begin("consign_shopify_operations_total", operation, o)
+			operations.Init("consign_shopify_operations_total", operation, o)
 		}
 	}
 	slugs := b.slugs()
@@ -47,10 +47,10 @@ func (b *builder) shopify() error {
 		}
 		window := newOrderWindow(c.Slug, &b.Shopify)
 		windows = append(windows, window)
-		status = append(status, &shopStatus{shop: s, expected: b.expectedTopics(c.Shopify), maxAge: b.Shopify.keeps(), inventory: slugs})
+		status = append(status, &shopStatus{shop: s, expected: b.expectedTopics(c.Shopify), maxAge: b.Shopify.cacheAge(), inventory: slugs})
 		orders = append(orders, &shopOrders{shop: s, window: window, pageTime: s.timeout})
 		products = append(products, &shopProducts{
-			shop: s, books: books, every: time.Duration(b.Shopify.ProductsInterval), grace: time.Duration(b.Shopify.GracePeriod), limit: b.Shopify.MaxProducts,
+			shop: s, db: db, interval: time.Duration(b.Shopify.ProductsInterval), grace: time.Duration(b.Shopify.GracePeriod), limit: b.Shopify.MaxProducts,
 		})
 	}
 	if len(status) == 0 {
@@ -61,20 +61,20 @@ func (b *builder) shopify() error {
 	b.add("shopify_orders", schedule, orders...)
 	b.add("shopify_products", schedule, products...)
 	b.add("shopify_operations", schedule, operationCounts{operations})
-	if books != nil {
-		b.add("shopify_reconciliation", schedule, &reconciliation{books: books, windows: windows, maxAge: b.Shopify.keeps(), inventory: slugs})
+	if db != nil {
+		b.add("shopify_reconciliation", schedule, &reconciliation{db: db, windows: windows, maxAge: b.Shopify.cacheAge(), inventory: slugs})
 	}
 	return nil
 }
 
-// schedule gives a round the whole interval: a question may have to wait for its turn, for a token and for the bucket.
+// schedule gives a round the whole interval: a query may have to wait for another request, for a token and for the bucket.
 func (c *shopifyConfig) schedule() exporter.Schedule {
 	return exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Interval), MaxAge: time.Duration(c.MaxAge)}
 }
 
-// keeps is how long what is known of a shop stays known: as long as the kit keeps the values of a collection, which is never less
+// cacheAge is how long the state of a shop is cached: as long as the kit keeps the samples of a collection, which is never less
 // than two rounds.
-func (c *shopifyConfig) keeps() time.Duration {
+func (c *shopifyConfig) cacheAge() time.Duration {
 	return max(time.Duration(c.MaxAge), 3*time.Duration(c.Interval))
 }
 
@@ -86,7 +86,7 @@ func (b *builder) expectedTopics(s *shopConfig) []string {
 }
 
 // shop reads the secrets of a client's shop. The prefix is where it stands in the file.
-func (b *builder) shop(c Client, client *http.Client, operations *exporter.Tally, at string) (*shop, error) {
+func (b *builder) shop(c Client, client *http.Client, operations *exporter.Recorder, at string) (*shop, error) {
 	s := &shop{
 		client:     c.Slug,
 		apiURL:     address(b.Shopify.URLTemplate, c.Shopify.Domain, b.Shopify.APIVersion),
@@ -96,15 +96,15 @@ func (b *builder) shop(c Client, client *http.Client, operations *exporter.Tally
 		timeout:    time.Duration(b.Shopify.Timeout),
 		log:        b.log.With("collector", "shopify", "target", c.Slug),
 		tokens:     &tokenSource{},
-		turn:       make(chan struct{}, 1),
-		counts:     exporter.NewTally(b.catalog),
+		slot:       make(chan struct{}, 1),
+		recorder:   exporter.NewRecorder(b.catalog),
 		operations: operations,
 	}
-	s.pace.gap = time.Duration(float64(time.Second) / b.Shopify.RequestsPerSecond)
-	s.pace.reserve = *b.Shopify.BucketReserve
-	s.counts.Begin("consign_shopify_request_duration_seconds", c.Slug)
+	s.limiter.interval = time.Duration(float64(time.Second) / b.Shopify.RequestsPerSecond)
+	s.limiter.reserve = *b.Shopify.BucketReserve
+	s.recorder.Init("consign_shopify_request_duration_seconds", c.Slug)
 	for _, o := range catalog.ShopifyOutcomes() {
-		s.counts.Begin("consign_shopify_requests_total", c.Slug, o)
+		s.recorder.Init("consign_shopify_requests_total", c.Slug, o)
 	}
 	if credentials := c.Shopify.ClientCredentials; credentials != nil {
 		value, err := secret.Read(credentials.SecretFile)
@@ -143,15 +143,15 @@ func shopClient(dial dialer, c *commonconfig.TLSConfig, interval time.Duration) 
 	return client, nil
 }
 
-// operationCounts tells what was asked of all shops together.
-type operationCounts struct{ counts *exporter.Tally }
+// operationCounts reports the requests to all shops together.
+type operationCounts struct{ recorder *exporter.Recorder }
 
 // Name is the name of the target.
 func (operationCounts) Name() string { return "all" }
 
-// Collect asks nobody.
+// Collect sends no request.
 func (o operationCounts) Collect(_ context.Context, sink *exporter.Sink) error {
-	o.counts.Tell(sink)
+	o.recorder.Collect(sink)
 	return nil
 }
 

@@ -24,16 +24,16 @@ import (
 // process of its own.
 const asExporter = "CONSIGNWATCH_TEST_AS_EXPORTER"
 
-// BenchmarkFiveHundredShopsAMinute watches 500 shops with 20 orders and 40 products each at the shipped rhythm, for the first
+// BenchmarkFiveHundredShopsAMinute watches 500 shops with 20 orders and 40 products each with the shipped intervals, for the first
 // minute and two more, ten of them hanging, ten throttling and ten down.
 func BenchmarkFiveHundredShopsAMinute(b *testing.B) {
 	const shops = 500
-	m := newMallOn(b, nil)
+	m := newFakeShopsOn(b, nil)
 	var clients []string
 	for i := range shops {
 		clients = append(clients, fmt.Sprintf("client-%03d", i))
 	}
-	l := newLedger(b, serverstest.MariaDB(b), clients...)
+	l := newPlatformTables(b, serverstest.MariaDB(b), clients...)
 	ill := map[string]bool{}
 	for i, client := range clients {
 		m.open(b, client, func(s *shopify.Shop) { s.Plan = shopify.Basic() })
@@ -55,7 +55,7 @@ func BenchmarkFiveHundredShopsAMinute(b *testing.B) {
 	}
 }
 
-func measure(b *testing.B, m *mall, config string, clients []string, ill map[string]bool) {
+func measure(b *testing.B, m *fakeShops, config string, clients []string, ill map[string]bool) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -97,7 +97,7 @@ func measure(b *testing.B, m *mall, config string, clients []string, ill map[str
 	most := 0
 	for _, client := range clients {
 		n := 0
-		for _, r := range m.asked(client) {
+		for _, r := range m.requestsTo(client) {
 			if r.At.Sub(begin) > 70*time.Second && r.At.Sub(begin) <= 130*time.Second {
 				n++
 			}
@@ -116,7 +116,7 @@ func measure(b *testing.B, m *mall, config string, clients []string, ill map[str
 	}
 }
 
-// scrape reads a page; histograms are left out.
+// scrape scrapes an exporter; histograms are left out.
 func scrape(b *testing.B, url string) map[string]float64 {
 	b.Helper()
 	response, err := http.Get(url)

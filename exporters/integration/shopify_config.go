@@ -17,7 +17,7 @@ import (
 
 // shopifyConfig is the section `shopify`: what holds for the shops of all clients.
 type shopifyConfig struct {
-	// APIVersion is the version of the Admin API that is asked for: 2026-10.
+	// APIVersion is the requested version of the Admin API: 2026-10.
 	APIVersion string `yaml:"api_version,omitempty"`
 	// URLTemplate is the address of the GraphQL Admin API, with {domain} and {version}.
 	URLTemplate string `yaml:"url_template,omitempty"`
@@ -32,9 +32,9 @@ type shopifyConfig struct {
 	Timeout yamlfile.Duration `yaml:"timeout,omitempty"`
 	// MaxAge is how long the last good values are exposed after a shop has stopped answering.
 	MaxAge yamlfile.Duration `yaml:"max_age,omitempty"`
-	// RequestsPerSecond bounds how often one shop is asked, whatever for.
+	// RequestsPerSecond limits the requests to one shop, of any kind.
 	RequestsPerSecond float64 `yaml:"requests_per_second,omitempty"`
-	// BucketReserve is the share of the shop's bucket that is left to others by what can wait: orders and products.
+	// BucketReserve is the share of the shop's bucket that low-priority queries, of orders and products, leave to others.
 	BucketReserve *float64 `yaml:"bucket_reserve,omitempty"`
 	// ExpectedTopics are the topics that each shop should have a webhook subscription for: orders/create.
 	ExpectedTopics []string `yaml:"expected_topics,omitempty"`
@@ -46,12 +46,12 @@ type shopifyConfig struct {
 	OrderFilter string `yaml:"order_filter,omitempty"`
 	// RereadInterval is how often the whole window is read again. In between, only new orders are.
 	RereadInterval yamlfile.Duration `yaml:"reread_interval,omitempty"`
-	// MaxOrders is how many orders a window may have. Beyond, nothing is told about them.
+	// MaxOrders is how many orders a window may have. With more, none are reported.
 	MaxOrders int `yaml:"max_orders,omitempty"`
 
 	// ProductsInterval is how often the products of a shop are compared.
 	ProductsInterval yamlfile.Duration `yaml:"products_interval,omitempty"`
-	// MaxProducts is how many products a shop may have. Beyond, nothing is told about them.
+	// MaxProducts is how many products a shop may have. With more, none are reported.
 	MaxProducts int `yaml:"max_products,omitempty"`
 }
 
@@ -172,11 +172,11 @@ func (c *shopifyConfig) check(f *yamlfile.File) error {
 
 const (
 	maxOrderWindow = 60 * 24 * time.Hour
-	// maxCount bounds what is held of one shop in memory.
+	// maxCount bounds what is kept of one shop in memory.
 	maxCount = 250_000
 )
 
-// checkTemplate refuses what would send a token to a place of nobody's choice.
+// checkTemplate rejects templates that would send a token to another host.
 func (c *shopifyConfig) checkTemplate(f *yamlfile.File, key, template, needs string) error {
 	u, err := url.Parse(address(template, "shop.example", "2026-10"))
 	switch {

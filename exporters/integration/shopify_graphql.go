@@ -11,48 +11,48 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// query is a question to the GraphQL Admin API.
+// query is a query of the GraphQL Admin API.
 type query struct {
-	operation string // as the metrics name it
-	text      string
-	variables any
-	points    float64 // that it costs at the most, about
-	canWait   bool    // it leaves the reserve of the bucket to others
-	leaves    float64 // points besides, for our own questions that matter more
+	operation    string // as the metrics name it
+	text         string
+	variables    any
+	points       float64 // its maximum cost, approximately
+	lowPriority  bool    // it leaves the reserve of the bucket to others
+	extraReserve float64 // further points that it leaves to the exporter's more important queries
 }
 
-// points is what a list of n things costs: Shopify does not publish the formula, this is what is measured.
+// points is the cost of a list of n nodes: Shopify does not publish the formula, this is what is measured.
 func points(n int) float64 { return 2 + float64(n) }
 
-// pageSize is as many things as one page can have.
+// pageSize is the maximum number of nodes of a page.
 const pageSize = 250
 
-// answer is the data that a query asks for. It knows what must be there.
-type answer interface{ check() error }
+// result is the data of a query's response. check verifies that it is complete.
+type result interface{ check() error }
 
-// errLacks says that an answer lacks a part that was asked for.
-var errLacks = errors.New("the answer lacks a part that was asked for")
+// errIncomplete says that a response lacks a part of the query.
+var errIncomplete = errors.New("the answer lacks a part that was asked for")
 
-// page is the information about a page of a list.
-type page struct {
+// pageInfo is the PageInfo of a list.
+type pageInfo struct {
 	HasNextPage bool   `json:"hasNextPage"`
 	EndCursor   string `json:"endCursor"`
 }
 
-// goesOn refuses a page with so many things that promises another one and does not lead to it.
-func (p page) goesOn(after string, n int) error {
+// checkNext rejects a page of n nodes that has a next page, but no usable cursor to it.
+func (p pageInfo) checkNext(after string, n int) error {
 	if p.HasNextPage && (n == 0 || p.EndCursor == "" || p.EndCursor == after) {
 		return exporter.Failure(exporter.ReasonParse, errors.New("the list has another page, but no cursor to it"))
 	}
 	return nil
 }
 
-// beginsAnew reports whether the place in a list may be what was wrong, so that it is read from its begin.
-func beginsAnew(err error) bool {
+// mustRestart reports whether the cursor may be the reason of an error, so that the list is read from its first page.
+func mustRestart(err error) bool {
 	return err != nil && (exporter.ReasonOf(err) == exporter.ReasonQuery || exporter.ReasonOf(err) == exporter.ReasonParse)
 }
 
-// cursor is the place at which the next page begins; nil for the first page of all.
+// cursor is the cursor of the next page; nil for the first page.
 func cursor(at string) *string {
 	if at == "" {
 		return nil
@@ -73,18 +73,18 @@ func (r *resourceID) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// envelope is what all answers have in common.
+// envelope is what all responses have in common.
 type envelope struct {
 	Data       json.RawMessage `json:"data"`
 	Errors     apiErrors       `json:"errors"`
 	Extensions struct {
 		Cost *queryCost `json:"cost"`
-		// Search are warnings: terms of a search that Shopify has left out, so that it finds too much.
+		// Search are warnings: terms of a search that Shopify has ignored, so that it finds too much.
 		Search []json.RawMessage `json:"search"`
 	} `json:"extensions"`
 }
 
-// queryCost says what a query was worth, and what is left.
+// queryCost is the cost of a query, and the points that remain.
 type queryCost struct {
 	Requested float64 `json:"requestedQueryCost"`
 	Throttle  *struct {
@@ -94,8 +94,7 @@ type queryCost struct {
 	} `json:"throttleStatus"`
 }
 
-// apiErrors are what stands under `errors`: a list of objects where GraphQL answers, a string or an object where something
-// before it does.
+// apiErrors is the member `errors`: a list of objects from GraphQL, a string or an object from a server before it.
 type apiErrors []apiError
 
 type apiError struct {
@@ -105,7 +104,7 @@ type apiError struct {
 	} `json:"extensions"`
 }
 
-// UnmarshalJSON reads all shapes; one that it does not know becomes a message as it stands.
+// UnmarshalJSON reads all shapes; an unknown one becomes a message.
 func (e *apiErrors) UnmarshalJSON(text []byte) error {
 	text = bytes.TrimSpace(text)
 	if string(text) == "null" || string(text) == "[]" {
@@ -122,9 +121,9 @@ func (e *apiErrors) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// worst is the outcome that the errors mean together: one that has a name before one that has none, and what lies with us
-// or with Shopify as a whole before what a single part of the question has met.
-func (e apiErrors) worst() outcome {
+// outcome is the outcome of all errors together: a specific one before shopOther, and one that concerns the client or
+// Shopify as a whole before one of a single part of the query.
+func (e apiErrors) outcome() outcome {
 	rank := []outcome{shopThrottled, shopFrozen, shopServer, shopTimeout, shopForbidden}
 	for _, o := range rank {
 		for _, one := range e {

@@ -40,7 +40,7 @@ func TestErrorsAreReadInAllTheirShapes(t *testing.T) {
 			}
 			got := read{e.Errors.String(), shopOK}
 			if len(e.Errors) > 0 {
-				got.Outcome = e.Errors.worst()
+				got.Outcome = e.Errors.outcome()
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -72,13 +72,13 @@ func TestAnExcerptIsShortPrintableAndWithoutSecrets(t *testing.T) {
 	s.tokens.current = accessToken{value: secret.New("marked-token")}
 	for name, text := range map[string]string{
 		"secrets":         "a marked-secret and a marked-token",
-		"across the edge": strings.Repeat("x", longestExcerpt-5) + "marked-token",
+		"across the edge": strings.Repeat("x", maxExcerpt-5) + "marked-token",
 		"control signs":   "line\nline\x1b[31m\x00",
 		"long":            strings.Repeat("ü", 10_000),
 		"not UTF-8":       strings.Repeat("\xff", 1000),
 	} {
 		got := s.excerpt([]byte(text))
-		if strings.Contains(got, "marked") || strings.ContainsAny(got, "\n\x1b\x00") || len(got) > 5*longestExcerpt {
+		if strings.Contains(got, "marked") || strings.ContainsAny(got, "\n\x1b\x00") || len(got) > 5*maxExcerpt {
 			t.Errorf("%s: %d bytes: %s", name, len(got), got)
 		}
 	}
@@ -87,18 +87,18 @@ func TestAnExcerptIsShortPrintableAndWithoutSecrets(t *testing.T) {
 func TestAListThatLeadsNowhereIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		page page
+		page pageInfo
 		n    int
 		ok   bool
 	}{
-		"the last page":      {page{false, "b"}, 3, true},
-		"the last and empty": {page{false, ""}, 0, true},
-		"another one":        {page{true, "b"}, 3, true},
-		"the same again":     {page{true, "a"}, 3, false},
-		"no place":           {page{true, ""}, 3, false},
-		"empty, and another": {page{true, "b"}, 0, false},
+		"the last page":      {pageInfo{false, "b"}, 3, true},
+		"the last and empty": {pageInfo{false, ""}, 0, true},
+		"another one":        {pageInfo{true, "b"}, 3, true},
+		"the same again":     {pageInfo{true, "a"}, 3, false},
+		"no place":           {pageInfo{true, ""}, 3, false},
+		"empty, and another": {pageInfo{true, "b"}, 0, false},
 	} {
-		if err := c.page.goesOn("a", c.n); (err == nil) != c.ok || beginsAnew(err) == c.ok {
+		if err := c.page.checkNext("a", c.n); (err == nil) != c.ok || mustRestart(err) == c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

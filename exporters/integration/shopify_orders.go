@@ -14,25 +14,25 @@ import (
 type shopOrders struct {
 	shop     *shop
 	window   *orderWindow
-	pageTime time.Duration // that a page may take
+	pageTime time.Duration // timeout of a page
 
-	reading *orderReading // that has not ended
-	newest  time.Time     // creation of the newest order that the shop shows, whatever its age
-	tooMany time.Time     // nothing is asked until then: the window has more orders than we hold
+	reading      *orderReading // nil: none is in progress
+	newest       time.Time     // creation time of the newest order in the shop, of any age
+	tooManyUntil time.Time     // nothing is fetched until then: the window has more orders than the limit
 }
 
 // orderReading is a list that is read page by page.
 type orderReading struct {
-	begun  time.Time
-	whole  bool // the window as a whole, not what has changed
-	filter string
-	after  string
-	seen   int // orders that pages have shown, the same one each time
-	orders map[resourceID]orderSeen
+	started time.Time
+	full    bool // the whole window, not only the changes
+	filter  string
+	after   string
+	seen    int // orders on all pages so far, repeated ones included
+	orders  map[resourceID]listedOrder
 }
 
-// orderSeen is what a list says of an order.
-type orderSeen struct {
+// listedOrder is an order in the list.
+type listedOrder struct {
 	created time.Time
 	counts  bool // it is neither a test nor cancelled
 }
@@ -40,7 +40,7 @@ type orderSeen struct {
 // Name is the client's slug.
 func (t *shopOrders) Name() string { return t.shop.client }
 
-// The newest order is asked for on its own: the window of a shop that rests is empty.
+// The newest order is queried separately: the window of an idle shop is empty.
 const ordersQuery = `query consignwatchOrders($first: Int!, $after: String, $query: String!) {
   newest: orders(first: 1, sortKey: CREATED_AT, reverse: true, query: "status:any") { nodes { createdAt test } }
   orders(first: $first, after: $after, sortKey: UPDATED_AT, query: $query) {
@@ -58,35 +58,35 @@ type orderNode struct {
 
 type orderList struct {
 	Nodes    []orderNode `json:"nodes"`
-	PageInfo page        `json:"pageInfo"`
+	PageInfo pageInfo    `json:"pageInfo"`
 }
 
-type ordersAnswer struct {
+type ordersResult struct {
 	Newest *orderList `json:"newest"`
 	Orders *orderList `json:"orders"`
 }
 
-func (a *ordersAnswer) check() error {
+func (a *ordersResult) check() error {
 	if a.Newest == nil || a.Orders == nil {
-		return errLacks
+		return errIncomplete
 	}
 	for _, node := range a.Orders.Nodes {
 		if node.ID == 0 || node.CreatedAt.IsZero() {
-			return errLacks
+			return errIncomplete
 		}
 	}
 	return nil
 }
 
 const (
-	// orderOverlap is how far back changes are asked for again: what is new may take a while until a search finds it, and
-	// clocks differ.
+	// orderOverlap is how far changes are fetched again: a search may find a new order only after a while, and clocks
+	// differ.
 	orderOverlap = 5 * time.Minute
-	// firstPage is the first page of what has changed: most often there is little.
+	// firstPage is the size of the first page of changes: usually there are few.
 	firstPage = 50
 )
 
-// Collect reads what is new.
+// Collect reads new and changed orders.
 func (t *shopOrders) Collect(ctx context.Context, sink *exporter.Sink) error {
 	if err := t.read(ctx); err != nil {
 		return err
@@ -103,11 +103,11 @@ func (t *shopOrders) Collect(ctx context.Context, sink *exporter.Sink) error {
 }
 
 func (t *shopOrders) read(ctx context.Context) error {
-	if now := time.Now(); now.Before(t.tooMany) {
+	if now := time.Now(); now.Before(t.tooManyUntil) {
 		return t.errTooMany()
 	}
 	if t.reading == nil {
-		t.reading = t.begin(time.Now())
+		t.reading = t.startReading(time.Now())
 	}
 	for {
 		if deadline, ok := ctx.Deadline(); ok && t.reading.after != "" && time.Until(deadline) < t.pageTime {
@@ -115,33 +115,33 @@ func (t *shopOrders) read(ctx context.Context) error {
 		}
 		done, err := t.readPage(ctx)
 		switch {
-		case beginsAnew(err):
+		case mustRestart(err):
 			t.reading = nil
 			return err
 		case err != nil:
 			return err
 		case len(t.reading.orders) > t.window.limit || t.reading.seen > 2*t.window.limit+pageSize:
-			t.reading, t.tooMany = nil, time.Now().Add(t.window.reread)
-			t.window.forget()
+			t.reading, t.tooManyUntil = nil, time.Now().Add(t.window.reread)
+			t.window.clear()
 			return t.errTooMany()
 		case done:
-			begun := t.reading.begun
-			if err := t.end(); err != nil {
+			started := t.reading.started
+			if err := t.finishReading(); err != nil {
 				return err
 			}
-			if time.Since(begun) <= orderOverlap {
+			if time.Since(started) <= orderOverlap {
 				return nil
 			}
-			t.reading = t.begin(time.Now()) // it took so long that there may be more by now
+			t.reading = t.startReading(time.Now()) // the reading took so long that there may be further changes
 		}
 	}
 }
 
-func (t *shopOrders) end() error {
+func (t *shopOrders) finishReading() error {
 	r := t.reading
 	t.reading = nil
-	if !t.window.take(r) {
-		t.tooMany = time.Now().Add(t.window.reread)
+	if !t.window.apply(r) {
+		t.tooManyUntil = time.Now().Add(t.window.reread)
 		return t.errTooMany()
 	}
 	return nil
@@ -151,11 +151,11 @@ func (t *shopOrders) errTooMany() error {
 	return exporter.Failure(exporter.ReasonCapability, fmt.Errorf("shopify %s: orders: there are more than %d within %s (max_orders), so they are not reported", t.shop.client, t.window.limit, t.window.length))
 }
 
-// begin decides what to read.
-func (t *shopOrders) begin(now time.Time) *orderReading {
-	since, whole := t.window.since(now)
+// startReading decides what to read.
+func (t *shopOrders) startReading(now time.Time) *orderReading {
+	since, full := t.window.changedSince(now)
 	filter := []string{"status:any", "created_at:>=" + searchTime(now.Add(-t.window.length))}
-	if !whole {
+	if !full {
 		filter = append(filter, "updated_at:>="+searchTime(since.Add(-orderOverlap)))
 	}
 	switch own := t.window.filter; {
@@ -164,7 +164,7 @@ func (t *shopOrders) begin(now time.Time) *orderReading {
 	case own != "":
 		filter = append(filter, own)
 	}
-	return &orderReading{begun: now, whole: whole, filter: strings.Join(filter, " AND "), orders: map[resourceID]orderSeen{}}
+	return &orderReading{started: now, full: full, filter: strings.Join(filter, " AND "), orders: map[resourceID]listedOrder{}}
 }
 
 // searchTime is a time as Shopify's search wants it.
@@ -173,12 +173,12 @@ func searchTime(at time.Time) string { return "'" + at.UTC().Format("2006-01-02T
 func (t *shopOrders) readPage(ctx context.Context) (done bool, err error) {
 	r := t.reading
 	first := pageSize
-	if !r.whole && r.after == "" {
+	if !r.full && r.after == "" {
 		first = firstPage
 	}
-	var a ordersAnswer
-	err = t.shop.ask(ctx, query{
-		operation: operationOrders, text: ordersQuery, points: points(1) + points(first), canWait: true,
+	var a ordersResult
+	err = t.shop.do(ctx, query{
+		operation: operationOrders, text: ordersQuery, points: points(1) + points(first), lowPriority: true,
 		variables: map[string]any{"first": first, "after": cursor(r.after), "query": r.filter},
 	}, &a)
 	if err != nil {
@@ -190,11 +190,11 @@ func (t *shopOrders) readPage(ctx context.Context) (done bool, err error) {
 		}
 	}
 	for _, node := range a.Orders.Nodes {
-		r.orders[node.ID] = orderSeen{created: node.CreatedAt, counts: node.CancelledAt == nil && !node.Test}
+		r.orders[node.ID] = listedOrder{created: node.CreatedAt, counts: node.CancelledAt == nil && !node.Test}
 	}
 	r.seen += len(a.Orders.Nodes)
 	next := a.Orders.PageInfo
-	if err := next.goesOn(r.after, len(a.Orders.Nodes)); err != nil {
+	if err := next.checkNext(r.after, len(a.Orders.Nodes)); err != nil {
 		return false, fmt.Errorf("shopify %s: orders: %w", t.shop.client, err)
 	}
 	r.after = next.EndCursor

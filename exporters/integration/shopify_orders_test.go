@@ -12,8 +12,8 @@ import (
 )
 
 // pages counts the requests for orders of a client.
-func (m *mall) pages(client string) (n int) {
-	for _, r := range m.asked(client) {
+func (m *fakeShops) pages(client string) (n int) {
+	for _, r := range m.requestsTo(client) {
 		if r.Operation == "consignwatchOrders" && r.Outcome == "ok" {
 			n++
 		}
@@ -24,7 +24,7 @@ func (m *mall) pages(client string) (n int) {
 func TestAfterTheFirstReadingOnlyWhatIsNewIsRead(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		ids := m.orders(t, "north", 700, time.Hour)
 		r := m.start(t, m.config(quick))
@@ -33,14 +33,14 @@ func TestAfterTheFirstReadingOnlyWhatIsNewIsRead(t *testing.T) {
 		if n := m.pages("north"); n < 3 {
 			t.Errorf("700 orders were read with %d pages", n)
 		}
-		before := len(m.asked("north"))
+		before := len(m.requestsTo("north"))
 		m.orders(t, "north", 1, 0)
 		if err := m.UpdateOrder(domainOf("north"), ids[600], func(o *shopify.Order) { o.CancelledAt = time.Now() }); err != nil {
 			t.Fatal(err)
 		}
 		r.Await(t, "one more, and one cancelled", func(s map[string]float64) bool { return s[recent] == 700 })
-		eventually(t, "a few rounds", func() bool { return len(m.asked("north")) > before+10 })
-		for _, request := range m.asked("north")[before:] {
+		eventually(t, "a few rounds", func() bool { return len(m.requestsTo("north")) > before+10 })
+		for _, request := range m.requestsTo("north")[before:] {
 			if request.Operation == "consignwatchOrders" && request.Cost > 20 {
 				t.Errorf("a round without much news has cost %d points", request.Cost)
 			}
@@ -48,16 +48,16 @@ func TestAfterTheFirstReadingOnlyWhatIsNewIsRead(t *testing.T) {
 	})
 }
 
-func TestMoreOrdersThanAreHeldAreToldAsNone(t *testing.T) {
+func TestMoreOrdersThanTheLimitAreNotReported(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
 		m.orders(t, "north", 301, time.Hour)
 		m.orders(t, "south", 300, time.Hour)
-		l := newLedger(t, dsn, "north", "south")
+		l := newPlatformTables(t, dsn, "north", "south")
 		r := m.start(t, m.config(every("2s")+"max_orders: 300\n")+l.section(t, m))
 		page := r.Await(t, "what is known of both", func(s map[string]float64) bool {
 			return s[of("orders_missing", "south")] == 300 && s[`consignwatch_collector_failures_total{collector="shopify_orders",reason="capability"}`] > 1
@@ -74,14 +74,14 @@ func TestMoreOrdersThanAreHeldAreToldAsNone(t *testing.T) {
 	})
 }
 
-func TestMoreProductsThanAreReadAreToldAsNone(t *testing.T) {
+func TestMoreProductsThanTheLimitAreNotReported(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.products(t, "north", 301, time.Hour)
-		l := newLedger(t, dsn, "north")
+		l := newPlatformTables(t, dsn, "north")
 		r := m.start(t, m.config(quick+"max_products: 300\n")+l.section(t, m))
 		page := r.Await(t, "a failure", func(s map[string]float64) bool {
 			return s[`consignwatch_collector_failures_total{collector="shopify_products",reason="capability"}`] > 1
@@ -96,7 +96,7 @@ func TestMoreProductsThanAreReadAreToldAsNone(t *testing.T) {
 func TestWithoutADatabaseProductsAreCounted(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
 		m.products(t, "north", 12, time.Hour)
@@ -117,7 +117,7 @@ func TestWithoutADatabaseProductsAreCounted(t *testing.T) {
 func TestABusyShopIsReadInAsManyRoundsAsItsBucketAllows(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north", func(s *shopify.Shop) { s.Plan = shopify.Plan{DisplayName: "Small", Bucket: 520, Restore: 200} })
 		m.orders(t, "north", 600, time.Minute)
 		r := m.start(t, m.config(quick))
@@ -141,7 +141,7 @@ func TestABusyShopIsReadInAsManyRoundsAsItsBucketAllows(t *testing.T) {
 func TestASearchThatShopifyDoesNotUnderstandIsAFailure(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.orders(t, "north", 3, time.Hour)
 		r := m.start(t, m.config(quick+"order_filter: colour:blue\n"))
@@ -160,7 +160,7 @@ func TestASearchThatShopifyDoesNotUnderstandIsAFailure(t *testing.T) {
 func TestAFilterNarrowsTheOrdersDown(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.orders(t, "north", 3, time.Hour)
 		m.orders(t, "north", 2, time.Hour, func(o *shopify.Order) { o.FinancialStatus = "PENDING" })
@@ -173,7 +173,7 @@ func TestAFilterNarrowsTheOrdersDown(t *testing.T) {
 func TestAScopeThatIsMissingCostsItsCollectorOnly(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.products(t, "north", 2, time.Hour)
 		m.turn(t, "north", func(s *shopify.Switches) { s.MissingScopes = []string{"read_orders"} })
@@ -192,42 +192,42 @@ func TestAScopeThatIsMissingCostsItsCollectorOnly(t *testing.T) {
 	})
 }
 
-func TestAnOrderThatIsDeletedIsMissedNoLongerThanUntilTheWindowIsReadAgain(t *testing.T) {
+func TestADeletedOrderIsMissingNoLongerThanUntilTheWindowIsReadAgain(t *testing.T) {
 	t.Parallel()
 	w := newOrderWindow("north", &shopifyConfig{
 		OrderWindow: yamlfile.Duration(24 * time.Hour), GracePeriod: yamlfile.Duration(15 * time.Minute), RereadInterval: yamlfile.Duration(30 * time.Minute), MaxOrders: 10,
 	})
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	seen := func(ids ...resourceID) map[resourceID]orderSeen {
-		all := map[resourceID]orderSeen{}
+	seen := func(ids ...resourceID) map[resourceID]listedOrder {
+		all := map[resourceID]listedOrder{}
 		for _, id := range ids {
-			all[id] = orderSeen{created: now.Add(-time.Hour), counts: true}
+			all[id] = listedOrder{created: now.Add(-time.Hour), counts: true}
 		}
 		return all
 	}
-	if _, whole := w.since(now); !whole {
+	if _, whole := w.changedSince(now); !whole {
 		t.Error("an empty window is not read as a whole")
 	}
-	w.take(&orderReading{begun: now, whole: true, orders: seen(1, 2)})
-	w.found(1)
+	w.apply(&orderReading{started: now, full: true, orders: seen(1, 2)})
+	w.markFound(1)
 	if ids, known := w.due(now, time.Minute); !known || len(ids) != 1 || ids[0] != 2 {
 		t.Errorf("due are %v, known: %v", ids, known)
 	}
 	if _, known := w.due(now.Add(2*time.Minute), time.Minute); known {
 		t.Error("a window that was not read for two minutes is known")
 	}
-	if _, whole := w.since(now.Add(rereadMissing - time.Second)); whole {
+	if _, whole := w.changedSince(now.Add(rereadMissing - time.Second)); whole {
 		t.Error("the window is read again already")
 	}
-	if _, whole := w.since(now.Add(rereadMissing)); !whole {
+	if _, whole := w.changedSince(now.Add(rereadMissing)); !whole {
 		t.Error("with an order missing, the window is not read again after five minutes")
 	}
-	w.take(&orderReading{begun: now.Add(rereadMissing), whole: true, orders: seen(1)})
+	w.apply(&orderReading{started: now.Add(rereadMissing), full: true, orders: seen(1)})
 	if ids, _ := w.due(now.Add(rereadMissing), time.Minute); len(ids) != 1 || ids[0] != 1 {
 		t.Errorf("after the reading the order that is there is compared again, the deleted one is not: %v", ids)
 	}
-	w.found(1)
-	if _, whole := w.since(now.Add(rereadMissing + 29*time.Minute)); whole {
+	w.markFound(1)
+	if _, whole := w.changedSince(now.Add(rereadMissing + 29*time.Minute)); whole {
 		t.Error("without a missing order, the window is read again after less than half an hour")
 	}
 	if n, _ := w.recent(now.Add(25 * time.Hour)); n != 0 {
@@ -238,7 +238,7 @@ func TestAnOrderThatIsDeletedIsMissedNoLongerThanUntilTheWindowIsReadAgain(t *te
 func TestSubscriptionsAreComparedWithTheExpectedTopics(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
 		m.clients[1] = strings.Replace(m.clients[1], "token_file", "expected_topics: [app/uninstalled], token_file", 1)
@@ -284,10 +284,10 @@ func TestSubscriptionsAreComparedWithTheExpectedTopics(t *testing.T) {
 	})
 }
 
-func TestTheVersionThatAnsweredIsTold(t *testing.T) {
+func TestTheVersionThatAnsweredIsReported(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		r := m.start(t, m.config(quick+"api_version: 2024-01\n"))
 		var served string
@@ -305,11 +305,11 @@ func TestTheVersionThatAnsweredIsTold(t *testing.T) {
 	})
 }
 
-// TestALateAnswerIsNoValueOfOld takes a shop down: what was known of it stays for max_age and then goes, up is told at once.
+// TestALateAnswerIsNoValueOfOld takes a shop down: its values stay for max_age and then vanish, up is 0 at once.
 func TestALateAnswerIsNoValueOfOld(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.orders(t, "north", 2, time.Hour)
 		r := m.start(t, m.config(quick+"expected_topics: [orders/create]\n"))

@@ -10,7 +10,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// outcome is what became of a request to Shopify: one of catalog.ShopifyOutcomes.
+// outcome is the outcome of a request to Shopify: one of catalog.ShopifyOutcomes.
 type outcome string
 
 const (
@@ -22,12 +22,12 @@ const (
 	shopFrozen    outcome = "frozen"           // 402: the shop has not been paid for
 	shopLocked    outcome = "locked"           // 423: Shopify has locked the shop
 	shopServer    outcome = "server_error"     // 5xx, or no connection could be made or kept
-	shopTimeout   outcome = "timeout"          // no whole answer in time, or 504
-	shopInvalid   outcome = "invalid_response" // not what the API answers: no JSON, too long, a redirect, data without its parts
-	shopOther     outcome = "other"            // refused for a reason that has no name here
+	shopTimeout   outcome = "timeout"          // no complete response in time, or 504
+	shopInvalid   outcome = "invalid_response" // not a response of the API: no JSON, too long, a redirect, incomplete data
+	shopOther     outcome = "other"            // rejected for a reason without an outcome of its own
 )
 
-// shopError is a request that did not bring what was asked for.
+// shopError is a failed request, with its outcome.
 type shopError struct {
 	outcome outcome
 	err     error
@@ -53,7 +53,7 @@ func shopOutcome(err error) outcome {
 	return shopOther
 }
 
-// reason is why a collection failed whose request had the outcome.
+// reason is the reason of a collection whose request had the outcome.
 func (o outcome) reason() exporter.Reason {
 	switch o {
 	case shopThrottled:
@@ -70,7 +70,7 @@ func (o outcome) reason() exporter.Reason {
 	return exporter.ReasonQuery
 }
 
-// outcomeOfStatus tells from the status line alone.
+// outcomeOfStatus derives the outcome from the status code alone.
 func outcomeOfStatus(status int) outcome {
 	switch status {
 	case http.StatusOK:
@@ -79,7 +79,7 @@ func outcomeOfStatus(status int) outcome {
 		return shopAuth
 	case http.StatusPaymentRequired:
 		return shopFrozen
-	case http.StatusForbidden, 430: // 430 is Shopify's own: refused for security
+	case http.StatusForbidden, 430: // 430 is Shopify's own: rejected for security
 		return shopForbidden
 	case http.StatusNotFound:
 		return shopNotFound
@@ -99,7 +99,7 @@ func outcomeOfStatus(status int) outcome {
 	return shopOther
 }
 
-// outcomeOfCode tells from the code of a GraphQL error.
+// outcomeOfCode derives the outcome from the code of a GraphQL error.
 func outcomeOfCode(code string) outcome {
 	switch code {
 	case "THROTTLED":
@@ -116,7 +116,7 @@ func outcomeOfCode(code string) outcome {
 	return shopOther
 }
 
-// outcomeOfFailure tells from what went wrong on the way.
+// outcomeOfFailure derives the outcome from a transport error.
 func outcomeOfFailure(err error) outcome {
 	var n net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout() {

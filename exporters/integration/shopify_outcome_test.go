@@ -52,7 +52,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 			{"teapot", status(http.StatusTeapot), shopOther, 0, "query"},
 			{"new-code", code("SOMETHING_NEW"), shopOther, 0, "query"},
 		}
-		m := newMall(t)
+		m := newFakeShops(t)
 		for _, c := range cases {
 			m.open(t, c.client)
 			m.turn(t, c.client, c.wrong)
@@ -78,7 +78,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 				}
 			}
 			success := page[`consignwatch_collector_success{collector="shopify",target="`+c.client+`"}`]
-			if success != truth(c.reason == "") {
+			if success != boolValue(c.reason == "") {
 				t.Errorf("%s: success %v", c.client, success)
 			}
 			lines := 0
@@ -93,7 +93,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 					}
 				}
 			}
-			if want := int(1 - truth(c.reason == "")); lines != want {
+			if want := int(1 - boolValue(c.reason == "")); lines != want {
 				t.Errorf("%s: %d lines in the log about the outage, want %d", c.client, lines, want)
 			}
 		}

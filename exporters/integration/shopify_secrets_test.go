@@ -18,8 +18,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
-// parrot answers each shop in another way, and repeats in all of them the secrets that it was sent.
-func parrot(t *testing.T, network *exportertest.Network) (url string, sent func() []string) {
+// echoServer answers each shop in another way, and repeats in all responses the secrets that it was sent.
+func echoServer(t *testing.T, network *exportertest.Network) (url string, sent func() []string) {
 	var mu sync.Mutex
 	var heard []string
 	server := network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func parrot(t *testing.T, network *exportertest.Network) (url string, sent func(
 			fmt.Fprintf(w, `{"errors":"[API] the token %s is not known"}`, token)
 		case "fails":
 			w.WriteHeader(http.StatusInternalServerError)
-			fmt.Fprint(w, strings.Repeat("x", longestExcerpt-5), token)
+			fmt.Fprint(w, strings.Repeat("x", maxExcerpt-5), token)
 		case "invents":
 			w.WriteHeader(http.StatusTeapot)
 			fmt.Fprintf(w, "a teapot for %s\n%s", token, body)
@@ -75,8 +75,8 @@ func parrot(t *testing.T, network *exportertest.Network) (url string, sent func(
 func TestNoSecretShowsAnywhere(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := &mall{network: &exportertest.Network{}, dir: t.TempDir()}
-		url, sent := parrot(t, m.network)
+		m := &fakeShops{network: &exportertest.Network{}, dir: t.TempDir()}
+		url, sent := echoServer(t, m.network)
 		m.url = url
 		for _, client := range []string{"redirects", "refuses", "fails", "invents", "garbles", "lacks", "searches", "codes"} {
 			write(t, m.dir, "token-"+client, "shpat_marked-"+client)
@@ -159,7 +159,7 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	s := &shop{client: "north", tokens: &tokenSource{clientID: "app", clientSecret: secret.New("marked-secret")}}
 	s.tokens.set(accessToken{value: secret.New("marked-token")})
-	_, err := exporter.Try(t.Context(), catalog.Shipped(), catalog.SizesFor(1), panicking{s})
+	_, err := exporter.DryRun(t.Context(), catalog.Shipped(), catalog.SizesFor(1), panicking{s})
 	if err == nil || !strings.Contains(err.Error(), "north") {
 		t.Fatalf("no panic was caught: %v", err)
 	}
@@ -174,7 +174,7 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 func TestATokenDoesNotTravelToAnotherHost(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := &mall{network: &exportertest.Network{}, dir: t.TempDir()}
+		m := &fakeShops{network: &exportertest.Network{}, dir: t.TempDir()}
 		elsewhere := m.network.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			t.Error("the redirect was followed")
 		}))
@@ -186,11 +186,11 @@ func TestATokenDoesNotTravelToAnotherHost(t *testing.T) {
 	})
 }
 
-// TestACertificateThatIsNotTrustedEndsTheConnection talks to a server whose authority is known to nobody, and then is.
+// TestACertificateThatIsNotTrustedEndsTheConnection talks to a server whose authority is unknown, and then is known.
 func TestACertificateThatIsNotTrustedEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		server := m.network.Server(t, m.Fake)
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -198,8 +198,8 @@ func TestACertificateThatIsNotTrustedEndsTheConnection(t *testing.T) {
 		m.url = server.URL
 		r := m.start(t, m.config(quick))
 		page := r.Await(t, "a refusal", func(s map[string]float64) bool { return s[counted("north", shopServer)] > 1 })
-		if page[of("up", "north")] != 0 || len(m.asked("north")) > 0 {
-			t.Errorf("the shop was asked %d times", len(m.asked("north")))
+		if page[of("up", "north")] != 0 || len(m.requestsTo("north")) > 0 {
+			t.Errorf("the shop was asked %d times", len(m.requestsTo("north")))
 		}
 		r.Stop()
 		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -213,10 +213,10 @@ func TestACertificateThatIsNotTrustedEndsTheConnection(t *testing.T) {
 func TestAnAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := &mall{network: &exportertest.Network{}, dir: t.TempDir()}
+		m := &fakeShops{network: &exportertest.Network{}, dir: t.TempDir()}
 		m.url = m.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			block := bytes.Repeat([]byte(" "), 64<<10)
-			for range 1 + 4*maxShopAnswer/len(block) {
+			for range 1 + 4*maxShopResponse/len(block) {
 				if _, err := w.Write(block); err != nil {
 					return
 				}

@@ -8,13 +8,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// shopStatus is whether a shop answers, how close its limits are, and whether its webhook subscriptions are there. It needs no
-// scope.
+// shopStatus reports whether a shop is up, how much of its rate limit remains, and whether its webhook subscriptions exist. It
+// needs no scope.
 type shopStatus struct {
 	shop      *shop
 	expected  []string
 	maxAge    time.Duration
-	inventory []string // all clients; nil once it was told
+	inventory []string // all clients; nil once it was reported
 }
 
 // Name is the client's slug.
@@ -29,11 +29,11 @@ const subscriptionsQuery = `query consignwatchStatus($first: Int!, $after: Strin
 
 const (
 	subscriptionsPage = 50
-	// maxSubscriptions is as many as are read. A shop has one or a few for each topic.
+	// maxSubscriptions bounds the subscriptions that are read. A shop has one or a few for each topic.
 	maxSubscriptions = 1000
 )
 
-type statusAnswer struct {
+type statusResult struct {
 	Shop *struct {
 		ID string `json:"id"`
 	} `json:"shop"`
@@ -41,46 +41,46 @@ type statusAnswer struct {
 		Nodes []struct {
 			Topic string `json:"topic"`
 		} `json:"nodes"`
-		PageInfo page `json:"pageInfo"`
+		PageInfo pageInfo `json:"pageInfo"`
 	} `json:"webhookSubscriptions"`
 
-	subscriptions bool // were asked for
+	subscriptions bool // the query asks for them
 }
 
-func (a *statusAnswer) check() error {
+func (a *statusResult) check() error {
 	if a.Shop == nil || a.Shop.ID == "" || a.subscriptions && a.Subscriptions == nil {
-		return errLacks
+		return errIncomplete
 	}
 	return nil
 }
 
-// Collect asks for the state of the shop.
+// Collect fetches the state of the shop.
 func (t *shopStatus) Collect(ctx context.Context, sink *exporter.Sink) error {
-	topics, err := t.ask(ctx)
+	topics, err := t.fetchTopics(ctx)
 	if ctx.Err() == context.Canceled {
 		return ctx.Err() // the exporter stops
 	}
-	t.tellAlways(sink.Always(), err)
+	t.emitStatus(sink.Status(), err)
 	if err != nil {
 		return err
 	}
 	for _, topic := range t.expected {
-		sink.Gauge("consign_shopify_webhook_subscription", truth(topics[enumOf(topic)]), t.shop.client, topic)
+		sink.Gauge("consign_shopify_webhook_subscription", boolValue(topics[enumOf(topic)]), t.shop.client, topic)
 	}
 	return nil
 }
 
-// ask returns the topics that the shop has subscriptions for, as the API names them.
-func (t *shopStatus) ask(ctx context.Context) (topics map[string]bool, err error) {
+// fetchTopics returns the topics that the shop has subscriptions for, as the API names them.
+func (t *shopStatus) fetchTopics(ctx context.Context) (topics map[string]bool, err error) {
 	if len(t.expected) == 0 {
-		var a statusAnswer
-		return nil, t.shop.ask(ctx, query{operation: operationStatus, text: statusQuery, points: 1}, &a)
+		var a statusResult
+		return nil, t.shop.do(ctx, query{operation: operationStatus, text: statusQuery, points: 1}, &a)
 	}
 	topics = map[string]bool{}
 	after, read := "", 0
 	for {
-		a := statusAnswer{subscriptions: true}
-		err := t.shop.ask(ctx, query{
+		a := statusResult{subscriptions: true}
+		err := t.shop.do(ctx, query{
 			operation: operationStatus, text: subscriptionsQuery, points: 1 + points(subscriptionsPage),
 			variables: map[string]any{"first": subscriptionsPage, "after": cursor(after)},
 		}, &a)
@@ -92,7 +92,7 @@ func (t *shopStatus) ask(ctx context.Context) (topics map[string]bool, err error
 		}
 		read += len(a.Subscriptions.Nodes)
 		next := a.Subscriptions.PageInfo
-		if err := next.goesOn(after, len(a.Subscriptions.Nodes)); err != nil {
+		if err := next.checkNext(after, len(a.Subscriptions.Nodes)); err != nil {
 			return nil, fmt.Errorf("shopify %s: webhook subscriptions: %w", t.shop.client, err)
 		}
 		switch {
@@ -105,24 +105,24 @@ func (t *shopStatus) ask(ctx context.Context) (topics map[string]bool, err error
 	}
 }
 
-// tellAlways tells what is known whether the shop answers or not.
-func (t *shopStatus) tellAlways(sink *exporter.Sink, err error) {
+// emitStatus reports the samples that are valid whether the shop is up or not.
+func (t *shopStatus) emitStatus(sink *exporter.Sink, err error) {
 	s := t.shop
 	if t.inventory != nil {
 		sink.Inventory("client", t.inventory)
 		t.inventory = nil
 	}
-	// A shop that wants to be asked later is there.
+	// A shop that throttles is up.
 	up := err == nil || exporter.ReasonOf(err) == exporter.ReasonThrottled || exporter.ReasonOf(err) == exporter.ReasonCapability
-	sink.Gauge("consign_shopify_up", truth(up), s.client)
-	s.counts.Tell(sink)
+	sink.Gauge("consign_shopify_up", boolValue(up), s.client)
+	s.recorder.Collect(sink)
 	now := time.Now()
-	if b := s.pace.state(); !b.at.IsZero() && now.Sub(b.at) <= t.maxAge {
+	if b := s.limiter.lastBucket(); !b.at.IsZero() && now.Sub(b.at) <= t.maxAge {
 		sink.Gauge("consign_shopify_throttle_points", b.available, s.client, "available")
 		sink.Gauge("consign_shopify_throttle_points", b.maximum, s.client, "maximum")
 		sink.Gauge("consign_shopify_throttle_restore_points_per_second", b.restore, s.client)
 	}
-	if served, at := s.answered(); served != "" && now.Sub(at) <= t.maxAge {
+	if served, at := s.servedVersion(); served != "" && now.Sub(at) <= t.maxAge {
 		sink.Gauge("consign_shopify_api_version_info", 1, s.client, s.version, served)
 	}
 	if expires := s.tokens.get().expires; !expires.IsZero() {

@@ -16,7 +16,7 @@ import (
 type accessToken struct {
 	value   secret.Value
 	expires time.Time // the zero time: never, or not known
-	renew   time.Time // when to look for a new one; the zero time: not before it is refused
+	renew   time.Time // when to request a new one; the zero time: not before it is rejected
 }
 
 // tokenSource has the token of a shop: one from a file, or one that is requested for the credentials of an app.
@@ -24,7 +24,7 @@ type tokenSource struct {
 	clientID     string // empty: the token is from a file, and there is no other
 	clientSecret secret.Value
 
-	mu      sync.Mutex // guards current: requests are made one at a time, but its expiry is told at any
+	mu      sync.Mutex // guards current: requests are sent one at a time, but the expiry is reported at any time
 	current accessToken
 }
 
@@ -45,12 +45,12 @@ func (t *tokenSource) set(a accessToken) {
 	t.current = a
 }
 
-// mask takes all secrets out of a text that comes from outside.
+// mask masks all secrets in a text that comes from outside.
 func (t *tokenSource) mask(text string) string {
 	return t.clientSecret.Mask(t.get().value.Mask(text))
 }
 
-// token is the one to ask with. A token that will end soon is renewed; while it is valid, that may fail.
+// token is the token for the next request. A token that expires soon is renewed; while it is valid, that may fail.
 func (s *shop) token(ctx context.Context) (accessToken, error) {
 	current := s.tokens.get()
 	now := time.Now()
@@ -69,7 +69,7 @@ func (s *shop) token(ctx context.Context) (accessToken, error) {
 	return next, nil
 }
 
-// requestToken asks for a token by the grant of client credentials.
+// requestToken requests a token by the client credentials grant.
 func (s *shop) requestToken(ctx context.Context) (accessToken, error) {
 	form := url.Values{
 		"grant_type":    {"client_credentials"},
@@ -80,12 +80,12 @@ func (s *shop) requestToken(ctx context.Context) (accessToken, error) {
 		AccessToken string  `json:"access_token"`
 		ExpiresIn   float64 `json:"expires_in"`
 	}
-	err := s.send(ctx, operationToken, s.grantURL, "application/x-www-form-urlencoded", secret.Value{}, form.Encode(), func(r reply) error {
+	err := s.send(ctx, operationToken, s.grantURL, "application/x-www-form-urlencoded", secret.Value{}, form.Encode(), func(r response) error {
 		if r.status != http.StatusOK {
-			return s.refusedGrant(r)
+			return s.grantError(r)
 		}
 		if err := json.Unmarshal(r.body, &granted); err != nil || granted.AccessToken == "" || granted.ExpiresIn < 0 {
-			// Whatever the body is, it may hold a token under another name: it is not shown.
+			// The body may hold a token under another name: it is not logged.
 			return shopErrorf(shopInvalid, "the answer holds no access token")
 		}
 		return nil
@@ -103,15 +103,15 @@ func (s *shop) requestToken(ctx context.Context) (accessToken, error) {
 	return a, nil
 }
 
-// refusedGrant tells apart what OAuth answers with 400.
-func (s *shop) refusedGrant(r reply) error {
-	var refused struct {
+// grantError classifies the OAuth errors with status 400.
+func (s *shop) grantError(r response) error {
+	var oauth struct {
 		Error string `json:"error"`
 	}
-	if r.status == http.StatusBadRequest && json.Unmarshal(r.body, &refused) == nil {
-		if strings.HasSuffix(refused.Error, "_client") || refused.Error == "invalid_grant" || refused.Error == "application_cannot_be_found" {
+	if r.status == http.StatusBadRequest && json.Unmarshal(r.body, &oauth) == nil {
+		if strings.HasSuffix(oauth.Error, "_client") || oauth.Error == "invalid_grant" || oauth.Error == "application_cannot_be_found" {
 			return shopErrorf(shopAuth, "no token for these credentials: %s", s.excerpt(r.body))
 		}
 	}
-	return s.refused(r)
+	return s.statusError(r)
 }

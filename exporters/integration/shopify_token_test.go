@@ -10,7 +10,7 @@ import (
 )
 
 // credentials opens a shop whose token has to be requested.
-func (m *mall) credentials(t *testing.T, client string, life time.Duration) {
+func (m *fakeShops) credentials(t *testing.T, client string, life time.Duration) {
 	t.Helper()
 	if err := m.AddShop(shopify.Shop{Domain: domainOf(client), App: shopify.App{
 		ClientID: "app-" + client, ClientSecret: "marked-secret-" + client, Scopes: strings.Split(allScopes, ","), TokenLife: life,
@@ -22,8 +22,8 @@ func (m *mall) credentials(t *testing.T, client string, life time.Duration) {
 }
 
 // grants are how often a token was requested.
-func (m *mall) grants(client string) (n int) {
-	for _, r := range m.asked(client) {
+func (m *fakeShops) grants(client string) (n int) {
+	for _, r := range m.requestsTo(client) {
 		if r.Operation == "access_token" {
 			n++
 		}
@@ -34,7 +34,7 @@ func (m *mall) grants(client string) (n int) {
 func TestARequestedTokenIsRenewedBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.credentials(t, "north", 3*time.Second)
 		r := m.start(t, m.config(quick))
 		eventually(t, "a third token", func() bool { return m.grants("north") >= 3 })
@@ -52,10 +52,10 @@ func TestARequestedTokenIsRenewedBeforeItEnds(t *testing.T) {
 	})
 }
 
-func TestARefusedTokenIsRenewedOnce(t *testing.T) {
+func TestARejectedTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.credentials(t, "north", 0)
 		r := m.start(t, m.config(quick))
 		r.Await(t, "an answer", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
@@ -74,7 +74,7 @@ func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 func TestATokenThatCannotBeRenewedIsUsedToItsEnd(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.credentials(t, "north", 10*time.Second)
 		r := m.start(t, m.config(quick))
 		r.Await(t, "an answer", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
@@ -84,7 +84,7 @@ func TestATokenThatCannotBeRenewedIsUsedToItsEnd(t *testing.T) {
 			t.Fatal(s.Requests, err)
 		}
 		// From now on, tokens are refused to the app: it has another secret.
-		m.forgetSecret.Store(true)
+		m.rejectSecret.Store(true)
 		r.Await(t, "a refused grant", func(s map[string]float64) bool {
 			return s[`consign_shopify_operations_total{operation="token",outcome="auth"}`] > 0
 		})
@@ -95,7 +95,7 @@ func TestATokenThatCannotBeRenewedIsUsedToItsEnd(t *testing.T) {
 		if now := unix(time.Now()); now < expiry {
 			t.Errorf("down %v s before the token ends", expiry-now)
 		}
-		m.forgetSecret.Store(false)
+		m.rejectSecret.Store(false)
 		r.Await(t, "up again", func(s map[string]float64) bool { return s[of("up", "north")] == 1 })
 	})
 }
@@ -103,7 +103,7 @@ func TestATokenThatCannotBeRenewedIsUsedToItsEnd(t *testing.T) {
 func TestWrongCredentialsAreAnAuthFailure(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.credentials(t, "north", 0)
 		write(t, m.dir, "secret-north", "another one")
 		r := m.start(t, m.config(quick))
@@ -117,10 +117,10 @@ func TestWrongCredentialsAreAnAuthFailure(t *testing.T) {
 	})
 }
 
-func TestTheEndOfATokenFromAFileIsToldFromTheConfiguration(t *testing.T) {
+func TestTheExpiryOfATokenFromAFileComesFromTheConfiguration(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		m := newMall(t)
+		m := newFakeShops(t)
 		m.open(t, "north")
 		m.open(t, "south")
 		m.clients[0] = strings.Replace(m.clients[0], "token_file", "token_expires_at: 2027-03-01T12:00:00Z, token_file", 1)

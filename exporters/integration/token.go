@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// sessionToken is a token as Clerk has minted it, taken apart without verifying it.
+// sessionToken is a token of Clerk, decoded without verifying it.
 type sessionToken struct {
 	text   string
 	keyID  string
 	party  string // claim azp
 	header json.RawMessage
 	claims json.RawMessage
-	// ends is when the token's life is over by our own clock, counted from before it was asked for: Clerk's clock does not matter.
-	ends time.Time
+	// expires is when the token expires by the exporter's clock, counted from before the request: Clerk's clock does not matter.
+	expires time.Time
 }
 
 const (
@@ -26,8 +26,8 @@ const (
 
 var errToken = errors.New("the answer holds no session token: a JWT with kid, iat and exp")
 
-// readToken takes a token apart that was asked for at the given time.
-func readToken(text string, asked time.Time) (*sessionToken, error) {
+// readToken decodes a token that was requested at the given time.
+func readToken(text string, requested time.Time) (*sessionToken, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
 		return nil, errToken
@@ -55,6 +55,6 @@ func readToken(text string, asked time.Time) (*sessionToken, error) {
 	if header.KeyID == "" || life <= 0 || life > maxTokenLife {
 		return nil, errToken
 	}
-	t.keyID, t.party, t.ends = header.KeyID, claims.Party, asked.Add(life)
+	t.keyID, t.party, t.expires = header.KeyID, claims.Party, requested.Add(life)
 	return t, nil
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// tokenCheck is the target that has session tokens verified as the platform would: a fresh one must be accepted, and what is made
-// of it must be refused. A verdict counts only when it is one: silence, an error of a server and a verifier that refuses all tokens
-// say nothing about forged ones.
+// tokenCheck is the target that verifies session tokens as the platform would: a fresh one must be accepted, and forgeries of it
+// must be rejected. Without a response, with an error of a server, and with a verifier that rejects all tokens there is no
+// verdict about forgeries.
 type tokenCheck struct {
 	api      *clerkAPI
 	keys     *clerkKeys
@@ -27,26 +27,27 @@ type tokenCheck struct {
 	margin   time.Duration
 	log      *slog.Logger
 	now      func() time.Time
-	tally    *exporter.Tally
+	recorder *exporter.Recorder
 
-	// A token of a wrong party comes from foreign, a session of another application. Without it, ours is shown to stranger, a
-	// verifier that is told another party. Without either, and when our token names no party, the check has no verdict.
-	foreign  string
-	stranger verifier
+	// A token of a wrong party comes from foreignSession, a session of another application. Without one, the exporter's own token
+	// is verified by foreignVerifier, which accepts another party only. Without either, and when the token names no party, the
+	// check has no verdict.
+	foreignSession  string
+	foreignVerifier verifier
 
 	// What lives from one round to the next.
-	forger *rsa.PrivateKey
-	kept   []*sessionToken // accepted while they were fresh, oldest first
-	last   verdicts
+	foreignKey *rsa.PrivateKey
+	keptTokens []*sessionToken // accepted while they were fresh, oldest first
+	last       verdicts
 }
 
-// verdicts are those of checks. What is not known is not there.
+// verdicts are the verdicts by check. A check without a verdict is absent.
 type verdicts map[string]verdict
 
-// verdict says whether a check came out as it must, and if not, what happened.
+// verdict says whether a check has passed, and if not, what happened.
 type verdict struct {
-	right bool
-	what  string
+	passed bool
+	what   string
 }
 
 // The checks, as catalog.TokenChecks declares them.
@@ -59,32 +60,32 @@ const (
 )
 
 const (
-	// tokenLife is what we ask for. It is Clerk's own default.
+	// tokenLife is the requested life of a token. It is Clerk's own default.
 	tokenLife = time.Minute
 	// maxTokenTimeout keeps a round well within the life of its token.
 	maxTokenTimeout = 30 * time.Second
-	// tokenReserve is how much of its life a token must still have when it is refused, so that expiry was not the reason.
+	// tokenReserve is how much of its life a token must still have when it is rejected, so that expiry is not the reason.
 	tokenReserve = 5 * time.Second
-	// maxKept bounds how many tokens wait for their end.
-	maxKept = 100
-	// forgerBits are those of Clerk's keys.
-	forgerBits = 2048
+	// maxKeptTokens bounds how many tokens are kept until they expire.
+	maxKeptTokens = 100
+	// foreignKeyBits is the size of Clerk's keys.
+	foreignKeyBits = 2048
 )
 
 func newTokenCheck(c *clerkConfig, api *clerkAPI, keys *clerkKeys, metrics *catalog.Catalog, log *slog.Logger) *tokenCheck {
 	t := &tokenCheck{
 		api: api, keys: keys, session: c.ProbeSession, parties: c.AuthorizedParties, margin: time.Duration(c.ExpiryMargin),
-		foreign: c.ForeignSession, log: log, now: time.Now, tally: exporter.NewTally(metrics),
+		foreignSession: c.ForeignSession, log: log, now: time.Now, recorder: exporter.NewRecorder(metrics),
 	}
 	now := func() time.Time { return t.now() }
 	if c.VerifyURL != "" {
-		t.verifier = &endpointVerifier{url: c.VerifyURL, refused: c.RefusedStatus, http: api.limited.http}
+		t.verifier = &endpointVerifier{url: c.VerifyURL, rejectedStatus: c.RefusedStatus, http: api.limited.http}
 	} else {
 		t.verifier = &libraryVerifier{issuer: c.Issuer, parties: c.AuthorizedParties, now: now}
-		t.stranger = &libraryVerifier{issuer: c.Issuer, parties: []string{"https://nobody.invalid"}, now: now}
+		t.foreignVerifier = &libraryVerifier{issuer: c.Issuer, parties: []string{"https://nobody.invalid"}, now: now}
 	}
-	api.limited.begin(t.tally, "create_token")
-	t.tally.Begin("consign_clerk_token_check_duration_seconds")
+	api.limited.initSeries(t.recorder, "create_token")
+	t.recorder.Init("consign_clerk_token_check_duration_seconds")
 	return t
 }
 
@@ -98,23 +99,23 @@ func (t *tokenCheck) Collect(ctx context.Context, sink *exporter.Sink) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // the exporter stops
 	}
-	t.tally.Tell(sink.Always())
+	t.recorder.Collect(sink.Status())
 	for check, v := range found {
-		sink.Always().Gauge("consign_clerk_token_check", truth(v.right), check)
+		sink.Status().Gauge("consign_clerk_token_check", boolValue(v.passed), check)
 	}
-	t.report(found)
+	t.logChanges(found)
 	return err
 }
 
-// round fills in what can be found out. The error says what could not.
+// round sets the verdicts of a round. The error says why some are missing.
 func (t *tokenCheck) round(ctx context.Context, found verdicts) error {
-	if t.forger == nil {
+	if t.foreignKey == nil {
 		var err error
-		if t.forger, err = rsa.GenerateKey(rand.Reader, forgerBits); err != nil {
+		if t.foreignKey, err = rsa.GenerateKey(rand.Reader, foreignKeyBits); err != nil {
 			return fmt.Errorf("token check: make a key of our own: %w", err)
 		}
 	}
-	token, err := t.api.createToken(ctx, t.tally, t.session, tokenLife)
+	token, err := t.api.createToken(ctx, t.recorder, t.session, tokenLife)
 	if err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (t *tokenCheck) round(ctx context.Context, found verdicts) error {
 		return errors.Join(keysErr, err)
 	}
 	if accepted {
-		t.tally.Observe("consign_clerk_token_check_duration_seconds", t.now().Sub(begin).Seconds())
+		t.recorder.Observe("consign_clerk_token_check_duration_seconds", t.now().Sub(begin).Seconds())
 	}
 	found[checkValid] = verdict{accepted, "a fresh token was rejected"}
 	r := tokenRound{t, keys, accepted, found}
@@ -142,27 +143,27 @@ func (t *tokenCheck) round(ctx context.Context, found verdicts) error {
 	return errors.Join(errs...)
 }
 
-// keep keeps a token until it has expired, and for the time after that until a newer one has.
+// keep keeps a token until it has expired, and after that until a newer one has.
 func (t *tokenCheck) keep(token *sessionToken) {
-	if len(t.kept) < maxKept { // otherwise it is not missed: others are about to end
-		t.kept = append(t.kept, token)
+	if len(t.keptTokens) < maxKeptTokens { // otherwise it is not needed: others expire soon
+		t.keptTokens = append(t.keptTokens, token)
 	}
-	over := 0
-	for i, k := range t.kept {
-		if t.isOver(k) {
-			over = i
+	expired := 0
+	for i, k := range t.keptTokens {
+		if t.isExpired(k) {
+			expired = i
 		}
 	}
-	t.kept = slices.Delete(t.kept, 0, over)
+	t.keptTokens = slices.Delete(t.keptTokens, 0, expired)
 }
 
-// isOver reports whether a token must be refused: its life is over, and so is what a verifier may allow for clocks that differ.
-func (t *tokenCheck) isOver(token *sessionToken) bool {
-	return !t.now().Before(token.ends.Add(t.margin))
+// isExpired reports whether a token must be rejected: it has expired, and so has the leeway of verifiers for clocks that differ.
+func (t *tokenCheck) isExpired(token *sessionToken) bool {
+	return !t.now().Before(token.expires.Add(t.margin))
 }
 
-// report logs when a check begins to fail, and when it is right again.
-func (t *tokenCheck) report(found verdicts) {
+// logChanges logs when a check starts to fail, and when it passes again.
+func (t *tokenCheck) logChanges(found verdicts) {
 	if t.last == nil {
 		t.last = verdicts{}
 	}
@@ -170,21 +171,21 @@ func (t *tokenCheck) report(found verdicts) {
 		v := found[check]
 		before, known := t.last[check]
 		switch {
-		case !v.right && (before.right || !known):
+		case !v.passed && (before.passed || !known):
 			t.log.Error("token check failed", "check", check, "what", v.what)
-		case v.right && known && !before.right:
+		case v.passed && known && !before.passed:
 			t.log.Info("token check passes again", "check", check)
 		}
 		t.last[check] = v
 	}
 }
 
-// tokenRound is what the checks of one round have in common.
+// tokenRound holds what the checks of one round share.
 type tokenRound struct {
 	*tokenCheck
-	keys    keySet
-	control bool // the valid token was accepted: a refusal means something
-	found   verdicts
+	keys          keySet
+	validAccepted bool // the valid token was accepted: a rejection is a verdict
+	found         verdicts
 }
 
 func (r *tokenRound) tampered(ctx context.Context, token *sessionToken) error {
@@ -192,19 +193,20 @@ func (r *tokenRound) tampered(ctx context.Context, token *sessionToken) error {
 	if err != nil {
 		return err
 	}
-	return r.mustRefuse(ctx, checkTampered, token, forgeries)
+	return r.mustReject(ctx, checkTampered, token, forgeries)
 }
 
 func (r *tokenRound) unknownKey(ctx context.Context, token *sessionToken) error {
-	forgeries, err := foreignKeys(token, r.forger)
+	forgeries, err := foreignKeys(token, r.foreignKey)
 	if err != nil {
 		return err
 	}
-	return r.mustRefuse(ctx, checkUnknownKey, token, forgeries)
+	return r.mustReject(ctx, checkUnknownKey, token, forgeries)
 }
 
-// mustRefuse shows forgeries of a token. One that is accepted decides; refused they must be all, while the token itself would not.
-func (r *tokenRound) mustRefuse(ctx context.Context, check string, of *sessionToken, forgeries []forgery) error {
+// mustReject verifies forgeries of a token. The check fails if one is accepted, and passes if all are rejected while the token
+// itself is valid.
+func (r *tokenRound) mustReject(ctx context.Context, check string, of *sessionToken, forgeries []forgery) error {
 	var errs []error
 	for _, f := range forgeries {
 		forged := *of
@@ -227,29 +229,29 @@ func (r *tokenRound) mustRefuse(ctx context.Context, check string, of *sessionTo
 	switch {
 	case len(errs) > 0:
 		return fmt.Errorf("%s: %w", check, errs[0])
-	case r.control && r.now().Add(tokenReserve).Before(of.ends):
-		r.found[check] = verdict{right: true}
+	case r.validAccepted && r.now().Add(tokenReserve).Before(of.expires):
+		r.found[check] = verdict{passed: true}
 	}
 	return nil
 }
 
-// expired shows a token again that was accepted while it lived. Its key must still be in use: without it, the token would be
-// refused for another reason.
+// expired verifies an expired token that was accepted before. Its key must still be in use: without it, the token would be
+// rejected for another reason.
 func (r *tokenRound) expired(ctx context.Context) error {
 	at := -1
-	for i, k := range r.kept {
-		if _, ok := r.keys[k.keyID]; ok && r.isOver(k) {
+	for i, k := range r.keptTokens {
+		if _, ok := r.keys[k.keyID]; ok && r.isExpired(k) {
 			at = i
 		}
 	}
 	if at < 0 {
 		return nil
 	}
-	accepted, err := r.verifier.verify(ctx, r.kept[at], r.keys)
+	accepted, err := r.verifier.verify(ctx, r.keptTokens[at], r.keys)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", checkExpired, err)
-	case accepted || r.control:
+	case accepted || r.validAccepted:
 		r.found[checkExpired] = verdict{!accepted, "an expired token was accepted"}
 	}
 	return nil
@@ -258,16 +260,16 @@ func (r *tokenRound) expired(ctx context.Context) error {
 func (r *tokenRound) wrongParty(ctx context.Context, token *sessionToken) error {
 	verifier := r.verifier
 	switch {
-	case r.foreign != "":
+	case r.foreignSession != "":
 		var err error
-		if token, err = r.api.createToken(ctx, r.tally, r.foreign, tokenLife); err != nil {
+		if token, err = r.api.createToken(ctx, r.recorder, r.foreignSession, tokenLife); err != nil {
 			return fmt.Errorf("%s: %w", checkWrongParty, err)
 		}
 		if token.party == "" || slices.Contains(r.parties, token.party) {
 			return exporter.Failure(exporter.ReasonQuery, fmt.Errorf("%s: the token of foreign_session says that it is for %q, which is no foreign party: no verdict", checkWrongParty, token.party))
 		}
-	case r.stranger != nil && token.party != "":
-		verifier = r.stranger
+	case r.foreignVerifier != nil && token.party != "":
+		verifier = r.foreignVerifier
 	default:
 		return nil
 	}
@@ -275,7 +277,7 @@ func (r *tokenRound) wrongParty(ctx context.Context, token *sessionToken) error 
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", checkWrongParty, err)
-	case accepted || r.control:
+	case accepted || r.validAccepted:
 		r.found[checkWrongParty] = verdict{!accepted, "a token of a party that is not authorized was accepted"}
 	}
 	return nil

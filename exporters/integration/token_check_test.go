@@ -29,9 +29,9 @@ const (
 	foreignSess = "sess_foreign"
 )
 
-// forger is made once: that takes its time.
+// forger is generated once: that takes time.
 var forger = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, forgerBits)
+	key, err := rsa.GenerateKey(rand.Reader, foreignKeyBits)
 	if err != nil {
 		panic(err)
 	}
@@ -84,7 +84,7 @@ type verifying struct {
 	mu          sync.Mutex
 	always      int  // answers everything with this status
 	unsigned    bool // takes tokens without an algorithm
-	failsToDeny int  // answers with this status what it should refuse
+	failsToDeny int  // answers with this status what it should reject
 	cached      bool // answers everything with what it has kept
 	staleKeys   *clerk.JWKS
 }
@@ -121,8 +121,8 @@ func (p *verifying) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(verdict.Body.Bytes())
 }
 
-// checkRig is a token check with all that it asks.
-type checkRig struct {
+// tokenCheckSetup is a token check with the servers that it uses.
+type tokenCheckSetup struct {
 	*tokenCheck
 	clerk    *instance
 	platform *verifying // nil: the library verifies
@@ -130,10 +130,10 @@ type checkRig struct {
 	patience time.Duration // of a round
 }
 
-// newCheckRig makes a check whose verifier is the platform, or the library.
-func newCheckRig(t *testing.T, library bool, foreign string) *checkRig {
+// newTokenCheckSetup makes a check whose verifier is the platform, or the library.
+func newTokenCheckSetup(t *testing.T, library bool, foreign string) *tokenCheckSetup {
 	t.Helper()
-	r := &checkRig{clerk: newInstance(t), log: &watchedLog{}, patience: time.Minute}
+	r := &tokenCheckSetup{clerk: newInstance(t), log: &watchedLog{}, patience: time.Minute}
 	c := &clerkConfig{URL: r.clerk.url, ProbeSession: "sess_probe", ForeignSession: foreign, Issuer: testIssuer, AuthorizedParties: []string{ourParty}}
 	c.fill()
 	c.ExpiryMargin = yamlfile.Duration(30 * time.Second)
@@ -148,18 +148,18 @@ func newCheckRig(t *testing.T, library bool, foreign string) *checkRig {
 	api := newClerkAPI(c, secret.New(plantedKey), newHTTPClient((&net.Dialer{}).DialContext, nil), r.log.logger())
 	api.limited.now, api.keys.now = r.clerk.clock, r.clerk.clock
 	r.tokenCheck = newTokenCheck(c, api, newClerkKeys(api, metrics), metrics, r.log.logger())
-	r.now, r.forger = r.clerk.clock, forger()
+	r.now, r.foreignKey = r.clerk.clock, forger()
 	return r
 }
 
-// hangs makes somebody hang, for longer than the next round has patience.
-func (r *checkRig) hangs(somebody func()) {
+// hangs makes a server hang, for longer than the next round's timeout.
+func (r *tokenCheckSetup) hangs(somebody func()) {
 	r.patience = time.Second
 	somebody()
 }
 
 // keysOfPlatform is Clerk's key set, or an old one.
-func (r *checkRig) keysOfPlatform(ctx context.Context) (clerk.JWKS, error) {
+func (r *tokenCheckSetup) keysOfPlatform(ctx context.Context) (clerk.JWKS, error) {
 	r.platform.mu.Lock()
 	defer r.platform.mu.Unlock()
 	if r.platform.staleKeys != nil {
@@ -169,17 +169,17 @@ func (r *checkRig) keysOfPlatform(ctx context.Context) (clerk.JWKS, error) {
 }
 
 // verdictsOf does a round, some time after the one before.
-func (r *checkRig) verdictsOf(t *testing.T, later time.Duration) (map[string]bool, error) {
+func (r *tokenCheckSetup) verdictsOf(t *testing.T, later time.Duration) (map[string]bool, error) {
 	t.Helper()
 	r.clerk.pass(later)
 	ctx, cancel := context.WithTimeout(t.Context(), r.patience)
 	defer cancel()
 	found := verdicts{}
 	err := r.round(ctx, found)
-	r.report(found)
+	r.logChanges(found)
 	right := map[string]bool{}
 	for check, v := range found {
-		right[check] = v.right
+		right[check] = v.passed
 	}
 	return right, err
 }
@@ -210,7 +210,7 @@ func TestEachWrongVerifierIsCaught(t *testing.T) {
 		"it takes nothing, this it says": {mistake(func(m *clerk.Mistakes) { m.RejectValid = true }), map[string]bool{checkValid: false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newCheckRig(t, false, foreignSess)
+			r := newTokenCheckSetup(t, false, foreignSess)
 			if got, err := r.verdictsOf(t, 0); err != nil || !got[checkValid] {
 				t.Fatal(got, err)
 			}
@@ -234,7 +234,7 @@ func TestEachWrongVerifierIsCaught(t *testing.T) {
 func TestTheLibraryPassesAllChecks(t *testing.T) {
 	t.Parallel()
 	for _, foreign := range []string{"", foreignSess} {
-		r := newCheckRig(t, true, foreign)
+		r := newTokenCheckSetup(t, true, foreign)
 		first, err := r.verdictsOf(t, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -260,7 +260,7 @@ func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
 		"issuer": func(v *libraryVerifier) { v.issuer = "https://clerk.example.org" },
 		"party":  func(v *libraryVerifier) { v.parties = []string{"https://app.example.org"} },
 	} {
-		r := newCheckRig(t, true, "")
+		r := newTokenCheckSetup(t, true, "")
 		change(r.verifier.(*libraryVerifier))
 		if got, err := r.verdictsOf(t, 0); err != nil || got[checkValid] || len(got) != 1 {
 			t.Errorf("another %s: %v, %v", name, got, err)
@@ -268,71 +268,71 @@ func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
 	}
 }
 
-func TestWithoutAVerdictNothingIsTold(t *testing.T) {
+func TestWithoutAVerdictNothingIsReported(t *testing.T) {
 	t.Parallel()
 	valid := map[string]bool{checkValid: true}
 	noParty := rightBut()
 	delete(noParty, checkWrongParty)
 	for name, c := range map[string]struct {
-		trouble, over func(r *checkRig)
+		failure, over func(r *tokenCheckSetup)
 		want          map[string]bool
 		reason        exporter.Reason
 	}{
 		"the platform is down": {
-			func(r *checkRig) { r.platform.set(func() { r.platform.always = 503 }) },
-			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonConnection,
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.always = 503 }) },
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonConnection,
 		},
 		"the platform has a limit": {
-			func(r *checkRig) { r.platform.set(func() { r.platform.always = 429 }) },
-			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonThrottled,
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.always = 429 }) },
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonThrottled,
 		},
 		"the platform redirects": {
-			func(r *checkRig) { r.platform.set(func() { r.platform.always = 302 }) },
-			func(r *checkRig) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonParse,
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.always = 302 }) },
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.always = 0 }) }, map[string]bool{}, exporter.ReasonParse,
 		},
 		"a cache answers for the platform": {
-			func(r *checkRig) { r.platform.set(func() { r.platform.cached = true }) },
-			func(r *checkRig) { r.platform.set(func() { r.platform.cached = false }) }, map[string]bool{}, exporter.ReasonParse,
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.cached = true }) },
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.cached = false }) }, map[string]bool{}, exporter.ReasonParse,
 		},
 		"the platform fails over what it should refuse": {
-			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 500 }) },
-			func(r *checkRig) { r.platform.set(func() { r.platform.failsToDeny = 0 }) }, valid, exporter.ReasonConnection,
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.failsToDeny = 500 }) },
+			func(r *tokenCheckSetup) { r.platform.set(func() { r.platform.failsToDeny = 0 }) }, valid, exporter.ReasonConnection,
 		},
 		"the platform hangs": {
-			func(r *checkRig) {
+			func(r *tokenCheckSetup) {
 				r.hangs(func() { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 2 * time.Second }) })
 			},
-			func(r *checkRig) { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
+			func(r *tokenCheckSetup) { r.platform.Switch(func(m *clerk.Mistakes) { m.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
 		},
 		"Clerk is down": {
-			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = true }) },
-			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = false }) }, map[string]bool{}, exporter.ReasonConnection,
+			func(r *tokenCheckSetup) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = true }) },
+			func(r *tokenCheckSetup) { r.clerk.Switch(func(s *clerk.Switches) { s.Down = false }) }, map[string]bool{}, exporter.ReasonConnection,
 		},
 		"Clerk hangs": {
-			func(r *checkRig) {
+			func(r *tokenCheckSetup) {
 				r.hangs(func() { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 2 * time.Second }) })
 			},
-			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
+			func(r *tokenCheckSetup) { r.clerk.Switch(func(s *clerk.Switches) { s.Slow = 0 }) }, map[string]bool{}, exporter.ReasonTimeout,
 		},
 		"Clerk has a limit": {
-			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = true }) },
-			func(r *checkRig) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = false }) }, map[string]bool{}, exporter.ReasonThrottled,
+			func(r *tokenCheckSetup) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = true }) },
+			func(r *tokenCheckSetup) { r.clerk.Switch(func(s *clerk.Switches) { s.Throttled = false }) }, map[string]bool{}, exporter.ReasonThrottled,
 		},
 		"foreign is not foreign": {
-			func(r *checkRig) { r.foreign = "sess_nobody" },
-			func(r *checkRig) { r.foreign = foreignSess }, noParty, exporter.ReasonQuery,
+			func(r *tokenCheckSetup) { r.foreignSession = "sess_nobody" },
+			func(r *tokenCheckSetup) { r.foreignSession = foreignSess }, noParty, exporter.ReasonQuery,
 		},
 		"foreign is gone": {
-			func(r *checkRig) { r.foreign = "sess_gone" },
-			func(r *checkRig) { r.foreign = foreignSess }, noParty, exporter.ReasonQuery,
+			func(r *tokenCheckSetup) { r.foreignSession = "sess_gone" },
+			func(r *tokenCheckSetup) { r.foreignSession = foreignSess }, noParty, exporter.ReasonQuery,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newCheckRig(t, false, foreignSess)
+			r := newTokenCheckSetup(t, false, foreignSess)
 			if got, _ := r.verdictsOf(t, 0); !got[checkValid] {
 				t.Fatalf("before: %v", got)
 			}
-			c.trouble(r)
+			c.failure(r)
 			got, err := r.verdictsOf(t, 100*time.Second)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -352,7 +352,7 @@ func TestWithoutAVerdictNothingIsTold(t *testing.T) {
 
 func TestASilentPlatformGivesNoVerdictOnATokenThatMayHaveEnded(t *testing.T) {
 	t.Parallel()
-	r := newCheckRig(t, false, "")
+	r := newTokenCheckSetup(t, false, "")
 	r.verifier = slowVerifier{r.verifier, func() {
 		r.clerk.pass(20 * time.Second)
 	}}
@@ -378,7 +378,7 @@ func (s slowVerifier) verify(ctx context.Context, token *sessionToken, keys keyS
 
 func TestATokenWithoutAPartySaysNothingAboutParties(t *testing.T) {
 	t.Parallel()
-	r := newCheckRig(t, true, "")
+	r := newTokenCheckSetup(t, true, "")
 	r.session = "sess_nobody"
 	got, err := r.verdictsOf(t, 0)
 	if err != nil {
@@ -393,7 +393,7 @@ func TestKeysAreRotated(t *testing.T) {
 	t.Parallel()
 	noExpired := rightBut()
 	delete(noExpired, checkExpired)
-	r := newCheckRig(t, false, foreignSess)
+	r := newTokenCheckSetup(t, false, foreignSess)
 	for _, s := range []struct {
 		name   string
 		change func()
@@ -435,9 +435,9 @@ func TestFewTokensAreKept(t *testing.T) {
 	c := &tokenCheck{margin: 30 * time.Second, now: func() time.Time { return now }}
 	round := func(later time.Duration) (newestOver *sessionToken) {
 		now = now.Add(later)
-		c.keep(&sessionToken{ends: now.Add(tokenLife)})
-		for _, k := range c.kept {
-			if c.isOver(k) {
+		c.keep(&sessionToken{expires: now.Add(tokenLife)})
+		for _, k := range c.keptTokens {
+			if c.isExpired(k) {
 				newestOver = k
 			}
 		}
@@ -445,14 +445,14 @@ func TestFewTokensAreKept(t *testing.T) {
 	}
 	for i := range 100 {
 		over := round(10 * time.Second)
-		if i > 9 && over == nil || len(c.kept) > 11 {
-			t.Fatalf("round %d: %d tokens are kept, over is %v", i, len(c.kept), over)
+		if i > 9 && over == nil || len(c.keptTokens) > 11 {
+			t.Fatalf("round %d: %d tokens are kept, over is %v", i, len(c.keptTokens), over)
 		}
 	}
-	for range 100 * maxKept { // much faster than tokens end
+	for range 100 * maxKeptTokens { // much faster than tokens end
 		round(time.Millisecond)
-		if len(c.kept) > maxKept {
-			t.Fatalf("%d tokens are kept", len(c.kept))
+		if len(c.keptTokens) > maxKeptTokens {
+			t.Fatalf("%d tokens are kept", len(c.keptTokens))
 		}
 	}
 	if round(time.Second) == nil {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// forgery is a token that no verifier may accept.
+// forgery is a token that every verifier must reject.
 type forgery struct {
 	what string // how it was forged, for a log
 	text string
@@ -45,7 +45,7 @@ func tamperings(t *sessionToken) ([]forgery, error) {
 	}, nil
 }
 
-// foreignKeys are tokens that say the same as one of Clerk's, signed with a key of our own.
+// foreignKeys are tokens with the claims of one of Clerk's, signed with another key.
 func foreignKeys(t *sessionToken, key *rsa.PrivateKey) ([]forgery, error) {
 	unknown, err := with(t.header, "kid", "ins_"+rand.Text())
 	if err != nil {

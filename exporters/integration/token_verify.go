@@ -14,21 +14,21 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// verifier says whether a session token is accepted. An error means that there is no verdict. The keys are those that Clerk gives
-// at the moment; nil when it does not give them.
+// verifier says whether a session token is accepted. An error means that there is no verdict. The keys are the
+// current ones of Clerk; nil when they could not be fetched.
 type verifier interface {
 	verify(ctx context.Context, token *sessionToken, keys keySet) (accepted bool, err error)
 }
 
-// endpointVerifier has the platform verify: it shows the token at an address, as a browser would.
+// endpointVerifier verifies at the platform: it sends the token to an endpoint, as a browser would.
 type endpointVerifier struct {
-	url     string
-	refused []int
-	http    *http.Client
+	url            string
+	rejectedStatus []int
+	http           *http.Client
 }
 
-// maxVerifyAnswer is how much of an answer is read.
-const maxVerifyAnswer = 64 << 10
+// maxVerifyResponse is how much of a response is read.
+const maxVerifyResponse = 64 << 10
 
 func (v *endpointVerifier) verify(ctx context.Context, token *sessionToken, _ keySet) (bool, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.url, nil)
@@ -38,21 +38,21 @@ func (v *endpointVerifier) verify(ctx context.Context, token *sessionToken, _ ke
 	req.Header.Set("Authorization", "Bearer "+token.text)
 	req.Header.Set("User-Agent", userAgent())
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Cache-Control", "no-cache") // an answer to another token is none to this one
+	req.Header.Set("Cache-Control", "no-cache") // a cached response belongs to another token
 	resp, err := v.http.Do(req)
 	if err != nil {
 		outcome, what := transportOutcome(ctx, err)
 		return false, v.unknown(outcome, what)
 	}
 	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxVerifyAnswer) // so that the connection can be used again; what it says does not matter
+	_, _ = io.CopyN(io.Discard, resp.Body, maxVerifyResponse) // so that the connection can be reused; the body does not matter
 	status := resp.StatusCode
 	switch {
-	case resp.Header.Get("Age") != "": // whoever sends it has answered from memory, perhaps to another token
+	case resp.Header.Get("Age") != "": // the response comes from a cache, perhaps to another token
 		return false, v.unknown(serviceInvalidResponse, "the answer comes from a cache")
 	case status >= 200 && status <= 299:
 		return true, nil
-	case slices.Contains(v.refused, status):
+	case slices.Contains(v.rejectedStatus, status):
 		return false, nil
 	}
 	return false, v.unknown(statusOutcome(status), fmt.Sprintf("HTTP %d", status))
@@ -83,14 +83,14 @@ func (v *libraryVerifier) verify(ctx context.Context, token *sessionToken, keys 
 		Token:    token.text,
 		JWK:      key.key,
 		Clock:    clock(v.now),
-		ProxyURL: &v.issuer, // the one issuer that is right: without it the library takes any that looks like Clerk's
+		ProxyURL: &v.issuer, // the only valid issuer: without it the library accepts any that looks like Clerk's
 		// A token without a party is for all of them, as Clerk's other libraries have it.
 		AuthorizedPartyHandler: func(party string) bool { return party == "" || slices.Contains(v.parties, party) },
 	})
-	return err == nil, nil // nothing is asked on the way: every error is a refusal
+	return err == nil, nil // no request is sent: every error is a rejection
 }
 
-// clock is the library's idea of one.
+// clock implements the library's interface for clocks.
 type clock func() time.Time
 
 func (c clock) Now() time.Time { return c() }

@@ -19,8 +19,8 @@ import (
 
 // Config is the configuration file.
 type Config struct {
-	// Rhythm is that of all targets that have none of their own.
-	Rhythm `yaml:",inline"`
+	// Timing is that of all targets that have none of their own.
+	Timing `yaml:",inline"`
 	// MaxAge is how long the last good values are exposed after a target has stopped answering.
 	MaxAge yamlfile.Duration `yaml:"max_age"`
 	MySQL  []MySQLTarget     `yaml:"mysql,omitempty"`
@@ -31,8 +31,8 @@ type Config struct {
 	KafkaLimits KafkaLimits `yaml:"kafka_limits,omitempty"`
 }
 
-// Rhythm says how often a target is collected, and how long that may take.
-type Rhythm struct {
+// Timing says how often a target is collected, and how long that may take.
+type Timing struct {
 	Interval yamlfile.Duration `yaml:"interval,omitempty"`
 	Timeout  yamlfile.Duration `yaml:"timeout,omitempty"`
 }
@@ -43,7 +43,7 @@ type MySQLTarget struct {
 	// DSNFile holds the data source name, user:password@tcp(host:port)/. It is read again on reload.
 	DSNFile string                  `yaml:"dsn_file"`
 	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	Rhythm  `yaml:",inline"`
+	Timing  `yaml:",inline"`
 }
 
 // RedisTarget is a Redis or Valkey server.
@@ -57,12 +57,12 @@ type RedisTarget struct {
 	TLS          *commonconfig.TLSConfig `yaml:"tls,omitempty"`
 	// Operations says whether the exporter writes, reads and deletes a key of its own; true unless set.
 	Operations *bool `yaml:"operations,omitempty"`
-	// KeyPrefix begins the key of the operations, which nobody else may use.
+	// KeyPrefix is the prefix of the key of the operations, which no other program may use.
 	KeyPrefix string `yaml:"key_prefix,omitempty"`
-	Rhythm    `yaml:",inline"`
+	Timing    `yaml:",inline"`
 }
 
-// ProbeTarget is an address that is asked as a user would.
+// ProbeTarget is an address that is probed as a user would use it.
 type ProbeTarget struct {
 	Name   string `yaml:"name"`
 	URL    string `yaml:"url"`
@@ -78,12 +78,12 @@ type ProbeTarget struct {
 	// MaxResponseBytes bounds the body; a longer one is the outcome too_large.
 	MaxResponseBytes int64                   `yaml:"max_response_bytes,omitempty"`
 	TLS              *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	Rhythm           `yaml:",inline"`
+	Timing           `yaml:",inline"`
 }
 
 func defaultConfig() Config {
 	return Config{
-		Rhythm: Rhythm{Interval: yamlfile.Duration(15 * time.Second), Timeout: yamlfile.Duration(10 * time.Second)},
+		Timing: Timing{Interval: yamlfile.Duration(15 * time.Second), Timeout: yamlfile.Duration(10 * time.Second)},
 		MaxAge: yamlfile.Duration(time.Minute),
 
 		KafkaLimits: catalog.DefaultQueueSizes(),
@@ -98,11 +98,11 @@ const (
 // fill gives each target the defaults that it has not set.
 func (c *Config) fill() {
 	for i := range c.MySQL {
-		c.fillRhythm(&c.MySQL[i].Rhythm)
+		c.fillTiming(&c.MySQL[i].Timing)
 	}
 	for i := range c.Redis {
 		t := &c.Redis[i]
-		c.fillRhythm(&t.Rhythm)
+		c.fillTiming(&t.Timing)
 		if t.KeyPrefix == "" {
 			t.KeyPrefix = defaultKeyPrefix
 		}
@@ -112,12 +112,12 @@ func (c *Config) fill() {
 		}
 	}
 	for i := range c.Kafka {
-		c.fillRhythm(&c.Kafka[i].Rhythm)
+		c.fillTiming(&c.Kafka[i].Timing)
 		c.Kafka[i].fill()
 	}
 	for i := range c.Probes {
 		t := &c.Probes[i]
-		c.fillRhythm(&t.Rhythm)
+		c.fillTiming(&t.Timing)
 		if t.Method == "" {
 			t.Method = "GET"
 		}
@@ -127,9 +127,9 @@ func (c *Config) fill() {
 	}
 }
 
-// fillRhythm takes over what is not set. With an interval of its own that is shorter than the common timeout, a target's
+// fillTiming fills in what is not set. With an interval of its own that is shorter than the common timeout, a target's
 // timeout is its interval.
-func (c *Config) fillRhythm(r *Rhythm) {
+func (c *Config) fillTiming(r *Timing) {
 	if r.Interval == 0 {
 		r.Interval = c.Interval
 	}
@@ -177,7 +177,7 @@ func (c *Config) check(f *yamlfile.File) error {
 	}
 	mysql := targets{file: f, kind: "mysql", limit: catalog.MaxServers}
 	for i := range c.MySQL {
-		if err := mysql.check(c.MySQL[i].Name, c.MySQL[i].Rhythm); err != nil {
+		if err := mysql.check(c.MySQL[i].Name, c.MySQL[i].Timing); err != nil {
 			return err
 		}
 		if c.MySQL[i].DSNFile == "" {
@@ -186,7 +186,7 @@ func (c *Config) check(f *yamlfile.File) error {
 	}
 	redis := targets{file: f, kind: "redis", limit: catalog.MaxServers}
 	for i := range c.Redis {
-		if err := redis.check(c.Redis[i].Name, c.Redis[i].Rhythm); err != nil {
+		if err := redis.check(c.Redis[i].Name, c.Redis[i].Timing); err != nil {
 			return err
 		}
 		if err := c.Redis[i].check(&redis); err != nil {
@@ -195,7 +195,7 @@ func (c *Config) check(f *yamlfile.File) error {
 	}
 	kafka := targets{file: f, kind: "kafka", limit: catalog.MaxServers}
 	for i := range c.Kafka {
-		if err := kafka.check(c.Kafka[i].Name, c.Kafka[i].Rhythm); err != nil {
+		if err := kafka.check(c.Kafka[i].Name, c.Kafka[i].Timing); err != nil {
 			return err
 		}
 		if err := c.Kafka[i].check(&kafka); err != nil {
@@ -207,7 +207,7 @@ func (c *Config) check(f *yamlfile.File) error {
 	}
 	probes := targets{file: f, kind: "probes", limit: catalog.MaxProbes}
 	for i := range c.Probes {
-		if err := probes.check(c.Probes[i].Name, c.Probes[i].Rhythm); err != nil {
+		if err := probes.check(c.Probes[i].Name, c.Probes[i].Timing); err != nil {
 			return err
 		}
 		if err := c.Probes[i].check(&probes); err != nil {
@@ -269,7 +269,7 @@ type targets struct {
 
 var targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-func (t *targets) check(name string, r Rhythm) error {
+func (t *targets) check(name string, r Timing) error {
 	t.names = append(t.names, name)
 	switch {
 	case name == "":
@@ -295,6 +295,6 @@ func (t *targets) errorf(key, format string, args ...any) error {
 	return t.file.Errorf(fmt.Sprintf("%s.%d.%s", t.kind, len(t.names)-1, key), format, args...)
 }
 
-func (r Rhythm) schedule(maxAge yamlfile.Duration) exporter.Schedule {
+func (r Timing) schedule(maxAge yamlfile.Duration) exporter.Schedule {
 	return exporter.Schedule{Interval: time.Duration(r.Interval), Timeout: time.Duration(r.Timeout), MaxAge: time.Duration(maxAge)}
 }

@@ -14,7 +14,7 @@ func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 	exportertest.Invalid(t, App(), "testdata/invalid", 30, "secretpassword", nil)
 }
 
-// TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets reads the page /config.
+// TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets reads the endpoint /config.
 func TestTheConfigurationInForceIsShownWithItsDefaultsAndWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	password := exportertest.WriteFile(t, "password", "secretpassword")
@@ -41,8 +41,8 @@ probes: [{name: shop, url: 'http://127.0.0.1:1/', interval: 1m, timeout: 20s}]
 	}
 }
 
-// TestTargetsWithTheSameRhythmAreOneCollector looks at what the scheduler gets: it spreads the targets of a collector.
-func TestTargetsWithTheSameRhythmAreOneCollector(t *testing.T) {
+// TestTargetsWithTheSameScheduleAreOneCollector checks the collectors that the scheduler gets: it spreads the targets of a collector.
+func TestTargetsWithTheSameScheduleAreOneCollector(t *testing.T) {
 	t.Parallel()
 	setup, err := load(exportertest.WriteFile(t, "config.yml", `
 redis: [{name: a, address: 'h:1'}, {name: b, address: 'h:2', interval: 1m}, {name: c, address: 'h:3', operations: false}]

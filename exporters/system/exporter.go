@@ -1,5 +1,5 @@
-// Package system reads the state of the platform's own machinery, from its servers and from outside: database, cache,
-// queues, and probes that ask as a user would. It changes nothing on what it watches, but for one key of its own in a cache.
+// Package system reads the state of the platform's own servers, from inside and from outside: database, cache, queues, and
+// probes that send requests as a user would. It changes nothing on the servers, except for one key of its own in a cache.
 package system
 
 import (
@@ -170,14 +170,14 @@ func (b *builder) probes() error {
 		schedule := t.schedule(b.config.MaxAge)
 		p.maxAge = schedule.MaxAge
 		schedule.Timeout += time.Second // the probe's own deadline comes first, and is an outcome
-		p.begin(b.catalog)
+		p.initSeries(b.catalog)
 		all = append(all, scheduled{p, schedule})
 	}
 	b.add("probe", all)
 	return nil
 }
 
-// clientTLS is nil when there is nothing to say about TLS.
+// clientTLS is nil without a TLS configuration.
 func clientTLS(c *config.TLSConfig) (*tls.Config, error) {
 	if c == nil {
 		return nil, nil

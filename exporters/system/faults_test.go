@@ -26,8 +26,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// subject is what a fault is done to.
-type subject struct {
+// faultTarget is the target of a fault.
+type faultTarget struct {
 	collector, target string
 	up                string // series
 	value             string // a series of its last good values
@@ -35,41 +35,41 @@ type subject struct {
 }
 
 var (
-	mysqlSubject = subject{"mysql", "main", `consign_mysql_up{server="main"}`, `consign_mysql_uptime_seconds{server="main"}`, `consign_mysql_ping_duration_seconds{server="main"}`}
-	redisSubject = subject{"redis", "cache", `consign_redis_up{server="cache"}`, `consign_redis_max_clients{server="cache"}`, `consign_redis_operation_duration_seconds{operation="get",server="cache"}`}
+	mysqlSubject = faultTarget{"mysql", "main", `consign_mysql_up{server="main"}`, `consign_mysql_uptime_seconds{server="main"}`, `consign_mysql_ping_duration_seconds{server="main"}`}
+	redisSubject = faultTarget{"redis", "cache", `consign_redis_up{server="cache"}`, `consign_redis_max_clients{server="cache"}`, `consign_redis_operation_duration_seconds{operation="get",server="cache"}`}
 )
 
-func (f subject) well(s map[string]float64) bool {
+func (f faultTarget) isUp(s map[string]float64) bool {
 	_, value := s[f.value]
 	return s[f.up] == 1 && value && s["consignwatch_collector_success"+collected(f.collector, f.target)] == 1
 }
 
-// fault puts a server into trouble and expects: up is 0 at once, the reason, values that vanish, what the exporter has counted
-// itself stays, a page that never waits, and recovery without help.
-func (f subject) fault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
+// runFault injects a fault and expects: up is 0 at once, the reason, values that vanish, status samples that stay, scrapes that
+// never wait, and recovery without help.
+func (f faultTarget) runFault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
 	t.Helper()
 	failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector=%q,reason=%q}`, f.collector, reason)
-	before := r.Await(t, "all is well before the fault", f.well)
+	before := r.Await(t, "all is well before the fault", f.isUp)
 	measured := histogram(t, r, f.own).GetSampleCount()
 	begin()
 	r.Await(t, "down, for the reason "+reason, func(s map[string]float64) bool {
-		up, told := s[f.up]
-		return told && up == 0 && s[failures] > before[failures] && s["consignwatch_collector_success"+collected(f.collector, f.target)] == 0
+		up, ok := s[f.up]
+		return ok && up == 0 && s[failures] > before[failures] && s["consignwatch_collector_success"+collected(f.collector, f.target)] == 0
 	})
 	r.Await(t, "values vanish after max_age", func(s map[string]float64) bool { _, ok := s[f.value]; return !ok })
 	if s := r.Series(t); s[f.up] != 0 {
 		t.Errorf("up is %v during the fault", s[f.up])
 	}
-	// A collection that the machine made late is not told for a moment; one that was forgotten stays so while there is nothing to measure.
+	// The samples of a late collection are missing for a moment; those of one that was lost stay missing while there is nothing to measure.
 	r.Await(t, "what the exporter has measured itself is still there", func(map[string]float64) bool {
 		return histogram(t, r, f.own).GetSampleCount() >= measured
 	})
 	answers(t, r) // before the fault ends
 	end()
-	r.Await(t, "all is well again", f.well)
+	r.Await(t, "all is well again", f.isUp)
 }
 
-// answers asks for the page.
+// answers scrapes the exporter.
 func answers(t testing.TB, r *exportertest.Running) {
 	t.Helper()
 	if status, _ := r.Get(t, "/metrics"); status != 200 {
@@ -86,9 +86,9 @@ func signal(t *testing.T, p *servers.Process, s syscall.Signal) func() {
 	}
 }
 
-func (f subject) lives(t *testing.T, r *exportertest.Running, p *servers.Process) {
+func (f faultTarget) processFaults(t *testing.T, r *exportertest.Running, p *servers.Process) {
 	t.Helper()
-	f.fault(t, r, "connection",
+	f.runFault(t, r, "connection",
 		func() {
 			if err := p.Kill(); err != nil {
 				t.Fatal(err)
@@ -99,10 +99,10 @@ func (f subject) lives(t *testing.T, r *exportertest.Running, p *servers.Process
 				t.Fatal(err)
 			}
 		})
-	f.fault(t, r, "timeout", signal(t, p, syscall.SIGSTOP), signal(t, p, syscall.SIGCONT))
+	f.runFault(t, r, "timeout", signal(t, p, syscall.SIGSTOP), signal(t, p, syscall.SIGCONT))
 }
 
-func (f subject) wires(t *testing.T, r *exportertest.Running, w *exportertest.Relay) {
+func (f faultTarget) networkFaults(t *testing.T, r *exportertest.Running, w *exportertest.FaultProxy) {
 	t.Helper()
 	mode := func(m int32, cut bool) func() {
 		return func() {
@@ -112,20 +112,20 @@ func (f subject) wires(t *testing.T, r *exportertest.Running, w *exportertest.Re
 			}
 		}
 	}
-	f.fault(t, r, "timeout", mode(exportertest.Swallow, false), mode(exportertest.Forward, true)) // on the connection that is kept
-	f.fault(t, r, "timeout", mode(exportertest.Swallow, true), mode(exportertest.Forward, true))  // on new ones
-	f.fault(t, r, "parse", mode(exportertest.Garbage, true), mode(exportertest.Forward, true))
-	f.fault(t, r, "connection", mode(exportertest.HangUp, true), mode(exportertest.Forward, true))
+	f.runFault(t, r, "timeout", mode(exportertest.Blackhole, false), mode(exportertest.Forward, true)) // on the connection that is kept
+	f.runFault(t, r, "timeout", mode(exportertest.Blackhole, true), mode(exportertest.Forward, true))  // on new ones
+	f.runFault(t, r, "parse", mode(exportertest.Garbage, true), mode(exportertest.Forward, true))
+	f.runFault(t, r, "connection", mode(exportertest.HangUp, true), mode(exportertest.Forward, true))
 }
 
 func TestTheDatabaseDiesHangsAndComesBack(t *testing.T) {
 	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	r := start(t, quick+mysqlConfig(t, server.DSN("")))
-	r.Await(t, "all is well", mysqlSubject.well)
+	r.Await(t, "all is well", mysqlSubject.isUp)
 	first := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
-	time.Sleep(2 * time.Second) // a life that can be told from the next
-	mysqlSubject.lives(t, r, server.Process)
+	time.Sleep(2 * time.Second) // an uptime that differs from the next one's
+	mysqlSubject.processFaults(t, r, server.Process)
 	second := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
 	if second.Sub(first) < time.Second {
 		t.Errorf("the counters begin at %v, as before the restart at %v", second, first)
@@ -140,17 +140,17 @@ func TestTheWireToTheDatabaseIsTroubled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := exportertest.NewRelay(t, c.Addr)
+	w := exportertest.NewFaultProxy(t, c.Addr)
 	c.Addr = w.Address()
 	r := start(t, quick+mysqlConfig(t, c.FormatDSN()))
-	mysqlSubject.wires(t, r, w)
+	mysqlSubject.networkFaults(t, r, w)
 
 	admin := serverstest.Open(t, dsn)
 	execute(t, admin, "CREATE USER wire@'%' IDENTIFIED BY 'old-password'")
 	t.Cleanup(func() { _, _ = admin.ExecContext(context.Background(), "DROP USER wire@'%'") })
 	c.User, c.Passwd, c.DBName = "wire", "old-password", ""
 	r = start(t, quick+mysqlConfig(t, c.FormatDSN()))
-	mysqlSubject.fault(t, r, "auth",
+	mysqlSubject.runFault(t, r, "auth",
 		func() {
 			execute(t, admin, "ALTER USER wire@'%' IDENTIFIED BY 'new-password'")
 			serverstest.DialectOf(t, admin).KillUser(t, "wire")
@@ -170,7 +170,7 @@ func TestAConnectionThatWasCutIsReplacedWithoutAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	cache := ownRedis(t)
-	database, caches := exportertest.NewRelay(t, c.Addr), exportertest.NewRelay(t, cache.Address())
+	database, caches := exportertest.NewFaultProxy(t, c.Addr), exportertest.NewFaultProxy(t, cache.Address())
 	c.Addr = database.Address()
 	setup, err := load(exportertest.WriteFile(t, "config.yml", quick+mysqlConfig(t, c.FormatDSN())+redisConfig(caches.Address())), nil, silentLog())
 	if err != nil {
@@ -192,15 +192,15 @@ func TestTheCacheDiesHangsAndComesBack(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	r := start(t, quick+redisConfig(server.Address()))
-	redisSubject.lives(t, r, server)
+	redisSubject.processFaults(t, r, server)
 }
 
 func TestTheWireToTheCacheIsTroubled(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
-	w := exportertest.NewRelay(t, server.Address())
+	w := exportertest.NewFaultProxy(t, server.Address())
 	r := start(t, quick+redisConfig(w.Address()))
-	redisSubject.wires(t, r, w)
+	redisSubject.networkFaults(t, r, w)
 
 	admin := redisClient(t, &redis.Options{Addr: server.Address()})
 	acl := func(args ...any) {
@@ -211,7 +211,7 @@ func TestTheWireToTheCacheIsTroubled(t *testing.T) {
 	}
 	acl("ACL", "SETUSER", "wire", "on", ">old-password", "~*", "+@all")
 	r = start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: wire, password_file: %s}]\n", quick, w.Address(), exportertest.WriteFile(t, "password", "old-password")))
-	redisSubject.fault(t, r, "auth",
+	redisSubject.runFault(t, r, "auth",
 		func() {
 			acl("ACL", "SETUSER", "wire", "resetpass", ">new-password")
 			acl("CLIENT", "KILL", "USER", "wire")
@@ -229,13 +229,13 @@ func TestACacheBehindTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := exportertest.NewRelayOn(t, l, server.Address())
+	w := exportertest.NewFaultProxyOn(t, l, server.Address())
 	entry := func(name, tls string) string {
 		return fmt.Sprintf("{name: %s, address: '%s', tls: %s}", name, w.Address(), tls)
 	}
 	r := start(t, quick+"redis:\n - "+entry("cache", fmt.Sprintf("{ca_file: %s}", ca.file))+"\n - "+entry("stranger", "{}")+"\n")
 	r.Await(t, "the one who knows the authority is well, the other one is not", func(s map[string]float64) bool {
-		return redisSubject.well(s) && s[`consign_redis_up{server="stranger"}`] == 0 && s[`consignwatch_collector_failures_total{collector="redis",reason="connection"}`] > 0
+		return redisSubject.isUp(s) && s[`consign_redis_up{server="stranger"}`] == 0 && s[`consignwatch_collector_failures_total{collector="redis",reason="connection"}`] > 0
 	})
 }
 
@@ -259,24 +259,24 @@ func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 	answers(t, r)
 }
 
-// everythingHangs runs an exporter all of whose targets have been asked, and never answer.
+// everythingHangs runs an exporter all of whose targets have received a request, and never respond.
 func everythingHangs(t testing.TB) *exportertest.Running {
 	t.Helper()
 	brokers := &wires{}
-	queues := newRig(t, KafkaTarget{}, kfake.ListenFn(brokers.listen))
+	queues := newTestCluster(t, KafkaTarget{}, kfake.ListenFn(brokers.listen))
 	brokers.set(0, hung)
-	hang := exportertest.NewRelay(t, closedAddress(t)) // nobody is asked
-	hang.Set(exportertest.Swallow)
+	hang := exportertest.NewFaultProxy(t, closedAddress(t)) // the server is never reached
+	hang.Set(exportertest.Blackhole)
 	r := start(t, "interval: 1h\ntimeout: 1h\n"+mysqlConfig(t, "root@tcp("+hang.Address()+")/?timeout=1h")+redisConfig(hang.Address())+
 		kafkaConfig(queues.cluster.ListenAddrs()[0])+"probes: [{name: p, url: 'http://"+hang.Address()+"/'}]\n")
 	eventually(t, "all four are asked", func() bool {
 		_, asked := brokers.counts()
-		return asked > 0 && hang.Open() == 3 // the cache on one connection
+		return asked > 0 && hang.OpenConnections() == 3 // the cache on one connection
 	})
 	return r
 }
 
-// TestAScrapeNeverWaits hangs every target for an hour: a page that waits for one of them never comes. (BenchmarkScrapeWhileEverythingHangs measures it.)
+// TestAScrapeNeverWaits hangs every target for an hour: a scrape that waits for one of them never ends. (BenchmarkScrapeWhileEverythingHangs measures it.)
 func TestAScrapeNeverWaits(t *testing.T) {
 	t.Parallel()
 	r := everythingHangs(t)
@@ -307,7 +307,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	cache := ownRedis(t)
 	site := newSite(t, okHandler, newAuthority(t).serve(t, time.Now().Add(time.Hour)))
-	wires := []*exportertest.Relay{exportertest.NewRelay(t, c.Addr), exportertest.NewRelay(t, cache.Address()), exportertest.NewRelay(t, site.Listener.Addr().String())}
+	wires := []*exportertest.FaultProxy{exportertest.NewFaultProxy(t, c.Addr), exportertest.NewFaultProxy(t, cache.Address()), exportertest.NewFaultProxy(t, site.Listener.Addr().String())}
 	c.Addr = wires[0].Address()
 	config := fmt.Sprintf("interval: 1s\ntimeout: 100ms\nmysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nprobes: [{name: p, url: 'https://%s/', tls: {insecure_skip_verify: true}}]\n",
 		exportertest.WriteFile(t, "dsn", c.FormatDSN()), wires[1].Address(), wires[2].Address())
@@ -324,7 +324,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	round := func(mode int32) (failures int) {
 		for _, w := range wires {
 			w.Set(mode)
-			if mode != exportertest.Swallow {
+			if mode != exportertest.Blackhole {
 				w.Cut()
 			}
 		}
@@ -338,7 +338,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 						ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
 					}
 					defer cancel()
-					if _, err := exporter.Try(ctx, catalog.Shipped(), catalog.SizesFor(10), target); err != nil {
+					if _, err := exporter.DryRun(ctx, catalog.Shipped(), catalog.SizesFor(10), target); err != nil {
 						n.Add(1)
 					}
 				})
@@ -348,7 +348,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		return int(n.Load())
 	}
 	cycle := func() {
-		for _, mode := range []int32{exportertest.Swallow, exportertest.Garbage, exportertest.HangUp} {
+		for _, mode := range []int32{exportertest.Blackhole, exportertest.Garbage, exportertest.HangUp} {
 			if n := round(mode); n != 3 { // a probe does not fail: it finds
 				t.Fatalf("%d of 3 collections failed in mode %d", n, mode)
 			}

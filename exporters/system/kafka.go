@@ -34,9 +34,9 @@ func (b *builder) kafka() (err error) {
 	return nil
 }
 
-// kafkaTarget reads the state of the queues from one Kafka cluster: what is in the topics, what consumer groups have not read
-// and for how long it has waited, and how the groups are. It only ever asks: it joins no group, commits nothing and creates
-// nothing. It remembers between rounds what would be costly to ask again, or cannot be asked.
+// kafkaTarget reads the state of the queues from one Kafka cluster: size of the topics, lag of the consumer groups in
+// records and in seconds, and state of the groups. It only reads: it joins no group, commits no offset and creates no
+// topic. Between rounds it caches values that are costly to fetch again, or cannot be fetched again.
 type kafkaTarget struct {
 	config  KafkaTarget
 	maxAge  time.Duration
@@ -50,7 +50,7 @@ type kafkaTarget struct {
 	groups map[string]*queueGroup
 	dead   deadLetters
 
-	troubles string // what the log was told last
+	warnings string // as they were logged last
 }
 
 // newKafkaTarget makes a target from a configuration that was filled and checked. Close it after the last collection has
@@ -62,7 +62,7 @@ func newKafkaTarget(config KafkaTarget, schedule exporter.Schedule, log *slog.Lo
 	}
 	return &kafkaTarget{
 		config: config,
-		// A value that cannot be told is kept as long as the kit keeps those of a collection that fails.
+		// A value that cannot be fetched is kept as long as the kit keeps the samples before a failed collection.
 		maxAge:  max(schedule.MaxAge, 2*schedule.Interval+schedule.Timeout),
 		now:     time.Now,
 		log:     log.With("collector", "kafka", "target", config.Name),
@@ -80,68 +80,68 @@ func (t *kafkaTarget) close() error {
 
 func (t *kafkaTarget) Name() string { return t.config.Name }
 
-// Collect does one round. What a broker does not tell in it stays from the rounds before, as long as max_age allows; the round
-// fails only when nobody tells anything.
+// Collect does one round. Values of an unreachable broker stay from the rounds before, as long as max_age allows; the round
+// fails only when all brokers are unreachable.
 func (t *kafkaTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 	err := t.collect(ctx)
 	up := 1.0
 	if err != nil {
 		up = 0
 	}
-	sink.Always().Gauge("consign_queue_up", up, t.config.Name)
+	sink.Status().Gauge("consign_queue_up", up, t.config.Name)
 	if err != nil {
 		return err
 	}
-	t.tell(sink)
+	t.emit(sink)
 	return nil
 }
 
 func (t *kafkaTarget) collect(ctx context.Context) error {
-	ctx, cancel := early(ctx)
+	ctx, cancel := withSafetyMargin(ctx)
 	defer cancel()
-	defer t.cluster.begin(ctx)()
+	defer t.cluster.startRound(ctx)()
 
 	m, err := t.cluster.metadata(ctx)
 	if err != nil {
 		return err
 	}
 	t.round++
-	t.seeTopics(m)
-	troubles := t.askGroups(ctx)
-	troubles = append(troubles, t.askOffsets(ctx)...) // after the commits: lag is never less than it was
-	silent := t.cluster.silent()
-	if len(silent) == len(t.cluster.leads) {
-		return exporter.Failure(exporter.ReasonOf(kafkaFailure(silent[0])), errors.Join(silent...))
+	t.updateTopics(m)
+	warnings := t.fetchGroups(ctx)
+	warnings = append(warnings, t.fetchOffsets(ctx)...) // after the committed offsets, so that the lag is never too small
+	unreachable := t.cluster.unreachable()
+	if len(unreachable) == len(t.cluster.brokers) {
+		return exporter.Failure(exporter.ReasonOf(kafkaFailure(unreachable[0])), errors.Join(unreachable...))
 	}
 	now := t.now()
 	for _, topic := range t.topics {
-		topic.count(now)
+		topic.updateMessages(now)
 	}
 	for _, g := range t.groups {
 		for _, gt := range g.topics {
 			if gt.seen == t.round {
-				gt.measure(t.config.AllowedLag, now)
+				gt.updateLag(t.config.AllowedLag, now)
 			}
 		}
 	}
-	troubles = append(troubles, t.readRecords(ctx, now)...)
+	warnings = append(warnings, t.readRecords(ctx, now)...)
 	for _, topic := range t.topics {
-		topic.age(now)
+		topic.updateOldest(now)
 	}
 	for _, g := range t.groups {
 		for _, gt := range g.topics {
 			if gt.seen == t.round {
-				gt.wait(t, now)
+				gt.updateLagSeconds(t, now)
 			}
 		}
 	}
-	t.dead.tell(now)
-	t.report(append(troubles, t.cluster.silent()...))
+	t.dead.updateCounts(now)
+	t.logWarnings(append(warnings, t.cluster.unreachable()...))
 	return nil
 }
 
-// early ends a round a tenth before its deadline, so that what is known can still be told.
-func early(ctx context.Context) (context.Context, context.CancelFunc) {
+// withSafetyMargin ends a round a tenth before its deadline, so that there is time to report the values of the round.
+func withSafetyMargin(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
@@ -149,27 +149,27 @@ func early(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/10))
 }
 
-// groupAnswer is what one broker says about the groups that it coordinates.
-type groupAnswer struct {
-	listed  map[string]groupListing // nil: it did not say
+// groupResponse is what one broker responds about the groups that it coordinates.
+type groupResponse struct {
+	listed  map[string]groupListing // nil: no response
 	offsets map[string]map[string]map[int32]*sarama.OffsetFetchResponseBlock
 	members map[string]int
 	errs    []error
 }
 
-// askGroups asks every broker which groups it coordinates, what they have committed and how many members they have. That makes
-// no search for coordinators necessary.
-func (t *kafkaTarget) askGroups(ctx context.Context) (troubles []error) {
-	answers := map[int32]*groupAnswer{}
-	for id := range t.cluster.leads {
-		answers[id] = &groupAnswer{}
+// fetchGroups lists, at every broker, the groups that it coordinates, with their committed offsets and number of members. So
+// it needs no FindCoordinator request.
+func (t *kafkaTarget) fetchGroups(ctx context.Context) (warnings []error) {
+	responses := map[int32]*groupResponse{}
+	for id := range t.cluster.brokers {
+		responses[id] = &groupResponse{}
 	}
-	t.cluster.each(func(id int32, l *kafkaLink) { answers[id].ask(ctx, l, t.config.Groups) })
+	t.cluster.each(func(id int32, b *brokerConn) { responses[id].fetch(ctx, b, t.config.Groups) })
 	now := t.now()
 	all := true
-	for _, a := range answers {
+	for _, a := range responses {
 		all = all && a.listed != nil
-		troubles = append(troubles, a.errs...)
+		warnings = append(warnings, a.errs...)
 		for name, listing := range a.listed {
 			g := t.groups[name]
 			if g == nil {
@@ -184,23 +184,23 @@ func (t *kafkaTarget) askGroups(ctx context.Context) (troubles []error) {
 				g.members.set(0, now)
 			}
 			if blocks, ok := a.offsets[name]; ok {
-				t.readOffsets(g, blocks)
+				t.updateCommitted(g, blocks)
 			}
 		}
 	}
 	for name, g := range t.groups {
-		// A group that nobody lists is gone; when somebody did not answer, it may be his.
+		// A group that no broker lists is gone; an unreachable broker may be its coordinator.
 		if g.seen != t.round && (all || now.Sub(g.at) > t.maxAge) {
 			delete(t.groups, name)
 		}
 	}
-	return troubles
+	return warnings
 }
 
-func (a *groupAnswer) ask(ctx context.Context, l *kafkaLink, wanted NameFilter) {
-	listed, err := l.listGroups(ctx)
+func (a *groupResponse) fetch(ctx context.Context, b *brokerConn, wanted NameFilter) {
+	listed, err := b.listGroups(ctx)
 	if err != nil {
-		a.errs = l.complain(a.errs, err)
+		a.errs = b.addWarning(a.errs, err)
 		return
 	}
 	var all, classic, consumer []string
@@ -214,7 +214,7 @@ func (a *groupAnswer) ask(ctx context.Context, l *kafkaLink, wanted NameFilter) 
 		}
 		all = append(all, name)
 		switch {
-		case g.state == "empty" || g.state == "dead": // nobody is there to be counted
+		case g.state == "empty" || g.state == "dead": // it has no members
 		case g.kind == "consumer":
 			consumer = append(consumer, name)
 		case g.kind == "classic" || g.kind == "":
@@ -224,25 +224,25 @@ func (a *groupAnswer) ask(ctx context.Context, l *kafkaLink, wanted NameFilter) 
 	a.listed = listed
 	slices.Sort(all)
 	a.offsets = make(map[string]map[string]map[int32]*sarama.OffsetFetchResponseBlock, len(all))
-	err = l.committed(ctx, all, func(group string, blocks map[string]map[int32]*sarama.OffsetFetchResponseBlock) {
+	err = b.committed(ctx, all, func(group string, blocks map[string]map[int32]*sarama.OffsetFetchResponseBlock) {
 		a.offsets[group] = blocks
 	})
-	a.errs = l.complain(a.errs, err)
-	a.members, err = l.members(ctx, classic, consumer)
-	a.errs = l.complain(a.errs, err)
+	a.errs = b.addWarning(a.errs, err)
+	a.members, err = b.members(ctx, classic, consumer)
+	a.errs = b.addWarning(a.errs, err)
 }
 
-// askOffsets asks every broker for the newest and the oldest offsets of the partitions that it leads.
-func (t *kafkaTarget) askOffsets(ctx context.Context) (troubles []error) {
-	type answer struct {
+// fetchOffsets fetches, from every broker, the newest and the oldest offsets of the partitions that it leads.
+func (t *kafkaTarget) fetchOffsets(ctx context.Context) (warnings []error) {
+	type response struct {
 		newest, oldest map[string]map[int32]*sarama.OffsetResponseBlock
 		errs           []error
 	}
-	answers := map[int32]*answer{}
-	for id := range t.cluster.leads {
-		answers[id] = &answer{}
+	responses := map[int32]*response{}
+	for id := range t.cluster.brokers {
+		responses[id] = &response{}
 	}
-	t.cluster.each(func(id int32, l *kafkaLink) {
+	t.cluster.each(func(id int32, b *brokerConn) {
 		led := func(add func(string, int32)) {
 			for name, topic := range t.topics {
 				for i := range topic.partitions {
@@ -252,40 +252,40 @@ func (t *kafkaTarget) askOffsets(ctx context.Context) (troubles []error) {
 				}
 			}
 		}
-		a, err := answers[id], error(nil)
-		if a.newest, err = l.offsetsAt(ctx, sarama.OffsetNewest, led); err == nil {
-			a.oldest, err = l.offsetsAt(ctx, sarama.OffsetOldest, led)
+		a, err := responses[id], error(nil)
+		if a.newest, err = b.offsetsAt(ctx, sarama.OffsetNewest, led); err == nil {
+			a.oldest, err = b.offsetsAt(ctx, sarama.OffsetOldest, led)
 		}
-		a.errs = l.complain(a.errs, err)
+		a.errs = b.addWarning(a.errs, err)
 	})
 	t.times[t.round%arrivalRounds] = t.now()
-	for _, a := range answers {
-		troubles = append(troubles, a.errs...)
-		t.place(a.oldest, func(p *queuePartition, offset int64) { p.oldest = offset })
-		t.place(a.newest, func(p *queuePartition, offset int64) { p.newest = offset })
+	for _, a := range responses {
+		warnings = append(warnings, a.errs...)
+		t.setOffsets(a.oldest, func(p *queuePartition, offset int64) { p.oldest = offset })
+		t.setOffsets(a.newest, func(p *queuePartition, offset int64) { p.newest = offset })
 	}
 	for _, topic := range t.topics {
-		topic.settle(t.round)
+		topic.reconcileOffsets(t.round)
 	}
-	return troubles
+	return warnings
 }
 
-func (t *kafkaTarget) place(blocks map[string]map[int32]*sarama.OffsetResponseBlock, put func(p *queuePartition, offset int64)) {
+func (t *kafkaTarget) setOffsets(blocks map[string]map[int32]*sarama.OffsetResponseBlock, set func(p *queuePartition, offset int64)) {
 	for name, partitions := range blocks {
 		for i, block := range partitions {
 			if p := t.partition(name, i); p != nil && block.Err == sarama.ErrNoError && block.Offset >= 0 {
-				put(p, block.Offset)
+				set(p, block.Offset)
 			}
 		}
 	}
 }
 
-// settle compares the offsets with those of the rounds before: records that were there and are not any more mean that the log
-// was cut, or that the topic is another one by the same name.
-func (t *queueTopic) settle(round uint64) {
+// reconcileOffsets compares the newest offsets with those of the rounds before: a newest offset that has fallen means that
+// the log was truncated, or that the topic was recreated.
+func (t *queueTopic) reconcileOffsets(round uint64) {
 	for i := range t.partitions {
 		if p := &t.partitions[i]; p.newest != unknown && p.newest < p.last {
-			t.anew()
+			t.reset()
 			break
 		}
 	}
@@ -295,85 +295,85 @@ func (t *queueTopic) settle(round uint64) {
 			p.last = p.newest
 		}
 		if t.read {
-			p.arrive(round)
+			p.recordArrival(round)
 		}
 	}
 }
 
 // readRecords spends the round's budget for reading: times of records, configurations, dead letters.
-func (t *kafkaTarget) readRecords(ctx context.Context, now time.Time) (troubles []error) {
-	t.dead.follow(t.topics[t.config.DeadLetters.Topic])
+func (t *kafkaTarget) readRecords(ctx context.Context, now time.Time) (warnings []error) {
+	t.dead.setTopic(t.topics[t.config.DeadLetters.Topic])
 	lookups := t.lookups()
 	errs := map[int32]*[]error{}
-	teller := int32(unknown)
-	for id, l := range t.cluster.leads {
+	broker := int32(unknown)
+	for id, b := range t.cluster.brokers {
 		errs[id] = &[]error{}
-		if l.failed == nil && (teller == unknown || id < teller) {
-			teller = id
+		if b.failed == nil && (broker == unknown || id < broker) {
+			broker = id
 		}
 	}
-	if l := t.cluster.leads[teller]; l != nil {
-		troubles = l.complain(troubles, t.askConfigs(ctx, l, now))
+	if b := t.cluster.brokers[broker]; b != nil {
+		warnings = b.addWarning(warnings, t.fetchConfigs(ctx, b, now))
 	}
-	t.cluster.each(func(id int32, l *kafkaLink) {
+	t.cluster.each(func(id int32, b *brokerConn) {
 		all := errs[id]
-		*all = l.complain(*all, t.findFirsts(ctx, id, l))
-		t.look(ctx, l, lookups[id])
-		*all = l.complain(*all, t.readDeadLetters(ctx, id, l))
+		*all = b.addWarning(*all, t.fetchOldestTimestamps(ctx, id, b))
+		t.lookUp(ctx, b, lookups[id])
+		*all = b.addWarning(*all, t.readDeadLetters(ctx, id, b))
 	})
-	for _, of := range errs {
-		troubles = append(troubles, *of...)
+	for _, err := range errs {
+		warnings = append(warnings, *err...)
 	}
-	return troubles
+	return warnings
 }
 
-// report logs what could not be told when that changes: not each round of an outage.
-func (t *kafkaTarget) report(troubles []error) {
+// logWarnings logs the warnings of a round when they change: not in each round of an outage.
+func (t *kafkaTarget) logWarnings(warnings []error) {
 	var lines []string
-	for _, err := range troubles {
+	for _, err := range warnings {
 		lines = append(lines, strings.Split(err.Error(), "\n")...)
 	}
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
-	if n := len(lines) - maxTroubles; n > 0 {
-		lines = append(lines[:maxTroubles], fmt.Sprintf("and %d more", n))
+	if n := len(lines) - maxWarnings; n > 0 {
+		lines = append(lines[:maxWarnings], fmt.Sprintf("and %d more", n))
 	}
 	text := strings.Join(lines, "; ")
 	switch {
-	case text == t.troubles:
+	case text == t.warnings:
 	case text == "":
 		t.log.Info("the whole cluster answers again")
 	default:
 		t.log.Warn("part of the cluster does not answer: its values are missing or stale", "err", text)
 	}
-	t.troubles = text
+	t.warnings = text
 }
 
-// maxTroubles bounds a line of the log.
-const maxTroubles = 5
+// maxWarnings bounds a line of the log.
+const maxWarnings = 5
 
-// forgetMeter ends the meter that the client library keeps of each topic that was read.
-func (t *kafkaTarget) forgetMeter(topic string) {
+// unregisterMeter removes the meter that the client library keeps for each topic that was fetched.
+func (t *kafkaTarget) unregisterMeter(topic string) {
 	t.cluster.config.MetricRegistry.Unregister("consumer-fetch-rate-for-topic-" + strings.ReplaceAll(topic, ".", "_"))
 }
 
-// queueSink takes what is known: an exporter.Sink.
+// queueSink receives samples: an exporter.Sink.
 type queueSink interface {
 	Gauge(name string, value float64, labels ...string)
 	Counter(name string, value float64, since time.Time, labels ...string)
 	Inventory(label string, values []string)
 }
 
-// tell hands everything that is known to the sink.
-func (t *kafkaTarget) tell(sink queueSink) {
+// emit reports all known values to the sink.
+func (t *kafkaTarget) emit(sink queueSink) {
 	now, server := t.now(), t.config.Name
-	gauge := func(name string, h held, labels ...string) {
-		if value, ok := h.get(now, t.maxAge); ok {
+	gauge := func(name string, v cachedValue, labels ...string) {
+		if value, ok := v.get(now, t.maxAge); ok {
 			sink.Gauge(name, value, labels...)
 		}
 	}
-	counter := func(name string, h held, labels ...string) {
-		if value, ok := h.get(now, t.maxAge); ok {
+	counter := func(name string, v cachedValue, labels ...string) {
+		if value, ok := v.get(now, t.maxAge); ok {
 			sink.Counter(name, value, time.Time{}, labels...)
 		}
 	}
@@ -386,7 +386,7 @@ func (t *kafkaTarget) tell(sink queueSink) {
 		gauge("consign_queue_messages", topic.messages, server, name)
 		counter("consign_queue_produced_total", topic.produced, server, name)
 		gauge("consign_queue_oldest_message_timestamp_seconds", topic.oldest, server, name)
-		sink.Gauge("consign_queue_under_replicated_partitions", float64(topic.under), server, name)
+		sink.Gauge("consign_queue_under_replicated_partitions", float64(topic.underReplicated), server, name)
 		sink.Gauge("consign_queue_offline_partitions", float64(topic.offline), server, name)
 	}
 	for topic, n := range t.config.Capacity {
@@ -400,16 +400,16 @@ func (t *kafkaTarget) tell(sink queueSink) {
 			gauge("consign_queue_time_to_loss_seconds", gt.timeToLoss, server, name, topic)
 		}
 		gauge("consign_queue_group_members", g.members, server, name)
-		tellState(sink, "consign_queue_group_state", g.state, catalog.GroupStates(), server, name)
-		tellState(sink, "consign_queue_group_condition", g.condition(t.config.AllowedLag).String(), catalog.GroupConditions(), server, name)
+		emitState(sink, "consign_queue_group_state", g.state, catalog.GroupStates(), server, name)
+		emitState(sink, "consign_queue_group_condition", g.condition(t.config.AllowedLag).String(), catalog.GroupConditions(), server, name)
 	}
-	for queue, h := range t.dead.counts {
-		gauge("consign_queue_dead_letters", *h, server, queue)
+	for queue, v := range t.dead.counts {
+		gauge("consign_queue_dead_letters", *v, server, queue)
 	}
 }
 
-// tellState tells 1 for the state that it is, and 0 for the others; nothing when it is not known.
-func tellState(sink queueSink, name, is string, all []string, labels ...string) {
+// emitState reports 1 for the current state, and 0 for the others; nothing when the state is not known.
+func emitState(sink queueSink, name, is string, all []string, labels ...string) {
 	if is == "" {
 		return
 	}

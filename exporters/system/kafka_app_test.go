@@ -31,16 +31,16 @@ const queueUp = `consign_queue_up{server="main"}`
 func queueFails(before map[string]float64, reason exporter.Reason) func(map[string]float64) bool {
 	name := fmt.Sprintf(`consignwatch_collector_failures_total{collector="kafka",reason=%q}`, reason)
 	return func(s map[string]float64) bool {
-		up, told := s[queueUp]
-		return told && up == 0 && s[name] > before[name] && s["consignwatch_collector_success"+collected("kafka", "main")] == 0
+		up, ok := s[queueUp]
+		return ok && up == 0 && s[name] > before[name] && s["consignwatch_collector_success"+collected("kafka", "main")] == 0
 	}
 }
 
-func queueWell(s map[string]float64) bool {
+func isQueueUp(s map[string]float64) bool {
 	return s[queueUp] == 1 && s[`consign_queue_lag_messages{group="workers",server="main",topic="jobs.email"}`] == 1
 }
 
-func queueGone(s map[string]float64) bool {
+func queueAbsent(s map[string]float64) bool {
 	for name := range s {
 		if strings.HasPrefix(name, "consign_queue_") && name != queueUp {
 			return false
@@ -50,11 +50,11 @@ func queueGone(s map[string]float64) bool {
 }
 
 // TestTheClusterFailsAndComesBack breaks a whole cluster in each way, under a running exporter: the right reason, up is 0 at once,
-// values vanish when they are too old, and all is well again without help.
+// values vanish when they are too old, and all targets are up again without help.
 func TestTheClusterFailsAndComesBack(t *testing.T) {
 	t.Parallel()
 	wires := &wires{}
-	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(1, "jobs.email"), kfake.ListenFn(wires.listen))
+	r := newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(1, "jobs.email"), kfake.ListenFn(wires.listen))
 	r.produce(t, "jobs.email", 0, time.Hour)
 	r.commit(t, "workers", "jobs.email", 0)
 	running := start(t, quick+kafkaConfig(r.cluster.ListenAddrs()...))
@@ -62,37 +62,37 @@ func TestTheClusterFailsAndComesBack(t *testing.T) {
 		mood int32
 		want exporter.Reason
 	}{{hung, exporter.ReasonTimeout}, {babbling, exporter.ReasonParse}, {broken, exporter.ReasonConnection}} {
-		before := running.Await(t, "all is well", queueWell)
+		before := running.Await(t, "all is well", isQueueUp)
 		for broker := range 2 {
 			wires.set(broker, tt.mood)
 		}
 		running.Await(t, "failure for the reason "+string(tt.want), queueFails(before, tt.want))
-		running.Await(t, "values vanish", queueGone)
+		running.Await(t, "values vanish", queueAbsent)
 		answers(t, running)
 		for broker := range 2 {
-			wires.set(broker, well)
+			wires.set(broker, healthy)
 		}
 	}
-	running.Await(t, "all is well again", queueWell)
+	running.Await(t, "all is well again", isQueueUp)
 }
 
-// TestTheClusterRefusesThePasswordForAWhile takes the password back under a running exporter, and gives it again.
-func TestTheClusterRefusesThePasswordForAWhile(t *testing.T) {
+// TestTheClusterRejectsThePasswordForAWhile takes the password back under a running exporter, and gives it again.
+func TestTheClusterRejectsThePasswordForAWhile(t *testing.T) {
 	t.Parallel()
 	wires := &wires{}
 	r, config := guarded(t, documentedACLs(t), kfake.ListenFn(wires.listen))
 	var refused atomic.Bool
-	refusePasswords(r, func(bytes []byte) bool {
+	rejectPasswords(r, func(bytes []byte) bool {
 		return refused.Load() && strings.Contains(string(bytes), "\x00consignwatch\x00")
 	})
 	running := start(t, fmt.Sprintf("%skafka: [{name: main, brokers: ['%s'], sasl: {mechanism: PLAIN, username: consignwatch, password_file: %s}}]\n",
 		quick, r.cluster.ListenAddrs()[0], config.SASL.PasswordFile))
-	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueGone(s) }
+	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueAbsent(s) }
 	before := running.Await(t, "all is well", up)
 	refused.Store(true)
 	wires.cut() // who is in stays in
 	running.Await(t, "failure for the reason auth", queueFails(before, exporter.ReasonAuth))
-	running.Await(t, "values vanish", queueGone)
+	running.Await(t, "values vanish", queueAbsent)
 	refused.Store(false)
 	running.Await(t, "all is well again", up)
 	if _, page := running.Get(t, "/metrics"); strings.Contains(page+running.Log(), kafkaPassword) {
@@ -115,7 +115,7 @@ func TestTheExporterStartsWhileKafkaIsDownAndFindsIt(t *testing.T) {
 	}
 	running := start(t, quick+kafkaConfig(b.Address()))
 	running.Await(t, "it is down", queueFails(nil, exporter.ReasonConnection))
-	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueGone(s) }
+	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueAbsent(s) }
 	for range 2 {
 		if err := b.Restart(t.Context()); err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestTheExporterStartsWhileKafkaIsDownAndFindsIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		running.Await(t, "it is down again", queueFails(before, exporter.ReasonConnection))
-		running.Await(t, "values vanish", queueGone)
+		running.Await(t, "values vanish", queueAbsent)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestTheExporterStartsWhileKafkaIsDownAndFindsIt(t *testing.T) {
 // are those of the process.
 func TestNothingIsLeftBehindOfAClusterThatFails(t *testing.T) {
 	wires := &wires{}
-	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(2, "jobs.email"), kfake.ListenFn(wires.listen))
+	r := newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(2, "jobs.email"), kfake.ListenFn(wires.listen))
 	r.produce(t, "jobs.email", 0, time.Hour)
 	r.commit(t, "workers", "jobs.email", 0)
 	r.round(t) // the client library has a goroutine for the whole process, which the first connection begins
@@ -182,7 +182,7 @@ func TestNothingIsLeftBehindOfAClusterThatFails(t *testing.T) {
 		_ = round()
 	}
 	for broker := range 3 {
-		wires.set(broker, well)
+		wires.set(broker, healthy)
 	}
 	eventually(t, "a good round after all that", func() bool { return round() == nil })
 	eventually(t, "one connection to each broker", func() bool { open, _ := wires.counts(); return open == 3 })
@@ -193,7 +193,7 @@ func TestNothingIsLeftBehindOfAClusterThatFails(t *testing.T) {
 	eventually(t, "no goroutine more than before", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
-// TestMistakesInTheKafkaConfiguration holds that each mistake is told with its place.
+// TestMistakesInTheKafkaConfiguration checks that each mistake is reported with its place.
 func TestMistakesInTheKafkaConfiguration(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ config, want string }{

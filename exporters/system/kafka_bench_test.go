@@ -15,21 +15,21 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// crowd is a cluster of three brokers with many topics of 4 partitions, each with 10 records, and groups that each read many
+// largeCluster is a cluster of three brokers with many topics of 4 partitions, each with 10 records, and groups that each read many
 // topics and stand at different places.
-type crowd struct {
-	*rig
+type largeCluster struct {
+	*testCluster
 	topics       []string
 	groups, each int
 }
 
-func newCrowd(t testing.TB, topics, groups, each int) *crowd {
+func newLargeCluster(t testing.TB, topics, groups, each int) *largeCluster {
 	t.Helper()
-	c := &crowd{groups: groups, each: each}
+	c := &largeCluster{groups: groups, each: each}
 	for i := range topics {
 		c.topics = append(c.topics, fmt.Sprintf("platform.queue.%04d", i))
 	}
-	c.rig = newRig(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(4, c.topics...))
+	c.testCluster = newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(4, c.topics...))
 	var records []*kgo.Record
 	for _, name := range c.topics {
 		for i := range 40 {
@@ -44,7 +44,7 @@ func newCrowd(t testing.TB, topics, groups, each int) *crowd {
 }
 
 // move lets a group commit a step further in all of its topics.
-func (c *crowd) move(t testing.TB, group, step int) {
+func (c *largeCluster) move(t testing.TB, group, step int) {
 	t.Helper()
 	topics := map[string][]int64{}
 	for i := range c.each {
@@ -70,13 +70,13 @@ func (q *requests) mostRequests() (most int, by map[string]int) {
 	return most, by
 }
 
-// TestARoundAsksEachBrokerFewTimes holds the number of requests, at a tenth of the size that the benchmark measures.
-func TestARoundAsksEachBrokerFewTimes(t *testing.T) {
+// TestARoundSendsFewRequestsToEachBroker holds the number of requests, at a tenth of the size that the benchmark measures.
+func TestARoundSendsFewRequestsToEachBroker(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t, 300, 20, 60)
+	c := newLargeCluster(t, 300, 20, 60)
 	count := c.countRequests()
 	for round := range 12 {
-		told := c.round(t)
+		series := c.round(t)
 		most, by := count.mostRequests()
 		if most > 30 {
 			t.Errorf("round %d: a broker got %d requests: %v", round, most, by)
@@ -86,8 +86,8 @@ func TestARoundAsksEachBrokerFewTimes(t *testing.T) {
 				t.Errorf("round %d: %d times %s, want at most %d", round, by[kind], kind, n)
 			}
 		}
-		if told[`messages{topic="platform.queue.0007"}`] != 40 {
-			t.Errorf("round %d: %v messages", round, told[`messages{topic="platform.queue.0007"}`])
+		if series[`messages{topic="platform.queue.0007"}`] != 40 {
+			t.Errorf("round %d: %v messages", round, series[`messages{topic="platform.queue.0007"}`])
 		}
 		for group := range c.groups {
 			if group%2 == round%2 {
@@ -102,7 +102,7 @@ func TestARoundAsksEachBrokerFewTimes(t *testing.T) {
 // moves, and when half of the groups commit before each round. The time and the memory are those of the exporter and of the three
 // brokers, which run in the same process.
 func BenchmarkKafkaRound(b *testing.B) {
-	c := newCrowd(b, 3000, 200, 60)
+	c := newLargeCluster(b, 3000, 200, 60)
 	sizes, err := shippedCatalog().WithQueueSizes(catalog.QueueSizes{Topics: 3000, Groups: 200, TopicsPerGroup: 60})
 	if err != nil {
 		b.Fatal(err)
@@ -126,13 +126,13 @@ func BenchmarkKafkaRound(b *testing.B) {
 				count.take()
 				begin, used := time.Now(), cpuTime()
 				b.StartTimer()
-				ctx, cancel := context.WithTimeout(b.Context(), rigSchedule.Timeout)
-				trial, err := exporter.Try(ctx, sizes, catalog.Sizes{}, c.target)
+				ctx, cancel := context.WithTimeout(b.Context(), testSchedule.Timeout)
+				result, err := exporter.DryRun(ctx, sizes, catalog.Sizes{}, c.target)
 				cancel()
 				if err != nil {
 					b.Fatal(err)
 				}
-				series = trial.Series
+				series = result.Series
 				worst = max(worst, time.Since(begin))
 				cpu += cpuTime() - used
 				n, _ := count.mostRequests()

@@ -18,33 +18,33 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// kafkaCluster keeps one connection to each broker, and asks what the collector wants to know in as few requests as the
-// protocol allows. It uses the library's brokers, not its client: the client refreshes metadata and retries in the background,
-// and asks for offsets one partition at a time.
+// kafkaCluster keeps one connection to each broker, and sends the collector's requests, as few as the protocol allows. It uses
+// the library's brokers, not its client: the client refreshes metadata and retries in the background, and fetches offsets
+// one partition at a time.
 type kafkaCluster struct {
-	config *sarama.Config
-	seeds  []string
-	dialer *kafkaDialer
-	links  map[string]*kafkaLink // by address
-	leads  map[int32]*kafkaLink  // by the broker's number
-	teller string                // address of the broker that told the metadata last
+	config         *sarama.Config
+	seeds          []string
+	dialer         *kafkaDialer
+	conns          map[string]*brokerConn // by address
+	brokers        map[int32]*brokerConn  // by broker id
+	metadataBroker string                 // address of the broker that the last metadata came from
 }
 
-// kafkaLink is the way to one broker. It belongs to one goroutine at a time.
-type kafkaLink struct {
-	cluster *kafkaCluster
-	address string
-	broker  *sarama.Broker // nil: not connected
-	used    bool           // the connection has answered before
-	single  bool           // the broker wants one group per request for offsets
-	failed  error          // why the broker is not asked again in this round
+// brokerConn is the connection to one broker. It belongs to one goroutine at a time.
+type brokerConn struct {
+	cluster     *kafkaCluster
+	address     string
+	client      *sarama.Broker // nil: not connected
+	used        bool           // the connection has answered before
+	singleGroup bool           // the broker accepts one group per OffsetFetch request
+	failed      error          // why no further request is sent in this round
 }
 
-// patience is the part of a round's time that one request may take, so that a broker that hangs leaves time for the others.
-const patience = 3
+// timeoutFraction divides a round's timeout: one request may take a third, so that a broker that hangs leaves time for the others.
+const timeoutFraction = 3
 
 func newKafkaCluster(config *sarama.Config, seeds []string, timeout time.Duration) *kafkaCluster {
-	wait := timeout / patience
+	wait := timeout / timeoutFraction
 	config.Net.DialTimeout, config.Net.ReadTimeout, config.Net.WriteTimeout = wait, wait, wait
 	var security *tls.Config
 	if config.Net.TLS.Enable {
@@ -52,97 +52,97 @@ func newKafkaCluster(config *sarama.Config, seeds []string, timeout time.Duratio
 	}
 	d := newKafkaDialer(wait, security)
 	config.Net.Proxy.Enable, config.Net.Proxy.Dialer = true, d
-	return &kafkaCluster{config: config, seeds: seeds, dialer: d, links: map[string]*kafkaLink{}, leads: map[int32]*kafkaLink{}}
+	return &kafkaCluster{config: config, seeds: seeds, dialer: d, conns: map[string]*brokerConn{}, brokers: map[int32]*brokerConn{}}
 }
 
-// begin starts a round: every broker gets a new chance. The round's connections are cut when ctx ends.
-func (c *kafkaCluster) begin(ctx context.Context) (release func()) {
-	for _, l := range c.links {
-		l.failed = nil
+// startRound starts a round: brokers that have failed are tried again. The round's connections are closed when ctx ends.
+func (c *kafkaCluster) startRound(ctx context.Context) (release func()) {
+	for _, b := range c.conns {
+		b.failed = nil
 	}
-	return c.dialer.begin(ctx)
+	return c.dialer.startRound(ctx)
 }
 
 func (c *kafkaCluster) close() {
-	for _, l := range c.links {
-		l.drop()
+	for _, b := range c.conns {
+		b.disconnect()
 	}
-	c.dialer.cut()
+	c.dialer.closeAll()
 }
 
-func (c *kafkaCluster) link(address string) *kafkaLink {
-	l := c.links[address]
-	if l == nil {
-		l = &kafkaLink{cluster: c, address: address}
-		c.links[address] = l
+func (c *kafkaCluster) conn(address string) *brokerConn {
+	b := c.conns[address]
+	if b == nil {
+		b = &brokerConn{cluster: c, address: address}
+		c.conns[address] = b
 	}
-	return l
+	return b
 }
 
-// each asks all brokers at the same time that have not failed yet, and waits for them.
-func (c *kafkaCluster) each(f func(id int32, l *kafkaLink)) {
+// each calls f for all brokers at the same time that have not failed yet, and waits.
+func (c *kafkaCluster) each(f func(id int32, b *brokerConn)) {
 	var all sync.WaitGroup
-	for id, l := range c.leads {
-		if l.failed == nil {
+	for id, b := range c.brokers {
+		if b.failed == nil {
 			all.Go(func() {
 				defer func() {
 					if p := recover(); p != nil {
-						l.failed = panicError{p, debug.Stack()}
+						b.failed = panicError{p, debug.Stack()}
 					}
 				}()
-				f(id, l)
+				f(id, b)
 			})
 		}
 	}
 	all.Wait()
 }
 
-// silent lists the brokers that have failed in this round, and why.
-func (c *kafkaCluster) silent() []error {
+// unreachable lists the brokers that have failed in this round, and why.
+func (c *kafkaCluster) unreachable() []error {
 	var errs []error
-	for _, id := range slices.Sorted(maps.Keys(c.leads)) {
-		if l := c.leads[id]; l.failed != nil {
-			errs = append(errs, fmt.Errorf("broker %d at %s: %w", id, l.address, l.failed))
+	for _, id := range slices.Sorted(maps.Keys(c.brokers)) {
+		if b := c.brokers[id]; b.failed != nil {
+			errs = append(errs, fmt.Errorf("broker %d at %s: %w", id, b.address, b.failed))
 		}
 	}
 	return errs
 }
 
-// complain adds what a broker that answers does not tell. One that does not answer is told of by silent.
-func (l *kafkaLink) complain(troubles []error, err error) []error {
-	if err == nil || l.failed != nil {
-		return troubles
+// addWarning adds the error of a request to a reachable broker. The others are listed by unreachable.
+func (b *brokerConn) addWarning(warnings []error, err error) []error {
+	if err == nil || b.failed != nil {
+		return warnings
 	}
-	return append(troubles, fmt.Errorf("broker at %s: %w", l.address, err))
+	return append(warnings, fmt.Errorf("broker at %s: %w", b.address, err))
 }
 
-// ask sends a request over a link and waits for the answer. A connection that has worked before and is broken now is made
-// anew once: the broker may have been restarted between two rounds.
-func ask[R any](ctx context.Context, l *kafkaLink, request func(*sarama.Broker) (R, error)) (R, error) {
-	if l.failed != nil {
+// request sends a request to a broker and waits for the response. A connection that has worked before and is broken now is
+// reopened once: the broker may have been restarted between two rounds.
+func request[R any](ctx context.Context, b *brokerConn, send func(*sarama.Broker) (R, error)) (R, error) {
+	if b.failed != nil {
 		var none R
-		return none, l.failed
+		return none, b.failed
 	}
-	again := l.used
-	answer, err := askOnce(ctx, l, request)
-	if err != nil && again && l.broker == nil && ctx.Err() == nil && !timedOut(err) && !undecodable(err) {
-		answer, err = askOnce(ctx, l, request)
+	retry := b.used
+	response, err := requestOnce(ctx, b, send)
+	if err != nil && retry && b.client == nil && ctx.Err() == nil && !timedOut(err) && !undecodable(err) {
+		response, err = requestOnce(ctx, b, send)
 	}
-	if err != nil && l.broker == nil && (!undecodable(err) || ctx.Err() != nil) {
-		l.failed = err
+	if err != nil && b.client == nil && (!undecodable(err) || ctx.Err() != nil) {
+		b.failed = err
 	}
-	return answer, err
+	return response, err
 }
 
-func askOnce[R any](ctx context.Context, l *kafkaLink, request func(*sarama.Broker) (R, error)) (R, error) {
+func requestOnce[R any](ctx context.Context, b *brokerConn, send func(*sarama.Broker) (R, error)) (R, error) {
 	type result struct {
-		answer R
-		err    error
+		response R
+		err      error
 	}
-	if l.broker == nil {
-		l.broker = sarama.NewBroker(l.address)
+	if b.client == nil {
+		b.client = sarama.NewBroker(b.address)
 	}
-	broker, done := l.broker, make(chan result, 1)
+	client, done := b.client, make(chan result, 1)
 	go func() {
 		var r result
 		defer func() {
@@ -151,37 +151,37 @@ func askOnce[R any](ctx context.Context, l *kafkaLink, request func(*sarama.Brok
 			}
 			done <- r
 		}()
-		if r.err = connect(broker, l.cluster.config); r.err == nil {
-			r.answer, r.err = request(broker)
+		if r.err = connect(client, b.cluster.config); r.err == nil {
+			r.response, r.err = send(client)
 		}
 	}()
 	var r result
 	select {
 	case r = <-done:
 	case <-ctx.Done():
-		// The connections are cut now, which ends whatever waits for the network. What waits for the end of a quota's
-		// penalty, inside the library, is left behind until then.
+		// The connections are closed now, which ends all waiting for the network. A request that the library delays because of
+		// a quota is left behind until the delay is over.
 		select {
 		case r = <-done:
-		case <-time.After(cutGrace):
-			l.broker, l.used = nil, false
-			go func() { <-done; _ = broker.Close() }()
-			return r.answer, context.Cause(ctx)
+		case <-time.After(closeGrace):
+			b.client, b.used = nil, false
+			go func() { <-done; _ = client.Close() }()
+			return r.response, context.Cause(ctx)
 		}
 	}
 	switch {
 	case r.err == nil:
-		l.used = true
+		b.used = true
 	case !answered(r.err):
-		l.drop()
+		b.disconnect()
 	}
 	if r.err != nil && ctx.Err() != nil {
 		r.err = context.Cause(ctx)
 	}
-	return r.answer, r.err
+	return r.response, r.err
 }
 
-// panicError is a panic in a goroutine of ours, which would end the exporter: the kit catches only those in its own.
+// panicError is a panic in one of this package's goroutines, which would end the exporter: the kit recovers only its own.
 type panicError struct {
 	value any
 	stack []byte
@@ -189,35 +189,35 @@ type panicError struct {
 
 func (p panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
 
-// cutGrace is how long a request may take to notice that its connection was cut.
-const cutGrace = 200 * time.Millisecond
+// closeGrace is how long a request may take to notice that its connection was closed.
+const closeGrace = 200 * time.Millisecond
 
-func connect(b *sarama.Broker, config *sarama.Config) error {
-	if err := b.Open(config); err != nil && !errors.Is(err, sarama.ErrAlreadyConnected) {
+func connect(client *sarama.Broker, config *sarama.Config) error {
+	if err := client.Open(config); err != nil && !errors.Is(err, sarama.ErrAlreadyConnected) {
 		return err
 	}
-	ok, err := b.Connected()
+	ok, err := client.Connected()
 	if err == nil && !ok {
 		err = sarama.ErrNotConnected
 	}
 	return err
 }
 
-func (l *kafkaLink) drop() {
-	if l.broker != nil {
-		_ = l.broker.Close() // it may be closed already
-		l.broker, l.used = nil, false
+func (b *brokerConn) disconnect() {
+	if b.client != nil {
+		_ = b.client.Close() // it may be closed already
+		b.client, b.used = nil, false
 	}
 }
 
-// answered reports whether an error says nothing against the connection: the library refused to send the request.
+// answered reports whether an error does not concern the connection: the library did not send the request.
 func answered(err error) bool {
 	var encoding sarama.PacketEncodingError
 	return errors.Is(err, sarama.ErrUnsupportedVersion) || errors.As(err, &encoding)
 }
 
-// undecodable reports whether an answer has arrived, but the library cannot read it. The connection is dropped then, because
-// the library may be out of step; the broker may be well, and only a record damaged.
+// undecodable reports whether a response has arrived, but the library cannot decode it. The connection is closed then,
+// because the library may be out of step; the broker may be healthy, and only a record damaged.
 func undecodable(err error) bool {
 	var decoding sarama.PacketDecodingError
 	return errors.As(err, &decoding) || errors.Is(err, sarama.ErrInsufficientData) || errors.Is(err, sarama.ErrDecompressedBatchTooLarge)
@@ -260,11 +260,11 @@ func kafkaFailure(err error) error {
 
 var errNoBrokers = errors.New("it knows of no broker")
 
-// metadata asks any broker for all topics, and learns which brokers there are. It never names a topic, and so never creates
-// one.
+// metadata fetches the metadata of all topics from any broker, and updates the brokers. The request never names a topic, and
+// so never creates one.
 func (c *kafkaCluster) metadata(ctx context.Context) (*sarama.MetadataResponse, error) {
-	addresses := slices.Sorted(maps.Keys(c.links))
-	if i := slices.Index(addresses, c.teller); i > 0 { // the one that answered last comes first
+	addresses := slices.Sorted(maps.Keys(c.conns))
+	if i := slices.Index(addresses, c.metadataBroker); i > 0 { // the one that answered last comes first
 		addresses[0], addresses[i] = addresses[i], addresses[0]
 	}
 	for _, seed := range c.seeds {
@@ -274,75 +274,75 @@ func (c *kafkaCluster) metadata(ctx context.Context) (*sarama.MetadataResponse, 
 	}
 	var errs []error
 	for _, address := range addresses {
-		answer, err := ask(ctx, c.link(address), func(b *sarama.Broker) (*sarama.MetadataResponse, error) {
-			return b.GetMetadata(sarama.NewMetadataRequest(c.config.Version, nil))
+		response, err := request(ctx, c.conn(address), func(client *sarama.Broker) (*sarama.MetadataResponse, error) {
+			return client.GetMetadata(sarama.NewMetadataRequest(c.config.Version, nil))
 		})
-		if err == nil && len(answer.Brokers) == 0 {
+		if err == nil && len(response.Brokers) == 0 {
 			err = errNoBrokers
 		}
 		if err == nil {
-			c.teller = address
-			c.learn(answer)
-			return answer, nil
+			c.metadataBroker = address
+			c.updateBrokers(response)
+			return response, nil
 		}
 		errs = append(errs, fmt.Errorf("metadata from %s: %w", address, err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	// The reason is that of the first broker that was asked; the others are told with it.
+	// The reason is that of the first broker; the errors of the others are joined to it.
 	return nil, exporter.Failure(exporter.ReasonOf(kafkaFailure(errs[0])), errors.Join(errs...))
 }
 
-// learn takes over which brokers there are. Links to addresses that are none end, but for the way in: a seed by another name.
-func (c *kafkaCluster) learn(m *sarama.MetadataResponse) {
-	clear(c.leads)
+// updateBrokers takes the brokers from the metadata. Connections to other addresses are closed, also to seeds by another name.
+func (c *kafkaCluster) updateBrokers(m *sarama.MetadataResponse) {
+	clear(c.brokers)
 	known := map[string]bool{}
-	for _, b := range m.Brokers {
-		known[b.Addr()] = true
-		c.leads[b.ID()] = c.link(b.Addr())
+	for _, broker := range m.Brokers {
+		known[broker.Addr()] = true
+		c.brokers[broker.ID()] = c.conn(broker.Addr())
 	}
-	for address, l := range c.links {
+	for address, b := range c.conns {
 		if !known[address] {
-			l.drop()
-			delete(c.links, address)
+			b.disconnect()
+			delete(c.conns, address)
 		}
 	}
 }
 
-// groupListing is what a broker lists of a group that it coordinates.
+// groupListing is a group in a response to ListGroups.
 type groupListing struct {
-	state string // one of catalog.GroupStates, or empty: the broker is too old to say
+	state string // one of catalog.GroupStates, or empty: the broker is too old for states
 	kind  string // classic, consumer, share, streams; empty before Kafka 3.8
 }
 
 // listGroups lists the groups that the broker coordinates.
-func (l *kafkaLink) listGroups(ctx context.Context) (map[string]groupListing, error) {
-	request := &sarama.ListGroupsRequest{Version: l.cluster.choose(
-		since{sarama.V3_8_0_0, 5}, since{sarama.V2_6_0_0, 4}, since{sarama.V2_4_0_0, 3}, since{sarama.V2_0_0_0, 2}, since{sarama.V0_11_0_0, 1})}
-	answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.ListGroupsResponse, error) { return b.ListGroups(request) })
-	if err == nil && answer.Err != sarama.ErrNoError {
-		err = answer.Err
+func (b *brokerConn) listGroups(ctx context.Context) (map[string]groupListing, error) {
+	req := &sarama.ListGroupsRequest{Version: b.cluster.requestVersion(
+		minVersion{sarama.V3_8_0_0, 5}, minVersion{sarama.V2_6_0_0, 4}, minVersion{sarama.V2_4_0_0, 3}, minVersion{sarama.V2_0_0_0, 2}, minVersion{sarama.V0_11_0_0, 1})}
+	response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.ListGroupsResponse, error) { return client.ListGroups(req) })
+	if err == nil && response.Err != sarama.ErrNoError {
+		err = response.Err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
 	}
-	groups := make(map[string]groupListing, len(answer.Groups))
-	for name := range answer.Groups {
-		data := answer.GroupsData[name]
+	groups := make(map[string]groupListing, len(response.Groups))
+	for name := range response.Groups {
+		data := response.GroupsData[name]
 		groups[name] = groupListing{state: groupState(data.GroupState), kind: groupKind(data.GroupType)}
 	}
 	return groups, nil
 }
 
-// since is the version of a request that came with a version of Kafka.
-type since struct {
+// minVersion is the version of a request that a version of Kafka has introduced.
+type minVersion struct {
 	kafka   sarama.KafkaVersion
 	request int16
 }
 
-// choose returns the newest version of a request that the configured protocol has, or 0.
-func (c *kafkaCluster) choose(versions ...since) int16 {
+// requestVersion returns the newest version of a request that the configured protocol has, or 0.
+func (c *kafkaCluster) requestVersion(versions ...minVersion) int16 {
 	for _, v := range versions {
 		if c.config.Version.IsAtLeast(v.kafka) {
 			return v.request
@@ -351,35 +351,35 @@ func (c *kafkaCluster) choose(versions ...since) int16 {
 	return 0
 }
 
-// groupsPerRequest bounds the size of an answer about groups.
+// groupsPerRequest bounds the size of a response about groups.
 const groupsPerRequest = 200
 
-// committed asks for all offsets that groups have committed, many groups at a time. A group for which the broker answers with
-// an error is left out, and the error told.
-func (l *kafkaLink) committed(ctx context.Context, groups []string, each func(group string, blocks map[string]map[int32]*sarama.OffsetFetchResponseBlock)) error {
+// committed fetches all offsets that groups have committed, many groups at a time. A group with an error is left out, and the
+// error returned.
+func (b *brokerConn) committed(ctx context.Context, groups []string, each func(group string, blocks map[string]map[int32]*sarama.OffsetFetchResponseBlock)) error {
 	var errs []error
 	for len(groups) > 0 {
 		n := min(len(groups), groupsPerRequest)
-		if l.single || !l.cluster.config.Version.IsAtLeast(sarama.V3_0_0_0) {
+		if b.singleGroup || !b.cluster.config.Version.IsAtLeast(sarama.V3_0_0_0) {
 			n = 1
 		}
-		request := sarama.NewOffsetFetchRequest(l.cluster.config.Version, groups[0], nil)
+		req := sarama.NewOffsetFetchRequest(b.cluster.config.Version, groups[0], nil)
 		for _, g := range groups[1:n] {
-			request.Groups = append(request.Groups, sarama.OffsetFetchRequestGroup{GroupId: g})
+			req.Groups = append(req.Groups, sarama.OffsetFetchRequestGroup{GroupId: g})
 		}
-		answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.OffsetFetchResponse, error) { return b.FetchOffset(request) })
+		response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.OffsetFetchResponse, error) { return client.FetchOffset(req) })
 		var encoding sarama.PacketEncodingError
 		if errors.As(err, &encoding) && n > 1 {
-			l.single = true // a broker before Kafka 3.0
+			b.singleGroup = true // a broker before Kafka 3.0
 			continue
 		}
 		if err != nil {
 			return errors.Join(append(errs, fmt.Errorf("committed offsets: %w", err))...)
 		}
-		if answer.Version < 8 {
-			answer.Groups = []sarama.OffsetFetchResponseGroup{{GroupId: groups[0], Blocks: answer.Blocks, Err: answer.Err}}
+		if response.Version < 8 {
+			response.Groups = []sarama.OffsetFetchResponseGroup{{GroupId: groups[0], Blocks: response.Blocks, Err: response.Err}}
 		}
-		for _, g := range answer.Groups {
+		for _, g := range response.Groups {
 			if g.Err != sarama.ErrNoError {
 				errs = append(errs, fmt.Errorf("committed offsets of group %q: %w", g.GroupId, g.Err))
 				continue
@@ -391,19 +391,19 @@ func (l *kafkaLink) committed(ctx context.Context, groups []string, each func(gr
 	return errors.Join(errs...)
 }
 
-// members counts the members of groups of the classic protocol and of the consumer protocol. What the broker cannot say is
-// left out: it describes a group of the other protocol as dead.
-func (l *kafkaLink) members(ctx context.Context, classic, consumer []string) (map[string]int, error) {
+// members counts the members of groups of the classic protocol and of the consumer protocol. Groups that the broker cannot
+// describe are left out: it describes a group of the other protocol as dead.
+func (b *brokerConn) members(ctx context.Context, classic, consumer []string) (map[string]int, error) {
 	counts := make(map[string]int, len(classic)+len(consumer))
 	var errs []error
 	for chunk := range slices.Chunk(classic, groupsPerRequest) {
-		request := &sarama.DescribeGroupsRequest{Groups: chunk, Version: l.cluster.choose(
-			since{sarama.V2_4_0_0, 5}, since{sarama.V2_3_0_0, 3}, since{sarama.V2_0_0_0, 2}, since{sarama.V1_1_0_0, 1})}
-		answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.DescribeGroupsResponse, error) { return b.DescribeGroups(request) })
+		req := &sarama.DescribeGroupsRequest{Groups: chunk, Version: b.cluster.requestVersion(
+			minVersion{sarama.V2_4_0_0, 5}, minVersion{sarama.V2_3_0_0, 3}, minVersion{sarama.V2_0_0_0, 2}, minVersion{sarama.V1_1_0_0, 1})}
+		response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.DescribeGroupsResponse, error) { return client.DescribeGroups(req) })
 		if err != nil {
 			return counts, fmt.Errorf("describe groups: %w", err)
 		}
-		for _, g := range answer.Groups {
+		for _, g := range response.Groups {
 			switch code := sarama.KError(g.ErrorCode); {
 			case code != sarama.ErrNoError:
 				errs = append(errs, fmt.Errorf("describe group %q: %w", g.GroupId, code))
@@ -413,10 +413,10 @@ func (l *kafkaLink) members(ctx context.Context, classic, consumer []string) (ma
 		}
 	}
 	for chunk := range slices.Chunk(consumer, groupsPerRequest) {
-		request := sarama.NewConsumerGroupDescribeRequest(l.cluster.config.Version)
-		request.GroupIDs = chunk
-		answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.ConsumerGroupDescribeResponse, error) {
-			return b.ConsumerGroupDescribe(request)
+		req := sarama.NewConsumerGroupDescribeRequest(b.cluster.config.Version)
+		req.GroupIDs = chunk
+		response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.ConsumerGroupDescribeResponse, error) {
+			return client.ConsumerGroupDescribe(req)
 		})
 		if errors.Is(err, sarama.ErrUnsupportedVersion) {
 			break // the configured protocol is older than the group's
@@ -424,7 +424,7 @@ func (l *kafkaLink) members(ctx context.Context, classic, consumer []string) (ma
 		if err != nil {
 			return counts, fmt.Errorf("describe consumer groups: %w", err)
 		}
-		for _, g := range answer.Groups {
+		for _, g := range response.Groups {
 			if g.ErrorCode != sarama.ErrNoError {
 				errs = append(errs, fmt.Errorf("describe consumer group %q: %w", g.GroupID, g.ErrorCode))
 				continue
@@ -435,65 +435,67 @@ func (l *kafkaLink) members(ctx context.Context, classic, consumer []string) (ma
 	return counts, errors.Join(errs...)
 }
 
-// offsetsAt asks for the offsets of many partitions in one request: sarama.OffsetNewest, sarama.OffsetOldest, or the first one
+// offsetsAt fetches the offsets of many partitions in one request: sarama.OffsetNewest, sarama.OffsetOldest, or the first one
 // at or after a time in milliseconds.
-func (l *kafkaLink) offsetsAt(ctx context.Context, at int64, partitions func(add func(topic string, partition int32))) (map[string]map[int32]*sarama.OffsetResponseBlock, error) {
-	request := sarama.NewOffsetRequest(l.cluster.config.Version)
+func (b *brokerConn) offsetsAt(ctx context.Context, at int64, partitions func(add func(topic string, partition int32))) (map[string]map[int32]*sarama.OffsetResponseBlock, error) {
+	req := sarama.NewOffsetRequest(b.cluster.config.Version)
 	some := false
 	partitions(func(topic string, partition int32) {
-		request.AddBlock(topic, partition, at, 1)
+		req.AddBlock(topic, partition, at, 1)
 		some = true
 	})
 	if !some {
 		return nil, nil
 	}
-	answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.OffsetResponse, error) { return b.GetAvailableOffsets(request) })
+	response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.OffsetResponse, error) { return client.GetAvailableOffsets(req) })
 	if err != nil {
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	return answer.Blocks, nil
+	return response.Blocks, nil
 }
 
-// position is where to read a partition.
+// position is an offset in a partition.
 type position struct {
 	topic     string
 	partition int32
 	offset    int64
 }
 
-// fetch reads what is at some positions, without waiting for what is not there yet. The broker stops at the given sizes, but
-// for one batch: at least one partition has data. A single partition that has any is never empty.
-func (l *kafkaLink) fetch(ctx context.Context, positions []position, eachBytes, allBytes int32) (map[string]map[int32]*sarama.FetchResponseBlock, error) {
-	request := &sarama.FetchRequest{
-		Version: l.cluster.choose(since{sarama.V2_7_0_0, 12}, since{sarama.V2_3_0_0, 11}, since{sarama.V2_1_0_0, 10}, since{sarama.V1_1_0_0, 7}, since{sarama.V0_11_0_0, 5}),
+// fetch fetches the records at some positions, without waiting for new ones. The broker stops at the given sizes, except for
+// one batch: at least one partition has data. A single partition that has any is never empty.
+func (b *brokerConn) fetch(ctx context.Context, positions []position, eachBytes, allBytes int32) (map[string]map[int32]*sarama.FetchResponseBlock, error) {
+	req := &sarama.FetchRequest{
+		Version: b.cluster.requestVersion(minVersion{sarama.V2_7_0_0, 12}, minVersion{sarama.V2_3_0_0, 11}, minVersion{sarama.V2_1_0_0, 10}, minVersion{sarama.V1_1_0_0, 7}, minVersion{sarama.V0_11_0_0, 5}),
 		// No fetch session: each request stands for itself.
 		SessionEpoch: -1,
 		MinBytes:     1, MaxBytes: allBytes, MaxWaitTime: 1,
 	}
 	for _, p := range positions {
-		request.AddBlock(p.topic, p.partition, p.offset, eachBytes, -1)
+		req.AddBlock(p.topic, p.partition, p.offset, eachBytes, -1)
 	}
-	answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.FetchResponse, error) { return b.Fetch(request) })
+	response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.FetchResponse, error) { return client.Fetch(req) })
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	if code := sarama.KError(answer.ErrorCode); code != sarama.ErrNoError {
+	if code := sarama.KError(response.ErrorCode); code != sarama.ErrNoError {
 		return nil, fmt.Errorf("fetch: %w", code)
 	}
-	return answer.Blocks, nil
+	return response.Blocks, nil
 }
 
-// topicConfigs asks for how long topics keep their messages. Topics about which we may not ask are left out.
-func (l *kafkaLink) topicConfigs(ctx context.Context, topics []string, each func(topic string, config map[string]string)) error {
-	request := &sarama.DescribeConfigsRequest{Version: l.cluster.choose(since{sarama.V1_1_0_0, 1})}
+// topicConfigs fetches retention and cleanup policy of topics. Topics without the permission to describe them are left out.
+func (b *brokerConn) topicConfigs(ctx context.Context, topics []string, each func(topic string, config map[string]string)) error {
+	req := &sarama.DescribeConfigsRequest{Version: b.cluster.requestVersion(minVersion{sarama.V1_1_0_0, 1})}
 	for _, t := range topics {
-		request.Resources = append(request.Resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: []string{"retention.ms", "cleanup.policy"}})
+		req.Resources = append(req.Resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: []string{"retention.ms", "cleanup.policy"}})
 	}
-	answer, err := ask(ctx, l, func(b *sarama.Broker) (*sarama.DescribeConfigsResponse, error) { return b.DescribeConfigs(request) })
+	response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.DescribeConfigsResponse, error) {
+		return client.DescribeConfigs(req)
+	})
 	if err != nil {
 		return fmt.Errorf("topic configurations: %w", err)
 	}
-	for _, r := range answer.Resources {
+	for _, r := range response.Resources {
 		if r.ErrorCode != 0 {
 			continue
 		}

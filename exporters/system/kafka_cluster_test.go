@@ -19,7 +19,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
-func TestATopicThatIsDeletedDoesNotComeBackAndItsSuccessorBeginsAnew(t *testing.T) {
+func TestADeletedTopicDoesNotComeBackAndItsSuccessorIsANewTopic(t *testing.T) {
 	t.Parallel()
 	for name, version := range map[string]*kversion.Versions{"with topic ids": nil, "without": kversion.V2_7_0()} {
 		t.Run(name, func(t *testing.T) {
@@ -27,23 +27,23 @@ func TestATopicThatIsDeletedDoesNotComeBackAndItsSuccessorBeginsAnew(t *testing.
 			if version != nil {
 				options = append(options, kfake.MaxVersions(version))
 			}
-			r := newRig(t, KafkaTarget{}, options...)
+			r := newTestCluster(t, KafkaTarget{}, options...)
 			r.produce(t, "jobs.email", 0, 5*time.Hour, 4*time.Hour, 3*time.Hour)
 			r.produce(t, "jobs.image", 1, time.Hour)
 			r.commit(t, "workers", "jobs.email", 2, 0)
 			r.commit(t, "workers", "jobs.image", 0, 0)
-			near(t, r.rounds(t, 3, nil), lagSeconds, 3*time.Hour+2*rigSchedule.Interval)
+			near(t, r.rounds(t, 3, nil), lagSeconds, 3*time.Hour+2*testSchedule.Interval)
 
 			if err := r.cluster.DeleteTopic("jobs.email"); err != nil {
 				t.Fatal(err)
 			}
-			told := r.rounds(t, 4, nil)
-			for name := range told {
+			series := r.rounds(t, 4, nil)
+			for name := range series {
 				if strings.Contains(name, "jobs.email") {
 					t.Errorf("%s is still told", name)
 				}
 			}
-			near(t, told, `lag_seconds{group="workers",topic="jobs.image"}`, time.Hour+6*rigSchedule.Interval)
+			near(t, series, `lag_seconds{group="workers",topic="jobs.image"}`, time.Hour+6*testSchedule.Interval)
 			if r.cluster.TopicInfo("jobs.email") != nil {
 				t.Fatal("the topic has come back")
 			}
@@ -67,20 +67,20 @@ func TestATopicThatIsDeletedDoesNotComeBackAndItsSuccessorBeginsAnew(t *testing.
 			r.client.PurgeTopicsFromClient("jobs.email")
 			r.produce(t, "jobs.email", 0, 7*time.Minute)
 			r.commit(t, "workers", "jobs.email", 0)
-			told = r.round(t)
-			near(t, told, lagSeconds, 7*time.Minute)
-			expect(t, told, map[string]float64{lagCount: 1, `produced_total{topic="jobs.email"}`: 1, `messages{topic="jobs.email"}`: 1})
-			if got := conditionOf(told, "workers"); got != "" {
+			series = r.round(t)
+			near(t, series, lagSeconds, 7*time.Minute)
+			expect(t, series, map[string]float64{lagCount: 1, `produced_total{topic="jobs.email"}`: 1, `messages{topic="jobs.email"}`: 1})
+			if got := conditionOf(series, "workers"); got != "" {
 				t.Errorf("the offsets of another topic make the group %s", got)
 			}
 		})
 	}
 }
 
-func TestOnlyWhatIsAskedForIsTold(t *testing.T) {
+func TestOnlySelectedTopicsAndGroupsAreReported(t *testing.T) {
 	t.Parallel()
 	filter := func(names ...string) NameFilter { return NameFilter{names: names} }
-	r := newRig(t, KafkaTarget{Topics: filter("jobs.email", "jobs.none", "__private"), Groups: filter("workers")},
+	r := newTestCluster(t, KafkaTarget{Topics: filter("jobs.email", "jobs.none", "__private"), Groups: filter("workers")},
 		kfake.SeedTopics(1, "jobs.email", "jobs.image", "jobs.dead", "__private"))
 	for _, topic := range []string{"jobs.email", "jobs.image", "__private"} {
 		r.produce(t, topic, 0, 0)
@@ -88,8 +88,8 @@ func TestOnlyWhatIsAskedForIsTold(t *testing.T) {
 		r.commit(t, "others", topic, 0)
 	}
 	r.write(t, dead("email"))
-	told := r.round(t)
-	expect(t, told, map[string]float64{
+	series := r.round(t)
+	expect(t, series, map[string]float64{
 		lagCount: 1, `lag_messages{group="workers",topic="__private"}`: 1, `lag_messages{group="workers",topic="jobs.image"}`: absent,
 		`lag_messages{group="others",topic="jobs.email"}`: absent, `group_members{group="others"}`: absent,
 		`messages{topic="jobs.email"}`: 1, `messages{topic="jobs.image"}`: absent, `messages{topic="jobs.none"}`: absent,
@@ -101,7 +101,7 @@ func TestOnlyWhatIsAskedForIsTold(t *testing.T) {
 // never gives: CRAFTED from its own, after the protocol's description.
 func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(4, "jobs.email", "jobs.image"))
+	r := newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(4, "jobs.email", "jobs.image"))
 	for partition := range int32(4) {
 		r.produce(t, "jobs.email", partition, time.Hour)
 		r.produce(t, "jobs.image", partition, time.Hour)
@@ -110,13 +110,13 @@ func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 	r.commit(t, "workers", "jobs.image", 0, 0, 0, 0)
 	expect(t, r.round(t), map[string]float64{`under_replicated_partitions{topic="jobs.email"}`: 0, `offline_partitions{topic="jobs.email"}`: 0})
 
-	truth, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), r.client)
+	want, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), r.client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range truth.Topics {
-		for p := range truth.Topics[i].Partitions {
-			if partition := &truth.Topics[i].Partitions[p]; *truth.Topics[i].Topic == "jobs.email" {
+	for i := range want.Topics {
+		for p := range want.Topics[i].Partitions {
+			if partition := &want.Topics[i].Partitions[p]; *want.Topics[i].Topic == "jobs.email" {
 				switch partition.Partition {
 				case 0, 1: // a follower fell behind
 					partition.ISR = partition.ISR[:2]
@@ -129,44 +129,44 @@ func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 	}
 	r.cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.KeepControl()
-		crafted := *truth
+		crafted := *want
 		crafted.SetVersion(request.GetVersion())
 		return &crafted, nil, true
 	})
-	told := r.round(t)
-	expect(t, told, map[string]float64{
+	series := r.round(t)
+	expect(t, series, map[string]float64{
 		`under_replicated_partitions{topic="jobs.email"}`: 3, `offline_partitions{topic="jobs.email"}`: 1,
 		`under_replicated_partitions{topic="jobs.image"}`: 0, `offline_partitions{topic="jobs.image"}`: 0,
-		// What is not known now is told as it was last.
+		// A value that is not known now is reported as it was last.
 		`messages{topic="jobs.email"}`: 4, `produced_total{topic="jobs.email"}`: 4, lagCount: 4,
 		`consumed_total{group="workers",topic="jobs.email"}`: 0, `messages{topic="jobs.image"}`: 4,
 	})
-	near(t, told, lagSeconds, time.Hour)
+	near(t, series, lagSeconds, time.Hour)
 
-	r.ahead += rigSchedule.MaxAge + time.Second
-	told = r.round(t)
-	expect(t, told, map[string]float64{
+	r.ahead += testSchedule.MaxAge + time.Second
+	series = r.round(t)
+	expect(t, series, map[string]float64{
 		`messages{topic="jobs.email"}`: absent, `produced_total{topic="jobs.email"}`: absent, lagCount: absent, lagSeconds: absent,
 		`oldest_message_timestamp_seconds{topic="jobs.email"}`: absent, `consumed_total{group="workers",topic="jobs.email"}`: 0,
 		`offline_partitions{topic="jobs.email"}`: 1, `messages{topic="jobs.image"}`: 4, `lag_messages{group="workers",topic="jobs.image"}`: 4,
 	})
 }
 
-// TestOlderBrokersAreAskedInTheirWords limits what the brokers know to versions of Kafka.
-func TestOlderBrokersAreAskedInTheirWords(t *testing.T) {
+// TestOlderBrokersGetRequestVersionsThatTheyKnow limits what the brokers know to versions of Kafka.
+func TestOlderBrokersGetRequestVersionsThatTheyKnow(t *testing.T) {
 	t.Parallel()
 	for _, v := range []*kversion.Versions{kversion.V2_1_0(), kversion.V2_4_0(), kversion.V2_6_0(), kversion.V2_8_0(), kversion.V3_0_0(), kversion.V3_6_0(), kversion.V3_8_0(), kversion.V4_0_0()} {
 		t.Run(v.VersionGuess(), func(t *testing.T) {
-			r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.email"), kfake.SeedTopics(1, "jobs.dead"), kfake.MaxVersions(v))
+			r := newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.email"), kfake.SeedTopics(1, "jobs.dead"), kfake.MaxVersions(v))
 			r.produce(t, "jobs.email", 0, time.Hour, time.Minute)
 			r.write(t, dead("email"))
 			r.commit(t, "others", "jobs.email", 2, 0)
 			client := r.member(t, "workers", "jobs.email", kgo.MaxVersions(v))
 			commitFrom(t, client, "jobs.email", 1, 0)
-			told := r.round(t)
-			near(t, told, lagSeconds, time.Minute)
-			near(t, told, timeToLoss, 7*24*time.Hour-time.Minute)
-			expect(t, told, map[string]float64{
+			series := r.round(t)
+			near(t, series, lagSeconds, time.Minute)
+			near(t, series, timeToLoss, 7*24*time.Hour-time.Minute)
+			expect(t, series, map[string]float64{
 				lagCount: 1, `lag_messages{group="others",topic="jobs.email"}`: 0, `group_members{group="workers"}`: 1,
 				`dead_letters{queue="email"}`: 1, `messages{topic="jobs.email"}`: 2, `under_replicated_partitions{topic="jobs.email"}`: 0,
 			})
@@ -174,7 +174,7 @@ func TestOlderBrokersAreAskedInTheirWords(t *testing.T) {
 			if n, _ := v.LookupMaxKeyVersion(int16(kmsg.ListGroups)); n < 4 {
 				state = absent // the list of groups says nothing of states before Kafka 2.6
 			}
-			expect(t, told, map[string]float64{`group_state{group="workers",state="stable"}`: state})
+			expect(t, series, map[string]float64{`group_state{group="workers",state="stable"}`: state})
 			if r.log.Len() > 0 {
 				t.Errorf("the log says:\n%s", r.log)
 			}
@@ -182,10 +182,10 @@ func TestOlderBrokersAreAskedInTheirWords(t *testing.T) {
 	}
 }
 
-// The configured version bounds what is asked, whatever the brokers know.
-func TestAConfiguredVersionIsTheNewestThatIsSpoken(t *testing.T) {
+// The configured version bounds the request versions, whatever the brokers know.
+func TestAConfiguredVersionIsTheNewestThatIsUsed(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{Version: "2.1.0"}, kfake.SeedTopics(1, "jobs.email"))
+	r := newTestCluster(t, KafkaTarget{Version: "2.1.0"}, kfake.SeedTopics(1, "jobs.email"))
 	spoken := map[string]int16{}
 	r.cluster.Control(func(request kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.KeepControl()
@@ -202,7 +202,7 @@ func TestAConfiguredVersionIsTheNewestThatIsSpoken(t *testing.T) {
 	}
 }
 
-// TestABrokerThatIsRestartedBetweenRoundsIsNotMissed restarts it, and moves it away and back.
+// TestABrokerThatIsRestarted restarts it, and moves it away and back.
 func TestABrokerThatIsRestarted(t *testing.T) {
 	t.Parallel()
 	b, err := kafka.Start(t.Context(), kafka.Config{Topics: map[string]int32{"jobs.email": 1}})
@@ -220,16 +220,16 @@ func TestABrokerThatIsRestarted(t *testing.T) {
 	}
 	config := KafkaTarget{Name: "main", Brokers: []string{b.Address()}}
 	config.fill()
-	target := rigTarget(t, config, rigSchedule, quiet())
+	target := newTestTarget(t, config, testSchedule, quiet())
 	target.now = func() time.Time { return now }
 	round := func() (map[string]float64, error) { return target.roundOf(t.Context()) }
 	well := func(when string) {
 		t.Helper()
-		told, err := round()
+		series, err := round()
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
-		near(t, told, lagSeconds, time.Hour)
+		near(t, series, lagSeconds, time.Hour)
 	}
 	well("at first")
 	if err := b.Stop(); err != nil {
@@ -253,8 +253,8 @@ func TestABrokerThatIsRestarted(t *testing.T) {
 	well("up again")
 }
 
-// TestOneBrokerOfThreeFails in each way that a broker can: the others tell what is theirs, in time; what is its own stays for a
-// while, and is then missing.
+// TestOneBrokerOfThreeFails in each way that a broker can: the values of the others are reported in time; its own stay for a
+// while, and are then missing.
 func TestOneBrokerOfThreeFails(t *testing.T) {
 	t.Parallel()
 	for name, mood := range map[string]int32{"hung": hung, "babbling": babbling, "broken": broken} {
@@ -262,7 +262,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 			t.Parallel()
 			wires := &wires{}
 			topics := []string{"t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"}
-			r := newRig(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(1, topics...), kfake.ListenFn(wires.listen))
+			r := newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(3), kfake.SeedTopics(1, topics...), kfake.ListenFn(wires.listen))
 			for i := range topics {
 				if err := r.cluster.MoveTopicPartition(topics[i], 0, int32(i%3)); err != nil {
 					t.Fatal(err)
@@ -296,7 +296,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 			if n := wires.all[1].withheld.Load(); mood == hung && n != 1 || mood != hung && n != 0 {
 				t.Errorf("the round has waited for %d answers", n)
 			}
-			if waits := r.target.cluster.config.Net; max(waits.DialTimeout, waits.ReadTimeout, waits.WriteTimeout) > rigSchedule.Timeout/3 {
+			if waits := r.target.cluster.config.Net; max(waits.DialTimeout, waits.ReadTimeout, waits.WriteTimeout) > testSchedule.Timeout/3 {
 				t.Errorf("one answer is waited for longer than a third of the round: %+v", waits)
 			}
 			if len(during) != len(before) {
@@ -305,7 +305,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 			if !strings.Contains(r.log.String(), "broker 1 at "+r.cluster.ListenAddrs()[1]) {
 				t.Errorf("the log does not name the broker:\n%s", r.log)
 			}
-			r.ahead += rigSchedule.MaxAge + time.Second
+			r.ahead += testSchedule.MaxAge + time.Second
 			later := r.round(t)
 			messages, members := 0, 0
 			for name := range later {
@@ -322,7 +322,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 			if n := strings.Count(r.log.String(), "\n"); n > 2 {
 				t.Errorf("the log repeats itself:\n%s", r.log)
 			}
-			wires.set(1, well)
+			wires.set(1, healthy)
 			after := r.round(t)
 			if len(after) != len(before) {
 				t.Errorf("%d series after, before %d", len(after), len(before))
@@ -338,16 +338,16 @@ func TestEveryFailureOfAClusterHasItsReason(t *testing.T) {
 	t.Parallel()
 	const timeout = 3 * time.Second
 	wires := &wires{}
-	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.email"), kfake.ListenFn(wires.listen))
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	r := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.email"), kfake.ListenFn(wires.listen))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer listener.Close()
 	round := func(config KafkaTarget) error {
 		config.Name = "main"
 		config.fill()
-		target := rigTarget(t, config, exporter.Schedule{Interval: timeout, Timeout: timeout}, quiet())
+		target := newTestTarget(t, config, exporter.Schedule{Interval: timeout, Timeout: timeout}, quiet())
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		end, _ := ctx.Deadline()
@@ -365,13 +365,13 @@ func TestEveryFailureOfAClusterHasItsReason(t *testing.T) {
 		mood   int32
 		want   exporter.Reason
 	}{
-		"nobody listens":         {KafkaTarget{Brokers: []string{"127.0.0.1:1"}}, well, exporter.ReasonConnection},
-		"no such name":           {KafkaTarget{Brokers: []string{"no-such-host.invalid:9092"}}, well, exporter.ReasonConnection},
-		"it accepts and is hung": {KafkaTarget{Brokers: []string{silent.Addr().String()}}, well, exporter.ReasonTimeout},
+		"nobody listens":         {KafkaTarget{Brokers: []string{"127.0.0.1:1"}}, healthy, exporter.ReasonConnection},
+		"no such name":           {KafkaTarget{Brokers: []string{"no-such-host.invalid:9092"}}, healthy, exporter.ReasonConnection},
+		"it accepts and is hung": {KafkaTarget{Brokers: []string{listener.Addr().String()}}, healthy, exporter.ReasonTimeout},
 		"it is hung":             {KafkaTarget{Brokers: there}, hung, exporter.ReasonTimeout},
 		"it babbles":             {KafkaTarget{Brokers: there}, babbling, exporter.ReasonParse},
 		"it breaks off":          {KafkaTarget{Brokers: there}, broken, exporter.ReasonConnection},
-		"all of several hang":    {KafkaTarget{Brokers: []string{silent.Addr().String(), there[0], silent.Addr().String()}}, hung, exporter.ReasonTimeout},
+		"all of several hang":    {KafkaTarget{Brokers: []string{listener.Addr().String(), there[0], listener.Addr().String()}}, hung, exporter.ReasonTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wires.set(0, tt.mood)
@@ -380,11 +380,11 @@ func TestEveryFailureOfAClusterHasItsReason(t *testing.T) {
 			}
 		})
 	}
-	wires.set(0, well)
+	wires.set(0, healthy)
 	if err := round(KafkaTarget{Brokers: []string{"127.0.0.1:1", there[0]}}); err != nil {
 		t.Errorf("the second address is not tried: %v", err)
 	}
-	if err := round(KafkaTarget{Brokers: []string{silent.Addr().String(), there[0]}}); err != nil {
+	if err := round(KafkaTarget{Brokers: []string{listener.Addr().String(), there[0]}}); err != nil {
 		t.Errorf("after a hung one the second address is not tried: %v", err)
 	}
 }
@@ -392,15 +392,15 @@ func TestEveryFailureOfAClusterHasItsReason(t *testing.T) {
 // An advertised address that cannot be reached is the most common mistake with Kafka: the way in works, and nothing else.
 func TestAnAdvertisedAddressThatCannotBeReachedIsNamed(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
-	truth, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), r.client)
+	r := newQueueCluster(t)
+	want, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), r.client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	truth.Brokers[0].Port = 1
+	want.Brokers[0].Port = 1
 	r.cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.KeepControl()
-		crafted := *truth
+		crafted := *want
 		crafted.SetVersion(request.GetVersion())
 		return &crafted, nil, true
 	})
@@ -416,7 +416,7 @@ func TestAnAdvertisedAddressThatCannotBeReachedIsNamed(t *testing.T) {
 // with the consumer protocol switched on, which lists no types.
 func TestAGroupIsNeverCalledDeadBecauseDescribeGroupsSaysSo(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.email"), kfake.MaxVersions(kversion.V3_7_0()))
+	r := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.email"), kfake.MaxVersions(kversion.V3_7_0()))
 	r.commit(t, "workers", "jobs.email", 0)
 	r.cluster.ControlKey(int16(kmsg.ListGroups), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.KeepControl()
@@ -441,9 +441,9 @@ func TestAGroupIsNeverCalledDeadBecauseDescribeGroupsSaysSo(t *testing.T) {
 }
 
 // A group whose coordinator has just started answers with errors for a while: it is neither gone nor without lag.
-func TestAGroupWhoseCoordinatorIsLoadingKeepsWhatWasTold(t *testing.T) {
+func TestAGroupWhoseCoordinatorIsLoadingKeepsItsValues(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	r.produce(t, "jobs.email", 0, time.Hour)
 	r.commit(t, "workers", "jobs.email", 0)
 	r.commit(t, "others", "jobs.email", 0)
@@ -455,14 +455,14 @@ func TestAGroupWhoseCoordinatorIsLoadingKeepsWhatWasTold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			handle := r.cluster.Fault(fault)
 			defer handle.Remove()
-			told := r.round(t)
+			series := r.round(t)
 			if handle.Hits() == 0 {
 				t.Fatal("the fault was not met")
 			}
-			if len(told) != len(before) {
-				t.Errorf("%d series, before %d", len(told), len(before))
+			if len(series) != len(before) {
+				t.Errorf("%d series, before %d", len(series), len(before))
 			}
-			near(t, told, lagSeconds, time.Hour)
+			near(t, series, lagSeconds, time.Hour)
 		})
 	}
 }

@@ -2,7 +2,7 @@ package system
 
 import "strings"
 
-// conditionWindow is how many observations decide about a condition: with one every 15 seconds, two and a half minutes.
+// conditionWindow is the number of observations in the window of a condition: with one every 15 seconds, two and a half minutes.
 const conditionWindow = 10
 
 // The conditions of a partition, from good to bad: a group is in the worst of its partitions'. After Burrow's rules, which
@@ -10,7 +10,7 @@ const conditionWindow = 10
 type condition uint8
 
 const (
-	// undecided: too little was seen.
+	// undecided: too few observations.
 	undecided condition = iota
 	// ok: nothing to read, or nothing at times, or the lag falls at times.
 	conditionOK
@@ -28,67 +28,67 @@ func (c condition) String() string {
 	return [...]string{"", "ok", "lagging", "stopped", "stalled", "rewound"}[c]
 }
 
-// course is what the last observations of one partition say, in so few bytes that tens of thousands are no burden: not the
-// observations themselves, but how many of them ago each thing that counts was seen last.
-type course struct {
+// progress summarizes the last observations of one partition in a few bytes, because there may be tens of thousands of
+// partitions: not the observations themselves, but how many observations ago each event happened last.
+type progress struct {
 	committed, lag int64
-	before         int64 // the offset from which it went back
+	rewoundFrom    int64 // the committed offset before the rewind
 	seen           uint8 // observations so far, counted up to the window
-	idle           uint8 // since the lag was within what is allowed
-	moved          uint8 // since the offset moved
-	fell           uint8 // since the lag fell
-	back           uint8 // since the offset went back
+	sinceAllowed   uint8 // since the lag was within what is allowed
+	sinceMoved     uint8 // since the offset moved
+	sinceFell      uint8 // since the lag fell
+	sinceRewound   uint8 // since the offset went back
 }
 
 // never is an age that no window reaches.
 const never = 255
 
-// observe takes the next observation.
-func (c *course) observe(committed, lag, allowed int64) {
-	if c.seen == 0 {
-		*c = course{committed: committed, lag: lag, idle: never, moved: never, fell: never, back: never}
+// observe adds an observation.
+func (p *progress) observe(committed, lag, allowed int64) {
+	if p.seen == 0 {
+		*p = progress{committed: committed, lag: lag, sinceAllowed: never, sinceMoved: never, sinceFell: never, sinceRewound: never}
 	}
-	c.seen = min(c.seen+1, conditionWindow)
-	for _, age := range []*uint8{&c.idle, &c.moved, &c.fell, &c.back} {
+	p.seen = min(p.seen+1, conditionWindow)
+	for _, age := range []*uint8{&p.sinceAllowed, &p.sinceMoved, &p.sinceFell, &p.sinceRewound} {
 		*age = min(*age, never-1) + 1
 	}
-	if committed < c.committed {
-		if c.back >= conditionWindow || c.committed > c.before {
-			c.before = c.committed
+	if committed < p.committed {
+		if p.sinceRewound >= conditionWindow || p.committed > p.rewoundFrom {
+			p.rewoundFrom = p.committed
 		}
-		c.back = 0
+		p.sinceRewound = 0
 	}
-	if committed != c.committed {
-		c.moved = 0
+	if committed != p.committed {
+		p.sinceMoved = 0
 	}
-	if lag < c.lag {
-		c.fell = 0
+	if lag < p.lag {
+		p.sinceFell = 0
 	}
 	if lag <= allowed {
-		c.idle = 0
+		p.sinceAllowed = 0
 	}
-	c.committed, c.lag = committed, lag
+	p.committed, p.lag = committed, lag
 }
 
-// judge says in which condition the partition is, when its group has members or is abandoned. After Burrow: a lag that is
+// condition returns the condition of the partition, whose group has members or is abandoned. After Burrow: a lag that is
 // allowed is no reason to look further; then rewound, ok when the lag was within what is allowed at any time, stopped or
-// stalled, lagging. Burrow tells stopped from stalled by whether commits arrive; here it is by whether there is a member.
-func (c *course) judge(allowed int64, abandoned bool) condition {
-	full := c.seen >= conditionWindow
+// stalled, lagging. Burrow distinguishes stopped and stalled by whether commits arrive, condition by whether there is a member.
+func (p *progress) condition(allowed int64, abandoned bool) condition {
+	full := p.seen >= conditionWindow
 	switch {
-	case c.seen == 0:
+	case p.seen == 0:
 		return undecided
-	case c.lag <= allowed:
+	case p.lag <= allowed:
 		return conditionOK
-	case c.back < conditionWindow && c.committed < c.before:
+	case p.sinceRewound < conditionWindow && p.committed < p.rewoundFrom:
 		return conditionRewound
-	case c.idle < conditionWindow:
+	case p.sinceAllowed < conditionWindow:
 		return conditionOK
-	case full && c.moved >= conditionWindow && abandoned:
+	case full && p.sinceMoved >= conditionWindow && abandoned:
 		return conditionStopped
-	case full && c.moved >= conditionWindow:
+	case full && p.sinceMoved >= conditionWindow:
 		return conditionStalled
-	case c.fell < conditionWindow:
+	case p.sinceFell < conditionWindow:
 		return conditionOK
 	case full:
 		return conditionLagging
@@ -96,7 +96,7 @@ func (c *course) judge(allowed int64, abandoned bool) condition {
 	return undecided
 }
 
-// groupState writes a state as the catalog does. Empty stays empty: the broker does not say.
+// groupState writes a state as the catalog does. Empty stays empty: the broker is too old for states.
 func groupState(s string) string {
 	switch s {
 	case "":

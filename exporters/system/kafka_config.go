@@ -30,17 +30,17 @@ type KafkaTarget struct {
 	Topics NameFilter `yaml:"topics,omitempty"`
 	// Capacity is how many messages topics are meant to hold.
 	Capacity map[string]int64 `yaml:"capacity,omitempty"`
-	// DeadLetters says where messages go that could not be worked off.
+	// DeadLetters says where messages are dead-lettered.
 	DeadLetters KafkaDeadLetters `yaml:"dead_letters,omitempty"`
-	// AllowedLag is how many unread messages of a partition are no reason to look at its group's condition.
+	// AllowedLag is the lag of a partition up to which its condition is ok.
 	AllowedLag int64 `yaml:"allowed_lag,omitempty"`
 	// LookupsPerRound bounds how many records are read in a round for their timestamps; 0 for none. Without a value:
 	// 200.
 	LookupsPerRound *int `yaml:"lookups_per_round,omitempty"`
-	Rhythm          `yaml:",inline"`
+	Timing          `yaml:",inline"`
 }
 
-// KafkaDeadLetters says where messages go that could not be worked off.
+// KafkaDeadLetters says where messages are dead-lettered.
 type KafkaDeadLetters struct {
 	// Topic is their topic.
 	Topic string `yaml:"topic,omitempty"`
@@ -121,7 +121,7 @@ func checkKafkaLimits(f *yamlfile.File, key string, l KafkaLimits) error {
 func (k *KafkaTarget) clientConfig() (*sarama.Config, error) {
 	c := sarama.NewConfig()
 	c.ClientID = "consignwatch-system-exporter"
-	// The newest of all: what a broker does not know is agreed on with each one.
+	// The newest of all: the library negotiates with each broker the versions that it knows.
 	c.Version = sarama.MaxVersion
 	if k.Version != "" {
 		version, err := sarama.ParseKafkaVersion(k.Version)

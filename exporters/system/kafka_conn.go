@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// kafkaDialer opens the connections of one cluster, and can cut them all: the client library's requests know no context, so
-// the end of a round is the end of the connections that still wait then.
+// kafkaDialer opens the connections of one cluster, and can close them all: the client library's requests take no context,
+// so the end of a round closes the connections that still wait then.
 type kafkaDialer struct {
 	timeout time.Duration
-	// tls is done here and not by the library, so that what a broker says inside of it can be looked at. nil: none.
+	// tls is done here and not by the library, so that the lengths of the responses inside of it can be checked. nil: none.
 	tls *tls.Config
 
 	mu   sync.Mutex
@@ -61,16 +61,16 @@ func (d *kafkaDialer) Dial(network, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// begin binds new connections to the context of a round, and cuts all of them when it ends before release is called.
-func (d *kafkaDialer) begin(ctx context.Context) (release func()) {
+// startRound binds new connections to the context of a round, and closes all of them when it ends before release is called.
+func (d *kafkaDialer) startRound(ctx context.Context) (release func()) {
 	d.mu.Lock()
 	d.ctx = ctx
 	d.mu.Unlock()
-	stop := context.AfterFunc(ctx, d.cut)
+	stop := context.AfterFunc(ctx, d.closeAll)
 	return func() { stop() }
 }
 
-func (d *kafkaDialer) cut() {
+func (d *kafkaDialer) closeAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for c := range d.open {
@@ -79,22 +79,22 @@ func (d *kafkaDialer) cut() {
 	clear(d.open)
 }
 
-// maxKafkaResponse is the largest answer that we take. The library itself believes whatever length it is told, up to four
-// gigabytes, and asks for the memory before it reads.
+// maxKafkaResponse is the largest response that is read. The library itself believes any length, up to four gigabytes, and
+// allocates the memory before it reads.
 const maxKafkaResponse = 100 << 20
 
-// kafkaConn is a connection that can be cut, and that has failed for good when an answer does not come in time, or is not of the
-// Kafka protocol: the library would try again on it.
+// kafkaConn is a connection that can be closed from outside, and that has failed for good when a response does not come in
+// time, or is not of the Kafka protocol: the library would retry on it.
 type kafkaConn struct {
 	net.Conn
 	raw    net.Conn // below TLS
 	dialer *kafkaDialer
 	failed atomic.Pointer[error]
 
-	// What is left of the present answer, and what came of the next one's length.
-	left   int64
-	length [4]byte
-	have   int
+	// The bytes that remain of the current response, and the part of the next one's length that was read.
+	remaining  int64
+	length     [4]byte
+	lengthRead int
 }
 
 func (c *kafkaConn) Read(p []byte) (int, error) {
@@ -102,7 +102,7 @@ func (c *kafkaConn) Read(p []byte) (int, error) {
 		return 0, *err
 	}
 	n, err := c.Conn.Read(p)
-	if bad := c.follow(p[:n]); bad != nil {
+	if bad := c.checkLengths(p[:n]); bad != nil {
 		n, err = 0, bad
 	}
 	if err != nil {
@@ -118,27 +118,27 @@ func (c *kafkaConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// follow goes over the answers, each of which begins with its length.
-func (c *kafkaConn) follow(p []byte) error {
+// checkLengths follows the responses, each of which begins with its length, and rejects invalid lengths.
+func (c *kafkaConn) checkLengths(p []byte) error {
 	for len(p) > 0 {
-		if c.left > 0 {
-			n := min(c.left, int64(len(p)))
-			c.left -= n
+		if c.remaining > 0 {
+			n := min(c.remaining, int64(len(p)))
+			c.remaining -= n
 			p = p[n:]
 			continue
 		}
-		n := copy(c.length[c.have:], p)
-		c.have += n
+		n := copy(c.length[c.lengthRead:], p)
+		c.lengthRead += n
 		p = p[n:]
-		if c.have < len(c.length) {
+		if c.lengthRead < len(c.length) {
 			return nil
 		}
-		c.have = 0
+		c.lengthRead = 0
 		size := binary.BigEndian.Uint32(c.length[:])
 		if size < 4 || size > maxKafkaResponse {
 			return notKafka(c.length)
 		}
-		c.left = int64(size)
+		c.remaining = int64(size)
 	}
 	return nil
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// The dead letters are counted by reading them: which queue one came from says a header. What was counted stays counted, in
-// blocks of offsets, so that a round reads only what is new; when old ones go, whole blocks go, and what is left of one is read
-// again. After a start the whole topic is read, a bounded part in each round, and nothing is told until it is through: a part
-// would look like few.
+// The dead letters are counted by reading them: a header names the queue that one came from. The counts are kept in blocks of
+// offsets, so that a round reads only new records; when old records expire, whole blocks are deleted, and the rest of a block
+// is read again. After a start the whole topic is read, a bounded part in each round, and no count is reported until all of
+// it was read: the count of a part would be too low.
 
 const (
 	deadLetterBlock = 1024 // offsets
 	// deadLetterBytes and deadLetterFetches bound what a round reads from a broker.
 	deadLetterBytes   = 4 << 20
 	deadLetterFetches = 6
-	// maxDeadLetterQueues bounds how many queues are told apart, and maxDeadLetterName their names: the header could hold
+	// maxDeadLetterQueues bounds the number of queues, and maxDeadLetterName the length of their names: the header could hold
 	// anything.
 	maxDeadLetterQueues = 100
 	maxDeadLetterName   = 249
@@ -32,16 +32,16 @@ type deadLetters struct {
 	topic      *queueTopic
 	generation int
 	partitions []deadPartition
-	counts     map[string]*held // by queue
+	counts     map[string]*cachedValue // by queue
 }
 
 // deadPartition counts those of a partition.
 type deadPartition struct {
-	queues  map[string]string // those that are told apart
-	blocks  []deadBlock
-	next    int64 // what comes before is counted, but for what is read again; or unknown
-	again   int64 // from here to the end of the first block has to be read again; or unknown
-	through bool  // all that was there has been read once
+	queues     map[string]string // names of queues, so that each is allocated once
+	blocks     []deadBlock
+	next       int64 // offset up to which letters are counted, or unknown
+	rereadFrom int64 // offset from which the rest of the first block has to be read again, or unknown
+	complete   bool  // the whole partition has been read once
 }
 
 // deadBlock counts the letters from an offset to before another.
@@ -50,17 +50,17 @@ type deadBlock struct {
 	counts   map[string]int
 }
 
-// follow takes over which topic it is now, and forgets the letters that are gone.
-func (d *deadLetters) follow(topic *queueTopic) {
+// setTopic sets the topic, and deletes the counts of letters that are gone.
+func (d *deadLetters) setTopic(topic *queueTopic) {
 	if topic == nil {
 		*d = deadLetters{}
 		return
 	}
 	if d.topic != topic || d.generation != topic.generation {
-		*d = deadLetters{topic: topic, generation: topic.generation, counts: map[string]*held{}}
+		*d = deadLetters{topic: topic, generation: topic.generation, counts: map[string]*cachedValue{}}
 	}
 	for len(d.partitions) < len(topic.partitions) {
-		d.partitions = append(d.partitions, deadPartition{queues: map[string]string{}, next: unknown, again: unknown})
+		d.partitions = append(d.partitions, deadPartition{queues: map[string]string{}, next: unknown, rereadFrom: unknown})
 	}
 	for i := range d.partitions {
 		if of := &topic.partitions[i]; of.oldest != unknown && of.newest != unknown {
@@ -69,24 +69,24 @@ func (d *deadLetters) follow(topic *queueTopic) {
 	}
 }
 
-// trim forgets the letters before the oldest offset.
+// trim deletes the counts of letters before the oldest offset.
 func (p *deadPartition) trim(oldest, newest int64) {
 	if p.next < oldest || p.next > newest {
-		p.blocks, p.next, p.again = nil, oldest, unknown
+		p.blocks, p.next, p.rereadFrom = nil, oldest, unknown
 	}
 	for len(p.blocks) > 0 && p.blocks[0].to <= oldest {
-		p.blocks, p.again = p.blocks[1:], unknown
+		p.blocks, p.rereadFrom = p.blocks[1:], unknown
 	}
 	if len(p.blocks) > 0 && p.blocks[0].from < oldest {
 		p.blocks[0].from, p.blocks[0].counts = oldest, map[string]int{}
-		p.again = oldest
+		p.rereadFrom = oldest
 	}
-	p.through = p.through || p.next >= newest
+	p.complete = p.complete || p.next >= newest
 }
 
 // count adds a letter.
 func (p *deadPartition) count(offset int64, queue string) {
-	if p.again != unknown {
+	if p.rereadFrom != unknown {
 		p.blocks[0].counts[queue]++
 		return
 	}
@@ -99,28 +99,28 @@ func (p *deadPartition) count(offset int64, queue string) {
 	p.blocks[last].counts[queue]++
 }
 
-// cursor is where to read on, and before which offset to stop.
+// cursor is the next offset to read, and the offset to stop before.
 func (p *deadPartition) cursor(newest int64) (from, to int64) {
-	if p.again != unknown {
-		return p.again, p.blocks[0].to
+	if p.rereadFrom != unknown {
+		return p.rereadFrom, p.blocks[0].to
 	}
 	return p.next, newest
 }
 
-// advance says that all before an offset is counted.
+// advance moves the cursor to an offset.
 func (p *deadPartition) advance(to int64) {
 	switch {
-	case p.again == unknown:
+	case p.rereadFrom == unknown:
 		p.next = max(p.next, to)
 	case to >= p.blocks[0].to:
-		p.again = unknown
+		p.rereadFrom = unknown
 	default:
-		p.again = max(p.again, to)
+		p.rereadFrom = max(p.rereadFrom, to)
 	}
 }
 
 // readDeadLetters reads on in the partitions of one broker.
-func (t *kafkaTarget) readDeadLetters(ctx context.Context, id int32, l *kafkaLink) error {
+func (t *kafkaTarget) readDeadLetters(ctx context.Context, id int32, b *brokerConn) error {
 	d := &t.dead
 	if d.topic == nil {
 		return nil
@@ -134,11 +134,11 @@ func (t *kafkaTarget) readDeadLetters(ctx context.Context, id int32, l *kafkaLin
 		for fetches < deadLetterFetches {
 			from, to := p.cursor(of.newest)
 			if from >= to {
-				p.through = true
+				p.complete = true
 				break
 			}
 			fetches++
-			blocks, err := l.fetch(ctx, []position{{d.topic.name, int32(i), from}}, deadLetterBytes, deadLetterBytes)
+			blocks, err := b.fetch(ctx, []position{{d.topic.name, int32(i), from}}, deadLetterBytes, deadLetterBytes)
 			if err != nil {
 				return fmt.Errorf("dead letters: %w", err)
 			}
@@ -149,7 +149,7 @@ func (t *kafkaTarget) readDeadLetters(ctx context.Context, id int32, l *kafkaLin
 			if block.Err != sarama.ErrNoError {
 				return fmt.Errorf("dead letters: partition %d of %s: %w", i, d.topic.name, block.Err)
 			}
-			if !p.take(block, from, to, t.config.DeadLetters.Header) {
+			if !p.add(block, from, to, t.config.DeadLetters.Header) {
 				break
 			}
 		}
@@ -157,8 +157,8 @@ func (t *kafkaTarget) readDeadLetters(ctx context.Context, id int32, l *kafkaLin
 	return nil
 }
 
-// take counts the letters of an answer from an offset to before another, and reports whether it brought the cursor forward.
-func (p *deadPartition) take(block *sarama.FetchResponseBlock, from, to int64, header string) bool {
+// add counts the letters of a response from an offset to before another, and reports whether it has moved the cursor.
+func (p *deadPartition) add(block *sarama.FetchResponseBlock, from, to int64, header string) bool {
 	reached := from
 	for _, records := range block.RecordsSet {
 		batch := records.RecordBatch
@@ -176,7 +176,7 @@ func (p *deadPartition) take(block *sarama.FetchResponseBlock, from, to int64, h
 	return reached > from
 }
 
-// queueOf is the queue that a dead letter came from, or other when it does not say, or when there are too many.
+// queueOf is the queue that a dead letter came from, or other without the header, or when there are too many.
 func (p *deadPartition) queueOf(record *sarama.Record, header string) string {
 	for _, h := range record.Headers {
 		if string(h.Key) != header {
@@ -195,12 +195,12 @@ func (p *deadPartition) queueOf(record *sarama.Record, header string) string {
 	return catalog.Other
 }
 
-// tell adds up what was counted, when all of it is known. A queue that has none left stays, with 0.
-func (d *deadLetters) tell(now time.Time) {
+// updateCounts sums the blocks, when all of them are complete. A queue that has no letter left stays, with 0.
+func (d *deadLetters) updateCounts(now time.Time) {
 	sums, others := map[string]int{}, 0
 	for i := range d.partitions {
 		p := &d.partitions[i]
-		if !p.through || p.again != unknown {
+		if !p.complete || p.rereadFrom != unknown {
 			return
 		}
 		for _, b := range p.blocks {
@@ -209,7 +209,7 @@ func (d *deadLetters) tell(now time.Time) {
 					others += n
 					continue
 				} else if !known {
-					d.counts[queue] = &held{}
+					d.counts[queue] = &cachedValue{}
 				}
 				sums[queue] += n
 			}
@@ -218,10 +218,10 @@ func (d *deadLetters) tell(now time.Time) {
 	if others > 0 {
 		sums[catalog.Other] += others
 		if d.counts[catalog.Other] == nil {
-			d.counts[catalog.Other] = &held{}
+			d.counts[catalog.Other] = &cachedValue{}
 		}
 	}
-	for queue, h := range d.counts {
-		h.set(float64(sums[queue]), now)
+	for queue, v := range d.counts {
+		v.set(float64(sums[queue]), now)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// deadOf is what is told of dead letters, by queue.
-func deadOf(told map[string]float64) map[string]int {
+// deadLettersOf is the reported numbers of dead letters, by queue.
+func deadLettersOf(series map[string]float64) map[string]int {
 	by := map[string]int{}
-	for name, value := range told {
+	for name, value := range series {
 		if queue, ok := strings.CutPrefix(name, `dead_letters{queue="`); ok {
 			by[strings.TrimSuffix(queue, `"}`)] = int(value)
 		}
@@ -23,16 +23,16 @@ func deadOf(told map[string]float64) map[string]int {
 	return by
 }
 
-func expectDead(t testing.TB, told map[string]float64, want map[string]int) {
+func wantDeadLetters(t testing.TB, series map[string]float64, want map[string]int) {
 	t.Helper()
-	if diff := cmp.Diff(want, deadOf(told)); diff != "" {
+	if diff := cmp.Diff(want, deadLettersOf(series)); diff != "" {
 		t.Errorf("dead letters (-want +got):\n%s", diff)
 	}
 }
 
 func TestDeadLettersAreCountedByTheQueueThatTheyCameFrom(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{DeadLetters: KafkaDeadLetters{Topic: "graveyard", Header: "from"}}, kfake.SeedTopics(2, "graveyard", "jobs.email"))
+	r := newTestCluster(t, KafkaTarget{DeadLetters: KafkaDeadLetters{Topic: "graveyard", Header: "from"}}, kfake.SeedTopics(2, "graveyard", "jobs.email"))
 	from := func(partition int32, values ...string) *kgo.Record {
 		letter := &kgo.Record{Topic: "graveyard", Partition: partition, Headers: []kgo.RecordHeader{{Key: "queue", Value: []byte("wrong")}}}
 		for _, v := range values {
@@ -40,44 +40,44 @@ func TestDeadLettersAreCountedByTheQueueThatTheyCameFrom(t *testing.T) {
 		}
 		return letter
 	}
-	expectDead(t, r.round(t), map[string]int{})
+	wantDeadLetters(t, r.round(t), map[string]int{})
 	r.write(t, from(0, "email"), from(1, "image"), from(0, "email", "second does not count"))
-	expectDead(t, r.round(t), map[string]int{"email": 2, "image": 1})
+	wantDeadLetters(t, r.round(t), map[string]int{"email": 2, "image": 1})
 	r.write(t, from(0), from(1, ""), from(1, "\xff\xfe"), from(1, strings.Repeat("x", 250)))
-	expectDead(t, r.round(t), map[string]int{"email": 2, "image": 1, "other": 4})
+	wantDeadLetters(t, r.round(t), map[string]int{"email": 2, "image": 1, "other": 4})
 
 	// What is known is not read again.
 	count := r.countRequests()
-	expectDead(t, r.round(t), map[string]int{"email": 2, "image": 1, "other": 4})
+	wantDeadLetters(t, r.round(t), map[string]int{"email": 2, "image": 1, "other": 4})
 	if n := count.take()[0]["Fetch"]; n != 0 {
 		t.Errorf("%d fetches with nothing new", n)
 	}
 
-	// Worked off: what is gone does not count, and a queue that has none left is told as 0.
+	// Worked off: letters that are gone do not count, and a queue that has none left is reported as 0.
 	if err := r.cluster.DeleteRecords("graveyard", 0, 2); err != nil {
 		t.Fatal(err)
 	}
-	expectDead(t, r.round(t), map[string]int{"email": 0, "image": 1, "other": 4})
+	wantDeadLetters(t, r.round(t), map[string]int{"email": 0, "image": 1, "other": 4})
 
 	// A new exporter reads what is there.
 	r.restart(t, r.target.config)
-	expectDead(t, r.round(t), map[string]int{"image": 1, "other": 4})
+	wantDeadLetters(t, r.round(t), map[string]int{"image": 1, "other": 4})
 
 	if err := r.cluster.DeleteTopic("graveyard"); err != nil {
 		t.Fatal(err)
 	}
-	expectDead(t, r.round(t), map[string]int{})
+	wantDeadLetters(t, r.round(t), map[string]int{})
 	if err := r.cluster.CreateTopic("graveyard", 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.client.PurgeTopicsFromClient("graveyard")
 	r.write(t, from(0, "sync"))
-	expectDead(t, r.round(t), map[string]int{"sync": 1})
+	wantDeadLetters(t, r.round(t), map[string]int{"sync": 1})
 }
 
-func TestDeadLettersAreNotToldBeforeAllOfThemWereRead(t *testing.T) {
+func TestDeadLettersAreNotReportedBeforeAllOfThemWereRead(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
+	r := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
 	body := make([]byte, 900_000)
 	if _, err := rand.NewChaCha8([32]byte{}).Read(body); err != nil { // which cannot be compressed
 		t.Fatal(err)
@@ -92,12 +92,12 @@ func TestDeadLettersAreNotToldBeforeAllOfThemWereRead(t *testing.T) {
 	count := r.countRequests()
 	rounds := 0
 	for ; ; rounds++ {
-		told := r.round(t)
+		series := r.round(t)
 		if fetches := count.take()[0]["Fetch"]; fetches > deadLetterFetches {
 			t.Errorf("%d fetches in a round", fetches)
 		}
-		if by := deadOf(told); len(by) > 0 {
-			expectDead(t, told, map[string]int{"image": n})
+		if by := deadLettersOf(series); len(by) > 0 {
+			wantDeadLetters(t, series, map[string]int{"image": n})
 			break
 		}
 		if rounds > 20 {
@@ -109,10 +109,10 @@ func TestDeadLettersAreNotToldBeforeAllOfThemWereRead(t *testing.T) {
 	}
 }
 
-// TestDeadLettersAreAlwaysThoseThatAreThere writes and drains at random, and compares with the books after each round.
+// TestDeadLettersAreAlwaysThoseThatAreThere writes and drains at random, and compares with the letters that are left after each round.
 func TestDeadLettersAreAlwaysThoseThatAreThere(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.dead"))
+	r := newTestCluster(t, KafkaTarget{}, kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.dead"))
 	random := rand.New(rand.NewPCG(1, 2))
 	queues := []string{"email", "image", "report"}
 	books := [2][]string{} // by partition and offset
@@ -143,8 +143,8 @@ func TestDeadLettersAreAlwaysThoseThatAreThere(t *testing.T) {
 				want[queue]++
 			}
 		}
-		told := r.round(t)
-		got := deadOf(told)
+		series := r.round(t)
+		got := deadLettersOf(series)
 		for queue, n := range got {
 			if n == 0 {
 				delete(got, queue)
@@ -161,13 +161,13 @@ func TestDeadLettersAreAlwaysThoseThatAreThere(t *testing.T) {
 
 func TestDeadLettersOfTooManyQueuesAreFolded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
+	r := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
 	var letters []*kgo.Record
 	for i := range 3 * maxDeadLetterQueues {
 		letters = append(letters, dead(fmt.Sprintf("shopper-%03d", i)), dead("email"))
 	}
 	r.write(t, letters...)
-	by := deadOf(r.round(t))
+	by := deadLettersOf(r.round(t))
 	total := 0
 	for _, n := range by {
 		total += n
@@ -179,15 +179,15 @@ func TestDeadLettersOfTooManyQueuesAreFolded(t *testing.T) {
 
 func TestDeadLettersThatMayNotBeReadAreUnknown(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
+	r := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(1, "jobs.dead"))
 	r.write(t, dead("email"))
 	handle := r.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "jobs.dead", Count: -1})
-	told := r.round(t)
-	expectDead(t, told, map[string]int{})
-	expect(t, told, map[string]float64{`messages{topic="jobs.dead"}`: 1})
+	series := r.round(t)
+	wantDeadLetters(t, series, map[string]int{})
+	expect(t, series, map[string]float64{`messages{topic="jobs.dead"}`: 1})
 	if !strings.Contains(r.log.String(), "dead letters: partition 0 of jobs.dead") {
 		t.Errorf("the log says:\n%s", r.log)
 	}
 	handle.Remove()
-	expectDead(t, r.round(t), map[string]int{"email": 1})
+	wantDeadLetters(t, r.round(t), map[string]int{"email": 1})
 }

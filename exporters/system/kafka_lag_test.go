@@ -19,22 +19,22 @@ const (
 )
 
 // near fails when a value is not there, or another one but for the rounding of a timestamp.
-func near(t testing.TB, told map[string]float64, name string, want time.Duration) {
+func near(t testing.TB, series map[string]float64, name string, want time.Duration) {
 	t.Helper()
-	value, ok := told[name]
+	value, ok := series[name]
 	if d := value - want.Seconds(); !ok || math.Abs(d) > 1e-3 {
 		t.Errorf("%s = %v (told: %v), want %v", name, value, ok, want.Seconds())
 	}
 }
 
-func queueRig(t testing.TB, options ...kfake.Opt) *rig {
+func newQueueCluster(t testing.TB, options ...kfake.Opt) *testCluster {
 	t.Helper()
-	return newRig(t, KafkaTarget{}, append([]kfake.Opt{kfake.SeedTopics(2, "jobs.email")}, options...)...)
+	return newTestCluster(t, KafkaTarget{}, append([]kfake.Opt{kfake.SeedTopics(2, "jobs.email")}, options...)...)
 }
 
 func TestLagInSecondsOfAGroupThatHasReadAllIsZeroHoweverLongTheTopicIsIdle(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	r.commit(t, "workers", "jobs.email", 0, 0)
 	expect(t, r.round(t), map[string]float64{lagSeconds: 0, lagCount: 0, timeToLoss: absent}) // nothing was ever written
 	r.produce(t, "jobs.email", 0, time.Hour, time.Minute)
@@ -46,19 +46,19 @@ func TestLagInSecondsOfAGroupThatHasReadAllIsZeroHoweverLongTheTopicIsIdle(t *te
 
 func TestLagInSecondsOfASteadyLagIsSteady(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	for i := range int64(12) { // a record in each round; the group is always two records behind
 		r.produce(t, "jobs.email", 0, 0)
 		r.commit(t, "workers", "jobs.email", max(0, i-2))
-		told := r.round(t)
-		near(t, told, lagSeconds, time.Duration(min(i, 2))*rigSchedule.Interval)
-		r.ahead += rigSchedule.Interval
+		series := r.round(t)
+		near(t, series, lagSeconds, time.Duration(min(i, 2))*testSchedule.Interval)
+		r.ahead += testSchedule.Interval
 	}
 }
 
 func TestLagInSecondsOfAGroupThatHasStoppedGrowsWithTheClockAndCostsNothing(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	r.produce(t, "jobs.email", 0, 90*time.Second, 60*time.Second)
 	r.produce(t, "jobs.email", 1, 30*time.Second)
 	r.commit(t, "workers", "jobs.email", 1, 0)
@@ -68,9 +68,9 @@ func TestLagInSecondsOfAGroupThatHasStoppedGrowsWithTheClockAndCostsNothing(t *t
 		r.ahead += time.Minute
 		r.produce(t, "jobs.email", 0, 0) // what comes after does not count
 		count.take()
-		told := r.round(t)
-		near(t, told, lagSeconds, time.Duration(i+2)*time.Minute)
-		near(t, told, timeToLoss, 7*24*time.Hour-time.Duration(i+2)*time.Minute)
+		series := r.round(t)
+		near(t, series, lagSeconds, time.Duration(i+2)*time.Minute)
+		near(t, series, timeToLoss, 7*24*time.Hour-time.Duration(i+2)*time.Minute)
 		if got := count.take()[0]["Fetch"]; got != 0 {
 			t.Fatalf("%d records were read", got)
 		}
@@ -79,7 +79,7 @@ func TestLagInSecondsOfAGroupThatHasStoppedGrowsWithTheClockAndCostsNothing(t *t
 
 func TestLagInSecondsOfABurstIsTheAgeOfTheRecordThatIsNext(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	ago := make([]time.Duration, 5000)
 	for i := range ago {
 		ago[i] = 10*time.Minute - time.Duration(i)*time.Millisecond*100 // from ten minutes to 100 seconds ago
@@ -87,13 +87,13 @@ func TestLagInSecondsOfABurstIsTheAgeOfTheRecordThatIsNext(t *testing.T) {
 	r.produce(t, "jobs.email", 1, ago...)
 	for _, at := range []int64{0, 1, 2500, 2501, 4999, 5000, 7} {
 		r.commit(t, "workers", "jobs.email", 0, at)
-		told := r.round(t)
+		series := r.round(t)
 		if at == 5000 {
-			expect(t, told, map[string]float64{lagSeconds: 0})
+			expect(t, series, map[string]float64{lagSeconds: 0})
 			continue
 		}
-		near(t, told, lagSeconds, ago[at])
-		expect(t, told, map[string]float64{lagCount: float64(5000 - at)})
+		near(t, series, lagSeconds, ago[at])
+		expect(t, series, map[string]float64{lagCount: float64(5000 - at)})
 	}
 }
 
@@ -101,7 +101,7 @@ func TestLagInSecondsOfABurstIsTheAgeOfTheRecordThatIsNext(t *testing.T) {
 // round, however long it stood still before (seglo/kafka-lag-exporter 121, 175, 353).
 func TestLagInSecondsFallsAtOnceWhenAGroupCatchesUp(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	r.produce(t, "jobs.email", 0, 5*time.Hour, 4*time.Hour, time.Minute, time.Second)
 	for at, want := range []time.Duration{5 * time.Hour, 4 * time.Hour, time.Minute, time.Second} {
 		r.commit(t, "workers", "jobs.email", int64(at))
@@ -113,7 +113,7 @@ func TestLagInSecondsFallsAtOnceWhenAGroupCatchesUp(t *testing.T) {
 
 func TestLagInSecondsIsThatOfTheSlowestPartition(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	r.produce(t, "jobs.email", 0, time.Minute)
 	r.produce(t, "jobs.email", 1, time.Hour, 10*time.Second)
 	r.commit(t, "workers", "jobs.email", 0, 1)
@@ -121,15 +121,15 @@ func TestLagInSecondsIsThatOfTheSlowestPartition(t *testing.T) {
 	r.commit(t, "workers", "jobs.email", 0, 0)
 	near(t, r.round(t), lagSeconds, time.Hour)
 	r.commit(t, "others", "jobs.email", 1, 1)
-	told := r.round(t)
-	near(t, told, lagSeconds, time.Hour)
-	near(t, told, `lag_seconds{group="others",topic="jobs.email"}`, 10*time.Second)
+	series := r.round(t)
+	near(t, series, lagSeconds, time.Hour)
+	near(t, series, `lag_seconds{group="others",topic="jobs.email"}`, 10*time.Second)
 }
 
 func TestLagInSecondsIsUnknownWhenTheNextRecordHasExpired(t *testing.T) {
 	t.Parallel()
 	t.Run("deleted", func(t *testing.T) {
-		r := queueRig(t)
+		r := newQueueCluster(t)
 		r.produce(t, "jobs.email", 0, time.Hour, time.Minute, time.Second)
 		r.commit(t, "workers", "jobs.email", 0, 0)
 		near(t, r.round(t), lagSeconds, time.Hour)
@@ -138,12 +138,12 @@ func TestLagInSecondsIsUnknownWhenTheNextRecordHasExpired(t *testing.T) {
 		}
 		expect(t, r.round(t), map[string]float64{lagSeconds: absent, lagCount: 3, timeToLoss: 0})
 		r.commit(t, "workers", "jobs.email", 2, 0) // it goes on with what is there
-		told := r.round(t)
-		near(t, told, lagSeconds, time.Second)
-		near(t, told, timeToLoss, 7*24*time.Hour-time.Second)
+		series := r.round(t)
+		near(t, series, lagSeconds, time.Second)
+		near(t, series, timeToLoss, 7*24*time.Hour-time.Second)
 	})
 	t.Run("retention", func(t *testing.T) {
-		r := newRig(t, KafkaTarget{})
+		r := newTestCluster(t, KafkaTarget{})
 		if err := r.cluster.CreateTopic("jobs.email", 1, map[string]string{"retention.ms": "3600000", "segment.bytes": "60"}); err != nil {
 			t.Fatal(err)
 		}
@@ -153,9 +153,9 @@ func TestLagInSecondsIsUnknownWhenTheNextRecordHasExpired(t *testing.T) {
 		r.commit(t, "workers", "jobs.email", 1)
 		near(t, r.round(t), timeToLoss, 10*time.Minute)
 		r.commit(t, "workers", "jobs.email", 0)
-		told := r.round(t)
-		expect(t, told, map[string]float64{timeToLoss: 0, lagCount: 4}) // over its time, and still there
-		near(t, told, lagSeconds, 90*time.Minute)
+		series := r.round(t)
+		expect(t, series, map[string]float64{timeToLoss: 0, lagCount: 4}) // over its time, and still there
+		near(t, series, lagSeconds, 90*time.Minute)
 		r.cluster.ApplyRetention()
 		expect(t, r.round(t), map[string]float64{timeToLoss: 0, lagCount: 4, lagSeconds: absent, `messages{topic="jobs.email"}`: 3})
 	})
@@ -163,14 +163,14 @@ func TestLagInSecondsIsUnknownWhenTheNextRecordHasExpired(t *testing.T) {
 
 func TestLagInSecondsFollowsAnOffsetThatWasReset(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	r.produce(t, "jobs.email", 0, 3*time.Hour, 2*time.Hour, time.Hour)
 	r.commit(t, "workers", "jobs.email", 3)
 	expect(t, r.round(t), map[string]float64{lagSeconds: 0, `consumed_total{group="workers",topic="jobs.email"}`: 3})
 	r.commit(t, "workers", "jobs.email", 0)
-	told := r.round(t)
-	near(t, told, lagSeconds, 3*time.Hour)
-	expect(t, told, map[string]float64{lagCount: 3, `consumed_total{group="workers",topic="jobs.email"}`: 0})
+	series := r.round(t)
+	near(t, series, lagSeconds, 3*time.Hour)
+	expect(t, series, map[string]float64{lagCount: 3, `consumed_total{group="workers",topic="jobs.email"}`: 0})
 	r.commit(t, "workers", "jobs.email", 2)
 	near(t, r.round(t), lagSeconds, time.Hour)
 	r.commit(t, "workers", "jobs.email", 9) // beyond the end, as after a log that was cut
@@ -179,7 +179,7 @@ func TestLagInSecondsFollowsAnOffsetThatWasReset(t *testing.T) {
 
 func TestTimeToLossIsAbsentWithoutARetention(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{})
+	r := newTestCluster(t, KafkaTarget{})
 	for topic, config := range map[string]map[string]string{
 		"kept.for.ever": {"retention.ms": "-1"},
 		"compacted":     {"cleanup.policy": "compact"},
@@ -191,20 +191,20 @@ func TestTimeToLossIsAbsentWithoutARetention(t *testing.T) {
 		r.write(t, &kgo.Record{Topic: topic, Key: []byte("a"), Value: []byte("x"), Timestamp: r.now().Add(-time.Hour)})
 		r.commit(t, "workers", topic, 0)
 	}
-	told := r.round(t)
-	expect(t, told, map[string]float64{
+	series := r.round(t)
+	expect(t, series, map[string]float64{
 		`time_to_loss_seconds{group="workers",topic="kept.for.ever"}`: absent,
 		`time_to_loss_seconds{group="workers",topic="compacted"}`:     absent,
 	})
-	near(t, told, `time_to_loss_seconds{group="workers",topic="both"}`, time.Hour)
-	near(t, told, `lag_seconds{group="workers",topic="kept.for.ever"}`, time.Hour)
+	near(t, series, `time_to_loss_seconds{group="workers",topic="both"}`, time.Hour)
+	near(t, series, `lag_seconds{group="workers",topic="kept.for.ever"}`, time.Hour)
 }
 
 // A group that reads transactions stands behind the last record, but before the mark that ends the transaction: there is nothing
 // left to read, however long the topic is idle.
 func TestLagInSecondsDoesNotCountTheMarksOfTransactions(t *testing.T) {
 	t.Parallel()
-	r := queueRig(t)
+	r := newQueueCluster(t)
 	client := kafkaClient(t, r.cluster.ListenAddrs(), kgo.TransactionalID("orders"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	transaction := func(end kgo.TransactionEndTry) {
 		t.Helper()
@@ -233,10 +233,10 @@ func TestLagInSecondsDoesNotCountTheMarksOfTransactions(t *testing.T) {
 	near(t, r.round(t), lagSeconds, time.Hour)
 }
 
-// Batches that are larger than what is asked for of each partition come when their partition is asked alone.
+// Batches that are larger than the size for each partition arrive when their partition is fetched alone.
 func TestLagInSecondsOfLargeAndOfCompressedBatches(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{}, kfake.SeedTopics(8, "jobs.email"), kfake.SeedTopics(4, "jobs.image"))
+	r := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(8, "jobs.email"), kfake.SeedTopics(4, "jobs.image"))
 	large := make([]byte, 300<<10)
 	for i := range large {
 		large[i] = byte(i * i >> 3)
@@ -268,7 +268,7 @@ func TestLagInSecondsOfLargeAndOfCompressedBatches(t *testing.T) {
 func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
 	t.Parallel()
 	budget := 10
-	r := newRig(t, KafkaTarget{LookupsPerRound: &budget}, kfake.NumBrokers(2), kfake.SeedTopics(4, "jobs.email", "jobs.image", "jobs.report", "jobs.sync", "jobs.webhook"))
+	r := newTestCluster(t, KafkaTarget{LookupsPerRound: &budget}, kfake.NumBrokers(2), kfake.SeedTopics(4, "jobs.email", "jobs.image", "jobs.report", "jobs.sync", "jobs.webhook"))
 	topics := []string{"jobs.email", "jobs.image", "jobs.report", "jobs.sync", "jobs.webhook"}
 	for _, topic := range topics {
 		for partition := range int32(4) {
@@ -286,10 +286,10 @@ func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
 		return nil, nil, false
 	})
 	groups := []string{"a", "b", "c"}
-	known := func(told map[string]float64) (n int) {
+	known := func(series map[string]float64) (n int) {
 		for _, group := range groups {
 			for _, topic := range topics {
-				if _, ok := told[fmt.Sprintf("lag_seconds{group=%q,topic=%q}", group, topic)]; ok {
+				if _, ok := series[fmt.Sprintf("lag_seconds{group=%q,topic=%q}", group, topic)]; ok {
 					n++
 				}
 			}
@@ -306,39 +306,39 @@ func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
 		}
 	}
 	commit(0, 1)
-	var course, reads []int
+	var observations, reads []int
 	for range 6 {
 		read = 0
-		course = append(course, known(r.round(t)))
+		observations = append(observations, known(r.round(t)))
 		reads = append(reads, read)
 	}
 	if diff := cmp.Diff([]int{10, 10, 10, 10, 0, 0}, reads); diff != "" {
 		t.Errorf("records that were read in each round (-want +got):\n%s", diff)
 	}
-	if course[3] != 15 {
-		t.Errorf("groups and topics with a known lag, by round: %v", course)
+	if observations[3] != 15 {
+		t.Errorf("groups and topics with a known lag, by round: %v", observations)
 	}
 
-	// When everything moves all the time, everybody gets his turn, and until then keeps what he had.
+	// When all offsets move all the time, each partition is looked up in turn, and keeps its value until then.
 	looked := map[*groupPartition]uint64{}
 	for i := range 8 {
 		commit(int64(i+2), int64(i+10))
-		told := r.round(t)
-		if n := known(told); n != 15 {
+		series := r.round(t)
+		if n := known(series); n != 15 {
 			t.Errorf("round %d: %d of 15 are told", i, n)
 		}
 		if i == 3 {
 			for _, g := range r.target.groups {
 				for _, gt := range g.topics {
 					for p := range gt.partitions {
-						looked[&gt.partitions[p]] = gt.partitions[p].looked
+						looked[&gt.partitions[p]] = gt.partitions[p].lookedUpAt
 					}
 				}
 			}
 		}
 	}
 	for p, before := range looked {
-		if p.looked == before {
+		if p.lookedUpAt == before {
 			t.Error("a partition was not looked at in four rounds, in which there was budget for all")
 		}
 	}
@@ -348,19 +348,19 @@ func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
 func TestArrivalsBracketTheLagWithoutAnyLookUp(t *testing.T) {
 	t.Parallel()
 	none := 0
-	r := newRig(t, KafkaTarget{LookupsPerRound: &none}, kfake.SeedTopics(1, "jobs.email"))
+	r := newTestCluster(t, KafkaTarget{LookupsPerRound: &none}, kfake.SeedTopics(1, "jobs.email"))
 	r.commit(t, "workers", "jobs.email", 0)
 	count := r.countRequests()
 	for i := range int64(25) {
-		told := r.rounds(t, 1, func(int) {
-			r.produce(t, "jobs.email", 0, rigSchedule.Interval*3/4, rigSchedule.Interval/4)
+		series := r.rounds(t, 1, func(int) {
+			r.produce(t, "jobs.email", 0, testSchedule.Interval*3/4, testSchedule.Interval/4)
 			r.commit(t, "workers", "jobs.email", max(0, 2*i-8)) // four rounds behind
 		})
 		if i < 6 {
 			continue
 		}
-		want := 4*rigSchedule.Interval + rigSchedule.Interval*3/4
-		if got := told[lagSeconds]; got < (want-rigSchedule.Interval).Seconds() || got > (want+rigSchedule.Interval).Seconds() {
+		want := 4*testSchedule.Interval + testSchedule.Interval*3/4
+		if got := series[lagSeconds]; got < (want-testSchedule.Interval).Seconds() || got > (want+testSchedule.Interval).Seconds() {
 			t.Errorf("round %d: %v seconds, want %v, give or take an interval", i, got, want)
 		}
 	}
@@ -384,7 +384,7 @@ func TestBracketsAreBetweenTwoKnownPoints(t *testing.T) {
 		if round == 12 || round == 13 {
 			p.newest = unknown // the leader did not answer
 		}
-		p.arrive(round)
+		p.recordArrival(round)
 	}
 	looked := recordTime{offset: 200, found: foundTime, millis: 7_000}
 	for _, tt := range []struct {

@@ -12,27 +12,27 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// When a record was written says the record itself. To look one up costs a part of a fetch, so there is a budget for each
-// round; what was found is kept until the committed offset moves, so that a group that has stopped costs nothing. Where the
-// budget does not suffice, two known points bracket the time: the newest offset of each of the last rounds, and the record that
-// was looked up last. Nothing is ever extrapolated.
+// The lag in seconds needs the timestamp of the next record to read. To look one up costs a part of a fetch, so there is a
+// budget for each round; the result is kept until the committed offset moves, so that a group that has stopped costs nothing.
+// Where the budget does not suffice, two known points bracket the timestamp: the newest offset of each of the last rounds,
+// and the record that was looked up last. Nothing is ever extrapolated.
 
 const (
-	// arrivalRounds is how many rounds the newest offsets are remembered: with one every 15 seconds, four minutes.
+	// arrivalRounds is how many rounds the newest offsets are kept: with one every 15 seconds, four minutes.
 	arrivalRounds = 16
 	// lookupsPerFetch and lookupBytes bound one request: a batch of a producer with default settings fits.
 	lookupsPerFetch = 32
 	lookupBytes     = 32 << 10
-	// lookupsAlone bounds how many partitions of a broker are asked one by one in a round, because a batch is larger.
-	lookupsAlone = 4
-	// firstsPerRound bounds how many partitions of a broker are asked for their oldest record in a round, in one request.
+	// singleLookups bounds how many partitions of a broker are fetched one by one in a round, because a batch is larger.
+	singleLookups = 4
+	// firstsPerRound bounds for how many partitions of a broker the oldest timestamp is fetched in a round, in one request.
 	firstsPerRound = 2000
-	// askAgainAfter is how many rounds after a failed look-up the same record is tried again.
-	askAgainAfter = 20
+	// retryAfterRounds is how many rounds after a failed look-up the same record is tried again.
+	retryAfterRounds = 20
 )
 
-// arrive remembers the newest offset of this round.
-func (p *queuePartition) arrive(round uint64) {
+// recordArrival keeps the newest offset of this round.
+func (p *queuePartition) recordArrival(round uint64) {
 	if p.arrivals == nil {
 		p.arrivals = make([]int64, arrivalRounds)
 		for i := range p.arrivals {
@@ -42,8 +42,8 @@ func (p *queuePartition) arrive(round uint64) {
 	p.arrivals[round%arrivalRounds] = p.newest
 }
 
-// bracket tells when the record at an offset arrived, from the newest offsets of the last rounds: it came after the last round
-// in which the newest offset was not beyond it, and before the next. What was looked up may be the point before.
+// bracket estimates when the record at an offset arrived, from the newest offsets of the last rounds: it arrived after the
+// last round in which the newest offset was not beyond it, and before the next. The point before may also be a look-up.
 func (p *queuePartition) bracket(offset int64, before recordTime, t *kafkaTarget) (millis int64, ok bool) {
 	type point struct{ offset, millis int64 }
 	left, right := point{offset: unknown}, point{offset: unknown}
@@ -75,8 +75,8 @@ func (p *queuePartition) bracket(offset int64, before recordTime, t *kafkaTarget
 	return left.millis + int64(share*float64(right.millis-left.millis)), true
 }
 
-// since tells when the oldest unread message was written. foundNone: it was not looked up and cannot be bracketed.
-func (p *groupPartition) since(of *queuePartition, t *kafkaTarget) (millis int64, found finding) {
+// timestamp returns when the oldest unread message was written. foundNone: it was not looked up and cannot be bracketed.
+func (p *groupPartition) timestamp(of *queuePartition, t *kafkaTarget) (millis int64, found finding) {
 	if of.oldest != unknown && p.committed < of.oldest {
 		return 0, foundExpired
 	}
@@ -96,8 +96,8 @@ func (p *groupPartition) since(of *queuePartition, t *kafkaTarget) (millis int64
 	return 0, foundNone
 }
 
-// wants reports whether a record has to be looked up, and where.
-func (p *groupPartition) wants(of *queuePartition, round uint64) (offset int64, ok bool) {
+// nextLookup reports whether a record has to be looked up, and at which offset.
+func (p *groupPartition) nextLookup(of *queuePartition, round uint64) (offset int64, ok bool) {
 	if p.committed == unknown || p.lag <= 0 || of.oldest == unknown || p.committed < of.oldest {
 		return 0, false
 	}
@@ -106,7 +106,7 @@ func (p *groupPartition) wants(of *queuePartition, round uint64) (offset int64, 
 		case foundTime, foundExpired:
 			return 0, false
 		case foundUnknown:
-			return r.offset, round-p.looked >= askAgainAfter
+			return r.offset, round-p.lookedUpAt >= retryAfterRounds
 		case foundNothing:
 			return r.next, r.next < of.newest
 		}
@@ -117,24 +117,24 @@ func (p *groupPartition) wants(of *queuePartition, round uint64) (offset int64, 
 // lookup is a record to look up.
 type lookup struct {
 	position
-	groups []*groupPartition // whose committed offset it is
+	groups []*groupPartition // those whose committed offset it is
 }
 
-// want is a record that one group would like to be looked up.
-type want struct {
+// candidate is a record to look up for one group, if the budget allows.
+type candidate struct {
 	position
-	leader  int32
-	group   *groupPartition
-	guessed bool // there is a bracket meanwhile
+	leader    int32
+	group     *groupPartition
+	bracketed bool // its timestamp can be bracketed meanwhile
 }
 
-// lookups chooses the records to look up in this round, by broker: first those of which nothing is known, then those that were
-// looked up longest ago. A record at which several groups stand counts once.
+// lookups chooses the records to look up in this round, by broker: first those that cannot be bracketed, then those that were
+// looked up longest ago. A record that is next for several groups counts once.
 func (t *kafkaTarget) lookups() map[int32][]*lookup {
 	if *t.config.LookupsPerRound == 0 {
 		return nil
 	}
-	var wanted []want
+	var candidates []candidate
 	for _, g := range t.groups {
 		for _, gt := range g.topics {
 			if gt.seen != t.round {
@@ -142,25 +142,25 @@ func (t *kafkaTarget) lookups() map[int32][]*lookup {
 			}
 			for i := range gt.partitions {
 				p, of := &gt.partitions[i], &gt.topic.partitions[i]
-				if offset, ok := p.wants(of, t.round); ok {
-					_, guessed := of.bracket(p.committed, p.record, t)
-					wanted = append(wanted, want{position{gt.topic.name, int32(i), offset}, of.leader, p, guessed})
+				if offset, ok := p.nextLookup(of, t.round); ok {
+					_, bracketed := of.bracket(p.committed, p.record, t)
+					candidates = append(candidates, candidate{position{gt.topic.name, int32(i), offset}, of.leader, p, bracketed})
 				}
 			}
 		}
 	}
-	slices.SortFunc(wanted, func(a, b want) int {
-		if a.guessed != b.guessed {
-			if b.guessed {
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		if a.bracketed != b.bracketed {
+			if b.bracketed {
 				return -1
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.group.looked, b.group.looked), cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+		return cmp.Or(cmp.Compare(a.group.lookedUpAt, b.group.lookedUpAt), cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
 	})
 	chosen := map[position]*lookup{}
 	byLeader := map[int32][]*lookup{}
-	for _, w := range wanted {
+	for _, w := range candidates {
 		if same := chosen[w.position]; same != nil {
 			same.groups = append(same.groups, w.group)
 			continue
@@ -174,22 +174,22 @@ func (t *kafkaTarget) lookups() map[int32][]*lookup {
 	return byLeader
 }
 
-// look does the look-ups of one broker.
-func (t *kafkaTarget) look(ctx context.Context, l *kafkaLink, all []*lookup) {
-	var alone []*lookup
+// lookUp does the look-ups of one broker.
+func (t *kafkaTarget) lookUp(ctx context.Context, b *brokerConn, all []*lookup) {
+	var single []*lookup
 	for chunk := range chunksOf(all, lookupsPerFetch) {
-		if left := t.lookChunk(ctx, l, chunk); len(chunk) > 1 {
-			alone = append(alone, left...)
+		if left := t.lookUpChunk(ctx, b, chunk); len(chunk) > 1 {
+			single = append(single, left...)
 		} else {
-			unreadable(left)
+			markUnreadable(left)
 		}
-		if l.failed != nil {
+		if b.failed != nil {
 			return
 		}
 	}
-	for _, w := range alone[:min(len(alone), lookupsAlone)] {
-		unreadable(t.lookChunk(ctx, l, []*lookup{w}))
-		if l.failed != nil {
+	for _, w := range single[:min(len(single), singleLookups)] {
+		markUnreadable(t.lookUpChunk(ctx, b, []*lookup{w}))
+		if b.failed != nil {
 			return
 		}
 	}
@@ -222,34 +222,34 @@ func chunksOf(all []*lookup, size int) func(yield func([]*lookup) bool) {
 	}
 }
 
-func unreadable(all []*lookup) {
+func markUnreadable(all []*lookup) {
 	for _, w := range all {
-		w.tell(recordTime{found: foundUnknown})
+		w.set(recordTime{found: foundUnknown})
 	}
 }
 
-// tell hands what was found to all groups that stand at the record.
-func (w *lookup) tell(r recordTime) {
+// set sets the result for all groups that read the record next.
+func (w *lookup) set(r recordTime) {
 	for _, p := range w.groups {
 		r.offset = p.committed
 		p.record = r
 	}
 }
 
-// lookChunk looks up some records with one fetch, and returns those for which there was no room, or that could not be decoded
-// together.
-func (t *kafkaTarget) lookChunk(ctx context.Context, l *kafkaLink, chunk []*lookup) (left []*lookup) {
+// lookUpChunk looks up some records with one fetch, and returns those for which the response had no room, or that could not
+// be decoded together.
+func (t *kafkaTarget) lookUpChunk(ctx context.Context, b *brokerConn, chunk []*lookup) (left []*lookup) {
 	positions := make([]position, len(chunk))
 	for i, w := range chunk {
 		positions[i] = w.position
 		for _, p := range w.groups {
-			p.looked = t.round
+			p.lookedUpAt = t.round
 		}
 	}
-	blocks, err := l.fetch(ctx, positions, lookupBytes, lookupsPerFetch*lookupBytes)
+	blocks, err := b.fetch(ctx, positions, lookupBytes, lookupsPerFetch*lookupBytes)
 	if err != nil {
 		if undecodable(err) {
-			return chunk // the broker is well; a record is not
+			return chunk // the broker is healthy, a record is damaged
 		}
 		return nil
 	}
@@ -262,7 +262,7 @@ func (t *kafkaTarget) lookChunk(ctx context.Context, l *kafkaLink, chunk []*look
 		case !ok:
 			left = append(left, w)
 		case r.found != foundNone:
-			w.tell(r)
+			w.set(r)
 		}
 	}
 	return left
@@ -278,7 +278,7 @@ func firstRecord(block *sarama.FetchResponseBlock, offset int64) (r recordTime, 
 	case sarama.ErrTopicAuthorizationFailed:
 		return recordTime{found: foundUnknown}, true
 	default:
-		return recordTime{}, true // the leader has moved, or the topic is gone: the next round knows
+		return recordTime{}, true // the leader has moved, or the topic is gone: the next round's metadata will say
 	}
 	next := offset
 	for _, records := range block.RecordsSet {
@@ -312,11 +312,12 @@ func firstRecord(block *sarama.FetchResponseBlock, offset int64) (r recordTime, 
 	return recordTime{}, false
 }
 
-// findFirsts asks for the oldest records of the broker's partitions, in one request: the first one of any time.
-func (t *kafkaTarget) findFirsts(ctx context.Context, id int32, l *kafkaLink) error {
+// fetchOldestTimestamps fetches the timestamps of the oldest records of the broker's partitions, in one request: ListOffsets
+// for the time 0.
+func (t *kafkaTarget) fetchOldestTimestamps(ctx context.Context, id int32, b *brokerConn) error {
 	room := firstsPerRound
 	asked := map[*queuePartition]int64{}
-	blocks, err := l.offsetsAt(ctx, 0, func(add func(string, int32)) {
+	blocks, err := b.offsetsAt(ctx, 0, func(add func(string, int32)) {
 		for name, topic := range t.topics {
 			for i := range topic.partitions {
 				p := &topic.partitions[i]
@@ -355,11 +356,11 @@ func (t *kafkaTarget) partition(topic string, i int32) *queuePartition {
 	return &q.partitions[i]
 }
 
-// askConfigs asks how long the topics that groups read are kept: those that are new, and all again from time to time.
-func (t *kafkaTarget) askConfigs(ctx context.Context, l *kafkaLink, now time.Time) error {
+// fetchConfigs fetches the retention of the topics that groups read: of new ones, and of all again from time to time.
+func (t *kafkaTarget) fetchConfigs(ctx context.Context, b *brokerConn, now time.Time) error {
 	var due []string
 	for name, topic := range t.topics {
-		if topic.read && now.Sub(topic.asked) >= configAge && len(due) < configsPerRound {
+		if topic.read && now.Sub(topic.configuredAt) >= configAge && len(due) < configsPerRound {
 			due = append(due, name)
 		}
 	}
@@ -367,9 +368,9 @@ func (t *kafkaTarget) askConfigs(ctx context.Context, l *kafkaLink, now time.Tim
 		return nil
 	}
 	for _, name := range due {
-		t.topics[name].asked = now // also when it may not be asked: not again each round
+		t.topics[name].configuredAt = now // also without the permission to describe it: not again each round
 	}
-	return l.topicConfigs(ctx, due, func(name string, config map[string]string) {
+	return b.topicConfigs(ctx, due, func(name string, config map[string]string) {
 		topic := t.topics[name]
 		if topic == nil {
 			return
@@ -382,8 +383,8 @@ func (t *kafkaTarget) askConfigs(ctx context.Context, l *kafkaLink, now time.Tim
 	})
 }
 
-// configAge is how long a topic's configuration is believed.
+// configAge is how long a topic's configuration is cached.
 const configAge = 10 * time.Minute
 
-// configsPerRound bounds how many topics are asked for their configuration in a round, in one request.
+// configsPerRound bounds of how many topics the configuration is fetched in a round, in one request.
 const configsPerRound = 1000

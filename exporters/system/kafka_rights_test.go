@@ -51,8 +51,8 @@ func documentedACLs(t *testing.T) []kfake.ACL {
 
 const kafkaPassword = "hunter2-of-kafka"
 
-// guarded is a cluster that asks everybody for a password and rights, and a target that has the given ones.
-func guarded(t *testing.T, acls []kfake.ACL, options ...kfake.Opt) (*rig, KafkaTarget) {
+// guarded is a cluster with authentication and ACLs, and a target that has the given permissions.
+func guarded(t *testing.T, acls []kfake.ACL, options ...kfake.Opt) (*testCluster, KafkaTarget) {
 	t.Helper()
 	options = append([]kfake.Opt{
 		kfake.NumBrokers(2), kfake.SeedTopics(2, "jobs.email"), kfake.SeedTopics(1, "jobs.dead"), kfake.EnableSASL(), kfake.EnableACLs(),
@@ -63,7 +63,7 @@ func guarded(t *testing.T, acls []kfake.ACL, options ...kfake.Opt) (*rig, KafkaT
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	r := &rig{cluster: cluster, log: &strings.Builder{}, begin: beginning()}
+	r := &testCluster{cluster: cluster, log: &strings.Builder{}, begin: beginning()}
 	r.client = kafkaClient(t, cluster.ListenAddrs(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxVersions(kversion.V3_8_0()),
 		kgo.SASL(plain.Auth{User: "admin", Pass: kafkaPassword}.AsMechanism()))
 	r.produce(t, "jobs.email", 0, 2*time.Hour, time.Hour)
@@ -82,10 +82,10 @@ func TestTheDocumentedRightsAreEnoughAndEachIsNeeded(t *testing.T) {
 		`dead_letters{queue="email"}`: 1, `group_state{group="workers",state="empty"}`: 1,
 	}
 	r, _ := guarded(t, all)
-	told := r.round(t)
-	expect(t, told, everything)
-	near(t, told, lagSeconds, time.Hour)
-	near(t, told, timeToLoss, 7*24*time.Hour-time.Hour)
+	series := r.round(t)
+	expect(t, series, everything)
+	near(t, series, lagSeconds, time.Hour)
+	near(t, series, timeToLoss, 7*24*time.Hour-time.Hour)
 	if r.log.Len() > 0 {
 		t.Errorf("the log says:\n%s", r.log)
 	}
@@ -105,14 +105,14 @@ func TestTheDocumentedRightsAreEnoughAndEachIsNeeded(t *testing.T) {
 			if !ok {
 				t.Fatalf("nothing is said of %s", name)
 			}
-			told := r.rounds(t, 3, nil)
-			expect(t, told, want)
+			series := r.rounds(t, 3, nil)
+			expect(t, series, want)
 		})
 	}
 }
 
-// A topic that may not be read costs nothing but the questions now and then.
-func TestATopicThatMayNotBeReadIsNotAskedForEachRound(t *testing.T) {
+// A topic without the permission to read costs a request now and then.
+func TestATopicThatMayNotBeReadIsNotFetchedEachRound(t *testing.T) {
 	t.Parallel()
 	acls := documentedACLs(t)
 	for i := range acls {
@@ -124,19 +124,19 @@ func TestATopicThatMayNotBeReadIsNotAskedForEachRound(t *testing.T) {
 	r.round(t)
 	fetches := 0
 	count := r.countRequests()
-	for range 2 * askAgainAfter {
+	for range 2 * retryAfterRounds {
 		r.round(t)
 		for _, by := range count.take() {
 			fetches += by["Fetch"]
 		}
 	}
 	if fetches < 1 || fetches > 3 {
-		t.Errorf("%d fetches in %d rounds", fetches, 2*askAgainAfter)
+		t.Errorf("%d fetches in %d rounds", fetches, 2*retryAfterRounds)
 	}
 }
 
-// refusePasswords is CRAFTED: this cluster ends the connection when a password is wrong. Kafka says so first.
-func refusePasswords(r *rig, wrong func(bytes []byte) bool) {
+// rejectPasswords is CRAFTED: this cluster closes the connection when a password is wrong. Kafka sends an error first.
+func rejectPasswords(r *testCluster, wrong func(bytes []byte) bool) {
 	r.cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		r.cluster.KeepControl()
 		if !wrong(request.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes) {
@@ -148,10 +148,10 @@ func refusePasswords(r *rig, wrong func(bytes []byte) bool) {
 	})
 }
 
-func TestLogInsThatAreRefused(t *testing.T) {
+func TestRejectedLogins(t *testing.T) {
 	t.Parallel()
 	r, config := guarded(t, documentedACLs(t))
-	refusePasswords(r, func(bytes []byte) bool {
+	rejectPasswords(r, func(bytes []byte) bool {
 		return !strings.HasSuffix(string(bytes), "\x00consignwatch\x00"+kafkaPassword)
 	})
 	for name, tt := range map[string]struct {
@@ -181,7 +181,7 @@ func TestLogInsThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestTLSAndEachWayToLogIn follows a cluster with a certificate of a private authority.
+// TestKafkaOverTLSWithEachWayToLogIn follows a cluster with a certificate of a private authority.
 func TestKafkaOverTLSWithEachWayToLogIn(t *testing.T) {
 	t.Parallel()
 	server, authority := serverCertificate(t)
@@ -192,7 +192,7 @@ func TestKafkaOverTLSWithEachWayToLogIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(cluster.Close)
-			r := &rig{cluster: cluster, log: &strings.Builder{}, begin: beginning()}
+			r := &testCluster{cluster: cluster, log: &strings.Builder{}, begin: beginning()}
 			config := KafkaTarget{
 				TLS:  &commonconfig.TLSConfig{CA: authority},
 				SASL: &kafkaclient.SASL{Mechanism: mechanism, Username: "consignwatch", PasswordFile: exportertest.WriteFile(t, "password", kafkaPassword)},

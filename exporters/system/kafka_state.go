@@ -7,108 +7,108 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// held is a value that stays when a round cannot tell it, until it is too old.
-type held struct {
+// cachedValue is a value that stays when a round cannot fetch it, until it is too old.
+type cachedValue struct {
 	value float64
 	at    time.Time
 }
 
-func (h *held) set(value float64, now time.Time) { *h = held{value, now} }
+func (h *cachedValue) set(value float64, now time.Time) { *h = cachedValue{value, now} }
 
-// drop forgets the value: it is known that there is none.
-func (h *held) drop() { *h = held{} }
+// clear removes the value: it is known that there is none.
+func (h *cachedValue) clear() { *h = cachedValue{} }
 
-func (h *held) get(now time.Time, maxAge time.Duration) (float64, bool) {
+func (h *cachedValue) get(now time.Time, maxAge time.Duration) (float64, bool) {
 	return h.value, !h.at.IsZero() && now.Sub(h.at) <= maxAge
 }
 
 // unknown stands for an offset, or a time in milliseconds, that is not known.
 const unknown = -1
 
-// queueTopic is what is known of a topic.
+// queueTopic is the state of a topic.
 type queueTopic struct {
 	name       string
 	id         sarama.Uuid
-	generation int  // grows when the topic turns out to be another one by the same name
+	generation int  // grows when the topic was recreated
 	hidden     bool // read for the dead letters only
 	read       bool // by a group that is watched
 	seen       uint64
 	partitions []queuePartition
 
-	under, offline int
+	underReplicated, offline int
 
-	messages, produced, oldest held
+	messages, produced, oldest cachedValue
 
 	// retention is how long messages are kept; 0: for ever, or not known.
-	retention time.Duration
-	asked     time.Time // when the configuration was asked for
+	retention    time.Duration
+	configuredAt time.Time // when the configuration was fetched
 }
 
-// queuePartition is what is known of a partition.
+// queuePartition is the state of a partition.
 type queuePartition struct {
 	leader         int32
 	oldest, newest int64 // of this round, or unknown
-	last           int64 // newest offset that was ever seen
+	last           int64 // highest newest offset so far
 	// The time of the first record, in milliseconds, for an oldest offset.
 	firstOffset, firstTime int64
-	// arrivals are the newest offsets of the last rounds, for topics that a group reads: they tell within an interval when a
-	// record came.
+	// arrivals are the newest offsets of the last rounds, for topics that a group reads: they bound, to an interval, when a
+	// record was appended.
 	arrivals []int64
 }
 
-// anew forgets what belongs to the records that were there.
-func (t *queueTopic) anew() {
+// reset clears all values that depend on the records of the old log.
+func (t *queueTopic) reset() {
 	t.generation++
-	t.messages.drop()
-	t.produced.drop()
-	t.oldest.drop()
+	t.messages.clear()
+	t.produced.clear()
+	t.oldest.clear()
 	for i := range t.partitions {
-		t.partitions[i].forget()
+		t.partitions[i].reset()
 	}
 }
 
-func (p *queuePartition) forget() {
+func (p *queuePartition) reset() {
 	p.last, p.firstOffset, p.firstTime = unknown, unknown, unknown
 	p.arrivals = nil
 }
 
-// queueGroup is what is known of a consumer group.
+// queueGroup is the state of a consumer group.
 type queueGroup struct {
 	seen    uint64 // round in which it was listed last
 	state   string
 	at      time.Time // when it was listed last
-	members held
+	members cachedValue
 	topics  map[string]*groupTopic
 }
 
-// abandoned reports whether nobody reads on behalf of the group.
+// abandoned reports whether the group has no members.
 func (g *queueGroup) abandoned() bool { return g.state == "empty" || g.state == "dead" }
 
-// groupTopic is what is known of a topic that a group reads.
+// groupTopic is the state of a topic that a group reads.
 type groupTopic struct {
 	topic      *queueTopic
 	generation int
 	seen       uint64 // round in which its offsets were read last
 	partitions []groupPartition
 
-	consumed, lag, lagSeconds, timeToLoss held
+	consumed, lag, lagSeconds, timeToLoss cachedValue
 }
 
-// groupPartition is what is known of a partition that a group reads.
+// groupPartition is the state of a partition that a group reads.
 type groupPartition struct {
-	committed int64 // or unknown
-	lag       int64 // or unknown
-	course    course
-	record    recordTime
-	looked    uint64 // round in which a record was looked up last
+	committed  int64 // or unknown
+	lag        int64 // or unknown
+	progress   progress
+	record     recordTime
+	lookedUpAt uint64 // round in which a record was looked up last
 }
 
-// recordTime is what a look-up has found at an offset.
+// recordTime is the result of a look-up at an offset.
 type recordTime struct {
 	offset int64
 	found  finding
 	millis int64 // for foundTime: of the first record at or after the offset
-	next   int64 // for foundNothing: where to read on
+	next   int64 // for foundNothing: the offset to look up next
 }
 
 type finding uint8
@@ -121,8 +121,8 @@ const (
 	foundUnknown                // the record cannot be read, or has no timestamp
 )
 
-// seeTopics takes over what the metadata say. Topics that are gone are forgotten.
-func (t *kafkaTarget) seeTopics(m *sarama.MetadataResponse) {
+// updateTopics updates the topics from the metadata. Topics that are gone are deleted.
+func (t *kafkaTarget) updateTopics(m *sarama.MetadataResponse) {
 	for _, topic := range m.Topics {
 		wanted := t.config.Topics.admits(topic.Name)
 		if t.config.Topics.IsZero() {
@@ -134,8 +134,8 @@ func (t *kafkaTarget) seeTopics(m *sarama.MetadataResponse) {
 		q := t.topics[topic.Name]
 		if topic.Err != sarama.ErrNoError && len(topic.Partitions) == 0 {
 			if q != nil {
-				q.seen = t.round // its partitions are not known now
-				q.lose()
+				q.seen = t.round // its partitions are unknown now
+				q.markUnknown()
 			}
 			continue
 		}
@@ -144,41 +144,41 @@ func (t *kafkaTarget) seeTopics(m *sarama.MetadataResponse) {
 			t.topics[topic.Name] = q
 		}
 		if q.id != topic.Uuid {
-			q.anew()
-			q.id, q.asked, q.retention = topic.Uuid, time.Time{}, 0
+			q.reset()
+			q.id, q.configuredAt, q.retention = topic.Uuid, time.Time{}, 0
 		}
 		q.seen = t.round
-		q.place(topic.Partitions)
+		q.updatePartitions(topic.Partitions)
 	}
 	for name, q := range t.topics {
 		if q.seen != t.round {
 			delete(t.topics, name)
-			t.forgetMeter(name)
+			t.unregisterMeter(name)
 		}
 	}
 }
 
-// lose says that the topic's partitions cannot be asked in this round.
-func (t *queueTopic) lose() {
+// markUnknown says that leaders and offsets of the topic's partitions are unknown in this round.
+func (t *queueTopic) markUnknown() {
 	for i := range t.partitions {
 		t.partitions[i].leader, t.partitions[i].oldest, t.partitions[i].newest = unknown, unknown, unknown
 	}
 }
 
-// maxPartitions is more than a topic can sensibly have: a number beyond is not believed.
+// maxPartitions is more than a topic can sensibly have: a partition with a higher number is ignored.
 const maxPartitions = 1 << 16
 
-// place takes over where the partitions are.
-func (t *queueTopic) place(partitions []*sarama.PartitionMetadata) {
-	t.lose()
-	t.under, t.offline = 0, 0
+// updatePartitions updates leaders and replicas of the partitions.
+func (t *queueTopic) updatePartitions(partitions []*sarama.PartitionMetadata) {
+	t.markUnknown()
+	t.underReplicated, t.offline = 0, 0
 	for _, p := range partitions {
 		if p.ID < 0 || p.ID >= maxPartitions {
 			continue
 		}
 		for int(p.ID) >= len(t.partitions) {
 			n := queuePartition{leader: unknown, oldest: unknown, newest: unknown}
-			n.forget()
+			n.reset()
 			t.partitions = append(t.partitions, n)
 		}
 		t.partitions[p.ID].leader = p.Leader
@@ -186,13 +186,13 @@ func (t *queueTopic) place(partitions []*sarama.PartitionMetadata) {
 			t.offline++
 		}
 		if len(p.Isr) < len(p.Replicas) {
-			t.under++
+			t.underReplicated++
 		}
 	}
 }
 
-// count takes stock of the topic, when the offsets of all its partitions are known.
-func (t *queueTopic) count(now time.Time) {
+// updateMessages updates the number of messages, when the offsets of all partitions are known.
+func (t *queueTopic) updateMessages(now time.Time) {
 	var messages, produced int64
 	for i := range t.partitions {
 		p := &t.partitions[i]
@@ -206,8 +206,8 @@ func (t *queueTopic) count(now time.Time) {
 	t.produced.set(float64(produced), now)
 }
 
-// age finds the oldest message, when the first records of all partitions are known.
-func (t *queueTopic) age(now time.Time) {
+// updateOldest updates the timestamp of the oldest message, when the first records of all partitions are known.
+func (t *queueTopic) updateOldest(now time.Time) {
 	oldest := int64(unknown)
 	for i := range t.partitions {
 		switch p := &t.partitions[i]; {
@@ -217,21 +217,21 @@ func (t *queueTopic) age(now time.Time) {
 		case p.firstOffset != p.oldest:
 			return
 		case p.firstTime == unknown:
-			t.oldest.drop() // a record without a timestamp
+			t.oldest.clear() // a record without a timestamp
 			return
 		case oldest == unknown || p.firstTime < oldest:
 			oldest = p.firstTime
 		}
 	}
 	if oldest == unknown {
-		t.oldest.drop()
+		t.oldest.clear()
 		return
 	}
 	t.oldest.set(float64(oldest)/1000, now)
 }
 
-// readOffsets takes over the offsets that a group has committed.
-func (t *kafkaTarget) readOffsets(g *queueGroup, blocks map[string]map[int32]*sarama.OffsetFetchResponseBlock) {
+// updateCommitted updates the offsets that a group has committed.
+func (t *kafkaTarget) updateCommitted(g *queueGroup, blocks map[string]map[int32]*sarama.OffsetFetchResponseBlock) {
 	for name, partitions := range blocks {
 		topic := t.topics[name]
 		if topic == nil || topic.hidden {
@@ -241,7 +241,7 @@ func (t *kafkaTarget) readOffsets(g *queueGroup, blocks map[string]map[int32]*sa
 		if gt == nil || gt.topic != topic {
 			gt = &groupTopic{topic: topic, generation: topic.generation}
 		}
-		if gt.read(partitions) {
+		if gt.update(partitions) {
 			gt.seen = t.round
 			g.topics[name] = gt
 			topic.read = true
@@ -254,8 +254,8 @@ func (t *kafkaTarget) readOffsets(g *queueGroup, blocks map[string]map[int32]*sa
 	}
 }
 
-// read reports whether the group has committed an offset in the topic, and takes them over.
-func (gt *groupTopic) read(partitions map[int32]*sarama.OffsetFetchResponseBlock) bool {
+// update updates the committed offsets, and reports whether the group has committed any in the topic.
+func (gt *groupTopic) update(partitions map[int32]*sarama.OffsetFetchResponseBlock) bool {
 	for len(gt.partitions) < len(gt.topic.partitions) {
 		gt.partitions = append(gt.partitions, groupPartition{committed: unknown, lag: unknown, record: recordTime{offset: unknown}})
 	}
@@ -264,7 +264,7 @@ func (gt *groupTopic) read(partitions map[int32]*sarama.OffsetFetchResponseBlock
 		p := &gt.partitions[i]
 		block := partitions[int32(i)]
 		if block == nil || block.Err != sarama.ErrNoError || block.Offset < 0 {
-			p.committed, p.lag, p.course = unknown, unknown, course{}
+			p.committed, p.lag, p.progress = unknown, unknown, progress{}
 			continue
 		}
 		p.committed = block.Offset
@@ -273,8 +273,8 @@ func (gt *groupTopic) read(partitions map[int32]*sarama.OffsetFetchResponseBlock
 	return some
 }
 
-// anew forgets what belongs to the records that were there.
-func (gt *groupTopic) anew() {
+// reset clears all values that depend on the records of the old log.
+func (gt *groupTopic) reset() {
 	partitions := gt.partitions
 	*gt = groupTopic{topic: gt.topic, generation: gt.topic.generation, seen: gt.seen, partitions: partitions}
 	for i := range partitions {
@@ -282,13 +282,13 @@ func (gt *groupTopic) anew() {
 	}
 }
 
-// measure finds how much the group has not read, after the newest offsets are known.
-func (gt *groupTopic) measure(allowed int64, now time.Time) {
+// updateLag updates the lag in records, after the newest offsets are known.
+func (gt *groupTopic) updateLag(allowed int64, now time.Time) {
 	if gt.generation != gt.topic.generation {
-		gt.anew()
+		gt.reset()
 	}
 	var consumed, lag int64
-	whole := true
+	complete := true
 	for i := range gt.partitions {
 		p, of := &gt.partitions[i], &gt.topic.partitions[i]
 		switch {
@@ -296,22 +296,23 @@ func (gt *groupTopic) measure(allowed int64, now time.Time) {
 			continue
 		case of.newest == unknown:
 			p.lag = unknown
-			whole = false
+			complete = false
 		default:
 			p.lag = max(0, of.newest-p.committed)
 			lag += p.lag
-			p.course.observe(p.committed, p.lag, allowed)
+			p.progress.observe(p.committed, p.lag, allowed)
 		}
 		consumed += p.committed
 	}
 	gt.consumed.set(float64(consumed), now)
-	if whole {
+	if complete {
 		gt.lag.set(float64(lag), now)
 	}
 }
 
-// wait finds how long the oldest unread message has waited, and how long until it is lost.
-func (gt *groupTopic) wait(t *kafkaTarget, now time.Time) {
+// updateLagSeconds updates the lag in seconds, which is the age of the oldest unread message, and the time until that
+// message is lost.
+func (gt *groupTopic) updateLagSeconds(t *kafkaTarget, now time.Time) {
 	oldest, unread, expired := int64(0), false, false
 	for i := range gt.partitions {
 		p, of := &gt.partitions[i], &gt.topic.partitions[i]
@@ -321,7 +322,7 @@ func (gt *groupTopic) wait(t *kafkaTarget, now time.Time) {
 		if p.lag == unknown {
 			return
 		}
-		millis, found := p.since(of, t)
+		millis, found := p.timestamp(of, t)
 		switch found {
 		case foundNothing:
 			continue
@@ -329,11 +330,11 @@ func (gt *groupTopic) wait(t *kafkaTarget, now time.Time) {
 			expired = true
 			continue
 		case foundUnknown:
-			gt.lagSeconds.drop()
-			gt.timeToLoss.drop()
+			gt.lagSeconds.clear()
+			gt.timeToLoss.clear()
 			return
 		case foundNone:
-			return // not this time: what is held stays
+			return // not in this round: the cached value stays
 		}
 		if !unread || millis < oldest {
 			oldest, unread = millis, true
@@ -341,18 +342,18 @@ func (gt *groupTopic) wait(t *kafkaTarget, now time.Time) {
 	}
 	switch {
 	case expired:
-		gt.lagSeconds.drop()
+		gt.lagSeconds.clear()
 		gt.timeToLoss.set(0, now)
 	case !unread:
 		gt.lagSeconds.set(0, now)
-		gt.timeToLoss.drop()
+		gt.timeToLoss.clear()
 	default:
 		lag := max(0, now.Sub(time.UnixMilli(oldest)))
 		gt.lagSeconds.set(lag.Seconds(), now)
 		if gt.topic.retention > 0 {
 			gt.timeToLoss.set(max(0, gt.topic.retention-lag).Seconds(), now)
 		} else {
-			gt.timeToLoss.drop()
+			gt.timeToLoss.clear()
 		}
 	}
 }
@@ -363,7 +364,7 @@ func (g *queueGroup) condition(allowed int64) condition {
 	for _, gt := range g.topics {
 		for i := range gt.partitions {
 			if p := &gt.partitions[i]; p.committed != unknown {
-				c := p.course.judge(allowed, g.abandoned())
+				c := p.progress.condition(allowed, g.abandoned())
 				worst = max(worst, c)
 				open = open || c == undecided
 			}

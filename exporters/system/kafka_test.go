@@ -16,11 +16,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestQueuesAreToldAsKafkaSaysItself fills topics and moves groups, and compares each value with what kcat, or a request of
-// another client library, is told.
-func TestQueuesAreToldAsKafkaSaysItself(t *testing.T) {
+// TestQueueMetricsEqualKafkasState fills topics and moves groups, and compares each value with what kcat, or a request of
+// another client library, is reported.
+func TestQueueMetricsEqualKafkasState(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, KafkaTarget{Capacity: map[string]int64{"jobs.email": 500}}, kfake.NumBrokers(3),
+	r := newTestCluster(t, KafkaTarget{Capacity: map[string]int64{"jobs.email": 500}}, kfake.NumBrokers(3),
 		kfake.SeedTopics(3, "jobs.email", "jobs.image"), kfake.SeedTopics(1, "jobs.dead", "__private"))
 	for partition := range int32(3) {
 		for range 4 + partition {
@@ -38,11 +38,11 @@ func TestQueuesAreToldAsKafkaSaysItself(t *testing.T) {
 	r.commit(t, "reports", "jobs.image", 0, 1, 0)
 	r.commit(t, "reports", "jobs.email", -1, 2)
 
-	told := r.round(t)
+	series := r.round(t)
 	now := r.now()
-	admin := &kafkaAdmin{t: t, rig: r}
-	got, truth := map[string]float64{}, map[string]float64{}
-	for name, value := range told {
+	admin := &kafkaAdmin{t: t, cluster: r}
+	got, want := map[string]float64{}, map[string]float64{}
+	for name, value := range series {
 		if value != 0 || !strings.HasPrefix(name, "group_state") {
 			got[name] = value
 		}
@@ -50,10 +50,10 @@ func TestQueuesAreToldAsKafkaSaysItself(t *testing.T) {
 	for _, topic := range []string{"jobs.email", "jobs.image", "jobs.dead"} {
 		in := fmt.Sprintf("{topic=%q}", topic)
 		oldest, newest := admin.kcatOffsets(topic, -2), admin.kcatOffsets(topic, -1)
-		truth["messages"+in] = sum(newest) - sum(oldest)
-		truth["produced_total"+in] = sum(newest)
-		truth["under_replicated_partitions"+in], truth["offline_partitions"+in] = admin.troubled(topic)
-		truth["oldest_message_timestamp_seconds"+in] = admin.oldestTimestamp(topic)
+		want["messages"+in] = sum(newest) - sum(oldest)
+		want["produced_total"+in] = sum(newest)
+		want["under_replicated_partitions"+in], want["offline_partitions"+in] = admin.troubled(topic)
+		want["oldest_message_timestamp_seconds"+in] = admin.oldestTimestamp(topic)
 		for _, group := range []string{"platform-workers", "reports"} {
 			committed := admin.committed(group, topic)
 			if len(committed) == 0 {
@@ -67,31 +67,31 @@ func TestQueuesAreToldAsKafkaSaysItself(t *testing.T) {
 					seconds = max(seconds, now.Sub(admin.timestamp(topic, partition, offset)).Seconds())
 				}
 			}
-			truth["consumed_total"+in], truth["lag_messages"+in] = sum(committed), lag
-			truth["lag_seconds"+in] = seconds
+			want["consumed_total"+in], want["lag_messages"+in] = sum(committed), lag
+			want["lag_seconds"+in] = seconds
 			if lag > 0 {
-				truth["time_to_loss_seconds"+in] = admin.retention(topic).Seconds() - seconds
+				want["time_to_loss_seconds"+in] = admin.retention(topic).Seconds() - seconds
 			}
 		}
 	}
 	for _, group := range []string{"platform-workers", "reports"} {
 		state, members := admin.describe(group)
-		truth[fmt.Sprintf("group_members{group=%q}", group)] = float64(members)
-		truth[fmt.Sprintf("group_state{group=%q,state=%q}", group, groupState(state))] = 1
+		want[fmt.Sprintf("group_members{group=%q}", group)] = float64(members)
+		want[fmt.Sprintf("group_state{group=%q,state=%q}", group, groupState(state))] = 1
 	}
 	for queue, n := range admin.deadLetters("jobs.dead") {
-		truth[fmt.Sprintf("dead_letters{queue=%q}", queue)] = n
+		want[fmt.Sprintf("dead_letters{queue=%q}", queue)] = n
 	}
-	truth[`capacity_messages{topic="jobs.email"}`] = 500
+	want[`capacity_messages{topic="jobs.email"}`] = 500
 
-	for _, name := range slices.Sorted(maps.Keys(truth)) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
 		value, ok := got[name]
 		tolerance := 0.0
 		if strings.HasPrefix(name, "lag_seconds") || strings.HasPrefix(name, "time_to_loss") {
 			tolerance = 2 // it grows while the round is on
 		}
-		if !ok || value < truth[name]-tolerance || value > truth[name]+tolerance {
-			t.Errorf("%s = %v (told: %v), Kafka says %v", name, value, ok, truth[name])
+		if !ok || value < want[name]-tolerance || value > want[name]+tolerance {
+			t.Errorf("%s = %v (told: %v), Kafka says %v", name, value, ok, want[name])
 		}
 		delete(got, name)
 	}
@@ -116,17 +116,17 @@ func dead(queue string) *kgo.Record {
 	return &kgo.Record{Topic: "jobs.dead", Value: []byte("x"), Headers: []kgo.RecordHeader{{Key: "attempt", Value: []byte("3")}, {Key: "queue", Value: []byte(queue)}}}
 }
 
-// kafkaAdmin asks the cluster by other ways than the collector: with kcat, and requests of its own.
+// kafkaAdmin reads the cluster by other ways than the collector: with kcat, and requests of its own.
 type kafkaAdmin struct {
-	t   *testing.T
-	rig *rig
+	t       *testing.T
+	cluster *testCluster
 }
 
-// kcatOffsets asks kcat for the newest (-1) or oldest (-2) offsets.
+// kcatOffsets reads the newest (-1) or oldest (-2) offsets with kcat.
 func (a *kafkaAdmin) kcatOffsets(topic string, at int) map[int32]float64 {
 	a.t.Helper()
-	args := []string{"-b", strings.Join(a.rig.cluster.ListenAddrs(), ","), "-Q"}
-	for i := range a.rig.cluster.PartitionInfos(topic) {
+	args := []string{"-b", strings.Join(a.cluster.cluster.ListenAddrs(), ","), "-Q"}
+	for i := range a.cluster.cluster.PartitionInfos(topic) {
 		args = append(args, "-t", fmt.Sprintf("%s:%d:%d", topic, i, at))
 	}
 	offsets := map[int32]float64{}
@@ -137,7 +137,7 @@ func (a *kafkaAdmin) kcatOffsets(topic string, at int) map[int32]float64 {
 			offsets[partition] = offset
 		}
 	}
-	if len(offsets) != len(a.rig.cluster.PartitionInfos(topic)) {
+	if len(offsets) != len(a.cluster.cluster.PartitionInfos(topic)) {
 		a.t.Fatalf("kcat said %v of %s", offsets, topic)
 	}
 	return offsets
@@ -146,7 +146,7 @@ func (a *kafkaAdmin) kcatOffsets(topic string, at int) map[int32]float64 {
 // timestamp reads the record at an offset with kcat.
 func (a *kafkaAdmin) timestamp(topic string, partition int32, offset int64) time.Time {
 	a.t.Helper()
-	out := command(a.t, nil, "kcat", "-b", a.rig.cluster.ListenAddrs()[0], "-C", "-t", topic, "-p", strconv.Itoa(int(partition)), "-o", strconv.FormatInt(offset, 10), "-c", "1", "-e", "-q", "-f", `%T\n`)
+	out := command(a.t, nil, "kcat", "-b", a.cluster.cluster.ListenAddrs()[0], "-C", "-t", topic, "-p", strconv.Itoa(int(partition)), "-o", strconv.FormatInt(offset, 10), "-c", "1", "-e", "-q", "-f", `%T\n`)
 	millis, err := strconv.ParseInt(strings.TrimSpace(out), 10, 64)
 	if err != nil {
 		a.t.Fatalf("kcat said %q", out)
@@ -165,7 +165,7 @@ func (a *kafkaAdmin) troubled(topic string) (behind, headless float64) {
 			}
 		}
 	}
-	out := command(a.t, nil, "kcat", "-b", a.rig.cluster.ListenAddrs()[0], "-L", "-J", "-t", topic)
+	out := command(a.t, nil, "kcat", "-b", a.cluster.cluster.ListenAddrs()[0], "-L", "-J", "-t", topic)
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Topics) != 1 || len(list.Topics[0].Partitions) == 0 {
 		a.t.Fatalf("kcat said %q: %v", out, err)
 	}
@@ -183,7 +183,7 @@ func (a *kafkaAdmin) troubled(topic string) (behind, headless float64) {
 // deadLetters reads all messages with kcat, and counts them by their header queue.
 func (a *kafkaAdmin) deadLetters(topic string) map[string]float64 {
 	a.t.Helper()
-	out := command(a.t, nil, "kcat", "-b", a.rig.cluster.ListenAddrs()[0], "-C", "-t", topic, "-e", "-q", "-f", `%h\n`)
+	out := command(a.t, nil, "kcat", "-b", a.cluster.cluster.ListenAddrs()[0], "-C", "-t", topic, "-e", "-q", "-f", `%h\n`)
 	counts := map[string]float64{}
 	for line := range strings.Lines(out) {
 		_, queue, _ := strings.Cut(strings.TrimSpace(line), "queue=")
@@ -195,7 +195,7 @@ func (a *kafkaAdmin) deadLetters(topic string) map[string]float64 {
 func (a *kafkaAdmin) oldestTimestamp(topic string) float64 {
 	oldest := 0.0
 	for partition, offset := range a.kcatOffsets(topic, -2) {
-		if a.rig.cluster.PartitionInfo(topic, partition).HighWatermark > int64(offset) {
+		if a.cluster.cluster.PartitionInfo(topic, partition).HighWatermark > int64(offset) {
 			at := float64(a.timestamp(topic, partition, int64(offset)).UnixMilli()) / 1000
 			if oldest == 0 || at < oldest {
 				oldest = at
@@ -212,7 +212,7 @@ func (a *kafkaAdmin) committed(group, topic string) map[int32]int64 {
 	in.Group = group
 	in.Topics = nil
 	request.Groups = append(request.Groups, in)
-	response, err := request.RequestWith(a.t.Context(), a.rig.client)
+	response, err := request.RequestWith(a.t.Context(), a.cluster.client)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func (a *kafkaAdmin) describe(group string) (state string, members int) {
 	a.t.Helper()
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{group}
-	response, err := request.RequestWith(a.t.Context(), a.rig.client)
+	response, err := request.RequestWith(a.t.Context(), a.cluster.client)
 	if err == nil {
 		err = kerr.ErrorForCode(response.Groups[0].ErrorCode)
 	}
@@ -247,7 +247,7 @@ func (a *kafkaAdmin) retention(topic string) time.Duration {
 	in := kmsg.NewDescribeConfigsRequestResource()
 	in.ResourceType, in.ResourceName = kmsg.ConfigResourceTypeTopic, topic
 	request.Resources = append(request.Resources, in)
-	response, err := request.RequestWith(a.t.Context(), a.rig.client)
+	response, err := request.RequestWith(a.t.Context(), a.cluster.client)
 	if err != nil {
 		a.t.Fatal(err)
 	}

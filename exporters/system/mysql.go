@@ -20,7 +20,7 @@ import (
 // server: after ten minutes both are seen.
 const mysqlLifetime = 10 * time.Minute
 
-// mysqlServer is one MySQL or MariaDB server, asked on one connection that is kept.
+// mysqlServer is one MySQL or MariaDB server, queried on one persistent connection.
 type mysqlServer struct {
 	name  string
 	pool  *sql.DB
@@ -30,18 +30,18 @@ type mysqlServer struct {
 	bounds []float64 // of the histogram of statements
 
 	// What lives from one collection to the next.
-	pings   *exporter.Tally
-	started startTime
-	memory  rising            // logical reads that memory has answered
-	lacks   map[string]string // capabilities that are missing, and why, as they were logged
+	pings       *exporter.Recorder
+	started     processStart
+	memoryReads monotonic         // logical reads from the buffer pool
+	missing     map[string]string // missing capabilities, and why, as they were logged
 }
 
 func newMySQLServer(name string, pool *sql.DB, timeout time.Duration, c *catalog.Catalog, log *slog.Logger) *mysqlServer {
 	m := &mysqlServer{
 		name: name, pool: pool, limit: timeout / 2, log: log.With("collector", "mysql", "target", name),
-		pings: exporter.NewTally(c), lacks: map[string]string{},
+		pings: exporter.NewRecorder(c), missing: map[string]string{},
 	}
-	m.pings.Begin("consign_mysql_ping_duration_seconds", name)
+	m.pings.Init("consign_mysql_ping_duration_seconds", name)
 	if statements, ok := c.Lookup("consign_mysql_statement_duration_seconds"); ok {
 		m.bounds = statements.Buckets
 	}
@@ -51,17 +51,17 @@ func newMySQLServer(name string, pool *sql.DB, timeout time.Duration, c *catalog
 // Name is the name of the target.
 func (m *mysqlServer) Name() string { return m.name }
 
-// Collect asks the server for its state.
+// Collect queries the state of the server.
 func (m *mysqlServer) Collect(ctx context.Context, sink *exporter.Sink) error {
 	conn, err := m.connect(ctx)
-	sink.Always().Gauge("consign_mysql_up", truth(err == nil), m.name)
-	m.pings.Tell(sink.Always())
+	sink.Status().Gauge("consign_mysql_up", boolValue(err == nil), m.name)
+	m.pings.Collect(sink.Status())
 	if err != nil {
 		return failed(ctx, "connect", err)
 	}
 	defer conn.Close()
 	now := time.Now()
-	r, err := readMySQL(ctx, m.limit, m.bounds, asker(conn))
+	r, err := readMySQL(ctx, m.limit, m.bounds, queryOn(conn))
 	if err != nil {
 		if exporter.ReasonOf(database.Classify(err)) == exporter.ReasonAuth {
 			// The server remembers rights for a connection's life: one that is given back counts for a new one.
@@ -69,8 +69,8 @@ func (m *mysqlServer) Collect(ctx context.Context, sink *exporter.Sink) error {
 		}
 		return failed(ctx, "read", err)
 	}
-	m.report(r)
-	return m.tell(r, now, sink)
+	m.logCapabilities(r)
+	return m.emit(r, now, sink)
 }
 
 // connect takes the connection that is kept, or a new one, and pings. A server that was restarted has cut the one that was
@@ -93,7 +93,7 @@ func (m *mysqlServer) connect(ctx context.Context) (*sql.Conn, error) {
 	}
 }
 
-// failed says what failed and why. When time has run out, whatever the driver says comes from that.
+// failed adds to an error what failed, and its reason. After the deadline, any error of the driver is a timeout.
 func failed(ctx context.Context, what string, err error) error {
 	err = fmt.Errorf("%s: %w", what, err)
 	if ctx.Err() != nil && !errors.As(err, new(*mysql.MySQLError)) {
@@ -102,17 +102,17 @@ func failed(ctx context.Context, what string, err error) error {
 	return database.Classify(err)
 }
 
-// asker asks on a connection.
-func asker(conn *sql.Conn) mysqlAsk {
-	return func(ctx context.Context, statement string) (mysqlAnswer, error) {
+// queryOn queries on a connection.
+func queryOn(conn *sql.Conn) mysqlQuery {
+	return func(ctx context.Context, statement string) (mysqlResult, error) {
 		rows, err := conn.QueryContext(ctx, statement)
 		if err != nil {
-			return mysqlAnswer{}, err
+			return mysqlResult{}, err
 		}
 		defer rows.Close()
-		var a mysqlAnswer
+		var a mysqlResult
 		if a.columns, err = rows.Columns(); err != nil {
-			return mysqlAnswer{}, err
+			return mysqlResult{}, err
 		}
 		for rows.Next() {
 			row := make([]sql.NullString, len(a.columns))
@@ -121,7 +121,7 @@ func asker(conn *sql.Conn) mysqlAsk {
 				into[i] = &row[i]
 			}
 			if err := rows.Scan(into...); err != nil {
-				return mysqlAnswer{}, err
+				return mysqlResult{}, err
 			}
 			a.rows = append(a.rows, row)
 		}
@@ -129,34 +129,34 @@ func asker(conn *sql.Conn) mysqlAsk {
 	}
 }
 
-// report logs each capability once when it is missing, and once when it is there again.
-func (m *mysqlServer) report(r *mysqlReading) {
+// logCapabilities logs each capability once when it is missing, and once when it is there again.
+func (m *mysqlServer) logCapabilities(r *mysqlReading) {
 	for _, name := range catalog.DatabaseCapabilities() {
-		why, missing := "", r.lacks[name] != nil
-		if missing {
-			why = r.lacks[name].Error()
+		why, isMissing := "", r.missing[name] != nil
+		if isMissing {
+			why = r.missing[name].Error()
 		}
-		before, known := m.lacks[name]
+		before, known := m.missing[name]
 		switch {
-		case missing && (!known || before != why):
+		case isMissing && (!known || before != why):
 			m.log.Warn("the server lacks a capability, its metrics are absent", "capability", name, "why", why)
-			m.lacks[name] = why
-		case !missing && known:
+			m.missing[name] = why
+		case !isMissing && known:
 			m.log.Info("the server has the capability now", "capability", name)
-			delete(m.lacks, name)
+			delete(m.missing, name)
 		}
 	}
 }
 
-// tell puts a reading into metrics. Counters count since the start of the server.
-func (m *mysqlServer) tell(r *mysqlReading, now time.Time, sink *exporter.Sink) error {
+// emit reports a reading. Counters count since the start of the server.
+func (m *mysqlServer) emit(r *mysqlReading, now time.Time, sink *exporter.Sink) error {
 	uptime, ok := r.status.number("uptime")
 	if !ok {
 		return exporter.Failure(exporter.ReasonParse, fmt.Errorf("the status of %s lacks the uptime", r.version))
 	}
-	since, restarted := m.started.of(now, uptime)
+	since, restarted := m.started.update(now, uptime)
 	if restarted {
-		m.memory = rising{}
+		m.memoryReads = monotonic{}
 	}
 	sink.Gauge("consign_mysql_uptime_seconds", uptime, m.name)
 
@@ -172,24 +172,24 @@ func (m *mysqlServer) tell(r *mysqlReading, now time.Time, sink *exporter.Sink) 
 	for _, e := range catalog.ConnectionErrors() {
 		counter("consign_mysql_connection_errors_total", connectionErrorKey(e), 1, e)
 	}
-	m.tellThreads(r, sink)
-	m.tellBufferPool(r, since, sink)
-	m.tellReplication(r, sink)
+	m.emitThreads(r, sink)
+	m.emitBufferPool(r, since, sink)
+	m.emitReplication(r, sink)
 
 	if n, ok := r.variables.number("max_connections"); ok {
 		sink.Gauge("consign_mysql_max_connections", n, m.name)
 	}
 	if _, ok := r.variables["read_only"]; ok {
-		sink.Gauge("consign_mysql_read_only", truth(r.variables.on("read_only") || r.variables.on("innodb_read_only")), m.name)
+		sink.Gauge("consign_mysql_read_only", boolValue(r.variables.on("read_only") || r.variables.on("innodb_read_only")), m.name)
 	}
 	if r.statements != nil {
 		sink.Histogram("consign_mysql_statement_duration_seconds", *r.statements, since, m.name)
 	}
-	if r.lacks["deadlock_counter"] == nil {
+	if r.missing["deadlock_counter"] == nil {
 		sink.Counter("consign_mysql_deadlocks_total", r.deadlocks, since, m.name)
 	}
 	for _, c := range catalog.DatabaseCapabilities() {
-		sink.Gauge("consign_mysql_capability", truth(r.lacks[c] == nil), m.name, c)
+		sink.Gauge("consign_mysql_capability", boolValue(r.missing[c] == nil), m.name, c)
 	}
 	return nil
 }
@@ -204,9 +204,9 @@ func connectionErrorKey(e string) string {
 	return "connection_errors_" + e
 }
 
-// tellThreads splits the connections so that they add up. Threads of the server itself may run too, so that more run than
+// emitThreads splits the connections so that they add up. Threads of the server itself may run too, so that more run than
 // are connected.
-func (m *mysqlServer) tellThreads(r *mysqlReading, sink *exporter.Sink) {
+func (m *mysqlServer) emitThreads(r *mysqlReading, sink *exporter.Sink) {
 	running, ok := r.status.number("threads_running")
 	if ok {
 		sink.Gauge("consign_mysql_threads", running, m.name, "running")
@@ -221,7 +221,7 @@ func (m *mysqlServer) tellThreads(r *mysqlReading, sink *exporter.Sink) {
 	}
 }
 
-func (m *mysqlServer) tellBufferPool(r *mysqlReading, since time.Time, sink *exporter.Sink) {
+func (m *mysqlServer) emitBufferPool(r *mysqlReading, since time.Time, sink *exporter.Sink) {
 	page, known := r.status.number("innodb_page_size")
 	pages := map[string]float64{}
 	for _, key := range []string{"total", "data", "dirty", "free"} {
@@ -242,15 +242,15 @@ func (m *mysqlServer) tellBufferPool(r *mysqlReading, since time.Time, sink *exp
 	disk, ok := r.status.number("innodb_buffer_pool_reads")
 	if requests, known := r.status.number("innodb_buffer_pool_read_requests"); ok && known {
 		// The two are not read at one moment. A counter must not fall for that: it would look like a restart.
-		sink.Counter("consign_mysql_buffer_pool_reads_total", m.memory.to(max(requests-disk, 0)), since, m.name, "memory")
+		sink.Counter("consign_mysql_buffer_pool_reads_total", m.memoryReads.update(max(requests-disk, 0)), since, m.name, "memory")
 		sink.Counter("consign_mysql_buffer_pool_reads_total", disk, since, m.name, "disk")
 	}
 }
 
-func (m *mysqlServer) tellReplication(r *mysqlReading, sink *exporter.Sink) {
+func (m *mysqlServer) emitReplication(r *mysqlReading, sink *exporter.Sink) {
 	for _, c := range r.channels {
-		sink.Gauge("consign_mysql_replication_running", truth(c.io), m.name, c.name, "io")
-		sink.Gauge("consign_mysql_replication_running", truth(c.sql), m.name, c.name, "sql")
+		sink.Gauge("consign_mysql_replication_running", boolValue(c.io), m.name, c.name, "io")
+		sink.Gauge("consign_mysql_replication_running", boolValue(c.sql), m.name, c.name, "sql")
 		if c.lag != nil {
 			sink.Gauge("consign_mysql_replication_lag_seconds", *c.lag, m.name, c.name)
 		}

@@ -17,28 +17,28 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// make test-mysql asks MySQL 9.7; there is no MySQL 5.7 or 8 on the machines of this project. The tests in this file answer
-// the collector's questions from tables that are laid out as MySQL's manual and its source say, and from rows that the manual
-// prints; no server was asked.
+// make test-mysql runs MySQL 9.7; there is no MySQL 5.7 or 8 on the machines of this project. The tests in this file answer
+// the collector's statements from tables that are laid out as in MySQL's manual and its source, and from rows that the
+// manual prints; there is no server.
 
 // recorded answers questions by their beginning. An error stands for what the server refuses.
 type recorded map[string]any
 
-func (r recorded) ask(_ context.Context, statement string) (mysqlAnswer, error) {
+func (r recorded) ask(_ context.Context, statement string) (mysqlResult, error) {
 	for begin, a := range r {
 		if strings.HasPrefix(statement, begin) {
 			if err, ok := a.(error); ok {
-				return mysqlAnswer{}, err
+				return mysqlResult{}, err
 			}
-			return a.(mysqlAnswer), nil
+			return a.(mysqlResult), nil
 		}
 	}
-	return mysqlAnswer{}, fmt.Errorf("nobody has recorded the answer to %q", statement)
+	return mysqlResult{}, fmt.Errorf("nobody has recorded the answer to %q", statement)
 }
 
 // result is an answer of rows in which NULL stands for NULL.
-func result(columns string, rows ...string) mysqlAnswer {
-	a := mysqlAnswer{columns: strings.Fields(columns)}
+func result(columns string, rows ...string) mysqlResult {
+	a := mysqlResult{columns: strings.Fields(columns)}
 	for _, row := range rows {
 		var values []sql.NullString
 		for v := range strings.SplitSeq(row, "|") {
@@ -68,7 +68,7 @@ const mysqlBuckets = 450
 // mysqlHistogram is the table events_statements_histogram_global with so many statements in the buckets of the given numbers:
 // 450 buckets, the first one up to 10 microseconds, each 10^0.02 times as high as the one before, in whole picoseconds; the
 // last one takes the rest, and its upper bound is the highest number of the column's type.
-func mysqlHistogram(counts map[int]int) mysqlAnswer {
+func mysqlHistogram(counts map[int]int) mysqlResult {
 	var rows []string
 	lower := 0
 	for n := range mysqlBuckets {
@@ -110,8 +110,8 @@ func TestTheHistogramOfMySQL8HasAllBoundsAndASum(t *testing.T) {
 	if diff := cmp.Diff(want, r.statements); diff != "" {
 		t.Errorf("histogram (-want +got):\n%s", diff)
 	}
-	if len(r.lacks) > 0 || r.deadlocks != 4 || len(r.channels) != 0 {
-		t.Errorf("lacks %v, deadlocks %v, channels %v", r.lacks, r.deadlocks, r.channels)
+	if len(r.missing) > 0 || r.deadlocks != 4 || len(r.channels) != 0 {
+		t.Errorf("lacks %v, deadlocks %v, channels %v", r.missing, r.deadlocks, r.channels)
 	}
 }
 
@@ -179,14 +179,14 @@ func TestWhatAServerLacksIsAbsentAndNoFailure(t *testing.T) {
 				r[k] = v
 			}
 			got := readRecorded(t, r)
-			if err := got.lacks[c.lacks]; len(got.lacks) != 1 || err == nil || !strings.Contains(err.Error(), c.why) {
-				t.Errorf("lacks %v, want %s for the reason %q", got.lacks, c.lacks, c.why)
+			if err := got.missing[c.lacks]; len(got.missing) != 1 || err == nil || !strings.Contains(err.Error(), c.why) {
+				t.Errorf("lacks %v, want %s for the reason %q", got.missing, c.lacks, c.why)
 			}
 		})
 	}
 }
 
-// What a server refuses for another reason than that it lacks it, and what is no answer, fails the collection.
+// An error that does not mean a missing feature, and a result that makes no sense, fail the collection.
 func TestAnAnswerThatMakesNoSenseFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -221,14 +221,14 @@ func TestAnAnswerThatMakesNoSenseFails(t *testing.T) {
 	}
 }
 
-// The question for replication was renamed twice, and so were its columns. A channel that connects has no lag here, as the manual
-// says; what MySQL 9.7 says of one that never has been connected is in TestAReplicaIsToldAsItIs.
-func TestReplicationIsAskedForInEachServersSpelling(t *testing.T) {
+// The statement for replication was renamed twice, and so were its columns. A channel that connects has no lag here, as the manual
+// says; what MySQL 9.7 says of one that never has been connected is in TestReplicationMetricsEqualTheReplicasStatus.
+func TestReplicationIsQueriedInEachServersSyntax(t *testing.T) {
 	t.Parallel()
 	lag := 7.0
 	for version, c := range map[string]struct {
 		ask  string
-		rows mysqlAnswer
+		rows mysqlResult
 	}{
 		"8.0.21":          {"SHOW SLAVE STATUS", result("Slave_IO_Running Slave_SQL_Running Seconds_Behind_Master Channel_Name", "Yes|Yes|7|", "Connecting|Yes|NULL|north")},
 		"8.0.22":          {"SHOW REPLICA STATUS", result("Replica_IO_Running Replica_SQL_Running Seconds_Behind_Source Channel_Name", "Yes|Yes|7|", "Connecting|Yes|NULL|north")},
@@ -248,15 +248,15 @@ func TestReplicationIsAskedForInEachServersSpelling(t *testing.T) {
 	}
 }
 
-func TestACounterThatIsComputedNeverFallsAndAStartDoesNotTremble(t *testing.T) {
+func TestAComputedCounterNeverFallsAndItsStartTimestampIsStable(t *testing.T) {
 	t.Parallel()
-	var r rising
+	var r monotonic
 	for _, c := range []struct{ in, want float64 }{{5, 5}, {7, 7}, {6, 7}, {8, 8}} {
-		if got := r.to(c.in); got != c.want {
+		if got := r.update(c.in); got != c.want {
 			t.Errorf("rising(%v) = %v, want %v", c.in, got, c.want)
 		}
 	}
-	var s startTime
+	var s processStart
 	begin := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		after  time.Duration
@@ -270,21 +270,21 @@ func TestACounterThatIsComputedNeverFallsAndAStartDoesNotTremble(t *testing.T) {
 		{150 * time.Second, 10, 140 * time.Second, true},
 		{400 * time.Second, 30, 370 * time.Second, true}, // longer than before, and yet another life
 	} {
-		start, again := s.of(begin.Add(c.after), c.uptime)
+		start, again := s.update(begin.Add(c.after), c.uptime)
 		if !start.Equal(begin.Add(c.start)) || again != c.again {
 			t.Errorf("after %s with an uptime of %v s: start %v, restarted %v; want %v, %v", c.after, c.uptime, start, again, begin.Add(c.start), c.again)
 		}
 	}
 }
 
-var errOdd = errors.New("odd")
+var errUnexpected = errors.New("odd")
 
 // A time limit that is over is the reason, whatever the driver makes of it; an answer of the server is not.
 func TestTheEndOfTimeIsTheReason(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	if got := exporter.ReasonOf(failed(over, "read", errOdd)); got != exporter.ReasonTimeout {
+	if got := exporter.ReasonOf(failed(over, "read", errUnexpected)); got != exporter.ReasonTimeout {
 		t.Errorf("reason %s, want timeout", got)
 	}
 	if got := exporter.ReasonOf(failed(over, "read", &mysql.MySQLError{Number: 1045})); got != exporter.ReasonAuth {

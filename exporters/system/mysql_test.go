@@ -28,9 +28,9 @@ func measuringMariaDB(t *testing.T) *servers.MariaDB {
 	return serverstest.OwnMariaDB(t, "--plugin-load-add=query_response_time", "--query-response-time-stats=ON")
 }
 
-// TestMySQLIsToldAsTheServerSaysItself does work whose traces are known, and compares each metric with what the server's own
+// TestMySQLMetricsEqualTheServersStatus does work whose traces are known, and compares each metric with what the server's own
 // client program prints before and after a collection.
-func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
+func TestMySQLMetricsEqualTheServersStatus(t *testing.T) {
 	t.Parallel()
 	server := measuringMariaDB(t)
 	dsn := server.DSN("")
@@ -60,8 +60,8 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadlock(t, server.DSN("shop"))
-	refusePassword(t, dsn)
-	refusePassword(t, dsn)
+	rejectPassword(t, dsn)
+	rejectPassword(t, dsn)
 	idle := serverstest.Open(t, dsn)
 	for range 5 {
 		conn, err := idle.Conn(t.Context())
@@ -79,7 +79,7 @@ func TestMySQLIsToldAsTheServerSaysItself(t *testing.T) {
 	before := status()
 	s := awaitRound(t, r, "mysql", "main")
 	after := status()
-	// The server counts pings among the administrative commands, of which nobody else sends any here. The page is a ping behind, at most.
+	// The server counts pings among the administrative commands, of which no other client sends any here. The scrape response is a ping behind, at most.
 	within(t, "pings", float64(histogram(t, r, pings).GetSampleCount()-pinged), after["Com_admin_commands"]-before["Com_admin_commands"], 2)
 	for name, status := range map[string]string{
 		`consign_mysql_queries_total{server="main"}`:                                   "Queries",
@@ -187,7 +187,7 @@ func deadlock(t *testing.T, dsn string) {
 	}
 }
 
-func refusePassword(t *testing.T, dsn string) {
+func rejectPassword(t *testing.T, dsn string) {
 	t.Helper()
 	c, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -205,7 +205,7 @@ const (
 	statementTimeHad = `consign_mysql_capability{name="statement_histogram",server="main"}`
 )
 
-// TestTheHistogramOfMariaDBIsItsOwn compares with the plugin's table, read by somebody else.
+// TestTheHistogramOfMariaDBIsItsOwn compares with the plugin's table, read on another connection.
 func TestTheHistogramOfMariaDBIsItsOwn(t *testing.T) {
 	t.Parallel()
 	if shared := serverstest.Open(t, serverstest.MariaDB(t)); serverstest.DialectOf(t, shared).MySQL {
@@ -268,7 +268,7 @@ func lacksTable(t *testing.T, db *sql.DB, table string) {
 	t.Logf("nothing to test: the server has no %s", table)
 }
 
-// TestTheHistogramOfMySQLIsItsOwn compares with performance_schema, read by somebody else.
+// TestTheHistogramOfMySQLIsItsOwn compares with performance_schema, read on another connection.
 func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
 	t.Parallel()
 	if shared := serverstest.Open(t, serverstest.MariaDB(t)); !serverstest.DialectOf(t, shared).MySQL {
@@ -437,9 +437,9 @@ func statementTimesOf(t *testing.T, db *sql.DB, queries ...string) *responseTime
 	return table
 }
 
-// TestAReplicaIsToldAsItIs follows a real pair of servers: caught up, held up, stopped, broken by a row that is there already,
-// and cut off from its source; after each it is well again.
-func TestAReplicaIsToldAsItIs(t *testing.T) {
+// TestReplicationMetricsEqualTheReplicasStatus follows a real pair of servers: caught up, held up, stopped, broken by a row that is there already,
+// and cut off from its source; after each it replicates again.
+func TestReplicationMetricsEqualTheReplicasStatus(t *testing.T) {
 	t.Parallel()
 	const (
 		lag   = `consign_mysql_replication_lag_seconds{channel="north",server="main"}`
@@ -518,7 +518,7 @@ func TestAReplicaIsToldAsItIs(t *testing.T) {
 	}
 }
 
-// replicaStatus asks a replica with the server's own client program for a number of its first channel.
+// replicaStatus reads a number of a replica's first channel with the server's own client program.
 func replicaStatus(t *testing.T, replica *servers.MariaDB, statement, field string) float64 {
 	t.Helper()
 	for line := range strings.Lines(client(t, replica.DSN(""), statement+`\G`)) {
@@ -597,21 +597,21 @@ func TestARightThatIsGivenLaterIsSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		reading, err := readMySQL(t.Context(), time.Second, bounds(t), asker(conn))
+		reading, err := readMySQL(t.Context(), time.Second, bounds(t), queryOn(conn))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return reading
 	}
-	if read().lacks["replication_status"] == nil {
+	if read().missing["replication_status"] == nil {
 		t.Error("the right was not missing")
 	}
 	serverstest.DialectOf(t, admin).GrantReplicaStatus(t, "late@'127.0.0.1'")
-	if read().lacks["replication_status"] == nil {
+	if read().missing["replication_status"] == nil {
 		t.Error("the server gives rights to connections that are there: mysqlLifetime has no reason any more")
 	}
 	pool.SetConnMaxLifetime(time.Nanosecond)
-	if err := read().lacks["replication_status"]; err != nil {
+	if err := read().missing["replication_status"]; err != nil {
 		t.Errorf("a new connection does not have the right: %v", err)
 	}
 }

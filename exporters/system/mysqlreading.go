@@ -15,17 +15,17 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// mysqlAsk puts a statement to a server. Everything that is read goes through it, so that recorded answers can stand in.
-type mysqlAsk func(ctx context.Context, statement string) (mysqlAnswer, error)
+// mysqlQuery runs a statement on a server. Every statement goes through it, so that recorded results can stand in.
+type mysqlQuery func(ctx context.Context, statement string) (mysqlResult, error)
 
-// mysqlAnswer is a result as text.
-type mysqlAnswer struct {
+// mysqlResult is a result as text.
+type mysqlResult struct {
 	columns []string
 	rows    [][]sql.NullString
 }
 
 // column finds the first of several names that a column has had, without regard to case: -1 for none.
-func (a *mysqlAnswer) column(names ...string) int {
+func (a *mysqlResult) column(names ...string) int {
 	for _, n := range names {
 		for i, c := range a.columns {
 			if strings.EqualFold(c, n) {
@@ -38,19 +38,19 @@ func (a *mysqlAnswer) column(names ...string) int {
 
 // The statements. The server has a column `COUNT`, which is also a function.
 const (
-	askVersion   = "SELECT VERSION()"
-	askStatus    = "SHOW GLOBAL STATUS WHERE Variable_name IN (" + statusNames + ")"
-	askVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'read_only', 'innodb_read_only', 'performance_schema', 'query_response_time_stats')"
+	selectVersion = "SELECT VERSION()"
+	showStatus    = "SHOW GLOBAL STATUS WHERE Variable_name IN (" + statusNames + ")"
+	showVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'read_only', 'innodb_read_only', 'performance_schema', 'query_response_time_stats')"
 
 	// events_statements_histogram_global (MySQL 8.0): BUCKET_NUMBER, BUCKET_TIMER_LOW, BUCKET_TIMER_HIGH in picoseconds,
 	// COUNT_BUCKET, COUNT_BUCKET_AND_LOWER, BUCKET_QUANTILE. It has no sum: that of the summary by event name stands in.
-	askStatementHistogram = "SELECT BUCKET_TIMER_HIGH, COUNT_BUCKET_AND_LOWER FROM performance_schema.events_statements_histogram_global ORDER BY BUCKET_NUMBER"
-	askStatementSum       = "SELECT SUM(SUM_TIMER_WAIT) FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME LIKE 'statement/%'"
+	selectStatementHistogram = "SELECT BUCKET_TIMER_HIGH, COUNT_BUCKET_AND_LOWER FROM performance_schema.events_statements_histogram_global ORDER BY BUCKET_NUMBER"
+	selectStatementSum       = "SELECT SUM(SUM_TIMER_WAIT) FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME LIKE 'statement/%'"
 	// QUERY_RESPONSE_TIME (MariaDB's plugin query_response_time): TIME is the upper bound in seconds, COUNT is for this
 	// range alone, TOTAL are its seconds. The last row says TOO LONG.
-	askResponseTimes = "SELECT `TIME`, `COUNT`, `TOTAL` FROM information_schema.QUERY_RESPONSE_TIME"
+	selectResponseTimes = "SELECT `TIME`, `COUNT`, `TOTAL` FROM information_schema.QUERY_RESPONSE_TIME"
 	// INNODB_METRICS (MySQL; MariaDB has a status instead): COUNT since the counter was enabled.
-	askDeadlocks = "SELECT `COUNT`, STATUS FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"
+	selectDeadlocks = "SELECT `COUNT`, STATUS FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"
 )
 
 const statusNames = "'Uptime', 'Queries', 'Slow_queries', 'Threads_connected', 'Threads_running', 'Threads_cached', " +
@@ -60,7 +60,7 @@ const statusNames = "'Uptime', 'Queries', 'Slow_queries', 'Threads_connected', '
 	"'Innodb_buffer_pool_pages_total', 'Innodb_buffer_pool_pages_data', 'Innodb_buffer_pool_pages_dirty', 'Innodb_buffer_pool_pages_free', " +
 	"'Innodb_buffer_pool_read_requests', 'Innodb_buffer_pool_reads'"
 
-// mysqlReading is what a server has said.
+// mysqlReading is the state of a server.
 type mysqlReading struct {
 	version    database.Version
 	status     names
@@ -68,7 +68,7 @@ type mysqlReading struct {
 	statements *exporter.HistogramValue // nil when the server does not measure them
 	deadlocks  float64
 	channels   []mysqlChannel
-	lacks      map[string]error // missing capabilities, and why
+	missing    map[string]error // missing capabilities, and why
 
 	bounds []float64 // of statements
 }
@@ -98,11 +98,11 @@ func (n names) on(name string) bool {
 	return true
 }
 
-// readMySQL asks a server for everything, whatever its flavour is at this moment. Each statement has a time limit on the
+// readMySQL reads the state of a server, of any flavour. Each statement has a time limit on the
 // server; bounds are those of the histogram of statements.
-func readMySQL(ctx context.Context, limit time.Duration, bounds []float64, ask mysqlAsk) (*mysqlReading, error) {
-	r := &mysqlReading{lacks: map[string]error{}, bounds: bounds}
-	version, err := ask(ctx, askVersion)
+func readMySQL(ctx context.Context, limit time.Duration, bounds []float64, query mysqlQuery) (*mysqlReading, error) {
+	r := &mysqlReading{missing: map[string]error{}, bounds: bounds}
+	version, err := query(ctx, selectVersion)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the version: %w", err)
 	}
@@ -112,27 +112,27 @@ func readMySQL(ctx context.Context, limit time.Duration, bounds []float64, ask m
 	if r.version, err = database.ParseVersion(version.rows[0][0].String); err != nil {
 		return nil, exporter.Failure(exporter.ReasonParse, err)
 	}
-	if _, err := ask(ctx, r.version.LimitStatement(limit)); err != nil {
+	if _, err := query(ctx, r.version.LimitStatement(limit)); err != nil {
 		return nil, fmt.Errorf("set the time limit on %s: %w", r.version, err)
 	}
-	if r.status, err = askNames(ctx, ask, askStatus); err != nil {
+	if r.status, err = queryNames(ctx, query, showStatus); err != nil {
 		return nil, fmt.Errorf("read the status: %w", err)
 	}
-	if r.variables, err = askNames(ctx, ask, askVariables); err != nil {
+	if r.variables, err = queryNames(ctx, query, showVariables); err != nil {
 		return nil, fmt.Errorf("read the variables: %w", err)
 	}
 	for _, part := range []struct {
 		capability string
-		read       func(context.Context, mysqlAsk) error
+		read       func(context.Context, mysqlQuery) error
 	}{
 		{"statement_histogram", r.readStatements},
 		{"deadlock_counter", r.readDeadlocks},
 		{"replication_status", r.readReplication},
 	} {
-		switch err := part.read(ctx, ask); {
+		switch err := part.read(ctx, query); {
 		case err == nil:
-		case database.Lacks(err), errors.Is(err, errLacks):
-			r.lacks[part.capability] = err
+		case database.Lacks(err), errors.Is(err, errMissing):
+			r.missing[part.capability] = err
 		default:
 			return nil, fmt.Errorf("read %s: %w", part.capability, err)
 		}
@@ -140,15 +140,15 @@ func readMySQL(ctx context.Context, limit time.Duration, bounds []float64, ask m
 	return r, nil
 }
 
-// errLacks is why a feature that exists cannot be used.
-var errLacks = errors.New("the server does not have it")
+// errMissing says that the server lacks a feature.
+var errMissing = errors.New("the server does not have it")
 
 func lacks(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{errLacks}, args...)...)
+	return fmt.Errorf("%w: "+format, append([]any{errMissing}, args...)...)
 }
 
-func askNames(ctx context.Context, ask mysqlAsk, statement string) (names, error) {
-	a, err := ask(ctx, statement)
+func queryNames(ctx context.Context, query mysqlQuery, statement string) (names, error) {
+	a, err := query(ctx, statement)
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +162,8 @@ func askNames(ctx context.Context, ask mysqlAsk, statement string) (names, error
 	return n, nil
 }
 
-func (r *mysqlReading) readStatements(ctx context.Context, ask mysqlAsk) error {
-	ranges, sum, err := r.statementRanges(ctx, ask)
+func (r *mysqlReading) readStatements(ctx context.Context, query mysqlQuery) error {
+	ranges, sum, err := r.statementRanges(ctx, query)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (r *mysqlReading) readStatements(ctx context.Context, ask mysqlAsk) error {
 }
 
 // statementRanges reads how long statements took: cumulative counts by upper bound in seconds, and the sum of all.
-func (r *mysqlReading) statementRanges(ctx context.Context, ask mysqlAsk) ([]timeRange, float64, error) {
+func (r *mysqlReading) statementRanges(ctx context.Context, query mysqlQuery) ([]timeRange, float64, error) {
 	if r.version.MariaDB {
 		switch _, there := r.variables["query_response_time_stats"]; {
 		case !there:
@@ -182,7 +182,7 @@ func (r *mysqlReading) statementRanges(ctx context.Context, ask mysqlAsk) ([]tim
 		case !r.variables.on("query_response_time_stats"):
 			return nil, 0, lacks("query_response_time_stats is OFF")
 		}
-		a, err := ask(ctx, askResponseTimes)
+		a, err := query(ctx, selectResponseTimes)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -191,11 +191,11 @@ func (r *mysqlReading) statementRanges(ctx context.Context, ask mysqlAsk) ([]tim
 	if !r.variables.on("performance_schema") {
 		return nil, 0, lacks("performance_schema is OFF")
 	}
-	histogram, err := ask(ctx, askStatementHistogram)
+	histogram, err := query(ctx, selectStatementHistogram)
 	if err != nil {
 		return nil, 0, err
 	}
-	sum, err := ask(ctx, askStatementSum)
+	sum, err := query(ctx, selectStatementSum)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -210,8 +210,8 @@ type timeRange struct {
 
 const picosecond = 1e-12
 
-// statementTimes reads the rows of askStatementHistogram and askStatementSum.
-func statementTimes(histogram, sum *mysqlAnswer) ([]timeRange, float64, error) {
+// statementTimes reads the rows of selectStatementHistogram and selectStatementSum.
+func statementTimes(histogram, sum *mysqlResult) ([]timeRange, float64, error) {
 	var ranges []timeRange
 	for i, row := range histogram.rows {
 		high, err := strconv.ParseFloat(row[0].String, 64)
@@ -238,8 +238,8 @@ func statementTimes(histogram, sum *mysqlAnswer) ([]timeRange, float64, error) {
 	return ranges, total * picosecond, nil
 }
 
-// responseTimes reads the rows of askResponseTimes.
-func responseTimes(a *mysqlAnswer) ([]timeRange, float64, error) {
+// responseTimes reads the rows of selectResponseTimes.
+func responseTimes(a *mysqlResult) ([]timeRange, float64, error) {
 	var ranges []timeRange
 	count, sum := uint64(0), 0.0
 	for i, row := range a.rows {
@@ -288,7 +288,7 @@ func histogramOf(ranges []timeRange, bounds []float64) exporter.HistogramValue {
 	return h
 }
 
-func (r *mysqlReading) readDeadlocks(ctx context.Context, ask mysqlAsk) error {
+func (r *mysqlReading) readDeadlocks(ctx context.Context, query mysqlQuery) error {
 	if r.version.MariaDB {
 		n, ok := r.status.number("innodb_deadlocks")
 		if !ok {
@@ -297,7 +297,7 @@ func (r *mysqlReading) readDeadlocks(ctx context.Context, ask mysqlAsk) error {
 		r.deadlocks = n
 		return nil
 	}
-	a, err := ask(ctx, askDeadlocks)
+	a, err := query(ctx, selectDeadlocks)
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func (r *mysqlReading) readDeadlocks(ctx context.Context, ask mysqlAsk) error {
 	return nil
 }
 
-// replicationStatement is the question for replication: it was renamed twice, and MariaDB answers for all sources.
+// replicationStatement is the statement for the replication status: it was renamed twice, and MariaDB returns all sources.
 func replicationStatement(v database.Version) string {
 	switch {
 	case v.MariaDB && v.AtLeast(10, 5, 1):
@@ -323,8 +323,8 @@ func replicationStatement(v database.Version) string {
 	return "SHOW SLAVE STATUS"
 }
 
-func (r *mysqlReading) readReplication(ctx context.Context, ask mysqlAsk) error {
-	a, err := ask(ctx, replicationStatement(r.version))
+func (r *mysqlReading) readReplication(ctx context.Context, query mysqlQuery) error {
+	a, err := query(ctx, replicationStatement(r.version))
 	if err != nil {
 		return err
 	}
@@ -333,7 +333,7 @@ func (r *mysqlReading) readReplication(ctx context.Context, ask mysqlAsk) error 
 }
 
 // channelsOf reads SHOW REPLICA STATUS in all its spellings: one row for each source, none on a server that is no replica.
-func channelsOf(a *mysqlAnswer) ([]mysqlChannel, error) {
+func channelsOf(a *mysqlResult) ([]mysqlChannel, error) {
 	if len(a.rows) == 0 {
 		return nil, nil
 	}

@@ -21,8 +21,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// prober asks an address as a user would: by name, on a connection of its own, without a proxy, and never twice. That a probe
-// does not get its answer is a finding, not a failure of the collection.
+// prober probes an address as a user would: by name, on a connection of its own, without a proxy, and without retries. A
+// failed probe is an outcome, not a failure of the collection.
 type prober struct {
 	name    string
 	method  string
@@ -39,7 +39,7 @@ type prober struct {
 	dial    dialer
 
 	// What lives from one collection to the next.
-	tally      *exporter.Tally
+	recorder   *exporter.Recorder
 	expiry     time.Time // of the certificate; the zero time when none was seen
 	expirySeen time.Time
 }
@@ -50,7 +50,7 @@ const (
 	outcomeTimeout    = "timeout"          // no answer, or not all of it, in time
 	outcomeDNS        = "dns"              // the name leads nowhere
 	outcomeConnection = "connection"       // no connection, or it broke
-	outcomeTLS        = "tls"              // no handshake, or a certificate that is refused
+	outcomeTLS        = "tls"              // no handshake, or a rejected certificate
 	outcomeRedirect   = "redirect"         // more than ten redirects, or one that leads out of the web
 	outcomeStatus     = "status"           // another status than expected
 	outcomeBody       = "body"             // the body is not as expected
@@ -58,14 +58,14 @@ const (
 	outcomeInvalid    = "invalid_response" // not HTTP
 )
 
-// begin makes all series start at 0.
-func (p *prober) begin(c *catalog.Catalog) {
-	p.tally = exporter.NewTally(c)
+// initSeries initializes all series to 0.
+func (p *prober) initSeries(c *catalog.Catalog) {
+	p.recorder = exporter.NewRecorder(c)
 	for _, o := range catalog.ProbeOutcomes() {
-		p.tally.Begin("consign_probe_requests_total", p.name, o)
+		p.recorder.Init("consign_probe_requests_total", p.name, o)
 	}
 	for _, phase := range catalog.ProbePhases() {
-		p.tally.Begin("consign_probe_duration_seconds", p.name, phase)
+		p.recorder.Init("consign_probe_duration_seconds", p.name, phase)
 	}
 }
 
@@ -76,23 +76,23 @@ func (p *prober) Name() string { return p.name }
 func (p *prober) Collect(ctx context.Context, sink *exporter.Sink) error {
 	probe, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	w := &stopwatch{}
-	outcome := p.probe(probe, w)
+	t := &httpTrace{}
+	outcome := p.probe(probe, t)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err() // the exporter stops: the probe was cut off, not answered
 	}
-	p.tally.Add("consign_probe_requests_total", 1, p.name, outcome)
+	p.recorder.Add("consign_probe_requests_total", 1, p.name, outcome)
 	if outcome == outcomeOK {
-		for phase, took := range w.phases() {
-			p.tally.Observe("consign_probe_duration_seconds", took.Seconds(), p.name, phase)
+		for phase, took := range t.phases() {
+			p.recorder.Observe("consign_probe_duration_seconds", took.Seconds(), p.name, phase)
 		}
 	}
-	p.tally.Tell(sink.Always())
-	sink.Always().Gauge("consign_probe_up", truth(outcome == outcomeOK), p.name)
-	if at, ok := w.expiry(); ok {
+	p.recorder.Collect(sink.Status())
+	sink.Status().Gauge("consign_probe_up", boolValue(outcome == outcomeOK), p.name)
+	if at, ok := t.expiry(); ok {
 		p.expiry, p.expirySeen = at, p.now()
 	}
-	// A certificate does not change because the server is down: it stays known for a while.
+	// A certificate does not change because the server is down: its expiry is kept for a while.
 	if !p.expiry.IsZero() && p.now().Sub(p.expirySeen) <= p.maxAge {
 		sink.Gauge("consign_probe_certificate_expiry_timestamp_seconds", float64(p.expiry.Unix()), p.name)
 	}
@@ -103,13 +103,13 @@ var errRedirect = errors.New("the redirect is not followed")
 
 const maxRedirects = 10
 
-// maxHeaderBytes bounds the header of an answer.
+// maxHeaderBytes bounds the header of a response.
 const maxHeaderBytes = 256 << 10
 
-// probe asks, measures, and says what has come of it.
-func (p *prober) probe(ctx context.Context, w *stopwatch) string {
-	w.start()
-	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, w.trace()), p.method, p.url, nil)
+// probe sends the request, measures its phases, and returns the outcome.
+func (p *prober) probe(ctx context.Context, t *httpTrace) string {
+	t.start()
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, t.trace()), p.method, p.url, nil)
 	if err != nil {
 		return outcomeInvalid // the configuration was checked: this does not happen
 	}
@@ -131,7 +131,7 @@ func (p *prober) probe(ctx context.Context, w *stopwatch) string {
 	client := &http.Client{Transport: transport, CheckRedirect: p.redirect}
 	response, err := client.Do(request)
 	if err != nil {
-		return w.outcome(ctx, err)
+		return t.outcome(ctx, err)
 	}
 	defer response.Body.Close()
 	if !p.expects(response.StatusCode) {
@@ -140,13 +140,13 @@ func (p *prober) probe(ctx context.Context, w *stopwatch) string {
 	body, err := io.ReadAll(io.LimitReader(response.Body, p.limit+1))
 	switch {
 	case err != nil:
-		return w.outcome(ctx, err)
+		return t.outcome(ctx, err)
 	case int64(len(body)) > p.limit:
 		return outcomeTooLarge
 	case p.body != nil && !p.body.Match(body):
 		return outcomeBody
 	}
-	w.stop()
+	t.stop()
 	return outcomeOK
 }
 
@@ -176,8 +176,8 @@ func (p *prober) redirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// outcome tells from an error, and from how far the request has come, what has happened.
-func (w *stopwatch) outcome(ctx context.Context, err error) string {
+// outcome derives the outcome from an error, and from the phase that the request has reached.
+func (t *httpTrace) outcome(ctx context.Context, err error) string {
 	var network net.Error
 	var record tls.RecordHeaderError
 	isNetwork := errors.As(err, &network)
@@ -190,7 +190,7 @@ func (w *stopwatch) outcome(ctx context.Context, err error) string {
 		return outcomeDNS
 	case isNetwork && network.Timeout():
 		return outcomeTimeout
-	case errors.As(err, &record), w.shakingHands():
+	case errors.As(err, &record), t.inHandshake():
 		return outcomeTLS
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.As(err, new(*net.OpError)):
 		return outcomeConnection

@@ -110,7 +110,7 @@ func newSiteOn(t *testing.T, network *exportertest.Network, handler http.Handler
 	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, uses{}, &atomic.Int64{})
 	}
-	s.Config.ErrorLog = silent()
+	s.Config.ErrorLog = discardLogger()
 	if len(cert) > 0 {
 		s.TLS = &tls.Config{Certificates: cert}
 		s.EnableHTTP2 = true
@@ -141,7 +141,7 @@ func watch(t *testing.T, network *exportertest.Network, entries ...string) *expo
 	return exportertest.StartOn(t, network, appOn(network.DialContext), exportertest.WriteFile(t, "config.yml", probeConfig(entries...)))
 }
 
-// TestAProbeMeasuresItsPhases asks a server that waits for known times.
+// TestAProbeMeasuresItsPhases probes a server that waits for known times.
 func TestAProbeMeasuresItsPhases(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestAProbeMeasuresItsPhases(t *testing.T) {
 			awaitRound(t, r, "probe", name)
 		}
 		began := map[string]int64{"plain": plain.requests.Load(), "secured": secured.requests.Load()}
-		families := r.Families(t) // one page: what is on it belongs together
+		families := r.Families(t) // one scrape response: its samples belong together
 		s := r.Series(t)
 		for name, own := range map[string][]string{
 			"plain":   {"dns", "connect", "first_byte", "transfer", "total"},
@@ -220,7 +220,7 @@ func (l lateListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// TestThePhasesAddUp looks at one probe from inside: no other one comes in between.
+// TestThePhasesAddUp runs one probe without an exporter: no other one comes in between.
 func TestThePhasesAddUp(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestThePhasesAddUp(t *testing.T) {
 		}}
 		server.StartTLS()
 		p := newProber(t, network, fmt.Sprintf("{name: p, url: '%s/', interval: 1s, timeout: 1s, tls: {ca_file: %s}}", server.URL, ca.file))
-		w := &stopwatch{}
+		w := &httpTrace{}
 		if outcome := p.probe(t.Context(), w); outcome != outcomeOK {
 			t.Fatalf("outcome %s", outcome)
 		}
@@ -256,7 +256,7 @@ func TestThePhasesAddUp(t *testing.T) {
 	})
 }
 
-// TestAProbeWithoutAnAnswerEndsAtItsTimeout asks who never answers, and who answers with a header and no body.
+// TestAProbeWithoutAnAnswerEndsAtItsTimeout probes a server that never responds, and one that responds with a header and no body.
 func TestAProbeWithoutAnAnswerEndsAtItsTimeout(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(w http.ResponseWriter){
@@ -300,7 +300,7 @@ func newProber(t *testing.T, network *exportertest.Network, entry string) *probe
 	return setup.Collectors[0].Targets()[0].(*prober)
 }
 
-// TestEachProbeHasItsOutcome asks what is wrong in each way, and once what is right.
+// TestEachProbeHasItsOutcome probes endpoints that fail in each way, and one that succeeds.
 func TestEachProbeHasItsOutcome(t *testing.T) {
 	t.Parallel()
 	ca, stranger := newAuthority(t), newAuthority(t)
@@ -392,7 +392,7 @@ func TestEachProbeHasItsOutcome(t *testing.T) {
 			if err := collect(t, p); err != nil {
 				t.Fatal(err)
 			}
-			w := &stopwatch{}
+			w := &httpTrace{}
 			if got := p.probe(t.Context(), w); got != c.want {
 				t.Errorf("outcome %s, want %s", got, c.want)
 			}
@@ -408,8 +408,8 @@ func TestEachProbeHasItsOutcome(t *testing.T) {
 	}
 }
 
-// TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused lets a certificate expire, and then the server go.
-func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused(t *testing.T) {
+// TestACertificateIsKnownForAWhileAndAlsoWhenItIsRejected lets a certificate expire, and then the server go.
+func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRejected(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		const expiry = `consign_probe_certificate_expiry_timestamp_seconds{probe="p"}`
@@ -435,20 +435,20 @@ func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRefused(t *testing.T) {
 	})
 }
 
-// TestTheWireToASiteIsTroubled goes through the faults of a site under a running exporter: down with its outcome, a page that
-// never waits, and up again without help.
+// TestTheWireToASiteIsTroubled goes through the faults of a site under a running exporter: down with its outcome, scrapes that
+// never wait, and up again without help.
 func TestTheWireToASiteIsTroubled(t *testing.T) {
 	t.Parallel()
 	const up, probe = `consign_probe_up{probe="p"}`, "p"
 	site := newSite(t, okHandler)
-	w := exportertest.NewRelay(t, site.Listener.Addr().String())
+	w := exportertest.NewFaultProxy(t, site.Listener.Addr().String())
 	r := start(t, probeConfig("{name: p, url: 'http://"+w.Address()+"/'}"))
-	for mode, outcome := range map[int32]string{exportertest.Swallow: "timeout", exportertest.Garbage: "invalid_response", exportertest.HangUp: "connection"} {
+	for mode, outcome := range map[int32]string{exportertest.Blackhole: "timeout", exportertest.Garbage: "invalid_response", exportertest.HangUp: "connection"} {
 		before := r.Await(t, "up before the fault", func(s map[string]float64) bool { return s[up] == 1 })
 		w.Set(mode)
 		s := r.Await(t, "down, for the reason "+outcome, func(s map[string]float64) bool {
-			down, told := s[up]
-			return told && down == 0 && outcomes(s, probe)[outcome] > outcomes(before, probe)[outcome]
+			down, ok := s[up]
+			return ok && down == 0 && outcomes(s, probe)[outcome] > outcomes(before, probe)[outcome]
 		})
 		if s["consignwatch_collector_success"+collected("probe", probe)] != 1 {
 			t.Errorf("%s: the exporter has failed, not the site\n%s", outcome, r.Log())
@@ -474,7 +474,7 @@ func TestHeadersStayWithTheirHost(t *testing.T) {
 	})
 	headers := exportertest.WriteFile(t, "headers", "Authorization: Bearer the-secret\nX-Api-Key: the-secret\n")
 	p := newProber(t, nil, fmt.Sprintf("{name: p, url: '%s/', follow_redirects: true, headers_file: %s, timeout: 1m, interval: 1m}", first.URL, headers))
-	if outcome := p.probe(t.Context(), &stopwatch{}); outcome != outcomeOK {
+	if outcome := p.probe(t.Context(), &httpTrace{}); outcome != outcomeOK {
 		t.Fatal(outcome)
 	}
 	if h := <-seen; h.Get("X-Api-Key") != "the-secret" || h.Get("Authorization") != "Bearer the-secret" {
@@ -534,8 +534,8 @@ func TestTheTimeOfAChainIsThatOfItsFirstCertificateToExpire(t *testing.T) {
 	}
 }
 
-// Each probe has its own rhythm, and all probes with the same one are spread together.
-func TestEachProbeHasItsOwnRhythm(t *testing.T) {
+// Each probe has its own schedule, and all probes with the same one are spread together.
+func TestEachProbeHasItsOwnSchedule(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		network := &exportertest.Network{}

@@ -14,14 +14,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/resp"
 )
 
-// redisServer is the state of one Redis or Valkey server, as it says itself.
+// redisServer reads the state of one Redis or Valkey server from INFO and LATENCY HISTOGRAM.
 type redisServer struct {
 	name   string
 	conn   *redisConn
 	bounds []float64 // of the histograms of commands
 
 	// What lives from one collection to the next.
-	started startTime
+	started processStart
 	keys    map[string]bool // databases that ever held a key
 }
 
@@ -36,7 +36,7 @@ func newRedisServer(name string, conn *redisConn, c *catalog.Catalog) *redisServ
 // Name is the name of the target.
 func (r *redisServer) Name() string { return r.name }
 
-// Collect asks the server for its state.
+// Collect queries the state of the server.
 func (r *redisServer) Collect(ctx context.Context, sink *exporter.Sink) error {
 	up := false
 	err := r.conn.use(ctx, func(conn *resp.Conn, _ time.Duration) error {
@@ -50,13 +50,14 @@ func (r *redisServer) Collect(ctx context.Context, sink *exporter.Sink) error {
 		if err != nil {
 			return fmt.Errorf("LATENCY HISTOGRAM: %w", err)
 		}
-		return r.tell(parseInfo(text), latency, now, sink)
+		return r.emit(parseInfo(text), latency, now, sink)
 	})
-	sink.Always().Gauge("consign_redis_up", truth(up), r.name)
+	sink.Status().Gauge("consign_redis_up", boolValue(up), r.name)
 	return err
 }
 
-// latencyHistogram asks how long commands took. Redis before 7 does not know: that is no failure, and nothing is told.
+// latencyHistogram fetches the latencies of commands. Redis before 7 lacks the command: that is no failure, and there is no
+// histogram.
 func latencyHistogram(ctx context.Context, conn *resp.Conn) (map[string]commandLatency, error) {
 	answer, err := conn.Do(ctx, "LATENCY", "HISTOGRAM")
 	if err != nil {
@@ -68,13 +69,13 @@ func latencyHistogram(ctx context.Context, conn *resp.Conn) (map[string]commandL
 	return parseLatency(answer)
 }
 
-// tell puts what the server has said into metrics. Counters count since its start.
-func (r *redisServer) tell(info redisInfo, latency map[string]commandLatency, now time.Time, sink *exporter.Sink) error {
+// emit reports the state of the server. Counters count since its start.
+func (r *redisServer) emit(info redisInfo, latency map[string]commandLatency, now time.Time, sink *exporter.Sink) error {
 	uptime, ok := info.number("uptime_in_seconds")
 	if !ok {
 		return parseError("INFO lacks the uptime")
 	}
-	since, _ := r.started.of(now, uptime)
+	since, _ := r.started.update(now, uptime)
 	gauge := func(metric, key string, labels ...string) {
 		if n, ok := info.number(key); ok {
 			sink.Gauge(metric, n, append([]string{r.name}, labels...)...)
@@ -106,17 +107,17 @@ func (r *redisServer) tell(info redisInfo, latency map[string]commandLatency, no
 	gauge("consign_redis_last_save_timestamp_seconds", "rdb_last_save_time")
 	if status := info["rdb_last_bgsave_status"]; status != "" {
 		appended := info["aof_enabled"] != "1" || info["aof_last_write_status"] != "err"
-		sink.Gauge("consign_redis_last_save_success", truth(status == "ok" && appended), r.name)
+		sink.Gauge("consign_redis_last_save_success", boolValue(status == "ok" && appended), r.name)
 	}
 	if lag, ok := info.replicationLag(); ok {
 		sink.Gauge("consign_redis_replication_lag_bytes", lag, r.name)
 	}
-	r.tellKeys(info, sink)
-	return r.tellCommands(info, latency, since, sink)
+	r.emitKeys(info, sink)
+	return r.emitCommands(info, latency, since, sink)
 }
 
-// tellKeys tells a database that has lost its last key as empty: the server does not list it any more.
-func (r *redisServer) tellKeys(info redisInfo, sink *exporter.Sink) {
+// emitKeys reports a database that has lost its last key as empty: the server does not list it any more.
+func (r *redisServer) emitKeys(info redisInfo, sink *exporter.Sink) {
 	keys := info.keys()
 	for db := range keys {
 		r.keys[db] = true
@@ -126,7 +127,7 @@ func (r *redisServer) tellKeys(info redisInfo, sink *exporter.Sink) {
 	}
 }
 
-func (r *redisServer) tellCommands(info redisInfo, latency map[string]commandLatency, since time.Time, sink *exporter.Sink) error {
+func (r *redisServer) emitCommands(info redisInfo, latency map[string]commandLatency, since time.Time, sink *exporter.Sink) error {
 	commands, err := info.commands()
 	if err != nil {
 		return err
@@ -144,13 +145,13 @@ func (r *redisServer) tellCommands(info redisInfo, latency map[string]commandLat
 	return nil
 }
 
-// redisOperations asks of a server what the platform asks of it, on a key of its own, and measures how long that takes. It is
-// a collection of its own, so that a server that refuses to be written to is still watched.
+// redisOperations runs the operations that the platform uses, on a key of its own, and measures their durations. It is a
+// collector of its own, so that a server that rejects writes is still monitored.
 type redisOperations struct {
-	name  string
-	conn  *redisConn
-	key   string
-	tally *exporter.Tally
+	name     string
+	conn     *redisConn
+	key      string
+	recorder *exporter.Recorder
 }
 
 // operationLife is how long the key lives when it is not deleted.
@@ -158,9 +159,9 @@ const operationLife = 30 * time.Second
 
 func newRedisOperations(name string, conn *redisConn, keyPrefix string, c *catalog.Catalog) *redisOperations {
 	// Of two exporters that watch one server each has a key of its own.
-	o := &redisOperations{name: name, conn: conn, key: keyPrefix + rand.Text(), tally: exporter.NewTally(c)}
+	o := &redisOperations{name: name, conn: conn, key: keyPrefix + rand.Text(), recorder: exporter.NewRecorder(c)}
 	for _, operation := range catalog.CacheOperations() {
-		o.tally.Begin("consign_redis_operation_duration_seconds", name, operation)
+		o.recorder.Init("consign_redis_operation_duration_seconds", name, operation)
 	}
 	return o
 }
@@ -174,7 +175,7 @@ func (o *redisOperations) Collect(ctx context.Context, sink *exporter.Sink) erro
 		o.observe("ping", ping)
 		return o.operate(ctx, conn)
 	})
-	o.tally.Tell(sink.Always())
+	o.recorder.Collect(sink.Status())
 	return err
 }
 
@@ -215,5 +216,5 @@ func (o *redisOperations) operate(ctx context.Context, conn *resp.Conn) error {
 }
 
 func (o *redisOperations) observe(operation string, took time.Duration) {
-	o.tally.Observe("consign_redis_operation_duration_seconds", took.Seconds(), o.name, operation)
+	o.recorder.Observe("consign_redis_operation_duration_seconds", took.Seconds(), o.name, operation)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// cli asks with the server's own client program.
+// cli runs the server's own client program.
 func cli(t *testing.T, address string, args ...string) string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(address)
@@ -51,9 +51,9 @@ func infoOf(t *testing.T, address string) map[string]float64 {
 	return info
 }
 
-// TestRedisIsToldAsTheServerSaysItself does work whose traces are known, and compares each metric with what the server's own
+// TestRedisMetricsEqualTheServersInfo does work whose traces are known, and compares each metric with what the server's own
 // client program prints before and after a collection.
-func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
+func TestRedisMetricsEqualTheServersInfo(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	address := server.Address()
@@ -154,7 +154,7 @@ func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
 	}
 	// The client program is one more, and those before it may not be quite gone.
 	within(t, "ready clients", s[`consign_redis_clients{server="cache",state="ready"}`], after["connected_clients"]-after["blocked_clients"], 2)
-	memoryIsTold(t, r, address)
+	awaitMemory(t, r, address)
 	// The random eviction and the exporter's own key change the number of keys.
 	within(t, "keys", s[`consign_redis_keys{db="0",server="cache"}`], after["db0.keys"], 2)
 	if _, ok := s[`consign_redis_replication_lag_bytes{server="cache"}`]; ok {
@@ -172,8 +172,8 @@ func TestRedisIsToldAsTheServerSaysItself(t *testing.T) {
 	})
 }
 
-// memoryIsTold waits for a collection between two looks that agree with it: the server frees buffers when it likes.
-func memoryIsTold(t *testing.T, r *exportertest.Running, address string) {
+// awaitMemory waits for a collection between two readings that agree with it: the server frees buffers at any time.
+func awaitMemory(t *testing.T, r *exportertest.Running, address string) {
 	t.Helper()
 	const tolerance = 50_000 // what the client program itself takes
 	eventually(t, "memory is told as the server says", func() bool {
@@ -248,7 +248,7 @@ func TestTheHistogramsOfRedisAreItsOwn(t *testing.T) {
 		if h == nil {
 			t.Fatalf("no histogram of %s", name)
 		}
-		calls, counts := latencyOf(t, server.Address(), name) // nobody calls them any more
+		calls, counts := latencyOf(t, server.Address(), name) // they are not called any more
 		if float64(h.GetSampleCount()) != calls || calls != s[fmt.Sprintf(`consign_redis_commands_total{command=%q,outcome="ok",server="cache"}`, name)] {
 			t.Errorf("%s: %d calls, the server says %v", name, h.GetSampleCount(), calls)
 		}
@@ -352,7 +352,7 @@ func TestTheOperationsLeaveNothingBehindAndUseOneConnection(t *testing.T) {
 	}
 }
 
-func TestACacheThatRefusesToBeWrittenToIsStillWatched(t *testing.T) {
+func TestACacheThatRejectsWritesIsStillMonitored(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: server.Address()})
@@ -423,7 +423,7 @@ func TestAReplicaOfRedis(t *testing.T) {
 	r.Await(t, "without replicas there is no lag", func(s map[string]float64) bool { _, ok := s[fmt.Sprintf(lag, "source")]; return !ok })
 }
 
-func TestASaveThatFailsIsTold(t *testing.T) {
+func TestAFailedSaveIsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() + "/redis"
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -455,7 +455,7 @@ func TestASaveThatFailsIsTold(t *testing.T) {
 	r.Await(t, "the failure is told", func(s map[string]float64) bool { return s[`consign_redis_last_save_success{server="cache"}`] == 0 })
 }
 
-// TestTheShippedACLSufficesAndIsNotMore connects as the user of deploy/redis/acl.txt, on a server that nobody else may use.
+// TestTheShippedACLSufficesAndIsNotMore connects as the user of deploy/redis/acl.txt, on a server that no other user may use.
 func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
 	t.Parallel()
 	server := ownRedis(t)
@@ -507,7 +507,7 @@ func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
 	}
 }
 
-// TestInfoOfAnOldServerIsRead uses what a Redis 6.2 prints, which this machine does not have, and fields that nobody knows.
+// TestInfoOfAnOldServerIsRead uses what a Redis 6.2 prints, which this machine does not have, and unknown fields.
 func TestInfoOfAnOldServerIsRead(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/info-6.2.txt")
@@ -537,7 +537,7 @@ func TestInfoOfAnOldServerIsRead(t *testing.T) {
 	}
 }
 
-func TestAnAnswerToLatencyHistogramThatMakesNoSenseIsRefused(t *testing.T) {
+func TestAReplyToLatencyHistogramThatMakesNoSenseIsRejected(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answer any

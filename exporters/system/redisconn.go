@@ -18,28 +18,28 @@ import (
 // redisLifetime is how long a connection is kept. A name may lead to another server: after ten minutes that is seen.
 const redisLifetime = 10 * time.Minute
 
-// redisConn is the one connection to a server, kept from one use to the next.
+// redisConn is the persistent connection to a server.
 type redisConn struct {
 	address  string
 	username string
 	password secret.Value
 	tls      *tls.Config
 
-	turn   chan struct{} // holds one token while the connection is in use
+	lock   chan struct{} // holds one token while the connection is in use
 	conn   *resp.Conn    // nil: none
 	opened time.Time
 }
 
 func newRedisConn(address, username string, password secret.Value, tls *tls.Config) *redisConn {
-	return &redisConn{address: address, username: username, password: password, tls: tls, turn: make(chan struct{}, 1)}
+	return &redisConn{address: address, username: username, password: password, tls: tls, lock: make(chan struct{}, 1)}
 }
 
-// use waits for its turn, makes sure that the connection works, and calls f with it and with how long the server took to
-// answer a ping. After an error that is not an answer of the server the connection is given up. The error has its reason.
+// use locks the connection, makes sure that it works, and calls f with it and with the duration of a ping. After an error that
+// is not a reply of the server it closes the connection. The error has its reason.
 func (c *redisConn) use(ctx context.Context, f func(conn *resp.Conn, ping time.Duration) error) error {
 	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
+	case c.lock <- struct{}{}:
+		defer func() { <-c.lock }()
 	case <-ctx.Done():
 		return exporter.Failure(exporter.ReasonTimeout, fmt.Errorf("wait for the connection: %w", ctx.Err()))
 	}
@@ -51,7 +51,7 @@ func (c *redisConn) use(ctx context.Context, f func(conn *resp.Conn, ping time.D
 		return nil
 	}
 	if !errors.As(err, new(resp.Error)) {
-		c.drop()
+		c.disconnect()
 	}
 	return classifyRedis(ctx, err)
 }
@@ -60,7 +60,7 @@ func (c *redisConn) use(ctx context.Context, f func(conn *resp.Conn, ping time.D
 // is found by the first ping, and is no failure.
 func (c *redisConn) ping(ctx context.Context) (time.Duration, error) {
 	if time.Since(c.opened) > redisLifetime {
-		c.drop()
+		c.disconnect()
 	}
 	for kept := c.conn != nil; ; kept = false {
 		if c.conn == nil {
@@ -77,14 +77,14 @@ func (c *redisConn) ping(ctx context.Context) (time.Duration, error) {
 		if err == nil {
 			return took, nil
 		}
-		c.drop()
+		c.disconnect()
 		if !kept || ctx.Err() != nil || errors.As(err, new(resp.Error)) {
 			return 0, err
 		}
 	}
 }
 
-// open dials, and says who we are.
+// open dials and authenticates.
 func (c *redisConn) open(ctx context.Context) error {
 	dialled, err := c.dial(ctx)
 	if err != nil {
@@ -122,8 +122,8 @@ func (c *redisConn) dial(ctx context.Context) (net.Conn, error) {
 	return secured, nil
 }
 
-// drop gives the connection up.
-func (c *redisConn) drop() {
+// disconnect closes the connection.
+func (c *redisConn) disconnect() {
 	if c.conn != nil {
 		c.conn.Close()
 		c.conn = nil
@@ -132,9 +132,9 @@ func (c *redisConn) drop() {
 
 // close ends the connection for good, after all collections have ended.
 func (c *redisConn) close() error {
-	c.turn <- struct{}{}
-	defer func() { <-c.turn }()
-	c.drop()
+	c.lock <- struct{}{}
+	defer func() { <-c.lock }()
+	c.disconnect()
 	return nil
 }
 
@@ -153,18 +153,18 @@ func classifyRedis(ctx context.Context, err error) error {
 		errors.As(err, new(*tls.CertificateVerificationError)):
 		return exporter.Failure(exporter.ReasonConnection, err)
 	}
-	return err // ReasonOf knows the rest
+	return err // ReasonOf classifies the rest
 }
 
-// redisReason tells why a server refuses, by the first word of its answer.
-func redisReason(answer string) exporter.Reason {
-	switch word, _, _ := strings.Cut(answer, " "); {
+// redisReason derives why a server rejects a command, by the first word of its reply.
+func redisReason(reply string) exporter.Reason {
+	switch word, _, _ := strings.Cut(reply, " "); {
 	case word == "NOAUTH", word == "WRONGPASS", word == "NOPERM", word == "DENIED",
-		strings.HasPrefix(answer, "ERR invalid password"), strings.HasPrefix(answer, "ERR AUTH"), strings.HasPrefix(answer, "ERR Client sent AUTH"):
+		strings.HasPrefix(reply, "ERR invalid password"), strings.HasPrefix(reply, "ERR AUTH"), strings.HasPrefix(reply, "ERR Client sent AUTH"):
 		return exporter.ReasonAuth
 	case word == "LOADING", word == "BUSY", word == "TRYAGAIN", word == "MASTERDOWN":
 		return exporter.ReasonThrottled
-	case strings.HasPrefix(answer, "ERR max number of clients"):
+	case strings.HasPrefix(reply, "ERR max number of clients"):
 		return exporter.ReasonConnection
 	}
 	return exporter.ReasonQuery

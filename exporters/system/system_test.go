@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	os.Exit(serverstest.Main(m))
 }
 
-// Rhythms for tests: quick is for faults, with values that vanish soon; with patient they stay, so that a collection which a busy
-// machine has made late takes none from the page.
+// Timings for tests: quick is for faults, with values that vanish soon; with patient they stay, so that a collection which a busy
+// machine has made late removes none.
 const (
 	quick   = "interval: 400ms\ntimeout: 400ms\nmax_age: 1s\n"
 	patient = "interval: 1s\ntimeout: 1s\nmax_age: 1m\n"
@@ -52,7 +52,7 @@ func start(t testing.TB, config string, flags ...string) *exportertest.Running {
 
 func silentLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func silent() *log.Logger { return log.New(io.Discard, "", 0) }
+func discardLogger() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // listen answers each connection with a function, and closes it.
 func listen(t *testing.T, answer func(net.Conn)) (address string) {
@@ -79,7 +79,7 @@ func listen(t *testing.T, answer func(net.Conn)) (address string) {
 	return l.Addr().String()
 }
 
-// closedAddress is one at which nobody listens.
+// closedAddress is one without a listener.
 func closedAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -191,7 +191,7 @@ func awaitRound(t *testing.T, r *exportertest.Running, collector, target string)
 	return series
 }
 
-// histogram finds one on the page: nil when it is not there.
+// histogram scrapes a histogram: nil when it is absent.
 func histogram(t *testing.T, r *exportertest.Running, name string) *dto.Histogram {
 	t.Helper()
 	if m := sample(t, r, name); m != nil {
@@ -226,7 +226,7 @@ func upTo(h *dto.Histogram, bound float64) (n uint64, ok bool) {
 	return 0, false
 }
 
-// between fails when a value is not where two looks at the truth, one before and one after, leave it.
+// between fails when a value is not between two readings of the server, one before and one after.
 func between(t *testing.T, what string, got, before, after float64) {
 	t.Helper()
 	if got < before || got > after {
@@ -234,7 +234,7 @@ func between(t *testing.T, what string, got, before, after float64) {
 	}
 }
 
-// startedIn fails when a start timestamp is not that of the server with this uptime. The server tells whole seconds, to the exporter as to us.
+// startedIn fails when a start timestamp is not that of the server with this uptime. The server reports whole seconds, to the exporter and to the test.
 func startedIn(t *testing.T, what string, created time.Time, uptime func() float64) {
 	t.Helper()
 	before := seconds(time.Now())
@@ -249,7 +249,7 @@ func within(t *testing.T, what string, got, want, tolerance float64) {
 
 func seconds(at time.Time) float64 { return float64(at.UnixNano()) / 1e9 }
 
-// eventually waits at most a minute. When it fails it shows what everybody does.
+// eventually waits at most a minute. When it fails it logs all goroutines.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -273,7 +273,7 @@ func collect(t *testing.T, target exporter.Target) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, err := exporter.Try(ctx, catalog.Shipped(), catalog.SizesFor(10), target)
+	_, err := exporter.DryRun(ctx, catalog.Shipped(), catalog.SizesFor(10), target)
 	return err
 }
 

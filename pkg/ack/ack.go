@@ -1,8 +1,8 @@
-// Package ack has the acknowledgements: an acknowledged alert notifies nobody else. Alertmanager has no acknowledgements, it has
-// silences. An acknowledgement is a silence on the identity of an alert and on the escalations of it, short, and
-// marked in its comment. The daemon (App) renews it while the alert fires and ends it when the alert has resolved, so that the next
-// incident pages again; without the daemon it ends by itself. All that there is to know stands in Alertmanager: the package keeps
-// nothing of its own. It never decides who is paged, or when: that is routing.
+// Package ack implements acknowledgements: an acknowledged alert sends no further notifications and does not escalate. Alertmanager has
+// silences, but no acknowledgements. An acknowledgement is a short silence that matches the identity of an alert and its escalations,
+// and has the prefix ACK! in its comment. The daemon (App) renews the silence while the alert fires and expires it when the alert has
+// resolved, so that the next incident pages again; without the daemon the silence expires by itself. All state is in Alertmanager:
+// the package stores none. It never decides who is paged, or when: that is the work of package routing.
 package ack
 
 import (
@@ -12,28 +12,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 )
 
-// Prefix begins the comment of every acknowledgement. It is the convention of karma's button and of kthxbye, so that what is
-// acknowledged there is an acknowledgement here.
+// Prefix begins the comment of every acknowledgement. It is the convention of karma and kthxbye, so that a silence of karma's
+// acknowledge button is an acknowledgement here, too.
 const Prefix = "ACK!"
 
-// DefaultLength is how long an acknowledgement lasts unless it is renewed.
+// DefaultLength is the duration of an acknowledgement that is not renewed.
 const DefaultLength = 15 * time.Minute
 
 // Labels with a meaning for acknowledgements.
 const (
 	nameLabel       = "alertname"
-	sourceLabel     = "source_alertname" // of an escalation: the alert that is unacknowledged
+	sourceLabel     = "source_alertname" // of an escalation: the name of the unacknowledged alert
 	escalationLabel = "escalation"
 	priorityLabel   = "priority"
 )
 
-// escalations matches the names of escalations. Each level is an alert of its own.
+// escalations is a regular expression for the names of escalation alerts. Each level is an alert of its own.
 const escalations = "Escalation.+"
 
-// Identity tells one alert from all others.
+// Identity has the labels that distinguish an alert from all others.
 type Identity struct {
 	Alertname string
 	Client    string
@@ -59,11 +59,12 @@ func (i Identity) compare(o Identity) int {
 	return cmp.Or(cmp.Compare(i.Alertname, o.Alertname), cmp.Compare(i.Client, o.Client), cmp.Compare(i.Component, o.Component), cmp.Compare(i.Subject, o.Subject))
 }
 
-// matchers select the alert and its escalations, in one silence: two could come apart. Alertmanager before 0.32 has no "or" but within a
-// value: source_alertname is that of an escalation, or empty as on the alert itself.
-func (i Identity) matchers() []amapi.Matcher {
+// matchers select the alert and its escalations with one silence: of two silences, one could expire before the other. Matchers of
+// Alertmanager before 0.32 have no "or" except within a regular expression: source_alertname is the name of the alert on its
+// escalations, and empty on the alert itself.
+func (i Identity) matchers() []amclient.Matcher {
 	name := regexp.QuoteMeta(i.Alertname)
-	return []amapi.Matcher{
+	return []amclient.Matcher{
 		{Name: nameLabel, Value: name + "|" + escalations, IsRegex: true, IsEqual: true},
 		{Name: sourceLabel, Value: "|" + name, IsRegex: true, IsEqual: true},
 		{Name: "client", Value: i.Client, IsEqual: true},
@@ -77,5 +78,5 @@ func isEscalation(labels map[string]string) bool {
 	return labels[escalationLabel] != "" || labels[sourceLabel] != ""
 }
 
-// IsAcknowledgement reports whether a silence is one.
-func IsAcknowledgement(s *amapi.Silence) bool { return strings.HasPrefix(s.Comment, Prefix) }
+// IsAcknowledgement reports whether a silence is an acknowledgement.
+func IsAcknowledgement(s *amclient.Silence) bool { return strings.HasPrefix(s.Comment, Prefix) }

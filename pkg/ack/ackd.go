@@ -11,12 +11,12 @@ import (
 	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// App is `consignwatch ackd`, the daemon.
+// App is the daemon, `consignwatch ackd`.
 func App() exporter.App {
 	return exporter.App{
 		Name:        catalog.Ackd,
@@ -26,7 +26,7 @@ func App() exporter.App {
 	}
 }
 
-// load reads the configuration. It does not connect.
+// load reads the configuration. It does not connect to Alertmanager.
 func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 	c, err := readConfig(path)
 	if err != nil {
@@ -41,22 +41,22 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	schedule := exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout)}
-	keeping := Keeping{
+	renewer := Renewer{
 		Length: time.Duration(c.RenewFor), Settle: time.Duration(c.Settle),
 		Heartbeat: c.Heartbeat.Alertname, HeartbeatAge: time.Duration(c.Heartbeat.MaxAge),
 	}
 	shipped := catalog.Shipped().ForExporter(catalog.Ackd)
-	begin := time.Now()
+	started := time.Now()
 	return &exporter.Setup{
 		Catalog: shipped,
 		Sizes:   catalog.SizesFor(c.Limits.Clients + 1), // and the platform
 		Collectors: []exporter.Collector{
 			collector{"acknowledgements", schedule, func(ctx context.Context, _ *exporter.Sink) error {
-				return keeping.keep(ctx, client, log)
+				return renewer.run(ctx, client, log)
 			}},
-			collector{"alerts", schedule, (&watch{
-				client: client, keeping: keeping, clients: c.Clients,
-				times: newTimes(shipped, begin, 3*schedule.Interval+schedule.Timeout),
+			collector{"alerts", schedule, (&alertCollector{
+				client: client, renewer: renewer, clients: c.Clients,
+				timings: newTimings(shipped, started, 3*schedule.Interval+schedule.Timeout),
 			}).collect},
 		},
 		Text:  text,
@@ -64,20 +64,20 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 	}, nil
 }
 
-// client makes the client of a section of the configuration.
-func (a *alertmanagerConfig) client() (*amapi.Client, func(), error) {
+// client returns an Alertmanager client with the configured HTTP settings, and a function that closes its idle connections.
+func (a *alertmanagerConfig) client() (*amclient.Client, func(), error) {
 	c, err := commonconfig.NewClientFromConfig(a.HTTP, "alertmanager")
 	if err != nil {
 		return nil, nil, fmt.Errorf("alertmanager.http: %w", err)
 	}
-	client, err := amapi.New(a.URL, c)
+	client, err := amclient.New(a.URL, c)
 	if err != nil {
 		return nil, nil, fmt.Errorf("alertmanager.url: %w", err)
 	}
 	return client, c.CloseIdleConnections, nil
 }
 
-// collector asks the one Alertmanager.
+// collector runs one task against the configured Alertmanager, on a schedule.
 type collector struct {
 	name     string
 	schedule exporter.Schedule
@@ -93,18 +93,18 @@ type target func(context.Context, *exporter.Sink) error
 func (target) Name() string { return "alertmanager" }
 
 func (t target) Collect(ctx context.Context, sink *exporter.Sink) error {
-	return reasoned(t(ctx, sink))
+	return withReason(t(ctx, sink))
 }
 
-// reasoned gives an error the reason that it is counted under.
-func reasoned(err error) error {
-	var status *amapi.StatusError
+// withReason adds the reason that consignwatch_collector_failures_total counts the error under.
+func withReason(err error) error {
+	var status *amclient.StatusError
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, amapi.ErrAnswer):
+	case errors.Is(err, amclient.ErrInvalidResponse):
 		return exporter.Failure(exporter.ReasonParse, err)
-	case errors.Is(err, ErrBlind):
+	case errors.Is(err, ErrIncomplete):
 		return exporter.Failure(exporter.ReasonCapability, err)
 	case errors.As(err, &status):
 		switch status.Code {

@@ -8,40 +8,48 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/pages"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
-	// Two daemons side by side, as beside the members of a cluster.
-	patient := []string{"interval: 1s", "interval: 2s", "timeout: 1s", "timeout: 2s", "renew_for: 6s", "renew_for: 12s"} // no look may fail
-	daemons := []*exportertest.Running{s.daemon(patient...), s.daemon(patient...)}
+	s := newStack(t)
+	// Two daemons side by side, as with the members of a cluster.
+	slower := []string{"interval: 1s", "interval: 2s", "timeout: 1s", "timeout: 2s", "renew_for: 6s", "renew_for: 12s"} // long enough that no poll fails
+	daemons := []*exportertest.Running{s.daemon(slower...), s.daemon(slower...)}
 	s.fire("CheckoutFailing", "north", nil)
-	s.await("the page", func() bool { return s.paged(pages.Firing, "CheckoutFailing", "north") == 1 })
+	s.await("the notification", func() bool { return s.notificationsAbout(webhookreceiver.Firing, "CheckoutFailing", "north") == 1 })
 	for _, d := range daemons {
-		d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
+		d.Await(t, "an explicit 0", func(series map[string]float64) bool {
+			return acknowledgedValue(series, "CheckoutFailing", "north") == 0
+		})
 	}
-	s.take("CheckoutFailing")
+	s.acknowledge("CheckoutFailing")
 	for _, d := range daemons {
-		d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+		d.Await(t, "acknowledged", func(series map[string]float64) bool {
+			return acknowledgedValue(series, "CheckoutFailing", "north") == 1
+		})
 	}
 
-	// Ended: the resolution is told, and the next incident pages.
+	// Resolved: the resolution is notified, and the next incident pages.
 	s.resolve("CheckoutFailing", "north")
-	s.await("the end", func() bool { return len(s.active()) == 0 })
+	s.await("the end", func() bool { return len(s.activeSilences()) == 0 })
 	for _, d := range daemons {
-		d.Await(t, "no series after the resolution", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == -1 })
+		d.Await(t, "no series after the resolution", func(series map[string]float64) bool {
+			return acknowledgedValue(series, "CheckoutFailing", "north") == -1
+		})
 	}
-	s.await("the message that it has resolved", func() bool { return s.paged(pages.Resolved, "CheckoutFailing", "north") == 1 })
+	s.await("the message that it has resolved", func() bool { return s.notificationsAbout(webhookreceiver.Resolved, "CheckoutFailing", "north") == 1 })
 	s.fire("CheckoutFailing", "north", nil)
-	s.await("the next page", func() bool { return s.paged(pages.Firing, "CheckoutFailing", "north") == 2 })
+	s.await("the next notification", func() bool { return s.notificationsAbout(webhookreceiver.Firing, "CheckoutFailing", "north") == 2 })
 	for _, d := range daemons {
-		d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
+		d.Await(t, "an explicit 0", func(series map[string]float64) bool {
+			return acknowledgedValue(series, "CheckoutFailing", "north") == 0
+		})
 		for name, v := range d.Series(t) {
 			if strings.HasPrefix(name, "consignwatch_collector_failures_total") && v > 0 {
 				t.Errorf("%s is %v:\n%s", name, v, d.Log())
@@ -52,65 +60,73 @@ func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {
 
 func TestAnAcknowledgementOutlivesItsLengthOnlyWithTheDaemon(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
-	desk := s.desk()
-	take := func(length time.Duration) amapi.Silence {
+	acknowledger := s.acknowledger()
+	acknowledge := func(length time.Duration) amclient.Silence {
 		t.Helper()
-		desk.Length = length
-		outcomes, err := desk.Take(t.Context(), selection(t, "CheckoutFailing"))
+		acknowledger.Length = length
+		results, err := acknowledger.Acknowledge(t.Context(), selection(t, "CheckoutFailing"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return outcomes[0].Silence
+		return results[0].Silence
 	}
-	take(time.Second)
-	s.await("its end", func() bool { return len(s.active()) == 0 })
+	acknowledge(time.Second)
+	s.await("its end", func() bool { return len(s.activeSilences()) == 0 })
 	d := s.daemon()
-	d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
-	first := take(6 * time.Second)
+	d.Await(t, "an explicit 0", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 0
+	})
+	first := acknowledge(6 * time.Second)
 	s.await("that it has outlived its length", func() bool { return time.Since(first.EndsAt) > 2*time.Second })
-	if active := s.active(); len(active) != 1 || active[0].ID != first.ID {
+	if active := s.activeSilences(); len(active) != 1 || active[0].ID != first.ID {
 		t.Errorf("in force: %+v", active)
 	}
-	if err := s.desk().Client.ExpireSilence(t.Context(), first.ID); err != nil {
+	if err := s.acknowledger().Client.ExpireSilence(t.Context(), first.ID); err != nil {
 		t.Fatal(err)
 	}
-	d.Await(t, "an explicit 0 after the end", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 })
+	d.Await(t, "an explicit 0 after the end", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 0
+	})
 }
 
 func TestARestartOfTheDaemonChangesNothing(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
 	s.fire("CheckoutFailing", "south", nil)
 	d := s.daemon()
-	d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 }) // what is acknowledged at the first look is not counted
-	silence := s.take("client=north")
+	d.Await(t, "an explicit 0", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 0
+	}) // the time to acknowledge is observed after the first snapshot only
+	silence := s.acknowledge("client=north")
 	d.Await(t, "acknowledged, and counted once", func(series map[string]float64) bool {
-		return state(series, "CheckoutFailing", "north") == 1 && state(series, "CheckoutFailing", "south") == 0 && countOf(t, d, acknowledgeTime) == 1
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1 && acknowledgedValue(series, "CheckoutFailing", "south") == 0 && countOf(t, d, acknowledgeTime) == 1
 	})
 	d.Stop()
-	if len(s.active()) != 1 {
+	if len(s.activeSilences()) != 1 {
 		t.Error("the acknowledgement went with the daemon")
 	}
 	d = s.daemon()
-	series := d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
-	if state(series, "CheckoutFailing", "south") != 0 {
+	series := d.Await(t, "acknowledged", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1
+	})
+	if acknowledgedValue(series, "CheckoutFailing", "south") != 0 {
 		t.Error("what nobody has is not an explicit 0")
 	}
 	if n := countOf(t, d, acknowledgeTime); n != 0 {
 		t.Errorf("what was counted before is counted again: %d", n)
 	}
-	if active := s.active(); len(active) != 1 || active[0].ID != silence.ID {
+	if active := s.activeSilences(); len(active) != 1 || active[0].ID != silence.ID {
 		t.Errorf("in force: %+v", active)
 	}
 	s.resolve("CheckoutFailing", "north")
-	s.await("the end", func() bool { return len(s.active()) == 0 })
+	s.await("the end", func() bool { return len(s.activeSilences()) == 0 })
 	d.Await(t, "the time to resolve", func(map[string]float64) bool { return countOf(t, d, resolveTime) == 1 })
 }
 
-// countOf adds up the counts of a histogram on the page.
+// countOf adds up the counts of a histogram over all label values.
 func countOf(t *testing.T, d *exportertest.Running, metric string) uint64 {
 	t.Helper()
 	var n uint64
@@ -127,12 +143,14 @@ func countOf(t *testing.T, d *exportertest.Running, metric string) uint64 {
 // A restarted Alertmanager has its silences, but no alerts until they are sent again. Nothing has resolved.
 func TestARestartOfAlertmanagerEndsNoAcknowledgement(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
 	d := s.daemon("settle: 0s", "settle: 3s")
-	silence := s.take("CheckoutFailing")
-	d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
-	s.setMute(true)
+	silence := s.acknowledge("CheckoutFailing")
+	d.Await(t, "acknowledged", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1
+	})
+	s.setPaused(true)
 	if err := s.process.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -146,26 +164,26 @@ func TestARestartOfAlertmanagerEndsNoAcknowledgement(t *testing.T) {
 		return series[`consignwatch_collector_failures_total{collector="alerts",reason="capability"}`]
 	}
 	before := failed(d.Series(t))
-	d.Await(t, "two looks at nothing", func(series map[string]float64) bool { return failed(series) >= before+2 })
-	if len(s.active()) != 1 {
+	d.Await(t, "two polls without alerts", func(series map[string]float64) bool { return failed(series) >= before+2 })
+	if len(s.activeSilences()) != 1 {
 		t.Fatal("the acknowledgement was ended")
 	}
-	// The heartbeat is back before the others: it says nothing yet, Alertmanager has not settled.
+	// The heartbeat is back before the other alerts: the list is still incomplete, as Alertmanager's settle time is not over.
 	s.mu.Lock()
-	held := s.firing["CheckoutFailing north"]
+	alert := s.firing["CheckoutFailing north"]
 	delete(s.firing, "CheckoutFailing north")
 	s.mu.Unlock()
-	s.setMute(false)
+	s.setPaused(false)
 	s.await("the heartbeat", func() bool { return len(s.alerts()) == 1 })
 	before = failed(d.Series(t))
-	d.Await(t, "another look", func(series map[string]float64) bool { return failed(series) > before })
+	d.Await(t, "another poll", func(series map[string]float64) bool { return failed(series) > before })
 	s.mu.Lock()
-	s.firing["CheckoutFailing north"] = held
+	s.firing["CheckoutFailing north"] = alert
 	s.mu.Unlock()
 	d.Await(t, "acknowledged again", func(series map[string]float64) bool {
-		return series[`consignwatch_collector_success{collector="alerts",target="alertmanager"}`] == 1 && state(series, "CheckoutFailing", "north") == 1
+		return series[`consignwatch_collector_success{collector="alerts",target="alertmanager"}`] == 1 && acknowledgedValue(series, "CheckoutFailing", "north") == 1
 	})
-	if active := s.active(); len(active) != 1 || active[0].ID != silence.ID {
+	if active := s.activeSilences(); len(active) != 1 || active[0].ID != silence.ID {
 		t.Errorf("in force: %+v", active)
 	}
 }
@@ -173,40 +191,44 @@ func TestARestartOfAlertmanagerEndsNoAcknowledgement(t *testing.T) {
 // While Prometheus is down, its alerts vanish from Alertmanager. Nothing has resolved.
 func TestASilentPrometheusEndsNoAcknowledgement(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
 	d := s.daemon()
-	s.take("CheckoutFailing")
-	s.setMute(true)
+	s.acknowledge("CheckoutFailing")
+	s.setPaused(true)
 	s.await("an Alertmanager without alerts", func() bool { return len(s.alerts()) == 0 })
 	kept := `consignwatch_collector_last_success_timestamp_seconds{collector="acknowledgements",target="alertmanager"}`
 	before := d.Series(t)[kept]
-	d.Await(t, "three looks at nothing", func(series map[string]float64) bool { return series[kept] > before+2 })
-	if len(s.active()) != 1 {
+	d.Await(t, "three polls without alerts", func(series map[string]float64) bool { return series[kept] > before+2 })
+	if len(s.activeSilences()) != 1 {
 		t.Error("the acknowledgement was ended")
 	}
-	d.Await(t, "nothing told of what is not known", func(series map[string]float64) bool {
+	d.Await(t, "no samples of an incomplete list", func(series map[string]float64) bool {
 		_, firing := series[alertsFiring+`{priority="P0"}`]
-		return state(series, "CheckoutFailing", "north") == -1 && !firing
+		return acknowledgedValue(series, "CheckoutFailing", "north") == -1 && !firing
 	})
-	s.setMute(false)
-	d.Await(t, "acknowledged again", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+	s.setPaused(false)
+	d.Await(t, "acknowledged again", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1
+	})
 }
 
-func TestAnAlertmanagerThatHangsOrTellsNonsenseIsNeitherObeyedNorFeared(t *testing.T) {
+func TestAnAlertmanagerThatHangsOrSendsGarbageEndsNoAcknowledgement(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
-	relay := exportertest.NewRelay(t, s.process.Address())
-	d := exportertest.Start(t, App(), quick("http://"+relay.Address()))
-	s.take("CheckoutFailing")
-	acknowledgedNow := func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 }
+	relay := exportertest.NewFaultProxy(t, s.process.Address())
+	d := exportertest.Start(t, App(), daemonConfig("http://"+relay.Address()))
+	s.acknowledge("CheckoutFailing")
+	acknowledgedNow := func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1
+	}
 	d.Await(t, "acknowledged", acknowledgedNow)
-	for _, mode := range []exportertest.Mode{exportertest.Garbage, exportertest.Swallow, exportertest.HangUp} {
+	for _, mode := range []exportertest.Mode{exportertest.Garbage, exportertest.Blackhole, exportertest.HangUp} {
 		relay.Set(mode)
 		relay.Cut()
-		d.Await(t, "nothing told", func(series map[string]float64) bool {
-			return state(series, "CheckoutFailing", "north") == -1 && series[`consignwatch_collector_success{collector="alerts",target="alertmanager"}`] == 0
+		d.Await(t, "no samples", func(series map[string]float64) bool {
+			return acknowledgedValue(series, "CheckoutFailing", "north") == -1 && series[`consignwatch_collector_success{collector="alerts",target="alertmanager"}`] == 0
 		})
 		if status, _ := d.Get(t, "/-/healthy"); status != 200 {
 			t.Errorf("healthy: %d", status)
@@ -217,54 +239,58 @@ func TestAnAlertmanagerThatHangsOrTellsNonsenseIsNeitherObeyedNorFeared(t *testi
 		relay.Set(exportertest.Forward)
 		relay.Cut()
 		d.Await(t, "acknowledged", acknowledgedNow)
-		if len(s.active()) != 1 {
+		if len(s.activeSilences()) != 1 {
 			t.Fatal("the acknowledgement was ended")
 		}
 	}
 }
 
-// Who silences an alert knows of it, whatever the silence looks like. The daemon leaves the silence alone.
+// Any silence counts as an acknowledgement. The daemon does not change silences without the prefix.
 func TestASilenceByHandCountsAndIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	d := s.daemon()
 	s.fire("CheckoutFailing", "north", nil)
-	d.Await(t, "an explicit 0", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 0 }) // what is acknowledged at the first look is not counted
-	id, err := s.client.SetSilence(t.Context(), amapi.Silence{
-		Matchers: []amapi.Matcher{{Name: "alertname", Value: "CheckoutFailing", IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour), CreatedBy: "carl", Comment: "known",
+	d.Await(t, "an explicit 0", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 0
+	}) // the time to acknowledge is observed after the first snapshot only
+	id, err := s.client.SetSilence(t.Context(), amclient.Silence{
+		Matchers: []amclient.Matcher{{Name: "alertname", Value: "CheckoutFailing", IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour), CreatedBy: "carl", Comment: "known",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.Await(t, "acknowledged", func(series map[string]float64) bool {
-		return state(series, "CheckoutFailing", "north") == 1 && countOf(t, d, acknowledgeTime) == 1
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1 && countOf(t, d, acknowledgeTime) == 1
 	})
 	s.resolve("CheckoutFailing", "north")
 	d.Await(t, "resolved", func(series map[string]float64) bool {
-		return state(series, "CheckoutFailing", "north") == -1 && series[alertsFiring+`{priority="P0"}`] == 0
+		return acknowledgedValue(series, "CheckoutFailing", "north") == -1 && series[alertsFiring+`{priority="P0"}`] == 0
 	})
-	if active := s.active(); len(active) != 1 || active[0].ID != id {
+	if active := s.activeSilences(); len(active) != 1 || active[0].ID != id {
 		t.Errorf("in force: %+v", active)
 	}
-	// An alert that was silenced before it fired has been answered by nobody.
+	// An alert that was silenced before it fired has no time to acknowledge.
 	s.fire("CheckoutFailing", "south", nil)
-	d.Await(t, "acknowledged from its begin", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "south") == 1 })
+	d.Await(t, "acknowledged from its begin", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "south") == 1
+	})
 	if n := countOf(t, d, acknowledgeTime); n != 1 {
 		t.Errorf("%d alerts were answered", n)
 	}
 }
 
-// With a button, as karma's, people acknowledge the very alert that they see: it may be an escalation.
-func TestWhoTakesAnEscalationHasTheAlert(t *testing.T) {
+// With karma's acknowledge button, people silence the very alert that they see, which may be an escalation.
+func TestAnAcknowledgedEscalationAcknowledgesItsAlert(t *testing.T) {
 	t.Parallel()
-	s := newStation(t)
+	s := newStack(t)
 	d := s.daemon()
 	s.fire("CheckoutFailing", "north", nil)
 	s.escalate("CheckoutFailing", "north", "L2")
 	silence := func(comment, value string, length time.Duration) (id string) {
 		t.Helper()
-		id, err := s.client.SetSilence(t.Context(), amapi.Silence{
-			Matchers: []amapi.Matcher{{Name: "alertname", Value: value, IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(length), CreatedBy: "ann", Comment: comment,
+		id, err := s.client.SetSilence(t.Context(), amclient.Silence{
+			Matchers: []amclient.Matcher{{Name: "alertname", Value: value, IsEqual: true}}, StartsAt: time.Now(), EndsAt: time.Now().Add(length), CreatedBy: "ann", Comment: comment,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -273,38 +299,40 @@ func TestWhoTakesAnEscalationHasTheAlert(t *testing.T) {
 	}
 	other := silence("no calls tonight", "EscalationL2", time.Hour)
 	s.await("the silence", func() bool { return s.suppressed()["EscalationL2 north"] })
-	d.Await(t, "nobody has it", func(series map[string]float64) bool {
-		return state(series, "CheckoutFailing", "north") == 0 && series[silences+`{state="active"}`] == 1
+	d.Await(t, "unacknowledged", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 0 && series[silences+`{state="active"}`] == 1
 	})
 	silence("ACK! from a button", "EscalationL2", 6*time.Second)
-	d.Await(t, "acknowledged", func(series map[string]float64) bool { return state(series, "CheckoutFailing", "north") == 1 })
+	d.Await(t, "acknowledged", func(series map[string]float64) bool {
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1
+	})
 	if err := s.client.ExpireSilence(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
 	s.await("that the acknowledgement outlives the other silence, and is renewed", func() bool {
-		active := s.active()
+		active := s.activeSilences()
 		return len(active) == 1 && active[0].Comment == "ACK! from a button" && active[0].UpdatedAt.After(active[0].StartsAt)
 	})
-	if _, err := s.desk().GiveBack(t.Context(), selection(t, "CheckoutFailing")); err != nil || len(s.active()) != 0 {
-		t.Errorf("given back: %v; in force %+v", err, s.active())
+	if _, err := s.acknowledger().Unacknowledge(t.Context(), selection(t, "CheckoutFailing")); err != nil || len(s.activeSilences()) != 0 {
+		t.Errorf("unacknowledged: %v; in force %+v", err, s.activeSilences())
 	}
 }
 
-func TestThePageIsAsRecorded(t *testing.T) {
+func TestTheMetricsAreThoseOfTheGoldenFile(t *testing.T) {
 	t.Parallel()
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStation(t)
+	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
 	s.fire("CheckoutFailing", "south", nil)
 	s.fire("Foreign", "", map[string]string{"component": "", "subject": ""})
 	s.escalate("CheckoutFailing", "south", "L2")
-	s.take("client=north", "alertname=CheckoutFailing")
+	s.acknowledge("client=north", "alertname=CheckoutFailing")
 	d := s.daemon()
 	d.Await(t, "all", func(series map[string]float64) bool {
-		return state(series, "CheckoutFailing", "south") == 0 && series[alertsFiring+`{priority="P0"}`] == 3
+		return acknowledgedValue(series, "CheckoutFailing", "south") == 0 && series[alertsFiring+`{priority="P0"}`] == 3
 	})
 	_, page := d.Get(t, "/metrics")
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
@@ -312,13 +340,13 @@ func TestThePageIsAsRecorded(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	golden.Compare(t, "testdata/page.txt", recorded(page))
+	golden.Compare(t, "testdata/page.txt", consignMetrics(page))
 }
 
 var timestamps = regexp.MustCompile(`^\w+_timestamp_seconds`)
 
-// recorded is what the page says of alerts; of times, N.
-func recorded(page string) string {
+// consignMetrics are the lines of the scrape response about metrics of the platform, with N for each timestamp.
+func consignMetrics(page string) string {
 	var b strings.Builder
 	for line := range strings.Lines(page) {
 		if !strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), "consign_") {
@@ -336,46 +364,46 @@ func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 	exportertest.Invalid(t, App(), "testdata/invalid", 14, "secretpassword", nil)
 }
 
-func TestTheStepsFollowFromWhatAlertmanagerSays(t *testing.T) {
+func TestThePlanFollowsFromTheSnapshot(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	keeping := Keeping{Length: 15 * time.Minute, Settle: 2 * time.Minute, Heartbeat: "Watchdog", HeartbeatAge: 2 * time.Minute}
-	beat := func(age time.Duration) amapi.Alert {
-		return amapi.Alert{Labels: map[string]string{"alertname": "Watchdog"}, UpdatedAt: now.Add(-age)}
+	renewer := Renewer{Length: 15 * time.Minute, Settle: 2 * time.Minute, Heartbeat: "Watchdog", HeartbeatAge: 2 * time.Minute}
+	heartbeat := func(age time.Duration) amclient.Alert {
+		return amclient.Alert{Labels: map[string]string{"alertname": "Watchdog"}, UpdatedAt: now.Add(-age)}
 	}
-	fires := amapi.Alert{Labels: map[string]string{"alertname": "A"}, UpdatedAt: now}
-	escalation := amapi.Alert{Labels: map[string]string{"alertname": "EscalationL2", "source_alertname": "A", "escalation": "L2"}, UpdatedAt: now}
-	silence := func(left time.Duration, comment, state string) amapi.Silence {
-		return amapi.Silence{ID: "1", Matchers: Identity{Alertname: "A"}.matchers(), StartsAt: now.Add(-time.Hour), EndsAt: now.Add(left), Comment: comment, Status: amapi.SilenceStatus{State: state}}
+	fires := amclient.Alert{Labels: map[string]string{"alertname": "A"}, UpdatedAt: now}
+	escalation := amclient.Alert{Labels: map[string]string{"alertname": "EscalationL2", "source_alertname": "A", "escalation": "L2"}, UpdatedAt: now}
+	silence := func(left time.Duration, comment, state string) amclient.Silence {
+		return amclient.Silence{ID: "1", Matchers: Identity{Alertname: "A"}.matchers(), StartsAt: now.Add(-time.Hour), EndsAt: now.Add(left), Comment: comment, Status: amclient.SilenceStatus{State: state}}
 	}
 	const long = time.Hour
 	for what, c := range map[string]struct {
 		up      time.Duration
-		alerts  []amapi.Alert
-		silence amapi.Silence
+		alerts  []amclient.Alert
+		silence amclient.Silence
 		want    string
 	}{
-		"fires, fresh":                      {long, []amapi.Alert{beat(0), fires}, silence(11*time.Minute, "ACK!", amapi.Active), ""},
-		"fires, a third has passed":         {long, []amapi.Alert{beat(0), fires}, silence(9*time.Minute, "ACK!", amapi.Active), "renew 15m0s"},
-		"fires, for long":                   {long, []amapi.Alert{beat(0), fires}, silence(2*time.Hour, "ACK! x", amapi.Active), ""},
-		"fires while Alertmanager is fresh": {time.Minute, []amapi.Alert{fires}, silence(time.Minute, "ACK!", amapi.Active), "renew 15m0s"},
-		"resolved":                          {long, []amapi.Alert{beat(time.Minute)}, silence(2*time.Hour, "ACK!", amapi.Active), "end"},
-		"only its escalation is left":       {long, []amapi.Alert{beat(0), escalation}, silence(14*time.Minute, "ACK!", amapi.Active), ""},
-		"missing, Alertmanager is fresh":    {time.Minute, []amapi.Alert{beat(0)}, silence(time.Minute, "ACK!", amapi.Active), ""},
-		"missing, no heartbeat":             {long, nil, silence(time.Minute, "ACK!", amapi.Active), ""},
-		"missing, an old heartbeat":         {long, []amapi.Alert{beat(3 * time.Minute)}, silence(time.Minute, "ACK!", amapi.Active), ""},
-		"ended already":                     {long, []amapi.Alert{beat(0), fires}, silence(-time.Minute, "ACK!", amapi.Expired), ""},
-		"not begun":                         {long, []amapi.Alert{beat(0)}, silence(time.Minute, "ACK!", amapi.Pending), ""},
-		"no acknowledgement":                {long, []amapi.Alert{beat(0)}, silence(time.Minute, "maintenance", amapi.Active), ""},
+		"fires, fresh":                      {long, []amclient.Alert{heartbeat(0), fires}, silence(11*time.Minute, "ACK!", amclient.Active), ""},
+		"fires, a third has passed":         {long, []amclient.Alert{heartbeat(0), fires}, silence(9*time.Minute, "ACK!", amclient.Active), "renew 15m0s"},
+		"fires, for long":                   {long, []amclient.Alert{heartbeat(0), fires}, silence(2*time.Hour, "ACK! x", amclient.Active), ""},
+		"fires while Alertmanager is fresh": {time.Minute, []amclient.Alert{fires}, silence(time.Minute, "ACK!", amclient.Active), "renew 15m0s"},
+		"resolved":                          {long, []amclient.Alert{heartbeat(time.Minute)}, silence(2*time.Hour, "ACK!", amclient.Active), "end"},
+		"only its escalation is left":       {long, []amclient.Alert{heartbeat(0), escalation}, silence(14*time.Minute, "ACK!", amclient.Active), ""},
+		"missing, Alertmanager is fresh":    {time.Minute, []amclient.Alert{heartbeat(0)}, silence(time.Minute, "ACK!", amclient.Active), ""},
+		"missing, no heartbeat":             {long, nil, silence(time.Minute, "ACK!", amclient.Active), ""},
+		"missing, an old heartbeat":         {long, []amclient.Alert{heartbeat(3 * time.Minute)}, silence(time.Minute, "ACK!", amclient.Active), ""},
+		"ended already":                     {long, []amclient.Alert{heartbeat(0), fires}, silence(-time.Minute, "ACK!", amclient.Expired), ""},
+		"not begun":                         {long, []amclient.Alert{heartbeat(0)}, silence(time.Minute, "ACK!", amclient.Pending), ""},
+		"no acknowledgement":                {long, []amclient.Alert{heartbeat(0)}, silence(time.Minute, "maintenance", amclient.Active), ""},
 	} {
-		s := &Situation{Time: now, Started: now.Add(-c.up), Silences: []amapi.Silence{c.silence}}
-		if err := s.arrange(c.alerts); err != nil {
+		s := &Snapshot{Time: now, AlertmanagerStarted: now.Add(-c.up), Silences: []amclient.Silence{c.silence}}
+		if err := s.assignSilences(c.alerts); err != nil {
 			t.Fatal(err)
 		}
 		got := ""
-		for _, step := range keeping.steps(s) {
+		for _, change := range renewer.plan(s) {
 			got = "end"
-			if !step.end {
-				got = fmt.Sprintf("renew %s", step.silence.EndsAt.Sub(now))
+			if !change.expire {
+				got = fmt.Sprintf("renew %s", change.silence.EndsAt.Sub(now))
 			}
 		}
 		if got != c.want {

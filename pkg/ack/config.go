@@ -16,31 +16,31 @@ import (
 // config is the configuration file of the daemon.
 type config struct {
 	Alertmanager alertmanagerConfig `yaml:"alertmanager"`
-	// Interval is how often Alertmanager is asked. It should be shorter than group_interval, so that the message that an alert has resolved
-	// finds no silence any more.
+	// Interval is how often Alertmanager is polled. It should be shorter than group_interval, so that the silence of a resolved alert has
+	// expired before Alertmanager sends the resolved notification.
 	Interval yamlfile.Duration `yaml:"interval"`
 	Timeout  yamlfile.Duration `yaml:"timeout"`
-	// RenewFor is how far ahead the end of an acknowledgement is kept while its alert fires.
+	// RenewFor is the remaining duration that a renewed acknowledgement gets while its alert fires.
 	RenewFor yamlfile.Duration `yaml:"renew_for"`
-	// Settle is how long after its start Alertmanager may not have all alerts again: Prometheus sends them once a minute.
+	// Settle is how long after its start Alertmanager may lack alerts: Prometheus sends all firing alerts once a minute.
 	Settle    yamlfile.Duration `yaml:"settle"`
 	Heartbeat heartbeatConfig   `yaml:"heartbeat"`
-	// Clients are the slugs of the inventory, admitted before all others.
+	// Clients are the slugs of the inventory. The cardinality limiter admits these values of the label client before all others.
 	Clients []string     `yaml:"clients,omitempty"`
 	Limits  limitsConfig `yaml:"limits"`
 }
 
-// alertmanagerConfig says how to reach the one Alertmanager.
+// alertmanagerConfig has the address and HTTP client settings of Alertmanager.
 type alertmanagerConfig struct {
 	URL  string                        `yaml:"url"`
 	HTTP commonconfig.HTTPClientConfig `yaml:"http,omitempty"`
 }
 
-// heartbeatConfig names the alert that always fires.
+// heartbeatConfig describes the alert that always fires.
 type heartbeatConfig struct {
-	// Alertname is empty when there is none.
+	// Alertname is empty when there is no such alert.
 	Alertname string `yaml:"alertname"`
-	// MaxAge is how long ago it may have been sent last.
+	// MaxAge is the longest time since Prometheus last sent the heartbeat for which the list of alerts counts as complete.
 	MaxAge yamlfile.Duration `yaml:"max_age"`
 }
 
@@ -61,7 +61,7 @@ func defaultConfig() config {
 	}
 }
 
-// readConfig reads a configuration, with paths relative to its folder.
+// readConfig reads a configuration file. Paths in it are relative to its folder.
 func readConfig(path string) (*config, error) {
 	c := defaultConfig()
 	f, err := yamlfile.Read(path, &c)

@@ -7,42 +7,42 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"github.com/consignwatch/consignwatch/pkg/release"
+	"github.com/consignwatch/consignwatch/pkg/bundleversion"
 	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
-// identity tells alerts apart.
+// identity are the labels that distinguish an alert from all others.
 var identity = []string{"alertname", "client", "component", "subject"}
 
-// alertLabels are what every alert has besides its name: for its route, and for its identity.
+// alertLabels are the labels that every alert must have besides alertname: for its route, and for its identity.
 func alertLabels() []string {
 	return []string{"priority", "severity", "team", "client", "component", "subject", "category"}
 }
 
-// severities are fixed by priority. Only the heartbeat, which always fires, has the priority none.
+// severities are the severities by priority. Only the heartbeat, which always fires, has the priority none.
 var severities = map[string]string{"P0": "critical", "P1": "critical", "P2": "warning", "P3": "info", heartbeat: "none"}
 
 const heartbeat = "none"
 
 var teams = []string{"technical", "support", "client_admin", "system_admin"}
 
-// alert checks that an alert can be routed, told from others, and understood.
+// alert checks the labels and annotations of an alert rule, and that its runbook exists.
 func (k *checker) alert(r *rule) {
 	res := k.rule(r)
 	for _, name := range alertLabels() {
 		k.alertLabel(r, res, name)
 	}
 	severity := res.labels["severity"]
-	for _, priority := range res.labels["priority"].among {
+	for _, priority := range res.labels["priority"].values {
 		want, known := severities[priority]
 		if !known {
 			k.rulef(r, "the label priority is %q, not one of P0, P1, P2, P3", priority)
-		} else if severity.among != nil && !slices.Contains(severity.among, want) {
-			k.rulef(r, "the label severity is %q; priority %s has severity %s", either(severity.among), priority, want)
+		} else if severity.values != nil && !slices.Contains(severity.values, want) {
+			k.rulef(r, "the label severity is %q; priority %s has severity %s", listValues(severity.values), priority, want)
 		}
 	}
-	for _, team := range res.labels["team"].among {
+	for _, team := range res.labels["team"].values {
 		if !slices.Contains(teams, team) {
 			k.rulef(r, "the label team is %q, not one of %s", team, strings.Join(teams, ", "))
 		}
@@ -54,22 +54,22 @@ func (k *checker) alert(r *rule) {
 	}
 }
 
-// alertLabel checks that every alert of a rule has a label, and says where it was lost.
+// alertLabel checks that every alert of a rule has a label. Otherwise it reports which part of the expression drops it.
 func (k *checker) alertLabel(r *rule, res result, name string) {
 	switch {
 	case !res.has(name):
-		if lost := k.loses(r.query.expr, name); lost != nil {
-			k.failf(r.query, lost, "the label %s is missing: it is lost here; keep it, or set it in labels", name)
+		if dropped := k.droppedBy(r.query.expr, name); dropped != nil {
+			k.failf(r.query, dropped, "the label %s is missing: it is lost here; keep it, or set it in labels", name)
 			return
 		}
 		k.rulef(r, "the label %s is missing: set it in labels, or make it with label_replace", name)
-	case !res.sure(name):
+	case !res.always(name):
 		k.rulef(r, "the label %s may be missing: not every series of the expression has it", name)
 	}
 }
 
-// loses finds the part of an expression that drops a label which its operand has.
-func (k *checker) loses(e parser.Expr, name string) parser.Expr {
+// droppedBy returns the part of an expression that drops a label of its operand, or nil.
+func (k *checker) droppedBy(e parser.Expr, name string) parser.Expr {
 	var operands []parser.Expr
 	switch e := e.(type) {
 	case *parser.ParenExpr:
@@ -94,19 +94,19 @@ func (k *checker) loses(e parser.Expr, name string) parser.Expr {
 		}
 	}
 	for _, o := range operands {
-		if lost := k.loses(o, name); lost != nil {
-			return lost
+		if dropped := k.droppedBy(o, name); dropped != nil {
+			return dropped
 		}
 	}
 	return nil
 }
 
-// sourceName is the label of an alert on an alert that has the name of the other one.
+// sourceName is the label of an alert about another alert, with the alertname of that one.
 const sourceName = "source_alertname"
 
-// pageOf is the runbook that an alert leads to: its own, or that of the alert that it escalates.
-func (k *checker) pageOf(r *rule) string {
-	if r.Labels["escalation"] != "" && k.results[r.query.expr].sure(sourceName) {
+// runbookOf is the name of an alert's runbook: its own, or for an escalation that of the escalated alert.
+func (k *checker) runbookOf(r *rule) string {
+	if r.Labels["escalation"] != "" && k.results[r.query.expr].always(sourceName) {
 		return "{{ $labels." + sourceName + " }}"
 	}
 	return r.Alert
@@ -123,8 +123,8 @@ func (k *checker) annotations(r *rule) {
 	if strings.Contains(r.Annotations["summary"], "{{") {
 		k.rulef(r, "the annotation summary must be the same for all alerts of a group: put what varies into the description")
 	}
-	if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbooks/"+k.pageOf(r)+".md") {
-		k.rulef(r, "the annotation runbook_url must lead to docs/runbooks/%s.md", k.pageOf(r))
+	if !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbooks/"+k.runbookOf(r)+".md") {
+		k.rulef(r, "the annotation runbook_url must lead to docs/runbooks/%s.md", k.runbookOf(r))
 	}
 	if len(k.bundle.dashboards) == 0 || r.Labels["priority"] == heartbeat {
 		return
@@ -138,15 +138,15 @@ func (k *checker) annotations(r *rule) {
 	}
 }
 
-// templateLabel is a label that a template reads. Prometheus gives templates the labels of the series, not those of the rule.
+// templateLabel matches a label that a template reads. In templates, $labels has the labels of the series, without those of the rule.
 var templateLabel = regexp.MustCompile(`(?:\$labels|\.Labels)\.([a-zA-Z_][a-zA-Z0-9_]*)`)
 
 func (k *checker) templates(r *rule) {
 	for _, q := range r.templateQueries {
 		k.infer(q, q.expr)
-		k.finish(q)
+		k.checkResult(q)
 	}
-	k.limits(r)
+	k.thresholdsShown(r)
 	series := k.results[r.query.expr]
 	for _, texts := range []map[string]string{r.Labels, r.Annotations} {
 		for _, key := range sortedKeys(texts) {
@@ -159,14 +159,14 @@ func (k *checker) templates(r *rule) {
 	}
 }
 
-// levels are what the name of a recording begins with, and the label that all series of the level have. What its series are
-// for besides may follow: platform_route.
+// levels are the levels of recording names, with the label that all series of the level must have. Further labels may follow
+// in the name: platform_route.
 var levels = map[string]string{"platform": "", "client": "client", "instance": instance}
 
-// bareRecordings have a name as metrics of exporters have: they are not made from metrics, but from our own data.
-var bareRecordings = []string{thresholds.Metric, slo.Objective, slo.MinimumRate, release.Info}
+// bareRecordings are recordings with the name of a metric, without level and operation: they are made from our data, not from metrics.
+var bareRecordings = []string{thresholds.Metric, slo.Objective, slo.MinimumRate, bundleversion.Info}
 
-// recording checks that a recording's name says what it holds.
+// recording checks that the name of a recording rule agrees with its labels.
 func (k *checker) recording(r *rule) {
 	res := k.rule(r)
 	parts := strings.Split(r.Record, ":")
@@ -183,10 +183,10 @@ func (k *checker) recording(r *rule) {
 		k.rulef(r, "a recording is named level:metric:operations, and a level begins with %s", strings.Join(sortedKeys(levels), ", "))
 		return
 	}
-	if own != "" && !res.sure(own) {
+	if own != "" && !res.always(own) {
 		k.rulef(r, "its level is %s, but its series do not all have the label %s, %s", level, own, res.names())
 	}
-	if res.apart() && level != instance {
-		k.failf(r.query, r.query.expr, "the label instance is left: whoever reads the recording meets each replica; combine them (%s)", k.advice(res))
+	if res.perInstance() && level != instance {
+		k.failf(r.query, r.query.expr, "the label instance is left: whoever reads the recording meets each replica; combine them (%s)", k.aggregationAdvice(res))
 	}
 }

@@ -22,7 +22,7 @@ func (k *checker) binary(q *query, b *parser.BinaryExpr) result {
 	return left
 }
 
-// binaryValues says what an operator makes of the values on its sides.
+// binaryValues returns the kind of values of a binary operation.
 func (k *checker) binaryValues(q *query, b *parser.BinaryExpr, left, right result) values {
 	switch b.Op {
 	case parser.LAND, parser.LUNLESS:
@@ -54,10 +54,10 @@ func isZero(e parser.Expr) bool {
 	return false
 }
 
-// match checks how two vectors find each other, and says which labels the result has.
+// match checks the vector matching of an operation, and returns its result.
 func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) result {
 	m := b.VectorMatching
-	if left.never || right.never {
+	if left.noSeries || right.noSeries {
 		return left.or(right)
 	}
 	k.matchingLabels(q, b, left, right)
@@ -65,13 +65,13 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	switch {
 	case b.Op == parser.LOR:
 		all := left.or(right)
-		if m.On && left.settledBy(m.MatchingLabels) && right.settledBy(m.MatchingLabels) {
-			all = all.settleAllBut(m.MatchingLabels) // of the right side only what the left one lacks
+		if m.On && left.determinedBy(m.MatchingLabels) && right.determinedBy(m.MatchingLabels) {
+			all = all.determineAllBut(m.MatchingLabels) // `or` only adds series of the right side that match none of the left side
 		}
 		return all
 	case b.Op.IsSetOperator():
 		if b.Op == parser.LAND {
-			left = sureOf(left, right, matched)
+			left = requireMatching(left, right, matched)
 		}
 		return left
 	}
@@ -79,7 +79,7 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	if m.Card == parser.CardOneToMany {
 		many, one = right, left
 	}
-	if !matched(instance) && (one.apart() || m.Card == parser.CardOneToOne && many.apart()) && q.use != forTest {
+	if !matched(instance) && (one.perInstance() || m.Card == parser.CardOneToOne && many.perInstance()) && q.use != forTest {
 		k.failf(q, b, "the two sides of %s match without the label instance, which is left: with two replicas there are two series for one; combine them first", b.Op)
 	}
 	if q.use != forTest {
@@ -90,7 +90,7 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	}
 	out := many
 	if m.Card == parser.CardOneToOne {
-		out = sureOf(many, one, matched).only(matched)
+		out = requireMatching(many, one, matched).only(matched)
 	}
 	out.replicas = bothReplicas(many, one)
 	for _, name := range m.Include {
@@ -99,38 +99,38 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 		}
 		out = out.with(name, one.labels[name])
 	}
-	if !out.apart() {
+	if !out.perInstance() {
 		out.replicas = nil
 	}
 	return out
 }
 
-// matchedTwice reports a side that may have several series for one of the other: the evaluation fails then.
+// matchedTwice reports a side that can have several series for one of the other side, with which the evaluation fails.
 func (k *checker) matchedTwice(q *query, b *parser.BinaryExpr, side result, matched func(string) bool) {
 	for _, name := range sortedKeys(side.labels) {
-		if l := side.labels[name]; !matched(name) && !l.fixed() && !l.settled && name != instance {
+		if l := side.labels[name]; !matched(name) && !l.fixed() && !l.determined && name != instance {
 			k.failf(q, b, "a side of %s can have several series for one of the other: they differ in the label %q, which does not match; aggregate it away, or match it", b.Op, name)
 			return
 		}
 	}
 }
 
-// sureOf returns left with the labels that it must have in order to match.
-func sureOf(left, right result, matched func(string) bool) result {
+// requireMatching returns left restricted to series that have the matching labels of right.
+func requireMatching(left, right result, matched func(string) bool) result {
 	for _, name := range sortedKeys(left.labels) {
 		l := left.labels[name]
-		if matched(name) && right.sure(name) {
-			l.sure = true
+		if matched(name) && right.always(name) {
+			l.always = true
 			left = left.with(name, l)
 		}
 	}
 	return left
 }
 
-// matchingLabels reports labels that are not there, and sides that can never match.
+// matchingLabels reports matching labels that do not exist, and sides that can never match.
 func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right result) {
 	m := b.VectorMatching
-	if left.anything || right.anything {
+	if left.unknown || right.unknown {
 		return
 	}
 	keyword := "ignoring"
@@ -157,13 +157,13 @@ func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right res
 		}
 		l, r := left.labels[name], right.labels[name]
 		switch {
-		case l.sure && !right.has(name):
+		case l.always && !right.has(name):
 			k.failf(q, b, "the sides of %s can never match: only the left one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
-		case r.sure && !left.has(name):
+		case r.always && !left.has(name):
 			k.failf(q, b, "the sides of %s can never match: only the right one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
-		case l.among != nil && r.among != nil && l.sure && r.sure && !slices.ContainsFunc(l.among, func(v string) bool { return slices.Contains(r.among, v) }):
+		case l.values != nil && r.values != nil && l.always && r.always && !slices.ContainsFunc(l.values, func(v string) bool { return slices.Contains(r.values, v) }):
 			k.failf(q, b, "the sides of %s can never match: the label %s is %s on the left and %s on the right",
-				b.Op, name, either(l.among), either(r.among))
+				b.Op, name, listValues(l.values), listValues(r.values))
 		}
 	}
 }

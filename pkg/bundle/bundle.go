@@ -1,6 +1,6 @@
-// Package bundle loads the rules, their tests, the runbooks, the dashboards and the list of what the project covers as
-// one whole, and checks them against the catalog and against each other: what an alert rests on must exist, and whoever is
-// paged must find what it means. It changes no file, and evaluates no rule.
+// Package bundle loads the rules, their tests, the runbooks, the dashboards and the coverage list, and checks them against the
+// catalog and against each other: every metric that an alert reads must exist, and every alert must have a runbook and tests. It
+// changes no file, and evaluates no rule.
 package bundle
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// Bundle is everything that ships beside the programs, loaded from the root of the project or of an installation.
+// Bundle is the content of the files that ship beside the programs, from the root of the project or of an installation.
 type Bundle struct {
 	rules      []*rule
 	tests      []*testGroup
@@ -44,7 +44,7 @@ func Load(root fs.FS) (*Bundle, error) {
 	return l.bundle, errors.Join(l.errs...)
 }
 
-// String says how much there is.
+// String counts the parts of the bundle.
 func (b *Bundle) String() string {
 	cases := 0
 	for _, t := range b.tests {
@@ -54,7 +54,7 @@ func (b *Bundle) String() string {
 		len(b.rules), cases, len(b.runbooks), len(b.dashboards), len(b.coverage.entries))
 }
 
-// alerts finds the rules of an alert. There are several when its priority depends on something.
+// alerts returns the rules of an alert. There are several when its priority depends on the expression.
 func (b *Bundle) alerts(name string) []*rule {
 	var named []*rule
 	for _, r := range b.rules {
@@ -65,16 +65,16 @@ func (b *Bundle) alerts(name string) []*rule {
 	return named
 }
 
-// Problem is one mistake, at its place.
+// Problem is a mistake in a file.
 type Problem struct {
 	File string
 	Line int
-	// Name is the alert, the recorded metric or the panel that has it. It may be empty.
+	// Name is the alert, the recorded metric or the panel with the mistake. It may be empty.
 	Name string
 	Text string
 }
 
-// Error is file:line: name: text.
+// Error formats the problem as file:line: name: text.
 func (p Problem) Error() string {
 	if p.Name == "" {
 		return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Text)

@@ -10,22 +10,22 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// checker holds one bundle against one catalog.
+// checker checks one bundle against one catalog.
 type checker struct {
 	bundle   *Bundle
 	catalog  *catalog.Catalog
 	foreign  map[string]foreignMetric
 	recorded map[string][]*rule
-	// rules has what is known of the rules seen so far; a nil entry is a rule that is being looked at.
+	// rules has the results of rules that have been inferred; a nil entry is a rule whose inference is in progress.
 	rules map[*rule]*result
-	// results has what is known of each part of an expression.
+	// results has the results of the parts of expressions.
 	results map[parser.Expr]result
-	// alertLabels are those that ALERTS can have, once they are known.
+	// alertLabels are the labels of ALERTS; nil until they are inferred.
 	alertLabels map[string]label
 	problems    []Problem
 }
 
-// Check holds the bundle against the catalog and against itself, and returns the problems in the order of their places.
+// Check checks the bundle against the catalog and against itself, and returns the problems, ordered by file and line.
 func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 	k := &checker{
 		bundle: b, catalog: c, foreign: foreignMetrics(),
@@ -51,14 +51,14 @@ func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 	for _, d := range b.dashboards {
 		for _, q := range d.queries {
 			k.infer(q.query, q.expr)
-			k.finish(q.query)
+			k.checkResult(q.query)
 		}
 		k.dashboard(d)
 	}
-	k.dashboardsTogether()
+	k.uidsAndTitles()
 	k.tests()
 	k.coverage()
-	k.words(privateWords())
+	k.privateTerms(privateTerms())
 	slices.SortFunc(k.problems, compareProblems)
 	return slices.Compact(k.problems)
 }
@@ -68,31 +68,31 @@ func (k *checker) report(file string, line int, name, format string, args ...any
 	k.problems = append(k.problems, Problem{File: file, Line: line, Name: name, Text: fmt.Sprintf(format, args...)})
 }
 
-// failf adds a problem of a part of a query.
+// failf reports a problem in a part of a query.
 func (k *checker) failf(q *query, n parser.Node, format string, args ...any) {
 	k.report(q.file, q.lineOf(n), q.name, format, args...)
 }
 
-// rulef adds a problem of a rule as a whole.
+// rulef reports a problem of a rule as a whole.
 func (k *checker) rulef(r *rule, format string, args ...any) {
 	k.report(r.query.file, r.line, r.query.name, format, args...)
 }
 
-// rule finds out which labels a rule's series have, its own included.
+// rule returns the result of a rule, with the labels that the rule sets.
 func (k *checker) rule(r *rule) result {
 	if known, seen := k.rules[r]; seen {
 		if known == nil {
-			return result{never: true}
+			return result{noSeries: true}
 		}
 		return *known
 	}
 	k.rules[r] = nil
 	series := k.infer(r.query, r.query.expr)
-	k.finish(r.query)
+	k.checkResult(r.query)
 	res := series
 	for name, value := range r.Labels {
 		varies := strings.Contains(value, "{{")
-		if l, has := series.labels[name]; has && !l.fixed() && !l.settled && !varies && (name == "client" || !series.copied(name)) {
+		if l, has := series.labels[name]; has && !l.fixed() && !l.determined && !varies && (name == "client" || !series.isCopied(name)) {
 			k.rulef(r, "the label %s of the series is overwritten with %q: series that differ only in it become one, which Prometheus refuses; match one value, or aggregate it away", name, value)
 		}
 		if value == "" {
@@ -100,17 +100,17 @@ func (k *checker) rule(r *rule) result {
 			continue
 		}
 		if varies {
-			res = res.with(name, label{sure: true})
+			res = res.with(name, label{always: true})
 		} else {
-			res = res.with(name, always(value))
+			res = res.with(name, constantLabel(value))
 		}
 	}
 	k.rules[r] = &res
 	return res
 }
 
-// finish checks what an expression as a whole yields.
-func (k *checker) finish(q *query) {
+// checkResult checks the result of an expression as a whole.
+func (k *checker) checkResult(q *query) {
 	res := k.results[q.expr]
 	switch {
 	case q.use == forTest:
@@ -121,14 +121,14 @@ func (k *checker) finish(q *query) {
 		}
 		k.failf(q, q.expr, "%s", text)
 	}
-	// An instance that is the subject, like a host, is no replica.
-	if q.use == forAlert && res.apart() && (len(res.replicas) > 0 || !slices.Contains(res.labels["subject"].copies, instance)) {
-		k.failf(q, q.expr, "the label instance is left: each replica would alert; combine them (%s)", k.advice(res))
+	// An instance that is also the subject, like a host, is no replica.
+	if q.use == forAlert && res.perInstance() && (len(res.replicas) > 0 || !slices.Contains(res.labels["subject"].copiedFrom, instance)) {
+		k.failf(q, q.expr, "the label instance is left: each replica would alert; combine them (%s)", k.aggregationAdvice(res))
 	}
 }
 
-// advice says how to combine the replicas of a result.
-func (k *checker) advice(r result) string {
+// aggregationAdvice returns how to aggregate the replicas of a result, for a message.
+func (k *checker) aggregationAdvice(r result) string {
 	for _, name := range sortedKeys(r.replicas) {
 		return fmt.Sprintf("%s without (instance), as the catalog says of %s", r.replicas[name], name)
 	}

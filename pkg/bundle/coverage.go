@@ -16,7 +16,7 @@ import (
 
 const (
 	coverageFile = "docs/coverage.yml"
-	coveragePage = "docs/coverage.md"
+	coverageDoc  = "docs/coverage.md"
 )
 
 // coverageText lists the rows that have to be covered.
@@ -24,7 +24,7 @@ const (
 //go:embed coverage.txt
 var coverageText string
 
-// row is something that has to be visible.
+// row is a requirement: something that has to be visible.
 type row struct{ id, path, text string }
 
 func coverageRows() []row {
@@ -38,24 +38,24 @@ func coverageRows() []row {
 	return rows
 }
 
-// coverage is docs/coverage.yml and the page that is generated from it.
+// coverage has the content of docs/coverage.yml, and of docs/coverage.md, which is generated from it.
 type coverage struct {
-	entries map[string]covering
+	entries map[string]coverageEntry
 	lines   map[string]int
-	page    []byte
+	doc     []byte
 }
 
-// covering says what serves a row.
-type covering struct {
+// coverageEntry lists the metrics, rules, alerts and panels that cover a row.
+type coverageEntry struct {
 	Metrics []string `yaml:"metrics"` // in the catalog or in foreign.yml
 	Rules   []string `yaml:"rules"`   // recordings
 	Alerts  []string `yaml:"alerts"`
 	Panels  []string `yaml:"panels"` // UID/TITLE
-	// Due are the capabilities that will serve the row, or serve it in full.
+	// Due are planned capabilities that will cover the row, or cover it in full.
 	Due []string `yaml:"due"`
 }
 
-// capabilities are what a row can wait for.
+// capabilities are the planned capabilities.
 var capabilities = []string{"reports"}
 
 func (l *loader) coverage() {
@@ -75,12 +75,12 @@ func (l *loader) coverage() {
 		}
 		return nil
 	})
-	if _, err := fs.Stat(l.root, coveragePage); err == nil {
-		l.file(coveragePage, func(_ string, text []byte) error { c.page = text; return nil })
+	if _, err := fs.Stat(l.root, coverageDoc); err == nil {
+		l.file(coverageDoc, func(_ string, text []byte) error { c.doc = text; return nil })
 	}
 }
 
-// coverage checks that every row is served by something that exists, or due.
+// coverage checks that every row has an entry, and that all entries name existing things.
 func (k *checker) coverage() {
 	c := k.bundle.coverage
 	rows := coverageRows()
@@ -88,7 +88,7 @@ func (k *checker) coverage() {
 		if e, ok := c.entries[r.id]; !ok {
 			k.report(coverageFile, 1, r.id, "the row is missing: %s: %s", r.path, r.text)
 		} else {
-			k.covering(r.id, c.lines[r.id], e)
+			k.coverageEntry(r.id, c.lines[r.id], e)
 		}
 	}
 	for _, id := range sortedKeys(c.entries) {
@@ -98,14 +98,14 @@ func (k *checker) coverage() {
 	}
 	var want bytes.Buffer
 	if err := k.bundle.WriteCoverage(&want); err != nil {
-		k.report(coveragePage, 1, "", "%v", err)
+		k.report(coverageDoc, 1, "", "%v", err)
 	}
-	if !bytes.Equal(want.Bytes(), c.page) {
-		k.report(coveragePage, FirstDifference(want.Bytes(), c.page), "", "the file is not what %s says; run go test ./pkg/bundle -update", coverageFile)
+	if !bytes.Equal(want.Bytes(), c.doc) {
+		k.report(coverageDoc, FirstDifference(want.Bytes(), c.doc), "", "the file is not what %s says; run go test ./pkg/bundle -update", coverageFile)
 	}
 }
 
-func (k *checker) covering(id string, line int, e covering) {
+func (k *checker) coverageEntry(id string, line int, e coverageEntry) {
 	if len(slices.Concat(e.Metrics, e.Rules, e.Alerts, e.Panels, e.Due)) == 0 {
 		k.report(coverageFile, line, id, "nothing serves the row: name metrics, rules, alerts or panels, or what it is due with")
 	}
@@ -127,7 +127,7 @@ func (k *checker) covering(id string, line int, e covering) {
 		rules := k.bundle.alerts(name)
 		if rules == nil {
 			k.report(coverageFile, line, id, "there is no alert %q", name)
-		} else if isAlerting && !slices.ContainsFunc(rules, func(r *rule) bool { return k.mayHave(r, "priority", priority) }) {
+		} else if isAlerting && !slices.ContainsFunc(rules, func(r *rule) bool { return k.canHave(r, "priority", priority) }) {
 			k.report(coverageFile, line, id, "the alert %s never has priority %s", name, priority)
 		}
 	}
@@ -143,13 +143,13 @@ func (k *checker) covering(id string, line int, e covering) {
 	}
 }
 
-// mayHave reports whether alerts of a rule can have a label with this value.
-func (k *checker) mayHave(r *rule, name, value string) bool {
+// canHave reports whether a label of a rule's series can have a value.
+func (k *checker) canHave(r *rule, name, value string) bool {
 	l := k.rule(r).labels[name]
-	return l.among == nil || slices.Contains(l.among, value)
+	return l.values == nil || slices.Contains(l.values, value)
 }
 
-// alertingRow says which priority a row like AL.P1.delay is about.
+// alertingRow returns the priority of a row like AL.P1.delay.
 func alertingRow(id string) (priority string, ok bool) {
 	rest, ok := strings.CutPrefix(id, "AL.")
 	priority, _, _ = strings.Cut(rest, ".")
@@ -185,7 +185,7 @@ func (b *Bundle) WriteCoverage(w io.Writer) error {
 	return err
 }
 
-// code is a list of names in a cell of a table.
+// code formats names as code in a cell of a table.
 func code(names []string) string {
 	if len(names) == 0 {
 		return ""
@@ -193,7 +193,7 @@ func code(names []string) string {
 	return "`" + strings.Join(names, "` `") + "`"
 }
 
-// FirstDifference is the line on which two texts part, from 1.
+// FirstDifference returns the first line that differs between two texts, from 1.
 func FirstDifference(a, b []byte) int {
 	x, y := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
 	for i := range min(len(x), len(y)) {

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser/posrange"
 )
 
-// dashboard is a Grafana dashboard: what it is called and what it asks Prometheus.
+// dashboard is a Grafana dashboard with its queries.
 type dashboard struct {
 	file    string
 	uid     string
@@ -24,20 +24,20 @@ type dashboard struct {
 // panelQuery is a query of a panel, of an annotation, or of a variable.
 type panelQuery struct {
 	*query
-	// from is the object that asks; what it asks is its `expr`, or if it is a variable, what its values are taken from.
-	from     *jsonValue
-	label    string // whose values a variable takes
+	// object is the JSON object with the query: in its `expr`, or for a variable in its `query`.
+	object   *jsonValue
+	label    string // the label of label_values, for a variable
 	fillings []filling
 }
 
-// jsonValue is a value of a JSON document with its line: an object, a list, a text, or another value.
+// jsonValue is a value of a JSON document with its line: an object, an array, a string, or another value.
 type jsonValue struct {
 	line   int
 	fields map[string]*jsonValue
 	keys   []string // of fields, in order
 	items  []*jsonValue
 	text   string
-	value  any // what is no text: nil, a bool, or a float64
+	value  any // nil, a bool, or a float64
 }
 
 func (v *jsonValue) field(name string) string {
@@ -64,7 +64,7 @@ func (l *loader) dashboard(file string, text []byte) error {
 	return l.walk(d, doc, "")
 }
 
-// readJSON reads one value, and where it begins.
+// readJSON decodes one value, with the line on which it begins.
 func readJSON(dec *json.Decoder, text []byte) (*jsonValue, error) {
 	token, err := dec.Token()
 	if err != nil {
@@ -102,10 +102,10 @@ func readJSON(dec *json.Decoder, text []byte) (*jsonValue, error) {
 	return v, err
 }
 
-// labelValues is how a variable asks for the values of a label.
+// labelValues matches label_values(QUERY, LABEL).
 var labelValues = regexp.MustCompile(`^label_values\((?s:(.*),)?\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\)$`)
 
-// walk takes the queries of an object and of what is in it: `expr` of targets and annotations, and the queries of variables.
+// walk collects the queries of an object and of its descendants: `expr` of targets and annotations, and the queries of variables.
 func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
 	if own := v.field("title"); own != "" {
 		title = own
@@ -121,7 +121,7 @@ func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
 		case key == "expr":
 			text = f.text
 		case (key == "query" || key == "definition") && variable != nil && strings.TrimSpace(variable[1]) != "":
-			// The label must be there to be grouped by.
+			// Grouping by the label checks that it exists.
 			label = variable[2]
 			text = fmt.Sprintf("group by (%s) (%s)", label, variable[1])
 		}
@@ -143,19 +143,19 @@ func (l *loader) panelQuery(d *dashboard, from *jsonValue, text, label string, l
 		return fmt.Errorf("%s:%d: %s: %w", d.file, line, title, err)
 	}
 	d.queries = append(d.queries, &panelQuery{
-		query: &query{use: forPanel, name: title, file: d.file, line: line, text: filled, expr: expr},
-		from:  from, label: label, fillings: fillings,
+		query:  &query{use: forPanel, name: title, file: d.file, line: line, text: filled, expr: expr},
+		object: from, label: label, fillings: fillings,
 	})
 	return nil
 }
 
-// variable is $name, ${name}, ${name:format} or [[name]].
+// variable matches $name, ${name}, ${name:format} and [[name]].
 var variable = regexp.MustCompile(`\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)(?:[.:][^}]*)?\}|\[\[(\w+)(?::\w+)?\]\]`)
 
-// anyValue stands for the value of a variable in a matcher.
+// anyValue replaces variables in matchers.
 const anyValue = ".+"
 
-// filling is a place of a query that a variable fills, in bytes of the filled text.
+// filling is the position of a replaced variable, in bytes of the query after the replacement.
 type filling struct {
 	start, end int
 	name       string
@@ -166,8 +166,8 @@ func (f filling) within(r posrange.PositionRange) bool {
 	return f.start >= int(r.Start) && f.end <= int(r.End)
 }
 
-// fillVariables puts something that parses in the place of Grafana's variables: any value between quotes, a window between
-// brackets, a number elsewhere.
+// fillVariables replaces Grafana's variables so that the query parses: by anyValue between quotes, by a duration between brackets,
+// by a number elsewhere.
 func fillVariables(text string) (string, []filling) {
 	var b strings.Builder
 	var fillings []filling

@@ -13,21 +13,21 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// declaration is what is known of a metric, wherever it comes from.
+// declaration describes a metric of the catalog, of a recording rule, or of another program.
 type declaration struct {
 	result result
-	metric *catalog.Metric // nil unless it is the catalog's
-	// base is the metric's name without the suffix of a histogram's part.
+	metric *catalog.Metric // nil if the metric is not in the catalog
+	// base is the metric name without _bucket, _sum or _count.
 	base string
 }
 
 // histogramParts are the suffixes of the series of a histogram.
 var histogramParts = []string{"_bucket", "_sum", "_count"}
 
-// declared finds a metric: recorded by a rule, of the catalog, or of another program.
+// declared returns the declaration of a metric: of a recording rule, of the catalog, or of another program.
 func (k *checker) declared(name string) (declaration, error) {
 	if rules := k.recorded[name]; len(rules) > 0 {
-		all := result{never: true}
+		all := result{noSeries: true}
 		for _, r := range rules {
 			all = all.or(k.rule(r))
 		}
@@ -45,15 +45,15 @@ func (k *checker) declared(name string) (declaration, error) {
 		}
 	}
 	if m, ok := k.catalog.Lookup(base); ok {
-		if err := wrongPart(base, part, m.Type); err != nil {
+		if err := checkSuffix(base, part, m.Type); err != nil {
 			return declaration{}, err
 		}
 		r := seriesOf(m.Type, part, m.LabelNames())
-		r.labels["job"] = label{sure: true, settled: true} // one exporter has it
+		r.labels["job"] = label{always: true, determined: true} // one exporter exports it
 		for _, l := range m.Labels {
-			known := label{sure: true, settled: l.Present == 1}
+			known := label{always: true, determined: l.Present == 1}
 			if l.Closed() {
-				known.among = append(slices.Clone(l.Values), catalog.Other)
+				known.values = append(slices.Clone(l.Values), catalog.Other)
 			}
 			r.labels[l.Name] = known
 		}
@@ -61,7 +61,7 @@ func (k *checker) declared(name string) (declaration, error) {
 		return declaration{result: r, metric: m, base: base}, nil
 	}
 	if f, ok := k.foreign[base]; ok {
-		if err := wrongPart(base, part, f.Type); err != nil {
+		if err := checkSuffix(base, part, f.Type); err != nil {
 			return declaration{}, err
 		}
 		return declaration{result: seriesOf(f.Type, part, f.Labels), base: base}, nil
@@ -69,8 +69,8 @@ func (k *checker) declared(name string) (declaration, error) {
 	return declaration{}, fmt.Errorf("metric %q is neither in the catalog nor recorded by a rule nor in pkg/bundle/foreign.yml", name)
 }
 
-// wrongPart reports a histogram without the suffix of one of its parts, and such a suffix where there are no parts.
-func wrongPart(base, part string, t catalog.Type) error {
+// checkSuffix returns an error for a histogram without _bucket, _sum or _count, and for such a suffix of another type.
+func checkSuffix(base, part string, t catalog.Type) error {
 	switch {
 	case t == catalog.Histogram && part == "":
 		return fmt.Errorf("%s is a histogram: its series are %s_bucket, %s_sum and %s_count", base, base, base, base)
@@ -80,11 +80,11 @@ func wrongPart(base, part string, t catalog.Type) error {
 	return nil
 }
 
-// seriesOf says what the series of a metric of this type are like as scraped.
+// seriesOf returns the result of a selector of a metric with this type and these labels.
 func seriesOf(t catalog.Type, part string, names []string) result {
-	r := result{labels: map[string]label{"job": {sure: true}, instance: {sure: true}}}
+	r := result{labels: map[string]label{"job": {always: true}, instance: {always: true}}}
 	for _, name := range names {
-		r.labels[name] = label{sure: true}
+		r.labels[name] = label{always: true}
 	}
 	switch {
 	case t == catalog.Counter, part != "":
@@ -92,27 +92,27 @@ func seriesOf(t catalog.Type, part string, names []string) result {
 	case t == untyped:
 		r.values = uncertain
 	case t == summary:
-		r.labels["quantile"] = label{sure: true}
+		r.labels["quantile"] = label{always: true}
 	}
 	if part == "_bucket" {
-		r.labels[labels.BucketLabel] = label{sure: true}
+		r.labels[labels.BucketLabel] = label{always: true}
 		r.buckets = true
 	}
 	return r
 }
 
-// The series that Prometheus keeps of alerts.
+// Metrics that Prometheus records about alerts.
 const (
 	alertsMetric   = "ALERTS"
 	alertsForState = "ALERTS_FOR_STATE"
 )
 
-// labelsOfAlerts are the labels of ALERTS: those of all alerts. Alerts that read ALERTS themselves add what they set.
+// labelsOfAlerts are the labels of ALERTS: those of all alerts. Of alerts that read ALERTS themselves, only the labels that they set are added.
 func (k *checker) labelsOfAlerts(name string) map[string]label {
 	if k.alertLabels == nil {
 		k.alertLabels = map[string]label{}
 		for _, l := range append(alertLabels(), "alertname") {
-			k.alertLabels[l] = label{sure: true, settled: !slices.Contains(identity, l)}
+			k.alertLabels[l] = label{always: true, determined: !slices.Contains(identity, l)}
 		}
 		var alerts []string
 		for _, r := range k.bundle.rules {
@@ -125,24 +125,24 @@ func (k *checker) labelsOfAlerts(name string) map[string]label {
 				names = maps.Keys(k.rule(r).labels)
 			}
 			for n := range names {
-				k.alertLabels[n] = label{sure: k.alertLabels[n].sure, settled: !slices.Contains(identity, n)}
+				k.alertLabels[n] = label{always: k.alertLabels[n].always, determined: !slices.Contains(identity, n)}
 			}
-			for _, n := range madeLabels(r.query.expr) {
-				k.alertLabels[n] = label{sure: k.alertLabels[n].sure, settled: !slices.Contains(identity, n)}
+			for _, n := range writtenLabels(r.query.expr) {
+				k.alertLabels[n] = label{always: k.alertLabels[n].always, determined: !slices.Contains(identity, n)}
 			}
 		}
-		k.alertLabels["alertname"] = label{sure: true, among: slices.Compact(slices.Sorted(slices.Values(alerts)))}
+		k.alertLabels["alertname"] = label{always: true, values: slices.Compact(slices.Sorted(slices.Values(alerts)))}
 	}
 	all := maps.Clone(k.alertLabels)
-	delete(all, instance) // an alert that has it, where it must not, has been reported
+	delete(all, instance) // an alert with this label has been reported
 	if name == alertsMetric {
-		all["alertstate"] = label{sure: true, among: []string{"firing", "pending"}}
+		all["alertstate"] = label{always: true, values: []string{"firing", "pending"}}
 	}
 	return all
 }
 
-// madeLabels are the labels that label_replace and label_join write.
-func madeLabels(e parser.Expr) []string {
+// writtenLabels are the labels that label_replace and label_join write.
+func writtenLabels(e parser.Expr) []string {
 	var names []string
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
 		if c, ok := n.(*parser.Call); ok && (c.Func.Name == "label_replace" || c.Func.Name == "label_join") {
@@ -153,15 +153,15 @@ func madeLabels(e parser.Expr) []string {
 	return names
 }
 
-// refuses says why no series of the metric can match, or "".
-func (d declaration) refuses(m *labels.Matcher, u use) string {
+// mismatch returns the reason why no series of the metric can match, or "".
+func (d declaration) mismatch(m *labels.Matcher, u use) string {
 	wanted := []string{m.Value}
 	if m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp {
 		wanted = m.SetMatches()
 	}
 	wanted = slices.DeleteFunc(slices.Clone(wanted), func(v string) bool { return v == "" || v == anyValue })
 	if m.Name == labels.BucketLabel {
-		return d.refusesBucket(wanted)
+		return d.bucketMismatch(wanted)
 	}
 	if d.metric == nil || d.metric.LabelIndex(m.Name) < 0 {
 		return ""
@@ -188,8 +188,8 @@ func domainOf(l *catalog.Label) string {
 	return "only what matches " + l.Pattern
 }
 
-// refusesBucket checks a bound: Prometheus writes whole numbers as 1.0, and a bound that no bucket has selects nothing.
-func (d declaration) refusesBucket(wanted []string) string {
+// bucketMismatch returns the reason why no bucket has one of the bounds, or "". Prometheus writes whole numbers as 1.0.
+func (d declaration) bucketMismatch(wanted []string) string {
 	for _, v := range wanted {
 		f, err := strconv.ParseFloat(v, 64)
 		if err != nil || labels.FormatOpenMetricsFloat(f) != v {

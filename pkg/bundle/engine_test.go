@@ -21,8 +21,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// What we infer is what the real Prometheus yields: no series has a label or a value that we thought impossible, and none lacks
-// a label that we thought sure.
+// The inferred labels agree with results of a real Prometheus: no series has a label or a value that was inferred as impossible, and
+// none lacks a label that was inferred as always present.
 func TestInferredLabelsAreThoseOfPrometheus(t *testing.T) {
 	t.Parallel()
 	k := newTestChecker(t)
@@ -60,16 +60,16 @@ func TestInferredLabelsAreThoseOfPrometheus(t *testing.T) {
 	}
 }
 
-// contradicts says which label of a series cannot be.
+// contradicts returns which label of a series contradicts the inferred result.
 func (r result) contradicts(s model.Metric) string {
 	for name, value := range s {
 		l, has := r.labels[string(name)]
-		if name != model.MetricNameLabel && (!has || l.among != nil && !slices.Contains(l.among, string(value))) {
+		if name != model.MetricNameLabel && (!has || l.values != nil && !slices.Contains(l.values, string(value))) {
 			return string(name)
 		}
 	}
 	for name, l := range r.labels {
-		if _, has := s[model.LabelName(name)]; l.sure && !has {
+		if _, has := s[model.LabelName(name)]; l.always && !has {
 			return name + " (missing)"
 		}
 	}
@@ -79,7 +79,7 @@ func (r result) contradicts(s model.Metric) string {
 // startPrometheusWith starts a Prometheus that scrapes two replicas of everything that the expressions read.
 func startPrometheusWith(t *testing.T, k *checker) *servers.Process {
 	t.Helper()
-	page := pageOf(t, k)
+	page := scrapeResponse(t, k)
 	var targets []string
 	for range 2 {
 		var scrapes atomic.Int64
@@ -119,8 +119,8 @@ func startPrometheusWith(t *testing.T, k *checker) *servers.Process {
 	return prometheus
 }
 
-// pageOf lists all series of the metrics that the expressions read, with two values for labels whose values are open.
-func pageOf(t *testing.T, k *checker) []string {
+// scrapeResponse has all series of the metrics that the expressions read, with two values for labels without a closed set of values.
+func scrapeResponse(t *testing.T, k *checker) []string {
 	t.Helper()
 	names := map[string]bool{"consign_items": true}
 	for expr := range labelsOf() {
@@ -150,7 +150,7 @@ func pageOf(t *testing.T, k *checker) []string {
 	return page
 }
 
-// product lists the series of a metric with all combinations of its labels' values.
+// product lists the series of a metric with all combinations of label values.
 func product(name string, m *catalog.Metric) []string {
 	all := []labels.Labels{labels.EmptyLabels()}
 	cross := func(label string, values []string) {
@@ -182,7 +182,7 @@ func product(name string, m *catalog.Metric) []string {
 	return texts
 }
 
-// instantQuery returns the series of an expression now. A scalar is a series without labels.
+// instantQuery returns the series of an instant query. A scalar is a series without labels.
 func instantQuery(prometheus *servers.Process, expr string) ([]model.Metric, error) {
 	response, err := http.Get(prometheus.URL() + "/api/v1/query?query=" + url.QueryEscape(expr))
 	if err != nil {

@@ -23,7 +23,7 @@ const escalation = `groups:
           dashboard_url: https://grafana.example.com/d/sale
 `
 
-// An alert on alerts has the labels of its sources, and tests of it are fed with what the sources read.
+// An alert about alerts has the labels of its sources, and its tests have the input series of the sources.
 func TestAnAlertMayReadAlerts(t *testing.T) {
 	t.Parallel()
 	bundle := func(rules string) fstest.MapFS {

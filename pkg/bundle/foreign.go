@@ -14,14 +14,14 @@ import (
 //go:embed foreign.yml
 var foreignText []byte
 
-// foreignMetric is a metric that somebody else declares.
+// foreignMetric is a metric of another program.
 type foreignMetric struct {
 	Name string `yaml:"name"`
-	// Type is counter, gauge, histogram, summary or untyped, as the program's page says.
+	// Type is counter, gauge, histogram, summary or untyped, as in the program's scrape response.
 	Type catalog.Type `yaml:"type"`
-	// Labels are those that every series has, without job and instance.
+	// Labels are the labels of every series, without job and instance.
 	Labels []string `yaml:"labels"`
-	// SomeHosts marks what depends on the kernel and the hardware of the host.
+	// SomeHosts marks metrics that depend on the kernel and the hardware of the host.
 	SomeHosts bool `yaml:"some_hosts"`
 }
 
@@ -34,7 +34,7 @@ const (
 	fromScrapes      = "scrapes"       // written by Prometheus for each target
 )
 
-// Types that our own metrics do not have. Untyped is what a program says that does not know: it may be a counter.
+// Types that metrics of the catalog do not have. An untyped metric may be a counter.
 const (
 	summary catalog.Type = "summary"
 	untyped catalog.Type = "untyped"
@@ -46,7 +46,7 @@ func foreignBySource() (map[string][]foreignMetric, error) {
 	return sources, err
 }
 
-// foreignMetrics returns all of them by name. They are read once, and not to be changed.
+// foreignMetrics returns the foreign metrics by name. Callers must not change the map.
 var foreignMetrics = sync.OnceValue(func() map[string]foreignMetric {
 	sources, err := foreignBySource()
 	if err != nil {

@@ -56,7 +56,7 @@ func TestForeignMetricsAreWhatTheRealServersExpose(t *testing.T) {
 	}
 }
 
-// startServers starts the three with what makes them have all their metrics: a rule, a target and an Alertmanager.
+// startServers starts the three servers so that they expose all their metrics: with a rule, a target and an Alertmanager.
 func startServers(t *testing.T) (alertmanager, prometheus, node *servers.Process) {
 	t.Helper()
 	stop := func(p *servers.Process, err error) *servers.Process {
@@ -87,7 +87,7 @@ scrape_configs: [{job_name: prometheus, static_configs: [{targets: [%q]}]}]
 	return alertmanager, prometheus, stop(servers.StartNodeExporter(t.Context(), t.TempDir()))
 }
 
-// awaitMetrics waits until a page has all metrics as they are listed.
+// awaitMetrics waits until a scrape response has all listed metrics.
 func awaitMetrics(t *testing.T, source string, server *servers.Process, listed []foreignMetric) {
 	t.Helper()
 	await(t, func() string {
@@ -111,7 +111,7 @@ func awaitMetrics(t *testing.T, source string, server *servers.Process, listed [
 	})
 }
 
-// await waits until wrong says that nothing is.
+// await waits until wrong returns an empty message.
 func await(t *testing.T, wrong func() string) {
 	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -130,7 +130,7 @@ func await(t *testing.T, wrong func() string) {
 	}
 }
 
-// differs says how a metric on a page differs from what is listed.
+// differs returns how a metric of a scrape response differs from the listed one.
 func (m foreignMetric) differs(page *dto.MetricFamily) string {
 	switch {
 	case page == nil && m.SomeHosts:

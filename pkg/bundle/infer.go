@@ -64,16 +64,16 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 		return in // they choose series and leave them as they are
 	}
 	out := in.only(func(name string) bool { return slices.Contains(a.Grouping, name) != a.Without })
-	if in.anything && !a.Without {
-		out.anything = false
+	if in.unknown && !a.Without {
+		out.unknown = false
 		for _, name := range a.Grouping {
-			out = out.with(name, label{sure: true})
+			out = out.with(name, label{always: true})
 		}
 	}
 	for name, l := range in.labels {
 		isReplica := name == instance && len(in.replicas) > 0
-		if !out.has(name) && !l.settled && !l.fixed() && !isReplica {
-			out = out.unsettled()
+		if !out.has(name) && !l.determined && !l.fixed() && !isReplica {
+			out = out.withoutDetermined()
 			break
 		}
 	}
@@ -84,12 +84,12 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 		out.aggregated = true
 	}
 	if s, ok := a.Param.(*parser.StringLiteral); ok && a.Op == parser.COUNT_VALUES {
-		out = out.with(s.Val, label{sure: true})
+		out = out.with(s.Val, label{always: true})
 	}
 	if q.use == forTest {
 		return out
 	}
-	if in.apart() && !out.has(instance) && a.Op != parser.GROUP {
+	if in.perInstance() && !out.has(instance) && a.Op != parser.GROUP {
 		for _, name := range sortedKeys(in.replicas) {
 			if want := in.replicas[name]; a.Op.String() != string(want) {
 				k.failf(q, a, "%s drops the label instance of %s, whose replicas combine by %s: aggregate them by %s first", a.Op, name, want, want)
@@ -113,14 +113,14 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 	}
 	if name == "" {
 		k.failf(q, s, "a selector without a metric name reads everything: %s", s)
-		return result{anything: true}
+		return result{unknown: true}
 	}
 	d, err := k.declared(name)
 	if err != nil {
 		k.failf(q, s, "%v", err)
-		return result{anything: true, values: uncertain}
+		return result{unknown: true, values: uncertain}
 	}
-	r, some := k.recordedBy(name, d.result, s.LabelMatchers)
+	r, recorded := k.recordedBy(name, d.result, s.LabelMatchers)
 	found := len(k.problems)
 	for _, m := range s.LabelMatchers {
 		if m.Name == model.MetricNameLabel {
@@ -133,78 +133,78 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 		if !r.has(m.Name) {
 			continue // it matches series without the label, and so do all that are left
 		}
-		refused := d.refuses(m, q.use)
-		if refused != "" {
-			k.failf(q, s, "%s", refused)
+		mismatch := d.mismatch(m, q.use)
+		if mismatch != "" {
+			k.failf(q, s, "%s", mismatch)
 		}
 		switch {
 		case m.Type == labels.MatchEqual && m.Value == "":
 			r = r.only(func(n string) bool { return n != m.Name })
 		case m.Type == labels.MatchEqual && m.Value == anyValue: // a variable of a dashboard
-			r = r.with(m.Name, label{sure: true})
+			r = r.with(m.Name, label{always: true})
 		default:
-			was := r.labels[m.Name]
-			now := was.matching(m)
-			if len(was.among) > 0 && len(now.among) == 0 && (was.sure || !m.Matches("")) {
-				if refused == "" {
-					k.failf(q, s, "no series of %s matches %s: the label is %s", name, m, either(was.among))
+			before := r.labels[m.Name]
+			after := before.matching(m)
+			if len(before.values) > 0 && len(after.values) == 0 && (before.always || !m.Matches("")) {
+				if mismatch == "" {
+					k.failf(q, s, "no series of %s matches %s: the label is %s", name, m, listValues(before.values))
 				}
-				now = was
+				after = before
 			}
-			r = r.with(m.Name, now)
+			r = r.with(m.Name, after)
 		}
 	}
-	if !some && len(k.problems) == found {
+	if !recorded && len(k.problems) == found {
 		k.failf(q, s, "no rule records a series %s: each of these values exists, but not together", s)
 	}
 	return r
 }
 
-// recordedBy is what is known of the series which the matchers let through, of those that several rules record under one
-// name; false if no rule has such series. What is not recorded is returned as it is.
+// recordedBy returns the union of the results of those recording rules of a name whose series can match, and false if there are none.
+// If there are not several rules, it returns all.
 func (k *checker) recordedBy(name string, all result, matchers []*labels.Matcher) (result, bool) {
 	rules := k.recorded[name]
 	if len(rules) < 2 {
 		return all, true
 	}
-	left := result{never: true}
-	some := false
+	matching := result{noSeries: true}
+	found := false
 	for _, rule := range rules {
-		of := k.rule(rule)
-		if of.never || !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return of.refuses(m) }) {
-			left, some = left.or(of), true
+		series := k.rule(rule)
+		if series.noSeries || !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return series.cannotMatch(m) }) {
+			matching, found = matching.or(series), true
 		}
 	}
-	if !some {
+	if !found {
 		return all, false
 	}
-	return left, true
+	return matching, true
 }
 
-// refuses reports whether no series of the result can match.
-func (r result) refuses(m *labels.Matcher) bool {
+// cannotMatch reports whether no series of the result can match.
+func (r result) cannotMatch(m *labels.Matcher) bool {
 	l, has := r.labels[m.Name]
 	switch {
-	case m.Name == model.MetricNameLabel || m.Value == anyValue || r.anything:
+	case m.Name == model.MetricNameLabel || m.Value == anyValue || r.unknown:
 		return false
 	case !has:
 		return !m.Matches("")
-	case l.among == nil:
+	case l.values == nil:
 		return false
 	}
-	return !slices.ContainsFunc(l.among, m.Matches) && (l.sure || !m.Matches(""))
+	return !slices.ContainsFunc(l.values, m.Matches) && (l.always || !m.Matches(""))
 }
 
-// existenceOf are functions whose value does not depend on what a counter has counted.
-var existenceOf = []string{"absent", "absent_over_time", "changes", "count_over_time", "present_over_time", "start_timestamp", "timestamp",
+// counterExistence are functions whose value does not depend on the value of a counter.
+var counterExistence = []string{"absent", "absent_over_time", "changes", "count_over_time", "present_over_time", "start_timestamp", "timestamp",
 	"ts_of_first_over_time", "ts_of_last_over_time", "ts_of_max_over_time", "ts_of_min_over_time"}
 
-// unchanged are functions that yield the values that they are given.
-var unchanged = []string{"label_join", "label_replace", "sort", "sort_desc", "sort_by_label", "sort_by_label_desc", "scalar", "vector",
+// valuePreserving are functions that return values of their input.
+var valuePreserving = []string{"label_join", "label_replace", "sort", "sort_desc", "sort_by_label", "sort_by_label_desc", "scalar", "vector",
 	"first_over_time", "last_over_time", "max_over_time", "min_over_time"}
 
-// counterOnly are functions that make no sense of a value that may fall.
-var counterOnly = []string{"rate", "irate", "increase", "resets"}
+// counterFunctions are functions that need a counter.
+var counterFunctions = []string{"rate", "irate", "increase", "resets"}
 
 func (k *checker) call(q *query, c *parser.Call) result {
 	var arg parser.Expr
@@ -230,7 +230,7 @@ func (k *checker) call(q *query, c *parser.Call) result {
 	case "scalar":
 		return result{values: out.values}
 	case "info":
-		out.anything = true
+		out.unknown = true
 	case "label_replace":
 		return k.labelReplace(q, c, out)
 	case "label_join":
@@ -244,12 +244,12 @@ func (k *checker) call(q *query, c *parser.Call) result {
 	return out
 }
 
-// valuesOf says what a function makes of its values, and reports what it must not be given.
+// valuesOf returns the kind of values of a function call, and reports arguments of the wrong kind.
 func (k *checker) valuesOf(q *query, c *parser.Call, name string, in result) values {
 	switch {
-	case slices.Contains(existenceOf, name):
+	case slices.Contains(counterExistence, name):
 		return plain
-	case slices.Contains(counterOnly, name):
+	case slices.Contains(counterFunctions, name):
 		switch {
 		case q.use == forTest:
 		case in.values == plain:
@@ -258,7 +258,7 @@ func (k *checker) valuesOf(q *query, c *parser.Call, name string, in result) val
 			k.failf(q, c, "%s of a sum of counters takes the restart of one for a jump of all: take the %s first, then aggregate", name, name)
 		}
 		return plain
-	case slices.Contains(unchanged, name):
+	case slices.Contains(valuePreserving, name):
 		return in.values
 	}
 	if (in.values == cumulative || in.values == existence) && q.use != forTest {
@@ -271,7 +271,7 @@ func (k *checker) valuesOf(q *query, c *parser.Call, name string, in result) val
 	return plain
 }
 
-// absence is the result of absent(): the labels that are matched by equality.
+// absence is the result of absent(): it has the labels of equality matchers.
 func absence(e parser.Expr) result {
 	r := result{labels: map[string]label{}}
 	switch arg := e.(type) {
@@ -282,7 +282,7 @@ func absence(e parser.Expr) result {
 	case *parser.VectorSelector:
 		for _, m := range arg.LabelMatchers {
 			if m.Type == labels.MatchEqual && m.Name != model.MetricNameLabel && m.Value != "" {
-				r.labels[m.Name] = always(m.Value)
+				r.labels[m.Name] = constantLabel(m.Value)
 			}
 		}
 	}
@@ -309,65 +309,65 @@ func (k *checker) labelReplace(q *query, c *parser.Call, in result) result {
 	if source != "" && !in.has(source) {
 		k.failf(q, c, "label_replace reads the label %q, but its input has %s", source, in.names())
 	}
-	if in.anything {
-		return in.with(target, label{sure: true})
+	if in.unknown {
+		return in.with(target, label{always: true})
 	}
-	from, known := in.labels[source]
-	was, had := in.labels[target]
-	values, guessed := from.among, false
+	sourceLabel, hasSource := in.labels[source]
+	targetLabel, hasTarget := in.labels[target]
+	values, guessed := sourceLabel.values, false
 	switch {
-	case !known:
-		values = []string{""} // there is no such label: it is empty
+	case !hasSource:
+		values = []string{""} // a missing label is empty
 	case values == nil:
-		values, guessed = specimens, true
+		values, guessed = exampleValues, true
 	}
-	if known && !from.sure {
+	if hasSource && !sourceLabel.always {
 		values = append(slices.Clone(values), "")
 	}
-	made, matched := label{sure: true, settled: true}, false
+	replaced, matched := label{always: true, determined: true}, false
 	for _, value := range values {
 		match := re.FindStringSubmatchIndex(value)
 		if match == nil {
-			made.sure = made.sure && was.sure
-			made.among = append(made.among, was.among...)
-			guessed = guessed || had && was.among == nil
-			made.settled = made.settled && (!had || was.settled || was.fixed())
+			replaced.always = replaced.always && targetLabel.always
+			replaced.values = append(replaced.values, targetLabel.values...)
+			guessed = guessed || hasTarget && targetLabel.values == nil
+			replaced.determined = replaced.determined && (!hasTarget || targetLabel.determined || targetLabel.fixed())
 			continue
 		}
 		matched = true
 		if text := string(re.ExpandString(nil, replacement, value, match)); text != "" {
-			made.among = append(made.among, text)
+			replaced.values = append(replaced.values, text)
 		} else {
-			made.sure = false
+			replaced.always = false
 		}
 	}
 	switch {
 	case guessed:
-		made.among = nil
+		replaced.values = nil
 	case !matched:
 		return in
-	case len(made.among) == 0:
+	case len(replaced.values) == 0:
 		return in.only(func(n string) bool { return n != target })
 	}
 	if slices.Contains([]string{"(.+)", "(.*)"}, stringArg(c.Args[4])) && strings.Contains(replacement, "$1") {
-		made.copies = []string{source}
+		replaced.copiedFrom = []string{source}
 	}
-	made.among = slices.Compact(slices.Sorted(slices.Values(made.among)))
-	return in.with(target, made)
+	replaced.values = slices.Compact(slices.Sorted(slices.Values(replaced.values)))
+	return in.with(target, replaced)
 }
 
-// specimens stand for the values of a label of which nothing is known.
-var specimens = []string{"a", "0", "north", "A-b_c.d", "a/b", "/a/b", "a:b", "10.0.0.1:9100", "two words", "-", "é"}
+// exampleValues replace the values of a label with unknown values.
+var exampleValues = []string{"a", "0", "north", "A-b_c.d", "a/b", "/a/b", "a:b", "10.0.0.1:9100", "two words", "-", "é"}
 
 func (k *checker) labelJoin(q *query, c *parser.Call, in result) result {
-	joined := label{settled: true, sure: stringArg(c.Args[2]) != "" && len(c.Args) > 4}
+	joined := label{determined: true, always: stringArg(c.Args[2]) != "" && len(c.Args) > 4}
 	for _, a := range c.Args[3:] {
 		source := stringArg(a)
 		if !in.has(source) {
 			k.failf(q, c, "label_join reads the label %q, but its input has %s", source, in.names())
 		}
-		joined.sure = joined.sure || in.sure(source)
-		joined.copies = append(joined.copies, source)
+		joined.always = joined.always || in.always(source)
+		joined.copiedFrom = append(joined.copiedFrom, source)
 	}
 	return in.with(stringArg(c.Args[1]), joined)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// newTestChecker knows the catalog and one recording: client:stock:max{client,state}, with the state sold alone.
+// newTestChecker returns a checker with the catalog and one recording: client:stock:max{client,state}, with state="sold".
 func newTestChecker(t *testing.T) *checker {
 	t.Helper()
 	k := &checker{
@@ -33,23 +33,23 @@ func newTestQuery(t *testing.T, text string) *query {
 	return &query{use: forRunbook, file: "page.md", line: 1, text: text, expr: expr}
 }
 
-// describe lists labels: name for one that all series have, name? for one that some have, with =value or =a|b if known.
+// describe formats labels: name if all series have it, name? if some have it, with =value or =a|b if the values are known.
 func describe(r result) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(r.labels)) {
 		l := r.labels[name]
-		if !l.sure {
+		if !l.always {
 			name += "?"
 		}
-		if len(l.among) > 0 {
-			name += "=" + strings.Join(l.among, "|")
+		if len(l.values) > 0 {
+			name += "=" + strings.Join(l.values, "|")
 		}
 		parts = append(parts, name)
 	}
 	return strings.Join(parts, " ")
 }
 
-// labelsOf has expressions, and the labels of their series as describe tells them.
+// labelsOf has expressions, and the labels of their series in the format of describe.
 func labelsOf() map[string]string {
 	return map[string]string{
 		// Selectors.
@@ -121,7 +121,7 @@ func TestLabelsFollowFromTheExpression(t *testing.T) {
 	}
 }
 
-// What looks like a mistake, and is none.
+// Queries that look like a mistake, but are correct.
 func TestGoodQueriesPass(t *testing.T) {
 	t.Parallel()
 	for _, expr := range []string{
@@ -165,7 +165,7 @@ func TestGoodQueriesPass(t *testing.T) {
 	} {
 		k, q := newTestChecker(t), newTestQuery(t, expr)
 		k.infer(q, q.expr)
-		k.finish(q)
+		k.checkResult(q)
 		for _, p := range k.problems {
 			t.Errorf("%s: %v", expr, p)
 		}

@@ -9,16 +9,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// loader collects a bundle and everything that is wrong with its files.
+// loader loads a bundle, and collects the errors of its files.
 type loader struct {
 	root   fs.FS
 	promql parser.Parser
 	bundle *Bundle
-	read   []string // the files that were there
+	read   []string // files that exist
 	errs   []error
 }
 
-// files hands each file that matches the pattern to take.
+// files calls take for each file that matches the pattern.
 func (l *loader) files(pattern string, take func(file string, text []byte) error) {
 	names, err := fs.Glob(l.root, pattern)
 	l.fail(err)
@@ -27,7 +27,7 @@ func (l *loader) files(pattern string, take func(file string, text []byte) error
 	}
 }
 
-// folder hands each file below the folder that has the ending to take. The folder may be missing.
+// folder calls take for each file below the folder with the ending. The folder may be missing.
 func (l *loader) folder(dir, ending string, take func(file string, text []byte) error) {
 	if _, err := fs.Stat(l.root, dir); err != nil {
 		return
@@ -58,19 +58,19 @@ func (l *loader) fail(err error) {
 
 func inFolder(file, dir string) bool { return strings.HasPrefix(file, dir+"/") }
 
-// lined is a value from YAML with its place.
-type lined[T any] struct {
+// positioned is a YAML value with its line.
+type positioned[T any] struct {
 	value T
 	line  int
-	// block says that the value is a text whose lines are the lines of the file from line on.
+	// block says that the value is a block scalar: its lines are lines of the file, from line on.
 	block bool
 }
 
-// UnmarshalYAML keeps the place.
-func (v *lined[T]) UnmarshalYAML(n *yaml.Node) error {
+// UnmarshalYAML records the line.
+func (v *positioned[T]) UnmarshalYAML(n *yaml.Node) error {
 	v.line = n.Line
 	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-		v.line++ // the text begins below its indicator
+		v.line++ // a block scalar begins below its indicator
 		v.block = n.Style&yaml.LiteralStyle != 0
 	}
 	return n.Decode(&v.value)

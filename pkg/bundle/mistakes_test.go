@@ -18,10 +18,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// shipped is the catalog, read once for all tests: none changes it.
+// shipped is the catalog. Tests must not change it.
 var shipped = sync.OnceValue(catalog.Shipped)
 
-// good is testdata/good with a list of coverage in which everything is due, read once for all tests.
+// good is testdata/good, with a coverage list in which everything is due. Tests must not change it.
 var good = sync.OnceValues(func() (fstest.MapFS, error) {
 	root, folder := fstest.MapFS{}, os.DirFS("testdata/good")
 	err := fs.WalkDir(folder, ".", func(name string, e fs.DirEntry, err error) error {
@@ -37,7 +37,7 @@ var good = sync.OnceValues(func() (fstest.MapFS, error) {
 		fmt.Fprintf(&list, "%s: {due: [reports]}\n", r.id)
 	}
 	root[coverageFile] = &fstest.MapFile{Data: []byte(list.String())}
-	return root, errors.Join(err, renewPage(root))
+	return root, errors.Join(err, renewCoverageDoc(root))
 })
 
 // goodBundle is a copy of good. Its files can be replaced.
@@ -50,19 +50,19 @@ func goodBundle(t testing.TB) fstest.MapFS {
 	return maps.Clone(root)
 }
 
-// renewPage writes the page that belongs to the list of coverage.
-func renewPage(root fstest.MapFS) error {
+// renewCoverageDoc generates docs/coverage.md from the coverage list.
+func renewCoverageDoc(root fstest.MapFS) error {
 	b, err := Load(root)
 	if err != nil {
 		return nil // the mistake under test
 	}
 	var page bytes.Buffer
 	err = b.WriteCoverage(&page)
-	root[coveragePage] = &fstest.MapFile{Data: page.Bytes()}
+	root[coverageDoc] = &fstest.MapFile{Data: page.Bytes()}
 	return err
 }
 
-// problemsOf returns what the check finds, one problem a line.
+// problemsOf returns the problems of a bundle, one per line.
 func problemsOf(root fs.FS) string {
 	b, err := Load(root)
 	if err != nil {
@@ -85,7 +85,7 @@ func TestAGoodBundlePasses(t *testing.T) {
 	}
 }
 
-// The tests of the good bundle mean what we read in them.
+// promtool runs the tests of the good bundle, and they pass.
 func TestTheGoodBundlePassesPromtool(t *testing.T) {
 	t.Parallel()
 	promtool, err := servers.Find("promtool")
@@ -109,7 +109,7 @@ const (
 	messages   = "alertmanager/templates/staff.tmpl"
 )
 
-// mistake is a change of one file of the good bundle, and what the check must say.
+// mistake is a change of one file of the good bundle, with the expected problem.
 type mistake struct{ file, old, new, want string }
 
 func TestEachKindOfMistakeIsFoundAtItsPlace(t *testing.T) {
@@ -126,7 +126,7 @@ func TestEachKindOfMistakeIsFoundAtItsPlace(t *testing.T) {
 				root[m.file] = &fstest.MapFile{Data: []byte(strings.Replace(text, m.old, m.new, 1))}
 			}
 			if m.file == coverageFile {
-				if err := renewPage(root); err != nil {
+				if err := renewCoverageDoc(root); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -384,14 +384,14 @@ func TestMistakesOfWholeFilesAreFound(t *testing.T) {
 		"no rules":            {func(root fstest.MapFS) { delete(root, alerts) }, "rules/alerts: no rule file; run in the project's folder"},
 		"no list of coverage": {func(root fstest.MapFS) { delete(root, coverageFile) }, coverageFile},
 		"a page of coverage that is old": {func(root fstest.MapFS) {
-			root[coveragePage] = &fstest.MapFile{Data: bytes.Replace(root[coveragePage].Data, []byte("API endpoints"), []byte("Endpoints"), 1)}
-		}, coveragePage + ":10: the file is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
+			root[coverageDoc] = &fstest.MapFile{Data: bytes.Replace(root[coverageDoc].Data, []byte("API endpoints"), []byte("Endpoints"), 1)}
+		}, coverageDoc + ":10: the file is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
 		"two dashboards of one uid": {func(root fstest.MapFS) {
 			root["grafana-dashboards/sale2.json"] = root[panels]
 			root[panelUIDs] = &fstest.MapFile{Data: []byte("sale.json: sale\nsale2.json: sale\n")}
 		}, `grafana-dashboards/sale2.json:1: grafana-dashboards/sale.json has the same title, "Sale"` + "\n" + `grafana-dashboards/sale2.json:1: grafana-dashboards/sale.json has the same uid, "sale"`},
 		"no list of uids":     {func(root fstest.MapFS) { delete(root, panelUIDs) }, panelUIDs},
-		"no page of coverage": {func(root fstest.MapFS) { delete(root, coveragePage) }, coveragePage + ":1: the file is not"},
+		"no page of coverage": {func(root fstest.MapFS) { delete(root, coverageDoc) }, coverageDoc + ":1: the file is not"},
 		"a recording without a test": {func(root fstest.MapFS) {
 			root["rules/recording/more.yml"] = &fstest.MapFile{Data: []byte("groups: [{name: more, rules: [{record: 'client:x:max', expr: 'max by (client) (consign_client_stored_bytes)'}]}]")}
 		}, "rules/recording/more.yml:1: client:x:max: no promql_expr_test in rules/tests and no tested alert reads this recording"},

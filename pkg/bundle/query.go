@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// use is what a query is for: what is held against it depends on that.
+// use is the purpose of a query, on which its checks depend.
 type use int
 
 const (
@@ -21,13 +21,13 @@ const (
 // isRule reports whether Prometheus evaluates the query as a rule.
 func (u use) isRule() bool { return u == forAlert || u == forRecording }
 
-// query is a PromQL expression with its place.
+// query is a PromQL expression with its position.
 type query struct {
 	use   use
 	name  string // the alert, the recorded metric, the panel
 	file  string
 	line  int
-	block bool // the lines of text are lines of the file
+	block bool // the text is a block scalar: its lines are lines of the file
 	text  string
 	expr  parser.Expr
 }

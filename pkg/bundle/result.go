@@ -11,71 +11,71 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// result is what is known about the series of an expression without evaluating it.
+// result describes the series of an expression, inferred without evaluating it.
 type result struct {
 	labels map[string]label
-	// anything: the expression reads something unknown, of which it has been complained already.
-	anything bool
-	// never: a recording that reads itself, seen from within; there is no series yet.
-	never  bool
-	values values
-	// aggregated: the values of several series were made one.
+	// unknown: the expression reads an unknown metric, which has been reported already. Any label is possible.
+	unknown bool
+	// noSeries: the result of a recording that reads itself, during its own inference: it adds no series.
+	noSeries bool
+	values   values
+	// aggregated: values are aggregated from several series.
 	aggregated bool
-	// buckets: the series are buckets of a histogram, each of which contains those below.
+	// buckets: the series are cumulative buckets of a histogram.
 	buckets bool
-	// replicas are the catalog's metrics in it of which each replica of an exporter still has its own series.
+	// replicas are the metrics of the catalog that are not aggregated over the replicas of their exporter yet.
 	replicas map[string]catalog.Combine
 }
 
-// label is a label that series of a result can have.
+// label is a possible label of the series of a result.
 type label struct {
-	sure bool // all of them have it
-	// among are the values that it can have, if they are known.
-	among []string
-	// copies are the labels whose values are in this one: series that differ in those differ in this.
-	copies []string
-	// settled: the other labels say which value it has.
-	settled bool
+	always bool // every series has the label
+	// values are the possible values; nil if they are unknown.
+	values []string
+	// copiedFrom are the labels whose values are part of this one: series that differ in those also differ in this.
+	copiedFrom []string
+	// determined: the value follows from the other labels.
+	determined bool
 }
 
 // fixed reports whether all series have the same value.
-func (l label) fixed() bool { return l.sure && len(l.among) == 1 }
+func (l label) fixed() bool { return l.always && len(l.values) == 1 }
 
-func always(value string) label { return label{sure: true, among: []string{value}} }
+func constantLabel(value string) label { return label{always: true, values: []string{value}} }
 
-// or is the label of series of which some have it as in l and some as in other.
+// or is the label in the union of series with l and series with other.
 func (l label) or(other label) label {
-	both := label{sure: l.sure && other.sure, settled: l.settled && other.settled}
-	if l.among != nil && other.among != nil {
-		both.among = slices.Compact(slices.Sorted(slices.Values(slices.Concat(l.among, other.among))))
+	both := label{always: l.always && other.always, determined: l.determined && other.determined}
+	if l.values != nil && other.values != nil {
+		both.values = slices.Compact(slices.Sorted(slices.Values(slices.Concat(l.values, other.values))))
 	}
-	for _, name := range l.copies {
-		if slices.Contains(other.copies, name) {
-			both.copies = append(both.copies, name)
+	for _, name := range l.copiedFrom {
+		if slices.Contains(other.copiedFrom, name) {
+			both.copiedFrom = append(both.copiedFrom, name)
 		}
 	}
 	return both
 }
 
-// matching is the label of the series that a matcher lets through.
+// matching is the label of the series that match.
 func (l label) matching(m *labels.Matcher) label {
-	l.sure = l.sure || !m.Matches("")
-	if l.among != nil {
-		l.among = slices.DeleteFunc(slices.Clone(l.among), func(v string) bool { return !m.Matches(v) })
+	l.always = l.always || !m.Matches("")
+	if l.values != nil {
+		l.values = slices.DeleteFunc(slices.Clone(l.values), func(v string) bool { return !m.Matches(v) })
 	} else if m.Type == labels.MatchEqual {
-		l.among = []string{m.Value}
+		l.values = []string{m.Value}
 	} else if set := m.SetMatches(); m.Type == labels.MatchRegexp && len(set) > 0 {
-		l.among = set
+		l.values = set
 	}
 	return l
 }
 
-// values is what sort of numbers an expression yields.
+// values is the kind of values of an expression.
 type values int
 
 const (
 	plain      values = iota
-	uncertain         // of a metric whose type nobody knows
+	uncertain         // of a metric of unknown type
 	existence         // a counter compared with 0: something has happened at some time
 	cumulative        // a counter that still grows
 )
@@ -84,14 +84,14 @@ const instance = "instance"
 
 func (r result) has(name string) bool {
 	_, has := r.labels[name]
-	return has || r.anything || r.never
+	return has || r.unknown || r.noSeries
 }
 
-// sure reports whether all series have the label.
-func (r result) sure(name string) bool { return r.anything || r.never || r.labels[name].sure }
+// always reports whether all series have the label.
+func (r result) always(name string) bool { return r.unknown || r.noSeries || r.labels[name].always }
 
-// apart reports whether series of several instances can be in it.
-func (r result) apart() bool {
+// perInstance reports whether the result can have series of several instances.
+func (r result) perInstance() bool {
 	l, has := r.labels[instance]
 	return has && !l.fixed()
 }
@@ -106,11 +106,11 @@ func (r result) with(name string, l label) result {
 	return r
 }
 
-// only returns the result without the labels that keep does not want.
+// only returns the result with the labels for which keep returns true.
 func (r result) only(keep func(name string) bool) result {
 	r.labels = maps.Clone(r.labels)
 	maps.DeleteFunc(r.labels, func(name string, _ label) bool { return !keep(name) })
-	if !r.apart() {
+	if !r.perInstance() {
 		r.replicas = nil
 	}
 	if !r.has("le") {
@@ -119,17 +119,17 @@ func (r result) only(keep func(name string) bool) result {
 	return r
 }
 
-// or is the result that has the series of both.
+// or is the result with the series of both.
 func (r result) or(other result) result {
 	switch {
-	case r.never:
+	case r.noSeries:
 		return other
-	case other.never:
+	case other.noSeries:
 		return r
 	}
 	all := result{
 		labels:     map[string]label{},
-		anything:   r.anything || other.anything,
+		unknown:    r.unknown || other.unknown,
 		values:     max(r.values, other.values),
 		aggregated: r.aggregated || other.aggregated,
 		buckets:    r.buckets || other.buckets,
@@ -137,8 +137,8 @@ func (r result) or(other result) result {
 	}
 	for _, from := range []result{r, other} {
 		for name, l := range from.labels {
-			if r.anything || other.anything {
-				all.labels[name] = label{sure: r.sure(name) && other.sure(name)}
+			if r.unknown || other.unknown {
+				all.labels[name] = label{always: r.always(name) && other.always(name)}
 				continue
 			}
 			a, inA := r.labels[name]
@@ -146,7 +146,7 @@ func (r result) or(other result) result {
 			if inA && inB {
 				all.labels[name] = a.or(b)
 			} else {
-				l.sure = false
+				l.always = false
 				all.labels[name] = l
 			}
 		}
@@ -163,56 +163,56 @@ func bothReplicas(a, b result) map[string]catalog.Combine {
 	return all
 }
 
-// settledBy reports whether the series differ in the given labels, or else in nothing that does not follow from them.
-func (r result) settledBy(names []string) bool {
+// determinedBy reports whether all other labels follow from the given ones.
+func (r result) determinedBy(names []string) bool {
 	for name, l := range r.labels {
-		if !l.settled && !l.fixed() && !slices.Contains(names, name) && name != instance {
+		if !l.determined && !l.fixed() && !slices.Contains(names, name) && name != instance {
 			return false
 		}
 	}
 	return true
 }
 
-// settleAllBut returns the result with the knowledge that all labels but these follow from these.
-func (r result) settleAllBut(names []string) result {
+// determineAllBut returns the result with all labels but these marked as determined.
+func (r result) determineAllBut(names []string) result {
 	r.labels = maps.Clone(r.labels)
 	for name, l := range r.labels {
-		l.settled = l.settled || !slices.Contains(names, name)
+		l.determined = l.determined || !slices.Contains(names, name)
 		r.labels[name] = l
 	}
 	return r
 }
 
-// unsettled returns the result without the knowledge that some labels follow from others, which may be gone.
-func (r result) unsettled() result {
+// withoutDetermined returns the result with no label marked as determined, after a label that others may follow from was dropped.
+func (r result) withoutDetermined() result {
 	r.labels = maps.Clone(r.labels)
 	for name, l := range r.labels {
-		l.settled = false
+		l.determined = false
 		r.labels[name] = l
 	}
 	return r
 }
 
-// copied reports whether another label has the value of this one in it.
-func (r result) copied(name string) bool {
+// isCopied reports whether the value of a label is part of another one.
+func (r result) isCopied(name string) bool {
 	for other, l := range r.labels {
-		if other != name && slices.Contains(l.copies, name) {
+		if other != name && slices.Contains(l.copiedFrom, name) {
 			return true
 		}
 	}
 	return false
 }
 
-// either lists values for a message, not all if they are many.
-func either(values []string) string {
-	const most = 8
-	if len(values) > most {
-		return strings.Join(values[:most], " or ") + fmt.Sprintf(" or one of %d others", len(values)-most)
+// listValues formats values for a message, not all of them if there are many.
+func listValues(values []string) string {
+	const maximum = 8
+	if len(values) > maximum {
+		return strings.Join(values[:maximum], " or ") + fmt.Sprintf(" or one of %d others", len(values)-maximum)
 	}
 	return strings.Join(values, " or ")
 }
 
-// names lists the labels for a message.
+// names formats the label names for a message.
 func (r result) names() string {
 	if len(r.labels) == 0 {
 		return "no label at all"

@@ -14,26 +14,26 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// What the rules are written for: how often a group without an interval of its own is evaluated at the least, and how often
-// exporters are scraped. The demo does both more often.
+// The intervals that the rules are written for: the longest evaluation interval of a group without its own, and the scrape interval
+// of exporters. In the demo both are shorter.
 const (
 	evaluationInterval = 15 * time.Second
 	scrapeInterval     = 15 * time.Second
 )
 
-// rule is a recording or alert rule with its place.
+// rule is a recording or alert rule with its position.
 type rule struct {
 	rulefmt.Rule
 	line     int           // where the rule begins
 	interval time.Duration // of its group
 	query    *query
-	// templateQueries are those that its labels and annotations make when it fires.
+	// templateQueries are the queries in the templates of its labels and annotations.
 	templateQueries []*query
 }
 
 func (l *loader) ruleFile(file string, text []byte) error {
 	if _, err := yamlfile.Parse(file, text, &rulefmt.RuleGroups{}); err != nil {
-		return err // it says which line
+		return err // the error has the line
 	}
 	groups, errs := rulefmt.Parse(text, false, model.UTF8Validation, l.promql, slog.New(slog.DiscardHandler))
 	if len(errs) > 0 {
@@ -44,9 +44,9 @@ func (l *loader) ruleFile(file string, text []byte) error {
 	}
 	var places struct {
 		Groups []struct {
-			Rules []lined[struct {
-				Expr                lined[string]
-				Labels, Annotations map[string]lined[string]
+			Rules []positioned[struct {
+				Expr                positioned[string]
+				Labels, Annotations map[string]positioned[string]
 			}]
 		}
 	}
@@ -70,7 +70,7 @@ func (l *loader) ruleFile(file string, text []byte) error {
 			if source.Alert != "" {
 				r.query.use = forAlert
 			}
-			for _, texts := range []map[string]lined[string]{place.value.Labels, place.value.Annotations} {
+			for _, texts := range []map[string]positioned[string]{place.value.Labels, place.value.Annotations} {
 				queries, err := l.templateQueries(r.query, texts)
 				if err != nil {
 					return err
@@ -79,7 +79,7 @@ func (l *loader) ruleFile(file string, text []byte) error {
 			}
 			for _, key := range sortedKeys(place.value.Annotations) {
 				text := place.value.Annotations[key]
-				l.bundle.prose = append(l.bundle.prose, prose{file: file, line: text.line, name: r.query.name, text: without(templateCode, text.value), lines: text.block})
+				l.bundle.prose = append(l.bundle.prose, prose{file: file, line: text.line, name: r.query.name, text: blankOut(templateCode, text.value), lines: text.block})
 			}
 			l.bundle.rules = append(l.bundle.rules, r)
 		}

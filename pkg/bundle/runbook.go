@@ -15,7 +15,7 @@ func RunbookSections() []string {
 	return []string{"Meaning", "Impact", "Diagnosis", "Mitigation", "Escalation", "Client communication"}
 }
 
-// runbook is the page of one alert.
+// runbook is the runbook of one alert.
 type runbook struct {
 	file     string
 	alert    string
@@ -24,7 +24,7 @@ type runbook struct {
 	queries  []*query
 }
 
-// section is a heading with the number of lines below it that say something.
+// section is a heading with the number of lines below it that are not empty.
 type section struct {
 	name  string
 	line  int
@@ -32,33 +32,33 @@ type section struct {
 }
 
 func (l *loader) runbook(file string, text []byte) error {
-	l.bundle.prose = append(l.bundle.prose, prose{file: file, line: 1, text: without(fencedCode, string(text)), lines: true})
+	l.bundle.prose = append(l.bundle.prose, prose{file: file, line: 1, text: blankOut(fencedCode, string(text)), lines: true})
 	name := strings.TrimSuffix(path.Base(file), ".md")
 	if name == "README" {
 		return nil
 	}
-	page := &runbook{file: file, alert: name}
-	l.bundle.runbooks = append(l.bundle.runbooks, page)
+	r := &runbook{file: file, alert: name}
+	l.bundle.runbooks = append(l.bundle.runbooks, r)
 	var errs []error
 	fence, language, start := false, "", 0
 	var block []string
 	for i, text := range strings.Split(string(text), "\n") {
 		trimmed := strings.TrimSpace(text)
-		if n := len(page.sections); n > 0 && trimmed != "" && !strings.HasPrefix(text, "## ") {
-			page.sections[n-1].lines++
+		if n := len(r.sections); n > 0 && trimmed != "" && !strings.HasPrefix(text, "## ") {
+			r.sections[n-1].lines++
 		}
 		switch {
 		case strings.HasPrefix(trimmed, "```"):
 			if fence && language == "promql" {
-				errs = append(errs, page.queriesOf(l.promql, block, start))
+				errs = append(errs, r.queriesOf(l.promql, block, start))
 			}
 			fence, language, start, block = !fence, strings.TrimPrefix(trimmed, "```"), i+2, nil
 		case fence:
 			block = append(block, text)
-		case strings.HasPrefix(text, "# ") && page.title == "":
-			page.title = strings.TrimPrefix(text, "# ")
+		case strings.HasPrefix(text, "# ") && r.title == "":
+			r.title = strings.TrimPrefix(text, "# ")
 		case strings.HasPrefix(text, "## "):
-			page.sections = append(page.sections, section{name: strings.TrimPrefix(text, "## "), line: i + 1})
+			r.sections = append(r.sections, section{name: strings.TrimPrefix(text, "## "), line: i + 1})
 		}
 	}
 	if fence {
@@ -67,7 +67,7 @@ func (l *loader) runbook(file string, text []byte) error {
 	return errors.Join(errs...)
 }
 
-// queriesOf takes a block that is one query, or several with an empty line between them.
+// queriesOf parses a code block with one query, or with several that are separated by empty lines.
 func (p *runbook) queriesOf(promql parser.Parser, block []string, line int) error {
 	take := func(lines []string, line int) error {
 		text := strings.Join(lines, "\n")
@@ -99,7 +99,7 @@ func (p *runbook) queriesOf(promql parser.Parser, block []string, line int) erro
 
 func isEmpty(line string) bool { return strings.TrimSpace(line) == "" }
 
-// runbook checks that a page is whole and belongs to an alert.
+// runbook checks that a runbook has all sections and belongs to an alert.
 func (k *checker) runbook(p *runbook) {
 	if k.bundle.alerts(p.alert) == nil {
 		k.report(p.file, 1, "", "there is no alert %s; remove the runbook or write the alert", p.alert)
@@ -123,6 +123,6 @@ func (k *checker) runbook(p *runbook) {
 	}
 	for _, q := range p.queries {
 		k.infer(q, q.expr)
-		k.finish(q)
+		k.checkResult(q)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// lookback is how old a sample may be that an instant selector still takes.
+// lookback is Prometheus's default query.lookback-delta.
 const lookback = 5 * time.Minute
 
-// selection is a selector with the window in which Prometheus looks for samples.
+// selection is a selector with the range of time that it selects samples from.
 type selection struct {
 	name     string
 	matchers []*labels.Matcher
@@ -19,7 +19,7 @@ type selection struct {
 	offset   time.Duration
 }
 
-// selections are all that a rule reads, itself and through the recordings that it reads.
+// selections are the selectors of a rule, and of the recordings that it reads.
 func (k *checker) selections(r *rule) []selection {
 	return k.addSelections(nil, r.query.expr, map[string]bool{})
 }
@@ -52,7 +52,7 @@ func (k *checker) addSelections(all []selection, e parser.Expr, seen map[string]
 	return all
 }
 
-// reads reports whether a rule reads a metric, itself or through the recordings that it reads.
+// reads reports whether a rule reads a metric, directly or through recordings.
 func (k *checker) reads(r *rule, metric string) bool {
 	return slices.ContainsFunc(k.selections(r), func(s selection) bool { return s.name == metric })
 }

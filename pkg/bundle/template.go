@@ -13,11 +13,11 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
 )
 
-// templateVariables are what Prometheus defines before a template of a rule.
+// templateVariables are the variables that Prometheus defines for templates of rules.
 const templateVariables = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
 
-// templateQueries finds what the templates of a rule ask Prometheus: query "…", or printf "…" … | query.
-func (l *loader) templateQueries(of *query, texts map[string]lined[string]) ([]*query, error) {
+// templateQueries returns the queries in the templates of a rule: query "…", or printf "…" … | query.
+func (l *loader) templateQueries(of *query, texts map[string]positioned[string]) ([]*query, error) {
 	var found []*query
 	var errs []error
 	for _, key := range sortedKeys(texts) {
@@ -28,11 +28,11 @@ func (l *loader) templateQueries(of *query, texts map[string]lined[string]) ([]*
 			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.file, text.line, of.name, key, err))
 			continue
 		}
-		asked, err := queriesIn(tree.Root)
+		promqlTexts, err := queriesIn(tree.Root)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.file, text.line, of.name, key, err))
 		}
-		for _, promql := range asked {
+		for _, promql := range promqlTexts {
 			expr, err := l.promql.ParseExpr(promql)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s:%d: %s: %s: query %q: %w", of.file, text.line, of.name, key, promql, err))
@@ -86,10 +86,10 @@ func queriesIn(n parse.Node) (found []string, err error) {
 	return found, err
 }
 
-// verb is a place in a format where printf writes a value.
+// verb matches a verb of a printf format.
 var verb = regexp.MustCompile(`%[-+# 0]*[0-9.]*[a-z]`)
 
-// addText adds a text that is written out, or made by printf: then a value stands where one will be.
+// addText adds a string, or the format of a printf with a value in place of each verb.
 func addText(to *[]string, args []parse.Node) error {
 	switch {
 	case len(args) == 1:
@@ -115,22 +115,22 @@ func addText(to *[]string, args []parse.Node) error {
 	return fmt.Errorf(`the argument of query cannot be checked: write query "…", or printf "…" $labels.x | query`)
 }
 
-// limit is a threshold that is read.
-type limit struct{ name, level string }
+// thresholdRef is a threshold that an expression reads.
+type thresholdRef struct{ name, level string }
 
-// limitsIn are the thresholds that an expression reads by name. Whether there are any at all may be asked without one.
-func limitsIn(e parser.Expr) []limit {
-	var all []limit
+// thresholdsIn returns the thresholds that an expression reads by name. An expression may read the metric without a name to check that it exists.
+func thresholdsIn(e parser.Expr) []thresholdRef {
+	var all []thresholdRef
 	parser.Inspect(e, func(n parser.Node, _ []parser.Node) error {
 		if s, ok := n.(*parser.VectorSelector); ok && s.Name == thresholds.Metric && equalTo(s, "name") != "" {
-			all = append(all, limit{equalTo(s, "name"), equalTo(s, "level")})
+			all = append(all, thresholdRef{equalTo(s, "name"), equalTo(s, "level")})
 		}
 		return nil
 	})
 	return all
 }
 
-// equalTo is the value that a selector wants a label to have.
+// equalTo is the value of the equality matcher on a label, or "".
 func equalTo(s *parser.VectorSelector, name string) string {
 	for _, m := range s.LabelMatchers {
 		if m.Name == name && m.Type == labels.MatchEqual {
@@ -140,12 +140,12 @@ func equalTo(s *parser.VectorSelector, name string) string {
 	return ""
 }
 
-// limits checks that a page shows a limit which the alert compares with, and no other.
-func (k *checker) limits(r *rule) {
-	compared := limitsIn(r.query.expr)
+// thresholdsShown checks that the annotations of an alert only query thresholds that its expression compares with.
+func (k *checker) thresholdsShown(r *rule) {
+	compared := thresholdsIn(r.query.expr)
 	shown := 0
 	for _, q := range r.templateQueries {
-		for _, l := range limitsIn(q.expr) {
+		for _, l := range thresholdsIn(q.expr) {
 			shown++
 			if !slices.Contains(compared, l) {
 				k.rulef(r, "an annotation shows the threshold %s, level %s, with which the alert does not compare", l.name, l.level)

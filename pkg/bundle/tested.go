@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// tests checks the tests of rules, and that they leave no rule out.
+// tests checks the tests of rules, and that every rule is tested.
 func (k *checker) tests() {
 	for _, g := range k.bundle.tests {
 		for _, s := range g.input {
@@ -23,7 +23,7 @@ func (k *checker) tests() {
 			if rules == nil {
 				k.report(g.file, c.line, "", "tests the alert %q, which does not exist", c.alert)
 			} else {
-				k.expected(g, c, rules)
+				k.expectedAlerts(g, c, rules)
 			}
 		}
 	}
@@ -49,7 +49,7 @@ func (k *checker) tests() {
 	}
 }
 
-// inputSeries checks that an exporter could expose what a test presents to the rules.
+// inputSeries checks that an exporter could expose an input series of a test.
 func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
 	name := s.labels.Get(model.MetricNameLabel)
 	d, err := k.declared(name)
@@ -72,14 +72,14 @@ func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
 			k.report(g.file, s.line, "", "metric %s has no label %q, %s", name, l.Name, d.result.names())
 			return
 		}
-		if text := d.refuses(labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value), forAlert); text != "" {
+		if text := d.mismatch(labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value), forAlert); text != "" {
 			k.report(g.file, s.line, "", "%s", text)
 		}
 	})
 }
 
-// makes reports whether an alert that a test expects has the labels that the rule sets.
-func (r *rule) makes(e expectedAlert) bool {
+// sets reports whether an expected alert has the labels that the rule sets.
+func (r *rule) sets(e expectedAlert) bool {
 	for name, value := range r.Labels {
 		if !strings.Contains(value, "{{") && e.Labels[name] != value {
 			return false
@@ -88,10 +88,10 @@ func (r *rule) makes(e expectedAlert) bool {
 	return true
 }
 
-// expected checks that a case names everything that a page will say.
-func (k *checker) expected(g *testGroup, c alertCase, rules []*rule) {
+// expectedAlerts checks that the expected alerts of a case have all labels and annotations.
+func (k *checker) expectedAlerts(g *testGroup, c alertCase, rules []*rule) {
 	for _, e := range c.expected {
-		i := slices.IndexFunc(rules, func(r *rule) bool { return r.makes(e) })
+		i := slices.IndexFunc(rules, func(r *rule) bool { return r.sets(e) })
 		if i < 0 {
 			k.report(g.file, c.line, c.alert, "no rule of this name makes an alert with these exp_labels")
 			continue
@@ -111,7 +111,7 @@ func (k *checker) expected(g *testGroup, c alertCase, rules []*rule) {
 
 // alertTested reports whether an alert has a case that fires, one that does not although it could, and one that resolves.
 func (k *checker) alertTested(r *rule) bool {
-	var fires, silent, resolves bool
+	var fires, notFiring, resolves bool
 	var empty []Problem // cases in which nothing can fire
 	selections := k.selections(r)
 	for _, g := range k.bundle.tests {
@@ -120,12 +120,12 @@ func (k *checker) alertTested(r *rule) bool {
 		fired := false
 		for _, c := range cases {
 			switch {
-			case slices.ContainsFunc(c.expected, r.makes):
+			case slices.ContainsFunc(c.expected, r.sets):
 				fires, fired = true, true
 			case fired:
 				resolves = true
 			case g.hasInput(selections, c):
-				silent = true
+				notFiring = true
 			default:
 				empty = append(empty, Problem{g.file, c.line, c.alert, fmt.Sprintf("at %s the test has no sample that the alert reads: that it does not fire shows nothing", model.Duration(c.at))})
 			}
@@ -138,24 +138,24 @@ func (k *checker) alertTested(r *rule) bool {
 	if r.Labels["priority"] == heartbeat {
 		return whole
 	}
-	if !silent {
+	if !notFiring {
 		k.problems = append(k.problems, empty...)
 		k.rulef(r, "rules/tests has no case, before it fires, in which the alert does not fire although its series are there")
 	}
 	if !resolves {
 		k.rulef(r, "rules/tests has no case in which the alert has fired and resolves")
 	}
-	return whole && silent && resolves
+	return whole && notFiring && resolves
 }
 
-// hasInput reports whether at the time of a case there is a sample of a series that is selected.
+// hasInput reports whether a selector has a sample at the time of a case.
 func (g *testGroup) hasInput(selections []selection, c alertCase) bool {
 	if len(selections) == 0 {
 		return true
 	}
 	for _, s := range selections {
 		for _, in := range g.input {
-			fromAlert := s.name == alertsMetric || s.name == alertsForState // which the input's alerts make
+			fromAlert := s.name == alertsMetric || s.name == alertsForState // recorded by alerts of the input
 			if (fromAlert || s.matches(in.labels)) && in.exists(c.at-s.offset, s.window) {
 				return true
 			}

@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// testGroup is one of the `tests` in a file for promtool: input, and what is expected at which times.
+// testGroup is one of the `tests` of a promtool test file: input series, and the expected results at given times.
 type testGroup struct {
 	file   string
 	input  []*inputSeries
@@ -34,7 +34,7 @@ type point struct {
 	stale bool
 }
 
-// alertCase is what is expected of one alert at one time.
+// alertCase is an alert_rule_test: the expected alerts of one alertname at one time.
 type alertCase struct {
 	line     int
 	at       time.Duration
@@ -47,22 +47,22 @@ type expectedAlert struct {
 	Annotations map[string]string `yaml:"exp_annotations"`
 }
 
-// testFile is what we read of promtool's format.
+// testFile has those fields of promtool's test files that we read.
 type testFile struct {
 	Interval model.Duration `yaml:"evaluation_interval"`
 	Tests    []struct {
 		Interval model.Duration `yaml:"interval"`
 		Input    []struct {
-			Series lined[string] `yaml:"series"`
-			Values string        `yaml:"values"`
+			Series positioned[string] `yaml:"series"`
+			Values string             `yaml:"values"`
 		} `yaml:"input_series"`
-		Alerts []lined[struct {
+		Alerts []positioned[struct {
 			At       model.Duration  `yaml:"eval_time"`
 			Name     string          `yaml:"alertname"`
 			Expected []expectedAlert `yaml:"exp_alerts"`
 		}] `yaml:"alert_rule_test"`
 		Exprs []struct {
-			Expr lined[string] `yaml:"expr"`
+			Expr positioned[string] `yaml:"expr"`
 		} `yaml:"promql_expr_test"`
 	} `yaml:"tests"`
 }
@@ -110,7 +110,7 @@ func points(values []parser.SequenceValue, step time.Duration) []point {
 	return points
 }
 
-// exists reports whether the series has a sample in the window that ends at a time.
+// exists reports whether the series has a sample in the window before a time.
 func (s *inputSeries) exists(at, window time.Duration) bool {
 	exists := false
 	for _, p := range s.points {

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// shortestWindow is four scrapes: one may fail and the next be late, and a rate still has two samples.
+	// shortestWindow is four scrape intervals: a rate still has two samples if one scrape fails and the next one is late.
 	shortestWindow = 4 * scrapeInterval
-	// longestLook is how far back a query may look: what the longest window, a month, needs to be kept.
-	longestLook = 35 * 24 * time.Hour
-	// slowestGroup keeps what a group records from growing stale between two evaluations.
+	// longestLookback is the longest range of a query: the retention that the longest window, a month, needs.
+	longestLookback = 35 * 24 * time.Hour
+	// slowestGroup is the longest interval of a group, with which its recordings do not become stale between two evaluations.
 	slowestGroup = lookback
 )
 
-// computed reports a duration that is an expression, like [5m * 2]: what it comes to is only known when it is evaluated.
+// computed reports a duration that is an expression, like [5m * 2]: its value is only known at evaluation.
 func (k *checker) computed(q *query, n parser.Node, d *parser.DurationExpr) bool {
 	if d == nil {
 		return false
@@ -32,8 +32,8 @@ func (k *checker) window(q *query, n parser.Node, window time.Duration, expr *pa
 	if window < shortestWindow {
 		k.failf(q, n, "the window [%s] is shorter than four scrapes (%s)", model.Duration(window), model.Duration(shortestWindow))
 	}
-	if window > longestLook {
-		k.failf(q, n, "the window [%s] is longer than what Prometheus keeps (%s)", model.Duration(window), model.Duration(longestLook))
+	if window > longestLookback {
+		k.failf(q, n, "the window [%s] is longer than what Prometheus keeps (%s)", model.Duration(window), model.Duration(longestLookback))
 	}
 }
 
@@ -45,20 +45,20 @@ func (k *checker) subquery(q *query, s *parser.SubqueryExpr) {
 	}
 }
 
-// offset checks where in time a selector looks.
+// offset checks the offset and @ modifier of a selector.
 func (k *checker) offset(q *query, n parser.Node, offset time.Duration, expr *parser.DurationExpr, pinned bool) {
 	switch {
 	case q.use == forTest, k.computed(q, n, expr):
 	case offset < 0:
 		k.failf(q, n, "the offset %s looks into the future", offset)
-	case offset > longestLook:
-		k.failf(q, n, "the offset %s is longer than what Prometheus keeps (%s)", model.Duration(offset), model.Duration(longestLook))
+	case offset > longestLookback:
+		k.failf(q, n, "the offset %s is longer than what Prometheus keeps (%s)", model.Duration(offset), model.Duration(longestLookback))
 	case pinned && q.use.isRule():
 		k.failf(q, n, "a rule with @ yields the same at all times")
 	}
 }
 
-// timing checks when a rule is evaluated, and how long an alert waits.
+// timing checks the interval of a rule's group, and `for` and `keep_firing_for`.
 func (k *checker) timing(r *rule) {
 	if r.interval > slowestGroup {
 		k.rulef(r, "its group is evaluated every %s: what it records is stale after %s", model.Duration(r.interval), model.Duration(slowestGroup))

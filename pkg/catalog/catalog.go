@@ -1,5 +1,5 @@
-// Package catalog is the room where every metric of the project is declared, once: its name, type, help, unit and
-// labels, which exporter exposes it, and how replicas combine. Exporters refuse to expose what is not declared here;
+// Package catalog declares every metric of the project, once: its name, type, help, unit and
+// labels, which exporter exposes it, and how replicas combine. Exporters cannot expose undeclared metrics;
 // documentation, rules and dashboards are checked against it. It never holds a value of a metric, and imports no exporter.
 package catalog
 
@@ -86,7 +86,7 @@ type Label struct {
 // Closed reports whether the label has a closed domain.
 func (l *Label) Closed() bool { return len(l.Values) > 0 }
 
-// Matches reports whether value belongs to the label's domain. Limits are not considered: they need a memory, which
+// Matches reports whether value belongs to the label's domain. Limits are not considered: they need state, which
 // the exporter kit has.
 func (l *Label) Matches(value string) bool {
 	if l.Closed() {

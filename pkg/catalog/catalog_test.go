@@ -15,7 +15,7 @@ func TestShippedDeclarationsObeyTheRules(t *testing.T) {
 	}
 }
 
-func TestABadDeclarationIsRefusedWithItsReason(t *testing.T) {
+func TestABadDeclarationIsRejectedWithItsReason(t *testing.T) {
 	good := func() Metric {
 		return Metric{Name: "consign_items", Type: Gauge, Unit: Count, Help: "Items.", Labels: []Label{client()}}
 	}
@@ -129,7 +129,7 @@ func TestEveryExporterStaysWithinTheBudget(t *testing.T) {
 	}
 }
 
-func TestMetricsPageIsCurrent(t *testing.T) {
+func TestMetricsDocumentationIsCurrent(t *testing.T) {
 	const path = "../../docs/metrics.md"
 	var b bytes.Buffer
 	if err := Shipped().WriteMarkdown(&b); err != nil {

@@ -14,8 +14,8 @@ type Sizes struct {
 // SizesFor assumes as many exposed sale events as clients: some have several at a time, others none.
 func SizesFor(clients int) Sizes { return Sizes{Clients: clients, Events: clients} }
 
-// Series is the most series that the metric can have on a platform of the given size. The exporters enforce it: what
-// comes after is dropped and counted.
+// Series is the maximum number of series of the metric on a platform of the given size. The exporters enforce it: further
+// series are dropped and counted.
 func (m *Metric) Series(s Sizes) int { return m.series(s, func(l *Label) int { return l.Present }) }
 
 // TypicalSeries is how many series the metric has in ordinary use: two sale events for five clients, and of each open

@@ -46,7 +46,7 @@ func platformComponent() Label {
 // jobTask is a kind of job: a queue has a few of the platform's.
 func jobTask() Label { return present(8, openName("task", 40, 2)) }
 
-// serviceOperation is what is asked of a cache or a service: each has some of the platform's.
+// serviceOperation is an operation on a cache or a service: each has some of the platform's.
 func serviceOperation() Label { return present(20, openName("operation", 40, 5)) }
 
 func hookTopic() Label { return openName("topic", 40, 5) }
@@ -107,7 +107,7 @@ func recordPartition() Label {
 	return Label{Name: "partition", Pattern: `[0-9]+`, MaxLength: 10, Limit: 32, Typical: 4}
 }
 
-// Buckets by purpose. Each bound is a promise that a rule or a panel can be put to.
+// Buckets by purpose. Rules and panels may use each bound.
 func requestBuckets() []float64 {
 	return []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10}
 }
@@ -129,7 +129,7 @@ func jobBuckets() []float64 {
 	return []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300}
 }
 
-// waitBuckets are for what waits in a queue or comes late, from half a second to a day.
+// waitBuckets are for waiting times in queues and for delays, from half a second to a day.
 func waitBuckets() []float64 {
 	return []float64{0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400}
 }
@@ -156,7 +156,7 @@ func timeToSellBuckets() []float64 {
 // amountBuckets are in major units, and fit currencies like the dollar.
 func amountBuckets() []float64 { return []float64{5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000} }
 
-// eventMetrics are what the platform's event stream says: contract section 1. Each replica counts the partitions that
+// eventMetrics are the metrics of the platform's event stream: contract section 1. Each replica counts the partitions that
 // it owns, so that replicas add up.
 func eventMetrics() []Metric {
 	currencies := currency()
@@ -320,12 +320,12 @@ func eventMetrics() []Metric {
 	}, streamMetrics()...))
 }
 
-// RecordOutcomes is the closed set of what can become of a record.
+// RecordOutcomes is the closed set of outcomes of a record.
 func RecordOutcomes() []string {
 	return []string{"counted", "duplicate", "unknown_type", "malformed", "oversized", "not_utf8"}
 }
 
-// streamMetrics are what the event-exporter says about the stream itself.
+// streamMetrics are the event-exporter's metrics about the stream itself.
 func streamMetrics() []Metric {
 	return []Metric{
 		{Name: "consignwatch_records_total", Type: Counter, Unit: Count, Labels: []Label{recordTopic(), oneOf("outcome", RecordOutcomes()...)},

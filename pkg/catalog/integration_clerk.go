@@ -5,7 +5,7 @@ func ServiceOutcomes() []string {
 	return []string{"ok", "throttled", "auth", "forbidden", "payment_required", "not_found", "invalid_request", "server_error", "timeout", "connection", "invalid_response", "other"}
 }
 
-// ClerkOperations is the closed set of what the exporter asks of Clerk.
+// ClerkOperations is the closed set of the exporter's requests to Clerk.
 func ClerkOperations() []string { return []string{"jwks", "count_users", "create_token"} }
 
 // ActiveWindows is the closed set of spans over which active users are counted.

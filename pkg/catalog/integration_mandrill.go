@@ -1,6 +1,6 @@
 package catalog
 
-// MandrillOperations is the closed set of what the exporter asks of Mandrill.
+// MandrillOperations is the closed set of the exporter's requests to Mandrill.
 func MandrillOperations() []string {
 	return []string{"account", "list_subaccounts", "subaccount", "list_webhooks", "list_domains"}
 }

@@ -15,7 +15,7 @@ func ShopifyOutcomes() []string {
 	return []string{"ok", "throttled", "auth", "forbidden", "not_found", "frozen", "locked", "server_error", "timeout", "invalid_response", "other"}
 }
 
-// ShopifyOperations is the closed set of what Shopify is asked for.
+// ShopifyOperations is the closed set of the exporter's requests to Shopify.
 func ShopifyOperations() []string { return []string{"token", "status", "orders", "products"} }
 
 // hookSubscription is a topic that a shop is expected to have a subscription for.

@@ -1,10 +1,10 @@
 package catalog
 
-// System is the exporter of the platform's own machinery: database, cache, queues, and what probes see from outside.
+// System is the exporter of the platform's own servers: database, cache, queues, and of probes from outside.
 const System Exporter = "system-exporter"
 
 // MaxServers is how many servers of one kind, and MaxProbes how many probes, a system-exporter may have: the estimate of its
-// series counts on it, and its configuration is refused beyond.
+// series depends on it, and a configuration with more is rejected.
 const (
 	MaxServers = 16
 	MaxProbes  = 50
@@ -29,12 +29,12 @@ func command() Label {
 	return Label{Name: "command", Pattern: `[a-z0-9][a-z0-9_.|:-]*`, MaxLength: 63, Limit: 40, Within: "server", Typical: 20}
 }
 
-// ConnectionErrors is the closed set of errors with which a database refuses or loses a connection.
+// ConnectionErrors is the closed set of errors with which a database rejects or loses a connection.
 func ConnectionErrors() []string {
 	return []string{"accept", "internal", "max_connections", "peer_address", "select", "tcpwrap", "aborted_connect", "aborted_client"}
 }
 
-// DatabaseCapabilities is the closed set of what a database server may lack.
+// DatabaseCapabilities is the closed set of capabilities that a database server may lack.
 func DatabaseCapabilities() []string {
 	return []string{"statement_histogram", "deadlock_counter", "replication_status"}
 }
@@ -42,7 +42,7 @@ func DatabaseCapabilities() []string {
 // CacheOperations is the closed set of operations that the exporter itself does on a cache.
 func CacheOperations() []string { return []string{"ping", "set", "get", "del"} }
 
-// ProbeOutcomes is the closed set of what can become of a probe.
+// ProbeOutcomes is the closed set of outcomes of a probe.
 func ProbeOutcomes() []string {
 	return []string{"ok", "timeout", "dns", "connection", "tls", "redirect", "status", "body", "too_large", "invalid_response"}
 }
@@ -52,7 +52,7 @@ func ProbePhases() []string {
 	return []string{"dns", "connect", "tls", "first_byte", "transfer", "total"}
 }
 
-// roundTripBuckets are for a question that a healthy server answers at once.
+// roundTripBuckets are for a request that a healthy server answers immediately.
 func roundTripBuckets() []float64 {
 	return []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5}
 }
@@ -71,7 +71,7 @@ func probeBuckets() []float64 {
 	return []float64{0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10}
 }
 
-// systemMetrics are the state of the platform's machinery: contract section 3, but for the queues.
+// systemMetrics are the state of the platform's servers: contract section 3, except for the queues.
 func systemMetrics() []Metric {
 	return section("3", System, Max, []Metric{
 		// The database.

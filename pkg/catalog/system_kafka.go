@@ -3,7 +3,7 @@ package catalog
 import "slices"
 
 // QueueSizes are how many topics and consumer groups a system-exporter admits, over all Kafka servers, and how many topics
-// a group reads. What comes beyond is folded into `other` or dropped, and counted.
+// a group reads. Further ones are folded into `other` or dropped, and counted.
 type QueueSizes struct {
 	Topics         int `yaml:"topics" json:"topics"`
 	Groups         int `yaml:"groups" json:"groups"`
@@ -19,7 +19,7 @@ func GroupStates() []string {
 	return []string{"preparing_rebalance", "completing_rebalance", "stable", "assigning", "reconciling", "not_ready", "empty", "dead", "unknown"}
 }
 
-// GroupConditions is the closed set of what the course of its offsets says about a consumer group.
+// GroupConditions is the closed set of conditions of a consumer group, derived from the progress of its offsets.
 func GroupConditions() []string { return []string{"ok", "lagging", "stopped", "stalled", "rewound"} }
 
 // queue declares the labels of one size.

@@ -1,5 +1,5 @@
 // Package database is how an exporter reaches a MySQL or MariaDB server: a small pool, errors with their reasons, versions
-// that compare as versions, and the time limit that the server itself enforces. It never says what is asked.
+// that compare as versions, and the time limit that the server itself enforces. It has no statements of the exporters.
 package database
 
 import (
@@ -23,19 +23,19 @@ import (
 
 // Options say how to use a server.
 type Options struct {
-	// Program is what the server shows as the program's name.
+	// Program is the connection attribute program_name.
 	Program string
-	// MaxConnections bounds what the exporter can cost the server; idle ones are kept.
+	// MaxConnections bounds the exporter's load on the server; idle connections are kept.
 	MaxConnections int
 	// MaxLifetime ends a connection, so that new rights and a new address of the server are seen. 0: never.
 	MaxLifetime time.Duration
-	// MaxIdleTime ends a connection that nobody has used for so long. 0: never.
+	// MaxIdleTime closes a connection that was idle for so long. 0: never.
 	MaxIdleTime time.Duration
 	// TLS, when it is not nil, replaces what the data source name says about TLS.
 	TLS *tls.Config
 }
 
-// dialTimeout bounds a connect whose data source name does not say how long it may take.
+// dialTimeout is the timeout of a connect whose data source name has none.
 const dialTimeout = 5 * time.Second
 
 // Open prepares a pool. It does not connect: an exporter starts while the server is down.
@@ -49,7 +49,7 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 		cfg.Timeout = dialTimeout
 	}
 	if cfg.DialFunc == nil {
-		cfg.DialFunc = dialGreeted
+		cfg.DialFunc = dialHandshake
 	}
 	cfg.Logger = &mysql.NopLogger{} // what goes wrong is returned, and logged once
 	if cfg.ConnectionAttributes == "" {
@@ -62,7 +62,7 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data source name: %s", dsn.Mask(err.Error()))
 	}
-	pool := sql.OpenDB(guardedConnector{connector})
+	pool := sql.OpenDB(recoveringConnector{connector})
 	pool.SetMaxOpenConns(o.MaxConnections)
 	pool.SetMaxIdleConns(o.MaxConnections)
 	pool.SetConnMaxLifetime(o.MaxLifetime)
@@ -70,17 +70,17 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	return pool, nil
 }
 
-// guardedConnector tells a server that does not speak the protocol from one that is not there. What the driver makes of a
-// strange handshake may be a panic, in a goroutine of the pool: it would end the exporter.
-type guardedConnector struct{ driver.Connector }
+// recoveringConnector distinguishes a server that does not speak the protocol from one that is down. The driver may panic on a
+// malformed handshake, in a goroutine of the pool: that would end the exporter.
+type recoveringConnector struct{ driver.Connector }
 
-func (g guardedConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
+func (c recoveringConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			conn, err = nil, exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's handshake is not MySQL's: %v", p))
 		}
 	}()
-	conn, err = g.Connector.Connect(ctx)
+	conn, err = c.Connector.Connect(ctx)
 	if err != nil && exporter.ReasonOf(Classify(err)) == exporter.ReasonInternal && ctx.Err() == nil {
 		err = exporter.Failure(exporter.ReasonParse, fmt.Errorf("the server's handshake is not understood: %w", err))
 	}
@@ -114,13 +114,13 @@ func reasonOf(number uint16) exporter.Reason {
 		return exporter.ReasonTimeout
 	case 1203, 1226: // too many connections or queries of this user
 		return exporter.ReasonThrottled
-	case 1040, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1927: // server full, going down, or refusing the host
+	case 1040, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1927: // server full, shutting down, or rejecting the host
 		return exporter.ReasonConnection
 	}
 	return exporter.ReasonQuery
 }
 
-// Lacks reports whether an error says that the server does not have what was asked for, or that the user has no right to it.
+// Lacks reports whether an error says that the server lacks an object or statement, or that the user lacks the privilege.
 func Lacks(err error) bool {
 	var my *mysql.MySQLError
 	if !errors.As(err, &my) {

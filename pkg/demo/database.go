@@ -19,10 +19,10 @@ func createDatabase(ctx context.Context, dsn string) error {
 	return execAll(ctx, dsn, "CREATE DATABASE "+databaseName)
 }
 
-// prepareReading does what an administrator does before the exporter reads the
-// platform's database: it creates the indexes and the user of deploy/mysql. It
+// createBusinessUser prepares the platform's database for the business-exporter, as
+// an administrator would: it creates the indexes and the user of deploy/mysql. It
 // returns the user's data source name. The tables must exist.
-func prepareReading(ctx context.Context, dsnFile string) (string, error) {
+func createBusinessUser(ctx context.Context, dsnFile string) (string, error) {
 	config, err := readDSN(dsnFile)
 	if err != nil {
 		return "", err
@@ -38,7 +38,7 @@ func prepareReading(ctx context.Context, dsnFile string) (string, error) {
 	return config.FormatDSN(), nil
 }
 
-// readDSN reads a file that holds a data source name.
+// readDSN reads a data source name from a file.
 func readDSN(file string) (*driver.Config, error) {
 	dsn, err := os.ReadFile(file)
 	if err != nil {
@@ -59,7 +59,7 @@ func execAll(ctx context.Context, dsn string, statements ...string) error {
 	defer db.Close()
 	for _, statement := range statements {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
-			verb, _, _ := strings.Cut(statement, " '") // what follows may be a password
+			verb, _, _ := strings.Cut(statement, " '") // the rest may contain a password
 			return fmt.Errorf("demo: %s: %w", verb, err)
 		}
 	}

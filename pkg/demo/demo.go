@@ -1,9 +1,9 @@
-// Package demo runs the whole of consignwatch on one machine: a real database
-// with a living platform in it, the exporters, Prometheus, Alertmanager, and a
-// receiver that shows pages as they arrive. Everything lives in a temporary
-// folder and on free ports of the loopback interface, and ends together. The
-// rules and the routing are those that are shipped, with the page receiver in
-// the place of everybody; the package has none of its own.
+// Package demo runs the whole stack on one machine: a real database with a
+// simulated platform, the exporters, Prometheus, Alertmanager, and a webhook
+// receiver that shows notifications as they arrive. All data is in a temporary
+// folder, all ports are free ports of the loopback interface, and all processes
+// end together. Rules and routing are the shipped ones, with the webhook receiver
+// in place of all contacts; the package has none of its own.
 package demo
 
 import (
@@ -24,17 +24,17 @@ type Config struct {
 	Events  int     // sale events of all tenants
 	Items   int     // items of all sale events
 	Seed    uint64  // of the platform's data
-	Speed   float64 // how much faster than in life things happen
+	Speed   float64 // how much faster than real time the platform runs
 
-	Flawless bool          // nothing goes wrong on the platform but by faults
-	Nights   bool          // people sleep at night and come in the evening
-	Noon     bool          // the platform's day begins at noon, whatever the time of day is
-	Interval time.Duration // of Prometheus's scrapes and evaluations; 2s unless set
+	Flawless bool          // the platform has no failures besides its faults
+	Nights   bool          // no traffic at night, a peak in the evening
+	Noon     bool          // the platform's day starts at noon, not at the present time of day
+	Interval time.Duration // scrape and evaluation interval of Prometheus; 2s unless set
 	Duration time.Duration // from when all is up; 0: until the context ends
 	Faults   []string      // switched on when all is up
 
 	StateFile string // see State; empty: none
-	PagesFile string // one line of JSON per page; empty: in the demo's folder
+	PagesFile string // one line of JSON per notification; empty: in the demo's folder
 
 	Rules        fs.FS // recording/*.yml and alerts/*.yml
 	Alertmanager fs.FS // site.yml, inhibition.yml and templates
@@ -47,7 +47,7 @@ type Config struct {
 	Terminal bool // Out is a terminal: colours and a progress bar
 }
 
-// CrashError says which part ended although nobody asked it to.
+// CrashError says which part ended unexpectedly.
 type CrashError struct {
 	Part string
 	Err  error // how it ended, with the last lines of its log
@@ -57,10 +57,10 @@ func (e *CrashError) Error() string { return fmt.Sprintf("%s crashed: %v", e.Par
 
 func (e *CrashError) Unwrap() error { return e.Err }
 
-// Run starts all parts and blocks until the context ends, the duration is
-// over, or a part crashes, which is a *CrashError. Before it returns it ends
+// Run starts all parts, and blocks until the context ends, the duration is
+// over, or a part crashes, which is a *CrashError. Before it returns, it stops
 // every part, the last one first, and removes the folder and the state file.
-// The end of the context is no error, nor is that nobody reads Out any more.
+// It returns nil when the context ends, and when Out cannot be written to.
 func Run(ctx context.Context, config Config) error {
 	return run(ctx, config, append(allParts(), grafanaParts(config)...))
 }
@@ -69,7 +69,7 @@ func run(ctx context.Context, config Config, parts []part) (err error) {
 	if err := findExecutables(parts); err != nil {
 		return err
 	}
-	if config.StateFile != "" { // an old one would tell a script that all is up
+	if config.StateFile != "" { // with an old file, a script would assume that the demo is up
 		if err := removeState(config.StateFile); err != nil {
 			return err
 		}
@@ -86,8 +86,8 @@ func run(ctx context.Context, config Config, parts []part) (err error) {
 	return s.run(ctx)
 }
 
-// findExecutables looks for everything before anything is started, so that one
-// run tells all that is missing.
+// findExecutables looks for all executables before any part is started, so that
+// one run reports all that are missing.
 func findExecutables(parts []part) error {
 	var missing []error
 	for _, p := range parts {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(serverstest.Main(m))
 }
 
-// journal notes what happened to fakes, in order.
+// journal records the starts and stops of fakes, in order.
 type journal struct {
 	mu    sync.Mutex
 	notes []string
@@ -37,7 +37,7 @@ func (j *journal) note(text string) {
 	j.notes = append(j.notes, text)
 }
 
-// fake is a part without a process.
+// fake is a running part without a process.
 type fake struct {
 	name    string
 	journal *journal
@@ -168,7 +168,7 @@ func TestTheStateFileIsThereWhileAllIsUp(t *testing.T) {
 	var j journal
 	_, first := j.fake("first")
 	_, second := j.fake("second")
-	second.page = "/metrics"
+	second.path = "/metrics"
 	file := filepath.Join(t.TempDir(), "state.json")
 	if err := os.WriteFile(file, []byte("of an earlier run"), 0o600); err != nil {
 		t.Fatal(err)
@@ -248,10 +248,10 @@ func TestEverythingThatIsMissingIsNamedBeforeAnythingStarts(t *testing.T) {
 func TestProgressIsABarOnATerminalAndLinesElsewhere(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
 		var out bytes.Buffer
-		c := &screen{out: &out, terminal: terminal, steps: 4, broken: func(err error) { t.Error(err) }}
-		c.starting(part{name: "one"})
-		c.started(part{name: "one"}, "127.0.0.1:1", 0)
-		c.starting(part{name: "two"})
+		c := &screen{out: &out, terminal: terminal, steps: 4, onWriteError: func(err error) { t.Error(err) }}
+		c.partStarting(part{name: "one"})
+		c.partStarted(part{name: "one"}, "127.0.0.1:1", 0)
+		c.partStarting(part{name: "two"})
 		c.clear()
 		if got := strings.Contains(out.String(), "\x1b"); got != terminal {
 			t.Errorf("terminal %t: output %q", terminal, out.String())

@@ -15,7 +15,7 @@ import (
 
 const controlTimeout = 30 * time.Second // for one request to the platform's control interface
 
-// fault is one that the platform can have.
+// fault is a fault of the simulated platform.
 type fault struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`

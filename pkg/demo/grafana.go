@@ -11,27 +11,27 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// grafanaPart is there only where a Grafana is installed: nothing else needs it.
+// grafanaPart is optional: it is started only if a Grafana is installed.
 const grafanaPart = "grafana"
 
-// homeDashboard is what Grafana opens with.
+// homeDashboard is Grafana's home dashboard.
 const homeDashboard = "System/overview.json"
 
-// grafanaParts is the part that shows the dashboards, if there are some and a Grafana is installed.
+// grafanaParts is the part with Grafana, if there are dashboards and a Grafana is installed.
 func grafanaParts(config Config) []part {
 	installed, found := servers.FindGrafana()
 	if config.Dashboards == nil || !found {
 		return nil
 	}
 	return []part{{
-		name: grafanaPart, what: "dashboards", page: "/dashboards",
+		name: grafanaPart, what: "dashboards", path: "/dashboards",
 		start: func(ctx context.Context, s *stack, folder string) (running, error) {
 			return startGrafana(ctx, s, folder, installed)
 		},
 	}}
 }
 
-// startGrafana shows the dashboards with this demo's Prometheus and Alertmanager.
+// startGrafana starts Grafana with the dashboards, and with this demo's Prometheus and Alertmanager as data sources.
 func startGrafana(ctx context.Context, s *stack, folder string, installed servers.Grafana) (running, error) {
 	prometheus, err := s.part(prometheusPart)
 	if err != nil {
@@ -52,7 +52,7 @@ func startGrafana(ctx context.Context, s *stack, folder string, installed server
 				"name": "Prometheus", "uid": "prometheus", "type": "prometheus", "access": "proxy", "url": "http://" + prometheus.Address(), "isDefault": true, "editable": false,
 				"jsonData": object{
 					"httpMethod": "POST", "prometheusType": "Prometheus", "manageAlerts": true, "alertmanagerUid": "alertmanager",
-					"timeInterval": s.interval().String(), // $__rate_interval rests on it
+					"timeInterval": s.scrapeInterval().String(), // $__rate_interval depends on it
 				},
 			},
 			{

@@ -17,8 +17,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// standIn makes this test binary a stand-in for Grafana, which cannot be built from a Go module: it reads its configuration, and serves what it
-// is told to provision. Whether the real one understands it, only the real one can say.
+// standIn is the environment variable that makes this test binary a fake of Grafana, which cannot be built from a Go module: it reads its configuration,
+// and serves the provisioned files. It cannot show whether a real Grafana accepts them.
 const standIn = "CONSIGNWATCH_TEST_GRAFANA"
 
 func grafanaStandIn() int {

@@ -8,8 +8,8 @@ import (
 	"github.com/consignwatch/consignwatch/deploy/mysql"
 )
 
-// outside is where the simulator serves Shopify, Clerk and Mandrill, and where it wrote the keys to them.
-type outside struct {
+// externalServices are the addresses of the simulated Shopify, Clerk and Mandrill, and the files with their keys.
+type externalServices struct {
 	ClientsFile    string `json:"clients_file"`
 	ClerkKeyFile   string `json:"clerk_secret_key_file"`
 	MandrillKey    string `json:"mandrill_key_file"`
@@ -24,41 +24,41 @@ type outside struct {
 	MandrillURL    string `json:"mandrill_url"`
 }
 
-// startIntegrationExporter watches the services that the simulator stands in for, and compares the shops with the platform's database.
+// startIntegrationExporter starts the integration-exporter with the simulated external services and the platform's database.
 func startIntegrationExporter(ctx context.Context, s *stack, folder string) (running, error) {
-	platform, err := askPlatform(ctx, s)
+	platform, err := fetchPlatformState(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	dsn, err := prepareComparing(ctx, s.dsnFile())
+	dsn, err := createIntegrationUser(ctx, s.dsnFile())
 	if err != nil {
 		return nil, err
 	}
 	if err := writeSecret(filepath.Join(folder, "dsn"), dsn); err != nil {
 		return nil, err
 	}
-	return startExporter(ctx, integrationPart, folder, integrationConfig(platform.Outside))
+	return startExporter(ctx, integrationPart, folder, integrationConfig(platform.ExternalServices))
 }
 
-// integrationConfig asks far more often than anybody would ask the real services, so that a fault is seen soon.
-func integrationConfig(o outside) object {
+// integrationConfig has much shorter intervals than those for real services, so that a fault is visible soon.
+func integrationConfig(services externalServices) object {
 	return object{
-		"clients_file": o.ClientsFile,
+		"clients_file": services.ClientsFile,
 		"shopify": object{
-			"url_template": o.ShopifyURL, "api_version": o.ShopifyVersion, "requests_per_second": 20,
+			"url_template": services.ShopifyURL, "api_version": services.ShopifyVersion, "requests_per_second": 20,
 			"interval": "10s", "timeout": "2500ms", "max_age": "1m", "grace_period": "30s", "products_interval": "1m",
 		},
 		"platform": object{"dsn_file": "dsn"},
 		"clerk": object{
-			"url": o.ClerkURL, "secret_key_file": o.ClerkKeyFile, "probe_session": o.ProbeSession, "foreign_session": o.ForeignSession,
-			"issuer": o.Issuer, "authorized_parties": []string{o.Party}, "verify_url": o.VerifyURL, "interval": "10s", "timeout": "4s", "token_interval": "10s",
+			"url": services.ClerkURL, "secret_key_file": services.ClerkKeyFile, "probe_session": services.ProbeSession, "foreign_session": services.ForeignSession,
+			"issuer": services.Issuer, "authorized_parties": []string{services.Party}, "verify_url": services.VerifyURL, "interval": "10s", "timeout": "4s", "token_interval": "10s",
 		},
-		"mandrill": object{"url": o.MandrillURL, "key_file": o.MandrillKey, "client_subaccounts": true, "interval": "10s", "timeout": "4s", "slow_interval": "20s"},
+		"mandrill": object{"url": services.MandrillURL, "key_file": services.MandrillKey, "client_subaccounts": true, "interval": "10s", "timeout": "4s", "slow_interval": "20s"},
 	}
 }
 
-// prepareComparing creates the user of deploy/mysql/grants-integration.sql, and returns its data source name.
-func prepareComparing(ctx context.Context, dsnFile string) (string, error) {
+// createIntegrationUser creates the user of deploy/mysql/grants-integration.sql, and returns its data source name.
+func createIntegrationUser(ctx context.Context, dsnFile string) (string, error) {
 	config, err := readDSN(dsnFile)
 	if err != nil {
 		return "", err

@@ -18,7 +18,7 @@ const (
 	databasePart     = "mariadb"
 	cachePart        = "redis"
 	platformPart     = "platform-sim"
-	pagesPart        = "pages"
+	receiverPart     = "pages"
 	alertmanagerPart = "alertmanager"
 	ackdPart         = "ackd"
 	prometheusPart   = "prometheus"
@@ -28,7 +28,7 @@ const (
 	integrationPart  = "integration-exporter"
 )
 
-// allParts is the demo, in the order in which its parts start; each may use
+// allParts are the parts of the demo, in the order of their start; each may use
 // those above it.
 func allParts() []part {
 	return []part{
@@ -43,53 +43,53 @@ func allParts() []part {
 			start:       startRedis,
 		},
 		{
-			name: platformPart, what: "the platform; its faults", page: "/faults",
+			name: platformPart, what: "the platform; its faults", path: "/faults",
 			executables: []string{"platform-sim"},
 			start:       startPlatform,
 		},
 		{
-			name: businessPart, what: "state of the business", page: "/metrics", scraped: true,
+			name: businessPart, what: "state of the business", path: "/metrics", scraped: true,
 			executables: []string{businessPart},
 			start:       startBusinessExporter,
 		},
 		{
-			name: systemPart, what: "database, cache, queues, probes", page: "/metrics", scraped: true,
+			name: systemPart, what: "database, cache, queues, probes", path: "/metrics", scraped: true,
 			executables: []string{systemPart},
 			start:       startSystemExporter,
 		},
 		{
-			name: integrationPart, what: "Shopify, Clerk, Mandrill", page: "/metrics", scraped: true,
+			name: integrationPart, what: "Shopify, Clerk, Mandrill", path: "/metrics", scraped: true,
 			executables: []string{integrationPart},
 			start:       startIntegrationExporter,
 		},
 		{
-			name: "node_exporter", job: "node", what: "this machine", page: "/metrics", scraped: true,
+			name: "node_exporter", job: "node", what: "this machine", path: "/metrics", scraped: true,
 			executables: []string{"node_exporter"},
 			start:       startNodeExporter,
 		},
 		{
-			name: pagesPart, what: "notifications",
-			start: startPages,
+			name: receiverPart, what: "notifications",
+			start: startReceiver,
 		},
 		{
-			name: alertmanagerPart, what: "routing", page: "/#/alerts", scraped: true,
+			name: alertmanagerPart, what: "routing", path: "/#/alerts", scraped: true,
 			executables: []string{"alertmanager"},
 			start:       startAlertmanager,
 		},
 		{
-			name: ackdPart, what: "acknowledgements", page: "/metrics", scraped: true,
+			name: ackdPart, what: "acknowledgements", path: "/metrics", scraped: true,
 			executables: []string{"consignwatch"},
 			start:       startAckd,
 		},
 		{
-			// Its Go module holds no web interface, only the API.
-			name: prometheusPart, what: "metrics and alert rules", page: "/api/v1/alerts", scraped: true,
+			// Its Go module has no web interface, only the API.
+			name: prometheusPart, what: "metrics and alert rules", path: "/api/v1/alerts", scraped: true,
 			executables: []string{"prometheus"},
 			start:       startPrometheus,
 		},
 		{
 			// After Prometheus, where it queries the counted offsets of the stream.
-			name: eventsPart, what: "the platform's event stream", page: "/metrics", scraped: true,
+			name: eventsPart, what: "the platform's event stream", path: "/metrics", scraped: true,
 			parameters:  map[string]string{"scraper": "main"},
 			executables: []string{eventsPart},
 			start:       startEventExporter,
@@ -97,11 +97,11 @@ func allParts() []part {
 	}
 }
 
-// fillTimeout bounds how long the platform may take to fill its database.
+// fillTimeout is how long the platform may take to fill its database.
 const fillTimeout = time.Hour
 
 func startDatabase(ctx context.Context, s *stack, folder string) (running, error) {
-	server, err := servers.StartMariaDB(ctx, folder, measuringStatements()...)
+	server, err := servers.StartMariaDB(ctx, folder, responseTimeFlags()...)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 }
 
 func startBusinessExporter(ctx context.Context, s *stack, folder string) (running, error) {
-	reader, err := prepareReading(ctx, s.dsnFile())
+	reader, err := createBusinessUser(ctx, s.dsnFile())
 	if err != nil {
 		return nil, err
 	}
@@ -173,16 +173,16 @@ func startBusinessExporter(ctx context.Context, s *stack, folder string) (runnin
 	return startExporter(ctx, businessPart, folder, object{"mysql": object{"dsn_file": "dsn", "max_open_connections": 2}})
 }
 
-// object is one of JSON.
+// object is a JSON object.
 type object = map[string]any
 
-// startExporter starts one of our exporters with a configuration.
+// startExporter starts an exporter with a configuration.
 func startExporter(ctx context.Context, name, folder string, config object) (running, error) {
 	return startConfigured(ctx, name, folder, config, name)
 }
 
-// startConfigured starts a program of ours that has the flags of an exporter: an
-// executable, and arguments that come before those flags.
+// startConfigured starts a program with the flags of an exporter. The arguments
+// come before these flags.
 func startConfigured(ctx context.Context, name, folder string, config object, executable string, arguments ...string) (running, error) {
 	text, err := json.Marshal(config) // JSON is YAML
 	if err != nil {
@@ -202,9 +202,9 @@ func startConfigured(ctx context.Context, name, folder string, config object, ex
 	})
 }
 
-// startEventExporter counts the stream that the platform publishes to the broker in its process, in the exact mode.
+// startEventExporter starts the event-exporter with the platform's embedded broker, resuming from offsets in Prometheus.
 func startEventExporter(ctx context.Context, s *stack, folder string) (running, error) {
-	platform, err := askPlatform(ctx, s)
+	platform, err := fetchPlatformState(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func startEventExporter(ctx context.Context, s *stack, folder string) (running, 
 	})
 }
 
-// platformState is what the simulator says of itself, as far as the exporters' configurations need it.
+// platformState has those fields of the simulator's state that the exporters' configurations need.
 type platformState struct {
 	Clients []string `json:"clients"`
 	API     string   `json:"api"`    // URL
@@ -227,11 +227,11 @@ type platformState struct {
 	Stream  struct {
 		Brokers []string `json:"brokers"`
 	} `json:"stream"`
-	Outside outside `json:"outside"`
+	ExternalServices externalServices `json:"outside"`
 }
 
-// askPlatform asks the simulator where its machinery is.
-func askPlatform(ctx context.Context, s *stack) (*platformState, error) {
+// fetchPlatformState fetches the addresses of the platform's servers from the simulator.
+func fetchPlatformState(ctx context.Context, s *stack) (*platformState, error) {
 	platform, err := s.part(platformPart)
 	if err != nil {
 		return nil, err
@@ -244,17 +244,17 @@ func askPlatform(ctx context.Context, s *stack) (*platformState, error) {
 	if err := json.Unmarshal(body, &state); err != nil {
 		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
-	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" || state.Outside.ClientsFile == "" {
+	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" || state.ExternalServices.ClientsFile == "" {
 		return nil, fmt.Errorf("demo: the simulator has no broker, no client, no API or no outside services: %s", body)
 	}
 	return &state, nil
 }
 
-// dsnFile holds the data source name of the platform's database, with all
-// rights.
+// dsnFile is the file with the data source name of the platform's database, with
+// all privileges.
 func (s *stack) dsnFile() string { return filepath.Join(s.folder, databasePart, "dsn") }
 
-// textfiles is the folder in which the simulator tells node_exporter of its disk.
+// textfiles is the folder in which the simulator writes metrics of its disk for node_exporter's textfile collector.
 func (s *stack) textfiles() string { return filepath.Join(s.folder, platformPart, "textfiles") }
 
 // writeSecret writes a file that only its owner can read.
@@ -265,7 +265,7 @@ func writeSecret(file, secret string) error {
 	return nil
 }
 
-// stopAfter ends a part whose start failed after its process was up.
+// stopAfter kills the process of a part whose start failed afterwards, and returns the error.
 func stopAfter(process *servers.MariaDB, err error) error {
 	_ = process.Kill()
 	return err

@@ -34,7 +34,7 @@ func testStack(t *testing.T, config Config, names ...string) *stack {
 	for _, p := range allParts() {
 		if slices.Contains(names, p.name) {
 			f, _ := j.fake(p.name)
-			s.up = append(s.up, started{part: p, running: f})
+			s.up = append(s.up, startedPart{part: p, running: f})
 		}
 	}
 	return s
@@ -81,7 +81,7 @@ func TestPrometheusAcceptsTheConfigWithTheShippedRules(t *testing.T) {
 }
 
 func TestAlertmanagerStartsWithTheShippedRouting(t *testing.T) {
-	s := testStack(t, Config{Alertmanager: alertmanager.Files, Rules: rules.Files, TimeScale: 10}, pagesPart)
+	s := testStack(t, Config{Alertmanager: alertmanager.Files, Rules: rules.Files, TimeScale: 10}, receiverPart)
 	process, err := startAlertmanagerFor(t.Context(), s, t.TempDir(), []string{"north", "south"})
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestTheReaderHasTheShippedRightsAndIndexes(t *testing.T) {
 	if err := writeSecret(file, admin.DSN(databaseName)); err != nil {
 		t.Fatal(err)
 	}
-	dsn, err := prepareReading(t.Context(), file)
+	dsn, err := createBusinessUser(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestFaultsAreSwitchedOnByName(t *testing.T) {
 	stackWith := func(faults ...string) *stack {
 		s := testStack(t, Config{Faults: faults})
 		f := controlled{fake: &fake{}, address: control.Listener.Addr().String()}
-		s.up = append(s.up, started{part: part{name: platformPart}, running: f})
+		s.up = append(s.up, startedPart{part: part{name: platformPart}, running: f})
 		return s
 	}
 	if err := stackWith("sold-twice").switchFaultsOn(t.Context()); err != nil {
@@ -191,11 +191,11 @@ func TestFaultsAreSwitchedOnByName(t *testing.T) {
 	}
 }
 
-func TestPagesReachThePagesFileAndTheScreen(t *testing.T) {
+func TestNotificationsReachThePagesFileAndTheScreen(t *testing.T) {
 	var out strings.Builder
 	s := testStack(t, Config{})
 	s.screen.out = &out
-	receiver, err := startPages(t.Context(), s, "")
+	receiver, err := startReceiver(t.Context(), s, "")
 	if err != nil {
 		t.Fatal(err)
 	}

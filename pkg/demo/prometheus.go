@@ -14,16 +14,16 @@ import (
 //go:embed prometheus.yml.tmpl
 var prometheusTemplate string
 
-// job is one job of Prometheus, with one target.
+// job is a scrape job of Prometheus with one target.
 type job struct {
 	Name       string
-	Address    string            // empty: the part starts after Prometheus, and its address comes by file
-	File       string            // of the address, in the folder of Prometheus
+	Address    string            // empty: the part starts after Prometheus, and its address is in File
+	File       string            // file_sd file, in the folder of Prometheus
 	Parameters map[string]string // of the scrape
 }
 
-// prometheusConfig returns the text of prometheus.yml: every part that is
-// scraped, and Prometheus itself at its own address.
+// prometheusConfig renders prometheus.yml, with a job for every part that is
+// scraped, and for Prometheus itself at its own address.
 func (s *stack) prometheusConfig(own string) (string, error) {
 	alertmanager, err := s.part(alertmanagerPart)
 	if err != nil {
@@ -51,23 +51,23 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 		Alertmanager string
 		Jobs         []job
 		Interval     time.Duration
-	}{alertmanager.Address(), jobs, s.interval()})
+	}{alertmanager.Address(), jobs, s.scrapeInterval()})
 	return text.String(), err
 }
 
-// interval is that of scrapes and evaluations.
-func (s *stack) interval() time.Duration { return cmp.Or(s.config.Interval, 2*time.Second) }
+// scrapeInterval is the interval of scrapes and evaluations.
+func (s *stack) scrapeInterval() time.Duration { return cmp.Or(s.config.Interval, 2*time.Second) }
 
 func targetFile(part string) string { return "target-" + part + ".json" }
 
-// announce tells Prometheus, when it is up already, of a part that is scraped.
-func (s *stack) announce(p part, address string) error {
+// writeTarget writes the file_sd file of a part that starts after Prometheus and is scraped.
+func (s *stack) writeTarget(p part, address string) error {
 	if _, err := s.part(prometheusPart); err != nil || !p.scraped || p.name == prometheusPart {
 		return nil
 	}
 	text := fmt.Sprintf(`[{"targets": [%q]}]`, address)
 	file := filepath.Join(s.folder, prometheusPart, targetFile(p.name))
-	// Written beside it and renamed, so that Prometheus never reads half of it.
+	// Renaming makes the change atomic: Prometheus never reads half of the file.
 	err := os.WriteFile(file+".new", []byte(text), 0o600)
 	if err == nil {
 		err = os.Rename(file+".new", file)

@@ -9,11 +9,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/pages"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
-// receiver is the page receiver, a part that runs inside this process.
+// receiver is the webhook receiver, a part that runs inside this process.
 type receiver struct {
 	address string
 	server  *http.Server
@@ -23,7 +23,7 @@ type receiver struct {
 
 const heartbeatPath = "/heartbeat"
 
-func startPages(_ context.Context, s *stack, _ string) (running, error) {
+func startReceiver(_ context.Context, s *stack, _ string) (running, error) {
 	file, err := os.OpenFile(s.config.PagesFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("pages file: %w", err)
@@ -33,7 +33,7 @@ func startPages(_ context.Context, s *stack, _ string) (running, error) {
 		return nil, errors.Join(fmt.Errorf("page receiver: %w", err), file.Close())
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", pages.NewReceiver(pages.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}))
+	mux.Handle("/", webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}))
 	// The stand-in for the external dead man's switch: it accepts the Watchdog and does nothing.
 	mux.HandleFunc("POST "+heartbeatPath, func(http.ResponseWriter, *http.Request) {})
 	r := &receiver{
@@ -67,7 +67,7 @@ func (r *receiver) Err() error {
 	}
 }
 
-// Stop waits for a page that is being written.
+// Stop waits for a notification that is being written.
 func (r *receiver) Stop(ctx context.Context) error {
 	if err := r.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("stop the page receiver: %w", err), r.server.Close())

@@ -13,11 +13,11 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// bundle is the folder with the rules and the routing as the demo runs them.
+// bundle is the folder with the rules and the routing of the demo.
 func (s *stack) bundle() string { return filepath.Join(s.folder, "bundle") }
 
-// prepareBundle writes the rules, and the routing with the page receiver in the
-// place of everybody, the platform's clients, and the clock of the demo.
+// prepareBundle writes the rules, and the routing with the webhook receiver in
+// place of all contacts, the platform's clients, and the time scale of the demo.
 func (s *stack) prepareBundle(clients []string) error {
 	rules, folder := filepath.Join(s.bundle(), "rules"), s.alertmanagerFolder()
 	if err := os.CopyFS(rules, s.config.Rules); err != nil {
@@ -26,7 +26,7 @@ func (s *stack) prepareBundle(clients []string) error {
 	if err := os.CopyFS(folder, s.config.Alertmanager); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	r, err := Routing(os.DirFS(s.bundle()), clients, cmp.Or(s.config.TimeScale, 1), s.interval())
+	r, err := Routing(os.DirFS(s.bundle()), clients, cmp.Or(s.config.TimeScale, 1), s.scrapeInterval())
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -42,29 +42,29 @@ func (s *stack) prepareBundle(clients []string) error {
 	return nil
 }
 
-// Routing is how a demo routes: what is below root, with its page receiver in the
-// place of everybody.
+// Routing is the routing of a demo: that of the files below root, with the demo's
+// webhook receiver in place of all contacts.
 func Routing(root fs.FS, clients []string, timeScale float64, evaluation time.Duration) (*routing.Routing, error) {
 	r, err := routing.Load(root)
 	if err != nil {
 		return nil, err
 	}
-	return r, r.Rehearse(routing.Rehearsal{
-		PagesFile: pagesSecret, HeartbeatFile: heartbeatSecret,
-		Clients: clients, Faster: timeScale, Evaluation: evaluation,
+	return r, r.ForDemo(routing.DemoOptions{
+		WebhookURLFile: webhookSecret, HeartbeatURLFile: heartbeatSecret,
+		Clients: clients, TimeScale: timeScale, Evaluation: evaluation,
 	})
 }
 
-// Secrets of Alertmanager, below the folder of its configuration.
+// Files with webhook URLs for Alertmanager, below the folder of its configuration.
 const (
-	pagesSecret     = "secrets/pages_url"
+	webhookSecret   = "secrets/pages_url"
 	heartbeatSecret = "secrets/heartbeat_url"
 )
 
 func (s *stack) alertmanagerFolder() string { return filepath.Join(s.bundle(), "alertmanager") }
 
 func startAlertmanager(ctx context.Context, s *stack, folder string) (running, error) {
-	platform, err := askPlatform(ctx, s)
+	platform, err := fetchPlatformState(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func startAlertmanager(ctx context.Context, s *stack, folder string) (running, e
 }
 
 func startAlertmanagerFor(ctx context.Context, s *stack, folder string, clients []string) (running, error) {
-	pages, err := s.part(pagesPart)
+	receiver, err := s.part(receiverPart)
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +82,8 @@ func startAlertmanagerFor(ctx context.Context, s *stack, folder string, clients 
 	if err := os.MkdirAll(filepath.Join(s.alertmanagerFolder(), "secrets"), 0o700); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
-	for secret, path := range map[string]string{pagesSecret: "/", heartbeatSecret: heartbeatPath} {
-		if err := writeSecret(filepath.Join(s.alertmanagerFolder(), secret), "http://"+pages.Address()+path); err != nil {
+	for secret, path := range map[string]string{webhookSecret: "/", heartbeatSecret: heartbeatPath} {
+		if err := writeSecret(filepath.Join(s.alertmanagerFolder(), secret), "http://"+receiver.Address()+path); err != nil {
 			return nil, err
 		}
 	}
@@ -99,14 +99,14 @@ func startPrometheus(ctx context.Context, s *stack, folder string) (running, err
 	return servers.StartPrometheus(ctx, folder, servers.PrometheusConfig{Text: s.prometheusConfig})
 }
 
-// startAckd keeps what people acknowledge with `consignwatch ack`. Alertmanager
-// has just started, and nothing was before it: it need not settle.
+// startAckd starts ackd. Its settle time is 0, because Alertmanager has just
+// started for the first time, and lacks no alerts of an earlier process.
 func startAckd(ctx context.Context, s *stack, folder string) (running, error) {
 	alertmanager, err := s.part(alertmanagerPart)
 	if err != nil {
 		return nil, err
 	}
-	platform, err := askPlatform(ctx, s)
+	platform, err := fetchPlatformState(ctx, s)
 	if err != nil {
 		return nil, err
 	}

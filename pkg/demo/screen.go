@@ -16,23 +16,23 @@ const (
 	barWidth  = 20
 )
 
-// screen is what a person, or a log, sees of the demo. It can be written to
-// from any goroutine; what is written at once stays together.
+// screen is the output of the demo, on a terminal or in a log. It is safe for
+// concurrent use; each write stays together.
 type screen struct {
 	out      io.Writer
 	terminal bool
 	steps    int // parts to start
-	// broken is called when out cannot be written to: nobody reads any more.
-	broken func(error)
+	// onWriteError is called when out cannot be written to.
+	onWriteError func(error)
 
 	mu   sync.Mutex
 	done int  // parts that are up
 	bar  bool // the last line is a progress bar
 }
 
-// starting says that a part is being started: as a bar on a terminal,
-// elsewhere as a line.
-func (c *screen) starting(p part) {
+// partStarting shows that a part is being started: as a progress bar on a
+// terminal, otherwise as a line.
+func (c *screen) partStarting(p part) {
 	if !c.terminal {
 		c.line("starting %s", p.name)
 		return
@@ -45,7 +45,7 @@ func (c *screen) starting(p part) {
 	c.bar = true
 }
 
-func (c *screen) started(p part, address string, took time.Duration) {
+func (c *screen) partStarted(p part, address string, took time.Duration) {
 	c.line("%s is up on %s after %.1f s", p.name, address, took.Seconds())
 	c.mu.Lock()
 	c.done++
@@ -57,7 +57,7 @@ func (c *screen) line(format string, args ...any) {
 	fmt.Fprintf(c, "%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
-// clear takes the progress bar away.
+// clear removes the progress bar.
 func (c *screen) clear() { _, _ = c.Write(nil) }
 
 // Write prints whole lines, in place of the progress bar if there is one.
@@ -70,25 +70,25 @@ func (c *screen) Write(lines []byte) (int, error) {
 		c.bar = false
 	}
 	if _, err := c.out.Write(text); err != nil {
-		c.broken(err)
+		c.onWriteError(err)
 		return 0, err
 	}
 	return len(lines), nil
 }
 
-// table prints where everything is.
+// table prints the table of parts with their addresses.
 func (c *screen) table(s *stack) {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "PART\tADDRESS\tWHAT\n")
 	for _, p := range s.up {
 		address := p.Address()
-		if p.page != "" {
-			address = "http://" + address + p.page
+		if p.path != "" {
+			address = "http://" + address + p.path
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", p.name, address, p.what)
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // writes to a strings.Builder never fail
 	head, rest, _ := strings.Cut(text.String(), "\n")
 	if c.terminal {
 		head = bold + head + reset

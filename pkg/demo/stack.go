@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-const stopTimeout = 15 * time.Second // for one part to end by itself
+const stopTimeout = 15 * time.Second // for one part to end after it is asked to
 
-// running is a part that has been started. *servers.Process is one.
+// running is a running part. *servers.Process implements it.
 type running interface {
 	Address() string // host:port
 	PID() int
@@ -21,32 +21,32 @@ type running interface {
 	Stop(context.Context) error
 }
 
-// part is one line of the demo's table of parts.
+// part is a part of the demo.
 type part struct {
 	name        string            // also its folder
 	job         string            // in Prometheus; empty: the name
 	what        string            // a few words for the table of addresses
-	page        string            // path that a person opens first; empty: not HTTP
-	scraped     bool              // Prometheus reads its /metrics
+	path        string            // URL path to open first; empty: not HTTP
+	scraped     bool              // Prometheus scrapes its /metrics
 	parameters  map[string]string // of the scrape
-	executables []string          // that have to be installed
-	// start returns when the part can be used. All parts before it are up.
+	executables []string          // that must be installed
+	// start returns when the part is ready. All parts before it are up.
 	start func(ctx context.Context, s *stack, folder string) (running, error)
 }
 
-// started is a part that is up.
-type started struct {
+// startedPart is a part that is up.
+type startedPart struct {
 	part
 	running
 }
 
-// stack is what the parts make together.
+// stack is a demo with its running parts.
 type stack struct {
 	config Config
 	folder string
 	parts  []part
 	screen *screen
-	up     []started // in the order of their start
+	up     []startedPart // in the order of their start
 }
 
 func newStack(config Config, folder string, parts []part) (*stack, error) {
@@ -63,17 +63,17 @@ func newStack(config Config, folder string, parts []part) (*stack, error) {
 		config: config,
 		folder: folder,
 		parts:  parts,
-		screen: &screen{out: config.Out, terminal: config.Terminal, steps: len(parts), broken: func(error) {}},
+		screen: &screen{out: config.Out, terminal: config.Terminal, steps: len(parts), onWriteError: func(error) {}},
 	}, nil
 }
 
-// errOver is the cause of the end of a demo that has run its duration.
-var errOver = errors.New("the duration is over")
+// errDurationOver is the cancellation cause of a demo whose duration is over.
+var errDurationOver = errors.New("the duration is over")
 
 func (s *stack) run(ctx context.Context) (err error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	s.screen.broken = end
+	s.screen.onWriteError = end
 	defer func() { err = errors.Join(err, s.stop()) }()
 
 	if err := s.startAll(ctx, end); err != nil {
@@ -87,7 +87,7 @@ func (s *stack) run(ctx context.Context) (err error) {
 	}
 	s.screen.table(s)
 	if s.config.Duration > 0 {
-		timer := time.AfterFunc(s.config.Duration, func() { end(errOver) })
+		timer := time.AfterFunc(s.config.Duration, func() { end(errDurationOver) })
 		defer timer.Stop()
 	}
 	if len(s.config.Faults) > 0 {
@@ -99,8 +99,8 @@ func (s *stack) run(ctx context.Context) (err error) {
 	return ending(ctx, nil)
 }
 
-// ending returns what the demo ends with: the crash that ended it; nothing
-// when it was asked to end; and otherwise err.
+// ending returns the result of the demo: the crash that ended it, nil when the
+// context was cancelled, and otherwise err.
 func ending(ctx context.Context, err error) error {
 	var crash *CrashError
 	if errors.As(context.Cause(ctx), &crash) {
@@ -114,7 +114,7 @@ func ending(ctx context.Context, err error) error {
 
 func (s *stack) startAll(ctx context.Context, end context.CancelCauseFunc) error {
 	for _, p := range s.parts {
-		s.screen.starting(p)
+		s.screen.partStarting(p)
 		begin := time.Now()
 		folder := filepath.Join(s.folder, p.name)
 		if err := os.Mkdir(folder, 0o700); err != nil {
@@ -125,18 +125,18 @@ func (s *stack) startAll(ctx context.Context, end context.CancelCauseFunc) error
 			s.screen.clear()
 			return err
 		}
-		s.up = append(s.up, started{part: p, running: process})
-		if err := s.announce(p, process.Address()); err != nil {
+		s.up = append(s.up, startedPart{part: p, running: process})
+		if err := s.writeTarget(p, process.Address()); err != nil {
 			return err
 		}
 		go watch(p.name, process, end)
-		s.screen.started(p, process.Address(), time.Since(begin))
+		s.screen.partStarted(p, process.Address(), time.Since(begin))
 	}
 	return nil
 }
 
-// watch ends the demo when the part ends. When the demo ends the part, end has
-// been called before and this call has no effect.
+// watch cancels the demo when the part ends. When the demo stops the part, end has
+// been called before, and this call has no effect.
 func watch(name string, process running, end context.CancelCauseFunc) {
 	<-process.Done()
 	end(&CrashError{Part: name, Err: process.Err()})

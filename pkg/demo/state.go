@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// State tells scripts where everything is. The state file holds it as JSON; it
-// appears, whole, when all parts are up, and goes when the demo ends.
+// State has the addresses and processes of a running demo, for scripts. The state
+// file has it as JSON: it is created atomically when all parts are up, and removed
+// when the demo ends.
 type State struct {
 	PID       int         `json:"pid"` // of the demo itself
 	Started   time.Time   `json:"started"`
@@ -68,7 +69,7 @@ func (s *stack) state() State {
 		DSNFile:   s.dsnFile(),
 		PagesFile: s.config.PagesFile,
 		TimeScale: cmp.Or(s.config.TimeScale, 1),
-		Interval:  s.interval().Seconds(),
+		Interval:  s.scrapeInterval().Seconds(),
 	}
 	for _, p := range s.up {
 		host, port, _ := net.SplitHostPort(p.Address())
@@ -77,7 +78,7 @@ func (s *stack) state() State {
 			Name: p.name, Address: p.Address(), Host: host, Port: number,
 			PID: p.PID(), Folder: filepath.Join(s.folder, p.name),
 		}
-		if p.page != "" {
+		if p.path != "" {
 			part.URL = "http://" + p.Address()
 		}
 		state.Parts = append(state.Parts, part)

@@ -13,9 +13,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// measuringStatements makes MariaDB measure how long statements take, as docs/system-exporter.md says. A server without the
-// plugin starts without it.
-func measuringStatements() []string {
+// responseTimeFlags load MariaDB's plugin query_response_time, as in docs/system-exporter.md. A server without the plugin starts
+// without it.
+func responseTimeFlags() []string {
 	return []string{"--plugin-load-add=query_response_time", "--loose-query-response-time-stats=ON"}
 }
 
@@ -27,25 +27,25 @@ func startNodeExporter(ctx context.Context, s *stack, folder string) (running, e
 	return servers.StartNodeExporter(ctx, folder, "--collector.textfile.directory="+s.textfiles())
 }
 
-// startSystemExporter watches the database, the cache and the queues as the users of deploy/, and asks the platform from outside.
+// startSystemExporter starts the system-exporter with the database, the cache and the queues, as the users of deploy/, and with a probe of the platform.
 func startSystemExporter(ctx context.Context, s *stack, folder string) (running, error) {
 	cache, err := s.part(cachePart)
 	if err != nil {
 		return nil, err
 	}
-	platform, err := askPlatform(ctx, s)
+	platform, err := fetchPlatformState(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	dsn, err := prepareWatching(ctx, s.dsnFile())
+	dsn, err := createSystemUser(ctx, s.dsnFile())
 	if err != nil {
 		return nil, err
 	}
-	password, err := prepareCache(ctx, cache.Address())
+	password, err := createCacheUser(ctx, cache.Address())
 	if err != nil {
 		return nil, err
 	}
-	shopper := "X-Client: " + platform.Clients[0] // whose storefront the probe opens
+	shopper := "X-Client: " + platform.Clients[0] // the client of the storefront that is probed
 	for name, text := range map[string]string{"dsn": dsn, "redis-password": password, "storefront-headers": shopper} {
 		if err := writeSecret(filepath.Join(folder, name), text); err != nil {
 			return nil, err
@@ -61,7 +61,7 @@ func systemConfig(cache string, platform *platformState) object {
 		capacity["jobs."+queue] = 10_000
 	}
 	return object{
-		"interval": "5s", // as often as Prometheus asks
+		"interval": "5s", // about as often as Prometheus scrapes
 		"timeout":  "4s",
 		"mysql":    []object{{"name": "main", "dsn_file": "dsn"}},
 		"redis":    []object{{"name": "cache", "address": cache, "username": redis.User, "password_file": "redis-password"}},
@@ -72,9 +72,9 @@ func systemConfig(cache string, platform *platformState) object {
 	}
 }
 
-// prepareWatching does what an administrator does before the system-exporter reads the state of the database: it creates the user of
+// createSystemUser prepares the database for the system-exporter, as an administrator would: it creates the user of
 // deploy/mysql/grants-system.sql. It returns the user's data source name.
-func prepareWatching(ctx context.Context, dsnFile string) (string, error) {
+func createSystemUser(ctx context.Context, dsnFile string) (string, error) {
 	config, err := readDSN(dsnFile)
 	if err != nil {
 		return "", err
@@ -87,8 +87,8 @@ func prepareWatching(ctx context.Context, dsnFile string) (string, error) {
 	return config.FormatDSN(), nil
 }
 
-// prepareCache creates the user of deploy/redis/acl.txt, and returns its password.
-func prepareCache(ctx context.Context, address string) (string, error) {
+// createCacheUser creates the user of deploy/redis/acl.txt, and returns its password.
+func createCacheUser(ctx context.Context, address string) (string, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return "", fmt.Errorf("demo: Redis: %w", err)

@@ -1,6 +1,7 @@
-// Package drill runs drills: a fault is switched on, and the drill measures how long it takes until the right person is notified, until the next one
-// is, and until the alert has resolved. The table of faults says which fault of the simulated platform fires which alert; tests of the rules and
-// drills share it. An alert that no fault can fire is drilled with a synthetic one, which says so. It breaks nothing but a demo.
+// Package drill runs drills: it switches a fault on, and measures how long it takes until the right receiver is notified, until each level is
+// notified, and until the alert has resolved. The table of faults (Batches) lists which fault of the simulated platform fires which alerts; drills and
+// tests of the rules use it. An alert that no fault fires is drilled with a synthetic alert, which says so in its summary. The package switches faults
+// on only in a demo, never in a real stack.
 package drill
 
 import (
@@ -16,37 +17,37 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/routing"
 )
 
-// Plan is how one alert is drilled.
+// Plan says how to drill one alert.
 type Plan struct {
 	Alert routing.Alert
-	// Fault fires the alert. Nil: no fault of the platform does, and the alert is synthetic.
+	// Fault fires the alert. Nil: no fault of the platform fires it, and the drill posts a synthetic alert.
 	Fault *Fault
 }
 
-// How says it in words.
-func (p *Plan) How() string {
+// Trigger describes what fires the alert.
+func (p *Plan) Trigger() string {
 	if p.Fault == nil {
 		return "synthetic"
 	}
 	return "fault " + p.Fault.Name
 }
 
-// Plans says for each alert of P0 and P1 how it is drilled, in the order of their priority and name.
+// Plans returns the plans for all P0 and P1 alerts, ordered by priority and alertname.
 func Plans(alerts []routing.Alert) []Plan {
 	var plans []Plan
-	for _, a := range alerts {
-		if !slices.Contains(a.Priorities, "P0") && !slices.Contains(a.Priorities, "P1") {
+	for _, alert := range alerts {
+		if !slices.Contains(alert.Priorities, "P0") && !slices.Contains(alert.Priorities, "P1") {
 			continue
 		}
-		plans = append(plans, Plan{a, faultOf(a.Name)})
+		plans = append(plans, Plan{alert, faultFor(alert.Name)})
 	}
-	slices.SortFunc(plans, func(a, b Plan) int {
-		return cmp.Or(cmp.Compare(a.Priority(), b.Priority()), cmp.Compare(a.Alert.Name, b.Alert.Name))
+	slices.SortFunc(plans, func(alert, b Plan) int {
+		return cmp.Or(cmp.Compare(alert.Priority(), b.Priority()), cmp.Compare(alert.Alert.Name, b.Alert.Name))
 	})
 	return plans
 }
 
-// Priority is the worst that the alert can have, empty for a plan that is about a fault as a whole.
+// Priority is the highest priority that the alert can have, empty for a plan for a whole fault.
 func (p *Plan) Priority() string {
 	if len(p.Alert.Priorities) == 0 {
 		return ""
@@ -54,53 +55,53 @@ func (p *Plan) Priority() string {
 	return slices.Min(p.Alert.Priorities)
 }
 
-// faultOf is the fault that is there for an alert, or else one that fires it besides.
-func faultOf(alert string) *Fault {
-	var other *Fault
-	for _, turn := range Turns() {
-		for i := range turn {
-			for j, pattern := range turn[i].Fires {
+// faultFor returns the fault whose first alert this is, or else the first fault that fires it among others, or nil.
+func faultFor(alert string) *Fault {
+	var secondary *Fault
+	for _, batch := range Batches() {
+		for i := range batch {
+			for j, pattern := range batch[i].MustFire {
 				switch {
-				case nameOf(pattern) != alert:
+				case alertName(pattern) != alert:
 				case j == 0:
-					return &turn[i]
-				case other == nil:
-					other = &turn[i]
+					return &batch[i]
+				case secondary == nil:
+					secondary = &batch[i]
 				}
 			}
 		}
 	}
-	return other
+	return secondary
 }
 
-// nameOf is the alert's name in a pattern.
-func nameOf(pattern string) string {
+// alertName is the alertname of a pattern.
+func alertName(pattern string) string {
 	name, _, _ := strings.Cut(pattern, " ")
 	return name
 }
 
-// FaultNamed is the fault of the table with a name, or nil. Of several, the one for all clients.
-func FaultNamed(name string) *Fault {
+// FindFault returns the fault of the table with the name, or nil. Of several, it returns the one for all clients.
+func FindFault(name string) *Fault {
 	var found *Fault
-	for _, turn := range Turns() {
-		for i := range turn {
-			if turn[i].Name == name && (found == nil || turn[i].Client == All) {
-				found = &turn[i]
+	for _, batch := range Batches() {
+		for i := range batch {
+			if batch[i].Name == name && (found == nil || batch[i].Client == AllClients) {
+				found = &batch[i]
 			}
 		}
 	}
 	return found
 }
 
-// Rule is an alert as the rules declare it.
+// Rule is an alert rule.
 type Rule struct {
 	Alert       string            `yaml:"alert"`
 	Labels      map[string]string `yaml:"labels"`
 	Annotations map[string]string `yaml:"annotations"`
 }
 
-// Rules reads the rules of all alerts below root; of an alert with several, the one with the worst priority.
-func Rules(root fs.FS) (map[string]Rule, error) {
+// LoadRules reads the alert rules below root, by alertname; of several rules of one alert, the one with the highest priority.
+func LoadRules(root fs.FS) (map[string]Rule, error) {
 	files, err := fs.Glob(root, "rules/alerts/*.yml")
 	if err != nil {
 		return nil, err
@@ -130,27 +131,27 @@ func Rules(root fs.FS) (map[string]Rule, error) {
 	return rules, nil
 }
 
-// Policy is what a drill measures against.
+// Policy has the deadlines that a drill compares with.
 type Policy struct {
 	*routing.Routing
-	// Evaluation is how often Prometheus evaluates rules.
+	// Evaluation is Prometheus's evaluation interval.
 	Evaluation time.Duration
 }
 
-// slack is for what takes time on every way: a request, a flush, a busy machine.
-const slack = 5 * time.Second
+// tolerance is added to every deadline for requests, flushes and a busy machine.
+const tolerance = 5 * time.Second
 
-// notify is how long it may take from firing until the first is told; of an alert that joined a group, until that is told about again.
-func (p *Policy) notify(alert, priority string, joined bool) time.Duration {
+// notifyDeadline is how long it may take from firing until the first notification. For an alert that joined an existing group, that is the group's next one.
+func (p *Policy) notifyDeadline(alert, priority string, joined bool) time.Duration {
 	wait := p.Wait(alert, priority)
 	if joined {
-		wait = max(wait, p.interval(priority))
+		wait = max(wait, p.groupInterval(priority))
 	}
-	return wait + p.Evaluation + slack
+	return wait + p.Evaluation + tolerance
 }
 
-// interval is how long a group waits between notifications.
-func (p *Policy) interval(priority string) time.Duration {
+// groupInterval is the group_interval of a priority.
+func (p *Policy) groupInterval(priority string) time.Duration {
 	t := p.Site.Policy.Priorities[priority]
 	if t == nil {
 		return 0
@@ -158,11 +159,11 @@ func (p *Policy) interval(priority string) time.Duration {
 	return time.Duration(t.GroupInterval)
 }
 
-// escalate is how long an alert fires until a level is told, and how much later than that is too late. Zero: the level is not called.
-func (p *Policy) escalate(level routing.Level, priority string) (due, late time.Duration) {
+// escalationDelay is how long an alert fires until a level is notified, and how much later than that is in time. Zero: the level is not notified.
+func (p *Policy) escalationDelay(level routing.Level, priority string) (due, late time.Duration) {
 	t := p.Site.Policy.Priorities[priority]
 	if t == nil {
 		return 0, 0
 	}
-	return t.Delay(level.Role), time.Duration(t.GroupWait) + 3*p.Evaluation + slack
+	return t.Delay(level.Role), time.Duration(t.GroupWait) + 3*p.Evaluation + tolerance
 }

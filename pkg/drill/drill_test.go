@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/ack"
-	"github.com/consignwatch/consignwatch/pkg/amapi"
-	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 func shipped(t *testing.T) *routing.Routing {
@@ -38,8 +38,8 @@ func TestEveryAlertOfP0AndP1HasADrill(t *testing.T) {
 	}
 	planned := map[string]string{}
 	for _, p := range Plans(alerts) {
-		planned[p.Alert.Name] = p.How()
-		if p.Fault != nil && FaultNamed(p.Fault.Name) == nil {
+		planned[p.Alert.Name] = p.Trigger()
+		if p.Fault != nil && FindFault(p.Fault.Name) == nil {
 			t.Errorf("%s: the fault %s is not found by its name", p.Alert.Name, p.Fault.Name)
 		}
 	}
@@ -49,14 +49,14 @@ func TestEveryAlertOfP0AndP1HasADrill(t *testing.T) {
 		}
 	}
 	byFault := 0
-	for _, turn := range Turns() {
-		for _, f := range turn {
-			for _, pattern := range append(f.Fires, f.May...) {
-				if worst[nameOf(pattern)] == "" {
+	for _, batch := range Batches() {
+		for _, f := range batch {
+			for _, pattern := range append(f.MustFire, f.MayFire...) {
+				if worst[alertName(pattern)] == "" {
 					t.Errorf("the fault %s fires %s, which is no alert", f.Name, pattern)
 				}
 			}
-			if len(f.Fires) > 0 {
+			if len(f.MustFire) > 0 {
 				byFault++
 			}
 		}
@@ -71,8 +71,8 @@ func TestEveryAlertOfP0AndP1HasADrill(t *testing.T) {
 	}
 }
 
-// TestAMadeUpAlertIsSeenAcknowledgedAndOver drills every shipped alert of P0 against a real Alertmanager, and one is acknowledged.
-func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
+// TestASyntheticAlertIsNotifiedAcknowledgedAndResolved drills every shipped P0 alert with a real Alertmanager, and acknowledges one.
+func TestASyntheticAlertIsNotifiedAcknowledgedAndResolved(t *testing.T) {
 	folder := t.TempDir()
 	config := filepath.Join(folder, "alertmanager.yml")
 	if err := os.WriteFile(config, []byte("route: {receiver: oncall}\nreceivers: [{name: oncall}]\n"), 0o600); err != nil {
@@ -83,11 +83,11 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = alertmanager.Kill() })
-	client, err := amapi.New(alertmanager.URL(), http.DefaultClient)
+	client, err := amclient.New(alertmanager.URL(), http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := Rules(os.DirFS("../.."))
+	rules, err := LoadRules(os.DirFS("../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 			continue
 		}
 		record, err := d.Drill(t.Context(), rules[p.Alert.Name], "north")
-		if err != nil || !record.Met() {
+		if err != nil || !record.Passed() {
 			t.Fatalf("%s: %+v, %v", p.Alert.Name, record, err)
 		}
 		if !record.has("receivers", "oncall: check there when it arrived") || !record.has("resolved", "in Alertmanager") || record.Priority != "P0" {
@@ -108,33 +108,33 @@ func TestAMadeUpAlertIsSeenAcknowledgedAndOver(t *testing.T) {
 		t.Errorf("%d alerts are left, %v", len(alerts), err)
 	}
 
-	d.Awaiting = time.Minute
+	d.AckTimeout = time.Minute
 	go func() { // somebody on call
 		selector, _ := ack.ParseMatchers("DatabaseDown", "subject="+Subject)
 		for t.Context().Err() == nil {
-			if _, err := (&ack.Desk{Client: client, Author: "ann", Length: time.Minute}).Take(t.Context(), ack.Selection{Selector: selector}); err == nil {
+			if _, err := (&ack.Acknowledger{Client: client, Author: "ann", Length: time.Minute}).Acknowledge(t.Context(), ack.Selection{Selector: selector}); err == nil {
 				return
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
 	}()
 	record, err := d.Drill(t.Context(), rules["DatabaseDown"], routing.Platform)
-	if err != nil || !record.Met() || !record.has("acknowledged", "by ann") {
+	if err != nil || !record.Passed() || !record.has("acknowledged", "by ann") {
 		t.Errorf("%+v, %v", record, err)
 	}
-	d.Awaiting = time.Second
+	d.AckTimeout = time.Second
 	record, err = d.Drill(t.Context(), rules["ShopifyDown"], routing.Platform)
-	if err != nil || record.Met() || !strings.Contains(strings.Join(record.Missing, ""), "not acknowledged within 1s") {
+	if err != nil || record.Passed() || !strings.Contains(strings.Join(record.Missing, ""), "not acknowledged within 1s") {
 		t.Errorf("nobody acknowledges: %+v, %v", record, err)
 	}
 }
 
-func TestAMadeUpAlertSaysThatItIsOne(t *testing.T) {
-	rules, err := Rules(os.DirFS("../.."))
+func TestASyntheticAlertSaysThatItIsADrill(t *testing.T) {
+	rules, err := LoadRules(os.DirFS("../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := MakeUp(rules["ClientApiFailing"], "north", time.Now())
+	a := SyntheticAlert(rules["ClientApiFailing"], "north", time.Now())
 	if a.Labels["subject"] != "drill" || a.Labels["client"] != "north" || !strings.HasPrefix(a.Annotations["summary"], "DRILL, nothing is broken: ") || a.EndsAt.IsZero() {
 		t.Errorf("%+v", a)
 	}
@@ -153,22 +153,22 @@ func TestAReportSaysWhatWasInTime(t *testing.T) {
 		return time.Date(2026, 11, 25, 12, 0, 0, 0, time.Local).Add(time.Duration(s * float64(time.Second)))
 	}
 	policy := &Policy{Routing: shipped(t), Evaluation: 5 * time.Second}
-	r := &Record{Alert: "DatabaseDown _platform main", Priority: "P0", How: "the fault database-down"}
+	r := &Record{Alert: "DatabaseDown _platform main", Priority: "P0", Trigger: "the fault database-down"}
 	r.add(Event{Time: at(0), What: "fault"})
 	r.add(Event{Time: at(31), What: "firing"})
-	page := func(s float64, receiver, level, status string) {
+	notify := func(s float64, receiver, level, status string) {
 		labels := map[string]string{"alertname": "DatabaseDown"}
 		if level != "" {
 			labels["escalation"] = level
 		}
-		r.page(policy, pages.Page{Time: at(s), Receiver: receiver}, pages.Alert{Status: status, Labels: labels, StartsAt: at(31)}, false)
+		r.addNotification(policy, webhookreceiver.Notification{Time: at(s), Receiver: receiver}, webhookreceiver.Alert{Status: status, Labels: labels, StartsAt: at(31)}, false)
 	}
-	page(36, "technical-initial", "", pages.Firing)
-	page(3636, "technical-initial", "", pages.Firing) // a repetition
-	page(640, "technical-secondary", "L2", pages.Firing)
-	page(1230, "management", "L3", pages.Firing)
-	page(1900, "emergency", "L4", pages.Firing)
-	page(2000, "technical-initial", "", pages.Resolved)
+	notify(36, "technical-initial", "", webhookreceiver.Firing)
+	notify(3636, "technical-initial", "", webhookreceiver.Firing) // a repetition
+	notify(640, "technical-secondary", "L2", webhookreceiver.Firing)
+	notify(1230, "management", "L3", webhookreceiver.Firing)
+	notify(1900, "emergency", "L4", webhookreceiver.Firing)
+	notify(2000, "technical-initial", "", webhookreceiver.Resolved)
 	r.Missing = append(r.Missing, "somebody")
 	var out strings.Builder
 	r.Print(&out)
@@ -186,121 +186,121 @@ func TestAReportSaysWhatWasInTime(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if r.Met() {
+	if r.Passed() {
 		t.Error("what was late, early and missing counts as met")
 	}
-	quick := &Record{Priority: "P0", How: "the fault x", Events: []Event{{Time: at(0), What: "fault"}, {Time: at(20), What: "notified"}}}
-	made := &Record{Priority: "P0", How: madeUp, Events: []Event{{Time: at(0), What: "fault"}, {Time: at(1), What: "notified"}}}
+	passed := &Record{Priority: "P0", Trigger: "the fault x", Events: []Event{{Time: at(0), What: "fault"}, {Time: at(20), What: "notified"}}}
+	synthetic := &Record{Priority: "P0", Trigger: syntheticTrigger, Events: []Event{{Time: at(0), What: "fault"}, {Time: at(1), What: "notified"}}}
 	out.Reset()
-	Summary(&out, []*Record{r, quick, made})
+	Summary(&out, []*Record{r, passed, synthetic})
 	if diff := cmp.Diff("3 alerts drilled: 2 passed, 1 failed\nP0, fault to page: median 28.0s, max 36.0s, n=2\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-// What a drill misses is what has not come in the end: not what was late, what nobody had to be told of, or what Alertmanager mutes.
-func TestADrillMissesWhatHasNotComeInTheEnd(t *testing.T) {
-	begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+// A drill reports as missing what has not happened by its end: not what was late, what resolved before it had to be notified, or what Alertmanager mutes.
+func TestADrillReportsAsMissingWhatHasNotHappenedByTheEnd(t *testing.T) {
+	started := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	const first, second = "JobsFailing _platform image", "JobsFailing _platform sync"
-	fresh := func() *run {
-		return &run{
-			Stage: &Stage{Policy: &Policy{Routing: shipped(t), Evaluation: 2 * time.Second}}, fault: FaultNamed("jobs-failing"),
-			patterns: []string{"JobsFailing _platform *"}, begin: begin, records: map[string]*Record{}, labels: map[string]map[string]string{},
+	newDrill := func() *faultDrill {
+		return &faultDrill{
+			Environment: &Environment{Policy: &Policy{Routing: shipped(t), Evaluation: 2 * time.Second}}, fault: FindFault("jobs-failing"),
+			patterns: []string{"JobsFailing _platform *"}, started: started, records: map[string]*Record{}, labels: map[string]map[string]string{},
 		}
 	}
-	see := func(r *run, alert string, seconds int, what, note string) *Record {
-		record := r.record(alertState{name: alert, labels: map[string]string{"priority": "P1"}})
-		record.add(Event{Time: begin.Add(time.Duration(seconds) * time.Second), What: what, Note: note})
+	addEvent := func(d *faultDrill, alert string, seconds int, what, note string) *Record {
+		record := d.record(alertState{name: alert, labels: map[string]string{"priority": "P1"}})
+		record.add(Event{Time: started.Add(time.Duration(seconds) * time.Second), What: what, Note: note})
 		return record
 	}
-	// taken is told and taken, and others of its group are over before it: so a receiver hears.
-	taken := func(receiver string) func(r *run) {
-		return func(r *run) {
-			see(r, first, 60, "firing", "")
-			see(r, first, 120, "notified", "technical-initial")
-			see(r, first, 121, "acknowledged", "by ann")
-			r.labels[first] = map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "image"}
+	// acknowledged is an alert that was notified and acknowledged before a receiver is notified that another one of its group has resolved.
+	acknowledged := func(receiver string) func(d *faultDrill) {
+		return func(d *faultDrill) {
+			addEvent(d, first, 60, "firing", "")
+			addEvent(d, first, 120, "notified", "technical-initial")
+			addEvent(d, first, 121, "acknowledged", "by ann")
+			d.labels[first] = map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "image"}
 			other := map[string]string{"alertname": "JobsFailing", "client": "_platform", "subject": "sync"}
-			r.leaveOut(pages.Page{Status: pages.Resolved, Receiver: receiver, Alerts: []pages.Alert{{Status: pages.Resolved, Labels: other}}})
-			see(r, first, 200, "resolved", "in Prometheus")
+			d.noteOmittedResolution(webhookreceiver.Notification{Status: webhookreceiver.Resolved, Receiver: receiver, Alerts: []webhookreceiver.Alert{{Status: webhookreceiver.Resolved, Labels: other}}})
+			addEvent(d, first, 200, "resolved", "in Prometheus")
 		}
 	}
 	for name, test := range map[string]struct {
-		happens func(r *run)
+		happens func(d *faultDrill)
 		want    string
 	}{
-		"nothing":                   {func(*run) {}, "JobsFailing _platform * did not fire"},
-		"fires, and nobody is told": {func(r *run) { see(r, first, 60, "firing", "") }, first + ": nobody was notified; " + first + " did not resolve"},
-		"over before anybody had to be told": {func(r *run) {
-			see(r, first, 60, "firing", "")
-			see(r, first, 70, "resolved", "in Prometheus")
+		"nothing":                       {func(*faultDrill) {}, "JobsFailing _platform * did not fire"},
+		"fires, and nobody is notified": {func(d *faultDrill) { addEvent(d, first, 60, "firing", "") }, first + ": nobody was notified; " + first + " did not resolve"},
+		"resolves before the deadline of its notification": {func(d *faultDrill) {
+			addEvent(d, first, 60, "firing", "")
+			addEvent(d, first, 70, "resolved", "in Prometheus")
 		}, "JobsFailing _platform * did not fire"},
-		"one is over so soon, the other is told": {func(r *run) {
-			see(r, first, 60, "firing", "")
-			see(r, first, 70, "resolved", "in Prometheus")
-			see(r, second, 60, "firing", "")
-			see(r, second, 120, "notified", "technical-initial")
-			see(r, second, 200, "resolved", "in Prometheus")
-			see(r, second, 210, "resolved", "notified technical-initial")
+		"one resolves before that deadline, the other is notified": {func(d *faultDrill) {
+			addEvent(d, first, 60, "firing", "")
+			addEvent(d, first, 70, "resolved", "in Prometheus")
+			addEvent(d, second, 60, "firing", "")
+			addEvent(d, second, 120, "notified", "technical-initial")
+			addEvent(d, second, 200, "resolved", "in Prometheus")
+			addEvent(d, second, 210, "resolved", "notified technical-initial")
 		}, ""},
-		"explained": {func(r *run) {
-			see(r, first, 60, "firing", "").explain("DeadLettersGrowing _platform main/image")
-			see(r, first, 90, "firing", "").explain("") // the cause ends first
-			see(r, first, 200, "resolved", "in Prometheus")
+		"inhibited": {func(d *faultDrill) {
+			addEvent(d, first, 60, "firing", "").setInhibitedBy("DeadLettersGrowing _platform main/image")
+			addEvent(d, first, 90, "firing", "").setInhibitedBy("") // the source resolves first
+			addEvent(d, first, 200, "resolved", "in Prometheus")
 		}, ""},
-		"told, and nobody hears that it is over": {func(r *run) {
-			see(r, first, 60, "firing", "")
-			see(r, first, 120, "notified", "technical-initial")
-			see(r, first, 200, "resolved", "in Prometheus")
+		"notified, and its resolution is not": {func(d *faultDrill) {
+			addEvent(d, first, 60, "firing", "")
+			addEvent(d, first, 120, "notified", "technical-initial")
+			addEvent(d, first, 200, "resolved", "in Prometheus")
 		}, "technical-initial was not notified that " + first + " has resolved"},
-		"taken when the others of its group are over":                   {taken("technical-initial"), ""},
-		"taken when the others of its group are over for somebody else": {taken("management"), "technical-initial was not notified that " + first + " has resolved"},
-		"told, and explained at its end": {func(r *run) {
-			see(r, first, 60, "firing", "")
-			see(r, first, 120, "notified", "technical-initial").explain("DeadLettersGrowing _platform main/image")
-			see(r, first, 200, "resolved", "in Prometheus")
+		"acknowledged when the others of its group resolve":                      {acknowledged("technical-initial"), ""},
+		"acknowledged when the others of its group resolve for another receiver": {acknowledged("management"), "technical-initial was not notified that " + first + " has resolved"},
+		"notified, and inhibited when it resolves": {func(d *faultDrill) {
+			addEvent(d, first, 60, "firing", "")
+			addEvent(d, first, 120, "notified", "technical-initial").setInhibitedBy("DeadLettersGrowing _platform main/image")
+			addEvent(d, first, 200, "resolved", "in Prometheus")
 		}, ""},
 	} {
-		r := fresh()
-		test.happens(r)
-		if diff := cmp.Diff(test.want, slices.Concat(r.allTold(), r.allOver()).Error()); diff != "" {
+		d := newDrill()
+		test.happens(d)
+		if diff := cmp.Diff(test.want, slices.Concat(d.missingNotifications(), d.missingResolutions()).Error()); diff != "" {
 			t.Errorf("%s: (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
-func TestWhatACauseOutlastsIsDrilledAgainMadeUp(t *testing.T) {
-	told := &Record{Alert: "CheckoutFailing a checkout"}
-	explained := &Record{Alert: "CheckoutFailing b checkout", Explained: "ApiFailing _platform requests"}
-	for want, records := range map[bool][]*Record{true: {explained}, false: {explained, told}} {
-		p := &Program{records: records}
-		if got := p.onlyExplained("CheckoutFailing"); got != want {
+func TestAnAlertThatWasOnlyInhibitedIsDrilledAgainAsSynthetic(t *testing.T) {
+	notified := &Record{Alert: "CheckoutFailing a checkout"}
+	inhibited := &Record{Alert: "CheckoutFailing b checkout", InhibitedBy: "ApiFailing _platform requests"}
+	for want, records := range map[bool][]*Record{true: {inhibited}, false: {inhibited, notified}} {
+		p := &Suite{records: records}
+		if got := p.onlyInhibited("CheckoutFailing"); got != want {
 			t.Errorf("%d records: %t", len(records), got)
 		}
 	}
-	if (&Program{}).onlyExplained("CheckoutFailing") {
-		t.Error("what was never drilled counts as explained")
+	if (&Suite{}).onlyInhibited("CheckoutFailing") {
+		t.Error("what was never drilled counts as inhibited")
 	}
 	const want = "ApiFailing _platform requests (InhibitionSourceRecent)"
-	if got := causeName(map[string]string{"alertname": "InhibitionSourceRecent", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
+	if got := sourceName(map[string]string{"alertname": "InhibitionSourceRecent", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-// What comes into a group that has told of something already is told at its next interval.
-func TestTheDeadlineOfWhatJoinsAGroupIsItsInterval(t *testing.T) {
+// An alert that joins a group which has already notified is notified after the group_interval.
+func TestTheDeadlineOfAnAlertThatJoinsAGroupIsTheGroupInterval(t *testing.T) {
 	policy := &Policy{Routing: shipped(t), Evaluation: 2 * time.Second}
-	if alone, joined := policy.notify("DatabaseDown", "P0", false), policy.notify("DatabaseDown", "P0", true); alone != 12*time.Second || joined != 37*time.Second {
+	if alone, joined := policy.notifyDeadline("DatabaseDown", "P0", false), policy.notifyDeadline("DatabaseDown", "P0", true); alone != 12*time.Second || joined != 37*time.Second {
 		t.Errorf("alone %s, joined %s", alone, joined)
 	}
 	begin := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 	labels := func(client string) map[string]string {
 		return map[string]string{"alertname": "ApiFailing", "client": client, "component": "api", "priority": "P0"}
 	}
-	s := &Stage{Policy: policy}
-	first := amapi.Alert{Labels: labels("_platform"), Fingerprint: "a", StartsAt: begin}
-	s.groups.note([]amapi.Alert{first}, begin.Add(time.Second))
-	s.groups.note([]amapi.Alert{first}, begin.Add(time.Minute))
+	s := &Environment{Policy: policy}
+	first := amclient.Alert{Labels: labels("_platform"), Fingerprint: "a", StartsAt: begin}
+	s.groups.record([]amclient.Alert{first}, begin.Add(time.Second))
+	s.groups.record([]amclient.Alert{first}, begin.Add(time.Minute))
 	for _, test := range []struct {
 		client string
 		starts time.Duration
@@ -313,39 +313,39 @@ func TestTheDeadlineOfWhatJoinsAGroupIsItsInterval(t *testing.T) {
 		{"_platform", 18 * time.Minute, false},
 		{"someone", 30 * time.Second, false},
 	} {
-		if got := s.joined(pages.Alert{Labels: labels(test.client), StartsAt: begin.Add(test.starts)}); got != test.want {
+		if got := s.joined(webhookreceiver.Alert{Labels: labels(test.client), StartsAt: begin.Add(test.starts)}); got != test.want {
 			t.Errorf("of %s after %s: %t", test.client, test.starts, got)
 		}
 	}
 }
 
-func TestDrillsShareAnAnswer(t *testing.T) {
+func TestDrillsShareAResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var s shared[int]
-		asked, broken := 0, errors.New("try again later")
-		ask := func(err error) func() (int, error) {
-			return func() (int, error) { asked++; return asked, err }
+		var s cached[int]
+		fetches, broken := 0, errors.New("try again later")
+		fetch := func(err error) func() (int, error) {
+			return func() (int, error) { fetches++; return fetches, err }
 		}
-		if _, err := s.get(ask(broken)); !errors.Is(err, broken) {
+		if _, err := s.get(fetch(broken)); !errors.Is(err, broken) {
 			t.Errorf("a question that failed: %v", err)
 		}
 		for range 10 {
-			if got, err := s.get(ask(nil)); got != 2 || err != nil {
+			if got, err := s.get(fetch(nil)); got != 2 || err != nil {
 				t.Errorf("%d, %v", got, err)
 			}
 		}
-		time.Sleep(2 * fresh)
-		if got, err := s.get(ask(nil)); got != 3 || err != nil {
+		time.Sleep(2 * maxAge)
+		if got, err := s.get(fetch(nil)); got != 3 || err != nil {
 			t.Errorf("later: %d, %v", got, err)
 		}
 	})
 }
 
-func TestPagesAreReadOnceAndWhole(t *testing.T) {
+func TestNotificationsAreReadOnceAndInWholeLines(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pages.jsonl")
-	s := &Stage{}
+	s := &Environment{}
 	s.state.PagesFile = file
-	line, err := json.Marshal(pages.Page{Receiver: "a"})
+	line, err := json.Marshal(webhookreceiver.Notification{Receiver: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,26 +360,26 @@ func TestPagesAreReadOnceAndWhole(t *testing.T) {
 		}
 	}
 	write(string(line) + "\n" + string(line[:5]))
-	got, next, err := s.pagesSince(0)
+	got, next, err := s.notificationsSince(0)
 	if err != nil || len(got) != 1 {
 		t.Fatalf("%d pages, %v", len(got), err)
 	}
 	write(string(line[5:]) + "\n")
-	if got, _, err = s.pagesSince(next); err != nil || len(got) != 1 || got[0].Receiver != "a" {
+	if got, _, err = s.notificationsSince(next); err != nil || len(got) != 1 || got[0].Receiver != "a" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
-func TestAProgramDrillsEachAlertByOneFaultAndOutagesLast(t *testing.T) {
+func TestASuiteDrillsEachAlertByOneFaultAndOutagesLast(t *testing.T) {
 	plans := Plans(shipped(t).Alerts)
 	by := map[string]string{}
 	outages := false
-	for i, turn := range assignments(plans) {
+	for i, batch := range assignments(plans) {
 		outage := false
-		for _, a := range turn {
+		for _, a := range batch {
 			outage = outage || a.fault.Outage
-			for _, pattern := range a.fires {
-				name := nameOf(pattern)
+			for _, pattern := range a.patterns {
+				name := alertName(pattern)
 				if other := by[name]; other != "" && other != a.fault.Name {
 					t.Errorf("%s is drilled by %s and by %s", name, other, a.fault.Name)
 				}
@@ -396,10 +396,10 @@ func TestAProgramDrillsEachAlertByOneFaultAndOutagesLast(t *testing.T) {
 	}
 	for _, p := range plans {
 		if drilled := by[p.Alert.Name]; p.Fault != nil && drilled != p.Fault.Name || p.Fault == nil && drilled != "" {
-			t.Errorf("%s is drilled by %q, and planned %s", p.Alert.Name, drilled, p.How())
+			t.Errorf("%s is drilled by %q, and planned %s", p.Alert.Name, drilled, p.Trigger())
 		}
 	}
-	only := Plan{Alert: routing.Alert{Name: "StateConflicts"}, Fault: FaultNamed("state-conflicts")}
+	only := Plan{Alert: routing.Alert{Name: "StateConflicts"}, Fault: FindFault("state-conflicts")}
 	if all := assignments([]Plan{only}); len(all) != 1 || len(all[0]) != 1 || all[0][0].fault.Name != "state-conflicts" {
 		t.Errorf("one alert: %+v", all)
 	}

@@ -8,22 +8,22 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amapi"
+	"github.com/consignwatch/consignwatch/pkg/amclient"
 )
 
-// Subject is the subject of a synthetic alert, so that it cannot be mistaken for a real one, and a real one stays as it is.
+// Subject is the label subject of a synthetic alert: it distinguishes the alert from real ones, whose state a drill must not change.
 const Subject = "drill"
 
-// madeUp begins the trigger of a synthetic alert.
-const madeUp = "a synthetic alert"
+// syntheticTrigger is the trigger of a synthetic alert.
+const syntheticTrigger = "a synthetic alert"
 
-// lasts is how long a synthetic alert fires when the drill is killed: then it resolves by itself.
-const lasts = 5 * time.Minute
+// syntheticDuration is the time after which a synthetic alert resolves by itself, unless the drill posts it again.
+const syntheticDuration = 5 * time.Minute
 
-// MakeUp is an alert as a rule would fire it, which says that it is a drill.
-func MakeUp(rule Rule, client string, now time.Time) amapi.PostableAlert {
+// SyntheticAlert returns an alert with the labels that the rule would give it, and annotations that say that it is a drill.
+func SyntheticAlert(rule Rule, client string, now time.Time) amclient.PostableAlert {
 	labels := maps.Clone(rule.Labels)
-	// What the rule takes from series.
+	// Labels that are templates.
 	maps.DeleteFunc(labels, func(_, value string) bool { return strings.Contains(value, "{{") })
 	for name, value := range map[string]string{"alertname": rule.Alert, "client": client, "component": Subject, "team": "technical", "priority": "P0", "severity": "critical", "category": Subject} {
 		if labels[name] == "" {
@@ -31,34 +31,34 @@ func MakeUp(rule Rule, client string, now time.Time) amapi.PostableAlert {
 		}
 	}
 	labels["subject"] = Subject
-	return amapi.PostableAlert{
+	return amclient.PostableAlert{
 		Labels: labels,
 		Annotations: map[string]string{
 			"summary":     "DRILL, nothing is broken: " + rule.Annotations["summary"],
 			"description": "This is a drill of " + rule.Alert + ". Acknowledge it as if it were real.",
 			"runbook_url": rule.Annotations["runbook_url"],
 		},
-		StartsAt: now, EndsAt: now.Add(lasts),
+		StartsAt: now, EndsAt: now.Add(syntheticDuration),
 	}
 }
 
-// Synthetic drills a synthetic alert. It reaches Alertmanager and whoever is paged, and never Prometheus: there is no metric, and no escalation,
-// which is the work of rules. Without a stage, the drill does not see who is notified; awaiting is how long somebody may take to acknowledge it.
+// Synthetic drills synthetic alerts. They reach Alertmanager and its receivers, and never Prometheus: there is no metric, and no escalation, which
+// is the work of rules. Without an Environment, the drill does not see which receivers are notified.
 type Synthetic struct {
-	Client   *amapi.Client
-	Stage    *Stage  // whose pages are watched; nil: none
-	Policy   *Policy // of the stage
-	Awaiting time.Duration
-	Patience time.Duration
+	Client      *amclient.Client
+	Environment *Environment // whose notifications are read; nil: none
+	Policy      *Policy      // of the environment
+	AckTimeout  time.Duration
+	Patience    time.Duration
 }
 
-// Drill runs one.
+// Drill drills one alert.
 func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record *Record, err error) {
-	alert := MakeUp(rule, client, time.Now())
-	record = &Record{Alert: fullName(alert.Labels), Priority: alert.Labels["priority"], How: madeUp}
-	var from int64
-	if d.Stage != nil {
-		if from, err = d.Stage.endOfPages(); err != nil {
+	alert := SyntheticAlert(rule, client, time.Now())
+	record = &Record{Alert: fullName(alert.Labels), Priority: alert.Labels["priority"], Trigger: syntheticTrigger}
+	var offset int64
+	if d.Environment != nil {
+		if offset, err = d.Environment.notificationsEnd(); err != nil {
 			return nil, err
 		}
 	}
@@ -67,19 +67,19 @@ func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record
 	}
 	record.add(Event{Time: alert.StartsAt, What: "firing", Note: "in Alertmanager"})
 	defer func() {
-		if _, ended := record.time("resolved"); !ended { // something went wrong on the way
+		if _, resolved := record.first("resolved"); !resolved { // after an error
 			alert.EndsAt = time.Now()
 			_ = d.post(context.WithoutCancel(ctx), alert)
 		}
 	}()
-	watch := func(what string, done func() bool) error {
+	pollUntil := func(what string, done func() bool) error {
 		for deadline := time.Now().Add(d.Patience); !done(); {
-			if d.Stage != nil {
-				if from, err = d.see(record, from); err != nil {
+			if d.Environment != nil {
+				if offset, err = d.pollNotifications(record, offset); err != nil {
 					return err
 				}
 			}
-			if err := d.lookAt(ctx, record, alert); err != nil {
+			if err := d.pollAlertmanager(ctx, record, alert); err != nil {
 				return err
 			}
 			if done() {
@@ -89,21 +89,21 @@ func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record
 				record.Missing = append(record.Missing, what)
 				return nil
 			}
-			if err := pause(ctx); err != nil {
+			if err := waitForPoll(ctx); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	told := func() bool { _, ok := record.time("notified"); return ok || record.Explained != "" }
-	if d.Stage == nil {
-		told = func() bool { return record.has("firing", "received by Alertmanager") || record.Explained != "" }
+	notified := func() bool { _, ok := record.first("notified"); return ok || record.InhibitedBy != "" }
+	if d.Environment == nil {
+		notified = func() bool { return record.has("firing", "received by Alertmanager") || record.InhibitedBy != "" }
 	}
-	if err := watch("nobody was notified", told); err != nil {
+	if err := pollUntil("nobody was notified", notified); err != nil {
 		return record, err
 	}
-	if d.Awaiting > 0 && record.Explained == "" {
-		if err := d.await(ctx, record, &alert); err != nil {
+	if d.AckTimeout > 0 && record.InhibitedBy == "" {
+		if err := d.awaitAcknowledgement(ctx, record, &alert); err != nil {
 			return record, err
 		}
 	}
@@ -112,40 +112,40 @@ func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record
 		return record, err
 	}
 	record.add(Event{Time: alert.EndsAt, What: "resolved", Note: "in Alertmanager"})
-	if d.Stage == nil || record.Explained != "" || len(record.Missing) > 0 {
+	if d.Environment == nil || record.InhibitedBy != "" || len(record.Missing) > 0 {
 		return record, nil
 	}
-	return record, watch("nobody was notified of the resolution", func() bool {
+	return record, pollUntil("nobody was notified of the resolution", func() bool {
 		return slices.ContainsFunc(record.Events, func(e Event) bool { return strings.HasPrefix(e.Note, notifiedOf) })
 	})
 }
 
-func (d *Synthetic) post(ctx context.Context, alert amapi.PostableAlert) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func (d *Synthetic) post(ctx context.Context, alert amclient.PostableAlert) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return d.Client.PostAlerts(ctx, alert)
 }
 
-// see notes the pages about the alert.
-func (d *Synthetic) see(record *Record, from int64) (int64, error) {
-	all, next, err := d.Stage.pagesSince(from)
-	for _, p := range all {
-		for _, a := range p.Alerts {
+// pollNotifications records the notifications about the alert.
+func (d *Synthetic) pollNotifications(record *Record, offset int64) (int64, error) {
+	all, next, err := d.Environment.notificationsSince(offset)
+	for _, n := range all {
+		for _, a := range n.Alerts {
 			if fullName(a.Labels) == record.Alert {
-				record.page(d.Policy, p, a, d.Stage.joined(a))
+				record.addNotification(d.Policy, n, a, d.Environment.joined(a))
 			}
 		}
 	}
 	return next, err
 }
 
-// lookAt notes what Alertmanager makes of the alert.
-func (d *Synthetic) lookAt(ctx context.Context, record *Record, alert amapi.PostableAlert) error {
+// pollAlertmanager records the receivers of the alert, and whether it is inhibited.
+func (d *Synthetic) pollAlertmanager(ctx context.Context, record *Record, alert amclient.PostableAlert) error {
 	found, err := d.find(ctx, alert)
 	if err != nil || found == nil {
 		return err
 	}
-	if d.Stage == nil && len(found.Receivers) > 0 {
+	if d.Environment == nil && len(found.Receivers) > 0 {
 		var names []string
 		for _, r := range found.Receivers {
 			names = append(names, r.Name)
@@ -153,25 +153,25 @@ func (d *Synthetic) lookAt(ctx context.Context, record *Record, alert amapi.Post
 		record.add(Event{Time: time.Now(), What: "firing", Note: "received by Alertmanager"})
 		record.add(Event{Time: time.Now(), What: "receivers", Note: strings.Join(names, ", ") + ": check there when it arrived"})
 	}
-	if _, told := record.time("notified"); !told && len(found.Status.InhibitedBy) > 0 {
-		record.Explained = "another firing alert"
+	if _, notified := record.first("notified"); !notified && len(found.Status.InhibitedBy) > 0 {
+		record.InhibitedBy = "another firing alert"
 	}
 	return nil
 }
 
-// all are the alerts that Alertmanager has.
-func (d *Synthetic) all(ctx context.Context) ([]amapi.Alert, error) {
-	if d.Stage != nil {
-		return d.Stage.alertsThere(ctx)
+// alerts lists the alerts of Alertmanager.
+func (d *Synthetic) alerts(ctx context.Context) ([]amclient.Alert, error) {
+	if d.Environment != nil {
+		return d.Environment.alertsInAlertmanager(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return d.Client.Alerts(ctx)
 }
 
-// find is the alert as Alertmanager has it, or nil.
-func (d *Synthetic) find(ctx context.Context, alert amapi.PostableAlert) (*amapi.Alert, error) {
-	all, err := d.all(ctx)
+// find returns the alert from Alertmanager, or nil.
+func (d *Synthetic) find(ctx context.Context, alert amclient.PostableAlert) (*amclient.Alert, error) {
+	all, err := d.alerts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -183,11 +183,11 @@ func (d *Synthetic) find(ctx context.Context, alert amapi.PostableAlert) (*amapi
 	return nil, nil
 }
 
-// await waits for a person to acknowledge the alert, and keeps it firing meanwhile.
-func (d *Synthetic) await(ctx context.Context, record *Record, alert *amapi.PostableAlert) error {
-	for deadline := time.Now().Add(d.Awaiting); time.Now().Before(deadline); {
-		if time.Until(alert.EndsAt) < lasts/2 {
-			alert.EndsAt = time.Now().Add(lasts)
+// awaitAcknowledgement waits until somebody acknowledges the alert, and keeps it firing meanwhile.
+func (d *Synthetic) awaitAcknowledgement(ctx context.Context, record *Record, alert *amclient.PostableAlert) error {
+	for deadline := time.Now().Add(d.AckTimeout); time.Now().Before(deadline); {
+		if time.Until(alert.EndsAt) < syntheticDuration/2 {
+			alert.EndsAt = time.Now().Add(syntheticDuration)
 			if err := d.post(ctx, *alert); err != nil {
 				return err
 			}
@@ -204,10 +204,10 @@ func (d *Synthetic) await(ctx context.Context, record *Record, alert *amapi.Post
 			record.add(Event{Time: silence.StartsAt, What: "acknowledged", Note: "by " + silence.CreatedBy})
 			return nil
 		}
-		if err := pause(ctx); err != nil {
+		if err := waitForPoll(ctx); err != nil {
 			return err
 		}
 	}
-	record.Missing = append(record.Missing, fmt.Sprintf("not acknowledged within %s", d.Awaiting))
+	record.Missing = append(record.Missing, fmt.Sprintf("not acknowledged within %s", d.AckTimeout))
 	return nil
 }

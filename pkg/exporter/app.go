@@ -52,30 +52,31 @@ type Setup struct {
 	Sizes catalog.Sizes
 	// Collectors are scheduled until the next reload.
 	Collectors []Collector
-	// Stream is a source that is asked at each scrape, and told whether the scrape arrived. It may be nil.
-	Stream Stream
-	// Text is the configuration as it is in force, without secrets, for the page /config and the hash.
+	// Gatherer is called at each scrape, and learns whether the response was delivered. It may be nil.
+	Gatherer TransactionalGatherer
+	// Text is the configuration as it is in force, without secrets, for the endpoint /config and the hash.
 	Text []byte
 	// Close releases what the collectors hold, after they have ended. It may be nil.
 	Close func() error
 }
 
-// Stream is a source whose values belong to the moment of a scrape, and that must know which scrapes have arrived.
-type Stream interface {
-	// Start begins the work, once the configuration is in force. The old configuration's stream has ended.
+// TransactionalGatherer gathers at the moment of a scrape, and must know which responses were delivered. It follows
+// client_golang's prometheus.TransactionalGatherer: Gather returns the families and a function done.
+type TransactionalGatherer interface {
+	// Start begins the work, once the configuration is in force. The old configuration's gatherer has ended.
 	Start()
-	// Scrape returns the families of a scrape, by name, and a function that is called once, with whether the whole
+	// Gather returns the families of a scrape, by name, and a function done that is called once, with whether the whole
 	// response was handed to the connection.
-	Scrape(r *http.Request) (families []*dto.MetricFamily, settle func(written bool))
-	// Refused calls back for each metric and label with the number of values that became "other", and with an
+	Gather(r *http.Request) (families []*dto.MetricFamily, done func(delivered bool))
+	// Rejected calls f for each metric and label with the number of values that became "other", and with an
 	// empty label for series that were dropped; the numbers never shrink.
-	Refused(f func(metric, label string, n uint64))
-	// Linger is called when the exporter is asked to stop, while it still serves: time for a last scrape.
-	Linger(ctx context.Context)
+	Rejected(f func(metric, label string, n uint64))
+	// Drain is called when the exporter is asked to stop, while it still serves: it waits for a last scrape.
+	Drain(ctx context.Context)
 }
 
-// lingerTimeout bounds how long a stop waits for a last scrape.
-const lingerTimeout = 90 * time.Second
+// drainTimeout bounds how long a stop waits for a last scrape.
+const drainTimeout = 90 * time.Second
 
 // stopTimeout bounds a graceful stop: running scrapes and collections are waited for that long.
 const stopTimeout = 10 * time.Second
@@ -87,8 +88,8 @@ func (a App) Main(args []string, stdout, stderr io.Writer) int {
 	return a.Run(ctx, args, stdout, stderr, nil)
 }
 
-// Run is Main for programs that run an exporter inside: ctx ends it, and listening, when it is not nil, is told the
-// addresses before the first request is answered.
+// Run is Main for programs that run an exporter inside: ctx ends it, and listening, when it is not nil, is called with
+// the addresses before the first request is answered.
 func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, listening func([]net.Addr)) int {
 	app := kingpin.New(string(a.Name), a.Description)
 	app.HelpFlag.Short('h')
@@ -154,14 +155,14 @@ func closeSetup(s *Setup, log *slog.Logger) int {
 
 // instance is a running exporter.
 type instance struct {
-	app   App
-	path  string
-	log   *slog.Logger
-	self  *selfMetrics
-	admit *admission
-	page  *page
+	app        App
+	path       string
+	log        *slog.Logger
+	self       *selfMetrics
+	limiter    *cardinalityLimiter
+	exposition *exposition
 
-	buffers sync.Pool // of *bytes.Buffer, for pages
+	buffers sync.Pool // of *bytes.Buffer, for scrape responses
 
 	mu        sync.Mutex // held during a reload
 	setup     *Setup
@@ -173,8 +174,8 @@ func (a App) newInstance(path string, log *slog.Logger) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &instance{app: a, path: path, log: log, self: self, page: newPage(self, log, time.Now)}
-	in.admit = newAdmission(catalog.SizesFor(catalog.DefaultClients), self)
+	in := &instance{app: a, path: path, log: log, self: self, exposition: newExposition(self, log, time.Now)}
+	in.limiter = newCardinalityLimiter(catalog.SizesFor(catalog.DefaultClients), self)
 	return in, in.reload()
 }
 
@@ -184,7 +185,7 @@ func (in *instance) reload() error {
 	defer in.mu.Unlock()
 	next, err := in.app.Load(in.path, in.log)
 	if err == nil {
-		err = checkSources(next.Collectors)
+		err = checkDuplicateTargets(next.Collectors)
 	}
 	if err != nil {
 		in.self.reloadSuccessful.Set(0)
@@ -192,52 +193,52 @@ func (in *instance) reload() error {
 	}
 	if in.scheduler != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		if err := in.scheduler.end(ctx); err != nil {
+		if err := in.scheduler.stop(ctx); err != nil {
 			in.log.Warn("reload: the old collections go on in the background", "err", err)
 		}
 		cancel()
 		closeSetup(in.setup, in.log)
 	}
-	in.put(next)
+	in.apply(next)
 	in.self.reloadSuccessful.Set(1)
 	in.self.reloadTimestamp.Set(float64(time.Now().UnixNano()) / 1e9)
 	in.self.setHash(hashOf(next.Text))
 	return nil
 }
 
-// put starts the collectors of a configuration. Snapshots of sources that exist before and after stay on the page.
-func (in *instance) put(next *Setup) {
-	sources := sourcesOf(next.Collectors)
-	keep := map[source]bool{}
-	for _, s := range sources {
-		keep[s] = true
+// apply starts the collectors of a configuration. Snapshots of targets that exist before and after stay exposed.
+func (in *instance) apply(next *Setup) {
+	keys := snapshotKeysOf(next.Collectors)
+	retained := map[snapshotKey]bool{}
+	for _, k := range keys {
+		retained[k] = true
 	}
 	if in.setup != nil {
-		for _, s := range sourcesOf(in.setup.Collectors) {
-			if !keep[s] {
-				in.self.forget(s)
+		for _, k := range snapshotKeysOf(in.setup.Collectors) {
+			if !retained[k] {
+				in.self.deleteTarget(k)
 			}
 		}
 	}
-	in.page.keep(keep)
-	in.admit.resize(next.Sizes)
-	in.self.start(next.Catalog, sources)
+	in.exposition.retain(retained)
+	in.limiter.resize(next.Sizes)
+	in.self.initSeries(next.Catalog, keys)
 	in.setup = next
-	in.scheduler = &scheduler{catalog: next.Catalog, admit: in.admit, page: in.page, self: in.self, log: in.log}
-	in.scheduler.begin(next.Collectors)
-	in.page.setStream(next.Stream)
-	if next.Stream != nil {
-		next.Stream.Start()
+	in.scheduler = &scheduler{catalog: next.Catalog, limiter: in.limiter, exposition: in.exposition, self: in.self, log: in.log}
+	in.scheduler.start(next.Collectors)
+	in.exposition.setGatherer(next.Gatherer)
+	if next.Gatherer != nil {
+		next.Gatherer.Start()
 	}
 }
 
-func checkSources(cs []Collector) error {
-	seen := map[source]bool{}
-	for _, s := range sourcesOf(cs) {
-		if seen[s] {
-			return fmt.Errorf("collector %s has the target %q twice", s.collector, s.target)
+func checkDuplicateTargets(cs []Collector) error {
+	seen := map[snapshotKey]bool{}
+	for _, k := range snapshotKeysOf(cs) {
+		if seen[k] {
+			return fmt.Errorf("collector %s has the target %q twice", k.collector, k.target)
 		}
-		seen[s] = true
+		seen[k] = true
 	}
 	return nil
 }
@@ -258,23 +259,23 @@ func (in *instance) text() []byte {
 func (in *instance) stop(ctx context.Context) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	err := in.scheduler.end(ctx)
+	err := in.scheduler.stop(ctx)
 	if in.setup.Close != nil {
 		err = errors.Join(err, in.setup.Close())
 	}
 	return err
 }
 
-// linger gives the stream time for a last scrape. A second signal ends the process at once, as signals do by default.
-func (in *instance) linger() {
+// drain gives the gatherer time for a last scrape. A second signal ends the process at once, as signals do by default.
+func (in *instance) drain() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.setup.Stream == nil {
+	if in.setup.Gatherer == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lingerTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	in.setup.Stream.Linger(ctx)
+	in.setup.Gatherer.Drain(ctx)
 }
 
 func hashOf(text []byte) string {
@@ -309,7 +310,7 @@ func (a App) run(ctx context.Context, o options, reload <-chan os.Signal, listen
 			return err
 		case <-ctx.Done():
 			log.Info("stopping")
-			in.linger()
+			in.drain()
 			end, cancel := context.WithTimeout(context.Background(), stopTimeout)
 			defer cancel()
 			return errors.Join(servers.shutdown(end), in.stop(end))

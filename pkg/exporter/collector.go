@@ -1,6 +1,6 @@
-// Package exporter is the kit that all exporters of the project share: it collects in the background, keeps what was
-// collected in immutable snapshots, serves them on /metrics without ever waiting for the outside, enforces the
-// catalog, and runs the web server, reload and shutdown. It never knows what is collected.
+// Package exporter is the kit that all exporters of the project share: it collects in the background, keeps the samples
+// in immutable snapshots, serves them on /metrics without ever waiting for a target, enforces the catalog and its
+// cardinality limits, and runs the web server, reload and shutdown. It never knows what is collected.
 package exporter
 
 import (
@@ -26,14 +26,14 @@ type Collector interface {
 type Target interface {
 	// Name is the value of the label `target`.
 	Name() string
-	// Collect reads the target and hands its values to the sink. It returns before ctx ends, and is never called
+	// Collect reads the target and reports its samples to the sink. It returns before ctx ends, and is never called
 	// again before it has returned. Values of a collection that returns an error are discarded.
 	Collect(ctx context.Context, sink *Sink) error
 }
 
 // Schedule says how a collector's targets are collected.
 type Schedule struct {
-	// Interval is the time from the begin of one collection to the begin of the next.
+	// Interval is the time from the start of one collection to the start of the next.
 	Interval time.Duration
 	// Timeout is the deadline of one collection.
 	Timeout time.Duration
@@ -47,14 +47,14 @@ func (s Schedule) maxAge() time.Duration { return max(s.MaxAge, 2*s.Interval+s.T
 // Reason is why a collection failed: one of catalog.Reasons.
 type Reason string
 
-// The reasons. Collectors give one with Failure; what they leave open is told from the error itself.
+// The reasons. Collectors give one with Failure; without one, ReasonOf derives the reason from the error.
 const (
 	ReasonTimeout    Reason = "timeout"    // the target did not answer in time
 	ReasonConnection Reason = "connection" // the target cannot be reached, or the connection broke
-	ReasonAuth       Reason = "auth"       // the target refuses the credentials or the rights
+	ReasonAuth       Reason = "auth"       // the target rejects the credentials, or denies the privileges
 	ReasonThrottled  Reason = "throttled"  // the target asks to come back later
-	ReasonQuery      Reason = "query"      // the target refuses the question
-	ReasonParse      Reason = "parse"      // the answer cannot be understood
+	ReasonQuery      Reason = "query"      // the target rejects the query
+	ReasonParse      Reason = "parse"      // the response cannot be parsed
 	ReasonCapability Reason = "capability" // the target lacks a feature that the collector needs
 	ReasonInternal   Reason = "internal"   // a defect of the exporter
 )
@@ -70,7 +70,7 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// ReasonOf tells why a collection failed: by the Failure in the chain of errors, by deadline, by network error.
+// ReasonOf returns why a collection failed: by the Failure in the chain of errors, by deadline, by network error.
 func ReasonOf(err error) Reason {
 	var f *failure
 	if errors.As(err, &f) {

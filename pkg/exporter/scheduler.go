@@ -16,45 +16,45 @@ import (
 const overrun = time.Second
 
 // scheduler collects every target of every collector in the background, each in a goroutine of its own: a slow
-// target delays nobody. There is never more than one collection in flight for a target.
+// target delays no other one. There is never more than one collection in flight for a target.
 type scheduler struct {
-	catalog *catalog.Catalog
-	admit   *admission
-	page    *page
-	self    *selfMetrics
-	log     *slog.Logger
+	catalog    *catalog.Catalog
+	limiter    *cardinalityLimiter
+	exposition *exposition
+	self       *selfMetrics
+	log        *slog.Logger
 
-	stop    context.CancelFunc
+	cancel  context.CancelFunc
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	pending map[source]bool   // sources whose first collection has not ended
-	failing map[source]Reason // why the last collection of a source failed
+	pending map[snapshotKey]bool   // targets whose first collection has not ended
+	failing map[snapshotKey]Reason // why the last collection of a target failed
 }
 
-// begin starts the background collections. They end, and what they found stays on the page, when end is called.
-func (s *scheduler) begin(cs []Collector) {
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
-	s.pending, s.failing = map[source]bool{}, map[source]Reason{}
-	for _, src := range sourcesOf(cs) {
-		s.pending[src] = true
+// start starts the background collections. When stop is called they end, and their snapshots stay exposed.
+func (s *scheduler) start(cs []Collector) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.pending, s.failing = map[snapshotKey]bool{}, map[snapshotKey]Reason{}
+	for _, k := range snapshotKeysOf(cs) {
+		s.pending[k] = true
 	}
 	for _, c := range cs {
 		targets := c.Targets()
 		for i, t := range targets {
-			j := job{collector: c.Name(), target: t, schedule: c.Schedule(), source: source{c.Name(), t.Name()}}
+			j := job{collector: c.Name(), target: t, schedule: c.Schedule(), key: snapshotKey{c.Name(), t.Name()}}
 			// Targets of one collector start a tenth of a second apart, or closer when the interval is too short for that.
 			spread := min(j.schedule.Interval, time.Duration(len(targets))*100*time.Millisecond)
 			delay := spread * time.Duration(i) / time.Duration(len(targets))
-			s.running.Go(func() { s.repeat(ctx, j, delay) })
+			s.running.Go(func() { s.run(ctx, j, delay) })
 		}
 	}
 }
 
-// end stops the collections and waits until they have returned, or ctx ends.
-func (s *scheduler) end(ctx context.Context) error {
-	s.stop()
+// stop ends the collections and waits until they have returned, or ctx ends.
+func (s *scheduler) stop(ctx context.Context) error {
+	s.cancel()
 	done := make(chan struct{})
 	go func() { s.running.Wait(); close(done) }()
 	select {
@@ -77,20 +77,20 @@ type job struct {
 	collector string
 	target    Target
 	schedule  Schedule
-	source    source
+	key       snapshotKey
 }
 
-// repeat collects in a fixed rhythm, with a jitter that keeps exporters and targets from marching in step. A
-// collection that takes longer than the interval makes the next one start at the following beat.
-func (s *scheduler) repeat(ctx context.Context, j job, delay time.Duration) {
-	beat := time.Now().Add(delay)
+// run collects in a fixed interval, with a jitter that keeps exporters and targets from collecting in step. A
+// collection that takes longer than the interval makes the next one start at the following tick.
+func (s *scheduler) run(ctx context.Context, j job, delay time.Duration) {
+	tick := time.Now().Add(delay)
 	jitter := time.Duration(0)
-	for sleepUntil(ctx, beat.Add(jitter)) {
+	for sleepUntil(ctx, tick.Add(jitter)) {
 		s.collect(ctx, j)
-		beat = beat.Add(j.schedule.Interval)
-		if now := time.Now(); beat.Before(now) {
-			missed := now.Sub(beat)/j.schedule.Interval + 1
-			beat = beat.Add(missed * j.schedule.Interval)
+		tick = tick.Add(j.schedule.Interval)
+		if now := time.Now(); tick.Before(now) {
+			missed := now.Sub(tick)/j.schedule.Interval + 1
+			tick = tick.Add(missed * j.schedule.Interval)
 		}
 		jitter = rand.N(j.schedule.Interval/20 + 1)
 	}
@@ -107,7 +107,7 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// result is what a collection has brought.
+// result is the outcome of a collection.
 type result struct {
 	sink *Sink
 	err  error
@@ -142,50 +142,50 @@ func (s *scheduler) collect(parent context.Context, j job) {
 	}
 }
 
-// record publishes a result, or says why there is none.
+// record publishes a result, or records why there is none.
 func (s *scheduler) record(parent context.Context, j job, begin time.Time, r result) {
 	if r.err != nil && parent.Err() != nil {
-		return // we are stopping: nothing was wrong with the target
+		return // the scheduler is stopping: nothing was wrong with the target
 	}
 	now := time.Now()
 	expires := now.Add(j.schedule.maxAge())
-	always, err := r.sink.sealAlways(s.admit, now)
-	if err == nil && always != nil {
-		s.page.publishAlways(j.source, snapshot{families: always, expires: expires})
+	status, err := r.sink.sealStatus(s.limiter, now)
+	if err == nil && status != nil {
+		s.exposition.publishStatus(j.key, snapshot{families: status, expires: expires})
 	}
 	if r.err == nil {
 		r.err = err
 	}
 	var families []family
 	if r.err == nil {
-		families, r.err = r.sink.seal(s.admit, now)
+		families, r.err = r.sink.seal(s.limiter, now)
 	}
-	s.self.lastDuration.WithLabelValues(j.collector, j.source.target).Set(now.Sub(begin).Seconds())
-	success := s.self.success.WithLabelValues(j.collector, j.source.target)
+	s.self.lastDuration.WithLabelValues(j.collector, j.key.target).Set(now.Sub(begin).Seconds())
+	success := s.self.success.WithLabelValues(j.collector, j.key.target)
 	s.report(j, r.err)
 	if r.err != nil {
 		success.Set(0)
 		s.self.failures.WithLabelValues(j.collector, string(ReasonOf(r.err))).Inc()
 		return
 	}
-	s.page.publish(j.source, snapshot{families: families, expires: expires})
+	s.exposition.publish(j.key, snapshot{families: families, expires: expires})
 	success.Set(1)
-	s.self.lastSuccess.WithLabelValues(j.collector, j.source.target).Set(float64(now.UnixNano()) / 1e9)
+	s.self.lastSuccess.WithLabelValues(j.collector, j.key.target).Set(float64(now.UnixNano()) / 1e9)
 }
 
 // report logs when a target begins to fail, fails for another reason, or recovers: not each failure of an outage.
 func (s *scheduler) report(j job, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.pending, j.source)
-	before, failed := s.failing[j.source]
-	log := s.log.With("collector", j.collector, "target", j.source.target)
+	delete(s.pending, j.key)
+	before, failed := s.failing[j.key]
+	log := s.log.With("collector", j.collector, "target", j.key.target)
 	switch {
 	case err == nil && failed:
-		delete(s.failing, j.source)
+		delete(s.failing, j.key)
 		log.Info("collection succeeds again", "after", before)
 	case err != nil && before != ReasonOf(err):
-		s.failing[j.source] = ReasonOf(err)
+		s.failing[j.key] = ReasonOf(err)
 		log.Error("collection failed", "reason", ReasonOf(err), "err", err)
 	case err != nil:
 		log.Debug("collection failed again", "reason", before, "err", err)

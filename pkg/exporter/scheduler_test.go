@@ -34,8 +34,8 @@ func (f fakeCollector) Name() string       { return f.name }
 func (f fakeCollector) Schedule() Schedule { return f.schedule }
 func (f fakeCollector) Targets() []Target  { return f.targets }
 
-// one makes a collector of one target.
-func one(s Schedule, collect func(ctx context.Context, sink *Sink) error) Collector {
+// singleTarget makes a collector of one target.
+func singleTarget(s Schedule, collect func(ctx context.Context, sink *Sink) error) Collector {
 	return fakeCollector{name: "stock", schedule: s, targets: []Target{fakeTarget{"shop", collect}}}
 }
 
@@ -79,10 +79,10 @@ func end(t *testing.T, in *instance) {
 	}
 }
 
-// value finds a sample on the page by its label values, and reports whether it is there.
+// value finds a sample of the exposition by its label values, and reports whether it is there.
 func value(t *testing.T, in *instance, name string, labels ...string) (float64, bool) {
 	t.Helper()
-	families, err := in.page.Gather()
+	families, err := in.exposition.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ const (
 func TestValuesStayForMaxAgeAfterFailuresAndThenVanish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broken atomic.Bool
-		in := run(t, one(Schedule{Interval: 10 * time.Second, Timeout: time.Second, MaxAge: time.Minute}, func(_ context.Context, sink *Sink) error {
+		in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second, MaxAge: time.Minute}, func(_ context.Context, sink *Sink) error {
 			if broken.Load() {
 				return Failure(ReasonAuth, errors.New("password refused"))
 			}
@@ -159,7 +159,7 @@ func TestValuesStayForMaxAgeAfterFailuresAndThenVanish(t *testing.T) {
 
 func TestNothingIsExposedForATargetThatNeverAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := run(t, one(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(ctx context.Context, sink *Sink) error {
+		in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(ctx context.Context, sink *Sink) error {
 			sink.Gauge("shop_items", 7, "north", "red")
 			<-ctx.Done()
 			return ctx.Err()
@@ -185,7 +185,7 @@ func TestACollectionThatIgnoresItsDeadlineTimesOutAndIsNotRepeatedMeanwhile(t *t
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		release := make(chan struct{})
-		in := run(t, one(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+		in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
 			if calls.Add(1) == 1 {
 				<-release
 			}
@@ -224,7 +224,7 @@ func TestASlowTargetDoesNotDelayOthers(t *testing.T) {
 
 func TestAPanicIsAnInternalFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in := run(t, one(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(context.Context, *Sink) error {
+		in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(context.Context, *Sink) error {
 			panic("a defect")
 		}))
 		defer end(t, in)
@@ -236,7 +236,7 @@ func TestAPanicIsAnInternalFailure(t *testing.T) {
 
 func TestACollectionMustObeyTheCatalog(t *testing.T) {
 	for name, c := range map[string]struct {
-		tell   func(*Sink)
+		emit   func(*Sink)
 		reason Reason
 	}{
 		"undeclared metric":      {func(s *Sink) { s.Gauge("shop_unknown", 1) }, ReasonInternal},
@@ -254,9 +254,9 @@ func TestACollectionMustObeyTheCatalog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				in := run(t, one(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+				in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
 					sink.Gauge("shop_client_info", 1, "north", "pro")
-					c.tell(sink)
+					c.emit(sink)
 					return nil
 				}))
 				defer end(t, in)
@@ -270,9 +270,9 @@ func TestACollectionMustObeyTheCatalog(t *testing.T) {
 
 func nan() float64 { zero := 0.0; return zero / zero }
 
-func TestTwoCollectorsThatTellTheSameSeriesMakeAValidPage(t *testing.T) {
+func TestTwoCollectorsThatReportTheSameSeriesMakeAValidExposition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tell := func(v float64, clients ...string) func(context.Context, *Sink) error {
+		emit := func(v float64, clients ...string) func(context.Context, *Sink) error {
 			return func(_ context.Context, sink *Sink) error {
 				for _, c := range clients {
 					sink.Gauge("shop_items", v, c, "red")
@@ -282,8 +282,8 @@ func TestTwoCollectorsThatTellTheSameSeriesMakeAValidPage(t *testing.T) {
 		}
 		s := Schedule{Interval: time.Hour, Timeout: time.Second}
 		in := run(t,
-			fakeCollector{"a", s, []Target{fakeTarget{"shop", tell(1, "north", "south")}}},
-			fakeCollector{"b", s, []Target{fakeTarget{"shop", tell(2, "south", "west")}}})
+			fakeCollector{"a", s, []Target{fakeTarget{"shop", emit(1, "north", "south")}}},
+			fakeCollector{"b", s, []Target{fakeTarget{"shop", emit(2, "south", "west")}}})
 		defer end(t, in)
 		synctest.Wait()
 		wantValue(t, in, 1, "shop_items", "north", "red")
@@ -297,13 +297,13 @@ func TestTwoCollectorsThatTellTheSameSeriesMakeAValidPage(t *testing.T) {
 func TestHistogramsKeepTheirStateAndStartTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		since := time.Now().Add(-time.Hour)
-		in := run(t, one(Schedule{Interval: time.Hour, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+		in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
 			sink.Histogram("shop_wait_seconds", HistogramValue{Count: 5, Sum: 2.5, Buckets: []uint64{2, 4}}, since)
 			return nil
 		}))
 		defer end(t, in)
 		synctest.Wait()
-		families, err := in.page.Gather()
+		families, err := in.exposition.Gather()
 		if err != nil {
 			t.Fatal(err)
 		}

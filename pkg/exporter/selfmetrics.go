@@ -14,10 +14,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// selfMetrics are what an exporter says about itself. Names, help and labels come from the catalog.
+// selfMetrics are the metrics of the exporter itself. Names, help and labels come from the catalog.
 type selfMetrics struct {
 	registry *prometheus.Registry
-	mu       sync.Mutex // held while one page's numbers of series stand in the registry
+	mu       sync.Mutex // held while the registry holds the numbers of series of one exposition
 
 	success             *prometheus.GaugeVec
 	lastDuration        *prometheus.GaugeVec
@@ -79,12 +79,11 @@ func (d *declared) counter(name string) *prometheus.CounterVec {
 	return v
 }
 
-// start makes the counters that a catalog and a list of collectors imply begin at 0, and forgets the gauges of
-// collectors and targets that are gone.
-func (s *selfMetrics) start(c *catalog.Catalog, sources []source) {
-	for _, src := range sources {
+// initSeries initializes to 0 the counters that a catalog and a list of targets imply.
+func (s *selfMetrics) initSeries(c *catalog.Catalog, keys []snapshotKey) {
+	for _, k := range keys {
 		for _, r := range catalog.Reasons() {
-			s.failures.WithLabelValues(src.collector, r)
+			s.failures.WithLabelValues(k.collector, r)
 		}
 	}
 	for _, m := range c.All() {
@@ -94,14 +93,14 @@ func (s *selfMetrics) start(c *catalog.Catalog, sources []source) {
 	}
 }
 
-// forget removes the state of a source that a reload has taken away.
-func (s *selfMetrics) forget(src source) {
+// deleteTarget deletes the gauges of a target that a reload has removed.
+func (s *selfMetrics) deleteTarget(k snapshotKey) {
 	for _, v := range []*prometheus.GaugeVec{s.success, s.lastDuration, s.lastSuccess} {
-		v.DeleteLabelValues(src.collector, src.target)
+		v.DeleteLabelValues(k.collector, k.target)
 	}
 }
 
-// gather collects the self metrics for a page that has the given families.
+// gather collects the self metrics for an exposition of the given families.
 func (s *selfMetrics) gather(families []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,14 +117,14 @@ func (s *selfMetrics) setHash(hash string) {
 	s.configHash.WithLabelValues(hash).Set(1)
 }
 
-// sourcesOf lists the collectors' targets in a stable order.
-func sourcesOf(cs []Collector) []source {
-	var sources []source
+// snapshotKeysOf lists the collectors' targets in a stable order.
+func snapshotKeysOf(cs []Collector) []snapshotKey {
+	var keys []snapshotKey
 	for _, c := range cs {
 		for _, t := range c.Targets() {
-			sources = append(sources, source{c.Name(), t.Name()})
+			keys = append(keys, snapshotKey{c.Name(), t.Name()})
 		}
 	}
-	slices.SortFunc(sources, source.compare)
-	return sources
+	slices.SortFunc(keys, snapshotKey.compare)
+	return keys
 }

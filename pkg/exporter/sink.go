@@ -15,15 +15,15 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// Sink takes the values of one collection. It accepts only what the catalog declares; the first mistake fails the
+// Sink receives the samples of one collection. It accepts only what the catalog declares; the first mistake fails the
 // whole collection. A Sink belongs to one collection and one goroutine.
 type Sink struct {
-	catalog   *catalog.Catalog
-	samples   []sample
-	inventory []inventory
-	refusals  []refusal
-	always    *Sink
-	err       error
+	catalog    *catalog.Catalog
+	samples    []sample
+	inventory  []inventory
+	rejections []rejection
+	status     *Sink
+	err        error
 }
 
 type sample struct {
@@ -40,7 +40,7 @@ type inventory struct {
 	values []string
 }
 
-type refusal struct{ metric, label string }
+type rejection struct{ metric, label string }
 
 // HistogramValue is the state of a histogram: cumulative counts for the bounds that the catalog declares.
 type HistogramValue struct {
@@ -50,36 +50,36 @@ type HistogramValue struct {
 }
 
 // UnknownBucket stands for a count that the source of a histogram does not know, because its own bounds are others. The
-// bucket is left out of the page: a guess would be wrong, and there is no number that means unknown.
+// bucket is not exposed: a guess would be wrong, and there is no number that means unknown.
 const UnknownBucket = math.MaxUint64
 
-// Always returns a sink for what is known whether the collection succeeds or not: that the target is down, and what the
-// exporter itself has counted and measured. Its values replace those of the collection before at once, while the values
-// of the sink itself stay from the last collection that succeeded until they are too old. A series is told to one of the
-// two, never to both.
-func (s *Sink) Always() *Sink {
-	if s.always == nil {
-		s.always = &Sink{catalog: s.catalog}
+// Status returns a sink for samples that are valid whether the collection succeeds or not: that the target is down, and
+// what the exporter itself has counted and measured. Its samples replace those of the collection before at once, while
+// the samples of the sink itself stay from the last collection that succeeded until they are too old. A series is
+// reported to one of the two, never to both.
+func (s *Sink) Status() *Sink {
+	if s.status == nil {
+		s.status = &Sink{catalog: s.catalog}
 	}
-	return s.always
+	return s.status
 }
 
-// Gauge tells the value of a gauge. Label values stand in the order in which the catalog declares the labels.
+// Gauge reports the value of a gauge. Label values stand in the order in which the catalog declares the labels.
 func (s *Sink) Gauge(name string, value float64, labels ...string) {
 	s.add(name, catalog.Gauge, sample{value: value, labels: labels})
 }
 
-// Counter tells the value of a counter and since when it counts; the zero time if that is unknown.
+// Counter reports the value of a counter and its start timestamp; the zero time if that is unknown.
 func (s *Sink) Counter(name string, value float64, since time.Time, labels ...string) {
 	s.add(name, catalog.Counter, sample{value: value, created: since, labels: labels})
 }
 
-// Histogram tells the state of a histogram and since when it counts; the zero time if that is unknown.
+// Histogram reports the state of a histogram and its start timestamp; the zero time if that is unknown.
 func (s *Sink) Histogram(name string, value HistogramValue, since time.Time, labels ...string) {
 	s.add(name, catalog.Histogram, sample{hist: &value, created: since, labels: labels})
 }
 
-// Inventory tells which values of an open label are known to exist, the most important first: they are admitted
+// Inventory reports which values of an open label are known to exist, the most important first: they are admitted
 // before any other value.
 func (s *Sink) Inventory(label string, values []string) {
 	s.inventory = append(s.inventory, inventory{label: label, values: values})
@@ -90,9 +90,9 @@ func (s *Sink) InventoryWithin(within, label string, values []string) {
 	s.inventory = append(s.inventory, inventory{label, within, values})
 }
 
-// Refuse counts a series that cannot be told, because the value of a label means nothing in a way that the catalog cannot
-// describe: a currency that does not exist. The rest of the collection stands.
-func (s *Sink) Refuse(name, label string) {
+// Reject counts a series that cannot be exposed, because the value of a label is invalid in a way that the catalog cannot
+// describe: a currency that does not exist. The rest of the collection is exposed.
+func (s *Sink) Reject(name, label string) {
 	m, ok := s.catalog.Lookup(name)
 	switch {
 	case s.err != nil:
@@ -101,7 +101,7 @@ func (s *Sink) Refuse(name, label string) {
 	case m.LabelIndex(label) < 0:
 		s.err = internalf("metric %s has the labels %v, not %q", name, m.LabelNames(), label)
 	default:
-		s.refusals = append(s.refusals, refusal{name, label})
+		s.rejections = append(s.rejections, rejection{name, label})
 	}
 }
 
@@ -134,27 +134,27 @@ func (s *Sink) add(name string, typ catalog.Type, v sample) {
 type family struct {
 	metric  *catalog.Metric
 	samples []*dto.Metric
-	keys    []string // identity of each sample, for finding what two collectors tell
+	keys    []string // the label values of each sample, for finding series that two collectors report
 }
 
 // seal makes the immutable families of a collection that has succeeded: label values are admitted or folded into
-// "other", and a label set that was told twice is an error.
-func (s *Sink) seal(admit *admission, now time.Time) ([]family, error) {
+// "other", and a label set that was reported twice is an error.
+func (s *Sink) seal(limiter *cardinalityLimiter, now time.Time) ([]family, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	told := make(map[string]bool, len(s.samples))
+	reported := make(map[string]bool, len(s.samples))
 	for i := range s.samples {
 		key := s.samples[i].metric.Name + "\xff" + key(s.samples[i].labels)
-		if told[key] {
+		if reported[key] {
 			return nil, Failure(ReasonParse, fmt.Errorf("metric %s%s: the label set was reported twice", s.samples[i].metric.Name, labelString(&s.samples[i])))
 		}
-		told[key] = true
+		reported[key] = true
 	}
-	samples := admit.filter(s.samples, s.inventory, now)
-	for _, r := range s.refusals {
-		admit.self.labelValuesRejected.WithLabelValues(r.metric, r.label).Inc()
-		admit.self.seriesDropped.WithLabelValues(r.metric).Inc()
+	samples := limiter.filter(s.samples, s.inventory, now)
+	for _, r := range s.rejections {
+		limiter.self.labelValuesRejected.WithLabelValues(r.metric, r.label).Inc()
+		limiter.self.seriesDropped.WithLabelValues(r.metric).Inc()
 	}
 
 	slices.SortStableFunc(samples, func(a, b sample) int {
@@ -173,12 +173,12 @@ func (s *Sink) seal(admit *admission, now time.Time) ([]family, error) {
 	return families, nil
 }
 
-// sealAlways is seal for what is told whether the collection succeeded or not. It returns nil when nothing was.
-func (s *Sink) sealAlways(admit *admission, now time.Time) ([]family, error) {
-	if s == nil || s.always == nil {
+// sealStatus is seal for the samples of Status. It returns nil when there are none.
+func (s *Sink) sealStatus(limiter *cardinalityLimiter, now time.Time) ([]family, error) {
+	if s == nil || s.status == nil {
 		return nil, nil
 	}
-	return s.always.seal(admit, now)
+	return s.status.seal(limiter, now)
 }
 
 // key joins label values to one string. 0xff never occurs in UTF-8.

@@ -15,148 +15,149 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// source names one snapshot: a collector and one of its targets.
-type source struct{ collector, target string }
+// snapshotKey identifies a snapshot: a collector and one of its targets.
+type snapshotKey struct{ collector, target string }
 
-func (s source) compare(o source) int {
-	return cmp.Or(cmp.Compare(s.collector, o.collector), cmp.Compare(s.target, o.target))
+func (k snapshotKey) compare(o snapshotKey) int {
+	return cmp.Or(cmp.Compare(k.collector, o.collector), cmp.Compare(k.target, o.target))
 }
 
-// snapshot is what one collection has found. It never changes.
+// snapshot holds the families of one collection. It never changes.
 type snapshot struct {
 	families []family
 	expires  time.Time
 }
 
-// page holds the newest snapshot of every source and makes one exposition of them, together with the registry of
-// the self metrics. It implements prometheus.Gatherer.
-type page struct {
+// exposition holds the newest snapshot of every target and merges them into one scrape response, together with the
+// registry of the self metrics. It implements prometheus.Gatherer.
+type exposition struct {
 	self *selfMetrics
 	log  *slog.Logger
 	now  func() time.Time
 
 	mu        sync.Mutex
-	snapshots map[source]snapshot
-	always    map[source]snapshot // of each source's last collection, whether it succeeded or not
-	stream    Stream
-	refused   map[[2]string]uint64 // what the stream has refused so far, by metric and label
-	merged    []*dto.MetricFamily  // nil when it has to be made anew
+	snapshots map[snapshotKey]snapshot
+	status    map[snapshotKey]snapshot // of each target's last collection, whether it succeeded or not
+	gatherer  TransactionalGatherer
+	rejected  map[[2]string]uint64 // the gatherer's rejected values so far, by metric and label
+	merged    []*dto.MetricFamily  // nil when the snapshots have to be merged again
 }
 
-func newPage(self *selfMetrics, log *slog.Logger, now func() time.Time) *page {
-	return &page{self: self, log: log, now: now, snapshots: map[source]snapshot{}, always: map[source]snapshot{}}
+func newExposition(self *selfMetrics, log *slog.Logger, now func() time.Time) *exposition {
+	return &exposition{self: self, log: log, now: now, snapshots: map[snapshotKey]snapshot{}, status: map[snapshotKey]snapshot{}}
 }
 
-// publish replaces the snapshot of a source.
-func (p *page) publish(s source, snap snapshot) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.snapshots[s], p.merged = snap, nil
+// publish replaces the snapshot of a target.
+func (e *exposition) publish(k snapshotKey, snap snapshot) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.snapshots[k], e.merged = snap, nil
 }
 
-// publishAlways replaces what a source tells whether its collection succeeds or not.
-func (p *page) publishAlways(s source, snap snapshot) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.always[s], p.merged = snap, nil
+// publishStatus replaces the status snapshot of a target: the samples that are valid whether the collection succeeds or not.
+func (e *exposition) publishStatus(k snapshotKey, snap snapshot) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status[k], e.merged = snap, nil
 }
 
-// keep drops the snapshots of all sources but the given ones: after a reload.
-func (p *page) keep(sources map[source]bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, snapshots := range []map[source]snapshot{p.snapshots, p.always} {
-		for s := range snapshots {
-			if !sources[s] {
-				delete(snapshots, s)
+// retain deletes the snapshots of all targets but the given ones: after a reload.
+func (e *exposition) retain(keys map[snapshotKey]bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, snapshots := range []map[snapshotKey]snapshot{e.snapshots, e.status} {
+		for k := range snapshots {
+			if !keys[k] {
+				delete(snapshots, k)
 			}
 		}
 	}
-	p.merged = nil
+	e.merged = nil
 }
 
-// setStream replaces the stream that is asked at each scrape.
-func (p *page) setStream(s Stream) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stream, p.refused = s, map[[2]string]uint64{}
+// setGatherer replaces the gatherer that is called at each scrape. It may be nil.
+func (e *exposition) setGatherer(g TransactionalGatherer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.gatherer, e.rejected = g, map[[2]string]uint64{}
 }
 
 // Gather returns the families of all snapshots that have not expired, and the self metrics, by name. What it returns is
 // shared between scrapes and must not be changed.
-func (p *page) Gather() ([]*dto.MetricFamily, error) { return p.gather(nil) }
+func (e *exposition) Gather() ([]*dto.MetricFamily, error) { return e.gather(nil) }
 
-// gather is Gather with the families of a stream.
-func (p *page) gather(stream []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
-	collected := append(slices.Clip(p.collected()), stream...)
-	self, err := p.self.gather(collected)
+// gather is Gather with the families of a TransactionalGatherer.
+func (e *exposition) gather(extra []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
+	collected := append(slices.Clip(e.collected()), extra...)
+	self, err := e.self.gather(collected)
 	all := append(collected, self...)
 	slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return all, err
 }
 
-var _ prometheus.Gatherer = (*page)(nil)
+var _ prometheus.Gatherer = (*exposition)(nil)
 
-// scrape asks the stream, when there is one.
-func (p *page) scrape(r *http.Request) (prometheus.Gatherer, func(written bool)) {
-	p.mu.Lock()
-	stream := p.stream
-	p.mu.Unlock()
-	if stream == nil {
-		return p, func(bool) {}
+// scrape returns the gatherer of one scrape, and the function to call when the response was written or has failed. If
+// the exporter has a TransactionalGatherer, scrape gathers from it.
+func (e *exposition) scrape(r *http.Request) (prometheus.Gatherer, func(delivered bool)) {
+	e.mu.Lock()
+	gatherer := e.gatherer
+	e.mu.Unlock()
+	if gatherer == nil {
+		return e, func(bool) {}
 	}
-	families, settle := stream.Scrape(r)
-	p.countRefused(stream)
-	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return p.gather(families) }), settle
+	families, done := gatherer.Gather(r)
+	e.countRejected(gatherer)
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return e.gather(families) }), done
 }
 
-// countRefused adds what the stream has refused since the last time.
-func (p *page) countRefused(s Stream) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.Refused(func(metric, label string, n uint64) {
-		before := p.refused[[2]string{metric, label}]
-		p.refused[[2]string{metric, label}] = n
+// countRejected adds to the self metrics what the gatherer has rejected since the last scrape.
+func (e *exposition) countRejected(g TransactionalGatherer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	g.Rejected(func(metric, label string, n uint64) {
+		before := e.rejected[[2]string{metric, label}]
+		e.rejected[[2]string{metric, label}] = n
 		switch {
 		case label == "":
-			p.self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
+			e.self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
 		case n > before:
-			p.self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
+			e.self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
 		}
 	})
 }
 
-func (p *page) collected() []*dto.MetricFamily {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
-	for _, snapshots := range []map[source]snapshot{p.snapshots, p.always} {
-		for s, snap := range snapshots {
+func (e *exposition) collected() []*dto.MetricFamily {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	for _, snapshots := range []map[snapshotKey]snapshot{e.snapshots, e.status} {
+		for k, snap := range snapshots {
 			if !snap.expires.After(now) {
-				delete(snapshots, s)
-				p.merged = nil
+				delete(snapshots, k)
+				e.merged = nil
 			}
 		}
 	}
-	if p.merged == nil {
-		p.merged = p.merge()
+	if e.merged == nil {
+		e.merged = e.merge()
 	}
-	return p.merged
+	return e.merged
 }
 
-// merge joins the snapshots. When two sources tell the same series, the first in order stays, so that the page is
-// always valid.
-func (p *page) merge() []*dto.MetricFamily {
-	sources := slices.AppendSeq(slices.Collect(maps.Keys(p.snapshots)), maps.Keys(p.always))
-	slices.SortFunc(sources, source.compare)
-	sources = slices.Compact(sources)
+// merge joins the snapshots. When two targets report the same series, the first in order stays, so that the exposition
+// is always valid.
+func (e *exposition) merge() []*dto.MetricFamily {
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(e.snapshots)), maps.Keys(e.status))
+	slices.SortFunc(keys, snapshotKey.compare)
+	keys = slices.Compact(keys)
 
 	byMetric := map[string]*dto.MetricFamily{}
-	told := map[string]map[string]source{} // by metric and label values; only for metrics with several sources
+	reported := map[string]map[string]snapshotKey{} // by metric and label values; only for metrics that several targets report
 	first := map[string]*family{}
 	names := []string{}
-	for _, s := range sources {
-		families := slices.Concat(p.always[s].families, p.snapshots[s].families)
+	for _, k := range keys {
+		families := slices.Concat(e.status[k].families, e.snapshots[k].families)
 		for i := range families {
 			f := &families[i]
 			name := f.metric.Name
@@ -167,19 +168,19 @@ func (p *page) merge() []*dto.MetricFamily {
 				byMetric[name] = &dto.MetricFamily{Name: &f.metric.Name, Help: &f.metric.Help, Type: dtoType(f.metric.Type).Enum(), Metric: slices.Clip(f.samples)}
 				continue
 			}
-			if told[name] == nil {
-				told[name] = make(map[string]source, len(first[name].keys))
-				for _, k := range first[name].keys {
-					told[name][k] = source{}
+			if reported[name] == nil {
+				reported[name] = make(map[string]snapshotKey, len(first[name].keys))
+				for _, labels := range first[name].keys {
+					reported[name][labels] = snapshotKey{}
 				}
 			}
-			for j, k := range f.keys {
-				if _, twice := told[name][k]; twice {
-					p.self.seriesDropped.WithLabelValues(name).Inc()
-					p.log.Warn("two collectors report the same series, the second is dropped", "metric", name, "series", f.samples[j].String(), "collector", s.collector, "target", s.target)
+			for j, labels := range f.keys {
+				if _, duplicate := reported[name][labels]; duplicate {
+					e.self.seriesDropped.WithLabelValues(name).Inc()
+					e.log.Warn("two collectors report the same series, the second is dropped", "metric", name, "series", f.samples[j].String(), "collector", k.collector, "target", k.target)
 					continue
 				}
-				told[name][k] = s
+				reported[name][labels] = k
 				mf.Metric = append(mf.Metric, f.samples[j])
 			}
 		}

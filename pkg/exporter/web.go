@@ -32,7 +32,7 @@ type options struct {
 // handler serves everything that the web config protects: metrics, configuration, reload, landing page.
 func (in *instance) handler(o options) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+*o.telemetryPath, limited(*o.maxRequests, http.HandlerFunc(in.serveMetrics)))
+	mux.Handle("GET "+*o.telemetryPath, maxInFlight(*o.maxRequests, http.HandlerFunc(in.serveMetrics)))
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write(in.text())
@@ -59,17 +59,17 @@ func (in *instance) handler(o options) (http.Handler, error) {
 	return mux, nil
 }
 
-// serveMetrics writes the page as a whole, with its length: a scraper has all of it or knows that it has not, and a
-// stream is told which.
+// serveMetrics buffers the scrape response and writes it with its length: a scraper has all of it or knows that it has
+// not, and a TransactionalGatherer learns which.
 func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request) {
-	gatherer, settle := in.page.scrape(r)
+	gatherer, done := in.exposition.scrape(r)
 	body, _ := in.buffers.Get().(*bytes.Buffer)
 	if body == nil {
 		body = &bytes.Buffer{}
 	}
 	defer in.buffers.Put(body)
 	body.Reset()
-	response := &heldResponse{header: w.Header(), status: http.StatusOK, body: body}
+	response := &bufferedResponse{header: w.Header(), status: http.StatusOK, body: body}
 	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		ErrorLog:                            slogErrors{in.log},
 		ErrorHandling:                       promhttp.ContinueOnError,
@@ -85,22 +85,22 @@ func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		in.log.Debug("scrape was cut off", "remote", r.RemoteAddr, "err", err)
 	}
-	settle(err == nil && response.status == http.StatusOK)
+	done(err == nil && response.status == http.StatusOK)
 }
 
-// heldResponse keeps a response until it is complete.
-type heldResponse struct {
+// bufferedResponse buffers a response until it is complete.
+type bufferedResponse struct {
 	header http.Header
 	status int
 	body   *bytes.Buffer
 }
 
-func (h *heldResponse) Header() http.Header         { return h.header }
-func (h *heldResponse) WriteHeader(status int)      { h.status = status }
-func (h *heldResponse) Write(p []byte) (int, error) { return h.body.Write(p) }
+func (h *bufferedResponse) Header() http.Header         { return h.header }
+func (h *bufferedResponse) WriteHeader(status int)      { h.status = status }
+func (h *bufferedResponse) Write(p []byte) (int, error) { return h.body.Write(p) }
 
-// limited answers 503 to requests beyond the limit; 0 means no limit.
-func limited(limit int, h http.Handler) http.Handler {
+// maxInFlight answers 503 to requests beyond the limit; 0 means no limit.
+func maxInFlight(limit int, h http.Handler) http.Handler {
 	if limit <= 0 {
 		return h
 	}
@@ -134,8 +134,8 @@ func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled
 	}
 }
 
-// open serves what needs no authentication: health and readiness, for whoever restarts or routes.
-func (in *instance) open() http.Handler {
+// healthHandler serves health and readiness, which need no authentication.
+func (in *instance) healthHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "Healthy.")
@@ -173,12 +173,12 @@ func listen(o options, in *instance) (*webServers, error) {
 			return nil, errors.New("--web.systemd-socket: systemd has passed no socket")
 		}
 	} else {
-		open := in.app.Listen
-		if open == nil {
-			open = net.Listen
+		listenOn := in.app.Listen
+		if listenOn == nil {
+			listenOn = net.Listen
 		}
 		for _, address := range *o.web.WebListenAddresses {
-			l, err := open("tcp", address)
+			l, err := listenOn("tcp", address)
 			if err != nil {
 				ws.close()
 				return nil, fmt.Errorf("--web.listen-address: %w", err)
@@ -190,12 +190,12 @@ func listen(o options, in *instance) (*webServers, error) {
 		ws.servers = append(ws.servers, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second})
 	}
 	for i, l := range ws.listeners {
-		ws.listeners[i] = &openingListener{Listener: l, server: ws.servers[i], open: in.open()}
+		ws.listeners[i] = &unauthenticatedPaths{Listener: l, server: ws.servers[i], handler: in.healthHandler()}
 	}
 	return ws, nil
 }
 
-// serve answers until shutdown. The channel tells of a listener that has failed.
+// serve answers until shutdown. The channel receives the error of a listener that has failed.
 func (ws *webServers) serve() <-chan error {
 	failed := make(chan error, len(ws.servers))
 	for i := range ws.servers {
@@ -230,25 +230,25 @@ func (ws *webServers) close() {
 	}
 }
 
-// openingListener lets health and readiness pass by the toolkit's authentication. The toolkit guards every path: it
-// replaces the server's handler by its own just before it serves. The first Accept comes right after that and before
-// any request, so this is where the open paths are put in front.
-type openingListener struct {
+// unauthenticatedPaths is a listener that exempts health and readiness from the toolkit's authentication. The toolkit
+// authenticates every path: it replaces the server's handler by its own just before it serves. The first Accept comes
+// right after that and before any request, so Accept wraps the handler.
+type unauthenticatedPaths struct {
 	net.Listener
-	server *http.Server
-	open   http.Handler
-	once   sync.Once
+	server  *http.Server
+	handler http.Handler
+	once    sync.Once
 }
 
-func (l *openingListener) Accept() (net.Conn, error) {
+func (l *unauthenticatedPaths) Accept() (net.Conn, error) {
 	l.once.Do(func() {
-		guarded := l.server.Handler
+		authenticated := l.server.Handler
 		l.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/-/healthy" || r.URL.Path == "/-/ready" {
-				l.open.ServeHTTP(w, r)
+				l.handler.ServeHTTP(w, r)
 				return
 			}
-			guarded.ServeHTTP(w, r)
+			authenticated.ServeHTTP(w, r)
 		})
 	})
 	return l.Listener.Accept()

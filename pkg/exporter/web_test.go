@@ -73,7 +73,7 @@ func shop(collect func(ctx context.Context, sink *exporter.Sink, items int) erro
 	}}
 }
 
-func tellItems(_ context.Context, sink *exporter.Sink, items int) error {
+func emitItems(_ context.Context, sink *exporter.Sink, items int) error {
 	sink.Gauge("shop_items", float64(items), "north")
 	return nil
 }
@@ -108,7 +108,7 @@ func TestScrapesAnswerWhileEveryTargetHangs(t *testing.T) {
 
 func TestABadReloadKeepsTheOldConfigurationAndSaysSo(t *testing.T) {
 	path := exportertest.WriteFile(t, "shop.yml", "items: 1")
-	r := exportertest.StartFile(t, shop(tellItems), path, "--web.enable-lifecycle")
+	r := exportertest.StartFile(t, shop(emitItems), path, "--web.enable-lifecycle")
 	before := r.Await(t, "one item", items(1))
 
 	rewrite(t, path, "items: 1\nitem: 2")
@@ -144,7 +144,7 @@ func TestABadReloadKeepsTheOldConfigurationAndSaysSo(t *testing.T) {
 
 func TestSIGHUPReloads(t *testing.T) {
 	path := exportertest.WriteFile(t, "shop.yml", "items: 1")
-	r := exportertest.StartFile(t, shop(tellItems), path)
+	r := exportertest.StartFile(t, shop(emitItems), path)
 	r.Await(t, "one item", items(1))
 	rewrite(t, path, "items: 2")
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
@@ -154,11 +154,11 @@ func TestSIGHUPReloads(t *testing.T) {
 }
 
 func TestReloadByHTTPIsOffUnlessEnabledAndNeverByGET(t *testing.T) {
-	r := exportertest.Start(t, shop(tellItems), "items: 1")
+	r := exportertest.Start(t, shop(emitItems), "items: 1")
 	if status, _ := r.Do(t, http.MethodPost, "/-/reload"); status != http.StatusForbidden {
 		t.Errorf("POST without --web.enable-lifecycle: %d, want 403", status)
 	}
-	r = exportertest.Start(t, shop(tellItems), "items: 1", "--web.enable-lifecycle")
+	r = exportertest.Start(t, shop(emitItems), "items: 1", "--web.enable-lifecycle")
 	if status, _ := r.Get(t, "/-/reload"); status != http.StatusMethodNotAllowed {
 		t.Errorf("GET: %d, want 405", status)
 	}
@@ -167,7 +167,7 @@ func TestReloadByHTTPIsOffUnlessEnabledAndNeverByGET(t *testing.T) {
 func TestHealthAndReadinessNeedNoPasswordAndEverythingElseDoes(t *testing.T) {
 	// The hash is of the password "let-me-in".
 	web := exportertest.WriteFile(t, "web.yml", "basic_auth_users:\n  prometheus: $2b$04$Iwv4T0aBCpPeouSVZO01g.0ZM/IhWOuqUnoVZ31eZgzr4jMMvXFvy\n")
-	r := exportertest.Start(t, shop(tellItems), "items: 1", "--web.config.file", web)
+	r := exportertest.Start(t, shop(emitItems), "items: 1", "--web.config.file", web)
 	r.AwaitReady(t)
 	if status, _ := r.Get(t, "/-/healthy"); status != http.StatusOK {
 		t.Errorf("/-/healthy: %d", status)
@@ -198,7 +198,7 @@ func TestReadyOnlyAfterEveryTargetWasTried(t *testing.T) {
 }
 
 func TestTheLandingPageNamesTheExporterAndLinksToItsPages(t *testing.T) {
-	r := exportertest.Start(t, shop(tellItems), "items: 1")
+	r := exportertest.Start(t, shop(emitItems), "items: 1")
 	_, body := r.Get(t, "/")
 	for _, want := range []string{"shop-exporter", "Items of a shop.", `href="metrics"`, `href="config"`} {
 		if !strings.Contains(strings.ReplaceAll(body, `href="/`, `href="`), want) {
@@ -225,7 +225,7 @@ func TestMistakesAtTheCommandLineEndWithAMessage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			if code := shop(tellItems).Run(t.Context(), c.args, &out, &out, nil); code != c.code {
+			if code := shop(emitItems).Run(t.Context(), c.args, &out, &out, nil); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
 			if got := strings.ReplaceAll(strings.ReplaceAll(out.String(), `\n`, "\n"), `\"`, `"`); !strings.Contains(got, c.want) {
@@ -235,7 +235,7 @@ func TestMistakesAtTheCommandLineEndWithAMessage(t *testing.T) {
 	}
 }
 
-// volatile values differ from run to run; the golden pages show V in their place.
+// volatile values differ from run to run; the golden files show V in their place.
 var volatile = regexp.MustCompile(`(?m)^((?:consignwatch_collector_last_(?:duration|success_timestamp)_seconds|consignwatch_config_last_reload_timestamp_seconds)[^ ]*|[a-z_]+_created[^ ]*) \S+$`)
 
 func TestGoldenPages(t *testing.T) {
@@ -251,10 +251,10 @@ func TestGoldenPages(t *testing.T) {
 	r.AwaitReady(t)
 	for name, accept := range map[string]expfmt.FormatType{"text": expfmt.TypeTextPlain, "openmetrics": expfmt.TypeOpenMetrics} {
 		t.Run(name, func(t *testing.T) {
-			_, page := r.Get(t, "/metrics", "Accept: "+string(expfmt.NewFormat(accept)))
-			comparePage(t, name+".prom", stable(page))
+			_, response := r.Get(t, "/metrics", "Accept: "+string(expfmt.NewFormat(accept)))
+			compareResponse(t, name+".prom", stable(response))
 			if accept == expfmt.TypeTextPlain {
-				lint(t, page)
+				lint(t, response)
 			}
 		})
 	}
@@ -269,7 +269,7 @@ func TestGoldenPages(t *testing.T) {
 				}
 			}
 		}
-		comparePage(t, "protobuf.txt", regexp.MustCompile(`(?m)^(consignwatch_.*_total.*) since \d+$`).ReplaceAllString(stableProto(b.String()), "$1 since V"))
+		compareResponse(t, "protobuf.txt", regexp.MustCompile(`(?m)^(consignwatch_.*_total.*) since \d+$`).ReplaceAllString(stableProto(b.String()), "$1 since V"))
 	})
 }
 
@@ -280,18 +280,18 @@ func sampleText(gauge, counter float64, histogram string) string {
 	return fmt.Sprint(gauge + counter)
 }
 
-func stableProto(page string) string {
-	return regexp.MustCompile(`(?m)^(consignwatch_(?:collector_last_(?:duration|success_timestamp)|config_last_reload_timestamp)_seconds\S* GAUGE) \S+`).ReplaceAllString(page, "$1 V")
+func stableProto(response string) string {
+	return regexp.MustCompile(`(?m)^(consignwatch_(?:collector_last_(?:duration|success_timestamp)|config_last_reload_timestamp)_seconds\S* GAUGE) \S+`).ReplaceAllString(response, "$1 V")
 }
 
 func own(name string) bool {
 	return strings.HasPrefix(name, "consignwatch_") || strings.HasPrefix(name, "shop_")
 }
 
-// stable removes what the Go runtime tells, and what differs from run to run.
-func stable(page string) string {
+// stable removes the metrics of the Go runtime, and what differs from run to run.
+func stable(response string) string {
 	var b strings.Builder
-	for line := range strings.Lines(page) {
+	for line := range strings.Lines(response) {
 		name := strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(line, "# HELP "), "# TYPE "), "# UNIT ")
 		if own(name) || name == "# EOF\n" {
 			b.WriteString(line)
@@ -307,21 +307,21 @@ func stable(page string) string {
 	return strings.ReplaceAll(s, runtime.Version(), "GOVERSION")
 }
 
-func comparePage(t *testing.T, name, got string) {
+func compareResponse(t *testing.T, name, got string) {
 	t.Helper()
 	got = strings.ReplaceAll(regexp.MustCompile(`(revision|version)="[^"]*"`).ReplaceAllString(got, `$1="V"`), runtime.Version(), "GOVERSION")
 	golden.Compare(t, filepath.Join("testdata", "golden", name), got)
 }
 
-// lint asks promtool whether the page keeps the conventions.
-func lint(t *testing.T, page string) {
+// lint checks with promtool whether the scrape response keeps the conventions.
+func lint(t *testing.T, response string) {
 	t.Helper()
 	promtool, err := servers.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
-	cmd.Stdin = strings.NewReader(page)
+	cmd.Stdin = strings.NewReader(response)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}

@@ -1,6 +1,5 @@
-// Package kafkaclient is how the exporters reach Kafka: the part of a configuration that says who we are to the brokers and
-// how the connection is protected, and what it means for the client library. It never connects, and knows nothing of what is
-// read.
+// Package kafkaclient holds the SASL and TLS settings that the exporters share for Kafka, and applies them to the
+// configuration of the client library. It never connects.
 package kafkaclient
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// SASL says who we are to the brokers.
+// SASL holds the exporter's credentials for the brokers.
 type SASL struct {
 	Mechanism    string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER
 	Username     string `yaml:"username,omitempty"`
@@ -25,7 +24,7 @@ type SASL struct {
 	TokenFile string `yaml:"token_file,omitempty"`
 }
 
-// CheckVersion refuses what is no version of Kafka. Empty is allowed: what the program takes.
+// CheckVersion rejects an invalid version of Kafka. Empty is allowed: the program's default.
 func CheckVersion(f *yamlfile.File, key, version string) error {
 	if version == "" {
 		return nil
@@ -36,7 +35,7 @@ func CheckVersion(f *yamlfile.File, key, version string) error {
 	return nil
 }
 
-// Check refuses what cannot work. The key is where the settings stand in the file.
+// Check rejects incomplete settings. The key is their place in the file.
 func (s *SASL) Check(f *yamlfile.File, key string) error {
 	switch s.Mechanism {
 	case sarama.SASLTypePlaintext, sarama.SASLTypeSCRAMSHA256, sarama.SASLTypeSCRAMSHA512:
@@ -106,7 +105,7 @@ func (s *SASL) apply(c *sarama.Config, key string) error {
 	return nil
 }
 
-// tokenFile reads a bearer token from a file at each connection, so that whoever renews it needs no reload.
+// tokenFile reads a bearer token from a file at each connection, so that a renewed token needs no reload.
 type tokenFile string
 
 func (t tokenFile) Token() (*sarama.AccessToken, error) {
@@ -117,7 +116,7 @@ func (t tokenFile) Token() (*sarama.AccessToken, error) {
 	return &sarama.AccessToken{Token: v.Reveal()}, nil
 }
 
-// scramClient lets the Kafka client speak SCRAM.
+// scramClient implements SCRAM for the Kafka client.
 type scramClient struct {
 	hash         scram.HashGeneratorFcn
 	conversation *scram.ClientConversation

@@ -24,8 +24,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// equipped returns a platform with a stream, an API and a cache, and a client of the cache.
-func equipped(t *testing.T, config Config) (*Platform, *redis.Client) {
+// startWithInfra returns a platform with a stream, an API and a cache, and a client of the cache.
+func startWithInfra(t *testing.T, config Config) (*Platform, *redis.Client) {
 	t.Helper()
 	server, err := servers.StartRedis(t.Context(), t.TempDir())
 	if err != nil {
@@ -41,22 +41,22 @@ func equipped(t *testing.T, config Config) (*Platform, *redis.Client) {
 	}
 	cache := redis.NewClient(&redis.Options{Addr: server.Address()})
 	t.Cleanup(func() { _ = cache.Close() })
-	return streaming(t, config), cache
+	return startWithStream(t, config), cache
 }
 
-// patient are limits of an API that no busy machine reaches.
-func patient() api.Limits {
+// generousLimits are limits of an API that no busy machine reaches.
+func generousLimits() api.Limits {
 	return api.Limits{Wait: patience, Request: patience, Order: patience, Cache: patience}
 }
 
-// caller asks the API as a stranger does who was given the certificate's file.
-type caller struct {
+// apiClient is a client of the API that trusts the authority's file.
+type apiClient struct {
 	t   *testing.T
 	url string
 	*http.Client
 }
 
-func callerOf(t *testing.T, p *Platform) *caller {
+func newAPIClient(t *testing.T, p *Platform) *apiClient {
 	t.Helper()
 	state := p.State()
 	file, err := os.ReadFile(state.APICA)
@@ -69,11 +69,11 @@ func callerOf(t *testing.T, p *Platform) *caller {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &caller{t, state.API, &http.Client{Transport: transport, Timeout: patience}}
+	return &apiClient{t, state.API, &http.Client{Transport: transport, Timeout: patience}}
 }
 
-// ask makes a request on behalf of a client; it returns the status 0 when there is no answer.
-func (c *caller) ask(method, path, client string, body string) (int, []byte, error) {
+// ask sends a request on behalf of a client. Status 0: there was no response.
+func (c *apiClient) ask(method, path, client string, body string) (int, []byte, error) {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *caller) ask(method, path, client string, body string) (int, []byte, err
 	return response.StatusCode, answer, err
 }
 
-func (c *caller) get(path, client string, want int) []byte {
+func (c *apiClient) get(path, client string, want int) []byte {
 	c.t.Helper()
 	status, body, err := c.ask("GET", path, client, "")
 	if err != nil || status != want {
@@ -100,8 +100,8 @@ func (c *caller) get(path, client string, want int) []byte {
 	return body
 }
 
-// healthy waits until the API says that everything works that it needs.
-func (c *caller) healthy() {
+// healthy waits until the health endpoint responds 200.
+func (c *apiClient) healthy() {
 	c.t.Helper()
 	waitFor(c.t, "a healthy API", func() bool {
 		status, _, err := c.ask("GET", "/healthz", "", "")
@@ -153,24 +153,24 @@ func saleOf(t *testing.T, p *Platform) (Event, Client, Item) {
 	return Event{}, Client{}, Item{}
 }
 
-func TestTheAPIAnswersEveryPageThatVisitorsLookAt(t *testing.T) {
+func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 	t.Parallel()
 	routes := map[string]api.Route{}
 	for _, r := range api.Routes() {
 		routes[r.Method+" "+r.Path] = r
 	}
 	for _, role := range Roles() {
-		for _, e := range pages(role) {
+		for _, e := range endpointsOf(role) {
 			if r, ok := routes[e.method+" "+e.route]; !ok || r.Table != e.table {
 				t.Errorf("%s %s: the page is of table %s, the API's route is %+v", e.method, e.route, e.table, r)
 			}
 		}
 	}
-	p, cache := equipped(t, Config{Clients: 4, Events: 12, Items: 600, Machinery: Machinery{APILimits: patient()}})
+	p, cache := startWithInfra(t, Config{Clients: 4, Events: 12, Items: 600, Infra: Infra{APILimits: generousLimits()}})
 	event, client, item := saleOf(t, p)
 	b := p.Books()
 	consignor := b.EventConsignors.Get(item.EventConsignorID).ConsignorID
-	c := callerOf(t, p)
+	c := newAPIClient(t, p)
 	for _, r := range api.Routes() {
 		id := map[string]uint64{"/api/items/{": item.ID, "/api/event": event.ID, "/api/consi": consignor}
 		path := r.Path
@@ -185,7 +185,7 @@ func TestTheAPIAnswersEveryPageThatVisitorsLookAt(t *testing.T) {
 		if n := streamTruthOf(p, "consign_api_requests_total", "route", r.Path, "method", "GET", "code", "200"); n != 1 {
 			t.Errorf("%s: %d requests are told", r.Path, n)
 		}
-		if diff := cmp.Diff(string(first), string(c.get(path, client.Slug, 200))); diff != "" { // out of the cache
+		if diff := cmp.Diff(string(first), string(c.get(path, client.Slug, 200))); diff != "" { // from the cache
 			t.Errorf("%s: the second answer differs:\n%s", r.Path, diff)
 		}
 	}
@@ -230,7 +230,7 @@ func TestTheAPIAnswersEveryPageThatVisitorsLookAt(t *testing.T) {
 
 func TestTheAPIRefusesWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	p, _ := equipped(t, Config{Clients: 5, Events: 12, Items: 600, Machinery: Machinery{APILimits: patient()}})
+	p, _ := startWithInfra(t, Config{Clients: 5, Events: 12, Items: 600, Infra: Infra{APILimits: generousLimits()}})
 	event, client, item := saleOf(t, p)
 	b := p.Books()
 	other, gone := "", b.Clients[4]
@@ -242,7 +242,7 @@ func TestTheAPIRefusesWhatIsWrong(t *testing.T) {
 	if gone.Active {
 		t.Fatal("every client is active")
 	}
-	c := callerOf(t, p)
+	c := newAPIClient(t, p)
 	for _, test := range []struct {
 		method, path, client, body string
 		want                       int
@@ -295,7 +295,7 @@ func TestTheAPIRefusesWhatIsWrong(t *testing.T) {
 
 func TestAnOrderIsInTheBooksTheTablesAndTheStreamOnce(t *testing.T) {
 	t.Parallel()
-	p, db := filled(t, Config{Clients: 4, Events: 12, Items: 600, Machinery: Machinery{API: "http://127.0.0.1:0"}})
+	p, db := filled(t, Config{Clients: 4, Events: 12, Items: 600, Infra: Infra{API: "http://127.0.0.1:0"}})
 	event, client, _ := saleOf(t, p)
 	response, err := http.Post(p.State().API+"/api/orders", "application/json", nil)
 	if err != nil {
@@ -334,59 +334,59 @@ func TestAnOrderIsInTheBooksTheTablesAndTheStreamOnce(t *testing.T) {
 	compareTables(t, after, db)
 }
 
-// kept is how many requests tell what they were when life goes on.
-func kept(p *Platform) int {
-	p.teller.mu.Lock()
-	defer p.teller.mu.Unlock()
-	return len(p.teller.kept)
+// deferredRequests is the number of requests whose events are deferred until Resume.
+func deferredRequests(p *Platform) int {
+	p.emitter.mu.Lock()
+	defer p.emitter.mu.Unlock()
+	return len(p.emitter.deferred)
 }
 
-// Life with an API: everything that is told of lookups is what Redis counted, and every order that was told once came through the API.
-func TestVisitorsReallyAsk(t *testing.T) {
+// Life with an API: the emitted cache operations are those that Redis counted, and every emitted order came through the API.
+func TestVisitorsSendRealRequests(t *testing.T) {
 	t.Parallel()
 	config := lively()
-	config.Speed, config.APILimits = 3000, patient()
-	p, cache := equipped(t, config)
+	config.Speed, config.APILimits = 3000, generousLimits()
+	p, cache := startWithInfra(t, config)
 	livePlatform(t, p)
-	told := func(name string, labels ...string) int { return streamTruthOf(p, name, labels...) }
+	emitted := func(name string, labels ...string) int { return streamTruthOf(p, name, labels...) }
 	waitFor(t, "hits, orders and old links", func() bool {
-		return told("consign_cache_operations_total", "operation", "get", "result", "hit") > 50 &&
-			told("consign_api_requests_total", "route", "/api/orders", "code", "201") > 10 &&
-			told("consign_api_requests_total", "code", "404")+told("consign_api_requests_total", "code", "422") > 0
+		return emitted("consign_cache_operations_total", "operation", "get", "result", "hit") > 50 &&
+			emitted("consign_api_requests_total", "route", "/api/orders", "code", "201") > 10 &&
+			emitted("consign_api_requests_total", "code", "404")+emitted("consign_api_requests_total", "code", "422") > 0
 	})
 	for range 3 {
 		pause(t, p)
-		// Redis counts also what was answered too late, and what visitors who were on their way asked after the pause: they tell of it when life goes on.
-		untold := told("consign_cache_operations_total", "operation", "get", "result", "error") + kept(p)
+		// Redis counts late answers and requests made after the pause, too: their events are deferred until Resume.
+		deferred := emitted("consign_cache_operations_total", "operation", "get", "result", "error") + deferredRequests(p)
 		for result, name := range map[string]string{"hit": "keyspace_hits", "miss": "keyspace_misses"} {
-			if got, want := told("consign_cache_operations_total", "operation", "get", "result", result), info(t, cache, "stats", name); got > want || got+untold < want {
-				t.Errorf("%d lookups told as %s and %d as failed or later, Redis counts %d", got, result, untold, want)
+			if got, want := emitted("consign_cache_operations_total", "operation", "get", "result", result), info(t, cache, "stats", name); got > want || got+deferred < want {
+				t.Errorf("%d lookups told as %s and %d as failed or later, Redis counts %d", got, result, deferred, want)
 			}
 		}
-		if orders, requests := told("consign_orders_total"), told("consign_api_requests_total", "route", "/api/orders", "code", "201"); orders != requests {
+		if orders, requests := emitted("consign_orders_total"), emitted("consign_api_requests_total", "route", "/api/orders", "code", "201"); orders != requests {
 			t.Errorf("%d orders, %d requests that placed one", orders, requests)
 		}
 		compareStream(t, p)
 		p.Resume()
-		hits := told("consign_cache_operations_total", "operation", "get", "result", "hit")
+		hits := emitted("consign_cache_operations_total", "operation", "get", "result", "hit")
 		waitFor(t, "more hits", func() bool {
-			return told("consign_cache_operations_total", "operation", "get", "result", "hit") > hits+20
+			return emitted("consign_cache_operations_total", "operation", "get", "result", "hit") > hits+20
 		})
 	}
 	pause(t, p)
 	if s := p.State(); s.Failures != 0 {
 		t.Errorf("the database refused something: %+v", s)
 	}
-	if n := told("consign_api_requests_total", "code", "503"); n > 0 {
+	if n := emitted("consign_api_requests_total", "code", "503"); n > 0 {
 		t.Errorf("%d requests failed", n)
 	}
 }
 
-func TestPauseWaitsForRequestsOnTheirWayAndKeepsWhatComesLater(t *testing.T) {
+func TestPauseWaitsForRequestsInFlightAndDefersLaterOnes(t *testing.T) {
 	t.Parallel()
-	p, _ := equipped(t, Config{Clients: 4, Events: 12, Items: 600, Machinery: Machinery{APILimits: patient()}})
+	p, _ := startWithInfra(t, Config{Clients: 4, Events: 12, Items: 600, Infra: Infra{APILimits: generousLimits()}})
 	_, client, _ := saleOf(t, p)
-	c := callerOf(t, p)
+	c := newAPIClient(t, p)
 	c.get("/api/sync", client.Slug, 200)
 	lock, err := serverstest.Open(t, p.config.DSN).Conn(t.Context())
 	if err != nil {
@@ -402,9 +402,9 @@ func TestPauseWaitsForRequestsOnTheirWayAndKeepsWhatComesLater(t *testing.T) {
 		c.get("/api/tickets", client.Slug, 200)
 	}()
 	waitFor(t, "the request", func() bool {
-		p.flights.mu.Lock()
-		defer p.flights.mu.Unlock()
-		return len(p.flights.on) > 0
+		p.inflight.mu.Lock()
+		defer p.inflight.mu.Unlock()
+		return len(p.inflight.pending) > 0
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

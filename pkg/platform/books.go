@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Books are what is true on the platform: every row of every table, kept from what the simulator did and never read
-// back from the database.
+// Books are the expected content of the database: every row of every table, kept from what the simulator has committed and never read
+// from the database.
 //
 // After a bulk load the items and sales of sale events that are over stand only as Totals.
 type Books struct {
@@ -44,7 +44,7 @@ func (r Rows[T]) Get(id uint64) *T {
 	return nil
 }
 
-// find looks where the row would be if no id were missing, and searches when it is not there.
+// find tries the position for ids without gaps, and then searches.
 func (r Rows[T]) find(id uint64) (int, bool) {
 	if len(r) == 0 || id < r[0].RowID() || id > r[len(r)-1].RowID() {
 		if len(r) == 0 || id < r[0].RowID() {
@@ -68,7 +68,7 @@ func (r *Rows[T]) put(row T) {
 	*r = slices.Insert(*r, i, row)
 }
 
-// remove takes rows away.
+// remove deletes rows.
 func (r *Rows[T]) remove(rows []T) {
 	gone := make(map[uint64]bool, len(rows))
 	for _, row := range rows {
@@ -77,7 +77,7 @@ func (r *Rows[T]) remove(rows []T) {
 	*r = slices.DeleteFunc(*r, func(row T) bool { return gone[row.RowID()] })
 }
 
-// Clone returns a copy that shares nothing with the original.
+// Clone returns a deep copy.
 func (b *Books) Clone() *Books {
 	c := &Books{
 		Clients:           slices.Clone(b.Clients),
@@ -115,8 +115,8 @@ func (b *Books) ClientBySlug(slug string) *Client {
 	return nil
 }
 
-// Exported tells whether the sale event has series at a time: its client is active, it is neither a draft nor
-// cancelled, and when it is complete, then for at most 14 days.
+// Exported reports whether the sale event has series at a time: its client is active, it is neither draft nor cancelled, and it has not
+// been complete for more than 14 days.
 func (b *Books) Exported(e *Event, now time.Time) bool {
 	if client := b.Clients.Get(e.ClientID); client == nil || !client.Active {
 		return false
@@ -131,5 +131,5 @@ func (b *Books) Exported(e *Event, now time.Time) bool {
 	}
 }
 
-// retireAfter is how long a sale event is seen after its completion.
+// retireAfter is how long a sale event is exported after its completion.
 const retireAfter = 14 * 24 * time.Hour

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestBulkKnowsTheSameAsFullBooks(t *testing.T) {
+func TestBulkBooksHaveTheSameTruthAsFullBooks(t *testing.T) {
 	t.Parallel()
 	var rows int64
 	config := Config{Clients: 5, Events: 20, LiveEvents: 4, Items: 6000, Seed: 9, Speed: 60, Now: noon}

@@ -19,11 +19,11 @@ const (
 	fillerKeys   = 64 // at once
 	fillerEvery  = 250 * time.Millisecond
 	fillerTTL    = 10 * time.Minute
-	headroom     = 2 << 20 // of maxmemory, above what is in use
+	headroom     = 2 << 20 // of maxmemory, above used_memory
 )
 
-// adminOfCache returns a client with a single connection that waits as long as it takes: what was sent to a Redis that does not
-// answer is carried out when it goes on, and must not come after what was sent later. It does not connect.
+// adminOfCache returns a client with one connection and no time limits: a command that nobody waits for any more could be carried out
+// after a later one, when Redis resumes. It does not connect.
 func adminOfCache(address string) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr: address, PoolSize: 1, MaxRetries: -1, DialerRetries: 1, ReadTimeout: -1, WriteTimeout: -1, PoolTimeout: time.Minute,
@@ -31,44 +31,44 @@ func adminOfCache(address string) *redis.Client {
 	})
 }
 
-// refusedByCache tells whether Redis itself said no, or the client has been closed.
+// refusedByCache reports whether the error is Redis's answer, or the client is closed.
 func refusedByCache(err error) bool {
 	var refused redis.Error
 	return errors.As(err, &refused) || errors.Is(err, redis.ErrClosed)
 }
 
-// cacheSettings are what cache-evicting changes.
+// cacheSettings are the settings that cache-evicting changes.
 type cacheSettings struct{ memory, policy string }
 
-// evict makes the cache so small that it has to throw keys away, and fills it all the time.
-func (p *Platform) evict(on, alive context.Context, begun func()) error {
+// evict limits Redis's memory so that it evicts keys, and keeps filling it.
+func (p *Platform) evict(on, alive context.Context, active func()) error {
 	var was cacheSettings
 	var before int64
-	err := insist(on, refusedByCache, func() (err error) {
+	err := retryUntil(on, refusedByCache, func() (err error) {
 		was, before, err = p.shrinkCache(alive, was)
 		return err
 	})
 	for err == nil && on.Err() == nil {
-		if p.fillCache(alive) != nil { // Redis is away: it comes back, or the fault ends
-			rest(on, shortestRetry)
+		if p.fillCache(alive) != nil { // Redis is down: it comes back, or the fault ends
+			sleep(on, shortestRetry)
 			continue
 		}
 		if evicted, look := p.cacheNumber(alive, "stats", "evicted_keys"); look == nil && evicted > before {
-			begun()
+			active()
 		}
-		rest(on, fillerEvery)
+		sleep(on, fillerEvery)
 	}
-	if was == (cacheSettings{}) { // nothing has been changed
-		return unless(on, err)
+	if was == (cacheSettings{}) { // nothing was changed
+		return unlessEnded(on, err)
 	}
-	refused := never
-	if err = unless(on, err); err != nil { // who may not break it may not mend it either, and there is little to mend
+	refused := neverRefused
+	if err = unlessEnded(on, err); err != nil { // who may not break it may not repair it either, and there is little to repair
 		refused = refusedByCache
 	}
-	return errors.Join(err, insist(alive, refused, func() error { return p.restoreCache(alive, was) }))
+	return errors.Join(err, retryUntil(alive, refused, func() error { return p.restoreCache(alive, was) }))
 }
 
-// shrinkCache gives the cache little memory. It returns the settings before the first try, and how many keys had been evicted.
+// shrinkCache limits Redis's memory. It returns the original settings, and evicted_keys before.
 func (p *Platform) shrinkCache(ctx context.Context, was cacheSettings) (cacheSettings, int64, error) {
 	if was == (cacheSettings{}) {
 		var err error
@@ -114,7 +114,7 @@ func (p *Platform) cacheNumber(ctx context.Context, section, name string) (int64
 	return 0, fmt.Errorf("cache: INFO %s: there is no %s", section, name)
 }
 
-// fillCache writes keys that nobody needs.
+// fillCache writes filler keys.
 func (p *Platform) fillCache(ctx context.Context) error {
 	value := strings.Repeat("x", fillerBytes)
 	_, err := p.cache.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -126,7 +126,7 @@ func (p *Platform) fillCache(ctx context.Context) error {
 	return err
 }
 
-// restoreCache puts the settings back and takes the keys away.
+// restoreCache restores the settings and deletes the filler keys.
 func (p *Platform) restoreCache(ctx context.Context, was cacheSettings) error {
 	if err := errors.Join(
 		p.cache.ConfigSet(ctx, "maxmemory", was.memory).Err(),

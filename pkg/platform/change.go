@@ -11,26 +11,26 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// Change is what one activity does: rows that come, change and go, in one transaction, and the same in the books once the
-// transaction is known to have been committed.
+// Change is what one activity does: inserts, updates and deletes of rows in one transaction, and the same in the books once the
+// transaction is known to be committed.
 type Change struct {
-	name       string
-	statements []string
-	tail       gatherer // rows of one table that come one after the other make one statement
-	effects    []func(*Books, *index)
-	inserts    bool
-	ids        *ids
-	heard      bool   // somebody wants the news
-	news       []news // made while it is booked
-	measured   bool   // somebody else tells of the request that it came with
-	late       bool   // its orders have been in the shop for long
+	name          string
+	statements    []string
+	tail          extensible // consecutive rows of one table share a statement
+	effects       []func(*Books, *index)
+	inserts       bool
+	ids           *ids
+	tracked       bool        // rowChanges is recorded
+	rowChanges    []rowChange // filled when the change is recorded
+	reportedByAPI bool        // the API reports the request of this change
+	importedLate  bool        // its orders were in the shop long before
 }
 
-// news is a row that came, changed or went.
-type news struct{ before, after Row } // before nil: it is new; after nil: it is gone
+// rowChange is the state of a row before and after a change.
+type rowChange struct{ before, after Row } // before nil: inserted; after nil: deleted
 
 func (p *Platform) newChange(name string) *Change {
-	return &Change{name: name, ids: &p.ids, heard: p.teller != nil || p.disk != nil || p.outside != nil}
+	return &Change{name: name, ids: &p.ids, tracked: p.emitter != nil || p.disk != nil || p.external != nil}
 }
 
 // NewID returns a primary key for a new row of the same kind as the one given.
@@ -43,15 +43,14 @@ func (c *Change) Insert(rows ...Row) {
 	}
 }
 
-// Update replaces rows that have the same keys. Columns that never change (keys, times of creation, personal
-// columns) stay as they are.
+// Update replaces the rows with the same keys. Columns that never change (keys, times of creation, personal columns) keep their values.
 func (c *Change) Update(rows ...Row) {
 	for _, r := range rows {
 		r.table().update(c, r)
 	}
 }
 
-// Delete takes rows away.
+// Delete deletes rows.
 func (c *Change) Delete(rows ...Row) {
 	for _, r := range rows {
 		r.table().remove(c, r)
@@ -60,10 +59,10 @@ func (c *Change) Delete(rows ...Row) {
 
 func (c *Change) empty() bool { return len(c.effects) == 0 }
 
-// gatherer is a statement that further rows may join.
-type gatherer interface{ statement() string }
+// extensible is a statement that further rows can be added to.
+type extensible interface{ statement() string }
 
-// flush ends the gathering.
+// flush completes the statement in tail.
 func (c *Change) flush() {
 	if c.tail != nil {
 		c.statements = append(c.statements, c.tail.statement())
@@ -112,92 +111,91 @@ func (t *table[T]) remove(c *Change, r Row) {
 	c.tail = gone
 	c.effects = append(c.effects, func(b *Books, x *index) {
 		t.rows(b).remove(gone.rows)
-		if c.heard {
+		if c.tracked {
 			for _, row := range gone.rows {
-				c.news = append(c.news, news{before: row})
+				c.rowChanges = append(c.rowChanges, rowChange{before: row})
 			}
 		}
-		if t.note != nil {
+		if t.index != nil {
 			for i := range gone.rows {
-				t.note(x, &gone.rows[i], false)
+				t.index(x, &gone.rows[i], false)
 			}
 		}
 	})
 }
 
-// effect is what a row that comes or changes does to the books.
+// effect returns what an inserted or updated row changes in the books.
 func (t *table[T]) effect(c *Change, row T) func(*Books, *index) {
 	return func(b *Books, x *index) {
-		if c.heard {
-			n := news{after: row}
+		if c.tracked {
+			n := rowChange{after: row}
 			if old := t.rows(b).Get(row.RowID()); old != nil {
 				n.before = *old
 			}
-			c.news = append(c.news, n)
+			c.rowChanges = append(c.rowChanges, n)
 		}
 		t.rows(b).put(row)
-		if t.note != nil {
-			t.note(x, &row, true)
+		if t.index != nil {
+			t.index(x, &row, true)
 		}
 	}
 }
 
-// ErrOutcomeUnknown says that COMMIT was sent and no answer came before the caller's patience ended. The change is
-// carried out all the same, as soon as the database answers, and until then nothing else is done.
+// ErrOutcomeUnknown says that COMMIT was sent and the caller's context ended before the answer. The change is carried out all the same as
+// soon as the database answers, and no other change runs before that.
 var ErrOutcomeUnknown = errors.New("outcome unknown")
 
-// apply runs a change and books it. Only who holds the turn calls it.
+// apply runs a change and records it in the books. The caller holds writeLock.
 //
-// An error before COMMIT was sent means that nothing happened. When the answer to COMMIT does not come, the
-// change is kept, and nothing else is done until settle has found out.
+// An error before COMMIT was sent means that nothing has happened. When the answer to COMMIT is missing, the change is kept, and no
+// other change runs until resolveUnknown has found out.
 func (p *Platform) apply(ctx context.Context, c *Change) error {
-	if err := p.settle(ctx); err != nil {
+	if err := p.resolveUnknown(ctx); err != nil {
 		return err
 	}
 	c.flush()
 	err := p.transact(ctx, c)
 	switch {
 	case err == nil:
-		p.book(c)
+		p.recordChange(c)
 	case errors.Is(err, ErrOutcomeUnknown):
-		p.unsettled = c
+		p.unknownOutcome = c
 	}
 	return err
 }
 
-// settle finds out about a change whose outcome is unknown, by running it again: updates and deletes do the same twice
-// as once, and a key that is there already says that the change had arrived. The locks of a transaction that the
-// server still has to commit make the second run wait for it.
-func (p *Platform) settle(ctx context.Context) error {
-	c := p.unsettled
+// resolveUnknown finds out whether a change was committed, by running it again: updates and deletes are idempotent, and a duplicate key
+// says that the inserts had been committed. The locks of a transaction that the server has yet to commit make the second run wait.
+func (p *Platform) resolveUnknown(ctx context.Context) error {
+	c := p.unknownOutcome
 	if c == nil {
 		return nil
 	}
 	var refused *mysql.MySQLError
 	err := p.transact(ctx, c)
 	if err == nil || c.inserts && errors.As(err, &refused) && refused.Number == duplicateKey {
-		p.unsettled = nil
-		p.book(c)
+		p.unknownOutcome = nil
+		p.recordChange(c)
 		return nil
 	}
-	return fmt.Errorf("platform: find out about an earlier change: %v", err) // %v: it is not the caller's change
+	return fmt.Errorf("platform: find out about an earlier change: %v", err) // %v: the error is not one of the caller's change
 }
 
-// insist runs a change and does not leave before its outcome is known, as long as the context lasts.
-func (p *Platform) insist(ctx context.Context, c *Change) error {
+// applyResolved runs a change and waits until its outcome is known, or the context ends.
+func (p *Platform) applyResolved(ctx context.Context, c *Change) error {
 	err := p.apply(ctx, c)
 	if !errors.Is(err, ErrOutcomeUnknown) {
 		return err
 	}
-	if err := p.awaitSettled(ctx); err != nil {
+	if err := p.awaitResolved(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return nil
 }
 
-func (p *Platform) awaitSettled(ctx context.Context) error {
+func (p *Platform) awaitResolved(ctx context.Context) error {
 	for {
-		err := p.settle(ctx)
+		err := p.resolveUnknown(ctx)
 		if err == nil {
 			return nil
 		}
@@ -209,30 +207,29 @@ func (p *Platform) awaitSettled(ctx context.Context) error {
 	}
 }
 
-// duplicateKey is the server's error number for it.
+// duplicateKey is the server's error number for a duplicate key (ER_DUP_ENTRY).
 const duplicateKey = 1062
 
-// book is the one place where the books change once the platform lives. The event stream hears of it here, in order, and of
-// nothing that did not happen.
-func (p *Platform) book(c *Change) {
+// recordChange is the only place where the books change after Fill. From here the event stream and the external services get the changes:
+// in order, and only committed ones.
+func (p *Platform) recordChange(c *Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, effect := range c.effects {
 		effect(p.books, p.index)
 	}
-	p.done++
-	if p.outside != nil {
-		p.outside.follow(p.books, c)
+	p.changes++
+	if p.external != nil {
+		p.external.applyChange(p.books, c)
 	}
-	if p.teller != nil {
-		p.teller.tell(p.books, c)
+	if p.emitter != nil {
+		p.emitter.emitChange(p.books, c)
 	}
-	p.show(c.news)
+	p.queueImages(c.rowChanges)
 }
 
-// transact runs the statements in one transaction on a connection that is thrown away after any error, so that
-// nothing is left half done. It does not end with the context's end but after the time limit: a transaction that is
-// on its way is better finished than left.
+// transact runs the statements in one transaction, on a connection that is discarded after any error, so that no transaction stays open.
+// It ends after the time limit and not with the context: a transaction that was begun is better finished than abandoned.
 func (p *Platform) transact(ctx context.Context, c *Change) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("platform: %s: %w", c.name, err)
@@ -266,41 +263,41 @@ func (p *Platform) statements(ctx context.Context, conn *sql.Conn, c *Change) er
 	return nil
 }
 
-// take waits for the turn: the right to transact and to change the books.
-func (p *Platform) take(ctx context.Context) error {
+// lockWrites acquires writeLock: the right to run transactions and to change the books.
+func (p *Platform) lockWrites(ctx context.Context) error {
 	select {
-	case p.turn <- struct{}{}:
+	case p.writeLock <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("platform: wait for a running activity: %w", context.Cause(ctx))
 	}
 }
 
-// takeFilled is take for changes that come from outside; there must be a platform to change.
-func (p *Platform) takeFilled(ctx context.Context) error {
+// lockFilled acquires writeLock for changes by callers, which need a filled platform.
+func (p *Platform) lockFilled(ctx context.Context) error {
 	if !p.filled.Load() {
 		return ErrNotFilled
 	}
-	return p.take(ctx)
+	return p.lockWrites(ctx)
 }
 
-// ErrNotFilled is the answer to everything that needs the rows of a platform, before Fill.
+// ErrNotFilled is the error of all operations that need the platform's rows, before Fill.
 var ErrNotFilled = errors.New("platform: the database is not filled yet")
 
-func (p *Platform) release() { <-p.turn }
+func (p *Platform) unlockWrites() { <-p.writeLock }
 
-// Do makes a change of the caller's own, in one transaction and in the books: a client that is renamed, a sale event with an odd
-// name, a row that a test needs. The function must only read the books. New rows take their keys from Change.NewID.
-// Life may go on choosing rows that were changed; pause it where that matters.
+// Do makes a change of the caller's, in one transaction and in the books: a client is renamed, a sale event gets an odd name, a test
+// inserts a row. The function must not change the books it is given. New rows take their keys from Change.NewID. Life may choose rows
+// that were changed by Do; pause it where that matters.
 //
-// After an error nothing has happened, unless it wraps ErrOutcomeUnknown.
+// After an error nothing has happened, unless the error wraps ErrOutcomeUnknown.
 func (p *Platform) Do(ctx context.Context, name string, fill func(*Books, *Change) error) error {
-	if err := p.takeFilled(ctx); err != nil {
+	if err := p.lockFilled(ctx); err != nil {
 		return err
 	}
-	defer p.release()
+	defer p.unlockWrites()
 	c := p.newChange(name)
-	if err := p.settle(ctx); err != nil { // before reading: it changes the books
+	if err := p.resolveUnknown(ctx); err != nil { // before the books are read: it changes them
 		return err
 	}
 	if err := fill(p.books, c); err != nil {
@@ -309,8 +306,8 @@ func (p *Platform) Do(ctx context.Context, name string, fill func(*Books, *Chang
 	if c.empty() {
 		return nil
 	}
-	return p.insist(ctx, c)
+	return p.applyResolved(ctx, c)
 }
 
-// now is the time that rows are written with.
+// now returns the time that is written into rows.
 func (p *Platform) now() time.Time { return p.config.Now().UTC().Truncate(time.Microsecond) }

@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The contract's section 1 once more, as a table, and a slow reader of the stream that knows nothing else: to check what
-// is published, and what pkg/platform/stream says about it.
+// The contract's section 1 as a table, and a slow and strict reader of the stream, independent of pkg/platform/stream: they check what is
+// published, and the totals.
 
 type contractType struct {
 	topic  string
@@ -127,8 +127,8 @@ func contract() map[string]contractType {
 
 const processes = "intake|checkout|reconciliation|settlement|pickup"
 
-// heardEvent is an event as its reader sees it.
-type heardEvent struct {
+// contractEvent is an event as its reader sees it.
+type contractEvent struct {
 	ID, Source, Type, SpecVersion, Time, Client, TraceParent string
 	Data                                                     map[string]any
 	binary                                                   bool
@@ -141,8 +141,8 @@ var (
 	errUnknown   = errors.New("unknown_type")
 )
 
-// hear reads a record as the contract says.
-func hear(r *kgo.Record) (*heardEvent, error) {
+// parseEvent parses a record by the contract.
+func parseEvent(r *kgo.Record) (*contractEvent, error) {
 	switch {
 	case len(r.Value) > 1<<20:
 		return nil, errOversized
@@ -154,7 +154,7 @@ func hear(r *kgo.Record) (*heardEvent, error) {
 		return nil, err
 	}
 	text := func(name string) string { s, _ := all[name].(string); return s }
-	e := &heardEvent{}
+	e := &contractEvent{}
 	if i := slices.IndexFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == "ce_specversion" }); i >= 0 {
 		e.binary, e.Data = true, all
 		headers := map[string]string{}
@@ -195,7 +195,7 @@ func number(v any) (float64, error) {
 	return n.Float64()
 }
 
-// object reads a JSON object in which no key stands twice and nothing is deeper than 64.
+// object parses a JSON object without duplicate keys, and not deeper than 64.
 func object(text []byte) (map[string]any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -251,14 +251,14 @@ func read(d *json.Decoder, depth int) (any, error) {
 	return elements, err
 }
 
-// recount is what a slow and careful consumer counts.
+// recount is what a slow and exact consumer counts.
 func recount(records []*kgo.Record) map[string]float64 {
 	counts := map[string]int64{} // times in microseconds
 	times := map[string]bool{}
 	seen := map[string]bool{}
 	for _, r := range records {
 		outcome := "counted"
-		e, err := hear(r)
+		e, err := parseEvent(r)
 		for _, reason := range []error{errOversized, errNotUTF8, errMalformed, errUnknown} {
 			if errors.Is(err, reason) {
 				outcome = reason.Error()
@@ -270,7 +270,7 @@ func recount(records []*kgo.Record) map[string]float64 {
 			}
 			seen[e.Source+"\x00"+e.ID] = true
 		}
-		counts[Sample{Name: "consignwatch_records_total", Labels: map[string]string{"topic": r.Topic, "outcome": outcome}}.whole()]++
+		counts[Sample{Name: "consignwatch_records_total", Labels: map[string]string{"topic": r.Topic, "outcome": outcome}}.series()]++
 		if outcome == "counted" {
 			e.feed(counts, times)
 		}
@@ -287,7 +287,7 @@ func recount(records []*kgo.Record) map[string]float64 {
 
 var feedPattern = regexp.MustCompile(`^(\w+)\{(.*)\}(?: \+(\w+)| (\w+) (seconds|money))?(?: if (\w+))?$`)
 
-// feed is one of contractType.feeds, taken apart.
+// feed is a parsed entry of contractType.feeds.
 type feed struct {
 	name, adds, observes, unit, condition string
 	labels                                [][2]string
@@ -323,7 +323,7 @@ var theFeeds = func() map[string][]feed {
 	return all
 }()
 
-func (e *heardEvent) feed(counts map[string]int64, times map[string]bool) {
+func (e *contractEvent) feed(counts map[string]int64, times map[string]bool) {
 	for _, f := range theFeeds[e.Type] {
 		if f.condition != "" && e.Data[f.condition] != true {
 			continue
@@ -353,7 +353,7 @@ func (e *heardEvent) feed(counts map[string]int64, times map[string]bool) {
 	}
 }
 
-func (e *heardEvent) label(from string) string {
+func (e *contractEvent) label(from string) string {
 	switch {
 	case from == "client" && e.Client == "":
 		return "_platform"
@@ -368,8 +368,8 @@ func (e *heardEvent) label(from string) string {
 	return fmt.Sprint(e.Data[from]) + suffix
 }
 
-// whole returns name and labels as one string.
-func (s Sample) whole() string { return s.Name + "\x00" + s.key() }
+// series returns name and labels as one string.
+func (s Sample) series() string { return s.Name + "\x00" + s.key() }
 
 var fieldPatterns = map[string]*regexp.Regexp{
 	"route": regexp.MustCompile(`^/[A-Za-z0-9_.:{}*/-]*$`),
@@ -379,8 +379,8 @@ var fieldPatterns = map[string]*regexp.Regexp{
 	"trace": regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-01$`),
 }
 
-// check says what is wrong with an event, in the eyes of a strict reader.
-func (e *heardEvent) check(r *kgo.Record) error {
+// check returns what a strict reader finds wrong with an event.
+func (e *contractEvent) check(r *kgo.Record) error {
 	kind := theContract[e.Type]
 	if r.Topic != kind.topic {
 		return fmt.Errorf("%s in topic %s", e.Type, r.Topic)
@@ -409,7 +409,7 @@ func (e *heardEvent) check(r *kgo.Record) error {
 			ok = isBool
 		case "int":
 			ok = err == nil && n >= 0
-		case "seconds", "cents", "currency": // hear has looked
+		case "seconds", "cents", "currency": // parseEvent has checked it
 			ok = true
 		default:
 			if p := fieldPatterns[what]; p != nil {

@@ -13,27 +13,27 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// State is what the control interface says about the platform.
+// State is the state of the simulator, in the control interface.
 type State struct {
 	Filled   bool           `json:"filled"`
 	Living   bool           `json:"living"`
 	Paused   bool           `json:"paused"`
 	Speed    float64        `json:"speed"`
-	Time     time.Time      `json:"platform_time"` // its own time of day
+	Time     time.Time      `json:"platform_time"` // time of day of the platform
 	Changes  int64          `json:"changes"`       // transactions since the fill
 	Failures int64          `json:"failures"`      // of the database, since the fill
 	Failing  string         `json:"failing,omitempty"`
 	Rows     map[string]int `json:"rows"`
 	Events   map[string]int `json:"events"` // by status
-	Faults   []string       `json:"faults"` // that are on
+	Faults   []string       `json:"faults"` // on
 	Clients  []string       `json:"clients"`
-	Stream   *stream.State  `json:"stream,omitempty"` // when there is one
-	Jobs     *jobs.State    `json:"jobs,omitempty"`   // the same
-	MachineryState
-	Outside *OutsideState `json:"outside,omitempty"` // when there are outside services
+	Stream   *stream.State  `json:"stream,omitempty"` // nil: no stream
+	Jobs     *jobs.State    `json:"jobs,omitempty"`   // nil: no stream
+	InfraState
+	Outside *ExternalState `json:"outside,omitempty"` // nil: no external services
 }
 
-// State returns what the control interface says about the platform.
+// State returns the state of the simulator.
 func (p *Platform) State() State {
 	s := State{
 		Filled: p.filled.Load(), Living: p.living.Load(), Paused: p.paused.Load(), Speed: p.config.Speed,
@@ -42,13 +42,13 @@ func (p *Platform) State() State {
 	if message := p.failing.Load(); message != nil {
 		s.Failing = *message
 	}
-	if p.teller != nil {
-		out := p.teller.out.State()
-		background := p.teller.jobs.State()
+	if p.emitter != nil {
+		out := p.emitter.publisher.State()
+		background := p.emitter.jobs.State()
 		s.Stream, s.Jobs = &out, &background
 	}
-	s.MachineryState = p.machineryState()
-	s.Outside = p.outsideState()
+	s.InfraState = p.infraState()
+	s.Outside = p.externalState()
 	for _, fault := range p.faults.List() {
 		if fault.On {
 			s.Faults = append(s.Faults, fault.Name)
@@ -56,7 +56,7 @@ func (p *Platform) State() State {
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	s.Time, s.Changes = p.clock.platform, p.done
+	s.Time, s.Changes = p.clock.platform, p.changes
 	for _, t := range allTables() {
 		s.Rows[t.title()] = t.count(p.books)
 	}
@@ -71,7 +71,7 @@ func (p *Platform) State() State {
 	return s
 }
 
-// Ready tells whether the database is filled and life goes on.
+// Ready reports whether the database is filled and life goes on.
 func (p *Platform) Ready() bool { return p.filled.Load() && p.living.Load() }
 
 // Control returns the control interface:
@@ -124,7 +124,7 @@ func (p *Platform) switchFault(do func(ctx context.Context, name, client string)
 			refuse(w, http.StatusNotFound, err, p.faults.Names())
 		case errors.Is(err, ErrUnknownClient):
 			refuse(w, http.StatusNotFound, err, p.State().Clients)
-		case absent(err), errors.Is(err, ErrNoPlace), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
+		case notConfigured(err), errors.Is(err, ErrNoSaleEvent), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
 			refuse(w, http.StatusConflict, err, nil)
 		default:
 			refuse(w, http.StatusServiceUnavailable, err, nil)
@@ -132,7 +132,7 @@ func (p *Platform) switchFault(do func(ctx context.Context, name, client string)
 	}
 }
 
-// sameSite refuses what a web page of somebody else makes a browser send.
+// sameSite rejects cross-origin requests of browsers.
 func sameSite(next http.Handler) http.Handler { return http.NewCrossOriginProtection().Handler(next) }
 
 func refuse(w http.ResponseWriter, status int, err error, known []string) {
@@ -145,7 +145,7 @@ func refuse(w http.ResponseWriter, status int, err error, known []string) {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // whoever asked has gone
+	_ = json.NewEncoder(w).Encode(body) // the caller may have left
 }
 
 // ListenLoopback listens on an address of the loopback interface, and on no other.
@@ -182,7 +182,7 @@ func (p *Platform) ServeControl(ctx context.Context, listener net.Listener) erro
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if server.Shutdown(patience) != nil {
-			_ = server.Close() // somebody who does not read the answer
+			_ = server.Close() // a client that does not read its response
 		}
 	}()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

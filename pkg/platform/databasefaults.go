@@ -17,18 +17,18 @@ const (
 	deadlockTable = "platform_sim_deadlocks"
 	deadlockEvery = 250 * time.Millisecond
 
-	deadlockFound = 1213 // the server's error number for it
-	keptIdle      = 2    // connections of a pool that wait for the next activity, as database/sql has it
+	deadlockFound = 1213 // the server's error number for a deadlock (ER_LOCK_DEADLOCK)
+	keptIdle      = 2    // idle connections of a pool; database/sql's default
 )
 
-// refusedByDatabase tells whether the server itself said no, and will say so again.
+// refusedByDatabase reports whether the error is the server's answer, and a retry gets the same.
 func refusedByDatabase(err error) bool {
 	var refused *mysql.MySQLError
 	return errors.As(err, &refused) && !slices.Contains([]uint16{1040, 1053}, refused.Number) // too many connections, shutting down
 }
 
-// admin returns a single connection as the DSN says, whose statements come to the server one after the other, even when it does not
-// answer for long: there is no time limit after which a statement is on its way that nobody waits for any more.
+// admin returns a pool of one connection with the DSN's user, so that the server gets its statements one after the other. It has no time
+// limit: a statement that nobody waits for any more could be carried out after a later one.
 func (p *Platform) admin() (*sql.DB, error) {
 	db, _, err := open(p.config.DSN, p.config.Timeout)
 	if err != nil {
@@ -38,8 +38,7 @@ func (p *Platform) admin() (*sql.DB, error) {
 	return db, nil
 }
 
-// script is how statements are run: each until it succeeds, until it is refused, or until the context on ends; one that is on its
-// way ends early only with alive.
+// script runs statements: each until it succeeds, is refused, or the context on ends. A running statement is interrupted by alive only.
 type script struct {
 	db        *sql.DB
 	on, alive context.Context
@@ -48,7 +47,7 @@ type script struct {
 
 func (s script) run(statements ...string) error {
 	for _, statement := range statements {
-		err := insist(s.on, s.refused, func() error {
+		err := retryUntil(s.on, s.refused, func() error {
 			_, err := s.db.ExecContext(s.alive, statement)
 			return err
 		})
@@ -59,8 +58,8 @@ func (s script) run(statements ...string) error {
 	return nil
 }
 
-// exhaustPool takes every connection of the API's pool and keeps it.
-func (p *Platform) exhaustPool(on, _ context.Context, begun func()) error {
+// exhaustPool takes all connections of the API's pool and holds them.
+func (p *Platform) exhaustPool(on, _ context.Context, active func()) error {
 	pool := p.api.Pool()
 	var leaked []*sql.Conn
 	defer func() {
@@ -73,17 +72,17 @@ func (p *Platform) exhaustPool(on, _ context.Context, begun func()) error {
 		switch {
 		case err == nil:
 			leaked = append(leaked, conn)
-		case !rest(on, shortestRetry): // the database is away: it comes back, or the fault ends
+		case !sleep(on, shortestRetry): // the database is down: it comes back, or the fault ends
 			return nil
 		}
 	}
-	begun()
+	active()
 	<-on.Done()
 	return nil
 }
 
-// deadlock makes deadlocks.
-func (p *Platform) deadlock(on, alive context.Context, begun func()) error {
+// deadlock causes deadlocks.
+func (p *Platform) deadlock(on, alive context.Context, active func()) error {
 	db, err := p.admin()
 	if err != nil {
 		return err
@@ -96,18 +95,18 @@ func (p *Platform) deadlock(on, alive context.Context, begun func()) error {
 	for err == nil && on.Err() == nil {
 		round, cancel := context.WithTimeout(on, p.config.Timeout)
 		if deadlockOnce(round, db) {
-			begun()
+			active()
 		}
 		cancel()
-		rest(on, deadlockEvery)
+		sleep(on, deadlockEvery)
 	}
-	if err := unless(on, err); err != nil {
+	if err := unlessEnded(on, err); err != nil {
 		return err
 	}
-	return script{db, alive, alive, never}.run("DROP TABLE IF EXISTS " + deadlockTable)
+	return script{db, alive, alive, neverRefused}.run("DROP TABLE IF EXISTS " + deadlockTable)
 }
 
-// deadlockOnce lets two transactions each change a row, and then the other's. It tells whether the server found a deadlock.
+// deadlockOnce makes two transactions update a row each, and then the other's. It reports whether the server found a deadlock.
 func deadlockOnce(ctx context.Context, db *sql.DB) bool {
 	var both [2]*sql.Tx
 	for i := range both {
@@ -135,67 +134,66 @@ func deadlockOnce(ctx context.Context, db *sql.DB) bool {
 	return errors.As(errors.Join(<-errs, <-errs), &refused) && refused.Number == deadlockFound
 }
 
-// readOnly makes the server read_only. Whoever has the right to switch that also has the right to write all the same, so life writes as
-// somebody else meanwhile.
-func (p *Platform) readOnly(on, alive context.Context, begun func()) error {
+// readOnly makes the server read_only. The user who may set read_only may write nevertheless, so life writes as another user meanwhile.
+func (p *Platform) readOnly(on, alive context.Context, active func()) error {
 	db, err := p.admin()
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	name := fnv.New32a()
-	_, _ = name.Write([]byte(p.login.first.DBName))
+	_, _ = name.Write([]byte(p.login.configured.DBName))
 	user, password := fmt.Sprintf("platform_sim_%08x", name.Sum32()), rand.Text()
 	account := "'" + user + "'@'%'"
 	var was bool
-	err = insist(on, refusedByDatabase, func() error {
+	err = retryUntil(on, refusedByDatabase, func() error {
 		return db.QueryRowContext(alive, "SELECT @@GLOBAL.read_only").Scan(&was)
 	})
-	if err != nil { // nothing has been changed
-		return unless(on, err)
+	if err != nil { // nothing was changed
+		return unlessEnded(on, err)
 	}
-	breaking := script{db, on, alive, refusedByDatabase}
-	if err = breaking.run(
+	breakScript := script{db, on, alive, refusedByDatabase}
+	if err = breakScript.run(
 		"CREATE USER IF NOT EXISTS "+account+" IDENTIFIED BY '"+password+"'",
 		"ALTER USER "+account+" IDENTIFIED BY '"+password+"'",
-		"GRANT ALL PRIVILEGES ON `"+p.login.first.DBName+"`.* TO "+account); err == nil {
+		"GRANT ALL PRIVILEGES ON `"+p.login.configured.DBName+"`.* TO "+account); err == nil {
 		err = p.writeAs(on, user, password)
 	}
 	for err == nil && on.Err() == nil {
-		// Again and again: a server that was started anew has forgotten it.
-		if err = breaking.run("SET GLOBAL read_only = 1"); err == nil {
-			begun()
-			rest(on, time.Second)
+		// Repeated: a restarted server has lost the setting.
+		if err = breakScript.run("SET GLOBAL read_only = 1"); err == nil {
+			active()
+			sleep(on, time.Second)
 		}
 	}
-	mending := script{db, alive, alive, never}
-	if err = unless(on, err); err != nil { // who may not break it may not mend it either, and there is little to mend
-		mending.refused = refusedByDatabase
+	repairScript := script{db, alive, alive, neverRefused}
+	if err = unlessEnded(on, err); err != nil { // who may not break it may not repair it either, and there is little to repair
+		repairScript.refused = refusedByDatabase
 	}
 	if !was {
-		err = errors.Join(err, mending.run("SET GLOBAL read_only = 0"))
+		err = errors.Join(err, repairScript.run("SET GLOBAL read_only = 0"))
 	}
-	return errors.Join(err, p.writeAs(alive, p.login.first.User, p.login.first.Passwd), mending.run("DROP USER IF EXISTS "+account))
+	return errors.Join(err, p.writeAs(alive, p.login.configured.User, p.login.configured.Passwd), repairScript.run("DROP USER IF EXISTS "+account))
 }
 
-// unless returns an error of what was done until a context ended, and nil when its end was the reason.
-func unless(ended context.Context, err error) error {
+// unlessEnded returns the error, or nil if the context has ended: then its end is the reason.
+func unlessEnded(ended context.Context, err error) error {
 	if ended.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-// writeAs lets life write as some user from now on.
+// writeAs sets the user of life's connections.
 func (p *Platform) writeAs(ctx context.Context, user, password string) error {
-	if err := p.take(ctx); err != nil {
+	if err := p.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer p.release()
-	if err := p.login.as(user, password); err != nil {
+	defer p.unlockWrites()
+	if err := p.login.setUser(user, password); err != nil {
 		return err
 	}
-	p.db.SetMaxIdleConns(0) // those that are open belong to the user before
+	p.db.SetMaxIdleConns(0) // idle connections have the previous user
 	p.db.SetMaxIdleConns(keptIdle)
 	return nil
 }

@@ -48,29 +48,29 @@ const (
 
 // Scopes of a fault.
 const (
-	oneClient = "one client" // without a name: the first one whose sale events allow it
-	clients   = "clients"    // without a name: all of them
+	oneClient = "one client" // without a name: the first client with a suitable sale event
+	clients   = "clients"    // without a name: all clients
 	everybody = "platform"   // takes no client
 )
 
-// Fault is something that can be made to go wrong while the platform lives.
+// Fault is a fault that can be switched on while the simulator runs.
 type Fault struct {
 	Name        string `json:"name"`
 	Scope       string `json:"scope"` // "one client", "clients" or "platform"
 	Description string `json:"description"`
 	Changes     string `json:"changes"` // in the database, or in the stream
 
-	check string // planted: the violations of this check
-	on    func(context.Context, []uint64) error
-	off   func(context.Context, []uint64, time.Time) error
-	ended func() // after it has been switched off somewhere
-	// touches: some prices change at once, so that there is something to synchronise.
+	check    string // violations of this check are injected
+	on       func(context.Context, []uint64) error
+	off      func(context.Context, []uint64, time.Time) error
+	afterOff func() // runs after it was switched off somewhere
+	// touches: some prices change immediately, so that there is something to sync.
 	touches bool
 }
 
-// catalogue is the table of faults.
+// catalogue returns all faults.
 func (f *Faults) catalogue() []Fault {
-	return append(append(f.machineFaults(), f.outsideFaults()...), []Fault{
+	return append(append(f.infraFaults(), f.externalFaults()...), []Fault{
 		{Name: SoldTwiceFault, Scope: oneClient, check: SoldTwice,
 			Description: "An item was sold to two shoppers.",
 			Changes:     "An item with two sales that are not returned is added; off removes it."},
@@ -102,56 +102,56 @@ func (f *Faults) catalogue() []Fault {
 			Description: "The database does not answer.",
 			Changes:     "Nothing; the server is stopped. Off resumes it."},
 
-		{Name: MalformedEvents, Scope: clients, on: f.inStream(spoilAll),
+		{Name: MalformedEvents, Scope: clients, on: f.inStream(malformedAll),
 			Description: "Producers publish records that nobody can read: cut off, not UTF-8, too large, of unknown types, without values, nested too deeply.",
 			Changes:     "In the stream: each kind of bad record in each topic immediately, then one a second. GET /stream-books says how each is counted."},
-		{Name: DuplicateEvents, Scope: clients, on: f.inStream(repeatAll),
+		{Name: DuplicateEvents, Scope: clients, on: f.inStream(republishAll),
 			Description: "Producers publish duplicates of the sale's events.",
 			Changes:     "In the stream: the client's last 20 events of consign.commerce again immediately; then many new ones twice, immediately or 300 events later, and one of the last 20 every two seconds."},
-		{Name: StreamBurst, Scope: clients, on: f.inStream(floodAll),
+		{Name: StreamBurst, Scope: clients, on: f.inStream(burstAll),
 			Description: "Far more events than usual.",
 			Changes:     "In the stream: 20,000 requests and queries immediately, then 5,000 every 10 seconds."},
 		{Name: BrokerRestart, Scope: everybody, on: f.broker(true), off: f.brokerBack,
 			Description: "The Kafka broker stops, and comes back with its data when the fault is switched off.",
 			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out. No more than 10,000 jobs wait."},
-		{Name: ErrorsBurst, Scope: clients, on: f.inStream(nothing),
+		{Name: ErrorsBurst, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Many requests fail.",
 			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
-		{Name: CrashLoop, Scope: everybody, on: f.inStream(crashNow),
+		{Name: CrashLoop, Scope: everybody, on: f.inStream(crashAll),
 			Description: "The worker crashes again and again.",
 			Changes:     "In the stream: a crash and a start of the worker immediately, and every four seconds."},
-		{Name: CheckoutFailing, Scope: clients, on: f.inStream(nothing),
+		{Name: CheckoutFailing, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Nobody can pay.",
 			Changes:     "No new sales. In the stream: two failed checkouts a second, each with status 502 and an integration error that the user sees."},
-		{Name: ValidationStorm, Scope: clients, on: f.inStream(nothing),
+		{Name: ValidationStorm, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Many entries fail validation.",
 			Changes:     "In the stream: five requests a second with status 422 and a validation error."},
-		{Name: StateConflicts, Scope: clients, on: f.inStream(nothing),
+		{Name: StateConflicts, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Platform and shop are inconsistent.",
 			Changes:     "In the stream: three requests a second with status 409 and a state conflict, syncs with many conflicts."},
-		{Name: RecoveriesFailing, Scope: everybody, on: f.inStream(nothing),
+		{Name: RecoveriesFailing, Scope: everybody, on: f.inStream(noImmediateEvents),
 			Description: "The platform's attempts to recover by itself fail.",
 			Changes:     "In the stream: every recovery fails, and there are two more a second."},
-		{Name: CrossTenantAccess, Scope: clients, on: f.inStream(nothing),
+		{Name: CrossTenantAccess, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Somebody requests data of another client.",
 			Changes:     "In the stream: a request a second with status 403, a token of the wrong tenant and a security violation."},
-		{Name: BruteForce, Scope: clients, on: f.inStream(nothing),
+		{Name: BruteForce, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Somebody tries out passwords.",
 			Changes:     "In the stream: ten sign-ins a second that are denied, a security violation a second."},
 
 		{Name: WorkersStopped, Scope: everybody, on: f.stopWorkers, off: f.startWorkers,
 			Description: "The workers of background jobs have stopped.",
 			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and work off the backlog."},
-		{Name: JobsFailing, Scope: clients, on: f.inStream(nothing),
+		{Name: JobsFailing, Scope: clients, on: f.inStream(noImmediateEvents),
 			Description: "Most background jobs fail.",
 			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are retried and a third of them become dead letters."},
-		{Name: DeadLetters, Scope: everybody, on: f.inStream(nothing),
+		{Name: DeadLetters, Scope: everybody, on: f.inStream(noImmediateEvents),
 			Description: "After a release the workers cannot read the jobs of one queue.",
 			Changes:     "In the queues: the release remakes images, a job every two seconds, and every job of the queue image becomes a dead letter at its first attempt."},
 	}...)
 }
 
-// Errors of the switches.
+// Errors of fault switches.
 var (
 	ErrUnknownFault  = errors.New("unknown fault")
 	ErrUnknownClient = errors.New("unknown client")
@@ -160,26 +160,25 @@ var (
 	ErrNoBroker      = errors.New("nobody said how to stop the broker (Config.BrokerDown, or --kafka-listen)")
 	ErrScope         = errors.New("it concerns the platform and takes no client")
 	ErrOnForAll      = errors.New("it is on for all clients: switch it off for all")
-	ErrNoPlace       = errors.New("the client has no sale event in which this can go wrong")
+	ErrNoSaleEvent   = errors.New("the client has no sale event in which this can go wrong")
 )
 
-// Faults are the switches. A fault that was switched on for a client is switched off for that client, or for all.
+// Faults are the fault switches. A fault that is on for a client can be switched off for that client, or for all.
 type Faults struct {
 	p *Platform
 
-	// One switch of a fault at a time. Each fault has its own: a planting that waits for the database must not keep
-	// anybody from switching database-down off.
+	// A lock for each fault: an injection that waits for the database must not keep anybody from switching database-down off.
 	switching map[string]*sync.Mutex
 
 	mu     sync.RWMutex
 	states map[string][]*faultState
 }
 
-// faultState is a fault that is on.
+// faultState is where a fault is on.
 type faultState struct {
-	client  uint64 // 0: all clients, or the platform
-	since   time.Time
-	planted []Row
+	client   uint64 // 0: all clients, or the platform
+	since    time.Time
+	injected []Row
 }
 
 func newFaults(p *Platform) *Faults {
@@ -190,11 +189,11 @@ func newFaults(p *Platform) *Faults {
 	return f
 }
 
-// FaultState says where a fault is on.
+// FaultState is a fault with its state.
 type FaultState struct {
 	Fault
 	On      bool     `json:"on"`
-	Clients []string `json:"clients,omitempty"` // slugs, where it is on for some only
+	Clients []string `json:"clients,omitempty"` // slugs, if it is on for some clients only
 }
 
 // List returns every fault with its state.
@@ -227,14 +226,14 @@ func (f *Faults) Names() []string {
 	return names
 }
 
-// isOn tells whether a fault is on for a client.
+// isOn reports whether a fault is on for a client.
 func (f *Faults) isOn(name string, client uint64) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return slices.ContainsFunc(f.states[name], func(s *faultState) bool { return s.client == 0 || s.client == client })
 }
 
-// On switches a fault on. What client "" means is the fault's Scope. A fault that is on already stays as it is.
+// On switches a fault on. The fault's Scope says what client "" means. A fault that is on already stays as it is.
 func (f *Faults) On(ctx context.Context, name, client string) error {
 	fault, id, err := f.find(name, client)
 	if err != nil {
@@ -247,18 +246,18 @@ func (f *Faults) On(ctx context.Context, name, client string) error {
 	}
 	state := &faultState{client: id, since: f.p.now()}
 	if fault.check != "" {
-		state.client, state.planted, err = f.p.plant(ctx, fault.check, id, 1)
-		if errors.Is(err, ErrOutcomeUnknown) { // it will be there, and has to be removed some time
+		state.client, state.injected, err = f.p.injectViolation(ctx, fault.check, id, 1)
+		if errors.Is(err, ErrOutcomeUnknown) { // the rows will be there, and have to be removed
 			f.set(name, append(slices.Clone(f.statesOf(name)), state))
 		}
 		if err != nil {
 			return fmt.Errorf("fault %s: %w", name, err)
 		}
 	}
-	// On before its action, so that life does not work against it; off again when that fails.
+	// State before action, so that life does not work against the fault; off again if the action fails.
 	f.set(name, append(slices.Clone(f.statesOf(name)), state))
 	if fault.on != nil {
-		if err := fault.on(ctx, f.concerned(id)); err != nil {
+		if err := fault.on(ctx, f.affected(id)); err != nil {
 			f.drop(name, state)
 			return fmt.Errorf("fault %s: %w", name, err)
 		}
@@ -267,7 +266,7 @@ func (f *Faults) On(ctx context.Context, name, client string) error {
 	return nil
 }
 
-// Off switches a fault off and repairs what it changed. Client "" switches it off wherever it is on.
+// Off switches a fault off and repairs what it changed. Client "" switches it off everywhere.
 func (f *Faults) Off(ctx context.Context, name, client string) error {
 	fault, id, err := f.find(name, client)
 	if err != nil {
@@ -282,17 +281,17 @@ func (f *Faults) Off(ctx context.Context, name, client string) error {
 			}
 			continue
 		}
-		if len(state.planted) > 0 {
-			err = f.p.uproot(ctx, state.planted)
+		if len(state.injected) > 0 {
+			err = f.p.removeViolation(ctx, state.injected)
 		} else if fault.off != nil {
-			err = fault.off(ctx, f.concerned(state.client), state.since)
+			err = fault.off(ctx, f.affected(state.client), state.since)
 		}
 		if err != nil {
 			return fmt.Errorf("fault %s: switch off: %w", name, err)
 		}
 		f.drop(name, state)
-		if fault.ended != nil {
-			fault.ended()
+		if fault.afterOff != nil {
+			fault.afterOff()
 		}
 	}
 	f.p.config.Logger.Info("platform: fault off", "fault", name, "client", client)
@@ -302,8 +301,8 @@ func (f *Faults) Off(ctx context.Context, name, client string) error {
 // AllOff switches every fault off.
 func (f *Faults) AllOff(ctx context.Context) error {
 	var all []error
-	// The servers first: the others need them.
-	for _, name := range append(brokenServers(), f.Names()...) {
+	// Servers first: the other faults need them.
+	for _, name := range append(serverFaults(), f.Names()...) {
 		if f.any(name) {
 			all = append(all, f.Off(ctx, name, ""))
 		}
@@ -311,10 +310,10 @@ func (f *Faults) AllOff(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// ServersUp switches the faults off that stop a server or change it, if they are on: whoever broke a server must not leave it so.
+// ServersUp switches off all faults that stop or change a server: no server is left broken.
 func (f *Faults) ServersUp() error {
 	var all []error
-	for _, name := range brokenServers() {
+	for _, name := range serverFaults() {
 		if f.any(name) {
 			all = append(all, f.Off(context.Background(), name, ""))
 		}
@@ -356,8 +355,8 @@ func (f *Faults) drop(name string, state *faultState) {
 	f.set(name, slices.DeleteFunc(slices.Clone(f.statesOf(name)), func(s *faultState) bool { return s == state }))
 }
 
-// concerned returns the client, or for 0 all active ones.
-func (f *Faults) concerned(client uint64) []uint64 {
+// affected returns the client, or all active ones for 0.
+func (f *Faults) affected(client uint64) []uint64 {
 	if client != 0 {
 		return []uint64{client}
 	}
@@ -370,7 +369,7 @@ func (f *Faults) concerned(client uint64) []uint64 {
 	return all
 }
 
-// touchItems changes some prices, so that there is something to synchronise.
+// touchItems changes some prices, so that there is something to sync.
 func (f *Faults) touchItems(ctx context.Context, clients []uint64) error {
 	return f.p.Do(ctx, "touch items", func(b *Books, c *Change) error {
 		now := f.p.now()
@@ -414,10 +413,10 @@ func (f *Faults) solveTickets(ctx context.Context, clients []uint64, since time.
 
 // backUpNow makes every backup due.
 func (f *Faults) backUpNow(ctx context.Context, _ []uint64) error {
-	if err := f.p.take(ctx); err != nil {
+	if err := f.p.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer f.p.release()
+	defer f.p.unlockWrites()
 	for _, clock := range f.p.clock.backups {
 		clock.next = f.p.now()
 	}

@@ -24,7 +24,7 @@ samples:
 	return sum
 }
 
-func TestPlantedFaultsShowUntilTheyAreSwitchedOff(t *testing.T) {
+func TestInjectedViolationsShowUntilTheirFaultsAreSwitchedOff(t *testing.T) {
 	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 10, Items: 1000, Seed: 3, Speed: 2000, Tick: 20 * time.Millisecond})
 	livePlatform(t, p)
@@ -66,7 +66,7 @@ func TestPlantedFaultsShowUntilTheyAreSwitchedOff(t *testing.T) {
 
 func TestSyncStalledLetsItemsWait(t *testing.T) {
 	t.Parallel()
-	p, _ := wound(t, Config{Clients: 3, Events: 6, Items: 600, Speed: 3000})
+	p, _ := newSteppedPlatform(t, Config{Clients: 3, Events: 6, Items: 600, Speed: 3000})
 	slug := p.State().Clients[0]
 	if err := p.Faults().On(t.Context(), SyncStalled, slug); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestSyncStalledLetsItemsWait(t *testing.T) {
 	}
 	before, mails := last("products"), last("email_address")
 	p.until("items of the client that wait", func() bool { return truthOf(p.Platform, "consign_unsynced_items", "client", slug) >= 5 })
-	p.live(2500 * time.Millisecond) // longer than runs are apart
+	p.advance(2500 * time.Millisecond) // longer than runs are apart
 	if last("email_address") == mails {
 		t.Error("no run of addresses, which is not stalled")
 	}
@@ -114,7 +114,7 @@ func TestTicketsPileUpAndAreSolved(t *testing.T) {
 
 func TestBackupsFailAndComeBack(t *testing.T) {
 	t.Parallel()
-	p, db := wound(t, Config{Clients: 2, Events: 4, Items: 300, Speed: 6000})
+	p, db := newSteppedPlatform(t, Config{Clients: 2, Events: 4, Items: 300, Speed: 6000})
 	failed := func() float64 { return truthOf(p.Platform, "consign_backups_failed", "target", "mysql") }
 	last := func() float64 {
 		return truthOf(p.Platform, "consign_backup_last_success_timestamp_seconds", "target", "mysql")
@@ -135,7 +135,7 @@ func TestBackupsFailAndComeBack(t *testing.T) {
 
 func TestSaleStalledLeavesShoppersWithoutSales(t *testing.T) {
 	t.Parallel()
-	p, _ := wound(t, Config{Clients: 2, Events: 4, LiveEvents: 2, Items: 600, Speed: 2000})
+	p, _ := newSteppedPlatform(t, Config{Clients: 2, Events: 4, LiveEvents: 2, Items: 600, Speed: 2000})
 	sales := func() int { return len(p.Books().Sales) }
 	before, begun := sales(), p.now
 	p.until("many sales", func() bool { return sales() > before+10 })
@@ -144,7 +144,7 @@ func TestSaleStalledLeavesShoppersWithoutSales(t *testing.T) {
 		t.Fatal(err)
 	}
 	stalled := sales()
-	p.live(2 * took)
+	p.advance(2 * took)
 	if n := sales(); n != stalled {
 		t.Errorf("%d sales although nobody buys", n-stalled)
 	}
@@ -168,7 +168,7 @@ func TestFaultsThatCannotBe(t *testing.T) {
 		{"no-such-fault", "", ErrUnknownFault},
 		{SoldTwiceFault, "nobody", ErrUnknownClient},
 		{SoldTwiceFault, gone, ErrUnknownClient},
-		{SoldTwiceFault, p.Books().Clients[2].Slug, ErrNoPlace}, // it has no sale event
+		{SoldTwiceFault, p.Books().Clients[2].Slug, ErrNoSaleEvent}, // it has no sale event
 		{DatabaseDown, "", ErrNoDatabase},
 		{DatabaseDown, p.Books().Clients[0].Slug, ErrScope},
 	} {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Fill creates the tables that are missing and fills them. Tables that hold a client already are refused, because whose they
-// are is not known; unless the platform is to be fresh.
+// Fill creates the missing tables and fills them. It refuses tables that hold a client, because they may be somebody else's, unless
+// Config.Fresh is set.
 func (p *Platform) Fill(ctx context.Context) error {
-	if err := p.take(ctx); err != nil {
+	if err := p.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer p.release()
+	defer p.unlockWrites()
 	if p.filled.Load() {
 		return fmt.Errorf("platform: fill: it is filled already")
 	}
@@ -46,8 +46,8 @@ func (p *Platform) Fill(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.books = g.books
 	p.index = indexOf(g.books, now)
-	if p.outside != nil {
-		if err := p.outside.open(p.books); err != nil {
+	if p.external != nil {
+		if err := p.external.seed(p.books); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (p *Platform) Fill(ctx context.Context) error {
 	return nil
 }
 
-// emptyTables takes the rows out of all tables. Their indexes and the rights on them stay.
+// emptyTables truncates all tables.
 func emptyTables(ctx context.Context, db *sql.DB) error {
 	for _, t := range allTables() {
 		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.title()); err != nil {
@@ -66,7 +66,7 @@ func emptyTables(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// load makes the rows and writes them: items and sales with each sale event, the other tables at the end.
+// load generates the rows and writes them: items and sales after each sale event, the other tables at the end.
 func (g *generator) load(l *loader) error {
 	g.base()
 	for _, plan := range g.plans() {
@@ -96,7 +96,7 @@ func (g *generator) load(l *loader) error {
 	return nil
 }
 
-// LogProgress returns a Config.Progress that logs how many rows are written, not more often than every so often.
+// LogProgress returns a Config.Progress that logs the number of rows, at most once every interval.
 func LogProgress(logger *slog.Logger, every time.Duration) func(rows int64) {
 	began := time.Now()
 	last := began
@@ -113,7 +113,7 @@ const (
 	chunkBytes = 1 << 20 // of one statement: well below the servers' max_allowed_packet
 )
 
-// loader writes statements on a few connections at once.
+// loader writes statements on a few connections concurrently.
 type loader struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -167,7 +167,7 @@ func (l *loader) wrote(rows int64) {
 	}
 }
 
-// finish waits until all is written, and returns the first error: that of the caller, or of a connection.
+// finish waits until all statements are executed, and returns the first error: the caller's, or a connection's.
 func (l *loader) finish(err error) error {
 	close(l.chunks)
 	l.workers.Wait()

@@ -11,7 +11,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// filled returns a platform in a database of its own. Without another one its time limit is one that no busy machine reaches.
+// filled returns a filled platform in a database of its own. Its default time limit is one that no busy machine reaches.
 func filled(t *testing.T, config Config) (*Platform, *sql.DB) {
 	t.Helper()
 	if config.DSN == "" {
@@ -31,7 +31,7 @@ func filled(t *testing.T, config Config) (*Platform, *sql.DB) {
 	return p, serverstest.Open(t, config.DSN)
 }
 
-// noon is a time that stands still.
+// noon is a fixed time.
 func noon() time.Time { return time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC) }
 
 func TestFillIsTheSameForTheSameSeed(t *testing.T) {
@@ -142,7 +142,7 @@ func TestFillRefusesTablesWithRows(t *testing.T) {
 	}
 }
 
-// compareTables compares the books with plain counts and sums, by the server, over every table.
+// compareTables compares the books with the database, by counts and sums of every table.
 func compareTables(t *testing.T, b *Books, db *sql.DB) {
 	t.Helper()
 	got, want := map[string]int64{}, map[string]int64{}

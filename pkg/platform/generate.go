@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ids hands out the primary keys. The simulator gives them out itself, so that it can tell whether a change arrived
-// whose outcome it did not hear. A key whose change failed is never used again.
+// ids assigns the primary keys. The simulator assigns them itself, so that a duplicate key shows that a change with an unknown outcome had
+// been committed. The keys of a failed change are not used again.
 type ids struct {
 	client, event, category, consignor, participant, item, sale, slot, dropoff, shift, helper,
 	session, settlement, sync, backup, ticket, product, order uint64
@@ -61,8 +61,8 @@ func (i *ids) counter(of Row) *uint64 {
 	}
 }
 
-// generator makes up a platform that has been running for a while and in which all is well. The same source, sizes
-// and time give the same rows. Sale events that are going on fit the platform's speed; history is in real days.
+// generator generates the rows of a healthy platform that has been running for a while. The same seed, sizes and time give the same rows.
+// Live sale events fit the platform's speed; past ones are in real days.
 type generator struct {
 	config     Config
 	rng        *rand.Rand
@@ -85,12 +85,12 @@ func newGenerator(config Config, now time.Time, ids *ids) *generator {
 	}
 }
 
-// plan is what is decided about a sale event before its rows are made.
+// plan is the plan of a sale event, before its rows are generated.
 type plan struct {
 	client   uint64
 	status   string
-	position float64 // how far into its status it is, 0 to 1
-	ago      float64 // of what is over: days since then
+	position float64 // within its status, 0 to 1
+	ago      float64 // days since it ended
 	items    int
 }
 
@@ -98,7 +98,7 @@ func live(status string) bool {
 	return status == Reconciliation || beforeReconciliation(status)
 }
 
-// plans spreads the sale events over the clients, the live ones first, and the items over the sale events.
+// plans distributes the sale events over the clients, the live ones first, and the items over the sale events.
 func (g *generator) plans() []plan {
 	liveStatuses := []string{Active, Markdown, Registration, Active, Returns, Active, Setup, Markdown, Closed, Active, Reconciliation, Registration}
 	weights := map[string]float64{Registration: 0.7, Active: 1, Markdown: 1, Closed: 1, Returns: 1, Reconciliation: 1, Complete: 1, Cancelled: 0.2}
@@ -112,7 +112,7 @@ func (g *generator) plans() []plan {
 		} else {
 			over := i - g.config.LiveEvents
 			switch {
-			case over >= 24: // history is mostly sales that took place
+			case over >= 24: // past sale events are mostly complete
 				p.status, p.ago = Complete, 20+700*g.rng.Float64()
 			case over%6 == 0:
 				p.status, p.ago = Complete, 1+11*g.rng.Float64()
@@ -143,9 +143,9 @@ func (g *generator) plans() []plan {
 	return plans
 }
 
-// base makes the clients and the categories.
+// base generates the clients and the categories.
 func (g *generator) base() {
-	for _, k := range kinds() {
+	for _, k := range goodsCategories() {
 		g.books.Categories = append(g.books.Categories, Category{next(&g.ids.category), k.slug, k.name})
 	}
 	for n := range g.config.Clients {
@@ -153,7 +153,7 @@ func (g *generator) base() {
 		slug := slugOf(name)
 		c := Client{
 			ID: next(&g.ids.client), Slug: slug, Name: name, Domain: slug + ".consign.example", Plan: planNames()[n%3],
-			// One client that left, so that there is somebody who must not be seen.
+			// An inactive client, which must not be exported.
 			Active:    n == 0 || n < g.config.Clients-1 || g.config.Clients < 4,
 			CreatedAt: g.ago(time.Duration(100+g.rng.IntN(900)) * 24 * time.Hour),
 		}
@@ -164,7 +164,7 @@ func (g *generator) base() {
 	}
 }
 
-// event makes a sale event with all that belongs to it.
+// event generates a sale event with all its rows.
 func (g *generator) event(p plan) Event {
 	day := g.day
 	var start time.Time
@@ -206,7 +206,7 @@ func (g *generator) event(p plan) Event {
 	return e
 }
 
-// newEvent makes the row of a sale event in draft, with a name of its own.
+// newEvent returns a sale event in draft, with a unique slug.
 func newEvent(id uint64, client *Client, start time.Time, day time.Duration, books *Books) Event {
 	season := [...]string{"winter", "spring", "summer", "fall"}[(int(start.Month())%12)/3]
 	slug := fmt.Sprintf("%s-%d", season, start.Year())
@@ -230,7 +230,7 @@ func newEvent(id uint64, client *Client, start time.Time, day time.Duration, boo
 	}
 }
 
-// participants lets consignors of the client join, half of them ones who took part before.
+// participants makes consignors of the client take part, half of them known ones.
 func (g *generator) participants(e *Event, day time.Duration, n int) {
 	known := slices.Clone(g.consignors[e.ClientID])
 	g.rng.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
@@ -283,17 +283,17 @@ func soldShare(status string, position float64) float64 {
 	}
 }
 
-// items makes the items of a sale event with their sales, and returns what each participant sold for.
+// items generates the items of a sale event with their sales, and returns each participant's sales amount.
 func (g *generator) items(e *Event, day time.Duration, n int, participants []EventConsignor) []int64 {
-	goods := kinds()
+	goods := goodsCategories()
 	earned := make([]int64, len(participants))
 	position := clamp(float64(g.now.Sub(e.StartAt))/float64(e.EndAt.Sub(e.StartAt)), 0, 1)
 	sold := soldShare(e.Status, position)
 	opened, closed := e.StartAt.Add(-days(day, registrationBefore)), earlier(e.EndAt, g.now)
 	markdown := e.StartAt.Add(time.Duration(markdownShare * float64(e.EndAt.Sub(e.StartAt))))
 	recent := g.now.Add(-g.day / 288) // five platform minutes
-	var order Sale                    // the one that the next sold item may join
-	open := 0                         // lines that it still takes
+	var order Sale                    // that the next sold item may belong to
+	open := 0                         // free lines of order
 	for range n {
 		owner := g.rng.IntN(len(participants))
 		category := g.category()
@@ -340,7 +340,7 @@ func (g *generator) items(e *Event, day time.Duration, n int, participants []Eve
 	return earned
 }
 
-// sell makes the sale of an item, as a line of an order, and sometimes its return.
+// sell generates the sale of an item, as a line of an order, and sometimes its return.
 func (g *generator) sell(e *Event, item *Item, order Sale, markdown time.Time) {
 	item.Status, item.SoldAt, item.UpdatedAt = Sold, order.SoldAt, order.SoldAt
 	item.SoldPriceCents = item.PriceCents
@@ -356,7 +356,7 @@ func (g *generator) sell(e *Event, item *Item, order Sale, markdown time.Time) {
 	g.books.Sales = append(g.books.Sales, sale)
 }
 
-// slotsOf makes the drop-off slots of a sale event: quarters of an hour on the day before it begins.
+// slotsOf returns the drop-off slots of a sale event: quarters of an hour on the day before it starts.
 func slotsOf(e *Event, day time.Duration, ids *ids, participants int) []DropoffSlot {
 	const capacity = 6
 	var slots []DropoffSlot
@@ -367,7 +367,7 @@ func slotsOf(e *Event, day time.Duration, ids *ids, participants int) []DropoffS
 	return slots
 }
 
-// shiftsOf makes the volunteer shifts of a sale event: three hours each, from the day before it begins to its end.
+// shiftsOf returns the volunteer shifts of a sale event: three hours each, from the day before it starts to its end.
 func shiftsOf(e *Event, day time.Duration, ids *ids, participants int) []VolunteerShift {
 	const capacity = 4
 	n := max(participants/3/capacity, 4)
@@ -440,7 +440,7 @@ func (g *generator) shifts(e *Event, day time.Duration, participants []EventCons
 	g.books.VolunteerShifts = append(g.books.VolunteerShifts, shifts...)
 }
 
-// settle makes the settlements of a sale event in reconciliation or complete.
+// settle generates the settlements of a sale event in reconciliation or complete.
 func (g *generator) settle(e *Event, participants []EventConsignor, sold []int64) {
 	if e.Status != Reconciliation && e.Status != Complete {
 		return
@@ -474,18 +474,20 @@ func half(cents int64) int64 { return max(cents/2, 1) }
 
 func (g *generator) category() int { return pickCategory(g.rng) }
 
-// pickCategory prefers the first categories: clothes are what most people sell.
+// pickCategory prefers the first three categories: clothes.
 func pickCategory(rng *rand.Rand) int {
-	n := len(kinds())
+	n := len(goodsCategories())
 	if rng.Float64() < 0.5 {
 		return rng.IntN(3)
 	}
 	return rng.IntN(n)
 }
 
-func (g *generator) price(k kind, currency string) int64 { return pickPrice(g.rng, k, currency) }
+func (g *generator) price(k goodsCategory, currency string) int64 {
+	return pickPrice(g.rng, k, currency)
+}
 
-func pickPrice(rng *rand.Rand, k kind, currency string) int64 {
+func pickPrice(rng *rand.Rand, k goodsCategory, currency string) int64 {
 	u := rng.Float64()
 	step := int64(50)
 	if exponent(currency) == 0 {
@@ -519,7 +521,7 @@ func (g *generator) chance(p float64) bool { return g.rng.Float64() < p }
 // ago returns the time a while before now.
 func (g *generator) ago(d time.Duration) time.Time { return g.now.Add(-d).Truncate(time.Microsecond) }
 
-// between returns a time from one to another; the first when they are in the wrong order.
+// between returns a random time between two times; the first one if they are in the wrong order.
 func (g *generator) between(from, to time.Time) time.Time {
 	if !to.After(from) {
 		return from.Truncate(time.Microsecond)

@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	imagesThatWait = 256
-	imageShare     = 16 // of an image's size, in the books, that the small one takes that is stored
+	imageQueueSize = 256
+	imageShare     = 16 // an image takes this part of Item.ImageBytes on the disk
 	fullShare      = 0.6
 	trimmedShare   = 0.5
 	trimEvery      = 5 * time.Second
 )
 
-// image is the picture of an item that was published.
+// image is the image of a published item.
 type image struct {
 	item  uint64
 	bytes int64
 }
 
-// show puts the images of items that were published in line. When too many wait, they are left out.
-func (p *Platform) show(all []news) {
+// queueImages queues the images of published items. When the queue is full, they are dropped.
+func (p *Platform) queueImages(all []rowChange) {
 	if p.disk == nil {
 		return
 	}
@@ -41,11 +41,11 @@ func (p *Platform) show(all []news) {
 	}
 }
 
-// storeImages stores images until the context ends, and takes old ones away before the disk is full.
+// storeImages stores images until the context ends, and deletes old ones before the disk is full.
 func (p *Platform) storeImages(ctx context.Context) {
 	ticker := time.NewTicker(trimEvery)
 	defer ticker.Stop()
-	p.showSome()
+	p.queueInitialImages()
 	for {
 		var err error
 		select {
@@ -53,7 +53,7 @@ func (p *Platform) storeImages(ctx context.Context) {
 			return
 		case i := <-p.images:
 			if err = p.disk.Store(fmt.Sprintf("%d.jpg", i.item), i.bytes); errors.Is(err, quota.ErrFull) {
-				p.cannotStore()
+				p.emitStoreFailure()
 				continue
 			}
 		case <-ticker.C:
@@ -69,23 +69,23 @@ func (p *Platform) storeImages(ctx context.Context) {
 	}
 }
 
-// showSome puts the images of some items in line that are for sale already.
-func (p *Platform) showSome() {
+// queueInitialImages queues the images of some items that are for sale already.
+func (p *Platform) queueInitialImages() {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, e := range p.books.Events {
-		for _, id := range p.index.forSale.some(e.ID, imagesThatWait/10) {
+		for _, id := range p.index.forSale.some(e.ID, imageQueueSize/10) {
 			if item := p.books.Items.Get(id); item != nil {
-				p.show([]news{{before: Item{Status: Draft}, after: *item}})
+				p.queueImages([]rowChange{{before: Item{Status: Draft}, after: *item}})
 			}
 		}
 	}
 }
 
-// cannotStore tells that an image found no room.
-func (p *Platform) cannotStore() {
-	p.takeOff().land(func(t *teller) {
-		v := t.platform("worker")
-		v.call("storage", "object.put", "error")
+// emitStoreFailure emits that an image did not fit on the disk.
+func (p *Platform) emitStoreFailure() {
+	p.beginRequest().end(func(em *eventEmitter) {
+		src := em.platformSource("worker")
+		src.syntheticCall("storage", "object.put", "error")
 	})
 }

@@ -5,37 +5,37 @@ import (
 	"time"
 )
 
-// index knows which rows an activity can choose from. It follows from the books alone: each row that comes, changes
-// or goes is noted, and put into the pools where it now belongs.
+// index holds the rows that activities choose from. It follows from the books: each inserted, updated or deleted row moves to the pools
+// where it belongs.
 type index struct {
-	planted   map[rowKey]bool // rows of faults: life leaves them alone
-	abandoned map[uint64]bool // sessions that nobody will be seen in any more
-	reserved  map[uint64]bool // items that somebody has bought without the platform knowing
+	injected  map[rowKey]bool // rows of violations: life leaves them alone
+	abandoned map[uint64]bool // sessions without further heartbeats
+	reserved  map[uint64]bool // items of missing orders
 
-	participants pools // event_consignors, by event
-	unpaid       pools // event_consignors whose fee is not paid, by event
-	undropped    pools // event_consignors without a scheduled drop-off, by event
-	unsettled    pools // event_consignors without a settlement, by event
-	drafts       pools // items, by event
-	forSale      pools // items, by event
-	locked       pools // items, by event
-	unsynced     pools // items, by event
-	sold         pools // sales that are not returned, by event
-	openSlots    pools // drop-off slots with room, by event
-	openShifts   pools // volunteer shifts with room, by event
-	dropoffs     pools // scheduled drop-off bookings, by slot
-	helpers      pools // scheduled volunteer bookings, by shift
-	dueSlots     pools // drop-off slots with a scheduled booking, by event
-	dueShifts    pools // volunteer shifts with a scheduled booking, by event
-	pending      pools // pending settlements, by event
-	shoppers     pools // sessions of shoppers that go on, by event
-	staff        pools // other sessions that go on, by client
-	left         pools // sessions that were abandoned, by client
-	consignors   pools // active consignors, by client
-	mail         pools // consignors whose mail address is not synced, by client
-	open         pools // tickets, by client
-	waiting      pools // tickets, by client
-	events       pools // sale events that are not over, by client
+	participants      pools // event_consignors, by event
+	unpaid            pools // event_consignors whose fee is not paid, by event
+	undropped         pools // event_consignors without a scheduled drop-off, by event
+	unsettled         pools // event_consignors without a settlement, by event
+	drafts            pools // items, by event
+	forSale           pools // items, by event
+	locked            pools // items, by event
+	unsynced          pools // items, by event
+	sold              pools // sales that are not returned, by event
+	openSlots         pools // drop-off slots with room, by event
+	openShifts        pools // volunteer shifts with room, by event
+	dropoffs          pools // scheduled drop-off bookings, by slot
+	helpers           pools // scheduled volunteer bookings, by shift
+	dueSlots          pools // drop-off slots with a scheduled booking, by event
+	dueShifts         pools // volunteer shifts with a scheduled booking, by event
+	pending           pools // pending settlements, by event
+	shoppers          pools // sessions of shoppers that go on, by event
+	staff             pools // other sessions that go on, by client
+	abandonedByClient pools // sessions that were abandoned, by client
+	consignors        pools // active consignors, by client
+	mail              pools // consignors whose mail address is not synced, by client
+	open              pools // tickets, by client
+	waiting           pools // tickets, by client
+	events            pools // sale events that are not over, by client
 
 	joined  map[[2]uint64]uint64 // event_consignors by event and consignor
 	slotOf  map[uint64]uint64    // event of a drop-off slot
@@ -51,25 +51,24 @@ func keyOf(r Row) rowKey { return rowKey{r.table().title(), r.RowID()} }
 
 func newIndex() *index {
 	return &index{
-		planted: map[rowKey]bool{}, abandoned: map[uint64]bool{}, reserved: map[uint64]bool{},
+		injected: map[rowKey]bool{}, abandoned: map[uint64]bool{}, reserved: map[uint64]bool{},
 		participants: pools{}, unpaid: pools{}, undropped: pools{}, unsettled: pools{}, drafts: pools{}, forSale: pools{},
 		locked: pools{}, unsynced: pools{}, sold: pools{}, openSlots: pools{}, openShifts: pools{}, dropoffs: pools{},
-		helpers: pools{}, dueSlots: pools{}, dueShifts: pools{}, pending: pools{}, shoppers: pools{}, staff: pools{}, left: pools{},
+		helpers: pools{}, dueSlots: pools{}, dueShifts: pools{}, pending: pools{}, shoppers: pools{}, staff: pools{}, abandonedByClient: pools{},
 		consignors: pools{}, mail: pools{}, open: pools{}, waiting: pools{}, events: pools{},
 		joined: map[[2]uint64]uint64{}, slotOf: map[uint64]uint64{}, shiftOf: map[uint64]uint64{},
 	}
 }
 
-// noteAll notes every row of a table.
-func noteAll[T Row](x *index, t *table[T], b *Books) {
+// indexAll indexes every row of a table.
+func indexAll[T Row](x *index, t *table[T], b *Books) {
 	rows := *t.rows(b)
 	for i := range rows {
-		t.note(x, &rows[i], true)
+		t.index(x, &rows[i], true)
 	}
 }
 
-// indexOf makes the index of books. Sessions that were not seen for as long as makes them inactive are taken for
-// abandoned.
+// indexOf returns the index of books. Sessions that are inactive are taken for abandoned.
 func indexOf(b *Books, now time.Time) *index {
 	x := newIndex()
 	for _, s := range b.Sessions {
@@ -77,22 +76,22 @@ func indexOf(b *Books, now time.Time) *index {
 			x.abandoned[s.ID] = true
 		}
 	}
-	noteAll(x, eventsTable, b)
-	noteAll(x, consignorsTable, b)
-	noteAll(x, eventConsignorsTable, b)
-	noteAll(x, itemsTable, b)
-	noteAll(x, salesTable, b)
-	noteAll(x, dropoffSlotsTable, b)
-	noteAll(x, dropoffBookingsTable, b)
-	noteAll(x, volunteerShiftsTable, b)
-	noteAll(x, volunteerBookingsTable, b)
-	noteAll(x, sessionsTable, b)
-	noteAll(x, settlementsTable, b)
-	noteAll(x, supportTicketsTable, b)
+	indexAll(x, eventsTable, b)
+	indexAll(x, consignorsTable, b)
+	indexAll(x, eventConsignorsTable, b)
+	indexAll(x, itemsTable, b)
+	indexAll(x, salesTable, b)
+	indexAll(x, dropoffSlotsTable, b)
+	indexAll(x, dropoffBookingsTable, b)
+	indexAll(x, volunteerShiftsTable, b)
+	indexAll(x, volunteerBookingsTable, b)
+	indexAll(x, sessionsTable, b)
+	indexAll(x, settlementsTable, b)
+	indexAll(x, supportTicketsTable, b)
 	return x
 }
 
-func (x *index) free(r Row, there bool) bool { return there && !x.planted[keyOf(r)] }
+func (x *index) free(r Row, there bool) bool { return there && !x.injected[keyOf(r)] }
 
 func (x *index) client(*Client, bool) {}
 
@@ -145,8 +144,8 @@ func (x *index) dropoffBooking(r *DropoffBooking, there bool) {
 	event := x.slotOf[r.SlotID]
 	x.dropoffs.set(r.SlotID, r.ID, scheduled)
 	x.dueSlots.set(event, r.SlotID, x.dropoffs.len(r.SlotID) > 0)
-	// One drop-off each: who has come, or did not come, has had it.
-	x.undropped.set(event, r.EventConsignorID, there && r.Status == Cancelled && !x.planted[rowKey{eventConsignorsTable.name, r.EventConsignorID}])
+	// One drop-off each: completed bookings and no-shows count.
+	x.undropped.set(event, r.EventConsignorID, there && r.Status == Cancelled && !x.injected[rowKey{eventConsignorsTable.name, r.EventConsignorID}])
 }
 
 func (x *index) shift(r *VolunteerShift, there bool) {
@@ -165,7 +164,7 @@ func (x *index) session(r *Session, there bool) {
 		delete(x.abandoned, r.ID)
 	}
 	abandoned := x.abandoned[r.ID]
-	x.left.set(r.ClientID, r.ID, on && abandoned)
+	x.abandonedByClient.set(r.ClientID, r.ID, on && abandoned)
 	if r.Role == "shopper" {
 		x.shoppers.set(r.EventID, r.ID, on && !abandoned)
 	} else {
@@ -186,10 +185,10 @@ func (x *index) ticket(r *SupportTicket, there bool) {
 	x.waiting.set(r.ClientID, r.ID, free && r.Status == Waiting)
 }
 
-// pools are sets of row ids, each under an id of what they belong to.
+// pools are sets of row ids, each by the id of its owner.
 type pools map[uint64]*pool
 
-// pool is a set from which a random member is quickly drawn, the same with the same random source.
+// pool is a set from which random members are drawn quickly and reproducibly.
 type pool struct {
 	ids []uint64
 	at  map[uint64]int
@@ -225,7 +224,7 @@ func (p pools) len(owner uint64) int {
 	return 0
 }
 
-// pick draws one; false when there is none.
+// pick draws a member; false if there is none.
 func (p pools) pick(rng *rand.Rand, owner uint64) (uint64, bool) {
 	if p.len(owner) == 0 {
 		return 0, false
@@ -234,7 +233,7 @@ func (p pools) pick(rng *rand.Rand, owner uint64) (uint64, bool) {
 	return ids[rng.IntN(len(ids))], true
 }
 
-// some returns up to n of them.
+// some returns up to n members.
 func (p pools) some(owner uint64, n int) []uint64 {
 	if p.len(owner) == 0 {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// integritySQL are the ten checks over the whole database, without a thought for who is exported.
+// integritySQL returns the ten checks as SQL over the whole database, exported or not.
 func integritySQL() map[string]string {
 	return map[string]string{
 		SoldWithoutSale:          `SELECT COUNT(*) FROM items i LEFT JOIN sales s ON s.item_id = i.id WHERE i.status = 'sold' AND s.id IS NULL`,
@@ -35,7 +35,7 @@ func countViolations(t *testing.T, db *sql.DB) map[string]int64 {
 	return found
 }
 
-// checkHealthy looks for violations, in the books and in the tables, and whether every remaining number is right.
+// checkHealthy fails for any violation, in the books and in the tables, and for any wrong remaining number.
 func checkHealthy(t *testing.T, b *Books, db *sql.DB, now time.Time) {
 	t.Helper()
 	for check, n := range countViolations(t, db) {
@@ -67,17 +67,17 @@ func checkHealthy(t *testing.T, b *Books, db *sql.DB, now time.Time) {
 	}
 }
 
-func TestPlantMakesExactlyAsManyViolations(t *testing.T) {
+func TestInjectViolationMakesExactlyAsManyViolations(t *testing.T) {
 	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 10, Items: 1500, Seed: 3, Speed: 60})
 	slug := p.Books().Clients[1].Slug
 	total := map[string]int64{}
 	for i, check := range Checks() {
-		if err := p.Plant(t.Context(), check, slug, i+1); err != nil {
+		if err := p.InjectViolation(t.Context(), check, slug, i+1); err != nil {
 			t.Fatal(err)
 		}
 		total[check] = int64(i + 1)
-		// After each one, so that none counts for another check, too.
+		// After each one: none may count for another check, too.
 		for check, n := range countViolations(t, db) {
 			if n != total[check] {
 				t.Errorf("%s: %d in the tables, want %d", check, n, total[check])

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// TestAMinuteOfLifeLogsNoError lives with the time limits of a demo, with an API, too.
+// TestAMinuteOfLifeLogsNoError runs with the time limits of a demo, and with an API.
 func TestAMinuteOfLifeLogsNoError(t *testing.T) {
 	t.Parallel()
-	logged := &lines{}
-	r := outsideOf(t, logged.warnings())
+	logged := &logLines{}
+	r := startWithExternal(t, logged.warnings())
 	livePlatform(t, r.p)
 	end := time.Now().Add(time.Minute)
 	waitFor(t, "a minute of life", func() bool { return time.Now().After(end) || logged.String() != "" })

@@ -15,7 +15,7 @@ import (
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
-// livePlatform lets the platform live until the test ends, or until the returned function is called.
+// livePlatform runs the platform until the test ends, or until the returned function is called.
 func livePlatform(t *testing.T, p *Platform) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -45,42 +45,42 @@ func pause(t *testing.T, p *Platform) {
 	}
 }
 
-// patience is how long a test waits for what is sure to come, however busy the machine is.
+// patience is how long a test waits for what is sure to happen, on a busy machine, too.
 const patience = 2 * time.Minute
 
-// goRound returns when life, which runs, has gone round: what it had decided on before has happened, or will not.
-func goRound(p *Platform) {
-	for range 3 { // the first is taken some time, the second at the end of the running round, the third at the end of a whole one
+// finishRound returns when life has ended the step that was running, and one after it.
+func finishRound(p *Platform) {
+	for range 3 { // the first ends the wait, the second the running step, the third a whole one
 		p.wake <- struct{}{}
 	}
 }
 
-// changes waits until that many more changes were made.
+// changes waits for n more changes.
 func changes(t *testing.T, p *Platform, n int64) {
 	t.Helper()
 	before := p.State().Changes
 	waitFor(t, fmt.Sprintf("%d more changes", n), func() bool { return p.State().Changes >= before+n })
 }
 
-// clockwork lets a platform live without a clock: time goes on by its steps alone, so that the same happens each time.
-type clockwork struct {
+// steppedPlatform is a platform whose time passes by steps alone, so that the same happens each time.
+type steppedPlatform struct {
 	*Platform
 	t   *testing.T
 	now time.Time
 }
 
-// wound returns a filled platform whose life the test drives.
-func wound(t *testing.T, config Config) (*clockwork, *sql.DB) {
+// newSteppedPlatform returns a filled platform that the test steps.
+func newSteppedPlatform(t *testing.T, config Config) (*steppedPlatform, *sql.DB) {
 	t.Helper()
-	c := &clockwork{t: t, now: noon()}
+	c := &steppedPlatform{t: t, now: noon()}
 	config.Now = func() time.Time { return c.now }
 	var db *sql.DB
 	c.Platform, db = filled(t, config)
 	return c, db
 }
 
-// live lets some time go by.
-func (c *clockwork) live(d time.Duration) {
+// advance steps through a time span.
+func (c *steppedPlatform) advance(d time.Duration) {
 	c.t.Helper()
 	const step = 100 * time.Millisecond
 	for ; d > 0; d -= step {
@@ -91,10 +91,10 @@ func (c *clockwork) live(d time.Duration) {
 	}
 }
 
-// until lets time go by until something is so.
-func (c *clockwork) until(what string, is func() bool) {
+// until advances until a condition holds.
+func (c *steppedPlatform) until(what string, is func() bool) {
 	c.t.Helper()
-	for end := c.now.Add(10 * time.Minute); !is(); c.live(100 * time.Millisecond) {
+	for end := c.now.Add(10 * time.Minute); !is(); c.advance(100 * time.Millisecond) {
 		if c.now.After(end) {
 			c.t.Fatalf("lived in vain for %s", what)
 		}
@@ -157,8 +157,8 @@ func TestPauseStopsLifeAndResumeContinuesIt(t *testing.T) {
 	changes(t, p, 1)
 	pause(t, p)
 	paused := p.State().Changes
-	goRound(p)
-	for range 10 { // far longer than it takes until something happens
+	finishRound(p)
+	for range 10 { // long enough for many activities
 		if err := p.Step(t.Context(), longestStep); err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +187,7 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, db := filled(t, Config{
-		DSN: server.DSN("platform"), Clients: 5, Events: 10, Items: 800, Seed: 2, Speed: 20_000, Haste: 5, Tick: 10 * time.Millisecond, Timeout: time.Second,
+		DSN: server.DSN("platform"), Clients: 5, Events: 10, Items: 800, Seed: 2, Speed: 20_000, Acceleration: 5, Tick: 10 * time.Millisecond, Timeout: time.Second,
 		DatabaseDown: func(on bool) error {
 			if on {
 				return server.Signal(syscall.SIGSTOP)
@@ -226,8 +226,8 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 	checkHealthy(t, p.Books(), db, time.Now().UTC())
 }
 
-// The answer to COMMIT is lost in both ways: before and after the server carried it out.
-func TestUnknownOutcomeIsFoundOut(t *testing.T) {
+// The answer to COMMIT is lost before, and after, the server has carried it out.
+func TestUnknownOutcomeIsResolved(t *testing.T) {
 	t.Parallel()
 	for name, arrived := range map[string]bool{"it arrived": true, "it did not arrive": false} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +244,7 @@ func TestUnknownOutcomeIsFoundOut(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p.unsettled = c
+			p.unknownOutcome = c
 			if p.Books().SupportTickets.Get(ticket.ID) != nil {
 				t.Error("booked before it is known")
 			}
@@ -271,7 +271,7 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 	c := p.newChange("test")
 	c.Insert(SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.now()})
 	c.flush()
-	p.unsettled = c
+	p.unknownOutcome = c
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if err := p.Pause(ctx); err == nil {
@@ -289,7 +289,7 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 	}
 }
 
-// A planting that waits for the database must not keep anybody from letting the database go on.
+// An injection that waits for the database must not keep anybody from switching database-down off.
 func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
@@ -308,7 +308,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 	}
 	planted := make(chan error, 1)
 	go func() { planted <- p.Faults().On(t.Context(), SoldTwiceFault, "") }()
-	waitFor(t, "the other fault to come before the database", func() bool { return len(p.turn) == 1 })
+	waitFor(t, "the other fault to come before the database", func() bool { return len(p.writeLock) == 1 })
 	if err := p.Faults().Off(t.Context(), DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}

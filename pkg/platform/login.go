@@ -12,13 +12,13 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// login is as whom a pool's next connections come to the server. It can change while the pool is in use.
+// login holds the credentials of a pool's next connections. They can change while the pool is in use.
 type login struct {
-	first *mysql.Config // as the DSN says
-	now   atomic.Pointer[driver.Connector]
+	configured *mysql.Config // of the DSN
+	connector  atomic.Pointer[driver.Connector]
 }
 
-// open makes a pool. What the simulator writes must not depend on how the server is set up.
+// open makes a pool whose session settings do not depend on the server's configuration.
 func open(dsn string, timeout time.Duration) (*sql.DB, *login, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
@@ -36,29 +36,29 @@ func open(dsn string, timeout time.Duration) (*sql.DB, *login, error) {
 	}
 	config.Params["sql_mode"] = "'TRADITIONAL'"
 	config.Params["time_zone"] = "'+00:00'"
-	l := &login{first: config}
-	if err := l.as(config.User, config.Passwd); err != nil {
+	l := &login{configured: config}
+	if err := l.setUser(config.User, config.Passwd); err != nil {
 		return nil, nil, err
 	}
 	return sql.OpenDB(l), l, nil
 }
 
-// as lets the next connections come as some user.
-func (l *login) as(user, password string) error {
-	config := l.first.Clone()
+// setUser sets the user of the next connections.
+func (l *login) setUser(user, password string) error {
+	config := l.configured.Clone()
 	config.User, config.Passwd = user, password
 	connector, err := mysql.NewConnector(config)
 	if err != nil {
 		return fmt.Errorf("platform: DSN: %w", err)
 	}
-	l.now.Store(&connector)
+	l.connector.Store(&connector)
 	return nil
 }
 
-// Connect makes a connection, for the pool.
+// Connect implements driver.Connector.
 func (l *login) Connect(ctx context.Context) (driver.Conn, error) {
-	return (*l.now.Load()).Connect(ctx)
+	return (*l.connector.Load()).Connect(ctx)
 }
 
-// Driver returns the driver, for the pool.
-func (l *login) Driver() driver.Driver { return (*l.now.Load()).Driver() }
+// Driver implements driver.Connector.
+func (l *login) Driver() driver.Driver { return (*l.connector.Load()).Driver() }

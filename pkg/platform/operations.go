@@ -2,7 +2,7 @@ package platform
 
 import "time"
 
-// operations makes what the sale events do not have: sessions, sync runs, backups and tickets.
+// operations generates what does not belong to sale events: sessions, sync runs, backups and tickets.
 func (g *generator) operations() {
 	for _, c := range g.books.Clients {
 		if c.Active {
@@ -29,19 +29,19 @@ func (g *generator) staff(client uint64) {
 	}
 }
 
-// shoppers makes visits: most go on, some are over, some were left without a word.
+// shoppers generates sessions: most are active, some ended, some abandoned.
 func (g *generator) shoppers(e *Event) {
 	for range shoppersOf(e.ID) {
 		g.session(e.ClientID, e.ID, Roles()[0])
 	}
 }
 
-// shoppersOf returns how many shoppers a sale event usually has.
+// shoppersOf returns the usual number of shoppers of a sale event.
 func shoppersOf(event uint64) int { return 6 + int(event*7919%17) }
 
 func (g *generator) session(client, event uint64, role string) {
 	s := Session{ID: next(&g.ids.session), ClientID: client, EventID: event, Role: role}
-	s.LastSeenAt = g.between(g.now.Add(-heartbeat), g.now)
+	s.LastSeenAt = g.between(g.now.Add(-heartbeatEvery), g.now)
 	s.StartedAt = g.between(s.LastSeenAt.Add(-15*time.Minute), s.LastSeenAt)
 	switch {
 	case g.chance(0.15):
@@ -84,7 +84,7 @@ func pickPriority(u float64) string {
 	}
 }
 
-// syncs makes the runs of the last hour of the platform, every five minutes; the last one of each kind succeeded.
+// syncs generates the runs of the last platform hour, every five minutes; the last one of each kind succeeded.
 func (g *generator) syncs(client uint64) {
 	every := g.day / 288
 	offset := time.Duration(g.rng.Int64N(int64(every) + 1))
@@ -99,7 +99,7 @@ func (g *generator) syncs(client uint64) {
 	}
 }
 
-// backup makes the runs of a target, the oldest first; one in the middle failed.
+// backup generates the runs of a target, the oldest first; one in the middle failed.
 func (g *generator) backup(target string, every, took time.Duration, runs int, bytes int64) {
 	for n := runs - 1; n >= 0; n-- {
 		start := g.ago(time.Duration(n)*every + every/3 + took)

@@ -2,9 +2,9 @@ package platform
 
 import "time"
 
-// What people do: consignors, volunteers, visitors, and who asks for help.
+// Activities of people: consignors, volunteers, visitors, and those who ask for support.
 
-// register lets a consignor take part: one that the client knows, or a new one.
+// register makes a consignor take part: a known one, or a new one.
 func (p *Platform) register(c *Change, event uint64) {
 	e := p.books.Events.Get(event)
 	if e.Status != Registration || int64(p.index.participants.len(event)) >= e.MaxConsignors {
@@ -34,7 +34,7 @@ func (p *Platform) payFee(c *Change, event uint64) {
 	}
 }
 
-// changeAddress gives a consignor a new mail address, which the shop does not know yet.
+// changeAddress changes the email address of a consignor, which is not synced yet.
 func (p *Platform) changeAddress(c *Change, client uint64) {
 	if id, ok := p.index.consignors.pick(p.rng, client); ok {
 		consignor := *p.books.Consignors.Get(id)
@@ -73,7 +73,7 @@ func (p *Platform) cancelDropoff(c *Change, event uint64) {
 	c.Update(booking, slot)
 }
 
-// endDropoffs ends a quarter of an hour: most came.
+// endDropoffs ends a drop-off slot: most consignors came.
 func (p *Platform) endDropoffs(c *Change, slot uint64) {
 	now := p.now()
 	for _, id := range p.index.dropoffs.some(slot, batch) {
@@ -148,7 +148,7 @@ func (p *Platform) arrive(c *Change, client, event uint64, role string) {
 	c.Insert(Session{ID: next(&p.ids.session), ClientID: client, EventID: event, Role: role, StartedAt: now, LastSeenAt: now})
 }
 
-// leave ends a visit. Now and then somebody just closes the lid, and the platform does not hear of it.
+// leave ends a session. Now and then somebody abandons it instead, without the platform's knowledge.
 func (p *Platform) leave(c *Change, from pools, owner uint64) {
 	id, ok := from.pick(p.rng, owner)
 	if !ok {
@@ -167,7 +167,7 @@ func (p *Platform) leave(c *Change, from pools, owner uint64) {
 	c.Update(session)
 }
 
-// heartbeat notes who is still there, and ends visits that were abandoned long ago.
+// heartbeat updates the last-seen time of active sessions, and ends those that were abandoned long ago.
 func (p *Platform) heartbeat(c *Change, client uint64) {
 	now := p.now()
 	seen := p.index.staff.some(client, batch)
@@ -180,16 +180,16 @@ func (p *Platform) heartbeat(c *Change, client uint64) {
 			c.Update(session)
 		}
 	}
-	for _, id := range p.index.left.some(client, batch) {
-		if session := *p.books.Sessions.Get(id); session.LastSeenAt.Before(now.Add(-forgotten)) {
+	for _, id := range p.index.abandonedByClient.some(client, batch) {
+		if session := *p.books.Sessions.Get(id); session.LastSeenAt.Before(now.Add(-sessionTimeout)) {
 			session.EndedAt = session.LastSeenAt
 			c.Update(session)
 		}
 	}
 }
 
-// forgotten is after what time the platform ends a visit that nobody ended.
-const forgotten = 30 * time.Minute
+// sessionTimeout is when the platform ends an abandoned session.
+const sessionTimeout = 30 * time.Minute
 
 func (p *Platform) openTicket(c *Change, client uint64, priority string) {
 	c.Insert(SupportTicket{

@@ -1,16 +1,16 @@
-// Package platform is a small stand-in for the platform that consignwatch monitors: the contract's tables in a real
-// database, filled with children's consignment sales, in which life goes on. It keeps its own books of everything that it
-// did, so that a test can ask what is true, and it can be made to fail on purpose.
+// Package platform is a simulator of the platform that consignwatch monitors: the contract's tables in a real database, filled with
+// children's consignment sales, in which life goes on. It keeps books of everything that it did, from which a test knows the expected
+// values, and faults can be switched on in it.
 //
-// What happens, it also tells the world as CloudEvents in Kafka (pkg/platform/stream), if there is one. The events of the sale
-// follow from the rows that changed, each exactly once; requests, queries and mails are made up around them. What is done in the
-// background are real jobs in queues of the same Kafka (pkg/platform/jobs).
+// It publishes what happens as CloudEvents to Kafka (pkg/platform/stream), if Config.Stream names brokers. The events of a sale follow
+// from the rows that changed, each exactly once; requests, queries and emails around them are synthetic, as far as Config names no
+// real infrastructure for them. Background work consists of real jobs in queues of the same Kafka (pkg/platform/jobs).
 //
-// The books never come from the database. Each activity is one transaction, and the books change when it is known to
-// have been committed. The database may die, hang and come back.
+// The books hold what the simulator has committed; they are never read from the database. Each activity is one transaction, and the
+// books change when the transaction is known to be committed. The database may die, hang and come back.
 //
-// Every time that stands in the database is the true time. The speed makes days shorter: at speed 60 a platform day
-// lasts 24 minutes, and as much happens in it as in a day.
+// All times in the database are real times. Config.Speed makes days shorter: at speed 60 a platform day lasts 24 minutes, and as much
+// happens in it as in a day.
 package platform
 
 import (
@@ -28,55 +28,55 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// Config says which platform to make. Only DSN has no default.
+// Config configures the simulator. Only DSN has no default.
 type Config struct {
 	DSN string // go-sql-driver/mysql, with the database's name
 
 	Clients    int // 5
 	Events     int // sale events of all clients together; 8
-	LiveEvents int // of these, how many are going on; half of them
+	LiveEvents int // of these, how many are live; half of them
 	Items      int // of all sale events together; 1000
 	Seed       uint64
-	// Bulk keeps the items and sales of sale events that are over as totals only, for millions of items. The
-	// platform lives as usual; what is over does not change anyway.
+	// Bulk keeps the items and sales of sale events that are over as totals only, for millions of items. Nothing changes in a sale
+	// event that is over, so life goes on as usual.
 	Bulk bool
-	// Fresh empties the platform's tables before they are filled: whatever was in them is lost.
+	// Fresh truncates the platform's tables before they are filled: their rows are lost.
 	Fresh bool
-	// Flawless keeps what goes wrong now and then by itself, as on every platform, from going wrong: then every failure is a fault's.
+	// Flawless turns off random failures: every failure is then a fault's.
 	Flawless bool
-	// Nights is that people sleep: from one to six nobody comes, and who is there leaves; in the evening most come.
+	// Nights adds a night and an evening peak: from one to six nobody arrives and those who are there leave; most arrive in the evening.
 	Nights bool
-	// Noon begins the platform's day at noon instead of at the present time of day.
+	// Noon starts the platform's day at noon instead of at the present time of day.
 	Noon bool
-	// Haste is how many times faster than in life goes what does not follow the platform's day: calls to the outside services and how
-	// late they answer, synchronisation, backups, visits, and the mails and pictures of faults; 1.
-	Haste float64
+	// Acceleration speeds up what does not follow the platform's day: calls to the external services and their latency, sync, backups,
+	// visits, and the emails and images of faults. 1 is real time.
+	Acceleration float64
 
-	Speed   float64          // 1: a platform day lasts a day
-	Tick    time.Duration    // how often it is decided what happens next; 200ms
-	Timeout time.Duration    // of one transaction; 3s
+	Speed   float64          // platform days in a day; 1
+	Tick    time.Duration    // how often life decides on the next activities; 200ms
+	Timeout time.Duration    // of a transaction; 3s
 	Now     func() time.Time // time.Now
-	Logger  *slog.Logger     // nothing is logged
+	Logger  *slog.Logger     // nil: nothing is logged
 
-	// DatabaseDown stops the database server (true) and lets it go on (false), for the fault database-down. The
-	// simulator has no way of its own to do it.
+	// DatabaseDown stops the database server (true) and resumes it (false), for the fault database-down. The simulator itself has
+	// no means to do it.
 	DatabaseDown func(on bool) error
 
-	// Stream is where the platform publishes what happens, and where its jobs wait: host:port of Kafka brokers. Empty: nowhere.
-	// Topics says which topics somebody has to create.
+	// Stream is the Kafka brokers, host:port, to which the platform publishes its events and its jobs. Empty: no stream. Topics
+	// returns the topics that must exist.
 	Stream []string
-	// BrokerDown stops the broker (true) and lets it come back (false), for the fault broker-restart.
+	// BrokerDown stops the broker (true) and restarts it (false), for the fault broker-restart.
 	BrokerDown func(on bool) error
 
-	Machinery
+	Infra
 
-	// Outside is where fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface, with port 0 for a free one.
-	// The platform then really has shops, calls the services and receives their webhooks. Empty: all of that is made up.
+	// Outside is the address at which fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface; port 0 is
+	// a free one. The platform then has shops, calls the services and receives their webhooks. Empty: these calls are synthetic.
 	Outside string
-	// OutsideDir is the folder for the files with their secrets, and with the list of clients. Empty: a temporary one.
+	// OutsideDir is the folder for the services' secrets and for the list of clients. Empty: a temporary one.
 	OutsideDir string
 
-	// Progress hears how many rows Fill has written so far, one call at a time.
+	// Progress receives the number of rows that Fill has written so far. Its calls do not overlap.
 	Progress func(rows int64)
 }
 
@@ -96,8 +96,8 @@ func (c *Config) setDefaults() error {
 	if c.Speed == 0 {
 		c.Speed = 1
 	}
-	if c.Haste == 0 {
-		c.Haste = 1
+	if c.Acceleration == 0 {
+		c.Acceleration = 1
 	}
 	if c.Tick == 0 {
 		c.Tick = 200 * time.Millisecond
@@ -116,8 +116,8 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("platform: %d clients, %d sale events, %d items: at least one of each", c.Clients, c.Events, c.Items)
 	case c.LiveEvents < 0 || c.LiveEvents > c.Events:
 		return fmt.Errorf("platform: %d of %d sale events live: not possible", c.LiveEvents, c.Events)
-	case c.Haste < 1 || c.Haste > 100:
-		return fmt.Errorf("platform: haste %g: between 1 and 100", c.Haste)
+	case c.Acceleration < 1 || c.Acceleration > 100:
+		return fmt.Errorf("platform: haste %g: between 1 and 100", c.Acceleration)
 	case c.Speed < 0.01 || c.Speed > 100_000:
 		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
 	}
@@ -126,38 +126,38 @@ func (c *Config) setDefaults() error {
 
 // Platform is the simulator. Its methods can be called from any goroutine.
 type Platform struct {
-	config Config
-	db     *sql.DB
-	login  *login // of db
-	faults *Faults
-	teller *teller // nil: there is no stream
-	equipment
-	outside *outsiders // nil: there are none
-	flights flights
+	config  Config
+	db      *sql.DB
+	login   *login // of db
+	faults  *Faults
+	emitter *eventEmitter // nil: no stream
+	infra
+	external *externalServices // nil: no external services
+	inflight inflight
 
-	turn   chan struct{} // held by who transacts
-	paused atomic.Bool   // life does not take the turn
-	filled atomic.Bool
-	living atomic.Bool
-	wake   chan struct{} // life looks again
+	writeLock chan struct{} // held by whoever runs a transaction
+	paused    atomic.Bool   // life does not acquire writeLock
+	filled    atomic.Bool
+	living    atomic.Bool
+	wake      chan struct{} // makes Run take a step at once
 
-	// Written by who holds the turn, under mu; read by who holds either.
-	mu    sync.RWMutex
-	books *Books
-	index *index
-	done  int64 // changes booked
+	// Written with writeLock and mu held; read with either.
+	mu      sync.RWMutex
+	books   *Books
+	index   *index
+	changes int64 // changes recorded
 
-	// Of who holds the turn.
-	ids       ids
-	rng       *rand.Rand
-	unsettled *Change // its outcome is unknown
-	clock     lifeClock
+	// Guarded by writeLock.
+	ids            ids
+	rng            *rand.Rand
+	unknownOutcome *Change // committed or not: nobody knows yet
+	clock          lifeClock
 
-	failing  atomic.Pointer[string] // the last error, while the database does not do its work
+	failing  atomic.Pointer[string] // the last error while the database fails
 	failures atomic.Int64
 }
 
-// New checks the configuration. It does not connect.
+// New checks the configuration and makes a simulator. It does not connect.
 func New(config Config) (*Platform, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
@@ -167,10 +167,10 @@ func New(config Config) (*Platform, error) {
 		return nil, err
 	}
 	p := &Platform{
-		config: config, db: db, login: login, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		config: config, db: db, login: login, writeLock: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 		books: &Books{Totals: map[uint64]Totals{}}, index: newIndex(), ids: firstIDs(),
-		rng:     rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
-		flights: flights{on: map[*flight]struct{}{}},
+		rng:      rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
+		inflight: inflight{pending: map[*inflightRequest]struct{}{}},
 	}
 	p.faults = newFaults(p)
 	if len(config.Stream) > 0 {
@@ -179,30 +179,30 @@ func New(config Config) (*Platform, error) {
 			_ = db.Close()
 			return nil, fmt.Errorf("platform: %w", err)
 		}
-		if p.teller, err = newTeller(p, out); err != nil {
+		if p.emitter, err = newEventEmitter(p, out); err != nil {
 			out.Close()
 			_ = db.Close()
 			return nil, err
 		}
 	}
-	if err := p.equip(); err != nil {
+	if err := p.startInfra(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	if err := p.openOutside(); err != nil {
+	if err := p.openExternal(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
-// Close ends the connections. Run must have returned.
+// Close closes the connections. Run must have returned.
 func (p *Platform) Close() error {
-	err := p.dismantle()
-	if p.outside != nil {
-		err = errors.Join(err, p.outside.Close())
+	err := p.stopInfra()
+	if p.external != nil {
+		err = errors.Join(err, p.external.Close())
 	}
-	if p.teller != nil {
-		p.teller.jobs.Close()
-		p.teller.out.Close()
+	if p.emitter != nil {
+		p.emitter.jobs.Close()
+		p.emitter.publisher.Close()
 	}
 	return errors.Join(err, p.db.Close())
 }
@@ -214,19 +214,19 @@ func (p *Platform) Books() *Books {
 	return p.books.Clone()
 }
 
-// Truth returns what the business-exporter has to say now (Books.Truth).
+// Truth returns every sample that the business-exporter has to export now (Books.Truth).
 func (p *Platform) Truth() []Sample { return p.Books().Truth(p.now()) }
 
-// Faults returns the switches of the faults.
+// Faults returns the fault switches.
 func (p *Platform) Faults() *Faults { return p.faults }
 
-// Pause lets the running activity end and starts no other, until Resume. When it returns nil, the books, the
-// database and the stream say the same, and only Do, Plant and the faults change them; jobs stay in their queues. It waits
-// for the requests to the API that are on their way; what later ones have to tell is told after Resume. While the database is down and the
-// outcome of a transaction is unknown, and while the broker does not take what was published, it waits.
+// Pause waits for the running activity and starts no other until Resume. After it returns nil, the books, the database and the stream
+// agree, and only Do, InjectViolation and the faults change them; jobs stay in their queues. It waits for the API requests in flight;
+// events of later requests are deferred until Resume. It also waits while the outcome of a transaction is unknown, and while the
+// broker does not acknowledge what was published.
 func (p *Platform) Pause(ctx context.Context) error {
 	was := p.paused.Swap(true)
-	if err := p.quiet(ctx); err != nil {
+	if err := p.quiesce(ctx); err != nil {
 		if p.paused.Store(was); !was {
 			p.resumeJobs()
 		}
@@ -235,56 +235,56 @@ func (p *Platform) Pause(ctx context.Context) error {
 	return nil
 }
 
-func (p *Platform) quiet(ctx context.Context) error {
-	if err := p.flights.await(ctx); err != nil {
+func (p *Platform) quiesce(ctx context.Context) error {
+	if err := p.inflight.await(ctx); err != nil {
 		return err
 	}
-	if err := p.take(ctx); err != nil {
+	if err := p.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer p.release()
-	if err := p.awaitSettled(ctx); err != nil {
+	defer p.unlockWrites()
+	if err := p.awaitResolved(ctx); err != nil {
 		return err
 	}
-	if p.teller == nil {
+	if p.emitter == nil {
 		return nil
 	}
-	if err := p.teller.jobs.Pause(ctx); err != nil {
+	if err := p.emitter.jobs.Pause(ctx); err != nil {
 		return err
 	}
 	return p.FlushStream(ctx)
 }
 
-// StreamTruth returns every counter of the contract's section 1, and of every histogram the count and the sum, with what an exact consumer
-// has counted once it has read all that the broker has acknowledged so far; besides, consignwatch_records_total. It is
-// sorted by name and labels. Money is in minor units of its currency (Sample.Major converts it), times are in seconds. A series that nothing was
-// ever counted for is absent. Without a stream there is none.
+// StreamTruth returns what an exact consumer of the stream has counted once it has read all acknowledged records: every counter of the
+// contract's section 1, count and sum of every histogram, and consignwatch_records_total. It is sorted by name and labels. Money is in
+// minor units of its currency (Sample.Major converts them), times are in seconds. Series without any event are absent. Without a stream
+// it is empty.
 //
-// It follows from the events themselves, as they were published. To compare it with a consumer, pause life first.
+// The samples follow from the published events themselves. To compare them with a consumer's, pause life first.
 func (p *Platform) StreamTruth() []Sample {
 	samples := []Sample{}
-	if p.teller == nil {
+	if p.emitter == nil {
 		return samples
 	}
-	for _, t := range p.teller.out.Totals() {
+	for _, t := range p.emitter.publisher.Totals() {
 		samples = append(samples, Sample{t.Name, t.Labels, float64(t.Value) / float64(t.Scale)})
 	}
 	slices.SortFunc(samples, compareSamples)
 	return samples
 }
 
-// FlushStream waits until the requests that are on their way have ended, and the broker has acknowledged everything that was
-// told so far. Pause does so, too.
+// FlushStream waits until the requests in flight have ended and the broker has acknowledged everything that was published so far. Pause
+// includes it.
 func (p *Platform) FlushStream(ctx context.Context) error {
-	if p.teller == nil {
+	if p.emitter == nil {
 		return nil
 	}
-	if err := p.flights.await(ctx); err != nil {
+	if err := p.inflight.await(ctx); err != nil {
 		return fmt.Errorf("platform: requests that are on their way: %w", err)
 	}
-	p.teller.mu.Lock() // whoever is talking finishes
-	out := p.teller.out
-	p.teller.mu.Unlock()
+	p.emitter.mu.Lock() // after a running emit
+	out := p.emitter.publisher
+	p.emitter.mu.Unlock()
 	return out.Flush(ctx)
 }
 

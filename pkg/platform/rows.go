@@ -27,12 +27,12 @@ const (
 // Other closed sets of the schema.
 const (
 	Scheduled = "scheduled" // booking
-	Completed = "completed" // booking, mail address sync
+	Completed = "completed" // booking, email address sync
 	NoShow    = "no_show"   // booking
 
-	Pending = "pending" // settlement, mail address sync
+	Pending = "pending" // settlement, email address sync
 	Paid    = "paid"    // settlement
-	Failed  = "failed"  // mail address sync, sync run, backup
+	Failed  = "failed"  // email address sync, sync run, backup
 
 	Succeeded = "succeeded" // sync run, backup
 
@@ -49,8 +49,8 @@ const (
 
 // A Row is one row of one table. A zero time is NULL.
 //
-// Personal and secret columns (mail addresses, names of people, titles, shopper codes, tokens) are no fields:
-// they are made up from the id when the row is inserted, and nobody needs them afterwards.
+// Personal and secret columns (email addresses, names of people, titles, shopper codes, tokens) are no fields: they are derived from the
+// id when the row is inserted, and not used afterwards.
 type Row interface {
 	// RowID returns the primary key.
 	RowID() uint64
@@ -123,7 +123,7 @@ type Item struct {
 	ListedAt, SoldAt, SyncedAt, UpdatedAt     time.Time
 }
 
-// Unsynced tells whether the shop does not have the item as it is.
+// Unsynced reports whether the shop lacks the item or its last change.
 func (i *Item) Unsynced() bool {
 	return (i.Status == Active || i.Status == Locked) && (i.SyncedAt.IsZero() || i.SyncedAt.Before(i.UpdatedAt))
 }
@@ -166,7 +166,7 @@ type VolunteerBooking struct {
 	Status                        string
 }
 
-// Session is the visit of somebody. EventID 0 is NULL.
+// Session is a visit. EventID 0 is NULL.
 type Session struct {
 	ID, ClientID, EventID          uint64
 	Role                           string
@@ -181,7 +181,7 @@ type Settlement struct {
 	CreatedAt, PaidAt             time.Time
 }
 
-// SyncRun is one run of the synchronisation with a client's shop.
+// SyncRun is a run of the sync with a client's shop.
 type SyncRun struct {
 	ID, ClientID  uint64
 	Kind, Outcome string
@@ -196,7 +196,7 @@ type Backup struct {
 	StartedAt, FinishedAt time.Time
 }
 
-// SupportTicket is a call for help of a client.
+// SupportTicket is a client's request for support.
 type SupportTicket struct {
 	ID, ClientID                        uint64
 	Priority, Status, Category          string

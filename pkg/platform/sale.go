@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// What happens to goods: the activities of a sale event. Each changes nothing when there is nothing to act on.
+// Activities of a sale event. Each changes nothing if there is no row for it.
 
 func selling(status string) bool { return status == Active || status == Markdown }
 
-// list lets a participant write down an item.
-func (p *Platform) list(c *Change, event uint64) {
+// listItem makes a participant add an item.
+func (p *Platform) listItem(c *Change, event uint64) {
 	e := p.books.Events.Get(event)
 	owner, ok := p.index.participants.pick(p.rng, event)
 	if !ok {
@@ -19,7 +19,7 @@ func (p *Platform) list(c *Change, event uint64) {
 	category := pickCategory(p.rng)
 	c.Insert(Item{
 		ID: next(&p.ids.item), EventID: event, EventConsignorID: owner, CategoryID: uint64(category + 1),
-		PriceCents: pickPrice(p.rng, kinds()[category], e.Currency), Status: Draft, MarkdownEligible: p.chance(0.8),
+		PriceCents: pickPrice(p.rng, goodsCategories()[category], e.Currency), Status: Draft, MarkdownEligible: p.chance(0.8),
 		ImageBytes: 80_000 + p.rng.Int64N(900_000), UpdatedAt: p.now(),
 	})
 }
@@ -47,7 +47,7 @@ func (p *Platform) reprice(c *Change, event uint64) {
 	c.Update(item)
 }
 
-// purchase is an order of one to five items. When the platform does not hear of it, nothing changes.
+// purchase places an order of one to five items. When the order gets lost, no row changes.
 func (p *Platform) purchase(c *Change, event uint64) []Sale {
 	e := p.books.Events.Get(event)
 	if !selling(e.Status) {
@@ -77,8 +77,8 @@ func (p *Platform) purchase(c *Change, event uint64) []Sale {
 		sale.ID, sale.ItemID, sale.AmountCents = next(&p.ids.sale), id, item.SoldPriceCents
 		sales = append(sales, sale)
 	}
-	if p.loses(e.ClientID) {
-		p.lose(e.ClientID, sales)
+	if p.losesOrders(e.ClientID) {
+		p.loseOrder(e.ClientID, sales)
 		return sales
 	}
 	c.Update(items...)
@@ -88,8 +88,8 @@ func (p *Platform) purchase(c *Change, event uint64) []Sale {
 	return sales
 }
 
-// giveBack returns a sold item within the return window. While the sale goes on, it may be sold again.
-func (p *Platform) giveBack(c *Change, event uint64) {
+// returnItem returns a sold item within the return window. While the sale goes on, the item may be sold again.
+func (p *Platform) returnItem(c *Change, event uint64) {
 	e := p.books.Events.Get(event)
 	id, ok := p.index.sold.pick(p.rng, event)
 	now := p.now()
@@ -110,8 +110,8 @@ func (p *Platform) giveBack(c *Change, event uint64) {
 	c.Update(sale, item)
 }
 
-// lock ends the sale of items that nobody bought.
-func (p *Platform) lock(c *Change, event uint64) {
+// lockItems ends the sale of unsold items.
+func (p *Platform) lockItems(c *Change, event uint64) {
 	now := p.now()
 	for _, id := range p.index.forSale.some(event, batch) {
 		item := *p.books.Items.Get(id)
@@ -120,7 +120,7 @@ func (p *Platform) lock(c *Change, event uint64) {
 	}
 }
 
-// transfer moves an item that nobody bought on to the client's next sale event, where its consignor takes part, too.
+// transfer moves an unsold item on to the client's next sale event, in which its consignor takes part, too.
 func (p *Platform) transfer(c *Change, event uint64) {
 	e := p.books.Events.Get(event)
 	id, ok := p.index.locked.pick(p.rng, event)
@@ -158,7 +158,7 @@ func (p *Platform) nextEvent(e *Event) *Event {
 	return nil
 }
 
-// settleAccounts works out what participants get.
+// settleAccounts creates the participants' settlements.
 func (p *Platform) settleAccounts(c *Change, event uint64) {
 	sold := map[uint64]int64{}
 	for i := range p.books.Sales {
@@ -199,7 +199,7 @@ func (p *Platform) pay(c *Change, event uint64, n int) {
 	}
 }
 
-// advance moves a sale event to its next status when it is due and what belongs before it is done.
+// advance moves a sale event to its next status when that is due and its conditions are met.
 func (p *Platform) advance(c *Change, event uint64) {
 	e := *p.books.Events.Get(event)
 	now := p.now()

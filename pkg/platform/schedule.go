@@ -2,8 +2,8 @@ package platform
 
 import "time"
 
-// The life of a sale event, in platform days. A platform day is 24 hours divided by the speed. Where an event stands
-// follows from its row and the time alone, so nothing has to be remembered.
+// The schedule of a sale event, in platform days. A platform day is 24 hours divided by the speed. The status of a sale event follows from
+// its row and the time alone.
 const (
 	setupBefore        = 10.0 // days from the setup to the start
 	registrationBefore = 7.0  // days from the registration to the start
@@ -17,19 +17,19 @@ const (
 // day returns the length of a platform day.
 func (p *Platform) day() time.Duration { return p.scaled(24 * time.Hour) }
 
-// scaled returns how long a platform duration is in truth.
+// scaled returns the real duration of a platform duration.
 func (p *Platform) scaled(d time.Duration) time.Duration {
 	return max(time.Duration(float64(d)/p.config.Speed), time.Microsecond)
 }
 
-// hastened returns how long takes what does not follow the platform's day.
-func (p *Platform) hastened(d time.Duration) time.Duration {
-	return time.Duration(float64(d) / p.config.Haste)
+// accelerated returns the real duration of what does not follow the platform's day.
+func (p *Platform) accelerated(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / p.config.Acceleration)
 }
 
 func days(day time.Duration, n float64) time.Duration { return time.Duration(float64(day) * n) }
 
-// phase returns from when to when a status lasts, in days from the start of the sale.
+// phase returns when a status begins and ends, in days from the start of the sale.
 func phase(status string) (from, to float64) {
 	switch status {
 	case Draft:
@@ -51,8 +51,8 @@ func phase(status string) (from, to float64) {
 	}
 }
 
-// dueStatus returns the status that the clock asks for next; it is the present one while it is not time yet. What else a step
-// needs (items locked, settlements paid) is seen to where it is made.
+// dueStatus returns the status that is due next; the present one before that. Other conditions of a step (items locked, settlements paid)
+// are checked by advance.
 func dueStatus(e *Event, now time.Time, day time.Duration) string {
 	after := func(at time.Time, offset float64) bool { return !now.Before(at.Add(days(day, offset))) }
 	switch e.Status {

@@ -17,8 +17,8 @@ import (
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
-// streaming returns a platform that publishes to a broker of its own.
-func streaming(t *testing.T, config Config) *Platform {
+// startWithStream returns a platform that publishes to a broker of its own.
+func startWithStream(t *testing.T, config Config) *Platform {
 	t.Helper()
 	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: Topics(), TopicConfigs: jobs.TopicConfigs()})
 	if err != nil {
@@ -36,13 +36,13 @@ func streaming(t *testing.T, config Config) *Platform {
 	return p
 }
 
-// lively is a platform in which everything happens within seconds.
+// lively is the configuration of a platform on which everything happens within seconds.
 func lively() Config {
-	return Config{Clients: 6, Events: 18, LiveEvents: 14, Items: 1500, Seed: 5, Speed: 60_000, Haste: 5, Tick: 20 * time.Millisecond}
+	return Config{Clients: 6, Events: 18, LiveEvents: 14, Items: 1500, Seed: 5, Speed: 60_000, Acceleration: 5, Tick: 20 * time.Millisecond}
 }
 
-// everything reads all that was acknowledged.
-func everything(t *testing.T, p *Platform) []*kgo.Record {
+// allRecords reads all acknowledged records.
+func allRecords(t *testing.T, p *Platform) []*kgo.Record {
 	t.Helper()
 	state := p.State().Stream
 	from := map[string]map[int32]kgo.Offset{}
@@ -75,14 +75,14 @@ func everything(t *testing.T, p *Platform) []*kgo.Record {
 	return all
 }
 
-// compareStream compares what the platform says of the stream with what stands in it.
+// compareStream compares the published totals with a recount of the records.
 func compareStream(t *testing.T, p *Platform) []*kgo.Record {
 	t.Helper()
-	records := everything(t, p)
+	records := allRecords(t, p)
 	want := map[string]float64{}
 	for _, s := range p.StreamTruth() {
-		if s.Value != 0 { // a recount does not see that nothing was added
-			want[s.whole()] = s.Value
+		if s.Value != 0 { // a recount has no series with the value 0
+			want[s.series()] = s.Value
 		}
 	}
 	got := recount(records)
@@ -100,12 +100,12 @@ func compareStream(t *testing.T, p *Platform) []*kgo.Record {
 
 // streamTruthOf sums the samples of a metric whose labels contain the given ones.
 func streamTruthOf(p *Platform, name string, labels ...string) int {
-	if p.teller == nil {
+	if p.emitter == nil {
 		return 0
 	}
 	sum := 0.0
 totals:
-	for _, s := range p.teller.out.Totals() { // as StreamTruth, but cheaper: many ask again and again
+	for _, s := range p.emitter.publisher.Totals() { // cheaper than StreamTruth: it is called often
 		if s.Name != name {
 			continue
 		}
@@ -130,8 +130,8 @@ func switchOn(t *testing.T, p *Platform, faults ...string) {
 
 func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 	t.Parallel()
-	p := streaming(t, lively())
-	oneOfEverything(t, p)
+	p := startWithStream(t, lively())
+	makeEveryChange(t, p)
 	livePlatform(t, p)
 	switchOn(t, p, CrashLoop, BruteForce, CrossTenantAccess, StateConflicts, PaidEarly)
 	waitFor(t, "enough to be told", func() bool { return p.State().Stream.Acknowledged > 5000 })
@@ -148,7 +148,7 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 	pause(t, p)
 	seen, modes, sources, ids := map[string]int{}, map[bool]int{}, map[string]bool{}, map[string]bool{}
 	for _, r := range compareStream(t, p) {
-		e, err := hear(r)
+		e, err := parseEvent(r)
 		if err == nil {
 			err = e.check(r)
 		}
@@ -179,7 +179,7 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 	}
 }
 
-// counterOf returns the metric, and the labels that are always the same, of a feed that adds one for each event.
+// counterOf returns the metric and the fixed labels of a feed that counts events.
 func counterOf(feed string) (metric string, labels []string, ok bool) {
 	metric, list, _ := strings.Cut(strings.TrimSuffix(feed, "}"), "{")
 	for label := range strings.SplitSeq(list, ",") {
@@ -190,8 +190,8 @@ func counterOf(feed string) (metric string, labels []string, ok bool) {
 	return metric, labels, strings.HasSuffix(feed, "}")
 }
 
-// oneOfEverything lets everything happen to the rows of a sale event that life would come to sooner or later.
-func oneOfEverything(t *testing.T, p *Platform) {
+// makeEveryChange makes every kind of change to the rows of a sale event.
+func makeEveryChange(t *testing.T, p *Platform) {
 	t.Helper()
 	now := p.now()
 	var (
@@ -219,7 +219,7 @@ func oneOfEverything(t *testing.T, p *Platform) {
 		moved.ID = c.NewID(Item{})
 		session = Session{ID: c.NewID(Session{}), ClientID: event.ClientID, Role: "consignor", StartedAt: now, LastSeenAt: now}
 		c.Insert(sold, moved, session)
-		for range 30 { // so many that every kind of mail trouble comes up: each gets one
+		for range 30 { // enough emails for every kind of failure
 			consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: now, SyncStatus: Completed}
 			c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: now})
 		}
@@ -248,19 +248,19 @@ func oneOfEverything(t *testing.T, p *Platform) {
 	}
 }
 
-// What happened to the rows since the fill, counted row by row, is what the events say.
+// The events are those that follow from the rows that changed since Fill, counted row by row.
 func TestEventsOfTheSaleEqualTheBooks(t *testing.T) {
 	t.Parallel()
-	p := streaming(t, lively())
+	p := startWithStream(t, lively())
 	before := p.Books()
 	stop := livePlatform(t, p)
 	waitFor(t, "a lot to happen", func() bool { return p.State().Changes > 400 })
-	waitFor(t, "forty series", func() bool { return len(told(before, p.Books())) >= 40 })
+	waitFor(t, "forty series", func() bool { return len(expectedEvents(before, p.Books())) >= 40 })
 	switchOn(t, p, SoldTwiceFault, ReturnAfterFault, OverbookedFault)
 	changes(t, p, 50)
 	stop()
 	pause(t, p)
-	want := told(before, p.Books())
+	want := expectedEvents(before, p.Books())
 	got := map[string]int64{}
 	for _, s := range p.StreamTruth() {
 		for _, name := range []string{"orders_total", "sales_amount_total", "refunds_total", "refunds_amount_total", "items_sold_total",
@@ -282,8 +282,8 @@ func TestEventsOfTheSaleEqualTheBooks(t *testing.T) {
 	compareStream(t, p)
 }
 
-// told is what has to be told of the difference between two states of the books.
-func told(before, after *Books) map[string]int64 {
+// expectedEvents counts the events that follow from the difference between two states of the books.
+func expectedEvents(before, after *Books) map[string]int64 {
 	counts := map[string]int64{}
 	add := func(n int64, name string, event uint64, label string) {
 		e := after.Events.Get(event)
@@ -360,9 +360,9 @@ func told(before, after *Books) map[string]int64 {
 	return counts
 }
 
-func TestBadAndRepeatedRecordsAreWhatTheBooksSay(t *testing.T) {
+func TestInvalidAndDuplicateRecordsAreCountedExactly(t *testing.T) {
 	t.Parallel()
-	p := streaming(t, lively())
+	p := startWithStream(t, lively())
 	livePlatform(t, p)
 	slug := p.State().Clients[0]
 	waitFor(t, "orders", func() bool { return streamTruthOf(p, "consign_orders_total") > 20 })
@@ -377,9 +377,9 @@ func TestBadAndRepeatedRecordsAreWhatTheBooksSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the late ones", func() bool {
-		p.teller.mu.Lock()
-		defer p.teller.mu.Unlock()
-		return len(p.teller.copies.late) == 0
+		p.emitter.mu.Lock()
+		defer p.emitter.mu.Unlock()
+		return len(p.emitter.duplicates.delayed) == 0
 	})
 	pause(t, p)
 	records := compareStream(t, p)
@@ -396,7 +396,7 @@ func TestBadAndRepeatedRecordsAreWhatTheBooksSay(t *testing.T) {
 	near, far := 0, 0
 	last := map[string]int64{}
 	for _, r := range records {
-		e, err := hear(r)
+		e, err := parseEvent(r)
 		if err != nil {
 			if string(r.Key) != slug {
 				t.Errorf("%s has a bad record, too: %v", r.Key, err)
@@ -417,7 +417,7 @@ func TestBadAndRepeatedRecordsAreWhatTheBooksSay(t *testing.T) {
 
 func TestBrokerRestartLosesAndDuplicatesNothing(t *testing.T) {
 	t.Parallel()
-	p := streaming(t, lively())
+	p := startWithStream(t, lively())
 	r := seed.Rand(t)
 	livePlatform(t, p)
 	switchOn(t, p, ErrorsBurst)
@@ -449,7 +449,7 @@ func TestBrokerRestartLosesAndDuplicatesNothing(t *testing.T) {
 
 func TestFaultsShowInTheStream(t *testing.T) {
 	t.Parallel()
-	p := streaming(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60, Tick: 20 * time.Millisecond})
+	p := startWithStream(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60, Tick: 20 * time.Millisecond})
 	livePlatform(t, p)
 	slug := p.State().Clients[1]
 	for _, test := range []struct {

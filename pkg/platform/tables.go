@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// column is one column of a table: how a row's value is written.
+// column is a column of a table, with the value of a row.
 type column[T Row] struct {
 	name  string
 	value func(*T) any // uint64, int64, string, bool, time.Time or nil
-	fixed bool         // written with the row, never again: keys, and what no row keeps (personal columns)
+	fixed bool         // written on insert only: keys and personal columns
 }
 
-// table says how the rows of one Go type stand in the database, in the books and in the index.
+// table maps a Go type to a database table, to the books and to the index.
 type table[T Row] struct {
 	name    string
 	rows    func(*Books) *Rows[T]
-	note    func(*index, *T, bool) // the index hears of a row that came or changed (true) or went (false)
+	index   func(*index, *T, bool) // updates the index for an inserted or changed row (true) or a deleted one (false)
 	columns []column[T]            // the primary key first
 }
 
@@ -46,7 +46,7 @@ func allTables() []anyTable {
 
 // The tables. None of these variables ever changes.
 var (
-	clientsTable = &table[Client]{name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients }, note: (*index).client,
+	clientsTable = &table[Client]{name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients }, index: (*index).client,
 		columns: []column[Client]{
 			{"id", func(r *Client) any { return r.ID }, true},
 			{"slug", func(r *Client) any { return r.Slug }, false},
@@ -66,7 +66,7 @@ var (
 			{"active", func(r *ShopifyAccess) any { return r.Active }, false},
 		}}
 
-	eventsTable = &table[Event]{name: "events", rows: func(b *Books) *Rows[Event] { return &b.Events }, note: (*index).event,
+	eventsTable = &table[Event]{name: "events", rows: func(b *Books) *Rows[Event] { return &b.Events }, index: (*index).event,
 		columns: []column[Event]{
 			{"id", func(r *Event) any { return r.ID }, true},
 			{"client_id", func(r *Event) any { return r.ClientID }, true},
@@ -88,7 +88,7 @@ var (
 			{"name", func(r *Category) any { return r.Name }, false},
 		}}
 
-	consignorsTable = &table[Consignor]{name: "consignors", rows: func(b *Books) *Rows[Consignor] { return &b.Consignors }, note: (*index).consignor,
+	consignorsTable = &table[Consignor]{name: "consignors", rows: func(b *Books) *Rows[Consignor] { return &b.Consignors }, index: (*index).consignor,
 		columns: []column[Consignor]{
 			{"id", func(r *Consignor) any { return r.ID }, true},
 			{"client_id", func(r *Consignor) any { return r.ClientID }, true},
@@ -100,7 +100,7 @@ var (
 			{"last_sync_attempt", func(r *Consignor) any { return r.LastSyncAttempt }, false},
 		}}
 
-	eventConsignorsTable = &table[EventConsignor]{name: "event_consignors", rows: func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, note: (*index).eventConsignor,
+	eventConsignorsTable = &table[EventConsignor]{name: "event_consignors", rows: func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, index: (*index).eventConsignor,
 		columns: []column[EventConsignor]{
 			{"id", func(r *EventConsignor) any { return r.ID }, true},
 			{"event_id", func(r *EventConsignor) any { return r.EventID }, true},
@@ -113,7 +113,7 @@ var (
 			{"created_at", func(r *EventConsignor) any { return r.CreatedAt }, true},
 		}}
 
-	itemsTable = &table[Item]{name: "items", rows: func(b *Books) *Rows[Item] { return &b.Items }, note: (*index).item,
+	itemsTable = &table[Item]{name: "items", rows: func(b *Books) *Rows[Item] { return &b.Items }, index: (*index).item,
 		columns: []column[Item]{
 			{"id", func(r *Item) any { return r.ID }, true},
 			{"event_id", func(r *Item) any { return r.EventID }, true},
@@ -133,7 +133,7 @@ var (
 			{"updated_at", func(r *Item) any { return r.UpdatedAt }, false},
 		}}
 
-	salesTable = &table[Sale]{name: "sales", rows: func(b *Books) *Rows[Sale] { return &b.Sales }, note: (*index).sale,
+	salesTable = &table[Sale]{name: "sales", rows: func(b *Books) *Rows[Sale] { return &b.Sales }, index: (*index).sale,
 		columns: []column[Sale]{
 			{"id", func(r *Sale) any { return r.ID }, true},
 			{"event_id", func(r *Sale) any { return r.EventID }, true},
@@ -148,7 +148,7 @@ var (
 			{"shopper_code", func(r *Sale) any { return fakeShopper(r.ShopifyOrderID) }, true},
 		}}
 
-	dropoffSlotsTable = &table[DropoffSlot]{name: "dropoff_slots", rows: func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, note: (*index).slot,
+	dropoffSlotsTable = &table[DropoffSlot]{name: "dropoff_slots", rows: func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, index: (*index).slot,
 		columns: []column[DropoffSlot]{
 			{"id", func(r *DropoffSlot) any { return r.ID }, true},
 			{"event_id", func(r *DropoffSlot) any { return r.EventID }, true},
@@ -157,7 +157,7 @@ var (
 			{"remaining", func(r *DropoffSlot) any { return r.Remaining }, false},
 		}}
 
-	dropoffBookingsTable = &table[DropoffBooking]{name: "dropoff_bookings", rows: func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, note: (*index).dropoffBooking,
+	dropoffBookingsTable = &table[DropoffBooking]{name: "dropoff_bookings", rows: func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, index: (*index).dropoffBooking,
 		columns: []column[DropoffBooking]{
 			{"id", func(r *DropoffBooking) any { return r.ID }, true},
 			{"slot_id", func(r *DropoffBooking) any { return r.SlotID }, true},
@@ -167,7 +167,7 @@ var (
 			{"completed_at", func(r *DropoffBooking) any { return r.CompletedAt }, false},
 		}}
 
-	volunteerShiftsTable = &table[VolunteerShift]{name: "volunteer_shifts", rows: func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, note: (*index).shift,
+	volunteerShiftsTable = &table[VolunteerShift]{name: "volunteer_shifts", rows: func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, index: (*index).shift,
 		columns: []column[VolunteerShift]{
 			{"id", func(r *VolunteerShift) any { return r.ID }, true},
 			{"event_id", func(r *VolunteerShift) any { return r.EventID }, true},
@@ -178,7 +178,7 @@ var (
 			{"remaining", func(r *VolunteerShift) any { return r.Remaining }, false},
 		}}
 
-	volunteerBookingsTable = &table[VolunteerBooking]{name: "volunteer_bookings", rows: func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, note: (*index).volunteerBooking,
+	volunteerBookingsTable = &table[VolunteerBooking]{name: "volunteer_bookings", rows: func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, index: (*index).volunteerBooking,
 		columns: []column[VolunteerBooking]{
 			{"id", func(r *VolunteerBooking) any { return r.ID }, true},
 			{"shift_id", func(r *VolunteerBooking) any { return r.ShiftID }, true},
@@ -186,7 +186,7 @@ var (
 			{"status", func(r *VolunteerBooking) any { return r.Status }, false},
 		}}
 
-	sessionsTable = &table[Session]{name: "sessions", rows: func(b *Books) *Rows[Session] { return &b.Sessions }, note: (*index).session,
+	sessionsTable = &table[Session]{name: "sessions", rows: func(b *Books) *Rows[Session] { return &b.Sessions }, index: (*index).session,
 		columns: []column[Session]{
 			{"id", func(r *Session) any { return r.ID }, true},
 			{"client_id", func(r *Session) any { return r.ClientID }, true},
@@ -197,7 +197,7 @@ var (
 			{"ended_at", func(r *Session) any { return r.EndedAt }, false},
 		}}
 
-	settlementsTable = &table[Settlement]{name: "settlements", rows: func(b *Books) *Rows[Settlement] { return &b.Settlements }, note: (*index).settlement,
+	settlementsTable = &table[Settlement]{name: "settlements", rows: func(b *Books) *Rows[Settlement] { return &b.Settlements }, index: (*index).settlement,
 		columns: []column[Settlement]{
 			{"id", func(r *Settlement) any { return r.ID }, true},
 			{"event_id", func(r *Settlement) any { return r.EventID }, true},
@@ -227,7 +227,7 @@ var (
 			{"finished_at", func(r *Backup) any { return r.FinishedAt }, false},
 		}}
 
-	supportTicketsTable = &table[SupportTicket]{name: "support_tickets", rows: func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, note: (*index).ticket,
+	supportTicketsTable = &table[SupportTicket]{name: "support_tickets", rows: func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, index: (*index).ticket,
 		columns: []column[SupportTicket]{
 			{"id", func(r *SupportTicket) any { return r.ID }, true},
 			{"client_id", func(r *SupportTicket) any { return r.ClientID }, true},
@@ -267,7 +267,7 @@ func nullUnless(ok bool, value any) any {
 	return nil
 }
 
-// What follows stands for personal data and secrets. None of it belongs to anybody.
+// Placeholders for personal data and secrets.
 
 func fakeToken(id uint64) string { return fmt.Sprintf("shpat_not-a-token-%012x", id*2654435761) }
 

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	gaugesEvery    = 10 * time.Second // pools and threads report so often
-	clicks         = 0.3              // requests of a visitor in a second
-	telemetryLimit = 100_000          // records that wait for a broker that is away; then only business is told
+	gaugesEvery       = 10 * time.Second // how often pools and threads are reported
+	requestsPerSecond = 0.3              // requests of a visitor
+	telemetryLimit    = 100_000          // records that wait for the broker; above it only events of the sale are emitted
 )
 
-// endpoint is what a request asks for, and what it does to the database.
+// endpoint is a request's method and route, the feature it serves, and its database operation.
 type endpoint struct{ method, route, feature, table, operation string }
 
-// pages returns what visitors look at, the favourites first.
-func pages(role string) []endpoint {
+// endpointsOf returns the endpoints that visitors of a role use, the most popular first.
+func endpointsOf(role string) []endpoint {
 	switch role {
 	case "shopper":
 		return []endpoint{
@@ -49,124 +49,124 @@ func pages(role string) []endpoint {
 	}
 }
 
-// visit is a request of somebody who uses a feature.
-func (v voice) visit(e endpoint, status int, role string) {
-	v = v.traced()
-	v.request(e, status)
-	v.say(stream.FeatureUsed{Feature: e.feature, Role: role})
+// visit emits the request of somebody who uses a feature.
+func (src source) visit(e endpoint, status int, role string) {
+	src = src.withTrace()
+	src.request(e, status)
+	src.emit(stream.FeatureUsed{Feature: e.feature, Role: role})
 }
 
-// request is a request with the look into the cache and the query that it takes.
-func (v voice) request(e endpoint, status int) {
-	if status != 401 && v.chance(0.5) {
-		v.say(stream.AuthToken{Result: "valid"})
+// request emits a request with its cache lookup and its query.
+func (src source) request(e endpoint, status int) {
+	if status != 401 && src.chance(0.5) {
+		src.emit(stream.AuthToken{Result: "valid"})
 	}
 	cached := false
 	if e.operation == "select" {
 		result := "miss"
-		if cached = v.chance(0.8); cached {
+		if cached = src.chance(0.8); cached {
 			result = "hit"
 		}
-		v.say(stream.CacheOperation{Operation: "get", Result: result, Duration: v.about(400 * time.Microsecond)})
+		src.emit(stream.CacheOperation{Operation: "get", Result: result, Duration: src.jitter(400 * time.Microsecond)})
 	}
 	if !cached && status != 401 && status != 403 {
-		outcome, took := "ok", v.about(2*time.Millisecond)
+		outcome, took := "ok", src.jitter(2*time.Millisecond)
 		if status == 503 {
-			outcome, took = oneOf(v.teller, "error", "timeout"), v.about(time.Second)
+			outcome, took = oneOf(src.eventEmitter, "error", "timeout"), src.jitter(time.Second)
 		}
-		v.say(stream.DBQuery{Operation: e.operation, Table: e.table, Outcome: outcome, Duration: took})
+		src.emit(stream.DBQuery{Operation: e.operation, Table: e.table, Outcome: outcome, Duration: took})
 		if e.operation != "select" {
-			v.say(stream.CacheOperation{Operation: "delete", Result: "ok", Duration: v.about(400 * time.Microsecond)})
+			src.emit(stream.CacheOperation{Operation: "delete", Result: "ok", Duration: src.jitter(400 * time.Microsecond)})
 		}
 	}
-	took := v.about(35 * time.Millisecond)
+	took := src.jitter(35 * time.Millisecond)
 	if status == 503 {
-		took = v.about(1500 * time.Millisecond)
+		took = src.jitter(1500 * time.Millisecond)
 	}
-	v.say(stream.APIRequest{Route: e.route, Method: e.method, Status: status, Duration: took})
+	src.emit(stream.APIRequest{Route: e.route, Method: e.method, Status: status, Duration: took})
 }
 
-// webhook is one that arrives, and is processed by a job.
-func (v voice) webhook(provider, topic string) {
+// webhook emits a received webhook, and enqueues its job.
+func (src source) webhook(provider, topic string) {
 	outcome := "accepted"
 	switch {
-	case v.mishap(0.01):
+	case src.randomFailure(0.01):
 		outcome = "duplicate"
-	case v.mishap(0.002):
-		outcome = oneOf(v.teller, "invalid_signature", "invalid_payload")
+	case src.randomFailure(0.002):
+		outcome = oneOf(src.eventEmitter, "invalid_signature", "invalid_payload")
 	}
-	v.say(stream.WebhookReceived{Provider: provider, Topic: topic, Outcome: outcome, Delay: v.about(800 * time.Millisecond)})
+	src.emit(stream.WebhookReceived{Provider: provider, Topic: topic, Outcome: outcome, Delay: src.jitter(800 * time.Millisecond)})
 	if outcome != "accepted" {
 		return
 	}
-	v.enqueue(jobs.Webhook, provider, topicArg, topic)
+	src.enqueue(jobs.Webhook, provider, topicArg, topic)
 }
 
-// call is a call to another service.
-func (v voice) call(service, operation, outcome string) {
-	took := v.about(180 * time.Millisecond)
+// syntheticCall emits a call to an external service.
+func (src source) syntheticCall(service, operation, outcome string) {
+	took := src.jitter(180 * time.Millisecond)
 	if outcome == "timeout" {
-		took = v.about(10 * time.Second)
+		took = src.jitter(10 * time.Second)
 	}
-	v.say(stream.ExternalCall{Service: service, Operation: operation, Outcome: outcome, Duration: took})
+	src.emit(stream.ExternalCall{Service: service, Operation: operation, Outcome: outcome, Duration: took})
 }
 
-// recover is an attempt to recover from a trouble; most succeed.
-func (v voice) recover(mechanism, component string) {
-	ok := !v.p.faults.isOn(RecoveriesFailing, 0) && !v.mishap(0.05)
-	v.say(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
+// recovery emits an attempt to recover from an error; most succeed.
+func (src source) recovery(mechanism, component string) {
+	ok := !src.p.faults.isOn(RecoveriesFailing, 0) && !src.randomFailure(0.05)
+	src.emit(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
 }
 
-// mail is a mail on its way: queued now, sent by a job, the rest in its time.
-func (v voice) mail(template string) {
-	v.say(stream.EmailQueued{Template: template})
-	v.enqueue(jobs.Email, "send", templateArg, template)
+// mail emits a queued email. A job sends it, and later events follow.
+func (src source) mail(template string) {
+	src.emit(stream.EmailQueued{Template: template})
+	src.enqueue(jobs.Email, "send", templateArg, template)
 }
 
-// accepted is a mail that was sent, so long after it was queued. What goes wrong, goes wrong with the same share of mails from
-// the beginning.
-func (v voice) accepted(template string, sent stream.Duration) {
-	v.mails++
-	number := v.mails % 200
+// mailAccepted emits the events of an email that was sent after the given delay. Failures are spread evenly over the emails, so that
+// their shares are exact from the beginning.
+func (src source) mailAccepted(template string, sent stream.Duration) {
+	src.mailCount++
+	number := src.mailCount % 200
 	if number == 10 {
-		v.say(stream.EmailRejected{Template: template})
+		src.emit(stream.EmailRejected{Template: template})
 		return
 	}
-	v.say(stream.EmailSent{Template: template, Delay: sent})
-	v.deliver(template, sent, number)
+	src.emit(stream.EmailSent{Template: template, Delay: sent})
+	src.mailDelivery(template, sent, number)
 }
 
-func (v voice) deliver(template string, sent stream.Duration, number int) {
-	more := v.about(3 * time.Second)
+func (src source) mailDelivery(template string, sent stream.Duration, number int) {
+	more := src.jitter(3 * time.Second)
 	switch number {
 	case 20, 90, 150:
 		kind := "soft"
 		if number == 20 {
 			kind = "hard"
 		}
-		v.after(more, func() {
-			v.say(stream.EmailBounced{Template: template, Bounce: kind})
-			v.webhook("mandrill", "bounce")
+		src.emitAfter(more, func() {
+			src.emit(stream.EmailBounced{Template: template, Bounce: kind})
+			src.webhook("mandrill", "bounce")
 		})
 		return
 	case 30, 80, 130, 180:
-		v.after(more, func() { v.say(stream.EmailDeferred{Template: template}) })
-		more += v.about(20 * time.Second)
+		src.emitAfter(more, func() { src.emit(stream.EmailDeferred{Template: template}) })
+		more += src.jitter(20 * time.Second)
 	}
-	v.after(more, func() {
-		v.say(stream.EmailDelivered{Template: template, Delay: sent + more})
+	src.emitAfter(more, func() {
+		src.emit(stream.EmailDelivered{Template: template, Delay: sent + more})
 		if number == 5 {
-			v.say(stream.EmailComplained{Template: template})
-			v.webhook("mandrill", "spam")
+			src.emit(stream.EmailComplained{Template: template})
+			src.webhook("mandrill", "spam")
 		}
 	})
 }
 
-// presence is who is there of a client.
+// presence is the active visitors of a client.
 type presence struct {
 	tenant
 	visitors []visitors
-	picking  int // sale events whose unsold items are picked up
+	picking  int // sale events at which unsold items are picked up
 }
 
 type visitors struct {
@@ -174,7 +174,7 @@ type visitors struct {
 	n    int
 }
 
-// presences looks at who is there.
+// presences returns the active visitors of each client.
 func (p *Platform) presences() []presence {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -207,11 +207,11 @@ func (p *Platform) presences() []presence {
 	return all
 }
 
-// talk lets the platform talk of itself until the context ends, beside its life: it goes on while the database does not answer.
-func (t *teller) talk(ctx context.Context) {
-	ticker := time.NewTicker(t.p.config.Tick)
+// run emits telemetry until the context ends, independently of life: it goes on while the database does not answer.
+func (em *eventEmitter) run(ctx context.Context) {
+	ticker := time.NewTicker(em.p.config.Tick)
 	defer ticker.Stop()
-	t.start()
+	em.emitStart()
 	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
@@ -219,163 +219,163 @@ func (t *teller) talk(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		t.step(min(now.Sub(last), longestStep))
+		em.emitTelemetry(min(now.Sub(last), longestStep))
 		last = now
 	}
 }
 
-// programs are what the platform consists of.
-func programs() []string {
+// components returns the services of the platform.
+func components() []string {
 	return []string{"api", "worker", "sync-worker", "webhook-receiver", "pos-gateway"}
 }
 
 const version = "2026.9.1"
 
-func (t *teller) start() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, program := range programs() {
-		t.platform(program).say(stream.AppStarted{Component: program, Version: version, Reason: "deploy"})
+func (em *eventEmitter) emitStart() {
+	em.mu.Lock()
+	defer em.mu.Unlock()
+	for _, component := range components() {
+		em.platformSource(component).emit(stream.AppStarted{Component: component, Version: version, Reason: "deploy"})
 	}
 }
 
-// step tells what the platform says of itself in a stretch of time. It says nothing while life is paused.
-func (t *teller) step(elapsed time.Duration) {
-	there := t.p.presences()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.p.paused.Load() {
+// emitTelemetry emits the telemetry of a time span; none while life is paused.
+func (em *eventEmitter) emitTelemetry(elapsed time.Duration) {
+	present := em.p.presences()
+	em.mu.Lock()
+	defer em.mu.Unlock()
+	if em.p.paused.Load() {
 		return
 	}
-	t.tellKept()
-	t.due()
-	t.resend()
-	t.report()
-	if t.out.Waiting() < telemetryLimit {
+	em.emitDeferred()
+	em.emitDue()
+	em.resend()
+	em.emitGauges()
+	if em.publisher.Waiting() < telemetryLimit {
 		seconds := elapsed.Seconds()
-		for i := range there {
-			t.visits(&there[i], seconds)
-			t.troubles(&there[i], seconds)
+		for i := range present {
+			em.emitVisits(&present[i], seconds)
+			em.emitClientFaults(&present[i], seconds)
 		}
-		t.chores(seconds)
-		t.platformTroubles(there, seconds)
+		em.emitBackground(seconds)
+		em.emitPlatformFaults(present, seconds)
 	}
-	t.releaseCopies()
+	em.publishDelayedDuplicates()
 }
 
-// often draws how often something happens that happens so often in a second.
-func (t *teller) often(rate, seconds float64) int {
+// occurrences draws the number of occurrences in a time span, given a rate per second.
+func (em *eventEmitter) occurrences(rate, seconds float64) int {
 	n := int(rate * seconds)
-	if t.chance(rate*seconds - float64(n)) {
+	if em.chance(rate*seconds - float64(n)) {
 		n++
 	}
 	return n
 }
 
-// report says how busy pools and threads are.
-func (t *teller) report() {
-	now := t.p.now()
-	if now.Before(t.gauges) {
+// emitGauges emits the utilization of connection pools and worker threads.
+func (em *eventEmitter) emitGauges() {
+	now := em.p.now()
+	if now.Before(em.nextGauges) {
 		return
 	}
-	t.gauges = now.Add(gaugesEvery)
-	t.busy = clamp(t.busy+0.1*t.rng.NormFloat64(), 0.05, 0.6)
-	busy := t.busy
-	if t.p.failing.Load() != nil {
-		busy = 1 // everybody waits for the database
+	em.nextGauges = now.Add(gaugesEvery)
+	em.utilization = clamp(em.utilization+0.1*em.rng.NormFloat64(), 0.05, 0.6)
+	busy := em.utilization
+	if em.p.failing.Load() != nil {
+		busy = 1 // all of them wait for the database
 	}
-	for _, program := range []string{"api", "worker"} {
-		if program == "api" && t.p.api != nil {
-			t.reportAPI()
+	for _, component := range []string{"api", "worker"} {
+		if component == "api" && em.p.api != nil {
+			em.emitAPIGauges()
 			continue
 		}
-		for n := range instancesOf(program) {
-			v := voice{t, tenant{}, sourceOf(program, n), ""}
-			size := map[string]int{"api": 40, "worker": 10}[program]
+		for n := range instances(component) {
+			src := source{em, tenant{}, sourceURI(component, n), ""}
+			size := map[string]int{"api": 40, "worker": 10}[component]
 			used := int(busy * float64(size))
-			v.say(stream.DBPool{Pool: program, InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
-			v.say(stream.WorkerThreads{Pool: program, Busy: int(busy * 64), Max: 64})
+			src.emit(stream.DBPool{Pool: component, InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
+			src.emit(stream.WorkerThreads{Pool: component, Busy: int(busy * 64), Max: 64})
 		}
 	}
 }
 
-// pageViews makes up the requests of those who are there.
-func (t *teller) pageViews(x *presence, seconds float64) {
-	down := t.p.failing.Load() != nil
+// emitPageViews emits synthetic requests of the active visitors.
+func (em *eventEmitter) emitPageViews(x *presence, seconds float64) {
+	down := em.p.failing.Load() != nil
 	for _, visitors := range x.visitors {
-		for range t.often(float64(visitors.n)*clicks, seconds) {
-			v := t.by(x.tenant, "api").traced()
-			e := oneOf(t, pages(visitors.role)...)
+		for range em.occurrences(float64(visitors.n)*requestsPerSecond, seconds) {
+			src := em.sourceFor(x.tenant, "api").withTrace()
+			e := oneOf(em, endpointsOf(visitors.role)...)
 			status := 200
 			switch {
-			case down && t.chance(0.7):
+			case down && em.chance(0.7):
 				status = 503
-			case t.mishap(0.001):
+			case em.randomFailure(0.001):
 				status = 500
-			case t.mishap(0.02):
-				status = oneOf(t, 404, 422, 401, 409)
+			case em.randomFailure(0.02):
+				status = oneOf(em, 404, 422, 401, 409)
 			}
-			v.request(e, status)
+			src.request(e, status)
 			switch {
 			case status == 503:
-				v.fail("system", "database", "api", e.feature)
-				v.recover("retry", "api")
+				src.userError("system", "database", "api", e.feature)
+				src.recovery("retry", "api")
 			case status == 500:
-				v.fail("system", oneOf(t, "cache", "queue"), "api", e.feature)
-				v.recover("fallback", "api")
+				src.userError("system", oneOf(em, "cache", "queue"), "api", e.feature)
+				src.recovery("fallback", "api")
 			case status == 401:
-				v.say(stream.AuthToken{Result: "expired"})
-				v.say(stream.AuthRequest{Operation: "refresh", Outcome: "ok", Duration: v.about(80 * time.Millisecond)})
+				src.emit(stream.AuthToken{Result: "expired"})
+				src.emit(stream.AuthRequest{Operation: "refresh", Outcome: "ok", Duration: src.jitter(80 * time.Millisecond)})
 			case status == 422:
-				v.fail("business", "validation", "api", e.feature)
-			case t.chance(0.3):
-				v.say(stream.FeatureUsed{Feature: e.feature, Role: visitors.role})
+				src.userError("business", "validation", "api", e.feature)
+			case em.chance(0.3):
+				src.emit(stream.FeatureUsed{Feature: e.feature, Role: visitors.role})
 			}
 		}
 	}
 }
 
-// visits are what those do who are there. Where there is an API, they ask it for their pages (visitors).
-func (t *teller) visits(x *presence, seconds float64) {
-	if t.p.api == nil {
-		t.pageViews(x, seconds)
+// emitVisits emits what visitors do. With an API, their page views are real requests (trafficGenerator).
+func (em *eventEmitter) emitVisits(x *presence, seconds float64) {
+	if em.p.api == nil {
+		em.emitPageViews(x, seconds)
 	}
-	for range t.often(0.02*float64(x.picking), seconds) {
-		v := t.by(x.tenant, "pos-gateway")
-		v.say(stream.ProcessStarted{Process: "pickup"})
-		v.say(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(!t.mishap(0.01)), Duration: v.about(3 * time.Minute)})
+	for range em.occurrences(0.02*float64(x.picking), seconds) {
+		src := em.sourceFor(x.tenant, "pos-gateway")
+		src.emit(stream.ProcessStarted{Process: "pickup"})
+		src.emit(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(!em.randomFailure(0.01)), Duration: src.jitter(3 * time.Minute)})
 	}
-	if t.p.faults.isOn(SyncStalled, x.id) {
-		for range t.often(0.2, seconds) {
-			v := t.by(x.tenant, "sync-worker")
-			v.call("shopify", "products", "timeout")
-			v.say(stream.ErrorRaised{Category: "integration", Kind: "timeout", Component: "sync-worker"})
+	if em.p.faults.isOn(SyncStalled, x.id) {
+		for range em.occurrences(0.2, seconds) {
+			src := em.sourceFor(x.tenant, "sync-worker")
+			src.syntheticCall("shopify", "products", "timeout")
+			src.emit(stream.ErrorRaised{Category: "integration", Kind: "timeout", Component: "sync-worker"})
 		}
 	}
 }
 
-// fail is an error that a user saw.
-func (v voice) fail(category, kind, component, feature string) {
-	v.say(stream.ErrorRaised{Category: category, Kind: kind, Component: component, UserVisible: true, Feature: feature})
+// userError emits an error that a user saw.
+func (src source) userError(category, kind, component, feature string) {
+	src.emit(stream.ErrorRaised{Category: category, Kind: kind, Component: component, UserVisible: true, Feature: feature})
 }
 
-// chores are what the platform does by itself.
-func (t *teller) chores(seconds float64) {
-	for range t.often(0.5, seconds) {
-		if t.p.api != nil {
-			break // the load balancer really asks
+// emitBackground emits what happens without visitors.
+func (em *eventEmitter) emitBackground(seconds float64) {
+	for range em.occurrences(0.5, seconds) {
+		if em.p.api != nil {
+			break // the load balancer sends real requests
 		}
-		t.platform("api").request(endpoint{"GET", "/healthz", "", "clients", "select"}, 200)
+		em.platformSource("api").request(endpoint{"GET", "/healthz", "", "clients", "select"}, 200)
 	}
-	for range t.often(0.05, seconds) {
-		t.platform("worker").enqueue(jobs.Report, "usage")
+	for range em.occurrences(0.05, seconds) {
+		em.platformSource("worker").enqueue(jobs.Report, "usage")
 	}
-	for range t.often(0.02, seconds) {
-		if t.p.config.Cache != "" {
-			break // its operations are real
+	for range em.occurrences(0.02, seconds) {
+		if em.p.config.Cache != "" {
+			break // cache operations are real
 		}
-		v := t.platform("worker")
-		v.say(stream.CacheOperation{Operation: "set", Result: "error", Duration: v.about(time.Millisecond)})
-		v.recover("fallback", "cache")
+		src := em.platformSource("worker")
+		src.emit(stream.CacheOperation{Operation: "set", Result: "error", Duration: src.jitter(time.Millisecond)})
+		src.recovery("fallback", "cache")
 	}
 }

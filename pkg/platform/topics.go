@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	topicsPatience = time.Minute // for the brokers to take the topics
+	topicsPatience = time.Minute // until the brokers have created the topics
 	topicsAgain    = time.Second
 )
 
-// CreateTopics creates those of the platform's topics that the brokers lack, with as many replicas as is usual there. Topics that are
-// there stay as they are. It asks again while the brokers do not answer, for a minute.
+// CreateTopics creates the platform's topics that the brokers lack, with the brokers' default replication factor. Existing topics stay as
+// they are. It retries while no broker answers, for a minute.
 func CreateTopics(ctx context.Context, brokers []string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("platform-sim"))
 	if err != nil {
@@ -43,7 +43,7 @@ func CreateTopics(ctx context.Context, brokers []string) error {
 	}
 }
 
-// retriable tells whether the brokers may have another answer later: also when none of them answers yet.
+// retriable reports whether a retry may succeed: also while no broker answers.
 func retriable(err error) bool {
 	var said *kerr.Error
 	return !errors.As(err, &said) || said.Retriable

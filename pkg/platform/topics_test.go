@@ -71,7 +71,7 @@ func TestTopicsAreCreatedOnceABrokerAnswers(t *testing.T) {
 	address := listener.Addr().String()
 	created := make(chan error, 1)
 	go func() { created <- CreateTopics(t.Context(), []string{address}) }()
-	asked, err := listener.Accept() // it asks, and gets no answer
+	asked, err := listener.Accept() // the client's request gets no answer
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestTopicsAreCreatedOnceABrokerAnswers(t *testing.T) {
 
 func TestTopicsAreGivenUpWhenTheContextEnds(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0") // accepts, and says nothing
+	listener, err := net.Listen("tcp4", "127.0.0.1:0") // accepts connections and does not answer
 	if err != nil {
 		t.Fatal(err)
 	}

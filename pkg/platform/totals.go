@@ -10,7 +10,7 @@ type Totals struct {
 	Returns        map[uint64]int64  // sales that were returned, by category id (0: the item is missing)
 	Unsynced       int64             // items that the shop does not have as they are
 	OldestUnsynced time.Time         // zero when there is none
-	StoredBytes    int64             // of the items' pictures
+	StoredBytes    int64             // of the items' images
 	OrderParts     map[int]int64     // distinct orders, by the part of the sale (see partOf)
 	ListedParts    map[int]int64     // items, by the part in which they were listed, from four lengths of the sale before it begins
 	Violations     map[string]int64  // of the checks on items and sales
@@ -41,7 +41,7 @@ const (
 	listedBefore = 4  // lengths of the sale before it begins in which items are listed
 )
 
-// partOf returns in which 72nd of a sale event's length a time lies, counted from some lengths before its start.
+// partOf returns the 72nd part of a sale event's length that a time lies in, counted from some lengths before its start.
 func partOf(e *Event, at time.Time, lengthsBefore int64) int {
 	length := e.EndAt.Sub(e.StartAt).Microseconds()
 	return max(int(partsOfSale*(at.Sub(e.StartAt).Microseconds()+lengthsBefore*length)/length), 0)
@@ -149,5 +149,5 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 	return all
 }
 
-// maxTransfers is how often an unsold item may move on to a later sale event.
+// maxTransfers is how often an unsold item may be transferred to a later sale event.
 const maxTransfers = 2

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Sample is one series of the contract's sections 1 and 2 with its value.
+// Sample is a sample of the contract's sections 1 and 2.
 type Sample struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels"`
@@ -37,7 +37,7 @@ func Roles() []string {
 	return []string{"shopper", "consignor", "volunteer", "event_admin", "client_admin", "super_admin"}
 }
 
-// Truth returns every series that the business-exporter has to export at a time, sorted by name and labels.
+// Truth returns every sample that the business-exporter has to export at a time, sorted by name and labels.
 //
 // Nothing at all of a client that is not active. Series with the label event only for sale events that are exported
 // (Books.Exported). Money is in major units: an amount in minor units divided by 10 to the exponent of ISO 4217, which is 0 for JPY.
@@ -50,9 +50,9 @@ func Roles() []string {
 //   - consign_event_expected_orders and consign_event_expected_listings: 0 included, where the client has a history (see expected);
 //   - consign_backups_failed: every target with a backup, 0 included.
 //
-// Timestamps of what does not exist are absent.
+// Timestamps that do not exist are absent.
 func (b *Books) Truth(now time.Time) []Sample {
-	t := &truth{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*Event{}, totals: b.SaleTotals()}
+	t := &sampleBuilder{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*Event{}, totals: b.SaleTotals()}
 	for i := range b.Clients {
 		if b.Clients[i].Active {
 			t.clients[b.Clients[i].ID] = b.Clients[i].Slug
@@ -81,8 +81,8 @@ func (b *Books) Truth(now time.Time) []Sample {
 	return t.samples
 }
 
-// truth is the work of one call of Truth.
-type truth struct {
+// sampleBuilder collects the samples of Truth.
+type sampleBuilder struct {
 	books   *Books
 	now     time.Time
 	clients map[uint64]string // slugs of the active ones
@@ -92,7 +92,7 @@ type truth struct {
 }
 
 // add adds a sample; the labels are names and values in turn.
-func (t *truth) add(name string, value float64, labels ...string) {
+func (t *sampleBuilder) add(name string, value float64, labels ...string) {
 	set := make(map[string]string, len(labels)/2)
 	for i := 0; i < len(labels); i += 2 {
 		set[labels[i]] = labels[i+1]
@@ -101,29 +101,29 @@ func (t *truth) add(name string, value float64, labels ...string) {
 }
 
 // addEvent adds a sample of an exported sale event.
-func (t *truth) addEvent(name string, value float64, e *Event, labels ...string) {
+func (t *sampleBuilder) addEvent(name string, value float64, e *Event, labels ...string) {
 	t.add(name, value, append([]string{"client", t.clients[e.ClientID], "event", e.Slug}, labels...)...)
 }
 
-// group is what a sum of this file is taken over: a client or a sale event, and up to two label values.
+// group is a key of sums: a client or a sale event, and up to two label values.
 type group struct {
 	id   uint64
 	a, b string
 }
 
-func (t *truth) category(id uint64) string {
+func (t *sampleBuilder) category(id uint64) string {
 	if c := t.books.Categories.Get(id); c != nil {
 		return c.Slug
 	}
 	return noCategory
 }
 
-// recent tells whether a time is set and lies within the last d.
-func (t *truth) recent(at time.Time, d time.Duration) bool {
+// recent reports whether a time is set and lies within the last d.
+func (t *sampleBuilder) recent(at time.Time, d time.Duration) bool {
 	return !at.IsZero() && !at.Before(t.now.Add(-d))
 }
 
-func (t *truth) inventory() {
+func (t *sampleBuilder) inventory() {
 	for _, c := range t.books.Clients {
 		if c.Active {
 			t.add("consign_client_info", 1, "client", c.Slug, "name", c.Name, "plan", c.Plan)
@@ -136,7 +136,7 @@ func (t *truth) inventory() {
 	}
 }
 
-func (t *truth) sessions() {
+func (t *sampleBuilder) sessions() {
 	shoppers := map[uint64]int64{}
 	for id, e := range t.events {
 		if e.Status == Active || e.Status == Markdown {
@@ -168,7 +168,7 @@ func (t *truth) sessions() {
 	}
 }
 
-func (t *truth) stock() {
+func (t *sampleBuilder) stock() {
 	oldest := map[uint64]time.Time{}
 	for id, e := range t.events {
 		totals := t.totals[id]
@@ -213,7 +213,7 @@ func (t *truth) stock() {
 // expected is what sale events should have brought of late, by up to four earlier ones of their client that are complete, and at
 // least two: the mean of what those had in the same share of their time, times the share of their consignors that take part now, if
 // that is less than one. Orders of the last hour while it sells, listed items of the last day before.
-func (t *truth) expected() {
+func (t *sampleBuilder) expected() {
 	consignors := map[uint64]float64{}
 	for _, p := range t.books.EventConsignors {
 		consignors[p.EventID]++
@@ -226,7 +226,7 @@ func (t *truth) expected() {
 		}
 		return sum
 	}
-	tell := func(e *Event, metric string, partsOf func(Totals) map[int]int64, lengthsBefore float64, window time.Duration) {
+	addExpected := func(e *Event, metric string, partsOf func(Totals) map[int]int64, lengthsBefore float64, window time.Duration) {
 		var earlier []*Event
 		for i := range t.books.Events {
 			p := &t.books.Events[i]
@@ -256,14 +256,14 @@ func (t *truth) expected() {
 	for _, e := range t.events {
 		switch e.Status {
 		case Active, Markdown:
-			tell(e, "consign_event_expected_orders", func(t Totals) map[int]int64 { return t.OrderParts }, 0, time.Hour)
+			addExpected(e, "consign_event_expected_orders", func(t Totals) map[int]int64 { return t.OrderParts }, 0, time.Hour)
 		case Setup, Registration:
-			tell(e, "consign_event_expected_listings", func(t Totals) map[int]int64 { return t.ListedParts }, listedBefore, 24*time.Hour)
+			addExpected(e, "consign_event_expected_listings", func(t Totals) map[int]int64 { return t.ListedParts }, listedBefore, 24*time.Hour)
 		}
 	}
 }
 
-func (t *truth) registration() {
+func (t *sampleBuilder) registration() {
 	participants, unpaid := map[group]int64{}, map[uint64]int64{}
 	for _, p := range t.books.EventConsignors {
 		participants[group{id: p.EventID, a: p.Type}]++
@@ -281,7 +281,7 @@ func (t *truth) registration() {
 	}
 }
 
-func (t *truth) dropoffs() {
+func (t *sampleBuilder) dropoffs() {
 	eventOf, spots, bookings := map[uint64]uint64{}, map[group]int64{}, map[group]int64{}
 	for _, s := range t.books.DropoffSlots {
 		eventOf[s.ID] = s.EventID
@@ -303,7 +303,7 @@ func (t *truth) dropoffs() {
 	}
 }
 
-func (t *truth) volunteers() {
+func (t *sampleBuilder) volunteers() {
 	eventOf, spots, bookings := map[uint64]uint64{}, map[group]int64{}, map[group]int64{}
 	for _, s := range t.books.VolunteerShifts {
 		eventOf[s.ID] = s.EventID
@@ -325,7 +325,7 @@ func (t *truth) volunteers() {
 	}
 }
 
-func (t *truth) syncs() {
+func (t *sampleBuilder) syncs() {
 	last := map[group]time.Time{}
 	for _, r := range t.books.SyncRuns {
 		if r.Outcome == Succeeded && t.clients[r.ClientID] != "" {
@@ -337,9 +337,9 @@ func (t *truth) syncs() {
 	}
 }
 
-// mailSyncs looks at the active consignors. The oldest pending one is found by its last attempt, or, before the
-// first attempt, by its creation.
-func (t *truth) mailSyncs() {
+// mailSyncs counts active consignors by their sync status. The oldest pending one is found by its last attempt, or by its creation before
+// the first attempt.
+func (t *sampleBuilder) mailSyncs() {
 	count, oldest := map[group]int64{}, map[uint64]time.Time{}
 	for _, c := range t.books.Consignors {
 		if !c.Active || t.clients[c.ClientID] == "" {
@@ -362,7 +362,7 @@ func (t *truth) mailSyncs() {
 	}
 }
 
-func (t *truth) settlements() {
+func (t *sampleBuilder) settlements() {
 	sums := map[group]Sum{}
 	for _, s := range t.books.Settlements {
 		g := group{id: s.EventID, a: s.Status}
@@ -376,7 +376,7 @@ func (t *truth) settlements() {
 	}
 }
 
-func (t *truth) integrity() {
+func (t *sampleBuilder) integrity() {
 	count := map[group]int64{}
 	for id := range t.clients {
 		for _, check := range Checks() {
@@ -399,7 +399,7 @@ func (t *truth) integrity() {
 
 // support counts open and waiting tickets of any age, and those that were solved within the last seven days. The mean time to
 // the first response is over all tickets, whatever their status now, that had it within the last seven days.
-func (t *truth) support() {
+func (t *sampleBuilder) support() {
 	count, oldest := map[group]int64{}, map[group]time.Time{}
 	type mean struct {
 		n     int64
@@ -433,9 +433,8 @@ func (t *truth) support() {
 	}
 }
 
-// storage sums the pictures of all items of a client, of all its sale events, exported or not. A client without an
-// item has no series.
-func (t *truth) storage() {
+// storage sums the images of all items of a client, of exported sale events and others. A client without items has no series.
+func (t *sampleBuilder) storage() {
 	bytes := map[uint64]int64{}
 	for id, totals := range t.totals {
 		e := t.books.Events.Get(id)
@@ -449,7 +448,7 @@ func (t *truth) storage() {
 	}
 }
 
-func (t *truth) backups() {
+func (t *sampleBuilder) backups() {
 	last, failed, failure := map[string]Backup{}, map[string]int64{}, map[string]time.Time{}
 	for _, b := range t.books.Backups {
 		if _, ok := failed[b.Target]; !ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A platform of a few rows, and what has to be said about it, worked out by hand.
+// A platform of a few rows, and its samples, worked out by hand.
 func TestTruth(t *testing.T) {
 	t.Parallel()
 	now := noon()
@@ -180,7 +180,7 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// Whoever changes the platform by hand keeps the books by it.
+// Do changes the books together with the database.
 func TestDoKeepsBooksAndTablesTogether(t *testing.T) {
 	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60})

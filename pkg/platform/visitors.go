@@ -19,93 +19,92 @@ import (
 )
 
 const (
-	visitorsAtOnce  = 32              // requests of visitors on their way; who finds no place gives up
-	visitorPatience = 6 * time.Second // of a request; longer than the API takes at its slowest
-	healthEvery     = 2 * time.Second // the load balancer asks
-	favourites      = 25              // things of each kind that people look at
+	visitorSlots     = 32              // requests in flight; further ones are dropped
+	visitorTimeout   = 6 * time.Second // of a request; longer than the slowest response of the API
+	healthCheckEvery = 2 * time.Second // of the load balancer
+	popularRows      = 25              // rows of each kind that visitors look at
 )
 
-// crowd is the people who use the API: they really ask it. They come beside life, and never hold what life needs
-// while they wait for an answer.
-type crowd struct {
+// trafficGenerator sends the requests of visitors to the API. It runs beside life, and holds no lock while it waits for a response.
+type trafficGenerator struct {
 	p      *Platform
 	http   *http.Client
-	places chan struct{}
-	orders chan purchase
-	rng    *rand.Rand // of the goroutine that sends them
+	slots  chan struct{}
+	orders chan wantedOrder
+	rng    *rand.Rand // of the goroutine of run
 }
 
-// purchase is somebody's wish to buy.
-type purchase struct {
+// wantedOrder is an order that a visitor is going to place.
+type wantedOrder struct {
 	slug  string
 	event uint64
 }
 
-func newCrowd(p *Platform) *crowd {
-	transport := &http.Transport{MaxIdleConnsPerHost: visitorsAtOnce, IdleConnTimeout: 30 * time.Second}
+func newTrafficGenerator(p *Platform) *trafficGenerator {
+	transport := &http.Transport{MaxIdleConnsPerHost: visitorSlots, IdleConnTimeout: 30 * time.Second}
 	if a := p.api.Authority(); a != nil {
 		transport.TLSClientConfig = a.Client()
 	}
-	return &crowd{
-		p: p, http: &http.Client{Transport: transport, Timeout: visitorPatience},
-		places: make(chan struct{}, visitorsAtOnce), orders: make(chan purchase, visitorsAtOnce),
+	return &trafficGenerator{
+		p: p, http: &http.Client{Transport: transport, Timeout: visitorTimeout},
+		slots: make(chan struct{}, visitorSlots), orders: make(chan wantedOrder, visitorSlots),
 		rng: rand.New(rand.NewPCG(p.config.Seed, 0x76697369)),
 	}
 }
 
-// come lets visitors come until the context ends, and waits until the last one has gone.
-func (v *crowd) come(ctx context.Context) {
-	var there sync.WaitGroup
-	defer v.http.CloseIdleConnections()
-	defer there.Wait()
-	ticker := time.NewTicker(v.p.config.Tick)
+// run sends requests until the context ends, and waits until the last one has ended.
+func (g *trafficGenerator) run(ctx context.Context) {
+	var sending sync.WaitGroup
+	defer g.http.CloseIdleConnections()
+	defer sending.Wait()
+	ticker := time.NewTicker(g.p.config.Tick)
 	defer ticker.Stop()
 	last, health := time.Now(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case wish := <-v.orders:
-			v.send(ctx, &there, v.order(wish))
+		case wanted := <-g.orders:
+			g.send(ctx, &sending, g.orderRequest(wanted))
 			continue
 		case <-ticker.C:
 		}
 		now := time.Now()
 		elapsed := min(now.Sub(last), longestStep).Seconds()
 		last = now
-		if v.p.paused.Load() {
+		if g.p.paused.Load() {
 			continue
 		}
-		for _, c := range v.clicks(elapsed) {
-			v.send(ctx, &there, c)
+		for _, r := range g.requestsDue(elapsed) {
+			g.send(ctx, &sending, r)
 		}
-		if now.Sub(health) >= healthEvery {
+		if now.Sub(health) >= healthCheckEvery {
 			health = now
-			v.send(ctx, &there, click{method: "GET", path: api.HealthRoute})
+			g.send(ctx, &sending, visitorRequest{method: "GET", path: api.HealthRoute})
 		}
 	}
 }
 
-// click is a request that somebody makes.
-type click struct {
+// visitorRequest is a request of a visitor.
+type visitorRequest struct {
 	method, path  string
 	body          []byte
 	slug          string // of the client
 	role, feature string
 	trace         string
-	used          bool // they use what they find
+	usesResult    bool // the visitor then uses the feature
 }
 
-// clicks decides who asks for what in a stretch of time.
-func (v *crowd) clicks(seconds float64) []click {
-	var all []click
-	for _, x := range v.p.presences() {
+// requestsDue draws the requests of a time span.
+func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
+	var all []visitorRequest
+	for _, x := range g.p.presences() {
 		for _, who := range x.visitors {
-			for range poisson(v.rng, float64(who.n)*clicks*seconds) {
-				e := pickPage(v.rng, pages(who.role))
-				all = append(all, click{
-					method: e.method, path: v.path(x.id, e), slug: x.slug, role: who.role, feature: e.feature,
-					trace: fmt.Sprintf("%016x%016x", v.rng.Uint64(), v.rng.Uint64()|1), used: v.rng.Float64() < 0.3,
+			for range poisson(g.rng, float64(who.n)*requestsPerSecond*seconds) {
+				e := pickEndpoint(g.rng, endpointsOf(who.role))
+				all = append(all, visitorRequest{
+					method: e.method, path: g.path(x.id, e), slug: x.slug, role: who.role, feature: e.feature,
+					trace: fmt.Sprintf("%016x%016x", g.rng.Uint64(), g.rng.Uint64()|1), usesResult: g.rng.Float64() < 0.3,
 				})
 			}
 		}
@@ -113,105 +112,104 @@ func (v *crowd) clicks(seconds float64) []click {
 	return all
 }
 
-// pickPage picks a page; the first ones more often.
-func pickPage(rng *rand.Rand, of []endpoint) endpoint {
+// pickEndpoint picks one of the endpoints, the first ones more often.
+func pickEndpoint(rng *rand.Rand, of []endpoint) endpoint {
 	u := rng.Float64()
 	return of[int(u*u*float64(len(of)))]
 }
 
-// path makes up what exactly somebody looks at: mostly things that are there, the same ones often.
-func (v *crowd) path(client uint64, e endpoint) string {
-	p := v.p
+// path fills the placeholders of a route: mostly with rows that exist, popular ones more often.
+func (g *trafficGenerator) path(client uint64, e endpoint) string {
+	p := g.p
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	event := v.favourite(p.index.events, client)
+	event := g.popular(p.index.events, client)
 	id := event
 	switch {
 	case strings.HasPrefix(e.route, "/api/items/{id}"):
-		id = v.favourite(p.index.forSale, event)
+		id = g.popular(p.index.forSale, event)
 	case strings.HasPrefix(e.route, "/api/consignors/{id}"):
-		id = v.favourite(p.index.consignors, client)
+		id = g.popular(p.index.consignors, client)
 	}
-	if v.rng.Float64() < 0.01 {
-		id, event = 1<<40, 0 // an old link
+	if g.rng.Float64() < 0.01 {
+		id, event = 1<<40, 0 // an outdated link
 	}
 	query := url.Values{}
 	if event != 0 {
 		query.Set("event", fmt.Sprint(event))
 	}
 	if strings.HasSuffix(e.route, "/search") {
-		kind := kinds()[pickCategory(v.rng)]
-		query.Set("q", strings.Fields(kind.things[v.rng.IntN(len(kind.things))])[0])
+		kind := goodsCategories()[pickCategory(g.rng)]
+		query.Set("q", strings.Fields(kind.titles[g.rng.IntN(len(kind.titles))])[0])
 	}
 	return strings.Replace(e.route, "{id}", fmt.Sprint(id), 1) + "?" + query.Encode()
 }
 
-// favourite picks one of the things that people look at, the first ones more often; 0 when there are none. The caller may
-// read the index.
-func (v *crowd) favourite(of pools, owner uint64) uint64 {
-	all := of.some(owner, favourites)
+// popular picks a row that visitors look at, the first ones more often; 0 if there is none. The caller may read the index.
+func (g *trafficGenerator) popular(of pools, owner uint64) uint64 {
+	all := of.some(owner, popularRows)
 	if len(all) == 0 {
 		return 0
 	}
-	u := v.rng.Float64()
+	u := g.rng.Float64()
 	return all[int(u*u*float64(len(all)))]
 }
 
-// wish lets somebody want to buy. When too many do, they give up.
-func (v *crowd) wish(client, event uint64) {
-	c := v.p.books.Clients.Get(client)
+// enqueueOrder makes a visitor place an order. When too many wait, the order is dropped.
+func (g *trafficGenerator) enqueueOrder(client, event uint64) {
+	c := g.p.books.Clients.Get(client)
 	if c == nil {
 		return
 	}
 	select {
-	case v.orders <- purchase{c.Slug, event}:
+	case g.orders <- wantedOrder{c.Slug, event}:
 	default:
 	}
 }
 
-func (v *crowd) order(wish purchase) click {
-	body, _ := json.Marshal(map[string]uint64{"event": wish.event}) // numbers can be written
-	return click{
-		method: "POST", path: api.OrderRoute, body: body, slug: wish.slug, role: "shopper", feature: "checkout",
-		trace: fmt.Sprintf("%016x%016x", v.rng.Uint64(), v.rng.Uint64()|1),
+func (g *trafficGenerator) orderRequest(wanted wantedOrder) visitorRequest {
+	body, _ := json.Marshal(map[string]uint64{"event": wanted.event}) // a map of numbers can be encoded
+	return visitorRequest{
+		method: "POST", path: api.OrderRoute, body: body, slug: wanted.slug, role: "shopper", feature: "checkout",
+		trace: fmt.Sprintf("%016x%016x", g.rng.Uint64(), g.rng.Uint64()|1),
 	}
 }
 
-// send sends somebody on their way, if there is a place.
-func (v *crowd) send(ctx context.Context, there *sync.WaitGroup, c click) {
+// send sends a request, if a slot is free.
+func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r visitorRequest) {
 	select {
-	case v.places <- struct{}{}:
+	case g.slots <- struct{}{}:
 	default:
 		return
 	}
-	f := v.p.takeOff()
-	if f.late {
-		f.land(nil)
-		<-v.places
+	f := g.p.beginRequest()
+	if f.whilePaused {
+		f.end(nil)
+		<-g.slots
 		return
 	}
-	there.Go(func() {
-		defer func() { <-v.places }()
-		status, err := v.ask(ctx, c)
-		if ctx.Err() != nil { // it is us who end
-			f.land(nil)
+	sending.Go(func() {
+		defer func() { <-g.slots }()
+		status, err := g.do(ctx, r)
+		if ctx.Err() != nil { // the simulator stops
+			f.end(nil)
 			return
 		}
-		f.land(func(t *teller) { t.visited(c, status, err) })
+		f.end(func(em *eventEmitter) { em.emitVisit(r, status, err) })
 	})
 }
 
-// ask makes the request and returns the status of the answer.
-func (v *crowd) ask(ctx context.Context, c click) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, c.method, v.p.api.URL()+c.path, bytes.NewReader(c.body))
+// do sends the request and returns the status of the response.
+func (g *trafficGenerator) do(ctx context.Context, r visitorRequest) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, r.method, g.p.api.URL()+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return 0, err
 	}
-	if c.slug != "" {
-		request.Header.Set("X-Client", c.slug)
-		request.Header.Set("traceparent", "00-"+c.trace+"-"+c.trace[:16]+"-01")
+	if r.slug != "" {
+		request.Header.Set("X-Client", r.slug)
+		request.Header.Set("traceparent", "00-"+r.trace+"-"+r.trace[:16]+"-01")
 	}
-	response, err := v.http.Do(request)
+	response, err := g.http.Do(request)
 	if err != nil {
 		return 0, err
 	}
@@ -222,20 +220,20 @@ func (v *crowd) ask(ctx context.Context, c click) (int, error) {
 	return response.StatusCode, nil
 }
 
-// visited tells what only the visitor knows: what they used, and that there was no answer. All else the API tells.
-func (t *teller) visited(c click, status int, err error) {
-	if c.slug == "" {
+// emitVisit emits what only the visitor knows: which feature was used, and that a request got no response. The API reports the rest.
+func (em *eventEmitter) emitVisit(r visitorRequest, status int, err error) {
+	if r.slug == "" {
 		return
 	}
-	v := voice{t, tenant{slug: c.slug}, "/web/1", c.trace}
+	src := source{em, tenant{slug: r.slug}, "/web/1", r.trace}
 	switch {
 	case err != nil:
-		v.fail("system", "crash", "api", c.feature)
-	case status == http.StatusOK && c.used:
-		v.say(stream.FeatureUsed{Feature: c.feature, Role: c.role})
+		src.userError("system", "crash", "api", r.feature)
+	case status == http.StatusOK && r.usesResult:
+		src.emit(stream.FeatureUsed{Feature: r.feature, Role: r.role})
 	}
-	if c.path == api.OrderRoute && (err != nil || status >= 500) {
-		v.say(stream.ProcessStarted{Process: "checkout"})
-		v.say(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: v.about(10 * time.Second)})
+	if r.path == api.OrderRoute && (err != nil || status >= 500) {
+		src.emit(stream.ProcessStarted{Process: "checkout"})
+		src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: src.jitter(10 * time.Second)})
 	}
 }

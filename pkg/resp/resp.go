@@ -1,7 +1,7 @@
-// Package resp speaks RESP2, the protocol of Redis and Valkey, on one connection. It is written here because a reply says itself
-// how long it is, and the client library that was tried (go-redis) believes it: the twelve bytes of an array with two thousand
-// million elements end the exporter. This reader never takes more memory than has arrived, and bounds that too. It neither dials
-// nor tries again.
+// Package resp speaks RESP2, the protocol of Redis and Valkey, on one connection. It exists because a reply contains its own
+// length, and the client library that was tried (go-redis) trusts it: the twelve bytes of an array with two thousand million
+// elements end the exporter. This reader never allocates more memory than has arrived, and bounds that, too. It neither dials
+// nor retries.
 package resp
 
 import (
@@ -29,7 +29,7 @@ func New(c net.Conn) *Conn { return &Conn{c, bufio.NewReader(c)} }
 // Close ends the connection.
 func (c *Conn) Close() error { return c.conn.Close() }
 
-// Error is an answer that is an error: a word in capitals, and what is wrong.
+// Error is an error reply: a prefix in capitals, and the message.
 type Error string
 
 func (e Error) Error() string { return string(e) }
@@ -40,7 +40,7 @@ const (
 )
 
 // Do sends a command and reads its reply: a string, an int64, nil, or a []any of these. An error that is an Error is the
-// server's answer; after any other one the connection cannot be used.
+// server's reply; after any other one the connection cannot be used.
 func (c *Conn) Do(ctx context.Context, args ...string) (any, error) {
 	deadline, _ := ctx.Deadline()
 	if err := c.conn.SetDeadline(deadline); err != nil {
@@ -50,7 +50,7 @@ func (c *Conn) Do(ctx context.Context, args ...string) (any, error) {
 	if _, err := c.conn.Write(encodeCommand(args)); err != nil {
 		return nil, err
 	}
-	r := reader{in: c.in, left: maxReplyBytes}
+	r := reader{in: c.in, remaining: maxReplyBytes}
 	reply, err := r.read(0)
 	if err == nil && c.in.Buffered() > 0 {
 		return nil, parseError("the server has answered more than it was asked")
@@ -82,8 +82,8 @@ func encodeCommand(args []string) []byte {
 
 // reader reads one reply.
 type reader struct {
-	in   *bufio.Reader
-	left int // bytes that the reply may still have
+	in        *bufio.Reader
+	remaining int // bytes that the reply may still have
 }
 
 func (r *reader) read(depth int) (any, error) {
@@ -124,7 +124,7 @@ func (r *reader) line() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if r.left -= len(line); r.left < 0 {
+	if r.remaining -= len(line); r.remaining < 0 {
 		return "", errTooLong
 	}
 	if len(line) < 2 || line[len(line)-2] != '\r' {
@@ -135,13 +135,13 @@ func (r *reader) line() (string, error) {
 
 var errTooLong = parseError("the reply is longer than %d bytes", maxReplyBytes)
 
-// length reads how long what follows is; -1 stands for nil.
+// length reads the length of a bulk string or array; -1 stands for nil.
 func (r *reader) length(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < -1 {
 		return 0, parseError("%.100q is no length", text)
 	}
-	if n > r.left {
+	if n > r.remaining {
 		return 0, errTooLong // even of elements each takes more than a byte
 	}
 	return n, nil
@@ -152,7 +152,7 @@ func (r *reader) bulk(text string) (any, error) {
 	if err != nil || n < 0 {
 		return nil, err
 	}
-	r.left -= n + 2
+	r.remaining -= n + 2
 	b, err := io.ReadAll(io.LimitReader(r.in, int64(n)+2)) // grows with what arrives
 	switch {
 	case err != nil:

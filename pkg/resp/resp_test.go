@@ -82,7 +82,7 @@ func TestRepliesOfARealServer(t *testing.T) {
 	}
 }
 
-// answering makes a connection to a server that answers each question with the same.
+// answering makes a connection to a server that answers each command with the same bytes.
 func answering(t *testing.T, answer string) *Conn {
 	t.Helper()
 	ours, theirs := net.Pipe()
@@ -95,7 +95,7 @@ func answering(t *testing.T, answer string) *Conn {
 	return New(ours)
 }
 
-func TestGarbageIsRefusedAndTakesNoMemory(t *testing.T) {
+func TestGarbageIsRejectedAndTakesNoMemory(t *testing.T) {
 	for answer, reason := range map[string]exporter.Reason{
 		"*2147483647\r\n":                  exporter.ReasonParse,
 		"*99999999999999\r\n":              exporter.ReasonParse,
@@ -138,7 +138,7 @@ func FuzzReply(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, answer string) {
-		r := reader{in: New(pipe{strings.NewReader(answer)}).in, left: maxReplyBytes}
+		r := reader{in: New(pipe{strings.NewReader(answer)}).in, remaining: maxReplyBytes}
 		reply, err := r.read(0)
 		if err == nil && len(fmt.Sprint(reply)) > 100+10*len(answer) {
 			t.Errorf("%q became %v", answer, reply)

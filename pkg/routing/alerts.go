@@ -13,26 +13,26 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// Alert is what routing knows of an alert's rules.
+// Alert has those properties of an alert's rules that routing depends on.
 type Alert struct {
 	Name string
-	// For is how long the shortest of its rules waits.
+	// For is the shortest `for` of its rules.
 	For time.Duration
-	// Priorities and teams that it can have.
+	// Priorities and Teams are the values that the labels priority and team can have.
 	Priorities, Teams []string
-	// Category is the row of the list of priorities that the alert belongs to.
+	// Category is the value of the label category.
 	Category string
 	// Platform says that the alert concerns the platform as a whole.
 	Platform bool
 }
 
-// worst is the highest priority that the alert can have: the lower the number, the worse.
-func (a Alert) worst() string { return slices.Min(a.Priorities) }
+// highestPriority is the highest priority that the alert can have. P0 is the highest.
+func (a Alert) highestPriority() string { return slices.Min(a.Priorities) }
 
-// mildest is the lowest priority that the alert can have.
-func (a Alert) mildest() string { return slices.Max(a.Priorities) }
+// lowestPriority is the lowest priority that the alert can have.
+func (a Alert) lowestPriority() string { return slices.Max(a.Priorities) }
 
-// readAlerts reads the rule files, except those that routing makes itself.
+// readAlerts reads the alert rules, except the file of escalation rules, which routing generates itself.
 func readAlerts(root fs.FS) ([]Alert, error) {
 	files, err := fs.Glob(root, alertFiles)
 	if err != nil {
@@ -82,7 +82,7 @@ func readAlerts(root fs.FS) ([]Alert, error) {
 	return alerts, errors.Join(errs...)
 }
 
-// addRule adds a rule of an alert. A priority that the rule does not set comes with the series: that of a client's incident.
+// addRule adds an alert rule. A priority that the rule does not set is a label of its series: P0 or P1, by whether the client's sale is live.
 func addRule(alerts []Alert, name string, wait time.Duration, labels map[string]string) []Alert {
 	i := slices.IndexFunc(alerts, func(a Alert) bool { return a.Name == name })
 	if i < 0 {
@@ -114,12 +114,12 @@ func (r *Routing) alert(name string) (Alert, bool) {
 	return r.Alerts[i], true
 }
 
-// checkChannels makes sure that email is not the only channel of whoever is notified of a P0: email may be what is broken.
+// checkChannels reports contacts that are notified of P0 alerts by email alone: email may be what is broken.
 func (r *Routing) checkChannels() error {
 	var errs []error
 	seen := map[string]bool{}
 	for _, team := range StaffTeams() {
-		if !slices.ContainsFunc(r.Alerts, func(a Alert) bool { return a.worst() == "P0" && slices.Contains(a.Teams, team) }) {
+		if !slices.ContainsFunc(r.Alerts, func(a Alert) bool { return a.highestPriority() == "P0" && slices.Contains(a.Teams, team) }) {
 			continue
 		}
 		for _, role := range []string{"initial", "secondary", "management", "emergency"} {
@@ -127,7 +127,7 @@ func (r *Routing) checkChannels() error {
 			onlyMail := !slices.ContainsFunc(c.Channels, func(c Channel) bool { return c.Kind != "email" })
 			if onlyMail && !seen[receiver] {
 				key := "contacts." + role
-				if r.Site.Teams[team].of(role) != nil {
+				if r.Site.Teams[team].byRole(role) != nil {
 					key = "teams." + team + "." + role
 				}
 				errs = append(errs, r.Site.file.Errorf(key+".channels", "is notified of P0 by email alone, which may be what is broken: add another channel"))

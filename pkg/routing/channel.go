@@ -10,15 +10,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Channel is one way to reach somebody: the name of one of Alertmanager's receivers without _configs, and its
-// configuration as Alertmanager takes it. What is our own text in it is added, unless it says otherwise.
+// Channel is one way to notify a contact: the kind of one of Alertmanager's receiver integrations (its name without _configs), and its
+// configuration. Our message templates are added where the configuration sets no text of its own.
 type Channel struct {
 	Kind   string
 	config *yaml.Node
 	line   int
 }
 
-// Webhook is a channel that sends to the address in a file.
+// Webhook returns a webhook channel with a url_file.
 func Webhook(urlFile string) Channel {
 	return Channel{Kind: "webhook", config: &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("url_file"), text(urlFile)}}}
 }
@@ -33,17 +33,17 @@ func (c *Channel) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// kind is what we know of one of Alertmanager's receivers.
-type kind struct {
-	name    string
-	secrets []string // keys that hold a secret, and have a sibling that ends in _file or none
-	needs   []string // one of these is there
-	knows   []string // all other keys; nil: Alertmanager checks them
+// receiverKind has the settings of one of Alertmanager's receiver integrations.
+type receiverKind struct {
+	name     string
+	secrets  []string // settings that hold a secret; most have a variant that ends in _file
+	oneOf    []string // settings of which one is required
+	settings []string // all other settings; nil: not checked here, but by Alertmanager
 }
 
-// kinds are the receivers of Alertmanager 0.31.
-func kinds() []kind {
-	return []kind{
+// receiverKinds are the receiver integrations of Alertmanager 0.31.
+func receiverKinds() []receiverKind {
+	return []receiverKind{
 		{"webhook", []string{"url"}, []string{"url_file"}, []string{"http_config", "max_alerts", "timeout", "send_resolved"}},
 		{"email", []string{"auth_password", "auth_secret"}, []string{"to"}, []string{"from", "hello", "smarthost", "auth_username", "auth_password_file", "auth_secret_file", "auth_identity", "headers", "html", "text", "require_tls", "tls_config", "force_implicit_tls", "threading", "send_resolved"}},
 		{"slack", []string{"api_url", "app_token"}, []string{"api_url_file", "app_token_file"}, []string{"app_url", "channel", "username", "color", "title", "title_link", "pretext", "text", "message_text", "fields", "short_fields", "footer", "fallback", "callback_id", "icon_emoji", "icon_url", "image_url", "thumb_url", "link_names", "mrkdwn_in", "actions", "http_config", "timeout", "send_resolved"}},
@@ -67,24 +67,24 @@ func kinds() []kind {
 
 func channelKinds() []string {
 	var names []string
-	for _, k := range kinds() {
+	for _, k := range receiverKinds() {
 		names = append(names, k.name)
 	}
 	return names
 }
 
-// clientChannelKinds are the channels of client admins: of others Alertmanager 0.31 does not let us write the whole
-// message, and what it writes itself has internal labels and links.
+// clientChannelKinds are the kinds of channels for client admins. With other kinds, Alertmanager 0.31 adds text of its own to the
+// message, with internal labels and links.
 func clientChannelKinds() []string { return []string{"email", "slack"} }
 
-// clientKeys are the settings of a client admin's channel that cannot put anything else into the message than our templates.
-func clientKeys() []string {
+// clientSettings are the settings of a client admin's channel that do not change the text of the message.
+func clientSettings() []string {
 	return []string{"to", "from", "hello", "smarthost", "auth_username", "auth_password_file", "auth_secret_file", "auth_identity", "require_tls", "tls_config",
 		"force_implicit_tls", "api_url_file", "app_token_file", "app_url", "channel", "username", "icon_emoji", "icon_url", "http_config", "timeout", "send_resolved"}
 }
 
-// anySecrets are keys that hold a secret wherever they stand.
-func anySecrets() []string {
+// secretKeys are settings that hold a secret at any level of the configuration.
+func secretKeys() []string {
 	return []string{"password", "credentials", "client_secret", "client_certificate_key", "bearer_token", "key", "secrets", "certificate_key"}
 }
 
@@ -96,10 +96,10 @@ func (c *Channel) check(s *Site, key string, allowed []string) error {
 		}
 		return s.file.Errorf(key+"."+c.Kind, "a channel here is one of %s%s", strings.Join(allowed, ", "), why)
 	}
-	k := kinds()[slices.IndexFunc(kinds(), func(k kind) bool { return k.name == c.Kind })]
+	kind := receiverKinds()[slices.IndexFunc(receiverKinds(), func(kind receiverKind) bool { return kind.name == c.Kind })]
 	var errs []error
-	if !slices.ContainsFunc(k.needs, c.has) {
-		errs = append(errs, s.file.Errorf(key+"."+c.Kind, "lacks %s", strings.Join(k.needs, " or ")))
+	if !slices.ContainsFunc(kind.oneOf, c.has) {
+		errs = append(errs, s.file.Errorf(key+"."+c.Kind, "lacks %s", strings.Join(kind.oneOf, " or ")))
 	}
 	if c.Kind == "email" && s.Mail == nil && !(c.has("smarthost") && c.has("from")) {
 		errs = append(errs, s.file.Errorf(key+".email", "lacks a relay: write mail.smarthost and mail.from at the top"))
@@ -109,18 +109,18 @@ func (c *Channel) check(s *Site, key string, allowed []string) error {
 		name := c.config.Content[i].Value
 		at := key + "." + c.Kind + "." + name
 		switch {
-		case slices.Contains(k.secrets, name): // said below
-		case forClient && !slices.Contains(clientKeys(), name):
+		case slices.Contains(kind.secrets, name): // reported below
+		case forClient && !slices.Contains(clientSettings(), name):
 			errs = append(errs, s.file.Errorf(at, "cannot be set for a client: it could put internal information into the message"))
-		case k.knows != nil && !slices.Contains(slices.Concat(k.knows, k.needs), name):
-			errs = append(errs, s.file.Errorf(at, "unknown key; a channel %s has %s", c.Kind, strings.Join(slices.Concat(k.needs, k.knows), ", ")))
+		case kind.settings != nil && !slices.Contains(slices.Concat(kind.settings, kind.oneOf), name):
+			errs = append(errs, s.file.Errorf(at, "unknown key; a channel %s has %s", c.Kind, strings.Join(slices.Concat(kind.oneOf, kind.settings), ", ")))
 		}
 	}
-	errs = append(errs, secretsIn(s, key+"."+c.Kind, c.config, slices.Concat(k.secrets, anySecrets())))
+	errs = append(errs, secretsIn(s, key+"."+c.Kind, c.config, slices.Concat(kind.secrets, secretKeys())))
 	return errors.Join(errs...)
 }
 
-// secretsIn finds what should stand in a file.
+// secretsIn reports secrets in the configuration: they belong into files.
 func secretsIn(s *Site, key string, n *yaml.Node, secrets []string) error {
 	var errs []error
 	switch n.Kind {
@@ -156,7 +156,7 @@ func (c *Channel) get(key string) *yaml.Node {
 	return nil
 }
 
-// audience is whom a message is written for.
+// audience says for whom a message is written: it selects the templates.
 type audience string
 
 const (
@@ -164,8 +164,8 @@ const (
 	admins audience = "client"
 )
 
-// rendered is the channel's configuration with our own messages. send_resolved is always set, because the receivers' defaults
-// differ.
+// rendered is the channel's configuration with our message templates. send_resolved is always set, because the defaults of the
+// integrations differ.
 func (c *Channel) rendered(a audience) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode, Content: slices.Clone(c.config.Content)}
 	add := func(key string, value *yaml.Node) {
@@ -173,29 +173,29 @@ func (c *Channel) rendered(a audience) *yaml.Node {
 			n.Content = append(n.Content, text(key), value)
 		}
 	}
-	words := func(part string) *yaml.Node {
+	template := func(part string) *yaml.Node {
 		return text(fmt.Sprintf(`{{ template "consignwatch.%s.%s" . }}`, a, part))
 	}
 	switch c.Kind {
 	case "email":
-		add("headers", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("Subject"), words("line")}})
-		add("html", words("html"))
-		add("text", words("text"))
+		add("headers", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("Subject"), template("line")}})
+		add("html", template("html"))
+		add("text", template("text"))
 	case "slack":
-		add("title", words("line"))
+		add("title", template("line"))
 		if a == staff {
-			add("title_link", words("link"))
+			add("title_link", template("link"))
 		} else {
 			add("title_link", text("")) // the default is Alertmanager's address
 		}
-		add("text", words("slack"))
-		add("fallback", words("line"))
+		add("text", template("slack"))
+		add("fallback", template("line"))
 		add("color", text(`{{ template "consignwatch.colour" . }}`))
 		add("footer", text(`{{ template "consignwatch.platform" . }}`))
 	case "pagerduty":
-		add("description", words("line"))
+		add("description", template("line"))
 		add("severity", text(`{{ if eq .CommonLabels.severity "critical" }}critical{{ else if eq .CommonLabels.severity "warning" }}warning{{ else }}info{{ end }}`))
-		add("details", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("message"), words("text")}})
+		add("details", &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("message"), template("text")}})
 	}
 	add("send_resolved", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "true"})
 	return n

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// amConfig is Alertmanager's configuration, as far as we write it.
+// amConfig has the fields of Alertmanager's configuration that we write.
 type amConfig struct {
 	Global    *globalConfig  `yaml:"global,omitempty"`
 	Templates []string       `yaml:"templates,flow"`
@@ -47,10 +47,10 @@ type receiver struct {
 	name    string
 	configs []Channel
 	audience
-	heartbeat string // the file with the address of the heartbeat
+	heartbeat string // url_file of the dead man's switch
 }
 
-// MarshalYAML writes the channels by their kind, in the order in which they stand in the inventory.
+// MarshalYAML groups the channels by kind, in the order of the inventory.
 func (r receiver) MarshalYAML() (any, error) {
 	n := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("name"), text(r.name)}}
 	if r.heartbeat != "" {
@@ -70,19 +70,19 @@ func (r receiver) MarshalYAML() (any, error) {
 	return n, nil
 }
 
-// never is a repeat interval that does not come.
+// never is a repeat interval for notifications that are not repeated.
 const never = 365 * day
 
 func duration(d time.Duration) string { return model.Duration(d).String() }
 
-// builder collects receivers and time intervals while routes are made that need them.
+// builder collects the receivers and time intervals that the routes refer to, while it builds the routes.
 type builder struct {
 	*Routing
 	receivers []receiver
 	times     []timeInterval
 }
 
-// Names of receivers that are not somebody of the staff.
+// Names of receivers that are no contacts of the staff.
 const (
 	heartbeatReceiver = "heartbeat"
 	nobodyReceiver    = "nobody"
@@ -91,7 +91,7 @@ const (
 
 func (r *Routing) config() ([]byte, error) {
 	b := &builder{Routing: r}
-	config := amConfig{Templates: []string{"templates/*.tmpl"}, Route: b.root(), Inhibit: r.inhibitRules()}
+	config := amConfig{Templates: []string{"templates/*.tmpl"}, Route: b.rootRoute(), Inhibit: r.inhibitRules()}
 	if m := r.Site.Mail; m != nil {
 		config.Global = &globalConfig{Smarthost: m.Smarthost, From: m.From, Hello: m.Hello, Username: m.Username, PasswordFile: m.PasswordFile, RequireTLS: !m.Plain}
 	}
@@ -107,8 +107,8 @@ func (r *Routing) config() ([]byte, error) {
 	return out.Bytes(), e.Close()
 }
 
-// root is the route of all alerts. What matches none of its routes goes to the technical team.
-func (b *builder) root() *route {
+// rootRoute is the root of the routing tree. An alert that matches none of its routes goes to the technical team.
+func (b *builder) rootRoute() *route {
 	every := duration(time.Duration(b.Site.Heartbeat.Every))
 	p1 := b.Site.Policy.Priorities["P1"]
 	b.receivers = append(b.receivers, receiver{name: heartbeatReceiver, heartbeat: b.Site.Heartbeat.URLFile}, receiver{name: nobodyReceiver})
@@ -124,26 +124,26 @@ func (b *builder) root() *route {
 	}
 	for _, c := range b.Site.Clients {
 		if len(c.Maintenance) > 0 {
-			// Data loss and security do not wait for the end of the window.
+			// Alerts of these categories are notified during the window, too.
 			root.Routes = append(root.Routes, &route{
 				Matchers: []string{matcher("client", c.Slug), `category!~"data_loss|security"`},
-				Mute:     b.maintenance(c, 0), Routes: b.everybody(c),
+				Mute:     b.maintenance(c, 0), Routes: b.audienceRoutes(c),
 			})
 		}
 	}
-	root.Routes = append(root.Routes, b.everybody(nil)...)
+	root.Routes = append(root.Routes, b.audienceRoutes(nil)...)
 	return root
 }
 
-// everybody has the routes of all audiences; for a client: those of the client's alerts, muted during its maintenance.
-func (b *builder) everybody(c *Client) []*route {
+// audienceRoutes are the routes to all levels, client admins and teams. For a client they are muted during its maintenance windows.
+func (b *builder) audienceRoutes(c *Client) []*route {
 	var routes []*route
 	for _, l := range Levels() {
 		level := &route{
 			Receiver: b.receiver("", l.Role), Matchers: []string{matcher("escalation", l.Name)},
 			GroupBy: []string{"source_alertname", "component"}, Mute: b.maintenance(c, 0),
 		}
-		byPriority := func(team string) []*route { return b.priorities(c, team, l) }
+		byPriority := func(team string) []*route { return b.priorityRoutes(c, team, l) }
 		for _, team := range StaffTeams() {
 			name, _ := b.Site.contact(team, l.Role)
 			if name != level.Receiver || b.hasHours() {
@@ -156,37 +156,37 @@ func (b *builder) everybody(c *Client) []*route {
 		level.Routes = append(level.Routes, byPriority("technical")...)
 		routes = append(routes, level)
 	}
-	// No escalation gets beyond this point, whatever its labels: what follows are first notifications only.
+	// This route catches every other escalation, whatever its labels: the routes after it are for first notifications only.
 	routes = append(routes, &route{Receiver: b.receiver("technical", "initial"), Matchers: []string{`escalation!=""`},
 		GroupBy: []string{"source_alertname", "component"}, Mute: b.maintenance(c, 0)})
 
 	clients := &route{
-		// Of a client without admins, or an unknown one: support is notified.
+		// Alerts of a client without admins, and of an unknown client, go to support.
 		Receiver: b.receiver("support", "initial"), Matchers: []string{matcher("team", clientAdmin)},
 		GroupBy: []string{"client", "alertname"}, Mute: b.maintenance(c, 0),
 	}
 	for _, one := range b.Site.Clients {
 		if one.Admins != nil && (c == nil || c == one) {
-			clients.Routes = append(clients.Routes, b.client(one, c != nil))
+			clients.Routes = append(clients.Routes, b.clientRoute(one, c != nil))
 		}
 	}
 	routes = append(routes, clients)
 	for _, team := range StaffTeams() {
 		routes = append(routes, &route{
 			Receiver: b.receiver(team, "initial"), Matchers: []string{matcher("team", team)},
-			Mute: b.maintenance(c, 0), Routes: b.priorities(c, team, Level{Role: "initial"}),
+			Mute: b.maintenance(c, 0), Routes: b.priorityRoutes(c, team, Level{Role: "initial"}),
 		})
 	}
 	return routes
 }
 
-// hasHours reports whether some priority notifies in office hours only.
+// hasHours reports whether any priority notifies in office hours only.
 func (b *builder) hasHours() bool {
-	return slices.ContainsFunc(Priorities(), func(p string) bool { return b.Site.Policy.Priorities[p].Hours })
+	return slices.ContainsFunc(Priorities(), func(p string) bool { return b.Site.Policy.Priorities[p].OfficeHours })
 }
 
-// priorities are the routes of one team and level by priority.
-func (b *builder) priorities(c *Client, team string, l Level) []*route {
+// priorityRoutes are the routes of one team and level, by priority.
+func (b *builder) priorityRoutes(c *Client, team string, l Level) []*route {
 	var routes []*route
 	for _, p := range Priorities() {
 		t := b.Site.Policy.Priorities[p]
@@ -201,19 +201,19 @@ func (b *builder) priorities(c *Client, team string, l Level) []*route {
 		if p == "P3" {
 			one.Receiver = b.receiver(team, "low_priority")
 		}
-		if t.Hours {
+		if t.OfficeHours {
 			one.Active = []string{b.teamHours(team, l, t)}
 		}
 		if l.Name == "" {
-			one.Routes = b.symptoms(p, one)
+			one.Routes = b.symptomRoutes(p, one)
 		}
 		routes = append(routes, one)
 	}
 	return routes
 }
 
-// symptoms are those alerts of a priority that wait longer, so that their causes fire first.
-func (b *builder) symptoms(priority string, parent *route) []*route {
+// symptomRoutes are the routes of alerts with a longer group wait than that of their priority, so that their causes fire first.
+func (b *builder) symptomRoutes(priority string, parent *route) []*route {
 	names := map[time.Duration][]string{}
 	for _, a := range b.Alerts {
 		w := b.Wait(a.Name, priority)
@@ -233,8 +233,8 @@ func (b *builder) symptoms(priority string, parent *route) []*route {
 	return routes
 }
 
-// client is the route of one client's admins. Only this client's alerts come here, grouped by the client besides.
-func (b *builder) client(c *Client, inMaintenance bool) *route {
+// clientRoute is the route to one client's admins. It matches only alerts of this client, and also groups by client.
+func (b *builder) clientRoute(c *Client, inMaintenance bool) *route {
 	one := &route{
 		Receiver: b.add(receiver{name: clientReceiver + c.Slug, configs: c.Admins.Channels, audience: admins}),
 		Matchers: []string{matcher("client", c.Slug)}, GroupBy: []string{"client", "alertname"},
@@ -255,16 +255,18 @@ func (b *builder) client(c *Client, inMaintenance bool) *route {
 	return one
 }
 
-func repeat(t *Treatment) string { return duration(cmp.Or(time.Duration(t.RepeatInterval), never)) }
+func repeat(t *PriorityPolicy) string {
+	return duration(cmp.Or(time.Duration(t.RepeatInterval), never))
+}
 
-// receiver is the name of who has a role in a team; without a team: of who has it for all. It is made when it is first used.
+// receiver returns the name of the receiver for a role in a team, or for the role in all teams if team is empty. The first use adds it.
 func (b *builder) receiver(team, role string) string {
-	name, c := role, b.Site.Contacts.of(role)
+	name, c := role, b.Site.Contacts.byRole(role)
 	if team != "" {
 		name, c = b.Site.contact(team, role)
 	}
 	if c == nil {
-		return b.receiver("technical", role) // every team has its own
+		return b.receiver("technical", role) // no contact for all teams: every team has its own
 	}
 	return b.add(receiver{name: name, configs: c.Channels, audience: staff})
 }
@@ -276,7 +278,7 @@ func (b *builder) add(r receiver) string {
 	return r.name
 }
 
-// time is the name of a time interval, which is made when it is first used.
+// time returns the name of a time interval. The first use adds it.
 func (b *builder) time(t timeInterval) string {
 	if !slices.ContainsFunc(b.times, func(o timeInterval) bool { return o.Name == t.Name }) {
 		b.times = append(b.times, t)
@@ -284,18 +286,18 @@ func (b *builder) time(t timeInterval) string {
 	return t.Name
 }
 
-// teamHours are a team's office hours; of a level after the first: without the head start that the initial contact has.
-func (b *builder) teamHours(team string, l Level, t *Treatment) string {
+// teamHours returns the time interval of a team's office hours. For an escalation level it begins after the head start of the initial contact.
+func (b *builder) teamHours(team string, l Level, t *PriorityPolicy) string {
 	hours, name := b.Site.Teams[team].Hours, dashed(team)+"-hours"
 	if l.Name != "" && t.OfficeHeadStart > 0 {
-		hours, name = hours.late(time.Duration(t.OfficeHeadStart)), name+"-late"
+		hours, name = hours.startingAfter(time.Duration(t.OfficeHeadStart)), name+"-late"
 	}
 	zone := cmp.Or(hours.TimeZone.Location, b.Site.Platform.TimeZone.Location)
 	return b.time(hours.interval(name, zone))
 }
 
-// maintenance is the interval of a client's maintenance windows. For a level it ends later by the level's delay: at the end of
-// the window the initial contact is notified of what still fires, and not all contacts at once.
+// maintenance returns the time interval of a client's maintenance windows. For an escalation level it ends later by the level's delay: at the
+// end of a window, only the initial contact is notified of the alerts that still fire, and not all contacts at once.
 func (b *builder) maintenance(c *Client, delay time.Duration) []string {
 	if c == nil || len(c.Maintenance) == 0 {
 		return nil

@@ -9,22 +9,23 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Names of what the escalation rules record.
+// Metrics that the escalation rules record.
 const (
-	heldMetric   = "client_alert:held:info"
-	sinceMetric  = "client_alert:firing_since_timestamp_seconds:last"
-	adminsMetric = "client:admins:info"
+	suppressedMetric  = "client_alert:held:info"
+	firingSinceMetric = "client_alert:firing_since_timestamp_seconds:last"
+	adminsMetric      = "client:admins:info"
 )
 
-// ackdFresh is how old ackd's last poll may be: with a fresh one, what ackd does not list is unacknowledged; with an older one, its last value holds.
-const ackdFresh = 2 * time.Minute
+// ackdMaxAge is how old ackd's last poll may be: until then, an alert that ackd does not export as acknowledged is unacknowledged; after that, the last
+// value of consign_alert_acknowledged holds.
+const ackdMaxAge = 2 * time.Minute
 
-// identity tells alerts apart.
+// identity are the labels that distinguish an alert from all others.
 const identity = "alertname, client, component, subject"
 
-// escalates selects the alerts that escalate: those that the staff is notified of. An escalation has a source_alertname, as
-// every alert about other alerts has, and so never escalates itself.
-func (r *Routing) escalates() string {
+// escalatingSelector are the matchers of the alerts that escalate: alerts for the staff with a priority that has levels. An alert about
+// another alert has a source_alertname, and never escalates itself.
+func (r *Routing) escalatingSelector() string {
 	var priorities []string
 	for _, p := range Priorities() {
 		if slices.ContainsFunc(Levels(), func(l Level) bool { return r.Site.Policy.Priorities[p].Delay(l.Role) > 0 }) {
@@ -34,8 +35,8 @@ func (r *Routing) escalates() string {
 	return fmt.Sprintf(`priority=~%q,team!=%q,escalation="",source_alertname=""`, strings.Join(priorities, "|"), clientAdmin)
 }
 
-// holdRules record since when each alert has been firing unacknowledged and uninhibited: the clock of the escalation.
-func (r *Routing) holdRules() []byte {
+// clockRules record since when each alert has been firing unacknowledged and uninhibited: the clock of the escalation.
+func (r *Routing) clockRules() []byte {
 	var b strings.Builder
 	grace := time.Duration(r.Site.Policy.AckGrace)
 	fmt.Fprintf(&b, `# %s
@@ -54,19 +55,19 @@ groups:
                   unless on () (time() - max(consign_ackd_last_poll_timestamp_seconds) > %d)
               )
           )
-`, generated(SiteFile+", "+InhibitionFile+" and "+alertFiles), model.Duration(grace), heldMetric, identity,
-		int(ackdFresh.Seconds()), model.Duration(grace), int(ackdFresh.Seconds()), int(grace.Seconds()))
+`, generated(SiteFile+", "+InhibitionFile+" and "+alertFiles), model.Duration(grace), suppressedMetric, identity,
+		int(ackdMaxAge.Seconds()), model.Duration(grace), int(ackdMaxAge.Seconds()), int(grace.Seconds()))
 	for _, i := range r.inhibitions() {
 		target := slices.Clone(i.target)
 		if i.alerts != "" {
 			target = append(target, fmt.Sprintf("alertname=~%q", i.alerts))
 		}
-		if i.except != "" {
-			target = append(target, fmt.Sprintf("alertname!~%q", i.except))
+		if i.exclude != "" {
+			target = append(target, fmt.Sprintf("alertname!~%q", i.exclude))
 		}
 		source := fmt.Sprintf("ALERTS{%s}", firing(i.source))
-		if i.lasting {
-			source = fmt.Sprintf("max_over_time(%s[%s])", source, r.Inhibition.Aftermath)
+		if i.hold {
+			source = fmt.Sprintf("max_over_time(%s[%s])", source, r.Inhibition.Hold)
 		}
 		fmt.Fprintf(&b, `          # %s
           or max by (%s) (
@@ -74,7 +75,7 @@ groups:
               and on (%s)
             %s
           )
-`, i.explain, identity, firing(target), strings.Join(i.equal, ", "), source)
+`, i.description, identity, firing(target), strings.Join(i.equal, ", "), source)
 	}
 	fmt.Fprintf(&b, `      # Since when an alert has been firing unacknowledged and uninhibited. It reads itself, so that it survives a restart of
       # Prometheus: an alert that is missing, or pending again, for up to %[1]s is still the same incident. After an acknowledgement or
@@ -90,16 +91,16 @@ groups:
                 ALERTS{alertstate="firing",%[3]s} and last_over_time(ALERTS{alertstate="firing",%[3]s}[1m])
               ) * 0 + time()
           ) unless on (%[4]s) %[5]s
-`, r.Site.Policy.ResolveGrace, sinceMetric, r.escalates(), identity, heldMetric)
+`, r.Site.Policy.ResolveGrace, firingSinceMetric, r.escalatingSelector(), identity, suppressedMetric)
 	return []byte(b.String())
 }
 
-// firing are the matchers of ALERTS for alerts that fire and are no escalations.
+// firing are the matchers of ALERTS for firing alerts that are no escalations.
 func firing(matchers []string) string {
 	return strings.Join(append([]string{`alertstate="firing"`, `escalation=""`}, matchers...), ",")
 }
 
-// escalationRules are the alerts of each level. They have no `for`: a restart of Prometheus would start it again.
+// escalationRules are the alert rules of the levels. They have no `for`, which a restart of Prometheus could start again.
 func (r *Routing) escalationRules() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\ngroups:\n  - name: escalation\n    rules:\n", generated(SiteFile+" and "+InhibitionFile))
@@ -126,13 +127,13 @@ func (r *Routing) escalationRules() []byte {
           description: >-
             {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) inhibits others until %s after it resolves.
           runbook_url: %s/%s.md
-`, inhibitionSourceRecent, identity, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Aftermath, r.Inhibition.Aftermath, shippedRunbooks, inhibitionSourceRecent)
+`, inhibitionSourceRecent, identity, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Hold, r.Inhibition.Hold, shippedRunbooks, inhibitionSourceRecent)
 	}
 	for _, l := range Levels() {
 		var due []string
 		for _, p := range Priorities() {
 			if d := r.Site.Policy.Priorities[p].Delay(l.Role); d > 0 {
-				due = append(due, fmt.Sprintf("time() - %s{priority=%q} >= %d", sinceMetric, p, int(d.Seconds())))
+				due = append(due, fmt.Sprintf("time() - %s{priority=%q} >= %d", firingSinceMetric, p, int(d.Seconds())))
 			}
 		}
 		if len(due) == 0 {
@@ -154,18 +155,18 @@ func (r *Routing) escalationRules() []byte {
             unacknowledged for {{ humanizeDuration $value }}.
           runbook_url: %[6]s/{{ $labels.source_alertname }}.md
           dashboard_url: %[7]s/d/consignwatch-escalation?var-client={{ $labels.client }}&from=now-3h&to=now
-`, l.Name, strings.Join(due, "\n                or "), identity, r.escalates(), l.Role, shippedRunbooks, shippedGrafana)
+`, l.Name, strings.Join(due, "\n                or "), identity, r.escalatingSelector(), l.Role, shippedRunbooks, shippedGrafana)
 	}
 	return []byte(b.String())
 }
 
-// The links of the shipped rules. Messages have the inventory's addresses instead.
+// Links in the annotations of the generated rules. Messages replace them by those of the inventory.
 const (
 	shippedRunbooks = "https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks"
 	shippedGrafana  = "http://localhost:3000"
 )
 
-// clientRules record the clients whose admins are notified of an outage.
+// clientRules record which clients have admins, who are notified of an outage.
 func (r *Routing) clientRules() []byte {
 	var rules strings.Builder
 	for _, c := range r.Site.Clients {

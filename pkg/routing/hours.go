@@ -12,7 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// TimeZone is a place of the time zone database.
+// TimeZone is a location of the time zone database.
 type TimeZone struct{ *time.Location }
 
 // UnmarshalYAML reads a name like Europe/Paris.
@@ -30,7 +30,7 @@ const day = 24 * time.Hour
 // Clock is a time of day: 08:00. The end of the day is 24:00.
 type Clock time.Duration
 
-// UnmarshalYAML reads 08:00. Without quotes, too: YAML 1.2 knows no sexagesimal numbers.
+// UnmarshalYAML reads 08:00, with or without quotes: YAML 1.2 has no sexagesimal numbers.
 func (c *Clock) UnmarshalYAML(n *yaml.Node) error {
 	if n.Value == "24:00" {
 		*c = Clock(day)
@@ -66,7 +66,7 @@ func (d *Weekday) UnmarshalYAML(n *yaml.Node) error {
 
 func (d Weekday) String() string { return weekdays[d] }
 
-// Hours are when somebody works.
+// Hours are the office hours of a team, or the hours of client admins.
 type Hours struct {
 	Days     []Weekday `yaml:"days"`
 	From     Clock     `yaml:"from"`
@@ -88,13 +88,13 @@ func (h Hours) check(file *yamlfile.File, key string, zone bool) error {
 	return errors.Join(errs...)
 }
 
-// late are the hours without the head start at their beginning.
-func (h Hours) late(by time.Duration) Hours {
-	h.From = min(h.From+Clock(by), h.To-Clock(time.Minute))
+// startingAfter returns the hours with a later beginning, for contacts that are notified after the head start of the initial contact.
+func (h Hours) startingAfter(delay time.Duration) Hours {
+	h.From = min(h.From+Clock(delay), h.To-Clock(time.Minute))
 	return h
 }
 
-func (h Hours) words() string {
+func (h Hours) description() string {
 	names := make([]string, len(h.Days))
 	for i, d := range h.Days {
 		names[i] = strings.ToUpper(d.String()[:1]) + d.String()[1:3]
@@ -102,7 +102,7 @@ func (h Hours) words() string {
 	return fmt.Sprintf("%s from %s to %s", strings.Join(names, ", "), h.From, h.To)
 }
 
-// Moment is a time on the wall, in a zone that is known elsewhere.
+// Moment is a date and time of day without a time zone: it is that of the client.
 type Moment struct{ time.Time }
 
 // UnmarshalYAML reads 2026-12-05 22:00.
@@ -115,7 +115,7 @@ func (m *Moment) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Window is a maintenance window, weekly or once. Alerts are muted in it.
+// Window is a maintenance window, weekly or once, during which the client's alerts are muted.
 type Window struct {
 	Days   []Weekday         `yaml:"days"` // each week
 	Start  Clock             `yaml:"start"`
@@ -141,7 +141,7 @@ func (w *Window) check(file *yamlfile.File, key string) error {
 	return nil
 }
 
-func (w *Window) words() string {
+func (w *Window) description() string {
 	if !w.weekly() {
 		return fmt.Sprintf("once, from %s to %s", w.From.Format("2006-01-02 15:04"), w.To.Format("2006-01-02 15:04"))
 	}
@@ -152,14 +152,14 @@ func (w *Window) words() string {
 	return fmt.Sprintf("every %s from %s for %s", strings.Join(names, ", "), w.Start, w.Length)
 }
 
-// timeInterval is one of Alertmanager's.
+// timeInterval is an entry of Alertmanager's time_intervals.
 type timeInterval struct {
-	Name      string `yaml:"name"`
-	Intervals []span `yaml:"time_intervals"`
+	Name      string      `yaml:"name"`
+	Intervals []timeRange `yaml:"time_intervals"`
 }
 
-// span is a part of one day, each week or once.
-type span struct {
+// timeRange is a part of one day, each week or once: an entry of a time interval.
+type timeRange struct {
 	Years    []string   `yaml:"years,omitempty,flow"`
 	Months   []string   `yaml:"months,omitempty,flow"`
 	Days     []string   `yaml:"days_of_month,omitempty,flow"`
@@ -178,20 +178,20 @@ func (h Hours) interval(name string, zone *time.Location) timeInterval {
 	for _, d := range h.Days {
 		days = append(days, d.String())
 	}
-	return timeInterval{name, []span{{Weekdays: days, Times: []timeSpan{{h.From.String(), h.To.String()}}, Location: zone.String()}}}
+	return timeInterval{name, []timeRange{{Weekdays: days, Times: []timeSpan{{h.From.String(), h.To.String()}}, Location: zone.String()}}}
 }
 
-// spans are the window in the parts of days that Alertmanager knows, with its end put off by more.
-func (w *Window) spans(more time.Duration, zone *time.Location) []span {
-	var all []span
+// spans splits the window, extended at its end, into parts of days, as Alertmanager's time intervals need it.
+func (w *Window) spans(extension time.Duration, zone *time.Location) []timeRange {
+	var all []timeRange
 	if !w.weekly() {
-		for from, to := w.From.Time, w.To.Add(more); from.Before(to); {
-			midnight := from.Truncate(day).Add(day) // a moment on the wall is kept as UTC
+		for from, to := w.From.Time, w.To.Add(extension); from.Before(to); {
+			midnight := from.Truncate(day).Add(day) // a Moment is stored as UTC
 			end := midnight
 			if to.Before(midnight) {
 				end = to
 			}
-			all = append(all, span{
+			all = append(all, timeRange{
 				Years: []string{from.Format("2006")}, Months: []string{fmt.Sprint(int(from.Month()))}, Days: []string{fmt.Sprint(from.Day())},
 				Times: []timeSpan{partOfDay(from.Sub(midnight.Add(-day)), end.Sub(midnight.Add(-day)))}, Location: zone.String(),
 			})
@@ -199,12 +199,12 @@ func (w *Window) spans(more time.Duration, zone *time.Location) []span {
 		}
 		return all
 	}
-	length := min(time.Duration(w.Length)+more, 7*day)
+	length := min(time.Duration(w.Length)+extension, 7*day)
 	for _, first := range w.Days {
 		left, start := length, time.Duration(w.Start)
 		for d := int(first); left > 0; d++ {
 			end := min(start+left, day)
-			all = append(all, span{Weekdays: []string{weekdays[d%7]}, Times: []timeSpan{partOfDay(start, end)}, Location: zone.String()})
+			all = append(all, timeRange{Weekdays: []string{weekdays[d%7]}, Times: []timeSpan{partOfDay(start, end)}, Location: zone.String()})
 			left, start = left-(end-start), 0
 		}
 	}

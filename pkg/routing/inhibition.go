@@ -13,43 +13,43 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// Inhibition says which alert inhibits which others, so that only the cause pages.
+// Inhibition is the content of alertmanager/inhibition.yml: which alerts inhibit which others, so that only the cause pages.
 type Inhibition struct {
 	Causes []Cause `yaml:"causes"`
-	// Aftermath is for how long a cause inhibits its symptoms after it has resolved, because they look back.
-	Aftermath yamlfile.Duration `yaml:"aftermath"`
-	// Ladders are alerts on one thing, in order of severity: the most severe one that fires inhibits the others.
-	Ladders []Ladder `yaml:"ladders"`
-	// Worse has the alerts that one of a higher severity on the same thing does not inhibit.
-	Worse struct {
-		Except []string `yaml:"except"`
+	// Hold is for how long a cause still inhibits its symptoms after it has resolved: their expressions have range windows.
+	Hold yamlfile.Duration `yaml:"aftermath"`
+	// SeverityOrders are lists of alerts with the same identity labels, most severe first: the most severe firing alert inhibits the others.
+	SeverityOrders []SeverityOrder `yaml:"ladders"`
+	// SeverityInhibition excludes alerts that an alert of higher severity with the same client, component and subject does not inhibit.
+	SeverityInhibition struct {
+		Exclude []string `yaml:"except"`
 	} `yaml:"worse"`
 
 	file *yamlfile.File
 }
 
-// Cause is an alert with what it inhibits.
+// Cause is an alert that inhibits others.
 type Cause struct {
-	Name string `yaml:"name"` // in Alertmanager's metrics
-	// Alert is the cause.
+	Name string `yaml:"name"` // of the inhibition rules, as in Alertmanager's metrics
+	// Alert is the alertname of the source.
 	Alert string `yaml:"alert"`
-	// Explains are its symptoms. Those of a platform's cause may be anybody's, those of a client's cause are the same client's.
-	Explains []Symptom `yaml:"explains"`
+	// Inhibits are its symptoms, the targets: of any client if the cause is about the platform, otherwise of the same client.
+	Inhibits []Symptom `yaml:"explains"`
 }
 
-// Symptom is an alert that another one inhibits; with a subject: only on that subject.
+// Symptom is an alert that a cause inhibits; with a subject: only alerts with that subject.
 type Symptom struct {
 	Alert   string `yaml:"alert"`
 	Subject string `yaml:"subject"`
 }
 
-// UnmarshalYAML reads a name, or a mapping.
+// UnmarshalYAML reads an alertname, or a mapping.
 func (s *Symptom) UnmarshalYAML(n *yaml.Node) error {
 	if n.Kind == yaml.ScalarNode {
 		s.Alert = n.Value
 		return nil
 	}
-	type plain Symptom
+	type fields Symptom
 	if n.Kind != yaml.MappingNode {
 		return fmt.Errorf("line %d: a symptom is the name of an alert, or {alert: NAME, subject: VALUE}", n.Line)
 	}
@@ -58,11 +58,11 @@ func (s *Symptom) UnmarshalYAML(n *yaml.Node) error {
 			return fmt.Errorf("line %d: unknown key %q", key.Line, key.Value)
 		}
 	}
-	return n.Decode((*plain)(s))
+	return n.Decode((*fields)(s))
 }
 
-// Ladder is a list of alerts on one thing, that is of one client, component and subject.
-type Ladder struct {
+// SeverityOrder is a list of alerts, most severe first, which inhibit each other if client, component and subject are equal.
+type SeverityOrder struct {
 	Name   string   `yaml:"name"`
 	Alerts []string `yaml:"alerts"`
 }
@@ -77,10 +77,11 @@ func readInhibition(root fs.FS) (*Inhibition, error) {
 	return &i, nil
 }
 
-// inhibitionSourceRecent is the alert that a cause fires, or did a short while ago. It is the source of inhibitions that outlast the cause, and notifies nobody.
+// inhibitionSourceRecent is the alert that fires while a cause fires, and for the hold after it. It is the source of inhibitions that outlast the cause,
+// and notifies nobody.
 const inhibitionSourceRecent = "InhibitionSourceRecent"
 
-// checkInhibition holds the inhibitions against the alerts.
+// checkInhibition checks the inhibitions against the alert rules.
 func (r *Routing) checkInhibition() error {
 	var errs []error
 	in := r.Inhibition
@@ -91,7 +92,7 @@ func (r *Routing) checkInhibition() error {
 		}
 		return a, ok
 	}
-	if a := time.Duration(in.Aftermath); a < time.Minute || a > 15*time.Minute {
+	if a := time.Duration(in.Hold); a < time.Minute || a > 15*time.Minute {
 		errs = append(errs, in.file.Errorf("aftermath", "must be between 1m and 15m: how long do symptoms look back?"))
 	}
 	names := map[string]bool{}
@@ -105,7 +106,7 @@ func (r *Routing) checkInhibition() error {
 		key := fmt.Sprintf("causes.%d", i)
 		name(key+".name", c.Name)
 		cause, ok := known(key+".alert", c.Alert)
-		for j, s := range c.Explains {
+		for j, s := range c.Inhibits {
 			key := fmt.Sprintf("%s.explains.%d", key, j)
 			symptom, found := known(key, s.Alert)
 			if !ok || !found {
@@ -116,8 +117,8 @@ func (r *Routing) checkInhibition() error {
 				errs = append(errs, in.file.Errorf(key, "%s cannot inhibit itself", s.Alert))
 			case !cause.Platform && symptom.Platform:
 				errs = append(errs, in.file.Errorf(key, "%s is one client's alert, and cannot inhibit %s, which is the platform's", c.Alert, s.Alert))
-			case cause.mildest() > symptom.worst() && cause.Platform:
-				errs = append(errs, in.file.Errorf(key, "%s is %s, and cannot inhibit %s, which can be %s", c.Alert, cause.mildest(), s.Alert, symptom.worst()))
+			case cause.lowestPriority() > symptom.highestPriority() && cause.Platform:
+				errs = append(errs, in.file.Errorf(key, "%s is %s, and cannot inhibit %s, which can be %s", c.Alert, cause.lowestPriority(), s.Alert, symptom.highestPriority()))
 			case slices.Contains(symptom.Priorities, "none"), symptom.Category == "security":
 				errs = append(errs, in.file.Errorf(key, "%s is never inhibited", s.Alert))
 			}
@@ -128,21 +129,21 @@ func (r *Routing) checkInhibition() error {
 			}
 		}
 	}
-	for i, l := range in.Ladders {
+	for i, l := range in.SeverityOrders {
 		key := fmt.Sprintf("ladders.%d", i)
 		name(key+".name", l.Name)
 		for j, a := range l.Alerts {
 			known(fmt.Sprintf("%s.alerts.%d", key, j), a)
 		}
 	}
-	for i, a := range in.Worse.Except {
+	for i, a := range in.SeverityInhibition.Exclude {
 		known(fmt.Sprintf("worse.except.%d", i), a)
 	}
 	return errors.Join(errs...)
 }
 
-// Wait is the group wait of an alert, after its `for`: that of its priority, and longer where one of its causes would otherwise
-// have less than twice the time that it takes to fire.
+// Wait is the group wait of an alert: that of its priority, or longer if one of its causes would otherwise have less than twice its `for`
+// to fire before the alert is notified.
 func (r *Routing) Wait(alert, priority string) time.Duration {
 	t := r.Site.Policy.Priorities[priority]
 	if t == nil {
@@ -152,80 +153,80 @@ func (r *Routing) Wait(alert, priority string) time.Duration {
 	symptom, _ := r.alert(alert)
 	for _, c := range r.Inhibition.Causes {
 		cause, ok := r.alert(c.Alert)
-		if ok && slices.ContainsFunc(c.Explains, func(s Symptom) bool { return s.Alert == alert }) {
+		if ok && slices.ContainsFunc(c.Inhibits, func(s Symptom) bool { return s.Alert == alert }) {
 			wait = max(wait, 2*cause.For-symptom.For)
 		}
 	}
 	return wait
 }
 
-// inhibition is one relation between alerts that fire, as Alertmanager and PromQL both write it.
+// inhibition is one inhibition rule, from which both Alertmanager's inhibit_rules and PromQL are generated.
 type inhibition struct {
-	name    string
-	source  []string // matchers
-	target  []string // matchers, besides those on the name
-	alerts  string   // regular expression of the target's name; empty: any
-	except  string   // regular expression of names that are no target; empty: none
-	equal   []string
-	explain string // in words
-	lasting bool   // for a while after the source has ended
+	name        string
+	source      []string // matchers
+	target      []string // matchers, without those of the alertname
+	alerts      string   // regular expression of the target's alertname; empty: any
+	exclude     string   // regular expression of alertnames that are no target; empty: none
+	equal       []string
+	description string // for people
+	hold        bool   // also for the hold after the source has resolved
 }
 
 // notClient keeps alerts for client admins from being inhibited by alerts for the staff.
 const notClient = `team!="client_admin"`
 
-// inhibitions are all relations, without their variants for escalations.
+// inhibitions are all inhibition rules, without their variants for escalations.
 func (r *Routing) inhibitions() []inhibition {
 	var all []inhibition
 	for _, c := range r.Inhibition.Causes {
 		cause, _ := r.alert(c.Alert)
 		var subjects []string
-		for _, s := range c.Explains {
+		for _, s := range c.Inhibits {
 			if !slices.Contains(subjects, s.Subject) {
 				subjects = append(subjects, s.Subject)
 			}
 		}
 		for _, subject := range subjects {
-			one := inhibition{name: c.Name, source: []string{matcher("alertname", c.Alert)}, target: []string{notClient}, lasting: true}
+			i := inhibition{name: c.Name, source: []string{matcher("alertname", c.Alert)}, target: []string{notClient}, hold: true}
 			if cause.Platform {
-				one.source = append(one.source, matcher("client", Platform))
+				i.source = append(i.source, matcher("client", Platform))
 			} else {
-				one.source = append(one.source, fmt.Sprintf("client!=%q", Platform))
-				one.equal = []string{"client"}
+				i.source = append(i.source, fmt.Sprintf("client!=%q", Platform))
+				i.equal = []string{"client"}
 			}
 			var names []string
-			for _, s := range c.Explains {
+			for _, s := range c.Inhibits {
 				if s.Subject == subject {
 					names = append(names, s.Alert)
 				}
 			}
 			if subject != "" {
-				one.name += "-" + subject
-				one.target = append(one.target, matcher("subject", subject))
+				i.name += "-" + subject
+				i.target = append(i.target, matcher("subject", subject))
 			}
-			one.alerts = strings.Join(names, "|")
-			one.explain = fmt.Sprintf("%s inhibits %s", c.Alert, strings.Join(names, ", "))
+			i.alerts = strings.Join(names, "|")
+			i.description = fmt.Sprintf("%s inhibits %s", c.Alert, strings.Join(names, ", "))
 			if subject != "" {
-				one.explain += " with subject " + subject
+				i.description += " with subject " + subject
 			}
-			all = append(all, one)
+			all = append(all, i)
 		}
 	}
-	thing := []string{"client", "component", "subject"}
-	for _, l := range r.Inhibition.Ladders {
+	identity := []string{"client", "component", "subject"}
+	for _, l := range r.Inhibition.SeverityOrders {
 		for i := range l.Alerts[:max(len(l.Alerts)-1, 0)] {
 			all = append(all, inhibition{
 				name: fmt.Sprintf("%s-%d", l.Name, i+1), source: []string{matcher("alertname", l.Alerts[i])},
-				target: []string{notClient}, alerts: strings.Join(l.Alerts[i+1:], "|"), equal: thing,
-				explain: fmt.Sprintf("%s inhibits %s", l.Alerts[i], strings.Join(l.Alerts[i+1:], ", ")),
+				target: []string{notClient}, alerts: strings.Join(l.Alerts[i+1:], "|"), equal: identity,
+				description: fmt.Sprintf("%s inhibits %s", l.Alerts[i], strings.Join(l.Alerts[i+1:], ", ")),
 			})
 		}
 	}
-	for _, worse := range []struct{ over, under string }{{"critical", "warning|info"}, {"warning", "info"}} {
+	for _, severity := range []struct{ higher, lower string }{{"critical", "warning|info"}, {"warning", "info"}} {
 		all = append(all, inhibition{
-			name: "severity-" + worse.over, source: []string{matcher("severity", worse.over), notClient},
-			target: []string{fmt.Sprintf("severity=~%q", worse.under), notClient}, except: strings.Join(r.Inhibition.Worse.Except, "|"), equal: thing,
-			explain: fmt.Sprintf("severity %s inhibits %s", worse.over, strings.ReplaceAll(worse.under, "|", " and ")),
+			name: "severity-" + severity.higher, source: []string{matcher("severity", severity.higher), notClient},
+			target: []string{fmt.Sprintf("severity=~%q", severity.lower), notClient}, exclude: strings.Join(r.Inhibition.SeverityInhibition.Exclude, "|"), equal: identity,
+			description: fmt.Sprintf("severity %s inhibits %s", severity.higher, strings.ReplaceAll(severity.lower, "|", " and ")),
 		})
 	}
 	return all
@@ -233,7 +234,7 @@ func (r *Routing) inhibitions() []inhibition {
 
 func matcher(name, value string) string { return fmt.Sprintf("%s=%q", name, value) }
 
-// inhibitRule is one of Alertmanager's.
+// inhibitRule is an entry of Alertmanager's inhibit_rules.
 type inhibitRule struct {
 	Name   string   `yaml:"name"`
 	Source []string `yaml:"source_matchers"`
@@ -241,8 +242,8 @@ type inhibitRule struct {
 	Equal  []string `yaml:"equal,flow"`
 }
 
-// inhibitRules are the relations for Alertmanager: each for alerts, and for the escalations of those alerts. No escalation is
-// a source.
+// inhibitRules are the inhibition rules for Alertmanager: one for the alerts, and one for the escalations of these alerts. No escalation
+// is a source.
 func (r *Routing) inhibitRules() []inhibitRule {
 	var rules []inhibitRule
 	for _, i := range r.inhibitions() {
@@ -253,18 +254,18 @@ func (r *Routing) inhibitRules() []inhibitRule {
 			alert = append([]string{fmt.Sprintf("alertname=~%q", i.alerts)}, alert...)
 			escalated = append([]string{fmt.Sprintf("source_alertname=~%q", i.alerts)}, escalated...)
 		}
-		if i.except != "" {
-			alert = append(alert, fmt.Sprintf("alertname!~%q", i.except))
-			escalated = append(escalated, fmt.Sprintf("source_alertname!~%q", i.except))
+		if i.exclude != "" {
+			alert = append(alert, fmt.Sprintf("alertname!~%q", i.exclude))
+			escalated = append(escalated, fmt.Sprintf("source_alertname!~%q", i.exclude))
 		}
 		rules = append(rules,
 			inhibitRule{i.name, source, alert, i.equal},
 			inhibitRule{i.name + "-escalated", source, escalated, i.equal})
-		if i.lasting {
-			after := append([]string{matcher("alertname", inhibitionSourceRecent), "source_" + i.source[0]}, i.source[1:]...)
+		if i.hold {
+			held := append([]string{matcher("alertname", inhibitionSourceRecent), "source_" + i.source[0]}, i.source[1:]...)
 			rules = append(rules,
-				inhibitRule{i.name + "-after", after, alert, i.equal},
-				inhibitRule{i.name + "-after-escalated", after, escalated, i.equal})
+				inhibitRule{i.name + "-after", held, alert, i.equal},
+				inhibitRule{i.name + "-after-escalated", held, escalated, i.equal})
 		}
 	}
 	return rules

@@ -9,7 +9,7 @@ import (
 
 const timeLayout = "2006-01-02 15:04 MST"
 
-// template renders the part of the messages that depends on the inventory: names, addresses, and the next level.
+// template renders the message templates that depend on the inventory: names, links, and the next level.
 func (r *Routing) template() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{{/* %s */}}\n", generated(SiteFile))
@@ -17,7 +17,7 @@ func (r *Routing) template() []byte {
 	s := r.Site
 	define("consignwatch.platform", literal(s.Platform.Name))
 	define("consignwatch.time", fmt.Sprintf(`{{ (tz %q .).Format %q }}`, s.Platform.TimeZone, timeLayout))
-	// The dot is an alert. A dashboard shows the time from an hour before the alert began.
+	// The dot is an alert. The link to the dashboard has a time range from an hour before the alert began.
 	define("consignwatch.dashboard", fmt.Sprintf(
 		`{{ reReplaceAll "from=now-[0-9]+[smhd]" (printf "from=%%d" (.StartsAt.Add -3600000000000).UnixMilli) (reReplaceAll "^https?://[^/]+" %q .Annotations.dashboard_url) }}`,
 		strings.TrimSuffix(s.Links.Grafana, "/")))
@@ -51,14 +51,14 @@ func (r *Routing) template() []byte {
 	return []byte(b.String())
 }
 
-// notified says for each level who has been notified of an alert and who is next.
+// notified renders, for each level, which contacts have been notified and which is next.
 func (r *Routing) notified(team, priority string) string {
 	t := r.Site.Policy.Priorities[priority]
 	first := "initial"
 	if priority == "P3" {
 		first = "low_priority"
 	}
-	type step struct{ level, who, delay string }
+	type step struct{ level, contact, delay string }
 	_, c := r.Site.contact(team, first)
 	steps := []step{{"", c.Name, ""}}
 	for _, l := range Levels() {
@@ -71,18 +71,18 @@ func (r *Routing) notified(team, priority string) string {
 	for i, s := range steps {
 		var names []string
 		for _, s := range steps[:i+1] {
-			names = append(names, literal(s.who))
+			names = append(names, literal(s.contact))
 		}
 		next := "No further escalation."
 		if i+1 < len(steps) {
-			next = fmt.Sprintf("Next: %s, if unacknowledged %s after it began to fire.", literal(steps[i+1].who), steps[i+1].delay)
+			next = fmt.Sprintf("Next: %s, if unacknowledged %s after it began to fire.", literal(steps[i+1].contact), steps[i+1].delay)
 		}
 		fmt.Fprintf(&b, "%sNotified: %s. %s", condition(i, "escalation", s.level), strings.Join(names, ", "), next)
 	}
 	return b.String() + "{{ end }}"
 }
 
-// condition begins the i-th branch on a label that all alerts of a notification share.
+// condition renders the i-th branch of an if on a common label of a notification.
 func condition(i int, label, value string) string {
 	word := "if"
 	if i > 0 {
@@ -91,5 +91,5 @@ func condition(i int, label, value string) string {
 	return fmt.Sprintf("{{ %s eq .CommonLabels.%s %q }}", word, label, value)
 }
 
-// literal is a text that a template leaves as it is.
+// literal renders a text so that the template prints it as it is.
 func literal(s string) string { return fmt.Sprintf("{{ %q }}", s) }

@@ -10,28 +10,28 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Policy is the routing in words: who is notified of what, and when.
+// Policy describes the routing for people: who is notified of which alerts, and when.
 func (r *Routing) Policy() string {
 	var b strings.Builder
 	s := r.Site
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, team := range StaffTeams() {
 		t := s.Teams[team]
-		line("%s (team=%q), office hours %s, %s:", t.Name, team, t.Hours.words(), cmp.Or(t.Hours.TimeZone.Location, s.Platform.TimeZone.Location))
+		line("%s (team=%q), office hours %s, %s:", t.Name, team, t.Hours.description(), cmp.Or(t.Hours.TimeZone.Location, s.Platform.TimeZone.Location))
 		for _, p := range Priorities() {
-			r.policyOf(team, p, line)
+			r.priorityPolicy(team, p, line)
 		}
 		line("")
 	}
-	line("Client admins (team=%q) are notified of their own client's alerts only, once each; of P2 and P3 on %s, in their time zone:", clientAdmin, s.ClientHours.words())
+	line("Client admins (team=%q) are notified of their own client's alerts only, once each; of P2 and P3 on %s, in their time zone:", clientAdmin, s.ClientHours.description())
 	for _, c := range s.Clients {
-		who := "support (no admins)"
+		recipients := "support (no admins)"
 		if c.Admins != nil {
-			who = fmt.Sprintf("%s (%s)", c.Admins.Name, c.Admins.ways())
+			recipients = fmt.Sprintf("%s (%s)", c.Admins.Name, c.Admins.channelKinds())
 		}
-		line("  %s: %s, %s", c.Slug, who, s.zone(c))
+		line("  %s: %s, %s", c.Slug, recipients, s.zone(c))
 		for _, w := range c.Maintenance {
-			line("    maintenance window %s: the client's alerts are muted, except data_loss and security", w.words())
+			line("    maintenance window %s: the client's alerts are muted, except data_loss and security", w.description())
 		}
 	}
 	line("")
@@ -40,17 +40,17 @@ func (r *Routing) Policy() string {
 	line("An alert that fires again within %s is the same incident. Acknowledging it stops the escalation, which starts over when the acknowledgement ends.", s.Policy.ResolveGrace)
 	line("While ackd is unavailable, acknowledgements hold for %s.", s.Policy.AckGrace)
 	line("")
-	line("Inhibited while the source fires, and for %s after it resolves:", r.Inhibition.Aftermath)
+	line("Inhibited while the source fires, and for %s after it resolves:", r.Inhibition.Hold)
 	for n, all := 0, r.inhibitions(); n < len(all); n++ {
 		i := all[n]
-		if !i.lasting && all[max(n-1, 0)].lasting {
+		if !i.hold && all[max(n-1, 0)].hold {
 			line("Inhibited while the source fires:")
 		}
 		suffix := ""
 		if len(i.equal) > 0 {
 			suffix = " (equal: " + strings.Join(i.equal, ", ") + ")"
 		}
-		line("  %s%s", i.explain, suffix)
+		line("  %s%s", i.description, suffix)
 	}
 	line("")
 	line("Longer group wait than that of the priority, so that the source fires first:")
@@ -64,8 +64,8 @@ func (r *Routing) Policy() string {
 	return b.String()
 }
 
-// policyOf is the policy of one priority in one team.
-func (r *Routing) policyOf(team, priority string, line func(string, ...any)) {
+// priorityPolicy describes the policy of one priority in one team.
+func (r *Routing) priorityPolicy(team, priority string, line func(string, ...any)) {
 	t := r.Site.Policy.Priorities[priority]
 	role := "initial"
 	if priority == "P3" {
@@ -73,14 +73,14 @@ func (r *Routing) policyOf(team, priority string, line func(string, ...any)) {
 	}
 	_, first := r.Site.contact(team, role)
 	when := "at any time"
-	if t.Hours {
+	if t.OfficeHours {
 		when = "in office hours"
 	}
 	again := "not repeated"
 	if t.RepeatInterval > 0 {
 		again = fmt.Sprintf("repeated every %s until acknowledged", t.RepeatInterval)
 	}
-	line("  %s  notifies %s after %s, %s, %s (%s)", priority, first.Name, t.GroupWait, when, again, first.ways())
+	line("  %s  notifies %s after %s, %s, %s (%s)", priority, first.Name, t.GroupWait, when, again, first.channelKinds())
 	for _, l := range Levels() {
 		if d := t.Delay(l.Role); d > 0 {
 			_, c := r.Site.contact(team, l.Role)
@@ -88,12 +88,12 @@ func (r *Routing) policyOf(team, priority string, line func(string, ...any)) {
 			if t.OfficeHeadStart > 0 {
 				late = fmt.Sprintf(", in office hours, from %s after they begin", t.OfficeHeadStart)
 			}
-			line("      %s  notifies %s if unacknowledged %s after it began to fire%s (%s)", l.Name, c.Name, model.Duration(d), late, c.ways())
+			line("      %s  notifies %s if unacknowledged %s after it began to fire%s (%s)", l.Name, c.Name, model.Duration(d), late, c.channelKinds())
 		}
 	}
 }
 
-func (c *Contact) ways() string {
+func (c *Contact) channelKinds() string {
 	var kinds []string
 	for _, ch := range c.Channels {
 		kinds = append(kinds, ch.Kind)

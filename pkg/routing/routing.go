@@ -14,22 +14,22 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// Paths of what is read and rendered, from the root of the project or of an installation.
+// Paths of the files that are read and rendered, from the root of the project or of an installation.
 const (
 	SiteFile       = "alertmanager/site.yml"
 	InhibitionFile = "alertmanager/inhibition.yml"
 	ConfigFile     = "alertmanager/alertmanager.yml"
 	TemplateFile   = "alertmanager/templates/site.tmpl"
 	EscalationFile = "rules/alerts/escalation.yml"
-	HoldFile       = "rules/recording/escalation.yml"
+	ClockFile      = "rules/recording/escalation.yml"
 	ClientsFile    = "rules/recording/clients.yml"
 	alertFiles     = "rules/alerts/*.yml"
 )
 
-// Platform is the value of the label client of what concerns the platform as a whole.
+// Platform is the value of the label client of alerts about the platform as a whole.
 const Platform = "_platform"
 
-// Routing is everything that decides about a notification.
+// Routing has everything that decides which receivers are notified of an alert, and when.
 type Routing struct {
 	Site       *Site
 	Inhibition *Inhibition
@@ -48,13 +48,12 @@ func Load(root fs.FS) (*Routing, error) {
 	return r, r.Check()
 }
 
-// Check holds the parts against each other. Whoever changes one of them calls it.
+// Check checks the parts against each other. Call it after a change of one of them.
 func (r *Routing) Check() error {
 	return errors.Join(r.checkInhibition(), r.checkChannels())
 }
 
-// Render makes every generated file of the routing, by its path. It is a function from the files of an installation to
-// their content, and nothing else: the same files make the same content.
+// Render renders the generated files of the routing, by path. The result depends on nothing but the files below root.
 func Render(root fs.FS) (map[string][]byte, error) {
 	r, err := Load(root)
 	if err != nil {
@@ -63,7 +62,7 @@ func Render(root fs.FS) (map[string][]byte, error) {
 	return r.Files()
 }
 
-// Files are the generated files by their path.
+// Files are the generated files, by path.
 func (r *Routing) Files() (map[string][]byte, error) {
 	config, err := r.config()
 	if err != nil {
@@ -73,12 +72,12 @@ func (r *Routing) Files() (map[string][]byte, error) {
 		ConfigFile:     config,
 		TemplateFile:   r.template(),
 		EscalationFile: r.escalationRules(),
-		HoldFile:       r.holdRules(),
+		ClockFile:      r.clockRules(),
 		ClientsFile:    r.clientRules(),
 	}, nil
 }
 
-// generated is the first line of each generated file, after the sign of a comment.
+// generated is the first line of each generated file, without the comment sign.
 func generated(from string) string {
 	return fmt.Sprintf("Made by `consignwatch render` from %s. Change those, not this file.", from)
 }

@@ -80,7 +80,7 @@ func TestShippedFilesAreWhatTheInventorySays(t *testing.T) {
 	}
 }
 
-// mistakes are changes to the inventory, with what is said of them. Those that a schema can see are marked.
+// mistakes are changes of the inventory, with the expected error. Those that the JSON schema finds, too, are marked.
 func mistakes() []struct {
 	old, new, want string
 	schema         bool
@@ -173,7 +173,7 @@ func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
 			t.Errorf("the schema accepts %q", m.new)
 		}
 	}
-	// Each key that the program reads is one that the schema has.
+	// The schema has every key that the program reads.
 	text, err := os.ReadFile(root + "/alertmanager/site.schema.json")
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToFire(t *testing.T) {
 	pairs := 0
 	for _, c := range r.Inhibition.Causes {
 		cause, _ := r.alert(c.Alert)
-		for _, s := range c.Explains {
+		for _, s := range c.Inhibits {
 			symptom, _ := r.alert(s.Alert)
 			for _, p := range symptom.Priorities {
 				pairs++
@@ -244,7 +244,7 @@ func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToFire(t *testing.T) {
 	if pairs < 80 {
 		t.Errorf("only %d pairs", pairs)
 	}
-	// And what waits says so in the routes: the longest wait of a P0 is a route of its own.
+	// Each group wait is a route of its own, also the longest one of P0.
 	files, err := r.Files()
 	if err != nil {
 		t.Fatal(err)
@@ -259,11 +259,11 @@ func TestWindowsAreTheirPartsOfDays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := func(days, from, to string) span {
-		return span{Weekdays: []string{days}, Times: []timeSpan{{from, to}}, Location: "Europe/Paris"}
+	part := func(days, from, to string) timeRange {
+		return timeRange{Weekdays: []string{days}, Times: []timeSpan{{from, to}}, Location: "Europe/Paris"}
 	}
-	once := func(year, month, day, from, to string) span {
-		return span{Years: []string{year}, Months: []string{month}, Days: []string{day}, Times: []timeSpan{{from, to}}, Location: "Europe/Paris"}
+	once := func(year, month, day, from, to string) timeRange {
+		return timeRange{Years: []string{year}, Months: []string{month}, Days: []string{day}, Times: []timeSpan{{from, to}}, Location: "Europe/Paris"}
 	}
 	at := func(s string) Moment {
 		m, err := time.Parse("2006-01-02 15:04", s)
@@ -278,15 +278,15 @@ func TestWindowsAreTheirPartsOfDays(t *testing.T) {
 	for name, c := range map[string]struct {
 		window Window
 		more   time.Duration
-		want   []span
+		want   []timeRange
 	}{
-		"within a day":             {weekly(time.Monday, 2*time.Hour, time.Hour), 0, []span{part("monday", "02:00", "03:00")}},
-		"to midnight":              {weekly(time.Monday, 22*time.Hour, 2*time.Hour), 0, []span{part("monday", "22:00", "24:00")}},
-		"over midnight and a week": {weekly(time.Saturday, 23*time.Hour, 3*time.Hour), 0, []span{part("saturday", "23:00", "24:00"), part("sunday", "00:00", "02:00")}},
-		"longer for a level":       {weekly(time.Monday, 22*time.Hour, 2*time.Hour), 30 * time.Minute, []span{part("monday", "22:00", "24:00"), part("tuesday", "00:00", "00:30")}},
-		"longer by a day":          {weekly(time.Monday, 22*time.Hour, time.Hour), day, []span{part("monday", "22:00", "24:00"), part("tuesday", "00:00", "23:00")}},
-		"once":                     {Window{From: at("2026-12-31 23:00"), To: at("2027-01-01 01:30")}, 0, []span{once("2026", "12", "31", "23:00", "24:00"), once("2027", "1", "1", "00:00", "01:30")}},
-		"once, to midnight":        {Window{From: at("2026-12-31 23:00"), To: at("2027-01-01 00:00")}, 0, []span{once("2026", "12", "31", "23:00", "24:00")}},
+		"within a day":             {weekly(time.Monday, 2*time.Hour, time.Hour), 0, []timeRange{part("monday", "02:00", "03:00")}},
+		"to midnight":              {weekly(time.Monday, 22*time.Hour, 2*time.Hour), 0, []timeRange{part("monday", "22:00", "24:00")}},
+		"over midnight and a week": {weekly(time.Saturday, 23*time.Hour, 3*time.Hour), 0, []timeRange{part("saturday", "23:00", "24:00"), part("sunday", "00:00", "02:00")}},
+		"longer for a level":       {weekly(time.Monday, 22*time.Hour, 2*time.Hour), 30 * time.Minute, []timeRange{part("monday", "22:00", "24:00"), part("tuesday", "00:00", "00:30")}},
+		"longer by a day":          {weekly(time.Monday, 22*time.Hour, time.Hour), day, []timeRange{part("monday", "22:00", "24:00"), part("tuesday", "00:00", "23:00")}},
+		"once":                     {Window{From: at("2026-12-31 23:00"), To: at("2027-01-01 01:30")}, 0, []timeRange{once("2026", "12", "31", "23:00", "24:00"), once("2027", "1", "1", "00:00", "01:30")}},
+		"once, to midnight":        {Window{From: at("2026-12-31 23:00"), To: at("2027-01-01 00:00")}, 0, []timeRange{once("2026", "12", "31", "23:00", "24:00")}},
 	} {
 		if diff := cmp.Diff(c.want, c.window.spans(c.more, zone)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -27,13 +27,13 @@ type Site struct {
 	Mail *Mail `yaml:"mail"`
 	// Heartbeat is the external dead man's switch.
 	Heartbeat Heartbeat `yaml:"heartbeat"`
-	// Contacts are those of every team that has none of its own for a role.
+	// Contacts are the contacts for the roles that a team has no contact of its own for.
 	Contacts Contacts `yaml:"contacts"`
 	// Teams are the staff: technical, support and system_admin.
 	Teams map[string]*Team `yaml:"teams"`
 	// ClientHours are when client admins are notified of P2 and P3, each in their own time zone.
 	ClientHours Hours `yaml:"client_hours"`
-	// Clients are the tenants.
+	// Clients are the tenants of the platform.
 	Clients []*Client `yaml:"clients"`
 	// Policy is the notification policy: timing and escalation by priority.
 	Policy Policy `yaml:"policy"`
@@ -41,7 +41,7 @@ type Site struct {
 	file *yamlfile.File
 }
 
-// Links are addresses in messages to staff.
+// Links are the URLs in messages to the staff.
 type Links struct {
 	Grafana      string `yaml:"grafana"`
 	Runbooks     string `yaml:"runbooks"`
@@ -65,7 +65,7 @@ type Heartbeat struct {
 	Every   yamlfile.Duration `yaml:"every"`
 }
 
-// Contacts are those who are notified, in the order of the levels.
+// Contacts has the contact of each role, in the order of the levels.
 type Contacts struct {
 	Initial    *Contact `yaml:"initial"`
 	Secondary  *Contact `yaml:"secondary"`
@@ -73,7 +73,7 @@ type Contacts struct {
 	Emergency  *Contact `yaml:"emergency"`
 }
 
-func (c Contacts) of(role string) *Contact {
+func (c Contacts) byRole(role string) *Contact {
 	switch role {
 	case "initial":
 		return c.Initial
@@ -85,7 +85,7 @@ func (c Contacts) of(role string) *Contact {
 	return c.Emergency
 }
 
-// Contact is somebody, with all ways to reach them. A notification goes all these ways at once.
+// Contact is a person or a group on call. A notification goes to all their channels at once.
 type Contact struct {
 	Name     string    `yaml:"name"`
 	Channels []Channel `yaml:"channels"`
@@ -113,18 +113,18 @@ type Policy struct {
 	// ResolveGrace is the time within which an alert that fires again is the same incident.
 	ResolveGrace yamlfile.Duration `yaml:"resolve_grace"`
 	// AckGrace is how long acknowledgements hold while ackd is unavailable.
-	AckGrace   yamlfile.Duration     `yaml:"ack_grace"`
-	Priorities map[string]*Treatment `yaml:"priorities"`
+	AckGrace   yamlfile.Duration          `yaml:"ack_grace"`
+	Priorities map[string]*PriorityPolicy `yaml:"priorities"`
 }
 
-// Treatment is what becomes of alerts of one priority.
-type Treatment struct {
+// PriorityPolicy is the timing of notifications and the escalation of alerts of one priority.
+type PriorityPolicy struct {
 	GroupWait      yamlfile.Duration `yaml:"group_wait"`      // as in Alertmanager
 	GroupInterval  yamlfile.Duration `yaml:"group_interval"`  // as in Alertmanager
 	RepeatInterval yamlfile.Duration `yaml:"repeat_interval"` // of an unacknowledged alert; 0: never
-	// Hours: in office hours only.
-	Hours bool `yaml:"hours"`
-	// OfficeHeadStart is how long the initial contact has from the beginning of office hours before the next one is notified; with Hours.
+	// OfficeHours restricts notifications to office hours.
+	OfficeHours bool `yaml:"hours"`
+	// OfficeHeadStart is how long the initial contact has from the beginning of office hours before the next one is notified; requires OfficeHours.
 	OfficeHeadStart yamlfile.Duration `yaml:"office_head_start"`
 	// Escalate has the delay of each role after the first; 0: not notified.
 	Escalate struct {
@@ -135,39 +135,39 @@ type Treatment struct {
 }
 
 // Delay is how long an alert fires unacknowledged until the role is notified; 0: it is not.
-func (t *Treatment) Delay(role string) time.Duration {
+func (p *PriorityPolicy) Delay(role string) time.Duration {
 	switch role {
 	case "secondary":
-		return time.Duration(t.Escalate.Secondary)
+		return time.Duration(p.Escalate.Secondary)
 	case "management":
-		return time.Duration(t.Escalate.Management)
+		return time.Duration(p.Escalate.Management)
 	case "emergency":
-		return time.Duration(t.Escalate.Emergency)
+		return time.Duration(p.Escalate.Emergency)
 	}
 	return 0
 }
 
-// Level is a step of the escalation.
+// Level is a level of the escalation.
 type Level struct {
 	Name string // the value of the label escalation
 	Role string
 }
 
-// Levels are the steps after the first notification, in order.
+// Levels are the levels after the first notification, in order.
 func Levels() []Level {
 	return []Level{{"L2", "secondary"}, {"L3", "management"}, {"L4", "emergency"}}
 }
 
-// Priorities of alerts, the worst first.
+// Priorities are the priorities of alerts, the highest first.
 func Priorities() []string { return []string{"P0", "P1", "P2", "P3"} }
 
-// StaffTeams are the teams of the staff. The first one is notified of what has no other team.
+// StaffTeams are the teams of the staff. The first one is notified of alerts without a team.
 func StaffTeams() []string { return []string{"technical", "support", "system_admin"} }
 
 // clientAdmin is the team that is not staff: each client has its own.
 const clientAdmin = "client_admin"
 
-// contact is who has the role in a team, and the name of the receiver.
+// contact returns the contact for a role in a team, and the name of the receiver.
 func (s *Site) contact(team, role string) (receiver string, c *Contact) {
 	t := s.Teams[team]
 	switch {
@@ -175,10 +175,10 @@ func (s *Site) contact(team, role string) (receiver string, c *Contact) {
 		return dashed(team) + "-low-priority", t.LowPriority
 	case role == "low_priority":
 		return s.contact(team, "initial")
-	case t.of(role) != nil:
-		return dashed(team) + "-" + role, t.of(role)
+	case t.byRole(role) != nil:
+		return dashed(team) + "-" + role, t.byRole(role)
 	}
-	return role, s.Contacts.of(role)
+	return role, s.Contacts.byRole(role)
 }
 
 func dashed(s string) string { return strings.ReplaceAll(s, "_", "-") }
@@ -195,7 +195,7 @@ func readSite(root fs.FS) (*Site, error) {
 
 var slugPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// check finds everything that is wrong with the inventory by itself.
+// check reports mistakes of the inventory that can be found without other files.
 func (s *Site) check() error {
 	var errs []error
 	fail := func(key, format string, args ...any) { errs = append(errs, s.file.Errorf(key, format, args...)) }
@@ -241,7 +241,7 @@ func (s *Site) checkTeams() error {
 	}
 	roles := []string{"initial", "secondary", "management", "emergency"}
 	for _, role := range roles {
-		contact("contacts."+role, s.Contacts.of(role))
+		contact("contacts."+role, s.Contacts.byRole(role))
 	}
 	for _, name := range sortedKeys(s.Teams) {
 		if !slices.Contains(StaffTeams(), name) {
@@ -261,8 +261,8 @@ func (s *Site) checkTeams() error {
 		errs = append(errs, t.Hours.check(s.file, key+".hours", true))
 		contact(key+".low_priority", t.LowPriority)
 		for _, role := range roles {
-			contact(key+"."+role, t.of(role))
-			if t.of(role) == nil && s.Contacts.of(role) == nil {
+			contact(key+"."+role, t.byRole(role))
+			if t.byRole(role) == nil && s.Contacts.byRole(role) == nil {
 				fail(key+"."+role, "missing, and contacts.%s too: who is notified?", role)
 			}
 		}
@@ -311,12 +311,12 @@ func (s *Site) checkClients() error {
 	return errors.Join(errs...)
 }
 
-// zone is where a client is.
+// zone is the time zone of a client.
 func (s *Site) zone(c *Client) *time.Location {
 	return cmp.Or(c.TimeZone.Location, s.Platform.TimeZone.Location)
 }
 
-// longestWait bounds the group wait of symptoms, which is longer than that of their priority.
+// longestWait is the maximum group wait of a symptom with a longer group wait than that of its priority.
 const longestWait = 3 * time.Minute
 
 func (s *Site) checkPolicy() error {
@@ -355,10 +355,10 @@ func (s *Site) checkPolicy() error {
 		if repeat > 0 && repeat < interval {
 			fail(key+".repeat_interval", "is shorter than group_interval")
 		}
-		if t.OfficeHeadStart > 0 && !t.Hours {
+		if t.OfficeHeadStart > 0 && !t.OfficeHours {
 			fail(key+".office_head_start", "needs hours: true")
 		}
-		if t.Hours && (name == "P0" || name == "P1") {
+		if t.OfficeHours && (name == "P0" || name == "P1") {
 			fail(key+".hours", "%s cannot wait for office hours", name)
 		}
 		before := grace

@@ -1,5 +1,5 @@
-// Package secret holds values that must never be printed: they come from files, are read again when asked, and every
-// way to print one shows a mask.
+// Package secret holds values that must never be printed: Read reads them from files, and every way to print one shows a
+// mask.
 package secret
 
 import (

@@ -62,8 +62,8 @@ type GrafanaConfig struct {
 	Home         string // file of the dashboard that it opens with
 }
 
-// grafanaINI lets everybody who reaches the address, which is of the loopback interface, see everything and change nothing, and asks nobody
-// outside for anything.
+// grafanaINI gives anonymous users, who need access to the loopback interface, the role Viewer, and disables all requests to the
+// internet.
 const grafanaINI = `[server]
 http_addr = %s
 http_port = %s

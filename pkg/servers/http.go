@@ -11,7 +11,7 @@ import (
 )
 
 // HTTPServer says how to start a server that answers HTTP on one address and
-// has a page that tells when it is ready.
+// has a page that says when it is ready.
 type HTTPServer struct {
 	Name       string // as people call it
 	Executable string // as Find knows it; also names the log file

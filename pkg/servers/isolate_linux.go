@@ -13,8 +13,8 @@ func isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// terminate asks the process to end. SIGCONT lets one that was hung by SIGSTOP
-// hear it. The error is of no use: the process is awaited anyway.
+// terminate sends SIGTERM, and SIGCONT so that a process that was stopped by
+// SIGSTOP receives it. The errors are ignored: the process is awaited anyway.
 func terminate(p *os.Process) {
 	_ = p.Signal(syscall.SIGTERM)
 	_ = p.Signal(syscall.SIGCONT)
@@ -23,7 +23,7 @@ func terminate(p *os.Process) {
 // killGroup ends the process and all of its group at once.
 func killGroup(p *os.Process) {
 	// Through the handle first: it refuses once the process has been reaped,
-	// when the number may belong to somebody else.
+	// when the number may belong to another process.
 	if p.Signal(syscall.SIGKILL) == nil {
 		_ = syscall.Kill(-p.Pid, syscall.SIGKILL)
 	}

@@ -20,7 +20,7 @@ type MariaDB struct {
 
 // mariaDBSettings make a small server that starts fast. A commit reaches the
 // operating system before it is answered, so a kill -9 of the server loses
-// nothing; only a crash of the machine could, and then nobody asks any more.
+// nothing; only a crash of the machine could, which ends the test or demo, too.
 var mariaDBSettings = []string{
 	"--bind-address=127.0.0.1",
 	"--skip-name-resolve",

@@ -10,7 +10,7 @@ import (
 )
 
 // Ports below the range that Linux hands out for outgoing connections and for
-// port 0 (32768 and up): nobody takes one of these by chance.
+// port 0 (32768 and up): no other program takes one of these by chance.
 const (
 	firstPort    = 20000
 	lastPort     = 32000

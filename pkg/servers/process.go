@@ -239,7 +239,7 @@ func (p *Process) awaitReady(ctx context.Context, r *run) error {
 	}
 }
 
-// ended describes an end that nobody asked for.
+// ended describes an unexpected end.
 func (p *Process) ended(r *run) error {
 	return withLog(fmt.Errorf("%s ended: %w", filepath.Base(p.command.Path), r.err), p.command.LogFile, r.logFrom)
 }

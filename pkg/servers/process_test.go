@@ -228,7 +228,7 @@ func TestTheChildrenOfAChildEndWithIt(t *testing.T) {
 	}
 }
 
-func TestAnUnwantedEndTellsTheLastLinesOfTheLog(t *testing.T) {
+func TestAnUnexpectedEndReportsTheLastLinesOfTheLog(t *testing.T) {
 	script := shell(t, "for i in $(seq 1 30); do echo line $i; done; echo ready; sleep 600")
 	if err := script.Err(); err != nil {
 		t.Errorf("Err while it runs = %v", err)
@@ -236,7 +236,7 @@ func TestAnUnwantedEndTellsTheLastLinesOfTheLog(t *testing.T) {
 	if got := script.LogTail(); strings.Count(got, "\n") != tailLines-1 || !strings.HasSuffix(got, "line 30\nready") {
 		t.Errorf("LogTail = %q, want the last %d lines", got, tailLines)
 	}
-	if err := script.Signal(syscall.SIGKILL); err != nil { // not through Kill: nobody asked for it
+	if err := script.Signal(syscall.SIGKILL); err != nil { // not through Kill: unexpected
 		t.Fatal(err)
 	}
 	<-script.Done()
@@ -251,7 +251,7 @@ func TestAnUnwantedEndTellsTheLastLinesOfTheLog(t *testing.T) {
 	}
 }
 
-func TestAFailedStartTellsWhyAndLeavesNothing(t *testing.T) {
+func TestAFailedStartReportsWhyAndLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	_, err := StartPrometheus(t.Context(), dir, PrometheusConfig{
 		Text: func(string) (string, error) { return "nonsense: true\n", nil },

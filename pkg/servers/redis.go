@@ -33,7 +33,7 @@ func StartRedis(ctx context.Context, dir string) (*Process, error) {
 	})
 }
 
-// pongs asks with Redis's inline protocol: one line each way.
+// pongs pings with Redis's inline protocol: one line each way.
 func pongs(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		var dialer net.Dialer

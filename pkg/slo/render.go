@@ -14,29 +14,29 @@ import (
 const (
 	recordingFile = "rules/recording/slos.yml"
 	alertsFile    = "rules/alerts/slos.yml"
-	pageFile      = "docs/slos.md"
+	docFile       = "docs/slos.md"
 )
 
-// What is recorded, of the platform (client _platform) and of clients alike.
+// Recorded metrics, for the platform (client _platform) and for each client.
 const (
-	eventsOf = "client_slo:consign_slo_events:rate"
-	errorsOf = "client_slo:consign_slo_errors:rate"
-	demandOf = "client_slo:consign_slo_demand:rate"
-	ratioOf  = "client_slo:consign_slo_errors_per_event:ratio_rate"
-	leftOf   = "client_slo:consign_slo_budget_left:ratio"
+	eventsOf     = "client_slo:consign_slo_events:rate"
+	errorsOf     = "client_slo:consign_slo_errors:rate"
+	demandOf     = "client_slo:consign_slo_demand:rate"
+	ratioOf      = "client_slo:consign_slo_errors_per_event:ratio_rate"
+	budgetLeftOf = "client_slo:consign_slo_budget_left:ratio"
 )
 
 const platform = "_platform"
 
-// Render makes the recording rules, the alerts and the documentation from the data below the root.
+// Render renders the recording rules, the alerts and the documentation from the file below root.
 func Render(root fs.FS) (map[string][]byte, error) {
 	s, err := Load(root)
 	if err != nil {
 		return nil, err
 	}
 	files := map[string][]byte{recordingFile: s.recordings()}
-	for file, text := range map[string]string{alertsFile: alertsTemplate, pageFile: pageTemplate} {
-		if files[file], err = s.fill(file, text); err != nil {
+	for file, text := range map[string]string{alertsFile: alertsTemplate, docFile: docTemplate} {
+		if files[file], err = s.render(file, text); err != nil {
 			return nil, err
 		}
 	}
@@ -51,7 +51,7 @@ func (s *SLOs) recordings() []byte {
 		record(&out, Objective, "vector("+number(one.Objective)+")", "slo: "+one.Name)
 		record(&out, MinimumRate, "vector("+number(one.MinimumRate)+")", "slo: "+one.Name)
 	}
-	five := label(shortest)
+	five := label(baseWindow)
 	out.WriteString("\n  - name: slo\n    rules:\n")
 	for _, one := range s.SLOs {
 		of := "slo: " + one.Name + ", component: " + one.Component
@@ -71,14 +71,14 @@ func (s *SLOs) recordings() []byte {
 			w.record(&out)
 		}
 	}
-	record(&out, leftOf, budgetLeft(), "")
+	record(&out, budgetLeftOf, budgetLeft(), "")
 	return out.Bytes()
 }
 
-// record writes what the SLO's own expressions say. Where no error was ever counted there is no series of errors: it is 0.
-// Each client means each one that is known: what belongs to nobody, and is counted under _platform, is no client's.
+// record writes the recording rules of the SLO's own expressions. Before the first error there is no series of errors: the rate is 0. With
+// eachClient, only known clients are recorded, without _platform.
 func (s *Source) record(out *bytes.Buffer, labels string, eachClient bool) {
-	five := label(shortest)
+	five := label(baseWindow)
 	events, errors, demand := strings.TrimSpace(s.Events), strings.TrimSpace(s.Errors), strings.TrimSpace(s.Demand)
 	add := func(name, expr string) {
 		if eachClient {
@@ -101,18 +101,18 @@ func (w window) record(out *bytes.Buffer) {
 	events := fmt.Sprintf("avg_over_time(%s%s%s)", eventsOf, label(w.From), over)
 	errors := fmt.Sprintf("avg_over_time(%s%s%s)", errorsOf, label(w.From), over)
 	record(out, eventsOf+to, events, "")
-	if w.base {
+	if w.hasErrors {
 		record(out, errorsOf+to, errors, "")
 		errors = errorsOf + to
 	}
 	record(out, ratioOf+to, ratio(errors, eventsOf+to), "")
 }
 
-// ratio has no value where there are no events: that is neither good nor bad.
+// ratio has no value without events.
 func ratio(errors, events string) string { return fmt.Sprintf("%s / (%s > 0)", errors, events) }
 
-// budgetLeft is 1 without an error in the window, 0 when the budget is used up, and negative beyond that. With so few events
-// that not one may fail there is no budget.
+// budgetLeft is the remaining share of the error budget: 1 without errors in the window, 0 when it is used up, negative beyond that. It has
+// no value with so few events that a single error would exceed the budget.
 func budgetLeft() string {
 	month := label(monthly)
 	return fmt.Sprintf(`1 - %s%s / on (slo) group_left () (1 - %s)
@@ -141,16 +141,16 @@ var (
 	//go:embed alerts.yml.tmpl
 	alertsTemplate string
 	//go:embed page.md.tmpl
-	pageTemplate string
+	docTemplate string
 )
 
-// filling is what the templates are given.
-type filling struct {
+// templateData is the data of the templates.
+type templateData struct {
 	SLOs   []*SLO
 	Alerts []alert
 }
 
-func (s *SLOs) fill(name, text string) ([]byte, error) {
+func (s *SLOs) render(name, text string) ([]byte, error) {
 	tmpl, err := template.New(name).Delims("<<", ">>").Funcs(template.FuncMap{
 		"label": label, "groups": groups,
 		"line":    func(s string) string { return strings.Join(strings.Fields(s), " ") },
@@ -160,6 +160,6 @@ func (s *SLOs) fill(name, text string) ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	err = tmpl.Execute(&out, filling{s.SLOs, alerts()})
+	err = tmpl.Execute(&out, templateData{s.SLOs, alerts()})
 	return out.Bytes(), err
 }

@@ -1,6 +1,6 @@
 // Package slo reads rules/slos.yml, which has the service level objectives, and renders it: as recording rules for error
 // ratios over several windows and for the error budget that is left, as alerts on burn rates, and as documentation. It
-// measures nothing itself.
+// sends no request to a server.
 package slo
 
 import (
@@ -18,44 +18,44 @@ import (
 )
 
 const (
-	// File has the data.
+	// File has the service level objectives.
 	File = "rules/slos.yml"
-	// Objective is the series of the objectives, by slo.
+	// Objective is the metric of the objectives, by slo.
 	Objective = "consign_slo_objective"
-	// MinimumRate is the series of the least events a second for which a ratio says something, by slo.
+	// MinimumRate is the metric of the minimum events per second for alerts on a ratio, by slo.
 	MinimumRate = "consign_slo_minimum_rate"
 )
 
 // SLO is one service level objective.
 type SLO struct {
 	Name string `yaml:"name"`
-	// What is a good event, and Why the objective is what it is: sentences for the documentation.
+	// What says which events are good, and Why gives the reason for the objective: sentences for the documentation.
 	What string `yaml:"what"`
 	Why  string `yaml:"why"`
 	// Objective is the share of the events that has to be good.
 	Objective float64 `yaml:"objective"`
-	// Component is that of its alerts.
+	// Component is the label component of its alerts.
 	Component string `yaml:"component"`
-	// MinimumRate are the events a second below which it is not judged.
+	// MinimumRate is the rate of events per second below which its alerts do not fire.
 	MinimumRate float64 `yaml:"minimum_rate"`
 	// AbsentAlerts are the alerts that fire when there are no events at all.
 	AbsentAlerts []string `yaml:"absent_alerts"`
-	// Platform is about everybody; Clients, if it is there, about each client.
+	// Platform has the expressions for the whole platform; Clients, which is optional, those for each client.
 	Platform *Source `yaml:"platform"`
 	Clients  *Source `yaml:"clients"`
 }
 
-// Source is where the numbers come from: PromQL for rates over five minutes.
+// Source has the PromQL expressions for rates over five minutes.
 type Source struct {
 	Events string `yaml:"events"`
 	Errors string `yaml:"errors"`
-	// Demand is what should become events. It may be missing.
+	// Demand is the rate of requests that should become events. It is optional.
 	Demand string `yaml:"demand"`
 }
 
 // SLOs is the whole file.
 type SLOs struct {
-	// Window is the time that an error budget is for.
+	// Window is the time window of the error budgets.
 	Window yamlfile.Duration `yaml:"window"`
 	SLOs   []*SLO            `yaml:"slos"`
 }
@@ -76,7 +76,7 @@ func Load(root fs.FS) (*SLOs, error) {
 	return s, errors.Join(c.errs...)
 }
 
-// checker collects what is wrong.
+// checker collects the mistakes of the file.
 type checker struct {
 	file   *yamlfile.File
 	promql parser.Parser
@@ -89,7 +89,7 @@ func (c *checker) failf(key, format string, args ...any) {
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
-// monthly is the window for which the windows of the alerts are made.
+// monthly is the window of error budgets that the windows of the alerts are derived from.
 const monthly = 30 * 24 * time.Hour
 
 func (c *checker) all(s *SLOs) {

@@ -27,7 +27,7 @@ func TestRenderMakesRulesAlertsAndPage(t *testing.T) {
 	}
 }
 
-// TestFactorsFollowFromTheShareOfTheBudget compares with those of the Site Reliability Workbook.
+// TestFactorsFollowFromTheShareOfTheBudget compares the burn rates with those of the Site Reliability Workbook.
 func TestFactorsFollowFromTheShareOfTheBudget(t *testing.T) {
 	want := map[string]string{"P0": "14.4", "P1": "6", "P2": "3", "P3": "1"}
 	got := map[string]string{}
@@ -39,9 +39,9 @@ func TestFactorsFollowFromTheShareOfTheBudget(t *testing.T) {
 	}
 }
 
-// TestEveryWindowOfAnAlertIsRecorded and, as far as a longer one is averaged from it, with its errors.
+// TestEveryWindowOfAnAlertIsRecorded also checks that errors are recorded for windows that longer ones are averaged from.
 func TestEveryWindowOfAnAlertIsRecorded(t *testing.T) {
-	recorded := map[time.Duration]bool{shortest: true} // the value: with errors
+	recorded := map[time.Duration]bool{baseWindow: true} // the value: with errors
 	for _, g := range groups() {
 		for _, w := range g.Windows {
 			if !recorded[w.From] {
@@ -50,7 +50,7 @@ func TestEveryWindowOfAnAlertIsRecorded(t *testing.T) {
 			if w.Step > w.From {
 				t.Errorf("%s: every %s a value over %s is read: what is between them does not count", label(w.Length), label(w.Step), label(w.From))
 			}
-			recorded[w.Length] = w.base
+			recorded[w.Length] = w.hasErrors
 		}
 	}
 	for _, a := range alerts() {
@@ -62,7 +62,7 @@ func TestEveryWindowOfAnAlertIsRecorded(t *testing.T) {
 	}
 }
 
-// TestAbsentAlertsExist: each alert has a runbook, and each runbook an alert.
+// TestAbsentAlertsExist checks that the alerts have runbooks: package bundle checks that each runbook has an alert.
 func TestAbsentAlertsExist(t *testing.T) {
 	s, err := Load(os.DirFS("../.."))
 	if err != nil {

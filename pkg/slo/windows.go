@@ -6,41 +6,40 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// window is a time over which a ratio of errors is recorded, and how it comes from a shorter one.
+// window is a window over which an error ratio is recorded, averaged from a shorter one.
 type window struct {
 	Length time.Duration
-	// From is the recording that is averaged over the window. Errors and events are averaged apart, at the same moments, so
-	// that each event weighs the same, however few there are by night.
+	// From is the window of the recording that is averaged over this window. Errors and events are averaged separately, at the same times, so
+	// that each event has the same weight, also when there are few at night.
 	From time.Duration
-	// Step is that between the values that are averaged; 0 takes all that were recorded.
+	// Step is the step between the averaged values; 0 averages all recorded values.
 	Step time.Duration
-	// base says that longer windows are averaged from this one, so that its errors are recorded, too.
-	base bool
+	// hasErrors says that longer windows are averaged from this one, so that its errors are recorded, too.
+	hasErrors bool
 }
 
-// shortest is the window of what the SLOs' own expressions say.
-const shortest = 5 * time.Minute
+// baseWindow is the window of the SLOs' own expressions.
+const baseWindow = 5 * time.Minute
 
-// group is a group of recording rules with its own interval: the longer a window, the slower it moves.
+// group is a group of recording rules with its own interval, which is longer for longer windows.
 type group struct {
 	Name, why string
 	Interval  time.Duration
 	Windows   []window
 }
 
-// groups are made so that no rule reads many samples: what a month is averaged from is recorded as seldom as can be without growing
-// stale (BenchmarkBudgets in tools/prometheus). Where the values that are averaged lie as far apart as each is wide,
-// every event counts exactly once, and the window ends up to a step before now. Where they overlap, the first and the last of
-// them weigh less at the edges of the window, and all in between the same.
+// groups are chosen so that no rule reads many samples: the recordings that a month is averaged from have the longest interval that does not
+// make them stale (BenchmarkBudgets in tools/prometheus). If the step equals the averaged window, every event counts exactly once, and the
+// window ends up to a step before now. If the averaged windows overlap, events at both ends of the window have less weight.
 func groups() []group {
 	const day = 24 * time.Hour
 	return []group{
 		{"slo_hour", "Every value of five minutes: the alerts on these windows page.", 30 * time.Second, []window{
-			{Length: 30 * time.Minute, From: shortest, base: true},
-			{Length: time.Hour, From: shortest, base: true},
+			{Length: 30 * time.Minute, From: baseWindow, hasErrors: true},
+			{Length: time.Hour, From: baseWindow, hasErrors: true},
 		}},
 		{"slo_hours", "", 4 * time.Minute, []window{
-			{Length: 2 * time.Hour, From: shortest, Step: shortest, base: true},
+			{Length: 2 * time.Hour, From: baseWindow, Step: baseWindow, hasErrors: true},
 			{Length: 6 * time.Hour, From: 30 * time.Minute, Step: 5 * time.Minute},
 		}},
 		{"slo_days", "", 4 * time.Minute, []window{
@@ -53,14 +52,14 @@ func groups() []group {
 	}
 }
 
-// alert fires when a share of the budget is spent within a time, and is being spent still.
+// alert is a multiwindow burn rate alert: it fires when a share of the budget is used up within Long, and the burn rate is as high over Short.
 type alert struct {
 	Name     string
 	Priority string
 	Severity string
 	Category string
 	Summary  string
-	// Share of the budget that is spent within Long, if it goes on like that.
+	// Share of the budget that is used up within Long.
 	Share       float64
 	Long, Short time.Duration
 	For         time.Duration
@@ -69,10 +68,10 @@ type alert struct {
 // factor is the burn rate above which the alert fires.
 func (a alert) factor() float64 { return a.Share * monthly.Hours() / a.Long.Hours() }
 
-// Factor is for the documentation.
+// Factor formats the burn rate for the documentation.
 func (a alert) Factor() string { return number(a.factor()) }
 
-// alerts are from the fastest to the slowest.
+// alerts are the burn rate alerts, from the fastest to the slowest.
 func alerts() []alert {
 	const day = 24 * time.Hour
 	return []alert{
@@ -87,5 +86,5 @@ func alerts() []alert {
 	}
 }
 
-// label writes a length as in the name of a recording: 5m, 1h, 30d.
+// label formats a duration as in the name of a recording: 5m, 1h, 30d.
 func label(d time.Duration) string { return model.Duration(d).String() }

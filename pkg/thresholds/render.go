@@ -18,31 +18,31 @@ import (
 // The files that are rendered.
 const (
 	rulesFile = "rules/recording/thresholds.yml"
-	pageFile  = "docs/thresholds.md"
+	docFile   = "docs/thresholds.md"
 )
 
-// knownClients is the recording that has a series for each client.
+// knownClients is the recording with a series for each client.
 const knownClients = "client:known:info"
 
-// Render makes the recording rules and the page from the data below the root.
+// Render renders the recording rules and docs/thresholds.md from the file below root.
 func Render(root fs.FS) (map[string][]byte, error) {
 	t, err := Load(root)
 	if err != nil {
 		return nil, err
 	}
-	page, err := t.page()
+	page, err := t.doc()
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{rulesFile: t.rules(), pageFile: page}, nil
+	return map[string][]byte{rulesFile: t.rules(), docFile: page}, nil
 }
 
-// rules are two groups: what holds for the platform, and what holds for each client.
+// rules renders two groups of recording rules: the thresholds of the platform, and those of each client.
 func (t *Thresholds) rules() []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "# Made from %s by `consignwatch render`. Do not edit it here: change it there, and render.\ngroups:\n", File)
 	out.WriteString("  - name: thresholds\n    rules:\n")
-	t.each(func(one *Threshold) {
+	t.forEach(func(one *Threshold) {
 		for _, level := range Levels() {
 			if one.Platform != nil {
 				writeRule(&out, fmt.Sprintf("vector(%s)", number(one.Platform[level].Number)), one.Name, level, Platform)
@@ -51,7 +51,7 @@ func (t *Thresholds) rules() []byte {
 	})
 	out.WriteString("\n  # A client's override wins, also when the client is not known otherwise. They change seldom, and with many clients they are many.\n" +
 		"  - name: thresholds_of_clients\n    interval: 30s\n    rules:\n")
-	t.each(func(one *Threshold) {
+	t.forEach(func(one *Threshold) {
 		for _, level := range Levels() {
 			if one.Clients != nil {
 				writeRule(&out, t.clientExpr(one, level), one.Name, level, "")
@@ -61,7 +61,7 @@ func (t *Thresholds) rules() []byte {
 	return out.Bytes()
 }
 
-func (t *Thresholds) each(do func(*Threshold)) {
+func (t *Thresholds) forEach(do func(*Threshold)) {
 	for _, g := range t.Groups {
 		for _, one := range g.Thresholds {
 			do(one)
@@ -77,7 +77,7 @@ func writeRule(out *bytes.Buffer, expr, name string, level Level, client string)
 	fmt.Fprintf(out, "      - record: %s\n        expr: %s\n        labels: {%s}\n", Metric, expr, labels)
 }
 
-// clientExpr is the threshold of each client: its override, or that of all.
+// clientExpr is the expression for the threshold of each client: its override, or that of all clients.
 func (t *Thresholds) clientExpr(one *Threshold, level Level) string {
 	var own []string
 	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
@@ -95,14 +95,14 @@ func (t *Thresholds) clientExpr(one *Threshold, level Level) string {
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 //go:embed page.md.tmpl
-var pageTemplate string
+var docTemplate string
 
-// page is for readers: every value with its thresholds, and how to change one.
-func (t *Thresholds) page() ([]byte, error) {
+// doc renders the documentation: every value with its thresholds, and how to change one.
+func (t *Thresholds) doc() ([]byte, error) {
 	tmpl, err := template.New("page.md.tmpl").Funcs(template.FuncMap{
-		"levels": Levels, "show": show, "own": t.ownOf,
+		"levels": Levels, "show": formatValue, "own": t.clientOverrides,
 		"line": func(s string) string { return strings.Join(strings.Fields(s), " ") },
-	}).Parse(pageTemplate)
+	}).Parse(docTemplate)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +111,8 @@ func (t *Thresholds) page() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// show writes a value as people do.
-func show(u Unit, v Value) string {
+// formatValue formats a value with its unit.
+func formatValue(u Unit, v Value) string {
 	switch u {
 	case Seconds:
 		if d := time.Duration(v.Number * float64(time.Second)).Round(time.Millisecond); d >= time.Second && d%time.Second != 0 {
@@ -134,10 +134,10 @@ type override struct {
 	Value  Value
 }
 
-func (t *Thresholds) ownOf() []override {
+func (t *Thresholds) clientOverrides() []override {
 	var all []override
 	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
-		t.each(func(one *Threshold) {
+		t.forEach(func(one *Threshold) {
 			for _, level := range Levels() {
 				if v, has := t.Overrides[client][one.Name][level]; has {
 					all = append(all, override{client, one, level, v})

@@ -1,6 +1,6 @@
 // Package thresholds reads rules/thresholds.yml, which has the goal and the thresholds of each tracked value, for the platform
-// and for each client, and renders it: as recording rules that alerts compare with, and as documentation. It knows nothing of
-// the alerts.
+// and for each client, and renders it: as recording rules that alerts compare with, and as documentation. It does not read
+// the alert rules.
 package thresholds
 
 import (
@@ -20,29 +20,29 @@ import (
 )
 
 const (
-	// Metric is the series of the thresholds: consign_threshold{name,level,client}.
+	// Metric is the metric of the thresholds: consign_threshold{name,level,client}.
 	Metric = "consign_threshold"
-	// Platform is the client of what concerns the platform as a whole.
+	// Platform is the label client of thresholds of the platform as a whole.
 	Platform = "_platform"
-	// File has the data.
+	// File has the thresholds.
 	File = "rules/thresholds.yml"
 )
 
-// Level says what is meant by a value of a threshold.
+// Level is the level of a threshold, which says what it is for.
 type Level string
 
-// The levels. A warning may come before or after the SLA target; the goal is never the worst of them, critical never the best.
+// The levels. The warning level may be better or worse than the SLA. No level is better than the goal, and none is worse than critical.
 const (
-	Goal     Level = "goal"     // what we work towards
-	Warning  Level = "warning"  // somebody looks at it in business hours
-	SLA      Level = "sla"      // what is agreed with clients
-	Critical Level = "critical" // somebody is woken
+	Goal     Level = "goal"     // the target of optimization
+	Warning  Level = "warning"  // an alert for business hours
+	SLA      Level = "sla"      // agreed with clients
+	Critical Level = "critical" // an alert that pages
 )
 
-// Levels are all of them, in the order in which they are written.
+// Levels are all levels, in the order of the file.
 func Levels() []Level { return []Level{Goal, Warning, SLA, Critical} }
 
-// Unit is what a value is counted in. A name ends with it.
+// Unit is the unit of a value, and the suffix of its name.
 type Unit string
 
 // The units.
@@ -54,13 +54,13 @@ const (
 
 var units = []Unit{Seconds, Ratio, PerSecond}
 
-// Direction says where it gets worse.
+// Direction is the side of a threshold on which values are worse.
 type Direction string
 
 // The directions.
 const (
 	Above Direction = "above" // latencies, failures: more is worse
-	Below Direction = "below" // hits, time that is left: less is worse
+	Below Direction = "below" // hit ratios, remaining time: less is worse
 )
 
 // worse reports whether a is worse than b.
@@ -71,13 +71,13 @@ func (d Direction) worse(a, b float64) bool {
 	return a > b
 }
 
-// Value is a threshold. In the file a number of seconds may be written as a duration: 500ms, 5m, 26h.
+// Value is the value of a threshold. In the file, seconds may be a duration: 500ms, 5m, 26h.
 type Value struct {
 	Number   float64
 	duration bool
 }
 
-// UnmarshalYAML reads a number, or a duration in the spelling of Prometheus.
+// UnmarshalYAML reads a number, or a duration in Prometheus's format.
 func (v *Value) UnmarshalYAML(n *yaml.Node) error {
 	if n.Tag == "!!float" || n.Tag == "!!int" {
 		return n.Decode(&v.Number)
@@ -90,24 +90,24 @@ func (v *Value) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Values are the thresholds of one name, by level.
+// Values are the values of a threshold, by level.
 type Values map[Level]Value
 
-// Threshold is a value that is tracked, and its thresholds by level.
+// Threshold is a tracked value with its thresholds.
 type Threshold struct {
 	Name string `yaml:"name"`
-	// What is measured, and Why these thresholds: sentences for the documentation.
+	// What says what is measured, and Why gives the reason for the thresholds: sentences for the documentation.
 	What string `yaml:"what"`
 	Why  string `yaml:"why"`
 	Unit Unit   `yaml:"unit"`
-	// Worse is the side on which it gets worse.
+	// Worse is the side on which values are worse.
 	Worse Direction `yaml:"worse"`
 	// Platform are the thresholds for the platform as a whole; Clients those for each client. One of them may be missing.
 	Platform Values `yaml:"platform"`
 	Clients  Values `yaml:"clients"`
 }
 
-// Group is a part of the platform with what is tracked of it.
+// Group is a part of the platform with its thresholds.
 type Group struct {
 	Group      string       `yaml:"group"`
 	Thresholds []*Threshold `yaml:"thresholds"`
@@ -116,7 +116,7 @@ type Group struct {
 // Thresholds is the whole file.
 type Thresholds struct {
 	Groups []Group `yaml:"groups"`
-	// Overrides are the thresholds that a client has instead of those of all clients: by client and name.
+	// Overrides replace thresholds for a client: by client and name.
 	Overrides map[string]map[string]Values `yaml:"overrides"`
 }
 
@@ -148,7 +148,7 @@ func (t *Thresholds) Find(name string) *Threshold {
 	return nil
 }
 
-// checker collects what is wrong.
+// checker collects the mistakes of the file.
 type checker struct {
 	file *yamlfile.File
 	errs []error
@@ -223,7 +223,7 @@ func (c *checker) threshold(key string, t *Threshold) {
 	}
 }
 
-// values checks those that are written, and the order of all that will be in force.
+// values checks the written values, and the order of the values in force.
 func (c *checker) values(key string, t *Threshold, written, inForce Values) {
 	for _, level := range slices.Sorted(maps.Keys(written)) {
 		v := written[level]
@@ -261,7 +261,7 @@ func (c *checker) override(key string, t *Threshold, own Values) {
 	}
 }
 
-// inForce are the thresholds of a client with these overrides.
+// inForce are the values for a client with these overrides.
 func (t *Threshold) inForce(own Values) Values {
 	all := maps.Clone(t.Clients)
 	maps.Copy(all, own)

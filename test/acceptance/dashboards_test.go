@@ -23,8 +23,8 @@ import (
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 
-// board is a dashboard, as far as it asks.
-type board struct {
+// dashboard has the variables and queries of a dashboard.
+type dashboard struct {
 	UID        string `json:"uid"`
 	Templating struct {
 		List []struct {
@@ -44,9 +44,9 @@ type board struct {
 	} `json:"panels"`
 }
 
-func boards(t *testing.T) []board {
+func loadDashboards(t *testing.T) []dashboard {
 	t.Helper()
-	var all []board
+	var all []dashboard
 	err := fs.WalkDir(dashboards.Files, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || path.Ext(name) != ".json" {
 			return err
@@ -55,7 +55,7 @@ func boards(t *testing.T) []board {
 		if err != nil {
 			return err
 		}
-		var b board
+		var b dashboard
 		if err := json.Unmarshal(text, &b); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -68,37 +68,37 @@ func boards(t *testing.T) []board {
 	return all
 }
 
-// empty is a query that may find nothing in this test: a panel, or one of its queries, with the reason.
-type empty struct {
+// emptyQuery is a panel, or one of its queries, that may have no data in this test, with the reason.
+type emptyQuery struct {
 	Panel  string `yaml:"panel"` // UID/TITLE
 	Query  string `yaml:"query"` // refId; all of the panel's unless set
 	Reason string `yaml:"reason"`
 }
 
-// choice is what is chosen at the top of a dashboard: the values of its variables, as Grafana writes them into a query.
-type choice map[string]string
+// variableValues are the selected values of a dashboard's variables, as Grafana interpolates them.
+type variableValues map[string]string
 
-// period is what is looked at, as far as it becomes part of queries.
+// period is a time range, with the scrape interval of the data source.
 type period struct {
 	from, to time.Time
-	scrape   time.Duration // the data source's setting
+	scrape   time.Duration // scrape interval of the data source
 }
 
-const pointsApart = 15 * time.Second
+const queryStep = 15 * time.Second
 
 var grafanaVariable = regexp.MustCompile(`\$\{?([A-Za-z_]\w*)\}?`)
 
-// interpolated writes values into a query as Grafana does. The period of $__range is half of what is looked at, so that `offset $__range`
-// looks at the other half.
-func interpolated(t *testing.T, expr, panelInterval string, p period, c choice) string {
+// interpolated interpolates variables into a query as Grafana does. $__range is half of the period, so that `offset $__range` selects the
+// first half.
+func interpolated(t *testing.T, expr, panelInterval string, p period, c variableValues) string {
 	t.Helper()
-	interval := pointsApart
+	interval := queryStep
 	if panelInterval != "" {
-		least, err := time.ParseDuration(panelInterval)
+		minimum, err := time.ParseDuration(panelInterval)
 		if err != nil {
 			t.Fatal(err)
 		}
-		interval = max(interval, least)
+		interval = max(interval, minimum)
 	}
 	return grafanaVariable.ReplaceAllStringFunc(expr, func(text string) string {
 		switch name := grafanaVariable.FindStringSubmatch(text)[1]; name {
@@ -118,18 +118,18 @@ func interpolated(t *testing.T, expr, panelInterval string, p period, c choice) 
 	})
 }
 
-// escaped writes one chosen value into a regular expression in a string.
-func escaped(value string) string {
+// regexpEscaped escapes a value for a regular expression in a PromQL string.
+func regexpEscaped(value string) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(value), `\`, `\\`)
 }
 
-// panelFaults are what has to happen, besides what the demo and its test did before, for every panel to have something to show.
+// panelFaults are the faults that give every panel data, together with those that the test has switched on before.
 func panelFaults() []string {
 	return []string{"sold-twice", "cross-tenant-access", "crash-loop", "errors-burst", "checkout-failing", "state-conflicts", "recoveries-failing", "cache-evicting", "brute-force", "validation-storm"}
 }
 
-// everyPanelHasData asks every query of every panel for everything since the demo's start: with All chosen, and with one value of each variable. What has
-// not happened yet is waited for.
+// everyPanelHasData runs every query of every panel over the time since the demo's start: with All selected, and with one value of each variable. It
+// waits for missing data.
 func everyPanelHasData(t *testing.T, state demo.State) {
 	for _, fault := range panelFaults() {
 		stack.SwitchFault(t, state, fault, "on")
@@ -161,47 +161,47 @@ func everyPanelHasData(t *testing.T, state demo.State) {
 	}
 }
 
-// missingData are the queries that find nothing, of those that should find something.
+// missingData lists the queries that should have data, and have none.
 func missingData(t *testing.T, state demo.State) (missing []string) {
 	p := period{from: state.Started, to: time.Now(), scrape: time.Duration(state.Interval * float64(time.Second))}
-	var may []empty
-	if _, err := yamlfile.Read("testdata/emptypanels.yml", &may); err != nil {
+	var allowed []emptyQuery
+	if _, err := yamlfile.Read("testdata/emptypanels.yml", &allowed); err != nil {
 		t.Fatal(err)
 	}
-	used := make([]bool, len(may))
-	choices := choicesOf(t, state)
-	for _, b := range boards(t) {
-		everything := choice{}
+	used := make([]bool, len(allowed))
+	singleValues := singleClientValues(t, state)
+	for _, b := range loadDashboards(t) {
+		allValues := variableValues{}
 		for _, v := range b.Templating.List {
 			if v.Type != "query" {
 				continue
 			}
-			everything[v.Name] = v.AllValue
-			if values := valuesOf(t, state, interpolated(t, queryOf(v.Query), "", p, everything), p); len(values) == 0 {
+			allValues[v.Name] = v.AllValue
+			if values := labelValuesOf(t, state, interpolated(t, queryOf(v.Query), "", p, allValues), p); len(values) == 0 {
 				missing = append(missing, fmt.Sprintf("%s: the variable %s has no values", b.UID, v.Name))
 			}
 		}
 		for _, panel := range b.Panels {
 			for _, target := range panel.Targets {
 				name := b.UID + "/" + panel.Title
-				isEmpty := slices.IndexFunc(may, func(e empty) bool { return e.Panel == name && (e.Query == "" || e.Query == target.RefID) })
+				isEmpty := slices.IndexFunc(allowed, func(e emptyQuery) bool { return e.Panel == name && (e.Query == "" || e.Query == target.RefID) })
 				if isEmpty >= 0 {
 					used[isEmpty] = true
 				}
-				ask := func(c choice) []map[string]string {
-					return seriesOf(t, state, interpolated(t, target.Expr, panel.Interval, p, c), p)
+				query := func(c variableValues) []map[string]string {
+					return querySeries(t, state, interpolated(t, target.Expr, panel.Interval, p, c), p)
 				}
-				found := len(ask(everything)) > 0
+				found := len(query(allValues)) > 0
 				if !found && isEmpty < 0 {
 					missing = append(missing, fmt.Sprintf("%s, query %s: no data with All chosen: %s", name, target.RefID, target.Expr))
 				}
-				if len(everything) > 0 && found && !oneClientHasData(t, name, choices, ask) && isEmpty < 0 {
+				if len(allValues) > 0 && found && !oneClientHasData(t, name, singleValues, query) && isEmpty < 0 {
 					missing = append(missing, fmt.Sprintf("%s, query %s: no data for any one client, sale event or host: %s", name, target.RefID, target.Expr))
 				}
 			}
 		}
 	}
-	for i, e := range may {
+	for i, e := range allowed {
 		if !used[i] {
 			t.Errorf("testdata/emptypanels.yml: there is no query %q of a panel %q", e.Query, e.Panel)
 		}
@@ -212,13 +212,13 @@ func missingData(t *testing.T, state demo.State) (missing []string) {
 	return missing
 }
 
-// oneClientHasData tries the choices until one finds something, and sees to it that no other client's series is found.
-func oneClientHasData(t *testing.T, name string, choices []choice, ask func(choice) []map[string]string) bool {
+// oneClientHasData runs a query with one set of values after the other until it has data, and checks that no series is of another client.
+func oneClientHasData(t *testing.T, name string, values []variableValues, query func(variableValues) []map[string]string) bool {
 	t.Helper()
-	for _, c := range choices {
-		found := ask(c)
+	for _, c := range values {
+		found := query(c)
 		for _, labels := range found {
-			if client, has := labels["client"]; has && escaped(client) != c["client"] && client != "_platform" {
+			if client, has := labels["client"]; has && regexpEscaped(client) != c["client"] && client != "_platform" {
 				t.Errorf("%s: with the client %s chosen it shows %v", name, c["client"], labels)
 			}
 		}
@@ -239,48 +239,48 @@ func queryOf(query any) string {
 
 var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 
-// valuesOf are the values of a variable.
-func valuesOf(t *testing.T, state demo.State, query string, p period) []string {
+// labelValuesOf are the values of a variable.
+func labelValuesOf(t *testing.T, state demo.State, query string, p period) []string {
 	t.Helper()
 	match := labelValues.FindStringSubmatch(query)
 	if match == nil {
 		t.Fatalf("the variable asks %q", query)
 	}
 	var values []string
-	for _, labels := range seriesOf(t, state, fmt.Sprintf("group by (%s) (%s)", match[2], match[1]), p) {
+	for _, labels := range querySeries(t, state, fmt.Sprintf("group by (%s) (%s)", match[2], match[1]), p) {
 		values = append(values, labels[match[2]])
 	}
 	slices.Sort(values)
 	return values
 }
 
-// choicesOf are one client with one of its sale events, and one host, those with a live sale first.
-func choicesOf(t *testing.T, state demo.State) []choice {
+// singleClientValues are sets of values with one client, one of its sale events, and one host. Live sales come first.
+func singleClientValues(t *testing.T, state demo.State) []variableValues {
 	t.Helper()
 	p := period{from: time.Now().Add(-time.Minute), to: time.Now()}
-	hosts := valuesOf(t, state, "label_values(node_boot_time_seconds, instance)", p)
-	events := seriesOf(t, state, "max by (client, event, status) (consign_event_info)", p)
+	hosts := labelValuesOf(t, state, "label_values(node_boot_time_seconds, instance)", p)
+	events := querySeries(t, state, "max by (client, event, status) (consign_event_info)", p)
 	slices.SortStableFunc(events, func(a, b map[string]string) int {
-		return cmp.Or(cmp.Compare(rank(b["status"]), rank(a["status"])), cmp.Compare(a["client"], b["client"]), cmp.Compare(a["event"], b["event"]))
+		return cmp.Or(cmp.Compare(statusRank(b["status"]), statusRank(a["status"])), cmp.Compare(a["client"], b["client"]), cmp.Compare(a["event"], b["event"]))
 	})
-	var all []choice
+	var all []variableValues
 	for _, e := range events {
-		all = append(all, choice{"client": escaped(e["client"]), "event": escaped(e["event"]), "instance": escaped(hosts[0])})
+		all = append(all, variableValues{"client": regexpEscaped(e["client"]), "event": regexpEscaped(e["event"]), "instance": regexpEscaped(hosts[0])})
 	}
 	return all
 }
 
-// rank says how much there is to see of a sale event.
-func rank(status string) int {
+// statusRank orders the statuses of sale events by how much data they have.
+func statusRank(status string) int {
 	return slices.Index([]string{"setup", "complete", "reconciliation", "returns", "closed", "registration", "markdown", "active"}, status)
 }
 
-// seriesOf are the labels of the series that a query finds at some time of the period, with a number.
-func seriesOf(t *testing.T, state demo.State, expression string, p period) []map[string]string {
+// querySeries returns the labels of the series of a query that have a value other than NaN in the period.
+func querySeries(t *testing.T, state demo.State, expression string, p period) []map[string]string {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
 	response, err := http.PostForm(prometheus.URL+"/api/v1/query_range", url.Values{
-		"query": {expression}, "start": {fmt.Sprint(p.from.Unix())}, "end": {fmt.Sprint(p.to.Unix())}, "step": {fmt.Sprint(pointsApart.Seconds())},
+		"query": {expression}, "start": {fmt.Sprint(p.from.Unix())}, "end": {fmt.Sprint(p.to.Unix())}, "step": {fmt.Sprint(queryStep.Seconds())},
 	})
 	if err != nil {
 		t.Fatal(err)

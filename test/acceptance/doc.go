@@ -1,4 +1,4 @@
-// Package acceptance judges whole stacks in real time, with the rules, the routing and the servers that run in production: what each fault does, what a
-// quiet day does not do, what a drill walks through. Its tests have the build tag acceptance and the machine to themselves (`make acceptance`); what can be
-// said without the clock is said in `make test` and never here.
+// Package acceptance tests whole stacks in real time, with the rules, routing and servers of production: which alerts each fault fires, that a day
+// without faults fires none, and the events of a drill. Its tests have the build tag acceptance, and run alone on the machine (`make acceptance`).
+// What can be tested without real time belongs into `make test`.
 package acceptance

@@ -11,7 +11,7 @@ import (
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 
-// command runs our own command, and returns its exit code and what it prints.
+// command runs consignwatch, and returns its exit status and output.
 func command(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), stack.Program(t, "consignwatch"), args...)
@@ -22,8 +22,8 @@ func command(t *testing.T, args ...string) (int, string) {
 	return c.ProcessState.ExitCode(), string(printed)
 }
 
-// TestADrillInTheDemoWalksAllLevels lets a P0 alone in the whole demo, with a clock that goes faster: it is told, reaches its levels in order and in
-// time, is acknowledged, and everybody who was told hears that it is over. Then all alerts are drilled that no fault fires, together.
+// TestADrillInTheDemoWalksAllLevels leaves a P0 alert unacknowledged in the whole demo, with a shortened policy: it is notified, reaches its levels in
+// order and in time, is acknowledged, and all receivers are notified of the resolution. Then all alerts that no fault fires are drilled together.
 func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 	d := stack.Start(t, "--time-scale=20")
 	d.Await("All is up")
@@ -57,8 +57,8 @@ func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
 	if len(regexp.MustCompile(` resolved +notified `).FindAllString(printed, -1)) < 4 {
 		t.Error("not everybody who was notified is notified that it has resolved")
 	}
-	if taken := stack.Values(t, state, "consign_alert_acknowledged == 1"); len(taken) > 0 {
-		t.Errorf("%d alerts are still acknowledged", len(taken))
+	if acknowledged := stack.Values(t, state, "consign_alert_acknowledged == 1"); len(acknowledged) > 0 {
+		t.Errorf("%d alerts are still acknowledged", len(acknowledged))
 	}
 	if code, printed = command(t, "drill", "--all", "--synthetic", "--state-file="+d.StateFile); code != 0 || strings.Contains(printed, "MISSING") {
 		t.Errorf("exit status %d:\n%s", code, printed)

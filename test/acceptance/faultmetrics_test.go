@@ -10,11 +10,11 @@ import (
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 
-// faultMetric says by which metric a fault of the platform's machinery, or of a service that it depends on, is seen: the expression has a result while the
-// fault is on, and none before and some time after.
-type faultMetric struct{ fault, seen string }
+// faultMetric is a fault of a server of the platform, or of an external service, with the expression that shows it: the expression has a result while
+// the fault is on, and none before and some time after.
+type faultMetric struct{ fault, expression string }
 
-// faultMetrics are the faults in turns. Those of one turn are on at the same time, because none hides another.
+// faultMetrics are the faults by batch. The faults of one batch are on at the same time, because none hides another.
 func faultMetrics() [][]faultMetric {
 	return [][]faultMetric{
 		{
@@ -61,7 +61,7 @@ func faultMetrics() [][]faultMetric {
 			{"sync-failing", `sum(rate(consign_sync_runs_total{outcome="failed"}[30s])) / sum(rate(consign_sync_runs_total[30s])) > 0.5`},
 			{"signing-key-rotated", `increase(consign_clerk_signing_key_changes_total[30s]) > 0`},
 		},
-		{ // alone: somebody has to buy, and the shops have to answer in time
+		{ // alone: it needs orders, and shops that respond in time
 			{"webhooks-lost", `sum(rate(consign_webhooks_received_total[30s])) == 0 and sum(consign_shopify_orders_missing) > 0`},
 		},
 		{
@@ -75,7 +75,7 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
-	// Sale events of every status, escalations within the test, and so many items that there are orders all the time.
+	// Sale events of every status, escalations during the test, and enough items for orders all the time.
 	d := stack.Start(t, "--events=12", "--items=8000", "--time-scale=20")
 	d.Await("All is up")
 	state := d.State()
@@ -85,33 +85,33 @@ func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
 		}
 		return ""
 	})
-	for _, turn := range faultMetrics() {
-		for _, f := range turn {
-			stack.Await(t, f.fault+" before it is on", func() string { return unlessNone(stack.Values(t, state, f.seen)) })
+	for _, batch := range faultMetrics() {
+		for _, f := range batch {
+			stack.Await(t, f.fault+" before it is on", func() string { return notSeen(stack.Values(t, state, f.expression)) })
 		}
-		for _, f := range turn {
+		for _, f := range batch {
 			stack.SwitchFault(t, state, f.fault, "on")
 		}
-		for _, f := range turn {
+		for _, f := range batch {
 			stack.Await(t, f.fault, func() string {
-				if len(stack.Values(t, state, f.seen)) == 0 {
-					return "not seen: " + f.seen
+				if len(stack.Values(t, state, f.expression)) == 0 {
+					return "not seen: " + f.expression
 				}
 				return ""
 			})
 		}
-		for _, f := range slices.Backward(turn) {
+		for _, f := range slices.Backward(batch) {
 			stack.SwitchFault(t, state, f.fault, "off")
 		}
-		for _, f := range turn {
-			stack.Await(t, f.fault+" after it is off", func() string { return unlessNone(stack.Values(t, state, f.seen)) })
+		for _, f := range batch {
+			stack.Await(t, f.fault+" after it is off", func() string { return notSeen(stack.Values(t, state, f.expression)) })
 		}
 	}
 	t.Run("every panel has data", func(t *testing.T) { everyPanelHasData(t, state) })
 	d.Stop(state)
 }
 
-func unlessNone(values []string) string {
+func notSeen(values []string) string {
 	if len(values) > 0 {
 		return "seen: " + strings.Join(values, " ")
 	}

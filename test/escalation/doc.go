@@ -1,4 +1,4 @@
-// Package escalation is the room where rules, routing and acknowledgement are tried together, with the servers that they run on and a clock that goes
-// faster: is the right person notified, once, in time, whatever is restarted meanwhile? It holds tests in real time only, with the build tag acceptance, of
-// what no part can promise alone. What fires is synthetic; how it is notified and escalates is what is shipped.
+// Package escalation tests escalation rules, routing and acknowledgements together, with real servers and a shortened policy: is the right receiver
+// notified, once and in time, also while servers are restarted? All tests run in real time, and have the build tag acceptance. The alerts are
+// synthetic; escalation rules, routing and messages are the shipped ones.
 package escalation

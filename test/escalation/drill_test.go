@@ -15,12 +15,12 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/pkg/drill"
-	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
-// stage opens the rig to drills, as a demo is: a state file, and a platform whose faults can be switched.
-func (r *rig) stage(clients []string, faults map[string][]labels) *drill.Stage {
-	r.t.Helper()
+// drillEnvironment makes the environment look like a demo to drills: with a state file, and a platform whose faults can be switched.
+func (e *environment) drillEnvironment(clients []string, faults map[string][]labels) *drill.Environment {
+	e.t.Helper()
 	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.URL.Path == "/state" {
 			_ = json.NewEncoder(w).Encode(map[string]any{"clients": clients})
@@ -32,114 +32,116 @@ func (r *rig) stage(clients []string, faults map[string][]labels) *drill.Stage {
 		case !ok:
 			http.Error(w, "no such fault", http.StatusNotFound)
 		case parts[3] == "on":
-			r.on(alerts...)
+			e.setFiring(alerts...)
 		default:
-			r.off(alerts...)
+			e.setResolved(alerts...)
 		}
 	}))
-	r.t.Cleanup(platform.Close)
-	state := demo.State{PagesFile: filepath.Join(r.folder, "pages.jsonl"), TimeScale: faster, Interval: 1, Parts: []demo.PartState{
-		{Name: "platform-sim", URL: platform.URL}, {Name: "prometheus", URL: r.prometheus.URL()}, {Name: "alertmanager", URL: r.alertmanager.URL()},
+	e.t.Cleanup(platform.Close)
+	state := demo.State{PagesFile: filepath.Join(e.folder, "pages.jsonl"), TimeScale: timeScale, Interval: 1, Parts: []demo.PartState{
+		{Name: "platform-sim", URL: platform.URL}, {Name: "prometheus", URL: e.prometheus.URL()}, {Name: "alertmanager", URL: e.alertmanager.URL()},
 	}}
 	text, err := json.Marshal(state)
 	if err != nil {
-		r.t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	file := filepath.Join(r.folder, "state.json")
+	file := filepath.Join(e.folder, "state.json")
 	for name, content := range map[string][]byte{file: text, state.PagesFile: nil} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
-			r.t.Fatal(err)
+			e.t.Fatal(err)
 		}
 	}
-	stage, err := drill.Open(r.t.Context(), file, func(state demo.State, clients []string) (*drill.Policy, error) {
+	environment, err := drill.Open(e.t.Context(), file, func(state demo.State, clients []string) (*drill.Policy, error) {
 		routing, err := demo.Routing(os.DirFS("../.."), clients, state.TimeScale, time.Second)
 		return &drill.Policy{Routing: routing, Evaluation: time.Second}, err
 	})
 	if err != nil {
-		r.t.Fatal(err)
+		e.t.Fatal(err)
 	}
-	return stage
+	return environment
 }
 
-// A drill notes everything from the fault to its end, acknowledges the alert, and holds each deadline against the policy; an inhibited alert notifies
-// nobody, and that is no failure.
-func TestADrillTellsTheWholeStory(t *testing.T) {
+// A drill records everything from the fault to the resolution, acknowledges the alert, and compares each deadline with the policy. An inhibited alert
+// notifies nobody, which is no failure.
+func TestADrillReportsTheWholeTimeline(t *testing.T) {
 	t.Parallel()
 	clients := []string{"north", "south"}
-	r := newRig(t, clients...)
-	fired := func(name, client, component, subject, priority string) labels {
+	r := newEnvironment(t, clients...)
+	alert := func(name, client, component, subject, priority string) labels {
 		return labels{"alert": name, "client": client, "component": component, "subject": subject, "priority": priority, "severity": "critical", "team": "technical", "category": "downtime"}
 	}
-	outage := []labels{fired("DatabaseDown", "_platform", "database", "main", "P0"), fired("ClientApiFailing", "north", "api", "requests", "P0")}
+	outage := []labels{alert("DatabaseDown", "_platform", "database", "main", "P0"), alert("ClientApiFailing", "north", "api", "requests", "P0")}
 	for _, client := range clients {
-		affected := fired("ClientSaleAffected", client, "sale", "platform", "P1")
+		affected := alert("ClientSaleAffected", client, "sale", "platform", "P1")
 		affected["team"] = "client_admin"
 		outage = append(outage, affected)
 	}
-	stage := r.stage(clients, map[string][]labels{
+	environment := r.drillEnvironment(clients, map[string][]labels{
 		"database-down": outage,
-		"dead-letters":  {fired("DeadLettersGrowing", "_platform", "jobs", "main/image", "P0")}, // and not JobsFailing, which the table has, too
+		"dead-letters":  {alert("DeadLettersGrowing", "_platform", "jobs", "main/image", "P0")}, // without JobsFailing, which the table of faults has, too
 	})
-	var story strings.Builder
-	records, err := stage.ByFault(t.Context(), drill.FaultNamed("database-down"), drill.Options{Escalate: true, Author: "ann", Patience: time.Minute})
+	var timeline strings.Builder
+	records, err := environment.ByFault(t.Context(), drill.FindFault("database-down"), drill.Options{Escalate: true, Author: "ann", Patience: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, record := range records {
-		record.Print(&story)
-		if !record.Met() {
+		record.Print(&timeline)
+		if !record.Passed() {
 			t.Errorf("%s failed", record.Alert)
 		}
-		took, told := record.FaultToPage()
-		if record.Alert == "DatabaseDown _platform main" && (!told || took <= 0 || took > 2*late) {
+		took, notified := record.FaultToPage()
+		if record.Alert == "DatabaseDown _platform main" && (!notified || took <= 0 || took > 2*tolerance) {
 			t.Errorf("from fault to page it took %s", took)
 		}
 	}
 	last := 0
 	for _, event := range []string{"DatabaseDown _platform main, by the fault database-down", "fault", "metric", "firing", "notified      technical-initial", "L2 technical-secondary", "L3 management", "L4 emergency",
 		"acknowledged  by ann", "in Prometheus", "notified technical-initial"} {
-		place := strings.Index(story.String()[last:], event)
+		place := strings.Index(timeline.String()[last:], event)
 		if place < 0 {
-			t.Fatalf("%q is missing, or too early:\n%s", event, &story)
+			t.Fatalf("%q is missing, or too early:\n%s", event, &timeline)
 		}
 		last += place
 	}
 	for client := range 2 {
-		if want := fmt.Sprintf("ClientSaleAffected %s platform", clients[client]); !strings.Contains(story.String(), want) {
-			t.Errorf("%q is missing:\n%s", want, &story)
+		if want := fmt.Sprintf("ClientSaleAffected %s platform", clients[client]); !strings.Contains(timeline.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, &timeline)
 		}
 	}
-	for _, receiver := range chain {
-		if !strings.Contains(story.String(), "resolved      notified "+receiver) {
-			t.Errorf("%s was not notified of the resolution:\n%s", receiver, &story)
+	for _, receiver := range receiversByLevel {
+		if !strings.Contains(timeline.String(), "resolved      notified "+receiver) {
+			t.Errorf("%s was not notified of the resolution:\n%s", receiver, &timeline)
 		}
 	}
-	t.Logf("\n%s", &story)
-	if taken := r.of(pages.Firing, func(p pages.Page) bool { return p.Alerts[0].Labels["alertname"] == "ClientApiFailing" }); len(taken) > 0 {
-		t.Errorf("a symptom was notified: %+v", taken)
+	t.Logf("\n%s", &timeline)
+	if notifications := r.notificationsWith(webhookreceiver.Firing, func(p webhookreceiver.Notification) bool {
+		return p.Alerts[0].Labels["alertname"] == "ClientApiFailing"
+	}); len(notifications) > 0 {
+		t.Errorf("a symptom was notified: %+v", notifications)
 	}
 
-	// What does not come is said.
-	records, err = stage.ByFault(t.Context(), drill.FaultNamed("dead-letters"), drill.Options{Author: "ann", Patience: 15 * time.Second})
+	// Missing alerts are reported.
+	records, err = environment.ByFault(t.Context(), drill.FindFault("dead-letters"), drill.Options{Author: "ann", Patience: 15 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	story.Reset()
+	timeline.Reset()
 	for _, record := range records {
-		record.Print(&story)
+		record.Print(&timeline)
 	}
-	if !strings.Contains(story.String(), "MISSING: JobsFailing _platform image did not fire") || !strings.Contains(story.String(), "DeadLettersGrowing _platform main/image") {
-		t.Errorf("the report lacks what is missing:\n%s", &story)
+	if !strings.Contains(timeline.String(), "MISSING: JobsFailing _platform image did not fire") || !strings.Contains(timeline.String(), "DeadLettersGrowing _platform main/image") {
+		t.Errorf("the report lacks what is missing:\n%s", &timeline)
 	}
-	r.await("the fault to be off", time.Minute, func() bool { return r.asked("fault") == 0 })
+	r.await("the fault to be off", time.Minute, func() bool { return r.seriesCount("fault") == 0 })
 
-	// And a synthetic alert reaches its receiver.
-	rules, err := drill.Rules(os.DirFS("../.."))
+	// A synthetic alert reaches its receiver.
+	rules, err := drill.LoadRules(os.DirFS("../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	record, err := stage.Synthetic(0, 30*time.Second).Drill(t.Context(), rules["PrometheusConfigBad"], "_platform")
-	if err != nil || !record.Met() {
+	record, err := environment.Synthetic(0, 30*time.Second).Drill(t.Context(), rules["PrometheusConfigBad"], "_platform")
+	if err != nil || !record.Passed() {
 		t.Errorf("%+v, %v", record, err)
 	}
 }

@@ -12,36 +12,36 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/drill"
-	"github.com/consignwatch/consignwatch/pkg/pages"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
-// storm is everything that a fault for all clients can fire, each alert for all clients that it can be about, at the same moment: worse than it is,
-// because causes and symptoms come in any order, and none stays below its threshold.
+// storm are all alerts that a fault of all clients can fire, for all clients, at the same time. This is worse than a real outage, because causes and
+// symptoms fire in any order, and no value stays below its threshold.
 func storm(t *testing.T, clients []string, fault, first string) []labels {
 	t.Helper()
-	known := shippedAlerts(t)
+	rules := shippedAlerts(t)
 	var all []labels
-	for _, turn := range drill.Turns() {
-		for _, f := range turn {
-			if f.Name != fault || !strings.HasPrefix(f.Fires[0], first+" ") {
+	for _, batch := range drill.Batches() {
+		for _, f := range batch {
+			if f.Name != fault || !strings.HasPrefix(f.MustFire[0], first+" ") {
 				continue
 			}
-			for _, pattern := range slices.Concat(f.Fires, f.May) {
+			for _, pattern := range slices.Concat(f.MustFire, f.MayFire) {
 				name, rest, _ := strings.Cut(pattern, " ")
-				whose, subject, _ := strings.Cut(rest, " ")
-				rule, ok := known[name]
+				client, subject, _ := strings.Cut(rest, " ")
+				rule, ok := rules[name]
 				if !ok {
 					t.Fatalf("%s of the table is no alert", name)
 				}
-				about := []string{whose}
-				if whose == "*" {
+				about := []string{client}
+				if client == "*" {
 					about = clients
 				}
 				for _, client := range about {
 					l := maps.Clone(rule.Labels)
 					maps.DeleteFunc(l, func(_, value string) bool { return strings.Contains(value, "{{") })
 					l["alert"], l["client"] = name, client
-					// What is not fixed: the worst, and something.
+					// Labels that the rule does not set: the highest priority, and any component and subject.
 					l["priority"], l["severity"] = cmp.Or(l["priority"], "P0"), cmp.Or(l["severity"], "critical")
 					l["component"] = cmp.Or(l["component"], "it")
 					l["subject"] = cmp.Or(l["subject"], strings.ReplaceAll(subject, "*", "it"), "it")
@@ -53,7 +53,7 @@ func storm(t *testing.T, clients []string, fault, first string) []labels {
 	return all
 }
 
-// levels are the receivers of the staff by the level at which they hear of an alert.
+// levelOf is the level of a receiver, 0 for client admins.
 func levelOf(receiver string) int {
 	switch {
 	case strings.HasPrefix(receiver, "client-"):
@@ -68,72 +68,72 @@ func levelOf(receiver string) int {
 	return 1
 }
 
-func TestAStormIsToldInAFewWords(t *testing.T) {
+func TestAStormSendsFewNotifications(t *testing.T) {
 	t.Parallel()
 	clients := make([]string, 50)
 	for i := range clients {
 		clients[i] = fmt.Sprintf("client-%02d", i)
 	}
 	for _, s := range []struct {
-		fault, first string
-		alerts, most int // that fire at least, and notifications to the staff at the most
+		fault, first    string
+		alerts, maximum int // minimum of firing alerts, and maximum of notifications to each level of the staff
 	}{
 		{"database-down", "DatabaseDown", 150, 3},
 		{"shopify-down", "ShopifyDown", 150, 1},
 	} {
 		t.Run(s.fault, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, clients...)
+			r := newEnvironment(t, clients...)
 			faults := storm(t, clients, s.fault, s.first)
 			if len(faults) < s.alerts {
 				t.Fatalf("%d alerts are no storm", len(faults))
 			}
 			t.Logf("%d alerts", len(faults))
-			r.on(faults...)
-			r.await("the last level", 5*level+30*time.Second, func() bool {
-				return len(r.of(pages.Firing, func(p pages.Page) bool { return levelOf(p.Receiver) == 4 })) > 0
+			r.setFiring(faults...)
+			r.await("the last level", 5*levelDelay+30*time.Second, func() bool {
+				return len(r.notificationsWith(webhookreceiver.Firing, func(p webhookreceiver.Notification) bool { return levelOf(p.Receiver) == 4 })) > 0
 			})
 			r.await("word to the clients", time.Minute, func() bool {
-				return len(r.of(pages.Firing, func(p pages.Page) bool { return levelOf(p.Receiver) == 0 })) >= len(clients)
+				return len(r.notificationsWith(webhookreceiver.Firing, func(p webhookreceiver.Notification) bool { return levelOf(p.Receiver) == 0 })) >= len(clients)
 			})
-			time.Sleep(level) // for what would come on top
-			r.count(pages.Firing, clients, s.most)
-			r.off(faults...)
+			time.Sleep(levelDelay) // for notifications that should not come
+			r.checkNotificationCounts(webhookreceiver.Firing, clients, s.maximum)
+			r.setResolved(faults...)
 			r.await("the end to the clients", time.Minute, func() bool {
-				return len(r.of(pages.Resolved, func(p pages.Page) bool { return levelOf(p.Receiver) == 0 })) >= len(clients)
+				return len(r.notificationsWith(webhookreceiver.Resolved, func(p webhookreceiver.Notification) bool { return levelOf(p.Receiver) == 0 })) >= len(clients)
 			})
-			time.Sleep(level / 2)
-			r.count(pages.Resolved, clients, s.most)
+			time.Sleep(levelDelay / 2)
+			r.checkNotificationCounts(webhookreceiver.Resolved, clients, s.maximum)
 		})
 	}
 }
 
-// count checks how often each level, and each client, was told.
-func (r *rig) count(status string, clients []string, most int) {
-	r.t.Helper()
-	levels := map[int]int{}
-	told := map[string]int{}
-	for _, p := range r.of(status, func(pages.Page) bool { return true }) {
-		levels[levelOf(p.Receiver)]++
-		told[p.Receiver]++
-		for _, a := range p.Alerts {
-			if client, ok := strings.CutPrefix(p.Receiver, "client-"); ok && a.Labels["client"] != client {
-				r.t.Errorf("%s is told of %v", p.Receiver, a.Labels)
+// checkNotificationCounts checks the number of notifications to each level, and to each client.
+func (e *environment) checkNotificationCounts(status string, clients []string, maximum int) {
+	e.t.Helper()
+	byLevel := map[int]int{}
+	byReceiver := map[string]int{}
+	for _, n := range e.notificationsWith(status, func(webhookreceiver.Notification) bool { return true }) {
+		byLevel[levelOf(n.Receiver)]++
+		byReceiver[n.Receiver]++
+		for _, a := range n.Alerts {
+			if client, ok := strings.CutPrefix(n.Receiver, "client-"); ok && a.Labels["client"] != client {
+				e.t.Errorf("%s is told of %v", n.Receiver, a.Labels)
 			}
 		}
 	}
 	for l := 1; l <= 4; l++ {
-		if levels[l] < 1 || levels[l] > most {
-			r.t.Errorf("%s: level %d is told %d times, want 1 to %d", status, l, levels[l], most)
+		if byLevel[l] < 1 || byLevel[l] > maximum {
+			e.t.Errorf("%s: level %d is told %d times, want 1 to %d", status, l, byLevel[l], maximum)
 		}
 	}
 	for _, client := range clients {
-		if n := told["client-"+client]; n != 1 {
-			r.t.Errorf("%s: the admins of %s are told %d times, want once", status, client, n)
+		if n := byReceiver["client-"+client]; n != 1 {
+			e.t.Errorf("%s: the admins of %s are told %d times, want once", status, client, n)
 		}
 	}
-	r.t.Logf("%s: %d notifications to the staff by level: %v", status, levels[1]+levels[2]+levels[3]+levels[4], levels)
-	if r.t.Failed() {
-		r.t.Log(r.story())
+	e.t.Logf("%s: %d notifications to the staff by level: %v", status, byLevel[1]+byLevel[2]+byLevel[3]+byLevel[4], byLevel)
+	if e.t.Failed() {
+		e.t.Log(e.timeline())
 	}
 }

@@ -1,5 +1,5 @@
-// Package seed gives tests their random choices: each comes from a seed that the test logs and that can be given again, so that a run can be repeated.
-// It never reads the clock or the machine's entropy: without a seed of one's own every run chooses the same.
+// Package seed provides random numbers for tests from a seed that the test logs, so that a run can be repeated with the same seed. It never reads the
+// clock or the machine's entropy: without a given seed, every run uses the same numbers.
 package seed
 
 import (
@@ -13,13 +13,13 @@ import (
 // Variable names the environment variable with the seed, an unsigned decimal number. `make acceptance` sets it, to another one at each run.
 const Variable = "CONSIGNWATCH_TEST_SEED"
 
-// usual is the seed of a run that is given none: `make test` says the same thing every time.
-const usual = 1
+// defaultSeed is the seed of a run without a given one: the result of `make test` does not depend on chance.
+const defaultSeed = 1
 
-// Of returns the seed of the run, and logs it in the test. A seed that is no number fails the test.
+// Of returns the seed of the run, and logs it in the test. The test fails if the seed is not a number.
 func Of(t testing.TB) uint64 {
 	t.Helper()
-	seed := uint64(usual)
+	seed := uint64(defaultSeed)
 	if text := os.Getenv(Variable); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -30,8 +30,8 @@ func Of(t testing.TB) uint64 {
 	return seed
 }
 
-// Rand returns a source of random numbers of the test's own, from the run's seed and the test's name: what one test draws changes nothing for another. It is
-// for one goroutine at a time.
+// Rand returns a source of random numbers from the run's seed and the test's name: tests do not influence each other's numbers. It is not safe for concurrent
+// use.
 func Rand(t testing.TB) *rand.Rand {
 	t.Helper()
 	name := fnv.New64a()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// logged is a test that keeps what it logs, and says that it has failed instead of ending.
+// logged is a testing.TB that records its log, and records a failure instead of ending.
 type logged struct {
 	testing.TB
 	name string

@@ -1,5 +1,5 @@
-// Package stack runs a whole `consignwatch demo` for a test, as a user would, and asks its Prometheus and its platform. It judges nothing: what must hold
-// is said by the tests that start it.
+// Package stack runs a whole `consignwatch demo` for a test, as a user would, and sends requests to its Prometheus and its platform. It checks nothing:
+// that is the work of the tests.
 package stack
 
 import (
@@ -23,17 +23,17 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/demo"
-	"github.com/consignwatch/consignwatch/pkg/pages"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
-// longest is for how long a demo of a test may run: what hangs is ended, and the test says so.
-const longest = 25 * time.Minute
+// demoTimeout is the maximum duration of a demo in a test. A demo that hangs is ended, and its test fails.
+const demoTimeout = 25 * time.Minute
 
-// patience is for how long something is waited for that comes within seconds on an idle machine.
+// patience is how long to wait for events that take seconds on an idle machine.
 const patience = 10 * time.Minute
 
-// Stack is a running `consignwatch demo`, a process of its own.
+// Stack is a process that runs `consignwatch demo`.
 type Stack struct {
 	StateFile string
 	PagesFile string
@@ -45,8 +45,8 @@ type Stack struct {
 	temporary string // its temporary folder
 }
 
-// Program returns the path of one of our own commands, which `make build` has built. Asking for it names it as an input of the test: Go's test cache
-// forgets the result when the program changes.
+// Program returns the path of one of our commands, built by `make build`. It makes the file an input of the test, so that Go's test cache drops the
+// result when the program changes.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	program, err := servers.Find(name)
@@ -60,7 +60,7 @@ func Program(t testing.TB, name string) string {
 // latest.
 func Start(t *testing.T, flags ...string) *Stack {
 	t.Helper()
-	// The demo starts these by itself; Go's test cache has to know.
+	// The demo starts these programs: they are inputs of the test for Go's test cache.
 	for _, name := range []string{"business-exporter", "event-exporter", "integration-exporter", "platform-sim", "system-exporter"} {
 		Program(t, name)
 	}
@@ -71,7 +71,7 @@ func Start(t *testing.T, flags ...string) *Stack {
 		StateFile: filepath.Join(folder, "state.json"),
 		PagesFile: filepath.Join(folder, "pages.jsonl"),
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), longest)
+	ctx, cancel := context.WithTimeout(t.Context(), demoTimeout)
 	t.Cleanup(cancel)
 	for name, usual := range map[string]string{"--events=": "4", "--items=": "1000"} {
 		if !slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, name) }) {
@@ -83,7 +83,7 @@ func Start(t *testing.T, flags ...string) *Stack {
 	}, flags...)...)
 	s.command.Env = append(os.Environ(), "TMPDIR="+s.temporary)
 	s.command.Stderr = &s.stderr
-	// A demo that is asked to end takes its servers with it, one that is killed leaves them behind.
+	// A demo that receives SIGTERM ends its servers; one that is killed leaves them running.
 	s.command.Cancel = func() error { return s.command.Process.Signal(syscall.SIGTERM) }
 	s.command.WaitDelay = time.Minute
 	output, err := s.command.StdoutPipe()
@@ -113,7 +113,7 @@ func (s *Stack) Await(texts ...string) string {
 // Stderr is what the demo has written to its standard error, once it has ended.
 func (s *Stack) Stderr() string { return s.stderr.String() }
 
-// State reads what runs where.
+// State reads the state file.
 func (s *Stack) State() demo.State {
 	s.t.Helper()
 	state, err := demo.ReadState(s.StateFile)
@@ -123,7 +123,7 @@ func (s *Stack) State() demo.State {
 	return state
 }
 
-// Ended waits for the end, checks that nothing is left of the parts, and returns the exit status.
+// Ended waits for the end of the demo, checks that no process or file is left, and returns the exit status.
 func (s *Stack) Ended(state demo.State) int {
 	s.t.Helper()
 	for s.lines.Scan() {
@@ -147,7 +147,7 @@ func (s *Stack) Ended(state demo.State) int {
 	return s.command.ProcessState.ExitCode()
 }
 
-// Stop asks the demo to end, and checks that it does so in order.
+// Stop sends SIGTERM to the demo, and checks that it ends with status 0.
 func (s *Stack) Stop(state demo.State) {
 	s.t.Helper()
 	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
@@ -158,8 +158,8 @@ func (s *Stack) Stop(state demo.State) {
 	}
 }
 
-// Page returns the first of the pages that were sent for which is holds.
-func (s *Stack) Page(is func(pages.Page) bool) pages.Page {
+// Notification returns the first notification that matches.
+func (s *Stack) Notification(match func(webhookreceiver.Notification) bool) webhookreceiver.Notification {
 	s.t.Helper()
 	text, err := os.ReadFile(s.PagesFile)
 	if err != nil {
@@ -167,30 +167,30 @@ func (s *Stack) Page(is func(pages.Page) bool) pages.Page {
 	}
 	for line := range strings.Lines(string(text)) {
 		if !strings.HasSuffix(line, "\n") {
-			break // it is being written
+			break // incomplete
 		}
-		var page pages.Page
-		if err := json.Unmarshal([]byte(line), &page); err != nil {
+		var n webhookreceiver.Notification
+		if err := json.Unmarshal([]byte(line), &n); err != nil {
 			s.t.Fatalf("%s: %v: %s", s.PagesFile, err, line)
 		}
-		if len(page.Alerts) == 0 {
+		if len(n.Alerts) == 0 {
 			s.t.Fatalf("%s: a page without alerts: %s", s.PagesFile, line)
 		}
-		if is(page) {
-			return page
+		if match(n) {
+			return n
 		}
 	}
 	s.t.Fatalf("no such page in:\n%s", text)
-	return pages.Page{}
+	return webhookreceiver.Notification{}
 }
 
-// Sample is one of the results of an expression.
+// Sample is a sample of the result of an expression.
 type Sample struct {
 	Metric map[string]string
 	Value  float64
 }
 
-// Query asks a demo's Prometheus for the results of an expression.
+// Query returns the result of an expression in a demo's Prometheus.
 func Query(t *testing.T, state demo.State, expression string) []Sample {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
@@ -222,7 +222,7 @@ func Query(t *testing.T, state demo.State, expression string) []Sample {
 	return samples
 }
 
-// Values asks a demo's Prometheus for the values of an expression.
+// Values returns the values of an expression in a demo's Prometheus.
 func Values(t *testing.T, state demo.State, expression string) []string {
 	t.Helper()
 	var values []string
@@ -232,7 +232,7 @@ func Values(t *testing.T, state demo.State, expression string) []string {
 	return values
 }
 
-// Await waits until nothing is wrong any more.
+// Await waits until wrong returns an empty message.
 func Await(t *testing.T, what string, wrong func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(500 * time.Millisecond) {
@@ -246,8 +246,8 @@ func Await(t *testing.T, what string, wrong func() string) {
 	}
 }
 
-// SwitchFault switches a fault of the demo's platform: `on`, or `off`, with further parameters of the request behind a question mark. For some, off is
-// done only when the server answers again.
+// SwitchFault switches a fault of the demo's platform. how is on or off, with optional query parameters. Some faults are off only when their server
+// responds again.
 func SwitchFault(t *testing.T, state demo.State, fault, how string) {
 	t.Helper()
 	platform, _ := state.Part("platform-sim")

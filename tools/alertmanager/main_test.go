@@ -6,8 +6,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What these tests read lies outside of this module, where Go's test cache does not look. tools/test says in this variable what all of it is: to
-	// read it makes it an input.
+	// These tests read files outside of this module, which Go's test cache does not track. tools/test puts a hash of them into this variable: reading it
+	// makes it an input of the test.
 	_ = os.Getenv("CONSIGNWATCH_TEST_INPUTS")
 	os.Exit(m.Run())
 }

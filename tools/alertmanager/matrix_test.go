@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// site is what the matrix needs of the inventory. It is read apart from the program that renders the routes.
+// site has the fields of the inventory that the matrix needs. It does not use the code that renders the routes.
 type site struct {
 	Teams map[string]struct {
 		Secondary   *struct{} `yaml:"secondary"`
@@ -33,7 +33,7 @@ func teams() []string {
 }
 func levels() []string { return []string{"", "L2", "L3", "L4"} }
 
-// clients are all of the inventory, the platform, and one that nobody knows.
+// clients are the clients of the inventory, the platform, and an unknown client.
 func (s site) clients() []string {
 	names := []string{platform, "stranger"}
 	for _, c := range s.Clients {
@@ -42,24 +42,24 @@ func (s site) clients() []string {
 	return names
 }
 
-// point is one cell of the matrix, without the time.
-type point struct{ priority, team, client, level string }
+// combination is one combination of label values: an alert of the matrix, without the time.
+type combination struct{ priority, team, client, level string }
 
-func (p point) labels() model.LabelSet {
-	l := labelled(nil, map[string]string{"alertname": "Anything", "priority": p.priority, "team": p.team, "client": p.client})
+func (p combination) labels() model.LabelSet {
+	l := alertLabels(nil, map[string]string{"alertname": "Anything", "priority": p.priority, "team": p.team, "client": p.client})
 	if p.level != "" {
 		l["alertname"], l["source_alertname"], l["escalation"] = model.LabelValue("Escalation"+p.level), "Anything", model.LabelValue(p.level)
 	}
 	return l
 }
 
-func (s site) points() []point {
-	var all []point
+func (s site) combinations() []combination {
+	var all []combination
 	for _, p := range priorities() {
 		for _, t := range teams() {
 			for _, c := range s.clients() {
 				for _, l := range levels() {
-					all = append(all, point{p, t, c, l})
+					all = append(all, combination{p, t, c, l})
 				}
 			}
 		}
@@ -67,11 +67,11 @@ func (s site) points() []point {
 	return all
 }
 
-// receiver is who should hear of it, told in other words than those of the program: by the text of the design.
-func (s site) receiver(p point) string {
+// receiver is the expected receiver. It implements the documented routing independently of the code that renders the routes.
+func (s site) receiver(p combination) string {
 	team := p.team
 	if p.level != "" && team == "client_admin" {
-		team = "technical" // no alert of clients escalates; if one did, it would be the staff's
+		team = "technical" // client alerts do not escalate; such an escalation would go to the staff
 	}
 	switch p.level {
 	case "L2":
@@ -95,15 +95,15 @@ func (s site) receiver(p point) string {
 	return strings.ReplaceAll(team, "_", "-") + "-initial"
 }
 
-// within reports whether the clock on the wall is between two times of day.
+// within reports whether a local time is between two times of day.
 func within(at time.Time, from, to string) bool {
 	now := at.Format("15:04")
 	return from <= now && now < to
 }
 
-// told reports whether they should hear of it now.
-func (s site) told(t testing.TB, p point, at time.Time) bool {
-	in := func(zone string) time.Time {
+// isNotified reports whether the receiver is notified at this time.
+func (s site) isNotified(t testing.TB, p combination, at time.Time) bool {
+	localTime := func(zone string) time.Time {
 		l, err := time.LoadLocation(zone)
 		if err != nil {
 			t.Fatal(err)
@@ -117,20 +117,20 @@ func (s site) told(t testing.TB, p point, at time.Time) bool {
 			"P1L2": 30 * time.Minute, "P1L3": 2 * time.Hour, "P1L4": 4 * time.Hour, "P2L2": 24 * time.Hour,
 		}[p.priority+p.level]
 	}
-	switch p.client { // planned work
+	switch p.client { // maintenance windows
 	case "tiny-treasures-kids-sale":
-		there := in("America/New_York")
+		local := localTime("America/New_York")
 		for back := range 8 {
-			day := there.AddDate(0, 0, -back)
+			day := local.AddDate(0, 0, -back)
 			start := time.Date(day.Year(), day.Month(), day.Day(), 23, 0, 0, 0, day.Location())
-			if start.Weekday() == time.Sunday && !there.Before(start) && there.Before(start.Add(3*time.Hour+delay)) {
+			if start.Weekday() == time.Sunday && !local.Before(start) && local.Before(start.Add(3*time.Hour+delay)) {
 				return false
 			}
 		}
 	case "petits-pas-consignment-co":
-		there := in("America/Toronto")
-		start := time.Date(2026, 12, 5, 22, 0, 0, 0, there.Location())
-		if !there.Before(start) && there.Before(start.Add(6*time.Hour+delay)) {
+		local := localTime("America/Toronto")
+		start := time.Date(2026, 12, 5, 22, 0, 0, 0, local.Location())
+		if !local.Before(start) && local.Before(start.Add(6*time.Hour+delay)) {
 			return false
 		}
 	}
@@ -142,12 +142,12 @@ func (s site) told(t testing.TB, p point, at time.Time) bool {
 				zone = c.TimeZone
 			}
 		}
-		return p.priority < "P2" || within(in(zone), "08:00", "20:00")
+		return p.priority < "P2" || within(localTime(zone), "08:00", "20:00")
 	}
 	if p.priority != "P2" || (p.level != "" && p.level != "L2") || (p.level == "" && p.team == "client_admin") {
 		return true
 	}
-	chicago := in("America/Chicago")
+	chicago := localTime("America/Chicago")
 	hours := map[string][2]string{"technical": {"08:00", "18:00"}, "client_admin": {"08:00", "18:00"}, "support": {"09:00", "17:00"}, "system_admin": {"08:00", "17:00"}}[p.team]
 	if p.level == "L2" {
 		hours[0] = map[string]string{"08:00": "10:00", "09:00": "11:00"}[hours[0]]
@@ -159,8 +159,8 @@ func (s site) told(t testing.TB, p point, at time.Time) bool {
 	return chicago.Weekday() >= time.Monday && chicago.Weekday() <= last && within(chicago, hours[0], hours[1])
 }
 
-// TestMatrix asks for every priority, team, client and level at times that matter who hears of it.
-func TestMatrix(t *testing.T) {
+// TestReceiversForEachPriorityTeamClientLevelAndTime compares the receivers of every combination, at times near the limits of time intervals.
+func TestReceiversForEachPriorityTeamClientLevelAndTime(t *testing.T) {
 	r := shipped(t)
 	var s site
 	decode(t, filepath.Join(root, "alertmanager/site.yml"), &s)
@@ -174,14 +174,14 @@ func TestMatrix(t *testing.T) {
 		"2026-12-05 21:59 America/Toronto", "2026-12-05 22:00 America/Toronto", "2026-12-06 03:59 America/Toronto", "2026-12-06 04:00 America/Toronto", "2026-12-06 08:00 America/Toronto", "2026-12-07 11:30 America/Toronto",
 		"2026-03-09 13:00 UTC", "2026-11-02 13:30 UTC", "2026-05-04 06:30 UTC", "2026-05-04 18:30 UTC",
 	} {
-		times = append(times, moment(t, m))
+		times = append(times, parseTime(t, m))
 	}
 	asked := 0
-	for _, p := range s.points() {
+	for _, p := range s.combinations() {
 		for _, at := range times {
 			asked++
 			want := []string{}
-			if s.told(t, p, at) {
+			if s.isNotified(t, p, at) {
 				want = append(want, s.receiver(p))
 			}
 			if got := r.receivers(t, p.labels(), at); !slices.Equal(got, want) {
@@ -192,8 +192,8 @@ func TestMatrix(t *testing.T) {
 	t.Logf("%d alerts and times", asked)
 }
 
-// TestAmtool asks the pinned amtool, which knows no time, for the same.
-func TestAmtool(t *testing.T) {
+// TestAmtoolRoutesToTheSameReceivers compares with `amtool config routes test`, which ignores time intervals.
+func TestAmtoolRoutesToTheSameReceivers(t *testing.T) {
 	amtool := tool(t, "amtool", "make deps")
 	var s site
 	decode(t, filepath.Join(root, "alertmanager/site.yml"), &s)
@@ -210,12 +210,12 @@ func TestAmtool(t *testing.T) {
 	for _, list := range cases(t) {
 		for _, c := range list {
 			if len(c.Receivers) == 1 {
-				add(labelled(all, c.Labels), c.Receivers[0])
+				add(alertLabels(all, c.Labels), c.Receivers[0])
 			}
 		}
 	}
-	for _, p := range s.points() {
-		// Each process takes its time: every priority, team and level of the platform, and of a client with and one without admins.
+	for _, p := range s.combinations() {
+		// amtool is a process for each alert, so not for all clients: only the platform, a client with admins, and one without.
 		if slices.Contains([]string{platform, "tiny-treasures-kids-sale", "stranger"}, p.client) {
 			add(p.labels(), s.receiver(p))
 		}
@@ -237,7 +237,7 @@ func TestAmtool(t *testing.T) {
 	t.Logf("%d alerts", len(want))
 }
 
-// tool is the path of a program that a target of make builds: in the folder that CONSIGNWATCH_BIN names, or in .build/bin.
+// tool returns the path of a program that a make target builds: in the folder CONSIGNWATCH_BIN, or in .build/bin.
 func tool(t testing.TB, name, target string) string {
 	t.Helper()
 	folder := os.Getenv("CONSIGNWATCH_BIN")

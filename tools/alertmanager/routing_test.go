@@ -1,5 +1,5 @@
-// Package alertmanager_test holds the routing against the pinned Alertmanager's own packages: where each alert goes, when,
-// with which others, and what keeps it from going. It is in that server's module so that its dependencies stay out of ours.
+// Package alertmanager_test tests the shipped configuration with the packages of the pinned Alertmanager: the receivers of each alert, the times,
+// the grouping and the inhibition. It is in a module of its own, so that Alertmanager's dependencies stay out of the main module.
 package alertmanager_test
 
 import (
@@ -31,14 +31,14 @@ const (
 	platform = "_platform"
 )
 
-// rig is the shipped configuration in Alertmanager's packages.
-type rig struct {
+// configuration is an Alertmanager configuration, loaded with Alertmanager's packages.
+type configuration struct {
 	config *config.Config
 	route  *dispatch.Route
 	times  *timeinterval.Intervener
 }
 
-func load(t testing.TB, file string) *rig {
+func load(t testing.TB, file string) *configuration {
 	t.Helper()
 	c, err := config.LoadFile(file)
 	if err != nil {
@@ -48,41 +48,43 @@ func load(t testing.TB, file string) *rig {
 	for _, i := range c.TimeIntervals {
 		intervals[i.Name] = i.TimeIntervals
 	}
-	return &rig{config: c, route: dispatch.NewRoute(c.Route, nil), times: timeinterval.NewIntervener(intervals)}
+	return &configuration{config: c, route: dispatch.NewRoute(c.Route, nil), times: timeinterval.NewIntervener(intervals)}
 }
 
-func shipped(t testing.TB) *rig { return load(t, filepath.Join(root, "alertmanager/alertmanager.yml")) }
+func shipped(t testing.TB) *configuration {
+	return load(t, filepath.Join(root, "alertmanager/alertmanager.yml"))
+}
 
-// active reports whether a route tells of anything at a time.
-func (r *rig) active(t testing.TB, route *dispatch.Route, at time.Time) bool {
+// active reports whether a route notifies at a time.
+func (c *configuration) active(t testing.TB, route *dispatch.Route, at time.Time) bool {
 	t.Helper()
-	muted, _, err := r.times.Mutes(route.RouteOpts.MuteTimeIntervals, at)
+	muted, _, err := c.times.Mutes(route.RouteOpts.MuteTimeIntervals, at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(route.RouteOpts.ActiveTimeIntervals) == 0 {
 		return !muted
 	}
-	active, _, err := r.times.Mutes(route.RouteOpts.ActiveTimeIntervals, at)
+	active, _, err := c.times.Mutes(route.RouteOpts.ActiveTimeIntervals, at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return active && !muted
 }
 
-// receivers are whom an alert reaches at a time.
-func (r *rig) receivers(t testing.TB, l model.LabelSet, at time.Time) []string {
+// receivers are the receivers that are notified of an alert at a time.
+func (c *configuration) receivers(t testing.TB, l model.LabelSet, at time.Time) []string {
 	t.Helper()
 	names := []string{}
-	for _, route := range r.route.Match(l) {
-		if r.active(t, route, at) {
+	for _, route := range c.route.Match(l) {
+		if c.active(t, route, at) {
 			names = append(names, route.RouteOpts.Receiver)
 		}
 	}
 	return names
 }
 
-// group are the labels that alerts in one notification share.
+// group are the group labels of an alert on a route.
 func group(route *dispatch.Route, l model.LabelSet) model.LabelSet {
 	g := model.LabelSet{}
 	for name := range route.RouteOpts.GroupBy {
@@ -93,8 +95,8 @@ func group(route *dispatch.Route, l model.LabelSet) model.LabelSet {
 	return g
 }
 
-// inhibited reports whether an alert is muted while others fire.
-func (r *rig) inhibited(t testing.TB, l model.LabelSet, firing ...model.LabelSet) bool {
+// inhibited reports whether an alert is inhibited while others fire.
+func (c *configuration) inhibited(t testing.TB, l model.LabelSet, firing ...model.LabelSet) bool {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -110,14 +112,14 @@ func (r *rig) inhibited(t testing.TB, l model.LabelSet, firing ...model.LabelSet
 			t.Fatal(err)
 		}
 	}
-	in := inhibit.NewInhibitor(alerts, r.config.InhibitRules, marker, slog.New(slog.DiscardHandler))
+	in := inhibit.NewInhibitor(alerts, c.config.InhibitRules, marker, slog.New(slog.DiscardHandler))
 	go in.Run()
 	defer in.Stop()
 	in.WaitForLoading()
 	return in.Mutes(ctx, l)
 }
 
-// rule is an alert rule as far as routing goes.
+// rule is an alert rule with its labels and annotations.
 type rule struct {
 	name                string
 	labels, annotations map[string]string
@@ -167,9 +169,8 @@ func decode(t testing.TB, file string, v any) {
 	}
 }
 
-// labelled completes the labels of an alert with those that its rule sets. A label that comes with the series stands for one
-// of one client, P1, subject x.
-func labelled(all []rule, given map[string]string) model.LabelSet {
+// alertLabels adds the labels that the rule of an alert sets. Labels that come from series get defaults: the platform, P1, component and subject x.
+func alertLabels(all []rule, given map[string]string) model.LabelSet {
 	l := model.LabelSet{"client": platform, "component": "x", "subject": "x", "team": "technical", "priority": "P1", "category": "downtime"}
 	if i := slices.IndexFunc(all, func(r rule) bool { return r.name == given["alertname"] }); i >= 0 {
 		for name, value := range all[i].labels {
@@ -223,7 +224,7 @@ func cases(t testing.TB) map[string][]routingCase {
 	return all
 }
 
-func moment(t testing.TB, s string) time.Time {
+func parseTime(t testing.TB, s string) time.Time {
 	t.Helper()
 	i := strings.LastIndex(s, " ")
 	zone, err := time.LoadLocation(s[i+1:])
@@ -237,20 +238,20 @@ func moment(t testing.TB, s string) time.Time {
 	return at
 }
 
-// TestCases runs alertmanager/tests.
-func TestCases(t *testing.T) {
+// TestRoutingCases runs alertmanager/tests.
+func TestRoutingCases(t *testing.T) {
 	r, all := shipped(t), rules(t)
 	for file, list := range cases(t) {
 		for _, c := range list {
 			t.Run(file+"/"+c.Name, func(t *testing.T) {
-				at := moment(t, "2026-05-04 10:00 America/Chicago")
+				at := parseTime(t, "2026-05-04 10:00 America/Chicago")
 				if c.At != "" {
-					at = moment(t, c.At)
+					at = parseTime(t, c.At)
 				}
-				l := labelled(all, c.Labels)
+				l := alertLabels(all, c.Labels)
 				var firing []model.LabelSet
 				for _, f := range c.Firing {
-					firing = append(firing, labelled(all, f))
+					firing = append(firing, alertLabels(all, f))
 				}
 				if got := r.inhibited(t, l, firing...); got != c.Inhibited {
 					t.Errorf("inhibited: %v, want %v", got, c.Inhibited)
@@ -282,7 +283,7 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// describe is an alert in a message of a test.
+// describe formats an alert for an error message.
 func describe(l model.LabelSet) string {
 	return fmt.Sprintf("%s{priority=%s team=%s client=%s source=%s}", l["alertname"], l["priority"], l["team"], l["client"], l["source_alertname"])
 }

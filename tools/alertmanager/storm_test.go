@@ -16,14 +16,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// firing is an alert that Prometheus tells of from one time to another, counted from the start.
+// firing is an alert that fires from one time to another, relative to the start of the simulation.
 type firing struct {
 	from, to time.Duration
 	labels   model.LabelSet
 }
 
-// sent is a notification.
-type sent struct {
+// notification is a notification to one receiver.
+type notification struct {
 	at       time.Duration
 	receiver string
 	firing   []string // describe of each alert
@@ -31,17 +31,17 @@ type sent struct {
 	resolved int
 }
 
-// begin is when the alerts of a simulation begin: midnight of a Saturday.
-var begin = time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC)
+// simulationStart is the start of a simulation: midnight of a Saturday.
+var simulationStart = time.Date(2000, 1, 1, 0, 1, 0, 0, time.UTC)
 
-// simulate lets Prometheus, as it does, send alerts when they begin, each minute, and when they end, and returns what each receiver is sent by its first
-// channel.
-func simulate(t *testing.T, r *rig, until time.Duration, events []firing) []sent {
+// simulate sends alerts to Alertmanager as Prometheus does: when they begin, once a minute, and when they resolve. It returns the notifications of each
+// receiver's first channel.
+func simulate(t *testing.T, r *configuration, until time.Duration, events []firing) []notification {
 	t.Helper()
 	var posts []notifications.Post
 	last := make([]time.Duration, len(events))
 	for now := time.Duration(0); now <= until; now += 10 * time.Second {
-		post := notifications.Post{Time: begin.Add(now)}
+		post := notifications.Post{Time: simulationStart.Add(now)}
 		for i, e := range events {
 			if now < e.from || last[i] < 0 || (last[i] > 0 && now < e.to && now-last[i] < time.Minute) {
 				continue
@@ -51,16 +51,16 @@ func simulate(t *testing.T, r *rig, until time.Duration, events []firing) []sent
 			if now >= e.to {
 				end, last[i] = post.Time, -1
 			}
-			post.Alerts = append(post.Alerts, notifications.Alert{Labels: e.labels, StartsAt: begin.Add(e.from), EndsAt: end})
+			post.Alerts = append(post.Alerts, notifications.Alert{Labels: e.labels, StartsAt: simulationStart.Add(e.from), EndsAt: end})
 		}
 		posts = append(posts, post)
 	}
-	all, err := notifications.Replay(t, r.config, posts, begin.Add(until))
+	all, err := notifications.Replay(t, r.config, posts, simulationStart.Add(until))
 	if err != nil {
 		t.Fatal(err)
 	}
 	channel := map[string]string{} // the first of each receiver
-	var told []sent
+	var sent []notification
 	for _, n := range all {
 		if channel[n.Receiver] == "" {
 			channel[n.Receiver] = n.Channel
@@ -68,7 +68,7 @@ func simulate(t *testing.T, r *rig, until time.Duration, events []firing) []sent
 		if channel[n.Receiver] != n.Channel {
 			continue
 		}
-		s := sent{at: n.Time.Sub(begin), receiver: n.Receiver, resolved: len(n.Resolved)}
+		s := notification{at: n.Time.Sub(simulationStart), receiver: n.Receiver, resolved: len(n.Resolved)}
 		for _, a := range n.Firing {
 			s.firing = append(s.firing, describe(a.Labels))
 		}
@@ -77,13 +77,13 @@ func simulate(t *testing.T, r *rig, until time.Duration, events []firing) []sent
 				s.clients = append(s.clients, c)
 			}
 		}
-		told = append(told, s)
+		sent = append(sent, s)
 	}
-	return told
+	return sent
 }
 
-// withClients renders the routing of an installation with so many clients, by the shipped program.
-func withClients(t *testing.T, n int) *rig {
+// withClients renders the routing of an installation with n clients, with the consignwatch program.
+func withClients(t *testing.T, n int) *configuration {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"alertmanager", "rules"} {
@@ -114,29 +114,29 @@ func withClients(t *testing.T, n int) *rig {
 	return load(t, filepath.Join(dir, "alertmanager/alertmanager.yml"))
 }
 
-// outage is what fires when a cause takes effect on every client: the cause after seen; its symptoms of the platform and of
-// each client, all at once, which is the worst case; and four minutes longer; what client admins hear of it; and, every ten minutes, a level for each of
-// them, as if Prometheus did not know what explains what.
-func outage(t *testing.T, clients int, cause string, seen, end time.Duration, alone []string) []firing {
+// outageAlerts are the alerts of an outage that affects every client: the cause, which fires after start; its symptoms of the platform and of each client, at
+// the same time, which is the worst case, and until four minutes later; the alert for client admins; and every ten minutes an escalation of each alert, as
+// if the escalation rules did not take inhibition into account.
+func outageAlerts(t *testing.T, clients int, cause string, start, end time.Duration, alone []string) []firing {
 	all := rules(t)
 	var events []firing
 	add := func(from time.Duration, l model.LabelSet) { events = append(events, firing{from, end, l}) }
-	// fires adds an alert, and what becomes of it when nobody takes it.
-	fires := func(given map[string]string) {
-		l := labelled(all, given)
-		add(seen, l)
+	// addAlert adds an alert and its escalations.
+	addAlert := func(given map[string]string) {
+		l := alertLabels(all, given)
+		add(start, l)
 		for i, level := range levels()[1:] {
 			e := l.Clone()
 			e["source_alertname"], e["alertname"], e["escalation"] = l["alertname"], model.LabelValue("Escalation"+level), model.LabelValue(level)
-			add(seen+time.Duration(i+1)*10*time.Minute, e)
+			add(start+time.Duration(i+1)*10*time.Minute, e)
 		}
 	}
 	for _, name := range append(alone, cause) {
-		fires(map[string]string{"alertname": name})
+		addAlert(map[string]string{"alertname": name})
 	}
-	// Symptoms look back, and outlast their cause. Prometheus says that it has been there.
-	events = append(events, firing{seen, end + 6*time.Minute, inhibitionSourceRecent(labelled(all, map[string]string{"alertname": cause}))})
-	over := end
+	// Symptoms have range windows, and outlast their cause. InhibitionSourceRecent fires meanwhile.
+	events = append(events, firing{start, end + 6*time.Minute, inhibitionSourceRecent(alertLabels(all, map[string]string{"alertname": cause}))})
+	outageEnd := end
 	end += 4 * time.Minute
 	var inhibition struct {
 		Causes []struct {
@@ -160,8 +160,8 @@ func outage(t *testing.T, clients int, cause string, seen, end time.Duration, al
 			}
 			i := slices.IndexFunc(all, func(r rule) bool { return r.name == given["alertname"] })
 			if all[i].labels["client"] == platform {
-				// The worst case: it fires together with its cause. In Alertmanager it waits.
-				fires(given)
+				// The worst case: it fires together with its cause, and Alertmanager's group wait has to be long enough.
+				addAlert(given)
 				continue
 			}
 			for n := range clients {
@@ -170,19 +170,19 @@ func outage(t *testing.T, clients int, cause string, seen, end time.Duration, al
 				for k, v := range given {
 					own[k] = v
 				}
-				fires(own)
+				addAlert(own)
 			}
 		}
 	}
-	end = over
+	end = outageEnd
 	for n := range clients {
-		add(seen+2*time.Minute, labelled(all, map[string]string{"alertname": "ClientSaleAffected", "client": fmt.Sprintf("client-%02d", n)}))
+		add(start+2*time.Minute, alertLabels(all, map[string]string{"alertname": "ClientSaleAffected", "client": fmt.Sprintf("client-%02d", n)}))
 	}
 	return events
 }
 
-// count says how often each receiver was told that something fires.
-func count(notifications []sent) map[string]int {
+// count is the number of notifications with firing alerts, by receiver.
+func count(notifications []notification) map[string]int {
 	n := map[string]int{}
 	for _, s := range notifications {
 		if len(s.firing) > 0 {
@@ -192,9 +192,9 @@ func count(notifications []sent) map[string]int {
 	return n
 }
 
-// TestAnOutageIsToldOnce lets an outage hit 50 clients, and nobody takes it: all levels are called in time, none of them more
-// than three times, and each client's admins once. When it ends, each hears so once.
-func TestAnOutageIsToldOnce(t *testing.T) {
+// TestAnOutageIsNotifiedOnce simulates an unacknowledged outage of 50 clients: all levels are notified in time, none of them more than three times,
+// and each client's admins once. Each is notified of the resolution once.
+func TestAnOutageIsNotifiedOnce(t *testing.T) {
 	const clients = 50
 	r := withClients(t, clients)
 	for _, c := range []struct {
@@ -207,7 +207,7 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 		{"ShopifyDown", time.Minute, nil, 1},
 	} {
 		t.Run(c.cause, func(t *testing.T) {
-			events := outage(t, clients, c.cause, c.seen, 40*time.Minute, c.alone)
+			events := outageAlerts(t, clients, c.cause, c.seen, 40*time.Minute, c.alone)
 			all := simulate(t, r, 50*time.Minute, events)
 			n := count(all)
 			for i, receiver := range []string{"technical-initial", "technical-secondary", "management", "emergency"} {
@@ -215,7 +215,7 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 					t.Errorf("%s was told %d times, want %d", receiver, n[receiver], c.want)
 				}
 				due := c.seen + time.Duration(i)*10*time.Minute
-				first := slices.IndexFunc(all, func(s sent) bool { return s.receiver == receiver })
+				first := slices.IndexFunc(all, func(s notification) bool { return s.receiver == receiver })
 				if first < 0 || all[first].at < due || all[first].at > due+15*time.Second {
 					t.Errorf("%s was not told between %s and 15s later: %+v", receiver, due, all[max(first, 0)])
 				}

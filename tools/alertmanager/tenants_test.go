@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// inhibitionSourceRecent is the alert that says for a while that another one has fired.
+// inhibitionSourceRecent is the alert InhibitionSourceRecent of another alert.
 func inhibitionSourceRecent(l model.LabelSet) model.LabelSet {
 	c := l.Clone()
 	c["alertname"], c["source_alertname"], c["team"], c["category"] = "InhibitionSourceRecent", l["alertname"], "technical", "routing"
@@ -19,15 +19,15 @@ func inhibitionSourceRecent(l model.LabelSet) model.LabelSet {
 	return c
 }
 
-// everything is every shipped alert, each of its escalations, and that it was seen, as it can be of each client.
-func everything(t testing.TB) []model.LabelSet {
+// allAlerts are all shipped alerts with their escalations and their InhibitionSourceRecent, for each client and priority that they can have.
+func allAlerts(t testing.TB) []model.LabelSet {
 	var s site
 	decode(t, filepath.Join(root, "alertmanager/site.yml"), &s)
 	all := rules(t)
 	var alerts []model.LabelSet
 	for _, r := range all {
 		if r.labels["escalation"] != "" || r.name == "InhibitionSourceRecent" {
-			continue // made of the others below
+			continue // generated below from the others
 		}
 		for _, client := range s.clients() {
 			if fixed := r.labels["client"]; fixed != "" && fixed != client {
@@ -37,7 +37,7 @@ func everything(t testing.TB) []model.LabelSet {
 				if fixed := r.labels["priority"]; fixed != "" {
 					priority = fixed
 				}
-				l := labelled(all, map[string]string{"alertname": r.name, "client": client, "priority": priority})
+				l := alertLabels(all, map[string]string{"alertname": r.name, "client": client, "priority": priority})
 				alerts = append(alerts, l, inhibitionSourceRecent(l))
 				for _, level := range levels()[1:] {
 					e := l.Clone()
@@ -53,11 +53,11 @@ func everything(t testing.TB) []model.LabelSet {
 	return alerts
 }
 
-// TestNoAlertReachesAnotherClient: a client's receiver gets alerts of that client that are meant for its admins, and nothing
-// else: no alert of another client, none of the staff, no escalation.
+// TestNoAlertReachesAnotherClient checks that a client's receiver only gets alerts of that client for its admins: no alert of another client, no alert
+// for the staff, and no escalation.
 func TestNoAlertReachesAnotherClient(t *testing.T) {
 	r := shipped(t)
-	alerts := everything(t)
+	alerts := allAlerts(t)
 	reached := map[string]bool{}
 	for _, l := range alerts {
 		routes := r.route.Match(l)
@@ -84,9 +84,8 @@ func TestNoAlertReachesAnotherClient(t *testing.T) {
 	t.Logf("%d alerts", len(alerts))
 }
 
-// TestANotificationToAClientHoldsOneClient: alerts in one notification have the same values of the labels that they are
-// grouped by, and the client is one of them on every route that ends at a client. Nor does any such route lack the client in
-// its matchers: no label set at all can come there from elsewhere.
+// TestANotificationToAClientHoldsOneClient checks that every route to a client's receiver groups by client, so that one notification has alerts of one
+// client only, and has a matcher on client, so that no alert of another client matches.
 func TestANotificationToAClientHoldsOneClient(t *testing.T) {
 	r := shipped(t)
 	seen := 0
@@ -117,12 +116,11 @@ func TestANotificationToAClientHoldsOneClient(t *testing.T) {
 	}
 }
 
-// TestInhibitionKeepsToItself holds every rule of inhibition against every pair of alerts: no client's alert is silenced by
-// another client's, nothing silences what client admins hear, no escalation silences anything, and nothing is on both sides
-// of a rule (Alertmanager would then look no further for another source).
+// TestInhibitionKeepsToItself checks every inhibition rule with every pair of alerts: no alert of a client is inhibited by one of another client, no alert
+// for client admins is inhibited, no escalation inhibits, and no alert matches both sides of a rule (for which Alertmanager ignores other sources).
 func TestInhibitionKeepsToItself(t *testing.T) {
 	r := shipped(t)
-	alerts := everything(t)
+	alerts := allAlerts(t)
 	pairs := 0
 	for _, c := range r.config.InhibitRules {
 		rule := inhibit.NewInhibitRule(c)

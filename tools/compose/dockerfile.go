@@ -29,7 +29,7 @@ func ParseDockerfile(text []byte) ([]instructions.Stage, error) {
 	return stages, err
 }
 
-// Context copies what an engine would be sent as the context of a build: what git has or would take, less what .dockerignore names.
+// Context copies the build context that an engine would get: files that are in git or untracked and not ignored, without those of .dockerignore.
 func Context(ctx context.Context, folder, to string) error {
 	command := exec.CommandContext(ctx, "git", "-C", folder, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
 	list, err := command.Output()
@@ -56,7 +56,7 @@ func Context(ctx context.Context, folder, to string) error {
 			}
 			continue
 		}
-		if err := copyFile(filepath.Join(folder, name), filepath.Join(to, name)); err != nil && !os.IsNotExist(err) { // deleted, and not committed
+		if err := copyFile(filepath.Join(folder, name), filepath.Join(to, name)); err != nil && !os.IsNotExist(err) { // deleted, but not in a commit yet
 			return err
 		}
 	}
@@ -87,16 +87,16 @@ func copyFile(from, to string) error {
 	return target.Close()
 }
 
-// Builder carries out the steps of a Dockerfile without an engine: each stage has a folder for its root. RUN lines run in a shell of this
-// machine, with its Go in place of the base image's, and with the paths that WORKDIR and /out name moved below the stage's folder.
+// Builder executes the steps of a Dockerfile without an engine: the root of each stage is a folder. RUN lines run in a shell of this
+// machine, with its Go in place of the base image's, and with WORKDIR and /out replaced by paths below the stage's folder.
 type Builder struct {
-	Context string    // what COPY without --from copies from
-	Dir     string    // for the stages
-	Log     io.Writer // what the commands print
+	Context string    // source of COPY without --from
+	Dir     string    // folder of the stages
+	Log     io.Writer // output of the commands
 	roots   map[string]string
 }
 
-// Build builds a stage and those that it copies from or rests on, and returns its folder.
+// Build builds a stage and the stages that it depends on, and returns its folder.
 func (b *Builder) Build(ctx context.Context, stages []instructions.Stage, name string) (string, error) {
 	if b.roots == nil {
 		b.roots = map[string]string{}
@@ -138,7 +138,7 @@ func (b *Builder) Build(ctx context.Context, stages []instructions.Stage, name s
 			err = b.copy(ctx, stages, c, folder, work)
 		case *instructions.RunCommand:
 			err = b.run(ctx, strings.Join(c.CmdLine, " "), folder, work, env)
-		case *instructions.UserCommand, *instructions.CmdCommand: // say how it is started
+		case *instructions.UserCommand, *instructions.CmdCommand: // only for starting the container
 		default:
 			err = fmt.Errorf("a %s is not known here", command.Name())
 		}

@@ -29,7 +29,7 @@ func dockerfile(t *testing.T) []instructions.Stage {
 	return stages
 }
 
-// images are the folders of the images, built once for all tests.
+// images has the folders of the images, built once for all tests.
 var images = struct {
 	once      sync.Once
 	dir       string
@@ -40,8 +40,8 @@ var images = struct {
 }{}
 
 func TestMain(m *testing.M) {
-	// What these tests read lies outside of this module, where Go's test cache does not look. tools/test says in this variable what all of it is: to
-	// read it makes it an input.
+	// These tests read files outside of this module, which Go's test cache does not track. tools/test puts a hash of them into this variable: reading it
+	// makes it an input of the test.
 	_ = os.Getenv("CONSIGNWATCH_TEST_INPUTS")
 	status := m.Run()
 	if images.dir != "" {
@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// built builds both images as the engine would, from a clean copy.
+// built builds both images from a clean copy, as an engine would.
 func built(t *testing.T) (programs, simulator string) {
 	t.Helper()
 	images.once.Do(func() {
@@ -96,7 +96,7 @@ func TestTheImagesHoldTheProgramsAndNothingElse(t *testing.T) {
 	}
 }
 
-// checkProgram: a program in an image without a C library must not want one, and has to say its version.
+// checkProgram checks that a program is statically linked, because its image has no C library, and that it prints its version.
 func checkProgram(t *testing.T, path string) {
 	t.Helper()
 	program, err := elf.Open(path)
@@ -116,7 +116,7 @@ func checkProgram(t *testing.T, path string) {
 	}
 }
 
-func TestTheImagesRestOnPinnedOnesAndRunAsNobody(t *testing.T) {
+func TestTheImagesHavePinnedBasesAndNoRootUser(t *testing.T) {
 	stages := dockerfile(t)
 	names := map[string]instructions.Stage{}
 	for _, stage := range stages {
@@ -146,7 +146,7 @@ func TestTheImagesRestOnPinnedOnesAndRunAsNobody(t *testing.T) {
 	}
 }
 
-// The Go that builds the images is the one that go.mod asks for, or a later one of the same release.
+// The images are built with the Go version of go.mod, or a later patch release.
 func TestTheImagesAreBuiltWithTheGoOfTheModule(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
@@ -182,8 +182,8 @@ func TestEveryServiceOfOursHasItsProgram(t *testing.T) {
 	}
 }
 
-// A step that fails fails the build, and names its line.
-func TestAStepThatFailsIsTold(t *testing.T) {
+// A failed step fails the build, and the error has its line.
+func TestAFailedStepIsReportedWithItsLine(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"run":             {"FROM golang:1.26.8 AS x\nRUN false", "line 2 of the Dockerfile: RUN false: exit status 1"},
 		"copy":            {"FROM golang:1.26.8 AS x\nCOPY nowhere ./", "line 2 of the Dockerfile: stat"},

@@ -17,7 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// Each configuration is accepted by its own server's checker.
+// Each configuration is accepted by the checker of its server.
 func TestEveryConfigurationIsValid(t *testing.T) {
 	programs, _ := built(t)
 	m := &Machine{Project: stack(t), Dir: t.TempDir()}
@@ -30,7 +30,7 @@ func TestEveryConfigurationIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the simulator writes at its start.
+	// Files that the simulator writes at its start.
 	keys := filepath.Join(m.Dir, "volumes", "platform-outside")
 	for name, text := range map[string]string{"clerk.key": "k", "mandrill.key": "k", "north.token": "k",
 		"clients.yml": "clients: [{slug: north, shopify: {domain: north.myshopify.com, token_file: north.token}}]\n"} {
@@ -84,7 +84,7 @@ func TestEveryConfigurationIsValid(t *testing.T) {
 	}
 }
 
-// provisioning files as Grafana documents them: unknown keys, which Grafana passes over in silence, are mistakes here.
+// dataSources is a provisioning file of Grafana with its documented keys. Grafana ignores unknown keys, which are mistakes here.
 type dataSources struct {
 	APIVersion  int  `yaml:"apiVersion"`
 	Prune       bool `yaml:"prune"`
@@ -175,7 +175,7 @@ func TestGrafanaIsProvisionedWithWhatTheStackHas(t *testing.T) {
 	}
 }
 
-// Every secret that a file names is one that the stack makes, and none stands in a file that is committed.
+// Every secret that a file refers to is created by the stack, and no committed file contains a secret.
 func TestSecretsStandInVolumesOnly(t *testing.T) {
 	m := &Machine{Project: stack(t), Dir: t.TempDir()}
 	runSecrets(t, m)
@@ -219,7 +219,7 @@ func TestSecretsStandInVolumesOnly(t *testing.T) {
 	}
 }
 
-// Two stacks have nothing in common.
+// Two stacks have no password in common.
 func TestEachStackHasPasswordsOfItsOwn(t *testing.T) {
 	a, b := &Machine{Project: stack(t), Dir: t.TempDir()}, &Machine{Project: stack(t), Dir: t.TempDir()}
 	runSecrets(t, a)

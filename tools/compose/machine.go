@@ -16,13 +16,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// Machine is this machine in the place of the stack's containers. Each volume is a folder, each file that a service mounts is a
-// copy in which two kinds of names are replaced: paths inside the container by those here, and the stack's host:port by addresses of the
-// loopback interface. Everything else is what the containers get, to the letter.
+// Machine runs the services of the stack as processes on this machine. Each volume is a folder. Each mounted file is a copy with two
+// kinds of replacements: paths in the container by local paths, and host:port of services by addresses of the loopback interface. The
+// rest of the files is the same as in containers.
 type Machine struct {
 	Project   *types.Project
 	Dir       string
-	Addresses map[string]string // by host:port, as the stack's files spell it
+	Addresses map[string]string // by host:port in the stack's files
 }
 
 // Serve finds a free address for each host:port.
@@ -40,7 +40,7 @@ func (m *Machine) Serve(names ...string) error {
 	return nil
 }
 
-// paths returns where the paths of a service's container are here.
+// paths returns the local paths of a service's mounts, by path in the container.
 func (m *Machine) paths(service types.ServiceConfig) map[string]string {
 	paths := map[string]string{}
 	for _, mount := range service.Volumes {
@@ -48,7 +48,7 @@ func (m *Machine) paths(service types.ServiceConfig) map[string]string {
 		case types.VolumeTypeVolume:
 			paths[mount.Target] = filepath.Join(m.Dir, "volumes", mount.Source)
 		case types.VolumeTypeBind:
-			if mount.Source == "/" { // the host is this machine
+			if mount.Source == "/" { // the root of the host: no replacement
 				paths[mount.Target] = "/"
 				continue
 			}
@@ -62,17 +62,17 @@ func (m *Machine) paths(service types.ServiceConfig) map[string]string {
 	return paths
 }
 
-// Local replaces what is of the container by what is here.
+// Local replaces paths and addresses of the container by local ones.
 func (m *Machine) Local(service types.ServiceConfig, text string) string {
 	names := m.paths(service)
 	maps.Copy(names, m.Addresses)
-	// The longest first: of two that fit, it says more.
+	// The longest first: it is the most specific match.
 	order := slices.SortedFunc(maps.Keys(names), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	var local strings.Builder
 	for i := 0; i < len(text); {
 		name := ""
 		for _, n := range order {
-			if strings.HasPrefix(text[i:], n) && stands(text, i, i+len(n)) {
+			if strings.HasPrefix(text[i:], n) && isWholeName(text, i, i+len(n)) {
 				name = n
 				break
 			}
@@ -88,8 +88,8 @@ func (m *Machine) Local(service types.ServiceConfig, text string) string {
 	return local.String()
 }
 
-// stands tells whether what is between two places of a text is a whole name there, and no part of another.
-func stands(text string, from, to int) bool {
+// isWholeName reports whether text[from:to] is a whole path or address, and no part of a longer one.
+func isWholeName(text string, from, to int) bool {
 	part := func(c byte) bool {
 		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_'
 	}
@@ -98,7 +98,7 @@ func stands(text string, from, to int) bool {
 	return !before && (to == len(text) || !part(text[to]))
 }
 
-// Mount lays the service's volumes, and its files as they are here. It never changes what they were copied from.
+// Mount creates the volumes of a service, and copies of its mounted files with replacements. It does not change the originals.
 func (m *Machine) Mount(name string) (types.ServiceConfig, error) {
 	service, ok := m.Project.Services[name]
 	if !ok {
@@ -146,8 +146,8 @@ func (m *Machine) copy(service types.ServiceConfig, from, to string) error {
 	})
 }
 
-// Start starts one of our programs, or a server of this machine, with the command of the service and further flags, which take the place
-// of those of the same name, and waits until the address answers.
+// Start starts one of our programs, or a server of this machine, with the command of the service and further flags, which replace flags
+// of the same name. It waits until the address responds.
 func (m *Machine) Start(ctx context.Context, name, program, address, ready string, flags ...string) (*servers.Process, error) {
 	service, err := m.Mount(name)
 	if err != nil {
@@ -163,7 +163,7 @@ func (m *Machine) Start(ctx context.Context, name, program, address, ready strin
 		if err := os.MkdirAll(work, 0o700); err != nil {
 			return nil, err
 		}
-		// Volumes below the working folder are found from there.
+		// Paths of volumes may be relative to the working directory.
 		for target, path := range m.paths(service) {
 			if relative, ok := strings.CutPrefix(target, service.WorkingDir+"/"); ok {
 				if err := os.Symlink(path, filepath.Join(work, relative)); err != nil {
@@ -179,11 +179,11 @@ func (m *Machine) Start(ctx context.Context, name, program, address, ready strin
 			args = append(args, m.Local(service, arg))
 		}
 	}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // the program; other images know theirs
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // the program; for other images it is the entrypoint
 		args = args[1:]
 	}
 	return servers.Start(ctx, servers.Command{
 		Name: name, Path: program, Args: append(args, flags...), Dir: work,
-		LogFile: filepath.Join(dir, name+".log"), Address: address, Ready: answers(address, ready),
+		LogFile: filepath.Join(dir, name+".log"), Address: address, Ready: responds(address, ready),
 	})
 }

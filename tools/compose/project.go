@@ -1,5 +1,5 @@
-// Package compose holds the local stack of docker-compose.yml against what it promises, and starts its configurations on this
-// machine, without containers. It is in a module of its own so that its dependencies stay out of ours.
+// Package compose checks the local stack of docker-compose.yml against the rules of docs/compose.md, and runs its services on this
+// machine, without containers. It is in a module of its own, so that its dependencies stay out of the main module.
 package compose
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// Load reads a compose file's text as docker compose does, as if it stood in the folder.
+// Load parses a compose file as docker compose does, with paths relative to the folder.
 func Load(ctx context.Context, folder string, text []byte) (*types.Project, error) {
 	return loader.LoadWithContext(ctx, types.ConfigDetails{
 		WorkingDir:  folder,
@@ -25,16 +25,16 @@ func Load(ctx context.Context, folder string, text []byte) (*types.Project, erro
 	}, func(o *loader.Options) { o.SetProjectName("consignwatch", true) })
 }
 
-// An image is pinned by its full version, or by a digest.
+// An image has its full version, or a digest.
 var pinned = regexp.MustCompile(`:v?[0-9]+\.[0-9]+\.[0-9]+(-[a-z0-9.]+)?$|@sha256:[0-9a-f]{64}$`)
 
-// secretName is what a setting is called that holds a secret; those that end in _FILE hold the path of one.
+// secretName matches names of environment variables that contain a secret; those that end in _FILE contain the path of one.
 var secretName = regexp.MustCompile(`(?i)(PASSWORD|SECRET|TOKEN|APIKEY|API_KEY)`)
 
-// Runs as somebody else than root by itself, says the image.
+// Images with a user other than root.
 var unprivileged = []string{"prom/prometheus", "prom/alertmanager", "prom/node-exporter", "grafana/grafana", "apache/kafka", "consignwatch", "consignwatch-simulator"}
 
-// Mistakes returns what of the project does not keep the promises that docs/compose.md makes, for a stack of the version.
+// Mistakes returns which rules of docs/compose.md the project breaks, for a stack of the version.
 func Mistakes(p *types.Project, version string) []string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(p.Services)) {
@@ -71,7 +71,7 @@ func Mistakes(p *types.Project, version string) []string {
 	return append(all, unusedVolumes(p)...)
 }
 
-// startsOnce tells whether somebody waits for the service's end.
+// startsOnce reports whether another service waits until this one has completed.
 func startsOnce(p *types.Project, name string) bool {
 	for _, s := range p.Services {
 		if d, ok := s.DependsOn[name]; ok && d.Condition == types.ServiceConditionCompletedSuccessfully {
@@ -105,7 +105,7 @@ func checkRights(s types.ServiceConfig, wrong wrongf) {
 	if s.Privileged {
 		wrong("is privileged")
 	}
-	// Passwords belong to whoever reads them, and only root can give a file away.
+	// Secrets are owned by the user that reads them, and only root can change an owner.
 	if len(s.CapAdd) > 0 && s.Name != "secrets" {
 		wrong("has the capabilities %v", s.CapAdd)
 	}
@@ -114,7 +114,7 @@ func checkRights(s types.ServiceConfig, wrong wrongf) {
 	if root && s.Name != "secrets" {
 		wrong("runs as root")
 	}
-	// node_exporter counts the processes of the machine.
+	// node_exporter needs the host's processes.
 	if s.Pid != "" && s.Name != "node-exporter" {
 		wrong("sees the processes of %s", s.Pid)
 	}

@@ -45,14 +45,14 @@ func version(t *testing.T) string {
 	return strings.TrimSpace(string(text))
 }
 
-func TestTheStackKeepsItsPromises(t *testing.T) {
+func TestTheComposeFileKeepsTheDocumentedRules(t *testing.T) {
 	for _, mistake := range Mistakes(stack(t), version(t)) {
 		t.Error(mistake)
 	}
 }
 
-// Each promise, broken: the check says so, and says nothing else.
-func TestEachBrokenPromiseIsTold(t *testing.T) {
+// Each broken rule is reported, and nothing else.
+func TestEachBrokenRuleIsReported(t *testing.T) {
 	folder, text := composeFile(t)
 	for name, c := range map[string]struct{ old, new, want string }{
 		"latest":          {"image: prom/prometheus:v3.16.0", "image: prom/prometheus:latest", "prometheus: the image prom/prometheus:latest is not pinned by a version"},
@@ -87,7 +87,7 @@ func TestEachBrokenPromiseIsTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := Mistakes(p, "0.1.0")
-			// The socket of the engine is not on every machine.
+			// Not every machine has the socket of the engine.
 			got = slices.DeleteFunc(got, func(m string) bool { return strings.Contains(m, "mounts what is not there: stat /var/run/docker.sock") })
 			if !slices.Equal(got, []string{c.want}) {
 				t.Errorf("%q\nwant %q", got, c.want)
@@ -96,7 +96,7 @@ func TestEachBrokenPromiseIsTold(t *testing.T) {
 	}
 }
 
-// What the loader refuses never starts.
+// The loader refuses what docker compose refuses.
 func TestTheLoaderRefusesWhatComposeRefuses(t *testing.T) {
 	folder, text := composeFile(t)
 	for name, c := range map[string]struct{ old, new string }{

@@ -26,9 +26,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// The stack's own files, started here: the scripts that make secrets and rights, the configurations, and the command lines, with the
-// programs of the images. In place of MySQL, Valkey and Kafka are MariaDB (but for make test-mysql), Redis and kfake; Grafana, Mailpit and node_exporter's view of
-// the host are not here.
+// The test runs the stack's own scripts, which create secrets and privileges, its configurations and its command lines, with the programs of
+// the images. MySQL, Valkey and Kafka are replaced by MariaDB (except in make test-mysql), Redis and kfake; Grafana, Mailpit and node_exporter's view of
+// the host are not tested.
 func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	programs, simulator := built(t)
 	m := &Machine{Project: stack(t), Dir: t.TempDir()}
@@ -68,7 +68,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	m.Addresses["kafka:9092"] = broker.Address()
 
 	runSecrets(t, m)
-	takePassword(t, m, database)
+	setRootPassword(t, m, database)
 	redisHost, redisPort, err := net.SplitHostPort(m.Addresses["valkey:6379"])
 	if err != nil {
 		t.Fatal(err)
@@ -77,11 +77,11 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	runDatabase(t, m, "database")
 	start("platform-sim", filepath.Join(simulator, "usr/local/bin/platform-sim"), "127.0.0.1:9479", "/-/ready", "--control-address="+m.Addresses["127.0.0.1:9479"])
 	runDatabase(t, m, "database-rights")
-	runDatabase(t, m, "database-rights") // it can be run again
+	runDatabase(t, m, "database-rights") // it is idempotent
 
 	start("pager", bin("consignwatch"), "pager:9476", "/-/ready")
 	start("alertmanager", found("alertmanager"), "alertmanager:9093", "/-/ready", "--web.listen-address="+m.Addresses["alertmanager:9093"],
-		"--dispatch.start-delay=0s") // a test does not wait for a minute
+		"--dispatch.start-delay=0s") // the default is a minute
 	start("prometheus", found("prometheus"), "prometheus:9090", "/-/ready", "--web.listen-address="+m.Addresses["prometheus:9090"])
 	start("node-exporter", found("node_exporter"), "node-exporter:9100", "/", "--web.listen-address="+m.Addresses["node-exporter:9100"])
 	for _, name := range []string{"business-exporter", "system-exporter", "integration-exporter", "event-exporter", "ackd"} {
@@ -98,13 +98,13 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 		start(name, bin(program), address, "/-/ready", "--web.listen-address="+m.Addresses[address])
 	}
 
-	// What the health checks ask is answered.
+	// The health checks of the services succeed.
 	for name, s := range m.Project.Services {
 		if s.Build == nil {
 			continue
 		}
 		check := m.Local(s, strings.Join(s.HealthCheck.Test[2:], " "))
-		for from, to := range m.Addresses { // the exporters listen on ports of their own here
+		for from, to := range m.Addresses { // the exporters listen on local ports
 			if _, port, _ := net.SplitHostPort(from); strings.HasPrefix(from, name+":") {
 				check = strings.ReplaceAll(check, "127.0.0.1:"+port, to)
 			}
@@ -114,7 +114,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 		}
 	}
 
-	// Everything is seen, and well. What fires, ackd says two minutes after the start of Alertmanager.
+	// All targets are up and all collectors succeed. ackd exports alerts from two minutes after the start of Alertmanager.
 	prometheus := m.Addresses["prometheus:9090"]
 	for query, want := range map[string]string{
 		"count(up == 1)":                                     "8",
@@ -133,7 +133,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 		"count(ALERTS{alertname=\"Watchdog\",alertstate=\"firing\"})":            "1",
 	} {
 		await(t, m, query, func(ctx context.Context) error {
-			got, err := ask(ctx, prometheus, query)
+			got, err := instantQuery(ctx, prometheus, query)
 			if err == nil && got != want {
 				err = fmt.Errorf("%s is %s, want %s", query, got, want)
 			}
@@ -143,7 +143,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 
 	checkTenant(t, m)
 
-	// And whoever is called, is: a client's trouble by page and by mail.
+	// An alert about a client is notified by webhook and by email.
 	fire(t, m.Addresses["alertmanager:9093"])
 	await(t, m, "page", func(context.Context) error { return logHas(m, "pager", "The end of a test.") })
 	await(t, m, "mail", func(context.Context) error { return mail.has("The end of a test.") })
@@ -152,7 +152,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	}
 }
 
-// await repeats a check until it holds, and otherwise shows the logs.
+// await repeats a check until it succeeds, and prints the logs if it does not.
 func await(t *testing.T, m *Machine, what string, check func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -177,8 +177,8 @@ func await(t *testing.T, m *Machine, what string, check func(context.Context) er
 	}
 }
 
-// ask returns the one value of an instant query.
-func ask(ctx context.Context, prometheus, query string) (string, error) {
+// instantQuery returns the single value of an instant query.
+func instantQuery(ctx context.Context, prometheus, query string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+prometheus+"/api/v1/query?query="+url.QueryEscape(query), nil)
 	if err != nil {
 		return "", err
@@ -224,7 +224,7 @@ func fire(t *testing.T, alertmanager string) {
 	}
 }
 
-// runSecrets makes the secrets with the script of the stack, for volumes that are folders here, and checks that it keeps them.
+// runSecrets creates the secrets with the script of the stack, in volumes that are folders, and checks that a second run keeps them.
 func runSecrets(t *testing.T, m *Machine) {
 	t.Helper()
 	service, err := m.Mount("secrets")
@@ -257,7 +257,7 @@ func runSecrets(t *testing.T, m *Machine) {
 		if after[name] != text {
 			t.Errorf("the secret %s is another one after a second start", name)
 		}
-		// The addresses in secrets are those of the stack, as the configurations' are.
+		// Addresses in secrets are replaced, as in configurations.
 		if err := os.WriteFile(name, []byte(m.Local(types.ServiceConfig{}, text)), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -284,8 +284,8 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// takePassword gives root the password of the secrets, as MySQL's image does at its first start.
-func takePassword(t *testing.T, m *Machine, database *servers.MariaDB) {
+// setRootPassword sets the password of root from the secrets, as MySQL's image does at its first start.
+func setRootPassword(t *testing.T, m *Machine, database *servers.MariaDB) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(m.Dir, "volumes/secrets-mysql/root"))
 	if err != nil {
@@ -312,7 +312,7 @@ func port(t *testing.T, address string) string {
 	return p
 }
 
-// runDatabase runs what the service does in the database.
+// runDatabase runs the SQL of a service.
 func runDatabase(t *testing.T, m *Machine, name string) {
 	t.Helper()
 	service, err := m.Mount(name)
@@ -327,7 +327,7 @@ func runDatabase(t *testing.T, m *Machine, name string) {
 	}
 }
 
-// mailbox takes every mail.
+// mailbox is an SMTP server that accepts every email.
 type mailbox struct {
 	address string
 	mu      sync.Mutex

@@ -16,7 +16,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
-// checkTenant holds what docs/multi-tenancy.md says of the proxy against a running one, started with the command line that stands there.
+// checkTenant checks the statements of docs/multi-tenancy.md about the proxy with a running one, started with the documented command line.
 func checkTenant(t *testing.T, m *Machine) {
 	t.Helper()
 	const north = "little-sprouts-consignment"
@@ -39,7 +39,7 @@ func checkTenant(t *testing.T, m *Machine) {
 	args := strings.NewReplacer("127.0.0.1:9480", proxy, "127.0.0.1:9090", prometheus, "north", north).Replace(string(line[1]))
 	process, err := servers.Start(t.Context(), servers.Command{
 		Name: "prom-label-proxy", Path: program, Args: strings.Fields(args), Dir: m.Dir, LogFile: filepath.Join(m.Dir, "prom-label-proxy.log"),
-		Address: proxy, Ready: answers(proxy, ""),
+		Address: proxy, Ready: responds(proxy, ""),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func checkTenant(t *testing.T, m *Machine) {
 	}
 }
 
-// clients returns the values of the label client in what a query brings, sorted; "" stands for series without it.
+// clients returns the sorted values of the label client in the result of a query; "" stands for series without it.
 func clients(t *testing.T, address, query string) []string {
 	t.Helper()
 	var answer struct {
@@ -147,7 +147,7 @@ func get(t *testing.T, address, path string, status int, into any) {
 	}
 }
 
-// The data source of a client's organisation is the proxy, and nothing else.
+// The only data source of a client's organisation is the proxy.
 func TestTheDataSourceOfAClientIsItsProxy(t *testing.T) {
 	var sources struct {
 		APIVersion  int `yaml:"apiVersion"`

@@ -1,5 +1,5 @@
-// Package prometheus_test measures the shipped rules in the engine, the rule manager and the storage of the pinned
-// Prometheus. It is in that server's module so that its dependencies stay out of ours.
+// Package prometheus_test benchmarks the shipped rules with the engine, the rule manager and the storage of the pinned
+// Prometheus. It is in a module of its own, so that Prometheus's dependencies stay out of the main module.
 package prometheus_test
 
 import (
@@ -31,14 +31,14 @@ import (
 const (
 	root     = "../.."
 	interval = 15 * time.Second // of scrapes and evaluations
-	span     = 65 * time.Minute // the longest window of a rule that is evaluated often, and a little
+	span     = 65 * time.Minute // a little more than the longest window of rules with a short interval
 )
 
 var start = time.Unix(1_790_000_000, 0)
 
-// BenchmarkRules evaluates every shipped rule once over a platform of so many clients: each metric of the catalog with
-// the series that it has in ordinary use, scraped every 15 seconds by one Prometheus. One operation is one evaluation
-// of all groups, the recording of the results included. With -v it tells which rules take longest.
+// BenchmarkRules evaluates every shipped rule once for a platform with a number of clients: each metric of the catalog with
+// its usual number of series, scraped every 15 seconds by one Prometheus. One operation is one evaluation of all groups,
+// including the recording of the results. With -v it logs the slowest rules.
 func BenchmarkRules(b *testing.B) {
 	for _, clients := range []int{50, 200, 500} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
@@ -53,11 +53,11 @@ func BenchmarkRules(b *testing.B) {
 				all.Wait()
 				at = at.Add(step)
 			}
-			for range 4 { // the rules that rest on others find what those record
+			for range 4 { // so that rules find the recordings that they read
 				evaluate(interval)
 			}
 			for b.Loop() {
-				evaluate(time.Millisecond) // never beyond what was scraped, or there would be nothing to do
+				evaluate(time.Millisecond) // not beyond the last scrape, after which there are no samples
 			}
 			n := 0
 			for _, g := range groups {
@@ -118,7 +118,7 @@ func load(b *testing.B, db *tsdb.DB) []*rules.Group {
 	return groups
 }
 
-// metric is what the benchmark has to know of a declaration in the catalog.
+// metric has the fields of a catalog entry that the benchmark needs.
 type metric struct {
 	Name     string    `json:"name"`
 	Type     string    `json:"type"`
@@ -152,21 +152,21 @@ type series struct {
 	value  float64
 
 	counter, histogram bool
-	trouble            bool // stays 0
+	isFailure          bool // the value stays 0
 }
 
-// troubles matches the names and label values of what does not happen on a healthy platform: nothing may fire, or the
+// failureNames matches the names and label values of failures, which a healthy platform does not have: no alert may fire, or the
 // benchmark would measure the writing of thousands of alerts.
-var troubles = regexp.MustCompile(`violation|missing|offline|under_replicated|dead|lag_|lag$|read_only|backlog|failed|failure|unsynced|unmatched|error|crash|conflict|` +
+var failureNames = regexp.MustCompile(`violation|missing|offline|under_replicated|dead|lag_|lag$|read_only|backlog|failed|failure|unsynced|unmatched|error|crash|conflict|` +
 	`evicted|slow|timeout|throttled|retried|denied|invalid|lock|_wait|bounce|reject|complaint|dropped|malformed|oversized|not_utf8|unknown|stopped|stalled|rewound|lagging|` +
 	`auth$|forbidden|not_found|frozen|server_error|5xx|paused|failing`)
 
-func (m *metric) trouble(set []string) bool {
-	if troubles.MatchString(m.Name) && m.Type != "histogram" {
+func (m *metric) isFailure(set []string) bool {
+	if failureNames.MatchString(m.Name) && m.Type != "histogram" {
 		return true
 	}
 	for i := 1; i < len(set); i += 2 {
-		if troubles.MatchString(set[i]) {
+		if failureNames.MatchString(set[i]) {
 			return true
 		}
 	}
@@ -176,7 +176,7 @@ func (m *metric) trouble(set []string) bool {
 // healthy is the value of a gauge on a healthy platform.
 func (m *metric) healthy(set []string) float64 {
 	switch {
-	case m.trouble(set):
+	case m.isFailure(set):
 		return 0
 	case m.Unit == "timestamp":
 		return float64(start.Add(span).Unix())
@@ -188,7 +188,7 @@ func (m *metric) healthy(set []string) float64 {
 	return 1
 }
 
-// filled returns a storage with an hour of a platform, and how many series it has.
+// filled returns a storage with an hour of samples of a platform, and its number of series.
 func filled(b *testing.B, clients int) (*tsdb.DB, int) {
 	options := tsdb.DefaultOptions()
 	options.MinBlockDuration, options.MaxBlockDuration = (24 * time.Hour).Milliseconds(), (24 * time.Hour).Milliseconds()
@@ -207,7 +207,7 @@ func filled(b *testing.B, clients int) (*tsdb.DB, int) {
 				of := append(slices.Clone(set), labels.MetricName, name, "instance", m.Exporter+":1", "job", m.Exporter)
 				all = append(all, &series{
 					labels: labels.FromStrings(append(of, more...)...), value: value,
-					counter: m.Type == "counter", histogram: m.Type == "histogram", trouble: m.trouble(set),
+					counter: m.Type == "counter", histogram: m.Type == "histogram", isFailure: m.isFailure(set),
 				})
 			}
 			switch m.Type {
@@ -232,7 +232,7 @@ func filled(b *testing.B, clients int) (*tsdb.DB, int) {
 			switch {
 			case s.histogram:
 				s.value += 10 // every observation is in the first bucket
-			case s.counter && !s.trouble:
+			case s.counter && !s.isFailure:
 				s.value += float64(random.IntN(20))
 			}
 			if s.ref, err = appender.Append(s.ref, s.labels, at.UnixMilli(), s.value); err != nil {
@@ -246,7 +246,7 @@ func filled(b *testing.B, clients int) (*tsdb.DB, int) {
 	return db, len(all)
 }
 
-// combinations are the label sets that a metric has in ordinary use, as name, value, name, value.
+// combinations are the usual label sets of a metric, as name, value, name, value.
 func (m *metric) combinations(clients int) [][]string {
 	sets := [][]string{nil}
 	for _, l := range m.Labels {

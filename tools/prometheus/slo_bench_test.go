@@ -12,15 +12,15 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 )
 
-// recordedEvery is how often the recordings that long windows are averaged from are evaluated, and how far back they are read.
+// recordedEvery is the interval of the recordings that long windows are averaged from, and the range over which they are read.
 var recordedEvery = map[string]struct{ interval, span time.Duration }{
 	"rate5m":  {15 * time.Second, 2 * time.Hour},
 	"rate30m": {30 * time.Second, 6 * time.Hour},
 	"rate2h":  {4 * time.Minute, 30 * 24 * time.Hour},
 }
 
-// BenchmarkBudgets evaluates the groups of the SLOs whose windows are long, over a month of what they read: two SLOs of so many clients, and six of
-// the platform. BenchmarkRules has only an hour of data, in which these cost nothing. One operation is one evaluation of one group.
+// BenchmarkBudgets evaluates the SLO groups with long windows, with a month of samples: two SLOs of a number of clients, and six of the platform.
+// BenchmarkRules has only an hour of samples, with which these groups are fast. One operation is one evaluation of one group.
 func BenchmarkBudgets(b *testing.B) {
 	for _, clients := range []int{50, 500} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
@@ -46,7 +46,7 @@ func BenchmarkBudgets(b *testing.B) {
 	}
 }
 
-// budgets is a storage with a month of recordings.
+// budgets returns a storage with a month of recordings.
 func budgets(b *testing.B, clients int) (*tsdb.DB, time.Time) {
 	options := tsdb.DefaultOptions()
 	options.MinBlockDuration, options.MaxBlockDuration = (100 * 24 * time.Hour).Milliseconds(), (100 * 24 * time.Hour).Milliseconds()

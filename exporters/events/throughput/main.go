@@ -1,4 +1,4 @@
-// Command throughput measures how fast the event-exporter counts, side by side with what bounds it and with what it
+// Command throughput measures how fast the event-exporter counts, side by side with its upper bounds and with what it
 // replaces, in one run on one machine:
 //
 //	fetch   sarama alone: records are fetched and thrown away
@@ -101,7 +101,7 @@ func child(ctx context.Context, args ...string) (*exec.Cmd, *bufio.Scanner, erro
 type result struct {
 	wall, cpu time.Duration
 	peak      int64 // resident bytes
-	series    int   // on the page, of the event-exporter
+	series    int   // in the scrape response of the event-exporter
 }
 
 func measure(ctx context.Context, count, rounds int) error {
@@ -170,7 +170,7 @@ func run(ctx context.Context, broker, role string, count, round int) (result, er
 	if role == "events" {
 		r, err = watch(ctx, cmd.Process.Pid, count)
 	} else {
-		r, err = told(lines)
+		r, err = readResult(lines)
 	}
 	if err != nil {
 		return result{}, err
@@ -182,8 +182,8 @@ func run(ctx context.Context, broker, role string, count, round int) (result, er
 	return r, nil
 }
 
-// told reads what a consumer says of itself.
-func told(lines *bufio.Scanner) (result, error) {
+// readResult reads the result that a consumer prints.
+func readResult(lines *bufio.Scanner) (result, error) {
 	if !lines.Scan() {
 		return result{}, fmt.Errorf("it ended without a word")
 	}
@@ -230,8 +230,8 @@ func watch(ctx context.Context, pid, count int) (result, error) {
 	return result{}, ctx.Err()
 }
 
-// recordsCounted scrapes, and returns how many records were counted and how many series the page has. It does so twice,
-// since the first page of a process shows nothing.
+// recordsCounted scrapes, and returns how many records were counted and how many series are exposed. It does so twice,
+// since the first exposition of a process is empty.
 func recordsCounted(ctx context.Context) (counted, series int, err error) {
 	var page []byte
 	for range 2 {
@@ -350,7 +350,7 @@ func consume(ctx context.Context, broker, group string, count int, f func(*saram
 	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
 	cpu := func(u syscall.Rusage) time.Duration { return time.Duration(u.Utime.Nano() + u.Stime.Nano()) }
 	fmt.Println(int64(wall), int64(cpu(after)-cpu(before)))
-	<-ctx.Done() // whoever started us reads our memory first
+	<-ctx.Done() // the parent process reads this one's memory first
 	return nil
 }
 

@@ -79,7 +79,7 @@ func (r *Running) Stop() int {
 	return code
 }
 
-// Log is what the exporter has printed.
+// Log returns the exporter's log.
 func (r *Running) Log() string { return r.log.String() }
 
 // Get reads a path with the given header lines ("Name: value"), and fails the test when there is no answer.
@@ -95,7 +95,7 @@ func (r *Running) Do(t testing.TB, method, path string, header ...string) (statu
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Accept-Encoding", "identity") // nobody is far away
+	req.Header.Set("Accept-Encoding", "identity") // on the loopback interface compression only costs time
 	for _, h := range header {
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
@@ -112,7 +112,7 @@ func (r *Running) Do(t testing.TB, method, path string, header ...string) (statu
 	return resp.StatusCode, string(b)
 }
 
-// Series is the page as a map from series, written name{label="value"}, to value. Histograms are left out.
+// Series is the scrape response as a map from series, written name{label="value"}, to value. Histograms are left out.
 func (r *Running) Series(t testing.TB) map[string]float64 {
 	t.Helper()
 	series := map[string]float64{}
@@ -129,7 +129,7 @@ func (r *Running) Series(t testing.TB) map[string]float64 {
 	return series
 }
 
-// Families reads the page in the protobuf exposition, as Prometheus does.
+// Families scrapes in the protobuf format, as Prometheus does.
 func (r *Running) Families(t testing.TB) []*dto.MetricFamily {
 	t.Helper()
 	status, body := r.Get(t, "/metrics", "Accept: "+string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
@@ -161,7 +161,7 @@ func Name(name string, m *dto.Metric) string {
 	return name + strings.ReplaceAll(labels.String(), ", ", ",")
 }
 
-// Await asks again and again until done says that the page is as expected, at most a minute, and fails with what is still missing.
+// Await scrapes until done reports that the series are as expected, at most a minute, and fails with what is still missing.
 func (r *Running) Await(t testing.TB, what string, done func(series map[string]float64) bool) map[string]float64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -175,13 +175,13 @@ func (r *Running) Await(t testing.TB, what string, done func(series map[string]f
 		select {
 		case <-time.After(max(r.pause, 2*time.Since(begin))): // a busy machine has other things to do
 		case <-ctx.Done():
-			t.Fatalf("not within a minute: %s\n%s\n%s", what, r.Log(), r.page(t))
+			t.Fatalf("not within a minute: %s\n%s\n%s", what, r.Log(), r.scrapeText(t))
 		}
 	}
 }
 
-// page is the text exposition without what the Go runtime says.
-func (r *Running) page(t testing.TB) string {
+// scrapeText is the text exposition without the metrics of the Go runtime and of the process.
+func (r *Running) scrapeText(t testing.TB) string {
 	t.Helper()
 	_, all := r.Get(t, "/metrics")
 	var b strings.Builder

@@ -11,9 +11,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
-// Invalid starts the exporter with each configuration in a folder, of which there are at least so many: as a check, and
-// to run. The first line of each says what message it must bring: `# want: …`. The secret, which the files that they name hold,
-// must not be printed. If the files are a part of a configuration only, config returns the whole; otherwise it is nil.
+// Invalid starts the exporter with each configuration in a folder, at least so many: with --config.check, and to run. The
+// first line of each file is the message that it must cause: `# want: …`. The secret, which the files that they name
+// hold, must not be printed. If the files are a part of a configuration only, config returns the complete one; otherwise it is nil.
 func Invalid(t *testing.T, app exporter.App, folder string, least int, secret string, config func(t *testing.T, file string) string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.yml"))

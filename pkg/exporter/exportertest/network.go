@@ -50,7 +50,7 @@ func (n *Network) Listen(network, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// DialContext is that of a net.Dialer, to an address or to localhost. It tells a trace of net/http/httptrace what it does.
+// DialContext is that of a net.Dialer, to an address or to localhost. It calls the hooks of a trace of net/http/httptrace.
 func (n *Network) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if n == nil {
 		return (&net.Dialer{}).DialContext(ctx, network, address)

@@ -1,6 +1,6 @@
-// Package api is the simulated platform's HTTP API: what visitors and probes ask, answered from the platform's own tables through a
-// bounded pool of connections and a cache in Redis, with a bounded number of request slots. It reports what it measured, and
-// each of its parts can be made to fail. It changes nothing by itself: an order is the platform's business.
+// Package api is the simulated platform's HTTP API. It answers the requests of visitors and probes from the platform's tables, through a
+// bounded connection pool and a cache in Redis, with a bounded number of request slots. It reports what it measured, and each of its
+// parts can be made to fail. Its own queries only read: the platform places the orders.
 package api
 
 import (
@@ -24,35 +24,35 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// Config says what the API works with. Address, Pool and Platform have no default.
+// Config configures the API. Address, Pool and Platform have no default.
 type Config struct {
 	// Address is host:port for HTTPS, or http://host:port for HTTP. Without a host it is 127.0.0.1; port 0 is a free one.
 	Address string
-	// Certificates is a folder for the file of the certificate authority (authority.FileName). Empty: nowhere.
+	// Certificates is the folder for the authority's certificate (authority.FileName). Empty: the certificate is not written.
 	Certificates string
-	// Pool is the database. The API bounds it to Connections, and closes it in the end.
+	// Pool is the database. The API limits it to Connections, and closes it.
 	Pool *sql.DB
 	// Cache is host:port of Redis. Empty: every request asks the database.
 	Cache string
-	// Platform is what the API is a part of.
+	// Platform is the platform that the API serves.
 	Platform Platform
 
 	Connections  int              // 10
-	Slots        int              // requests at a time; 64
-	TTL          time.Duration    // of what is cached; a minute
+	Slots        int              // concurrent requests; 64
+	TTL          time.Duration    // of cached responses; a minute
 	QueryTimeout time.Duration    // 3s
 	Limits       Limits           // the usual ones
 	Now          func() time.Time // of certificates; time.Now
-	Logger       *slog.Logger     // nothing is logged
+	Logger       *slog.Logger     // nil: nothing is logged
 }
 
-// Limits are how long the API waits. What is 0 is as usual.
+// Limits are the API's time limits. 0 is the default.
 type Limits struct {
 	Wait    time.Duration // of a request, for a slot, and for a connection; a second
-	Request time.Duration // of one request, all in all; 8s
+	Request time.Duration // of a request in total; 8s
 	Order   time.Duration // of placing an order; 5s
-	Cache   time.Duration // of one operation of the cache; 250ms
-	Delay   time.Duration // of a request while requests are slow, at least; at most three times that; a second
+	Cache   time.Duration // of an operation of the cache; 250ms
+	Delay   time.Duration // of a request while requests are slow: between one and three times this; a second
 }
 
 func (l *Limits) setDefaults() {
@@ -63,52 +63,51 @@ func (l *Limits) setDefaults() {
 	l.Delay = cmp.Or(l.Delay, time.Second)
 }
 
-// Platform is what the API needs to know, and whom it tells.
+// Platform is what the API needs of the platform.
 type Platform interface {
 	// Client returns an active client by its slug or its domain.
 	Client(name string) (id uint64, slug string, ok bool)
-	// Begin hears of a request that begins.
-	Begin() Visit
+	// Begin adds a request in flight.
+	Begin() PlatformRequest
 }
 
-// Visit is a request, as the platform sees it.
-type Visit interface {
-	// Order lets somebody buy at a client's sale event. After an error only its Duration counts. Errors: ErrNothing, or
-	// why it failed.
+// PlatformRequest is a request in flight.
+type PlatformRequest interface {
+	// Order places an order at a client's sale event. After an error only the order's Duration is set. ErrNothing: nothing is for sale.
 	Order(ctx context.Context, client, event uint64) (Order, error)
-	// End ends the request, with a report, or with nil when there is nobody left who could report.
+	// End ends the request with its report; nil: the API crashed and reports nothing.
 	End(*Report)
 }
 
-// Order is one that was placed.
+// Order is a placed order.
 type Order struct {
 	ID     uint64 `json:"id"`
 	Items  int    `json:"items"`
 	Amount int64  `json:"amount_cents"`
-	// Duration is how long it took to write it down.
+	// Duration is the duration of the transaction.
 	Duration time.Duration `json:"-"`
 }
 
-// ErrNothing is the answer to an order where there is nothing to buy.
+// ErrNothing is the error of an order when nothing is for sale.
 var ErrNothing = errors.New("nothing is for sale there")
 
-// Report is what a request was and took.
+// Report is what the API measured of a request.
 type Report struct {
-	Client      string // slug; "": of no client
-	TraceParent string // as it was sent
-	Told        []stream.Data
+	Client      string // slug; "": no client
+	TraceParent string // as received
+	Events      []stream.Data
 	// Failure is the error that the user saw; Kind "" is none.
 	Failure Failure
 }
 
-// Failure is an error of a request.
+// Failure is the error of a request.
 type Failure struct{ Category, Kind, Route string }
 
 // Server is the API. Its methods can be called from any goroutine.
 type Server struct {
 	config    Config
 	pool      *sql.DB
-	cache     *redis.Client        // nil: none
+	cache     *redis.Client        // nil: no cache
 	authority *authority.Authority // nil: HTTP
 	handler   http.Handler
 	slots     chan struct{}
@@ -118,19 +117,19 @@ type Server struct {
 	slowRequests atomic.Bool
 	slowQueries  atomic.Bool
 
-	mu   sync.Mutex
-	life *life // nil: it is down
+	mu      sync.Mutex
+	serving *serving // nil: the API is down
 }
 
-// life is from a start to a stop.
-type life struct {
+// serving is the time from Up to Down.
+type serving struct {
 	server *http.Server
-	ctx    context.Context // ends with it
-	end    context.CancelFunc
+	ctx    context.Context // ends with Down
+	cancel context.CancelFunc
 	served chan struct{}
 }
 
-// Start listens and answers. It does not ask the database or the cache anything before somebody asks it.
+// Start starts the API. It sends nothing to the database or the cache before the first request.
 func Start(config Config) (*Server, error) {
 	config.Connections = cmp.Or(config.Connections, 10)
 	config.Slots = cmp.Or(config.Slots, 64)
@@ -181,11 +180,11 @@ func (s *Server) prepare() error {
 	return nil
 }
 
-// Up listens again after Down. When it is up already, it stays so.
+// Up listens again after Down. It does nothing if the API is up.
 func (s *Server) Up() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life != nil {
+	if s.serving != nil {
 		return nil
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
@@ -197,16 +196,16 @@ func (s *Server) Up() error {
 		listener = tls.NewListener(listener, s.authority.Server())
 	}
 	ctx, end := context.WithCancel(context.Background())
-	l := &life{ctx: ctx, end: end, served: make(chan struct{}), server: &http.Server{
+	l := &serving{ctx: ctx, cancel: end, served: make(chan struct{}), server: &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       time.Minute,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // strangers' handshakes
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // handshakes of strangers
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}}
-	s.life = l
+	s.serving = l
 	go func() {
 		defer close(l.served)
 		if err := l.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -216,17 +215,17 @@ func (s *Server) Up() error {
 	return nil
 }
 
-// Down ends it as a crash does: connections are refused, and requests that are on their way get no answer and are reported by
-// nobody. When it is down already, it stays so.
+// Down stops the API as a crash does: connections are refused, and requests in flight get no response and no report. It does nothing if
+// the API is down.
 func (s *Server) Down() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.life
+	l := s.serving
 	if l == nil {
 		return nil
 	}
-	s.life = nil
-	l.end()
+	s.serving = nil
+	l.cancel()
 	err := l.server.Close()
 	<-l.served
 	if err != nil {
@@ -235,7 +234,7 @@ func (s *Server) Down() error {
 	return nil
 }
 
-// Close ends it for good.
+// Close stops the API and closes its pool and cache.
 func (s *Server) Close() error {
 	err := errors.Join(s.Down(), s.pool.Close())
 	if s.cache != nil {
@@ -244,7 +243,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// URL returns where it listens.
+// URL returns the URL of the API.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,19 +256,19 @@ func (s *Server) URL() string {
 // CA returns the file with the authority's certificate; "" when there is none.
 func (s *Server) CA() string { return s.ca }
 
-// Authority returns who issues the certificates; nil for HTTP.
+// Authority returns the issuer of the certificates; nil for HTTP.
 func (s *Server) Authority() *authority.Authority { return s.authority }
 
-// Pool returns the database's connections, for whoever makes them leak.
+// Pool returns the connection pool, for the fault pool-exhausted.
 func (s *Server) Pool() *sql.DB { return s.pool }
 
-// SlowRequests lets each request take one to three times Limits.Delay more.
+// SlowRequests makes each request take one to three times Limits.Delay longer.
 func (s *Server) SlowRequests(on bool) { s.slowRequests.Store(on) }
 
-// SlowQueries lets each query take longer on the server than what the server takes for slow in these sessions.
+// SlowQueries makes each query slow on the server, in sessions with a lower long_query_time.
 func (s *Server) SlowQueries(on bool) { s.slowQueries.Store(on) }
 
-// Gauges returns how busy pool and slots are now.
+// Gauges returns the utilization of the pool and the slots.
 func (s *Server) Gauges() (stream.DBPool, stream.WorkerThreads) {
 	stats := s.pool.Stats()
 	return stream.DBPool{Pool: "api", InUse: stats.InUse, Idle: stats.Idle, Max: stats.MaxOpenConnections, Waits: int(stats.WaitCount)},

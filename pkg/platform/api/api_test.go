@@ -18,35 +18,35 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// desk is a platform whose clients take as long to be found as the test wants.
-type desk struct {
-	asked   chan struct{} // somebody looks for a client
-	found   chan struct{} // closed: they find none
+// fakePlatform is a platform whose client lookups take as long as the test wants.
+type fakePlatform struct {
+	asked   chan struct{} // a client is being looked up
+	found   chan struct{} // closed: lookups find none
 	reports chan *Report
 }
 
-func (d *desk) Client(string) (uint64, string, bool) {
+func (d *fakePlatform) Client(string) (uint64, string, bool) {
 	d.asked <- struct{}{}
 	<-d.found
 	return 0, "", false
 }
 
-func (d *desk) Begin() Visit { return d }
+func (d *fakePlatform) Begin() PlatformRequest { return d }
 
-func (d *desk) Order(context.Context, uint64, uint64) (Order, error) {
+func (d *fakePlatform) Order(context.Context, uint64, uint64) (Order, error) {
 	return Order{}, errors.New("nobody orders here")
 }
 
-func (d *desk) End(r *Report) { d.reports <- r }
+func (d *fakePlatform) End(r *Report) { d.reports <- r }
 
-// started returns an API with one request slot and without a database.
-func started(t *testing.T) (*Server, *desk) {
+// startServer returns an API with one request slot and without a database.
+func startServer(t *testing.T) (*Server, *fakePlatform) {
 	t.Helper()
 	connector, err := mysql.NewConnector(mysql.NewConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{asked: make(chan struct{}, 10), found: make(chan struct{}), reports: make(chan *Report, 10)}
+	d := &fakePlatform{asked: make(chan struct{}, 10), found: make(chan struct{}), reports: make(chan *Report, 10)}
 	s, err := Start(Config{Address: "http://127.0.0.1:0", Pool: sql.OpenDB(connector), Platform: d, Slots: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func started(t *testing.T) (*Server, *desk) {
 	return s, d
 }
 
-// get asks for a page that looks for a client.
+// get requests an endpoint that looks a client up.
 func get(s *Server) (int, string, error) {
 	response, err := http.Get(s.URL() + "/api/categories")
 	if err != nil {
@@ -72,7 +72,7 @@ func get(s *Server) (int, string, error) {
 
 func TestRequestsWaitForASlotAndNotForEver(t *testing.T) {
 	t.Parallel()
-	s, d := started(t)
+	s, d := startServer(t)
 	first := make(chan int, 1)
 	go func() {
 		status, _, err := get(s)
@@ -108,7 +108,7 @@ func TestRequestsWaitForASlotAndNotForEver(t *testing.T) {
 func TestSlowRequestsTakeOneToThreeTimesTheDelayMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &desk{asked: make(chan struct{}, 100), found: make(chan struct{}), reports: make(chan *Report, 100)}
+		d := &fakePlatform{asked: make(chan struct{}, 100), found: make(chan struct{}), reports: make(chan *Report, 100)}
 		close(d.found)
 		config := Config{Platform: d}
 		config.Limits.setDefaults()
@@ -140,7 +140,7 @@ func TestSlowRequestsTakeOneToThreeTimesTheDelayMore(t *testing.T) {
 
 func TestARequestThatACrashEndsIsAnsweredAndReportedByNobody(t *testing.T) {
 	t.Parallel()
-	s, d := started(t)
+	s, d := startServer(t)
 	address := s.URL()
 	answered := make(chan error, 1)
 	go func() {

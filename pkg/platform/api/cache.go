@@ -12,10 +12,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// keyPrefix begins every key of the API.
+// keyPrefix is the prefix of all keys of the API.
 const keyPrefix = "api:"
 
-// openCache prepares the client. It does not connect. A cache that does not answer at once is no help: every limit is short.
+// openCache makes the client. It does not connect. A slow cache is useless, so every time limit is short.
 func openCache(address string, limit time.Duration) *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr: address, PoolSize: 20, MaxRetries: -1, DialerRetries: 1,
@@ -33,23 +33,23 @@ func cacheKey(path string, values []any) string {
 	return key.String()
 }
 
-// lookup is what a look into the cache found.
+// lookup is the result of a cache lookup.
 type lookup int
 
 const (
 	none   lookup = iota // there is no cache
-	hit                  // what was looked for
-	miss                 // that it is not there
-	broken               // nothing: the cache failed
+	hit                  // the value was found
+	miss                 // the key is missing
+	broken               // the cache failed
 )
 
-// look looks into the cache.
-func (r *request) look(key string) ([]byte, lookup) {
+// cacheGet looks a key up.
+func (r *request) cacheGet(key string) ([]byte, lookup) {
 	if r.cache == nil {
 		return nil, none
 	}
 	var value []byte
-	err := r.cached("get", func() (err error) {
+	err := r.cacheOperation("get", func() (err error) {
 		value, err = r.cache.Get(r.ctx, key).Bytes()
 		return err
 	})
@@ -63,24 +63,24 @@ func (r *request) look(key string) ([]byte, lookup) {
 	}
 }
 
-// keep puts an answer into the cache. That it cannot is no trouble for who asked.
-func (r *request) keep(key string, body []byte) {
-	_ = r.cached("set", func() error { return r.cache.Set(r.ctx, key, body, r.config.TTL).Err() })
+// cacheSet caches a response. Its error does not matter to the request.
+func (r *request) cacheSet(key string, body []byte) {
+	_ = r.cacheOperation("set", func() error { return r.cache.Set(r.ctx, key, body, r.config.TTL).Err() })
 }
 
-// forget takes answers out that are not true any more.
-func (r *request) forget(keys ...string) {
+// cacheDelete deletes outdated responses.
+func (r *request) cacheDelete(keys ...string) {
 	if r.cache != nil {
-		_ = r.cached("delete", func() error { return r.cache.Del(r.ctx, keys...).Err() })
+		_ = r.cacheOperation("delete", func() error { return r.cache.Del(r.ctx, keys...).Err() })
 	}
 }
 
 func (r *request) pingCache() error {
-	return r.cached("ping", func() error { return r.cache.Ping(r.ctx).Err() })
+	return r.cacheOperation("ping", func() error { return r.cache.Ping(r.ctx).Err() })
 }
 
-// cached runs an operation of the cache and tells of it. That a key is not there is an answer, and no error.
-func (r *request) cached(operation string, do func() error) error {
+// cacheOperation runs an operation of the cache and records its event. A missing key is a result, not an error.
+func (r *request) cacheOperation(operation string, do func() error) error {
 	begun := time.Now()
 	err := do()
 	result := "ok"
@@ -92,19 +92,19 @@ func (r *request) cached(operation string, do func() error) error {
 	case operation == "get":
 		result = "hit"
 	}
-	r.say(stream.CacheOperation{Operation: operation, Result: result, Duration: stream.Seconds(time.Since(begun))})
+	r.record(stream.CacheOperation{Operation: operation, Result: result, Duration: stream.Seconds(time.Since(begun))})
 	if result == "error" {
-		r.say(stream.ErrorRaised{Category: "system", Kind: "cache", Component: "api"})
+		r.record(stream.ErrorRaised{Category: "system", Kind: "cache", Component: "api"})
 		return fmt.Errorf("cache: %w", err)
 	}
 	return err
 }
 
-// fellBack tells that the database answered in place of the cache, or did not.
-func (r *request) fellBack(ok bool) {
+// cacheFallback records that the database answered instead of the cache, or failed to.
+func (r *request) cacheFallback(ok bool) {
 	outcome := "succeeded"
 	if !ok {
 		outcome = "failed"
 	}
-	r.say(stream.RecoveryAttempted{Mechanism: "fallback", Component: "cache", Outcome: outcome})
+	r.record(stream.RecoveryAttempted{Mechanism: "fallback", Component: "cache", Outcome: outcome})
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// What slow-queries does: each query takes longer on the server than the session says is slow.
+// SQL of slow-queries: each query takes longer on the server than long_query_time of the session.
 const (
 	slowAfter = "SET SESSION long_query_time = 0.1"
 	slowAgain = "SET SESSION long_query_time = DEFAULT"
 	slowQuery = "SELECT q.* FROM (SELECT SLEEP(0.3) AS slept) AS late STRAIGHT_JOIN (%s) AS q"
 )
 
-// outcome returns how a query ended, as a label.
+// outcome returns the outcome of a query, as a label.
 func outcome(err error) string {
 	switch {
 	case err == nil:
@@ -30,8 +30,8 @@ func outcome(err error) string {
 	}
 }
 
-// ask runs a route's query on a connection of the pool.
-func (r *request) ask(route Route, values []any) ([]map[string]any, error) {
+// query runs a route's query on a connection of the pool.
+func (r *request) query(route Route, values []any) ([]map[string]any, error) {
 	conn, err := r.connection()
 	if err != nil {
 		return nil, err
@@ -48,18 +48,18 @@ func (r *request) ask(route Route, values []any) ([]map[string]any, error) {
 	}
 	begun := time.Now()
 	rows, err := rowsOf(ctx, conn, query, values)
-	r.say(stream.DBQuery{Operation: "select", Table: route.Table, Outcome: outcome(err), Duration: stream.Seconds(time.Since(begun))})
+	r.record(stream.DBQuery{Operation: "select", Table: route.Table, Outcome: outcome(err), Duration: stream.Seconds(time.Since(begun))})
 	if err == nil && slow {
 		_, err = conn.ExecContext(ctx, slowAgain)
 	}
 	if err != nil {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // nothing of it is used again
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the connection is discarded
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	return rows, nil
 }
 
-// connection waits for a connection of the pool.
+// connection takes a connection from the pool.
 func (r *request) connection() (*sql.Conn, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.config.Limits.Wait)
 	defer cancel()
@@ -73,7 +73,7 @@ func (r *request) connection() (*sql.Conn, error) {
 	return conn, nil
 }
 
-// rowsOf returns the rows of a query, each by the names of its columns.
+// rowsOf returns the rows of a query, each by its column names.
 func rowsOf(ctx context.Context, conn *sql.Conn, query string, values []any) ([]map[string]any, error) {
 	rows, err := conn.QueryContext(ctx, query, values...)
 	if err != nil {

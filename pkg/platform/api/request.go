@@ -14,21 +14,21 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/stream"
 )
 
-// request is one on its way.
+// request is a request that is served.
 type request struct {
 	*Server
-	http   *http.Request
-	visit  Visit
-	ctx    context.Context // for the database and the cache: it goes on when the caller has gone
-	route  string
-	client uint64
-	report Report
+	http    *http.Request
+	tracked PlatformRequest
+	ctx     context.Context // for the database and the cache; it does not end when the caller leaves
+	route   string
+	client  uint64
+	report  Report
 
 	status int
 	body   []byte
 }
 
-// serve answers requests of one route, and reports each.
+// serve returns the handler of a route, which reports each request.
 func (s *Server) serve(route string, do func(*request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, h *http.Request) {
 		visit, ended := s.config.Platform.Begin(), false
@@ -38,35 +38,35 @@ func (s *Server) serve(route string, do func(*request)) http.Handler {
 				visit.End(report)
 			}
 		}
-		defer end(nil) // whatever happens: somebody waits for it
+		defer end(nil) // in any case: Pause waits for it
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context()), s.config.Limits.Request)
 		defer cancel()
-		r := &request{Server: s, http: h, visit: visit, ctx: ctx, route: route, report: Report{TraceParent: h.Header.Get("traceparent")}}
+		r := &request{Server: s, http: h, tracked: visit, ctx: ctx, route: route, report: Report{TraceParent: h.Header.Get("traceparent")}}
 		r.run(do)
 		if s.crashed(h.Context()) {
 			return
 		}
-		r.say(stream.APIRequest{Route: route, Method: method(h.Method), Status: r.status, Duration: stream.Seconds(time.Since(begun))})
-		end(&r.report) // before the answer: who has one finds it counted
+		r.record(stream.APIRequest{Route: route, Method: method(h.Method), Status: r.status, Duration: stream.Seconds(time.Since(begun))})
+		end(&r.report) // before the response: a caller who has it finds the request counted
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(r.body)))
 		w.WriteHeader(r.status)
-		_, _ = w.Write(r.body) // whoever asked has gone
+		_, _ = w.Write(r.body) // the caller may have left
 	})
 }
 
-// crashed tells whether the life of the server that took a request has ended. A caller who has gone is something else.
+// crashed reports whether the server of a request has been stopped, as opposed to a caller who left.
 func (s *Server) crashed(ctx context.Context) bool {
 	if ctx.Err() == nil {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.life == nil || ctx.Value(http.ServerContextKey) != any(s.life.server)
+	return s.serving == nil || ctx.Value(http.ServerContextKey) != any(s.serving.server)
 }
 
-// method returns a method as a label: strangers may send anything.
+// method returns a method as a label: strangers may send any text.
 func method(m string) string {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
@@ -91,7 +91,7 @@ func (r *request) run(do func(*request)) {
 	do(r)
 }
 
-// wait lets time pass, unless the server ends.
+// wait sleeps, unless the server stops.
 func (r *request) wait(d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -99,11 +99,11 @@ func (r *request) wait(d time.Duration) {
 	}
 }
 
-func (r *request) say(d stream.Data) { r.report.Told = append(r.report.Told, d) }
+func (r *request) record(d stream.Data) { r.report.Events = append(r.report.Events, d) }
 
 func (r *request) answer(status int, body any) {
 	encoded, err := json.Marshal(body)
-	if err != nil { // a column that JSON has no word for
+	if err != nil { // a column that cannot be encoded
 		r.fail("database", err)
 		return
 	}
@@ -116,13 +116,13 @@ func (r *request) refuse(status int, why string) {
 	}{why})
 }
 
-// fail answers that the platform cannot do it now, and says which kind of error the user saw.
+// fail responds that the platform is unavailable, and sets the error that the user saw.
 func (r *request) fail(kind string, err error) {
 	r.report.Failure = Failure{"system", kind, r.route}
 	r.refuse(http.StatusServiceUnavailable, err.Error())
 }
 
-// tenant finds out on whose behalf somebody asks: a client's slug in the header X-Client, or else a client's domain as the host.
+// tenant finds the client of a request: by the slug in the header X-Client, or else by the client's domain as host.
 func (r *request) tenant() bool {
 	name := r.http.Header.Get("X-Client")
 	if name == "" {
@@ -140,7 +140,7 @@ func (r *request) tenant() bool {
 	return true
 }
 
-// errInvalid says what is wrong with what somebody sent.
+// errInvalid is the error of an invalid request.
 var errInvalid = errors.New("invalid request")
 
 // values returns the arguments of a query.
@@ -160,7 +160,7 @@ func (r *request) values(args []argument) ([]any, error) {
 				return nil, fmt.Errorf("%w: %s: a whole number is needed", errInvalid, what)
 			}
 			all = append(all, number)
-		case words:
+		case searchText:
 			q := r.http.FormValue("q")
 			if len(q) < 2 || len(q) > 40 {
 				return nil, fmt.Errorf("%w: q: 2 to 40 letters are needed", errInvalid)
@@ -176,7 +176,7 @@ func (r *request) invalid(err error) {
 	r.refuse(http.StatusUnprocessableEntity, err.Error())
 }
 
-// read answers from the cache, or else from the database.
+// read responds from the cache, or else from the database.
 func (r *request) read(route Route) {
 	if !r.tenant() {
 		return
@@ -187,16 +187,16 @@ func (r *request) read(route Route) {
 		return
 	}
 	key := cacheKey(route.Path, values)
-	cached, lookup := r.look(key)
+	cached, lookup := r.cacheGet(key)
 	if lookup == hit {
 		r.status, r.body = http.StatusOK, cached
 		return
 	}
-	rows, err := r.ask(route, values)
+	rows, err := r.query(route, values)
 	switch {
 	case err != nil:
 		if lookup == broken {
-			r.fellBack(false)
+			r.cacheFallback(false)
 		}
 		r.fail("database", err)
 		return
@@ -209,13 +209,13 @@ func (r *request) read(route Route) {
 	}
 	switch {
 	case lookup == broken:
-		r.fellBack(true)
+		r.cacheFallback(true)
 	case lookup == miss && r.status == http.StatusOK:
-		r.keep(key, r.body)
+		r.cacheSet(key, r.body)
 	}
 }
 
-// order lets somebody buy.
+// order places an order.
 func (r *request) order() {
 	if !r.tenant() {
 		return
@@ -227,29 +227,29 @@ func (r *request) order() {
 		r.invalid(fmt.Errorf("%w: a JSON object with the number of the event is needed", errInvalid))
 		return
 	}
-	// What is for sale, past the cache: nobody sells what a cache remembers.
-	if _, err := r.ask(Routes()[0], []any{r.client, wanted.Event}); err != nil {
+	// The query bypasses the cache: cached items may be sold.
+	if _, err := r.query(Routes()[0], []any{r.client, wanted.Event}); err != nil {
 		r.fail("database", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.config.Limits.Order)
 	defer cancel()
-	placed, err := r.visit.Order(ctx, r.client, wanted.Event)
+	placed, err := r.tracked.Order(ctx, r.client, wanted.Event)
 	switch {
 	case errors.Is(err, ErrNothing):
 		r.report.Failure = Failure{"business", "state_conflict", r.route}
 		r.refuse(http.StatusConflict, err.Error())
 	case err != nil:
-		r.say(stream.DBQuery{Operation: "insert", Table: "sales", Outcome: outcome(err), Duration: stream.Seconds(placed.Duration)})
+		r.record(stream.DBQuery{Operation: "insert", Table: "sales", Outcome: outcome(err), Duration: stream.Seconds(placed.Duration)})
 		r.fail("database", err)
 	default:
-		r.say(stream.DBQuery{Operation: "insert", Table: "sales", Outcome: outcome(nil), Duration: stream.Seconds(placed.Duration)})
-		r.forget(cacheKey("/api/items", []any{r.client, wanted.Event}), cacheKey("/api/cart", []any{r.client, wanted.Event}))
+		r.record(stream.DBQuery{Operation: "insert", Table: "sales", Outcome: outcome(nil), Duration: stream.Seconds(placed.Duration)})
+		r.cacheDelete(cacheKey("/api/items", []any{r.client, wanted.Event}), cacheKey("/api/cart", []any{r.client, wanted.Event}))
 		r.answer(http.StatusCreated, placed)
 	}
 }
 
-// health answers whether everything works that the API needs.
+// health responds whether the database and the cache work.
 func (r *request) health() {
 	checks := map[string]string{"database": "ok"}
 	status, name := http.StatusOK, "ok"
@@ -258,7 +258,7 @@ func (r *request) health() {
 			status, name, checks[what] = http.StatusServiceUnavailable, "failing", err.Error()
 		}
 	}
-	_, err := r.ask(Route{Table: "clients", query: "SELECT id FROM clients LIMIT 1"}, nil)
+	_, err := r.query(Route{Table: "clients", query: "SELECT id FROM clients LIMIT 1"}, nil)
 	note("database", err)
 	if r.cache != nil {
 		checks["cache"] = "ok"

@@ -2,28 +2,27 @@ package api
 
 import "net/http"
 
-// argument is where a value of a query comes from.
+// argument is the origin of a query's argument.
 type argument int
 
 const (
-	client argument = iota // the tenant
-	id                     // {id} of the path
-	event                  // ?event=, a sale event's id
-	words                  // ?q=, the beginning of a title
+	client     argument = iota // the tenant
+	id                         // {id} of the path
+	event                      // ?event=, a sale event's id
+	searchText                 // ?q=, a prefix of titles
 )
 
-// Route is something that can be asked for.
+// Route is an endpoint that reads.
 type Route struct {
 	Method, Path string
-	Table        string // that it asks first of all
+	Table        string // the main table of its query
 
 	query string
 	args  []argument // of the query, in order
-	one   bool       // there is one row, or it is not found
+	one   bool       // a single row, or 404
 }
 
-// Routes returns all that is answered from the database by reading. Each query sees the rows of its client alone, and answers with a
-// page of them.
+// Routes returns all endpoints that read the database. Each query returns rows of its client only, and at most a page of them.
 func Routes() []Route {
 	return []Route{
 		{Method: "GET", Path: "/api/items", Table: "items", args: []argument{client, event}, query: `
@@ -35,7 +34,7 @@ func Routes() []Route {
 		{Method: "GET", Path: "/api/items/{id}/label", Table: "items", args: []argument{client, id}, one: true, query: `
 			SELECT i.id, i.event_consignor_id, i.title, i.price_cents, e.currency FROM items i JOIN events e ON e.id = i.event_id
 			WHERE e.client_id = ? AND i.id = ?`},
-		{Method: "GET", Path: "/api/search", Table: "items", args: []argument{client, event, words}, query: `
+		{Method: "GET", Path: "/api/search", Table: "items", args: []argument{client, event, searchText}, query: `
 			SELECT i.id, i.title, i.price_cents, e.currency FROM events e JOIN items i ON i.event_id = e.id
 			WHERE e.client_id = ? AND e.id = ? AND i.title LIKE CONCAT(?, '%') LIMIT 20`},
 		{Method: "GET", Path: "/api/cart", Table: "sales", args: []argument{client, event}, query: `
@@ -72,11 +71,11 @@ func Routes() []Route {
 	}
 }
 
-// The routes that are no queries.
+// The routes without a query.
 const (
 	HealthRoute = "/healthz"
 	OrderRoute  = "/api/orders"
-	// otherRoute stands for every path that there is none for: what strangers ask must not become labels.
+	// otherRoute is the label of unknown paths: what strangers request must not become labels.
 	otherRoute = "/*"
 )
 

@@ -1,5 +1,5 @@
-// Package authority makes the certificates of a server on one machine: a certificate authority of its own, and a leaf that it
-// renews by itself. Keys are in memory alone. Who is to trust the server gets the authority's certificate as a file.
+// Package authority issues the certificates of a server on one machine: it is a certificate authority with a leaf that is renewed
+// automatically. Keys stay in memory. The authority's certificate is written to a file for those who are to trust the server.
 package authority
 
 import (
@@ -24,7 +24,7 @@ const (
 	rootLifetime = 10 * 365 * 24 * time.Hour
 	// Lifetime is how long a leaf is valid.
 	Lifetime = 90 * 24 * time.Hour
-	// renewBefore is how long before its end a leaf is renewed.
+	// renewBefore is how long before its expiry a leaf is renewed.
 	renewBefore = 30 * 24 * time.Hour
 	backdated   = time.Hour // clocks differ
 )
@@ -40,12 +40,12 @@ type Authority struct {
 	root    *x509.Certificate
 	rootKey *ecdsa.PrivateKey
 
-	mu     sync.Mutex
-	leaf   *tls.Certificate
-	frozen bool // the leaf stays as it is, whatever the time
+	mu       sync.Mutex
+	leaf     *tls.Certificate
+	keepLeaf bool // the leaf is not renewed
 }
 
-// New makes an authority for a server that is reached by some names or addresses.
+// New makes an authority for a server with the given names or addresses.
 func New(now func() time.Time, names ...string) (*Authority, error) {
 	a := &Authority{now: now, names: names}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -78,7 +78,7 @@ func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (*x
 	return x509.ParseCertificate(der)
 }
 
-// issue replaces the leaf. The caller holds mu, or is alone.
+// issue replaces the leaf. The caller holds mu, or nobody else knows the authority.
 func (a *Authority) issue(lifetime time.Duration) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -104,11 +104,11 @@ func (a *Authority) issue(lifetime time.Duration) error {
 	return nil
 }
 
-// Certificate returns the leaf, a new one when the old one ends soon.
+// Certificate returns the leaf, a new one if the old one expires soon.
 func (a *Authority) Certificate() (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.frozen && a.leaf.Leaf.NotAfter.Before(a.now().Add(renewBefore)) {
+	if !a.keepLeaf && a.leaf.Leaf.NotAfter.Before(a.now().Add(renewBefore)) {
 		if err := a.issue(Lifetime); err != nil {
 			return nil, err
 		}
@@ -116,11 +116,11 @@ func (a *Authority) Certificate() (*tls.Certificate, error) {
 	return a.leaf, nil
 }
 
-// Expire replaces the leaf by one that ends after a while and is not renewed, until Renew.
+// Expire replaces the leaf by one that expires after the given time and is not renewed, until Renew.
 func (a *Authority) Expire(in time.Duration) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.frozen = true
+	a.keepLeaf = true
 	return a.issue(in)
 }
 
@@ -128,11 +128,11 @@ func (a *Authority) Expire(in time.Duration) error {
 func (a *Authority) Renew() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.frozen = false
+	a.keepLeaf = false
 	return a.issue(Lifetime)
 }
 
-// Server returns the TLS configuration of the server. Each handshake shows the certificate of that moment.
+// Server returns the TLS configuration of the server. Each handshake uses the current certificate.
 func (a *Authority) Server() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
@@ -158,7 +158,7 @@ func (a *Authority) Write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("certificate authority: %w", err)
 	}
-	// In one piece: who reads it never sees half of it.
+	// Atomically: nobody reads half of it.
 	if err := errors.Join(os.WriteFile(path+".new", a.PEM(), 0o644), os.Rename(path+".new", path)); err != nil {
 		return "", fmt.Errorf("certificate authority: %w", err)
 	}

@@ -15,8 +15,8 @@ type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
-// shake makes a TLS handshake and returns the certificate that the server showed.
-func shake(t *testing.T, a *Authority, client *tls.Config) (*x509.Certificate, error) {
+// handshake makes a TLS handshake and returns the certificate that the server showed.
+func handshake(t *testing.T, a *Authority, client *tls.Config) (*x509.Certificate, error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,7 +39,7 @@ func shake(t *testing.T, a *Authority, client *tls.Config) (*x509.Certificate, e
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-func TestWhoHasTheFileTrustsTheServer(t *testing.T) {
+func TestClientsWithTheFileTrustTheServer(t *testing.T) {
 	t.Parallel()
 	a, err := New(time.Now, "127.0.0.1", "localhost")
 	if err != nil {
@@ -58,18 +58,18 @@ func TestWhoHasTheFileTrustsTheServer(t *testing.T) {
 		t.Fatalf("no certificate in %s", file)
 	}
 	for _, name := range []string{"127.0.0.1", "localhost"} {
-		if _, err := shake(t, a, &tls.Config{RootCAs: pool, ServerName: name}); err != nil {
+		if _, err := handshake(t, a, &tls.Config{RootCAs: pool, ServerName: name}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := shake(t, a, &tls.Config{RootCAs: pool, ServerName: "elsewhere.example"}); err == nil {
+	if _, err := handshake(t, a, &tls.Config{RootCAs: pool, ServerName: "elsewhere.example"}); err == nil {
 		t.Error("trusted under a name that it does not have")
 	}
 	stranger, err := New(time.Now, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := shake(t, stranger, a.Client()); err == nil {
+	if _, err := handshake(t, stranger, a.Client()); err == nil {
 		t.Error("another authority's server is trusted")
 	}
 }
@@ -83,7 +83,7 @@ func TestACertificateIsRenewedUnlessItIsMeantToExpire(t *testing.T) {
 	}
 	left := func() time.Duration {
 		t.Helper()
-		leaf, err := shake(t, a, a.Client())
+		leaf, err := handshake(t, a, a.Client())
 		if err != nil {
 			t.Fatal(err)
 		}

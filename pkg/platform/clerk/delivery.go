@@ -15,8 +15,8 @@ type envelope struct {
 	Type       string `json:"type"`
 }
 
-// tell sends a webhook. It needs the lock.
-func (f *Fake) tell(topic string, data any) {
+// sendWebhook sends a webhook. It needs the lock.
+func (f *Fake) sendWebhook(topic string, data any) {
 	switch {
 	case f.config.WebhookURL == "":
 	case f.switches.WebhooksLost:
@@ -43,7 +43,7 @@ const endpoint = "clerk"
 func (f *Fake) Forge(topic string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	message := f.message(topic, object{"object": "user", "id": newID("user")}, forgersSecret)
+	message := f.message(topic, object{"object": "user", "id": newID("user")}, forgedSecret)
 	message.Once, message.Endpoint = true, "" // what comes of it is no matter of Clerk's
 	if err := f.sender.Send(message); err != nil {
 		return err
@@ -52,13 +52,13 @@ func (f *Fake) Forge(topic string) error {
 	return nil
 }
 
-// forgersSecret is what somebody signs with who has no secret.
-const forgersSecret = "Z3Vlc3NlZA=="
+// forgedSecret is the secret of forged signatures.
+const forgedSecret = "Z3Vlc3NlZA=="
 
 func (f *Fake) attempted(a webhook.Attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if a.Message.Endpoint == endpoint { // it is not forged
-		a.Tell(f.webhooks)
+		a.Count(f.webhooks)
 	}
 }

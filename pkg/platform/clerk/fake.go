@@ -26,11 +26,11 @@ type Config struct {
 	// WebhookURL is where they go; empty: nowhere. WebhookSecret is base64, with or without the prefix whsec_.
 	WebhookURL, WebhookSecret string
 
-	// Requested is told of every request; may be nil. It is called outside any lock.
+	// Requested is called after every request, without a lock held; may be nil.
 	Requested func(Request)
 }
 
-// Request is what came of a request.
+// Request is a request and its outcome.
 type Request struct {
 	Operation string // like "GET /v1/users/count", with {id} for an id
 	Outcome   string // as in Books
@@ -77,12 +77,12 @@ func (f *Fake) now() time.Time { return f.config.Now() }
 
 func (f *Fake) production() bool { return strings.HasPrefix(f.config.SecretKey, "sk_live_") }
 
-// Books are what is true.
+// Books are what the instance holds, and the counts of its requests and webhooks.
 type Books struct {
-	// Requests by what came of them: ok, throttled, auth, bad_request, not_found, server_error, invalid_response, other;
+	// Requests by outcome: ok, throttled, auth, bad_request, not_found, server_error, invalid_response, other;
 	// timeout: the client went away before the answer; down: the connection was cut.
 	Requests map[string]int64
-	// Webhooks by what came of them: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
+	// Webhooks by outcome: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
 	// (too many waited).
 	Webhooks map[string]int64
 	Users    int
@@ -90,7 +90,7 @@ type Books struct {
 	Keys     int
 }
 
-// Books returns what is true. Nothing of it is shared.
+// Books returns a copy of the instance's books.
 func (f *Fake) Books() Books {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -151,35 +151,35 @@ func (f *Fake) match(r *http.Request) (route, string, bool) {
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{fake: f, w: w, r: r, trace: strings.ReplaceAll(wire.UUID(), "-", "")}
 	w.Header().Set("Clerk-Trace-Id", x.trace)
-	asked, id, known := f.match(r)
-	x.operation, x.id = cmp.Or(asked.method+" "+asked.path, "other"), id
+	matched, id, known := f.match(r)
+	x.operation, x.id = cmp.Or(matched.method+" "+matched.path, "other"), id
 
 	f.mu.Lock()
 	switches := f.switches
 	f.mu.Unlock()
 	if !wire.Wait(r, switches.Slow) {
-		x.done("timeout", 0)
+		x.record("timeout", 0)
 		return
 	}
 	switch {
 	case switches.Down:
-		x.done("down", 0)
+		x.record("down", 0)
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
 	case !known:
 		x.fail("not_found", http.StatusNotFound, apiError{"Resource not found", "The URL " + r.URL.Path + " is not known.", "resource_not_found", object{}})
-	case !asked.public && !x.authorised(switches.WrongKey):
-	case !asked.unlimited && !x.withinLimit(switches.Throttled):
+	case !matched.public && !x.authorised(switches.WrongKey):
+	case !matched.unlimited && !x.withinLimit(switches.Throttled):
 	case switches.InvalidResponse:
-		x.done("invalid_response", http.StatusOK)
-		wire.Page(w, http.StatusOK)
+		x.record("invalid_response", http.StatusOK)
+		wire.HTMLPage(w, http.StatusOK)
 	default:
-		asked.answer(x)
+		matched.answer(x)
 	}
 }
 
-// authorised answers those who have not the secret key.
+// authorised answers requests without the secret key.
 func (x *exchange) authorised(revoked bool) bool {
 	header := x.r.Header.Get("Authorization")
 	key, ok := strings.CutPrefix(header, "Bearer ")
@@ -209,8 +209,8 @@ type exchange struct {
 	id        string // in the path
 }
 
-// done books the request.
-func (x *exchange) done(outcome string, status int) {
+// record counts the request.
+func (x *exchange) record(outcome string, status int) {
 	f := x.fake
 	f.mu.Lock()
 	f.requests[outcome]++
@@ -221,7 +221,7 @@ func (x *exchange) done(outcome string, status int) {
 }
 
 func (x *exchange) json(outcome string, status int, body any) {
-	x.done(outcome, status)
+	x.record(outcome, status)
 	wire.Answer(x.w, status, "application/json", wire.Marshal(body))
 }
 
@@ -248,8 +248,8 @@ func (x *exchange) refuse(status int) {
 	case status >= 500:
 		outcome = "server_error"
 		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
-			x.done(outcome, status)
-			wire.Page(x.w, status)
+			x.record(outcome, status)
+			wire.HTMLPage(x.w, status)
 			return
 		}
 	case status == http.StatusTooManyRequests:

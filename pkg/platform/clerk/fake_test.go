@@ -20,16 +20,16 @@ const (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// rig is an instance with one user who is signed in, and a clock that stands still until it is moved.
-type rig struct {
+// fixture is an instance with one user who is signed in, and a clock that stands still until it is moved.
+type fixture struct {
 	*Fake
 	clock   time.Time
 	url     string
 	session string
 }
 
-func newRig(t *testing.T, config Config) *rig {
-	r := &rig{clock: noon, session: "sess_probe"}
+func newFixture(t *testing.T, config Config) *fixture {
+	r := &fixture{clock: noon, session: "sess_probe"}
 	config.Now = func() time.Time { return r.clock }
 	if config.SecretKey == "" {
 		config.SecretKey = liveKey
@@ -50,12 +50,12 @@ func newRig(t *testing.T, config Config) *rig {
 }
 
 // ask sends a request with the secret key, unless a header says otherwise.
-func (r *rig) ask(t *testing.T, method, path, body string, header ...string) wiretest.Answer {
+func (r *fixture) ask(t *testing.T, method, path, body string, header ...string) wiretest.Answer {
 	t.Helper()
 	return wiretest.Ask(t, method, r.url+path, body, append([]string{"Authorization", "Bearer " + r.config.SecretKey}, header...)...)
 }
 
-// errorOf is the one error of an answer, whose trace has to be the header's.
+// errorOf returns the one error of a response, and checks its trace id.
 func errorOf(t *testing.T, a wiretest.Answer) apiError {
 	t.Helper()
 	var body struct {
@@ -74,7 +74,7 @@ func errorOf(t *testing.T, a wiretest.Answer) apiError {
 func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
 	t.Parallel()
 	const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	for _, path := range []string{"/v1/users/count", "/v1/jwks", "/v1/sessions/sess_probe"} {
 		got := r.ask(t, "GET", path, "", "Authorization", "Bearer sk_live_guess")
 		want := `{"errors":[{"message":"` + message + `","long_message":"` + message + `","code":"clerk_key_invalid","meta":{}}],"clerk_trace_id":"` + got.Header.Get("Clerk-Trace-Id") + `","meta":{}}`
@@ -102,7 +102,7 @@ func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
 func TestLimitIsThatOfTheInstance(t *testing.T) {
 	t.Parallel()
 	for key, limit := range map[string]int{"sk_live_x": productionLimit, "sk_test_x": developmentLimit} {
-		r := newRig(t, Config{SecretKey: key})
+		r := newFixture(t, Config{SecretKey: key})
 		for i := range limit {
 			if got := r.ask(t, "GET", "/v1/users/count", ""); got.Status != 200 {
 				t.Fatalf("%s: request %d: %d %s", key, i+1, got.Status, got.Body)
@@ -149,7 +149,7 @@ func TestSwitchesOfTheInstance(t *testing.T) {
 		{"no JSON", func(s *Switches) { s.InvalidResponse = true }, 200, "invalid_response", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t, Config{})
+			r := newFixture(t, Config{})
 			r.Switch(test.change)
 			got := r.ask(t, "GET", "/v1/users/count", "")
 			if got.Status != test.status {
@@ -166,7 +166,7 @@ func TestSwitchesOfTheInstance(t *testing.T) {
 			}
 		})
 	}
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	r.Switch(func(s *Switches) { s.Down = true })
 	if response, err := http.Get(r.url + "/v1/jwks"); err == nil {
 		response.Body.Close()

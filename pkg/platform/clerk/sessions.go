@@ -15,7 +15,7 @@ const (
 	maxSessions     = 500
 )
 
-// Session is somebody who has signed in.
+// Session is a session of a user.
 type Session struct {
 	ID     string // empty: given by the fake
 	UserID string
@@ -28,14 +28,14 @@ type Session struct {
 type session struct {
 	Session
 	clientID  string
-	ended     string // revoked, ended or removed; empty: it was not
+	endStatus string // revoked, ended or removed; empty: it was not
 	updatedAt time.Time
 }
 
 func (s *session) status(now time.Time) string {
 	switch {
-	case s.ended != "":
-		return s.ended
+	case s.endStatus != "":
+		return s.endStatus
 	case !now.Before(s.ExpiresAt):
 		return "expired"
 	}
@@ -68,7 +68,7 @@ func (f *Fake) signIn(s Session) (Session, error) {
 	u.LastSignInAt, u.LastActiveAt = s.CreatedAt, s.CreatedAt
 	added := &session{Session: s, clientID: newID("client"), updatedAt: s.CreatedAt}
 	f.sessions[s.ID] = added
-	f.tell("session.created", f.show(added))
+	f.sendWebhook("session.created", f.sessionJSON(added))
 	return s, nil
 }
 
@@ -83,13 +83,13 @@ func (f *Fake) End(sessionID, how string) error {
 	if s == nil {
 		return fmt.Errorf("clerk: session %q: %w", sessionID, ErrUnknown)
 	}
-	s.ended, s.updatedAt = how, f.now()
-	f.tell("session."+how, f.show(s))
+	s.endStatus, s.updatedAt = how, f.now()
+	f.sendWebhook("session."+how, f.sessionJSON(s))
 	return nil
 }
 
-// shown is a session as the API writes it.
-type shown struct {
+// sessionJSON is a session as the API writes it.
+type sessionJSON struct {
 	Object       string  `json:"object"`
 	ID           string  `json:"id"`
 	UserID       string  `json:"user_id"`
@@ -104,9 +104,9 @@ type shown struct {
 	UpdatedAt    int64   `json:"updated_at"`
 }
 
-// show needs the lock.
-func (f *Fake) show(s *session) shown {
-	v := shown{
+// sessionJSON needs the lock.
+func (f *Fake) sessionJSON(s *session) sessionJSON {
+	v := sessionJSON{
 		Object: "session", ID: s.ID, UserID: s.UserID, ClientID: s.clientID, Status: s.status(f.now()),
 		ExpireAt: s.ExpiresAt.UnixMilli(), AbandonAt: s.CreatedAt.Add(30 * 24 * time.Hour).UnixMilli(),
 		LastActiveAt: s.updatedAt.UnixMilli(), CreatedAt: s.CreatedAt.UnixMilli(), UpdatedAt: s.updatedAt.UnixMilli(),
@@ -122,9 +122,9 @@ func (x *exchange) getSession() {
 	f := x.fake
 	f.mu.Lock()
 	s := f.sessions[x.id]
-	var v shown
+	var v sessionJSON
 	if s != nil {
-		v = f.show(s)
+		v = f.sessionJSON(s)
 	}
 	f.mu.Unlock()
 	if s == nil {
@@ -158,9 +158,9 @@ func (x *exchange) createSession() {
 	f := x.fake
 	f.mu.Lock()
 	s, err := f.signIn(Session{UserID: asked.UserID})
-	var v shown
+	var v sessionJSON
 	if err == nil {
-		v = f.show(f.sessions[s.ID])
+		v = f.sessionJSON(f.sessions[s.ID])
 	}
 	f.mu.Unlock()
 	if err != nil {
@@ -190,15 +190,15 @@ func (x *exchange) listSessions() {
 	}
 	f := x.fake
 	f.mu.Lock()
-	found := []shown{}
+	found := []sessionJSON{}
 	for _, s := range f.sessions {
 		if (user == "" || s.UserID == user) && (client == "" || s.clientID == client) &&
 			(query.Get("status") == "" || s.status(f.now()) == query.Get("status")) {
-			found = append(found, f.show(s))
+			found = append(found, f.sessionJSON(s))
 		}
 	}
 	f.mu.Unlock()
-	slices.SortFunc(found, func(a, b shown) int {
+	slices.SortFunc(found, func(a, b sessionJSON) int {
 		return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 	total := len(found)
@@ -208,7 +208,7 @@ func (x *exchange) listSessions() {
 		return
 	}
 	x.json("ok", http.StatusOK, struct {
-		Data  []shown `json:"data"`
-		Total int     `json:"total_count"`
+		Data  []sessionJSON `json:"data"`
+		Total int           `json:"total_count"`
 	}{found, total})
 }

@@ -19,7 +19,7 @@ import (
 
 func TestSessionIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	got := r.ask(t, "GET", "/v1/sessions/sess_probe", "")
 	want := fmt.Sprintf(`{"object":"session","id":"sess_probe","user_id":"user_probe","client_id":%q,"actor":null,"status":"active","last_active_organization_id":null,`+
 		`"last_active_at":1795435200000,"expire_at":1796040000000,"abandon_at":1798027200000,"created_at":1795435200000,"updated_at":1795435200000}`, r.sessions["sess_probe"].clientID)
@@ -30,7 +30,7 @@ func TestSessionIsWrittenAsDocumented(t *testing.T) {
 
 func statusOf(t *testing.T, a wiretest.Answer) string {
 	t.Helper()
-	var s shown
+	var s sessionJSON
 	if err := json.Unmarshal([]byte(a.Body), &s); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func statusOf(t *testing.T, a wiretest.Answer) string {
 
 func TestSessionsEnd(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	r.clock = noon.Add(sessionLife - time.Second)
 	if got := statusOf(t, r.ask(t, "GET", "/v1/sessions/sess_probe", "")); got != "active" {
 		t.Error(got)
@@ -66,11 +66,11 @@ func TestSessionsEnd(t *testing.T) {
 
 func TestOnlyDevelopmentInstancesCreateSessions(t *testing.T) {
 	t.Parallel()
-	live := newRig(t, Config{})
+	live := newFixture(t, Config{})
 	if got := live.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.Status != 400 || errorOf(t, got).Code != "request_invalid_for_environment" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
-	test := newRig(t, Config{SecretKey: "sk_test_x"})
+	test := newFixture(t, Config{SecretKey: "sk_test_x"})
 	if got := test.ask(t, "POST", "/v1/sessions", `{"user_id":"user_probe"}`); got.Status != 200 || statusOf(t, got) != "active" {
 		t.Errorf("%d %s", got.Status, got.Body)
 	}
@@ -84,7 +84,7 @@ func TestOnlyDevelopmentInstancesCreateSessions(t *testing.T) {
 
 func TestSessionsAreListedOfAUserOnly(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	for i := range 12 {
 		if _, err := r.SignIn(Session{ID: fmt.Sprintf("sess_%02d", i), UserID: "user_probe", CreatedAt: noon.Add(time.Duration(i+1) * time.Second)}); err != nil {
 			t.Fatal(err)
@@ -94,8 +94,8 @@ func TestSessionsAreListedOfAUserOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	type page struct {
-		Data  []shown `json:"data"`
-		Total int     `json:"total_count"`
+		Data  []sessionJSON `json:"data"`
+		Total int           `json:"total_count"`
 	}
 	for _, test := range []struct {
 		query      string
@@ -131,7 +131,7 @@ func TestSessionsAreListedOfAUserOnly(t *testing.T) {
 	}
 }
 
-func TestPlatformHearsOfUsersAndSessions(t *testing.T) {
+func TestUsersAndSessionsSendWebhooks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -190,7 +190,7 @@ func TestPlatformHearsOfUsersAndSessions(t *testing.T) {
 
 func TestUsersAndSessionsThatAreNotThere(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	_, signIn := r.SignIn(Session{UserID: "user_x"})
 	_, token := r.Token("sess_x")
 	for name, err := range map[string]error{

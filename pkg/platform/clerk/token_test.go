@@ -24,15 +24,15 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
-// standing is a clock for Clerk's library.
-type standing struct{ *rig }
+// fixedClock is a clock for Clerk's library.
+type fixedClock struct{ *fixture }
 
-func (s standing) Now() time.Time { return s.clock }
+func (s fixedClock) Now() time.Time { return s.clock }
 
-// TestClerksOwnLibraryUnderstandsTheFake has the real client ask, and the real verifier verify.
+// TestClerksOwnLibraryUnderstandsTheFake uses Clerk's client and verifier.
 func TestClerksOwnLibraryUnderstandsTheFake(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	config := &clerk.ClientConfig{}
 	config.URL, config.Key = clerk.String(r.url+"/v1"), clerk.String(liveKey)
 	config.HTTPClient = http.DefaultClient
@@ -51,7 +51,7 @@ func TestClerksOwnLibraryUnderstandsTheFake(t *testing.T) {
 	}
 	verify := func() (*clerk.SessionClaims, error) {
 		return jwt.Verify(t.Context(), &jwt.VerifyParams{
-			Token: token, JWKSClient: jwks.NewClient(config), Clock: standing{r}, ProxyURL: clerk.String(issuer),
+			Token: token, JWKSClient: jwks.NewClient(config), Clock: fixedClock{r}, ProxyURL: clerk.String(issuer),
 			AuthorizedPartyHandler: func(p string) bool { return p == party },
 		})
 	}
@@ -79,8 +79,8 @@ func TestClerksOwnLibraryUnderstandsTheFake(t *testing.T) {
 	}
 }
 
-// minted is a token that the API gave, with its parts.
-func (r *rig) minted(t *testing.T, body string) (string, header, Claims) {
+// minted returns a token of the API, with its parts.
+func (r *fixture) minted(t *testing.T, body string) (string, header, Claims) {
 	t.Helper()
 	got := r.ask(t, "POST", "/v1/sessions/"+r.session+"/tokens", body)
 	var answer struct{ Object, JWT string }
@@ -101,7 +101,7 @@ func (r *rig) minted(t *testing.T, body string) (string, header, Claims) {
 
 func TestTokenSaysWhatIsDocumented(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	r.clock = noon.Add(5 * time.Minute)
 	_, h, c := r.minted(t, `{"expires_in_seconds":90}`)
 	if diff := cmp.Diff(header{"RS256", r.keys[0].id, "JWT"}, h); diff != "" || !strings.HasPrefix(h.KeyID, "ins_") {
@@ -133,7 +133,7 @@ func TestTokenSaysWhatIsDocumented(t *testing.T) {
 
 func TestKeysRotate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	ids := func() (ids []string) {
 		var set JWKS
 		got := r.ask(t, "GET", "/v1/jwks", "")
@@ -167,8 +167,8 @@ func TestKeysRotate(t *testing.T) {
 	}
 }
 
-// forgeries are tokens that are wrong in one way each, by the reason for which they must be refused.
-func forgeries(t *testing.T, r *rig) map[string]string {
+// forgeries returns tokens with one mistake each, by the reason for which they must be refused.
+func forgeries(t *testing.T, r *fixture) map[string]string {
 	t.Helper()
 	good, h, c := r.minted(t, "")
 	key := r.keys[0]
@@ -197,11 +197,11 @@ func forgeries(t *testing.T, r *rig) map[string]string {
 	}
 }
 
-func (r *rig) verifier() *Verifier {
+func (r *fixture) verifier() *Verifier {
 	return NewVerifier(VerifierConfig{Now: func() time.Time { return r.clock }, Keys: r.Keys, Issuer: issuer, Parties: []string{party}})
 }
 
-// show shows a token to a verifier.
+// show sends a token to a verifier.
 func show(t *testing.T, v *Verifier, token string) (status int, body string) {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/session", nil)
@@ -215,7 +215,7 @@ func show(t *testing.T, v *Verifier, token string) (status int, body string) {
 
 func TestVerifierRefusesEveryForgery(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	v := r.verifier()
 	good, _, c := r.minted(t, "")
 	if status, body := show(t, v, good); status != 200 || body != string(wire.Marshal(c)) {
@@ -253,7 +253,7 @@ func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
 		"wrong party": {func(m *Mistakes) { m.AcceptWrongParty = true }, []string{"another party"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, Config{})
+			r := newFixture(t, Config{})
 			v := r.verifier()
 			v.Switch(test.change)
 			accepted := map[string]bool{}
@@ -276,7 +276,7 @@ func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
 			}
 		})
 	}
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	v := r.verifier()
 	v.Switch(func(m *Mistakes) { m.RejectValid = true })
 	good, _, _ := r.minted(t, "")
@@ -287,7 +287,7 @@ func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
 
 func TestVerifierKeepsKeysForAnHour(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	asked := 0
 	var err error
 	v := NewVerifier(VerifierConfig{Now: func() time.Time { return r.clock }, Issuer: issuer, Parties: []string{party}, Keys: func(ctx context.Context) (JWKS, error) {
@@ -324,7 +324,7 @@ func TestVerifierKeepsKeysForAnHour(t *testing.T) {
 
 func TestVerifierGrantsLeeway(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	v := NewVerifier(VerifierConfig{Now: func() time.Time { return r.clock }, Keys: r.Keys, Issuer: issuer, Parties: []string{party}, Leeway: 5 * time.Second})
 	token, _, _ := r.minted(t, "")
 	for after, want := range map[time.Duration]int{64 * time.Second: 200, 65 * time.Second: 401, -15 * time.Second: 200, -16 * time.Second: 401} {
@@ -337,7 +337,7 @@ func TestVerifierGrantsLeeway(t *testing.T) {
 
 func TestVerifierCanBeDown(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	v := r.verifier()
 	v.Switch(func(m *Mistakes) { m.Down = true })
 	server := httptest.NewServer(v)

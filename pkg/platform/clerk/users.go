@@ -27,13 +27,13 @@ type User struct {
 	Organizations []string // ids
 }
 
-// AddUser adds a user who has been there before anybody listened: no webhook.
+// AddUser adds a user without a webhook.
 func (f *Fake) AddUser(u User) (User, error) { return f.addUser(u, false) }
 
 // SignUp adds a user, and sends user.created.
 func (f *Fake) SignUp(u User) (User, error) { return f.addUser(u, true) }
 
-func (f *Fake) addUser(u User, tell bool) (User, error) {
+func (f *Fake) addUser(u User, notify bool) (User, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if u.ID == "" {
@@ -47,13 +47,13 @@ func (f *Fake) addUser(u User, tell bool) (User, error) {
 	}
 	added := u
 	f.users[u.ID] = &added
-	if tell {
-		f.tell("user.created", object{"object": "user", "id": u.ID, "created_at": u.CreatedAt.UnixMilli(), "updated_at": u.CreatedAt.UnixMilli()})
+	if notify {
+		f.sendWebhook("user.created", object{"object": "user", "id": u.ID, "created_at": u.CreatedAt.UnixMilli(), "updated_at": u.CreatedAt.UnixMilli()})
 	}
 	return u, nil
 }
 
-// UpdateUser changes a user, silently: when somebody was active, for example.
+// UpdateUser changes a user without a webhook: the time of the last activity, for example.
 func (f *Fake) UpdateUser(id string, change func(*User)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +79,7 @@ func (f *Fake) DeleteUser(id string) error {
 			delete(f.sessions, key)
 		}
 	}
-	f.tell("user.deleted", object{"object": "user", "id": id, "deleted": true})
+	f.sendWebhook("user.deleted", object{"object": "user", "id": id, "deleted": true})
 	return nil
 }
 

@@ -7,7 +7,7 @@ import (
 
 func TestUsersAreCounted(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	for _, u := range []User{
 		{ID: "user_a", LastActiveAt: noon.Add(-time.Hour), CreatedAt: noon.Add(-time.Hour)},
 		{ID: "user_b", LastActiveAt: noon.Add(-30 * time.Hour), Banned: true, Organizations: []string{"org_1"}},
@@ -38,7 +38,7 @@ func TestUsersAreCounted(t *testing.T) {
 
 func TestFiltersThatClerkDoesNotKnowAreRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	for query, code := range map[string]string{
 		"last_active=1":                 "form_param_unknown",
 		"last_active_at_after=noon":     "form_param_format_invalid",

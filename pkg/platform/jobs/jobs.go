@@ -1,9 +1,9 @@
-// Package jobs is the platform's background work: queues in Kafka, workers that form a consumer group, attempts that are
-// repeated, and dead letters. It keeps exact books of all jobs. What a job does, and who hears of it, is not its business.
+// Package jobs is the platform's background work: queues in Kafka, workers that form a consumer group, retries, and dead letters. It
+// counts all jobs exactly. What a job does, and who reads the reports, is decided by its user.
 //
-// A job is done at least once. Its record is committed when it has succeeded, or failed for good, or when the next attempt
-// or the dead letter is written. A record that comes again, after a rebalance or a restart of the broker, is
-// recognised as long as the process lives: no attempt is made twice.
+// A job is done at least once. Its record is committed when the job has succeeded, or failed for good, or when the next attempt or the
+// dead letter is written. A record that is consumed again, after a rebalance or a restart of the broker, is recognised as long as the
+// process lives: no attempt is made twice.
 package jobs
 
 import (
@@ -29,7 +29,7 @@ const (
 // Outcomes of an attempt.
 const (
 	Succeeded = "succeeded"
-	Failed    = "failed"  // and nobody tries again
+	Failed    = "failed"  // and is not retried
 	Retried   = "retried" // failed, and published again
 	Dead      = "dead"    // failed for the last time
 )
@@ -37,10 +37,10 @@ const (
 const (
 	// Group is the consumer group of the workers.
 	Group = "platform-workers"
-	// DeadTopic is where dead letters go, whatever queue they come from.
+	// DeadTopic is the topic of the dead letters of all queues.
 	DeadTopic = "jobs.dead"
 
-	// QueueHeader of a dead letter is the queue that it came from, and ReasonHeader says why it is dead.
+	// QueueHeader of a dead letter is its queue, and ReasonHeader its last error.
 	QueueHeader  = "queue"
 	ReasonHeader = "reason"
 
@@ -53,7 +53,7 @@ const (
 // Queues returns the names of all queues.
 func Queues() []string { return []string{Email, Image, Report, Sync, Webhook} }
 
-// Topics returns the topics, with the dead letters', and the number of their partitions.
+// Topics returns the topics, DeadTopic included, with their numbers of partitions.
 func Topics() map[string]int32 {
 	topics := map[string]int32{DeadTopic: 1}
 	for _, queue := range Queues() {
@@ -62,7 +62,7 @@ func Topics() map[string]int32 {
 	return topics
 }
 
-// TopicConfigs returns how the topics are to be configured: how long they keep what nobody reads.
+// TopicConfigs returns the configuration of the topics: their retention.
 func TopicConfigs() map[string]map[string]string {
 	configs := map[string]map[string]string{}
 	for topic := range Topics() {
@@ -79,27 +79,27 @@ func topicOf(queue string) string { return topicPrefix + queue }
 
 func queueOf(topic string) string { return strings.TrimPrefix(topic, topicPrefix) }
 
-// Job is one that waits in a queue, or that somebody works at.
+// Job is a job in a queue, or in a worker's hands.
 type Job struct {
 	Queue string `json:"-"`
 	ID    string `json:"id"`
 	Task  string `json:"task"`
-	// Client is the slug of the client that it is done for, and the record's key; "": the platform's own.
+	// Client is the slug of the client, and the record's key; "": the platform's own job.
 	Client string `json:"client,omitempty"`
 	// EnqueuedAt is when it was enqueued, for the first attempt.
 	EnqueuedAt time.Time `json:"enqueued_at"`
 	// Attempt counts from 1.
 	Attempt int `json:"attempt"`
-	// Args are what the task needs to know.
+	// Args are the arguments of the task.
 	Args map[string]string `json:"args,omitempty"`
 
-	value []byte // as it stands in the queue
+	value []byte // of the record
 }
 
-// nobody is the key of jobs that are done for no client.
-const nobody = "_platform"
+// platformKey is the key of jobs without a client.
+const platformKey = "_platform"
 
-// unreadable is the task of a record that is no job.
+// unreadable is the task of a record that is not a job.
 const unreadable = "unreadable"
 
 func (j *Job) record(now time.Time) (*kgo.Record, error) {
@@ -112,7 +112,7 @@ func (j *Job) record(now time.Time) (*kgo.Record, error) {
 
 func (j *Job) key() []byte {
 	if j.Client == "" {
-		return []byte(nobody)
+		return []byte(platformKey)
 	}
 	return []byte(j.Client)
 }
@@ -125,8 +125,8 @@ func (j *Job) deadLetter(reason error, now time.Time) *kgo.Record {
 
 var errUnreadable = errors.New("it is no job")
 
-// read returns the job of a record. With an error, which is poison, the job stands for a record that is none.
-func read(r *kgo.Record) (*Job, error) {
+// parseJob returns the job of a record. If the record is not a job, it returns a stand-in and an error that wraps ErrPoison.
+func parseJob(r *kgo.Record) (*Job, error) {
 	j := &Job{}
 	err := json.Unmarshal(r.Value, j)
 	if err == nil && (j.ID == "" || j.Task == "" || j.Attempt < 1) {

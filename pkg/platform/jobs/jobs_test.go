@@ -18,8 +18,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
-// company is a pool with a broker of its own, and what it reported.
-type company struct {
+// fixture is a pool with a broker of its own, and what it reported.
+type fixture struct {
 	*Pool
 	broker *kafka.Broker
 	end    func() // of Run
@@ -30,7 +30,7 @@ type company struct {
 }
 
 // open opens a pool whose attempts all succeed, and lets it run.
-func open(t *testing.T, config Config) *company {
+func open(t *testing.T, config Config) *fixture {
 	t.Helper()
 	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: Topics(), TopicConfigs: TopicConfigs()})
 	if err != nil {
@@ -40,9 +40,9 @@ func open(t *testing.T, config Config) *company {
 	return openAt(t, broker, config)
 }
 
-func openAt(t *testing.T, broker *kafka.Broker, config Config) *company {
+func openAt(t *testing.T, broker *kafka.Broker, config Config) *fixture {
 	t.Helper()
-	c := &company{broker: broker, work: func(Job) error { return nil }}
+	c := &fixture{broker: broker, work: func(Job) error { return nil }}
 	config.Brokers = []string{broker.Address()}
 	config.Backoff = 10 * time.Millisecond
 	config.Work = func(j Job) error {
@@ -74,21 +74,21 @@ func openAt(t *testing.T, broker *kafka.Broker, config Config) *company {
 	return c
 }
 
-func (c *company) does(work func(Job) error) {
+func (c *fixture) setWork(work func(Job) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.work = work
 }
 
 // reports returns what was reported so far.
-func (c *company) reports() []Finished {
+func (c *fixture) reports() []Finished {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.finished)
 }
 
 // outcomes counts the reports by outcome.
-func (c *company) outcomes() map[string]int {
+func (c *fixture) outcomes() map[string]int {
 	counts := map[string]int{}
 	for _, f := range c.reports() {
 		counts[f.Outcome]++
@@ -96,7 +96,7 @@ func (c *company) outcomes() map[string]int {
 	return counts
 }
 
-func (c *company) enqueue(t *testing.T, queue string, n int) {
+func (c *fixture) enqueue(t *testing.T, queue string, n int) {
 	t.Helper()
 	for i := range n {
 		if err := c.Enqueue(Job{Queue: queue, Task: "task", Client: fmt.Sprintf("client-%d", i%7), Args: map[string]string{"n": fmt.Sprint(i)}}); err != nil {
@@ -105,8 +105,8 @@ func (c *company) enqueue(t *testing.T, queue string, n int) {
 	}
 }
 
-// sum adds up the books of all queues.
-func (c *company) sum() Count {
+// sum adds up the counts of all queues.
+func (c *fixture) sum() Count {
 	var sum Count
 	for _, n := range c.State().Queues {
 		sum.Enqueued += n.Enqueued
@@ -121,8 +121,8 @@ func (c *company) sum() Count {
 	return sum
 }
 
-// settled waits until there is nothing left to do.
-func (c *company) settled(t *testing.T) {
+// settled waits until no job is open.
+func (c *fixture) settled(t *testing.T) {
 	t.Helper()
 	waitFor(t, "all jobs to be settled", func() bool { s := c.sum(); return s.Queued == 0 && s.Running == 0 })
 }
@@ -136,8 +136,8 @@ func waitFor(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// outsider is a client that has nothing to do with the pool.
-func outsider(t *testing.T, c *company, options ...kgo.Opt) *kgo.Client {
+// otherClient returns a Kafka client that is not one of the pool's.
+func otherClient(t *testing.T, c *fixture, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(c.broker.Address()))...)
 	if err != nil {
@@ -159,8 +159,8 @@ func group(t *testing.T, client *kgo.Client) (string, int) {
 	return answer.Groups[0].State, len(answer.Groups[0].Members)
 }
 
-// ends returns, by queue, how many records were written.
-func ends(t *testing.T, client *kgo.Client) map[string]int64 {
+// endOffsets returns the number of records of each queue.
+func endOffsets(t *testing.T, client *kgo.Client) map[string]int64 {
 	t.Helper()
 	request := kmsg.NewPtrListOffsetsRequest()
 	for _, queue := range Queues() {
@@ -186,10 +186,10 @@ func ends(t *testing.T, client *kgo.Client) map[string]int64 {
 	return all
 }
 
-// lag returns, by queue, how many records the group has not committed.
+// lag returns the group's lag by queue.
 func lag(t *testing.T, client *kgo.Client) map[string]int64 {
 	t.Helper()
-	lags := ends(t, client)
+	lags := endOffsets(t, client)
 	request := kmsg.NewPtrOffsetFetchRequest()
 	request.Group = Group
 	for _, queue := range Queues() {
@@ -210,9 +210,9 @@ func lag(t *testing.T, client *kgo.Client) map[string]int64 {
 }
 
 // noLag waits until everything is committed.
-func noLag(t *testing.T, c *company) {
+func noLag(t *testing.T, c *fixture) {
 	t.Helper()
-	client := outsider(t, c)
+	client := otherClient(t, c)
 	waitFor(t, "the commits", func() bool {
 		for _, n := range lag(t, client) {
 			if n != 0 {
@@ -223,10 +223,10 @@ func noLag(t *testing.T, c *company) {
 	})
 }
 
-// letters reads n dead letters, and finds out that there are no more.
-func letters(t *testing.T, c *company, n int) []*kgo.Record {
+// deadLetters reads n dead letters, and checks that there are no more.
+func deadLetters(t *testing.T, c *fixture, n int) []*kgo.Record {
 	t.Helper()
-	client := outsider(t, c, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{DeadTopic: {0: kgo.NewOffset().At(0)}}))
+	client := otherClient(t, c, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{DeadTopic: {0: kgo.NewOffset().At(0)}}))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var all []*kgo.Record
@@ -251,7 +251,7 @@ func letters(t *testing.T, c *company, n int) []*kgo.Record {
 	return all
 }
 
-func TestEveryJobIsDoneOnceWhenAllGoesWell(t *testing.T) {
+func TestEveryJobIsDoneOnceWithoutFailures(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
 	for _, queue := range Queues() {
@@ -284,7 +284,7 @@ func TestEveryJobIsDoneOnceWhenAllGoesWell(t *testing.T) {
 func TestWorkersShareTheWork(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
-	client := outsider(t, c)
+	client := otherClient(t, c)
 	waitFor(t, "both workers to do some", func() bool {
 		c.enqueue(t, Email, 7)
 		workers := map[int]bool{}
@@ -305,7 +305,7 @@ func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
 	begun := time.Now()
-	c.does(func(j Job) error {
+	c.setWork(func(j Job) error {
 		switch j.Args["n"] {
 		case "0": // never succeeds
 			return errors.New("no paper")
@@ -336,12 +336,12 @@ func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
 		t.Errorf("attempts (-want +got):\n%s", diff)
 	}
 	reasons := map[string]string{}
-	for _, letter := range letters(t, c, 2) {
+	for _, letter := range deadLetters(t, c, 2) {
 		headers := map[string]string{}
 		for _, h := range letter.Headers {
 			headers[h.Key] = string(h.Value)
 		}
-		j, err := read(letter)
+		j, err := parseJob(letter)
 		if err != nil || headers[QueueHeader] != Report || string(letter.Key) != j.Client || j.EnqueuedAt.Before(begun) {
 			t.Errorf("dead letter %s %s: %v, headers %v", letter.Key, letter.Value, err, headers)
 			continue
@@ -352,7 +352,7 @@ func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
 		t.Errorf("dead letters (-want +got):\n%s", diff)
 	}
 	noLag(t, c)
-	if n := ends(t, outsider(t, c))[Report]; n != 8 {
+	if n := endOffsets(t, otherClient(t, c))[Report]; n != 8 {
 		t.Errorf("%d records were written for 8 attempts", n)
 	}
 }
@@ -360,7 +360,7 @@ func TestAJobThatFailsIsTriedThreeTimesAndThenADeadLetter(t *testing.T) {
 func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
-	client := outsider(t, c)
+	client := otherClient(t, c)
 	for _, value := range []string{"", "{", `{"id":"x"}`, `{"id":"x","task":"y","attempt":0}`} {
 		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "jobs.sync", Value: []byte(value)}).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -373,17 +373,17 @@ func TestARecordThatIsNoJobIsADeadLetter(t *testing.T) {
 	if diff := cmp.Diff(Count{Enqueued: 5, Finished: 1, Dead: 4, Attempts: 5}, c.State().Queues[Sync]); diff != "" {
 		t.Errorf("books (-want +got):\n%s", diff)
 	}
-	letters(t, c, 4)
+	deadLetters(t, c, 4)
 	noLag(t, c)
 }
 
 func TestStoppedWorkersLeaveTheGroupAndComeBackToTheBacklog(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
-	client := outsider(t, c)
+	client := otherClient(t, c)
 	c.enqueue(t, Email, 10)
 	c.settled(t)
-	for range 2 { // the second time they are gone
+	for range 2 { // the second time they have left
 		if err := c.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -422,7 +422,7 @@ func TestJobsThatTheBrokerDroppedAreLost(t *testing.T) {
 	}
 	c.enqueue(t, Image, 50)
 	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
-	client := outsider(t, c)
+	client := otherClient(t, c)
 	request := kmsg.NewPtrDeleteRecordsRequest()
 	topic := kmsg.NewDeleteRecordsRequestTopic()
 	topic.Topic = topicOf(Image)
@@ -459,12 +459,12 @@ func TestTheBacklogIsThereForTheNextProcess(t *testing.T) {
 	}
 }
 
-func TestPauseIsQuietAndLosesNothing(t *testing.T) {
+func TestPauseReportsNothingAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	const atOnce = 16
-	c := open(t, Config{Workers: 2, AtOnce: atOnce})
+	c := open(t, Config{Workers: 2, MaxInFlight: atOnce})
 	some, pausing := make(chan struct{}, 20), make(chan struct{})
-	c.does(func(Job) error { // most is left when the pause begins, however late that is
+	c.setWork(func(Job) error { // most jobs are left when the pause begins, however late that is
 		select {
 		case some <- struct{}{}:
 		case <-pausing:
@@ -476,9 +476,9 @@ func TestPauseIsQuietAndLosesNothing(t *testing.T) {
 	paused := make(chan error, 1)
 	go func() { paused <- c.Pause(t.Context()) }()
 	waitFor(t, "the pause to begin", func() bool {
-		c.gate.mu.Lock()
-		defer c.gate.mu.Unlock()
-		return c.gate.shut
+		c.pauseGate.mu.Lock()
+		defer c.pauseGate.mu.Unlock()
+		return c.pauseGate.paused
 	})
 	close(pausing)
 	if err := <-paused; err != nil {
@@ -490,7 +490,7 @@ func TestPauseIsQuietAndLosesNothing(t *testing.T) {
 	}
 	c.enqueue(t, Image, 5)
 	waitFor(t, "the jobs to be written", func() bool { return c.sum().Unsent == 0 })
-	client := outsider(t, c)
+	client := otherClient(t, c)
 	waitFor(t, "a worker with its hands full", func() bool { return c.State().Held >= atOnce })
 	if n := len(c.reports()); n != quiet {
 		t.Errorf("%d reports while paused", n-quiet)
@@ -509,7 +509,7 @@ func TestPauseEndsWithItsContextWhileAJobRuns(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
 	begun, free := make(chan struct{}), make(chan struct{})
-	c.does(func(Job) error { close(begun); <-free; return nil })
+	c.setWork(func(Job) error { close(begun); <-free; return nil })
 	c.enqueue(t, Sync, 1)
 	<-begun
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -526,12 +526,12 @@ func TestPauseEndsWithItsContextWhileAJobRuns(t *testing.T) {
 	}
 }
 
-// Whatever happens to the broker and the workers, each attempt is made exactly once, and the books add up.
+// Whatever happens to the broker and the workers, each attempt is made exactly once, and the counts add up.
 func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{Workers: 3})
-	c.does(func(j Job) error {
-		time.Sleep(2 * time.Millisecond) // the work
+	c.setWork(func(j Job) error {
+		time.Sleep(2 * time.Millisecond) // the work of an attempt
 		if j.Attempt < 3 && j.Args["n"] < "3" {
 			return errors.New("try again")
 		}
@@ -554,7 +554,7 @@ func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		add()
-		if i == 2 { // they have to leave a group that does not answer
+		if i == 2 { // they leave a group that does not answer
 			if err := c.Stop(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -578,7 +578,7 @@ func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for taken := 0; taken == 0; add() { // it takes partitions, and does nothing
+	for taken := 0; taken == 0; add() { // it gets partitions and does nothing
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		taken = stranger.PollFetches(ctx).NumRecords()
 		cancel()
@@ -604,7 +604,7 @@ func TestRestartsAndRebalancesLoseAndRepeatNothing(t *testing.T) {
 	if s.Dead == 0 || s.Retried == 0 {
 		t.Errorf("hardly anything happened: %+v", s)
 	}
-	letters(t, c, int(s.Dead))
+	deadLetters(t, c, int(s.Dead))
 	noLag(t, c)
 }
 
@@ -651,7 +651,7 @@ func TestWithoutABrokerJobsWaitUpToABound(t *testing.T) {
 	}
 }
 
-func TestTopicsSayHowLongTheyKeepWhatNobodyReads(t *testing.T) {
+func TestTopicConfigsSetTheRetention(t *testing.T) {
 	t.Parallel()
 	c := open(t, Config{})
 	request := kmsg.NewPtrDescribeConfigsRequest()
@@ -661,7 +661,7 @@ func TestTopicsSayHowLongTheyKeepWhatNobodyReads(t *testing.T) {
 		request.Resources = append(request.Resources, r)
 	}
 	for range 2 {
-		answer, err := request.RequestWith(t.Context(), outsider(t, c))
+		answer, err := request.RequestWith(t.Context(), otherClient(t, c))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	closing   = 2 * time.Second // for what waits when the jobs are closed
-	repeating = time.Second     // until a record that the broker refused is tried again
+	closeTimeout = 2 * time.Second // to write what is buffered, when the outbox is closed
+	rewriteAfter = time.Second     // after the broker has refused a record
 )
 
-// clientOptions are common to the outbox and the workers: both live on when the broker goes and comes back.
+// clientOptions are the options of the outbox and the workers: both survive a broker that restarts.
 func clientOptions(brokers []string, id string) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(brokers...),
 		kgo.ClientID(id),
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.AlwaysRetryEOF(), // a broker that goes away cuts connections on which it has answered nothing yet
+		kgo.AlwaysRetryEOF(), // a broker that stops cuts connections that have no response yet
 		kgo.RetryBackoffFn(func(tries int) time.Duration { return min(time.Duration(tries)*100*time.Millisecond, time.Second) }),
 	}
 }
 
-// outbox writes records, and goes on trying for as long as the process lives.
+// outbox writes records, and retries as long as the process lives.
 type outbox struct {
 	client *kgo.Client
 	failed func(error)
@@ -34,7 +34,7 @@ type outbox struct {
 func openOutbox(brokers []string, failed func(error)) (*outbox, error) {
 	client, err := kgo.NewClient(append(clientOptions(brokers, "platform-jobs"),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.UnknownTopicRetries(-1), // somebody will create it
+		kgo.UnknownTopicRetries(-1), // it will be created
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 	)...)
@@ -44,7 +44,7 @@ func openOutbox(brokers []string, failed func(error)) (*outbox, error) {
 	return &outbox{client, failed}, nil
 }
 
-// write calls back when the record is written, and never if it is not when the outbox is closed.
+// write calls written when the record is acknowledged; never, if the outbox is closed before.
 func (o *outbox) write(r *kgo.Record, written func(*kgo.Record)) {
 	o.client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 		switch {
@@ -54,7 +54,7 @@ func (o *outbox) write(r *kgo.Record, written func(*kgo.Record)) {
 		default:
 			o.failed(fmt.Errorf("jobs: write to %s: %w", r.Topic, err))
 			again := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Timestamp, Headers: r.Headers}
-			time.AfterFunc(repeating, func() { o.write(again, written) })
+			time.AfterFunc(rewriteAfter, func() { o.write(again, written) })
 		}
 	})
 }
@@ -62,8 +62,8 @@ func (o *outbox) write(r *kgo.Record, written func(*kgo.Record)) {
 func (o *outbox) waiting() int64 { return o.client.BufferedProduceRecords() }
 
 func (o *outbox) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = o.client.Flush(ctx) // what is not written now never will be
+	_ = o.client.Flush(ctx) // what is not written now is lost
 	o.client.Close()
 }

@@ -13,38 +13,38 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Config says how jobs are done. Brokers, Work and Report have no default.
+// Config configures a pool. Brokers, Work and Report have no default.
 type Config struct {
-	Brokers  []string
-	Workers  int           // members of the group; 2
-	AtOnce   int           // jobs that a worker has in hand at most; 16
-	Attempts int           // of a job, at most; 3
-	Backoff  time.Duration // before the second attempt; before the third twice that; 250ms
-	Buffer   int           // jobs that wait for a broker that is away, at most; 10,000
-	Now      func() time.Time
-	Logger   *slog.Logger // nothing is logged
+	Brokers     []string
+	Workers     int           // members of the group; 2
+	MaxInFlight int           // jobs in progress of a worker; 16
+	Attempts    int           // of a job; 3
+	Backoff     time.Duration // before the second attempt; before the third twice that; 250ms
+	Buffer      int           // jobs that wait for the broker; 10,000
+	Now         func() time.Time
+	Logger      *slog.Logger // nil: nothing is logged
 
-	// Work makes an attempt. It has to end by itself, and soon: whoever stops the workers waits for it. An error means
-	// another attempt, but for one that wraps ErrFinal or ErrPoison.
+	// Work makes an attempt. It must return soon by itself: Stop waits for it. Attempts with errors are retried, except for errors
+	// that wrap ErrFinal or ErrPoison.
 	Work func(Job) error
-	// Report hears of every attempt that has ended, before the job goes on. While the jobs are paused it hears nothing.
+	// Report receives every attempt that has ended, before the job goes on; none while the jobs are paused.
 	Report func(Finished)
 }
 
 // Errors of attempts.
 var (
-	ErrFinal  = errors.New("final")  // no other attempt, and no dead letter
-	ErrPoison = errors.New("poison") // no other attempt, but a dead letter
+	ErrFinal  = errors.New("final")  // not retried, no dead letter
+	ErrPoison = errors.New("poison") // not retried, dead letter
 )
 
-// ErrFull says that too many jobs wait for the broker.
+// ErrFull says that too many jobs wait for the broker already.
 var ErrFull = errors.New("jobs: too many wait for the broker")
 
 // Finished is an attempt that has ended.
 type Finished struct {
 	Job
 	Outcome  string
-	Err      error         // unless it succeeded
+	Err      error         // nil if it succeeded
 	Worker   int           // from 0
 	Wait     time.Duration // from when this attempt was published
 	Duration time.Duration
@@ -52,17 +52,17 @@ type Finished struct {
 
 // Pool is the queues with their workers. Its methods can be called from any goroutine.
 type Pool struct {
-	config Config
-	out    *outbox
-	ledger *ledger
-	gate   *gate
-	ids    atomic.Uint64
-	living atomic.Int64 // workers that run
+	config    Config
+	out       *outbox
+	tracker   *tracker
+	pauseGate *pauseGate
+	ids       atomic.Uint64
+	running   atomic.Int64 // running workers
 
 	mu      sync.Mutex
-	off     bool
-	changed chan struct{} // closed, and replaced, when off or idle changes
-	idle    bool          // no worker runs
+	stopped bool
+	changed chan struct{} // closed, and replaced, when stopped or idle changes
+	idle    bool          // no worker is running
 }
 
 // Open makes a pool. It does not connect: the broker may come later.
@@ -70,8 +70,8 @@ func Open(config Config) (*Pool, error) {
 	if config.Workers == 0 {
 		config.Workers = 2
 	}
-	if config.AtOnce == 0 {
-		config.AtOnce = 16
+	if config.MaxInFlight == 0 {
+		config.MaxInFlight = 16
 	}
 	if config.Attempts == 0 {
 		config.Attempts = 3
@@ -89,57 +89,59 @@ func Open(config Config) (*Pool, error) {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Pool{
-		config: config, gate: newGate(), idle: true, changed: make(chan struct{}),
-		ledger: newLedger(strconv.FormatInt(time.Now().UnixMicro(), 36) + "-"),
+		config: config, pauseGate: newPauseGate(), idle: true, changed: make(chan struct{}),
+		tracker: newTracker(strconv.FormatInt(time.Now().UnixMicro(), 36) + "-"),
 	}
 	var err error
 	p.out, err = openOutbox(config.Brokers, func(err error) { config.Logger.Warn("jobs wait", "err", err) })
 	return p, err
 }
 
-// Enqueue puts a job into its queue; its ID, time and attempt are set here. It does not wait: ErrFull says that too many wait
-// for the broker already. An unknown queue is an error.
+// Enqueue puts a job into its queue, and sets its ID, time and attempt. It does not wait: ErrFull says that too many jobs wait for the
+// broker. An unknown queue is an error.
 func (p *Pool) Enqueue(j Job) error {
-	if p.ledger.counts[j.Queue] == nil {
+	if p.tracker.counts[j.Queue] == nil {
 		return fmt.Errorf("jobs: there is no queue %q", j.Queue)
 	}
 	if p.out.waiting() >= int64(p.config.Buffer) {
 		return ErrFull
 	}
-	j.ID, j.EnqueuedAt, j.Attempt = p.ledger.run+strconv.FormatUint(p.ids.Add(1), 36), p.config.Now().UTC(), 1
-	return p.publish(&j, p.ledger.enqueued)
+	j.ID, j.EnqueuedAt, j.Attempt = p.tracker.run+strconv.FormatUint(p.ids.Add(1), 36), p.config.Now().UTC(), 1
+	return p.publish(&j, p.tracker.enqueued)
 }
 
-// publish writes the record of an attempt; note is called before.
-func (p *Pool) publish(j *Job, note func(*Job)) error {
+// publish writes the record of an attempt; track is called before.
+func (p *Pool) publish(j *Job, track func(*Job)) error {
 	record, err := j.record(p.config.Now())
 	if err != nil {
 		return err
 	}
-	note(j)
-	p.out.write(record, func(r *kgo.Record) { p.ledger.published(j, r) })
+	track(j)
+	p.out.write(record, func(r *kgo.Record) { p.tracker.published(j, r) })
 	return nil
 }
 
-// State is what the books say.
+// State is the counts of all queues.
 type State struct {
-	Workers int              `json:"workers"` // that run
-	Held    int              `json:"held"`    // jobs that workers have in hand, and that wait for Resume
+	Workers int              `json:"workers"` // running
+	Held    int              `json:"held"`    // jobs that workers hold until Resume
 	Queues  map[string]Count `json:"queues"`
 }
 
-// State returns what the books say.
-func (p *Pool) State() State { return State{int(p.living.Load()), p.gate.held(), p.ledger.state()} }
+// State returns the counts of all queues.
+func (p *Pool) State() State {
+	return State{int(p.running.Load()), p.pauseGate.waitingCount(), p.tracker.state()}
+}
 
-// Pause waits until no attempt is made, and lets none begin until Resume. The workers stay in the group.
-func (p *Pool) Pause(ctx context.Context) error { return p.gate.close(ctx) }
+// Pause waits for the running attempts and starts no other until Resume. The workers stay in the group.
+func (p *Pool) Pause(ctx context.Context) error { return p.pauseGate.close(ctx) }
 
-// Resume lets attempts begin.
-func (p *Pool) Resume() { p.gate.open() }
+// Resume ends Pause.
+func (p *Pool) Resume() { p.pauseGate.open() }
 
-// Stop makes all workers finish what they have in hand and leave the group, and waits until they have; Start lets them come back.
+// Stop makes all workers finish their jobs and leave the group, and waits for them. Start restarts the workers.
 func (p *Pool) Stop(ctx context.Context) error {
-	p.change(func() { p.off = true })
+	p.change(func() { p.stopped = true })
 	for {
 		p.mu.Lock()
 		idle, changed := p.idle, p.changed
@@ -155,8 +157,8 @@ func (p *Pool) Stop(ctx context.Context) error {
 	}
 }
 
-// Start undoes Stop. It does not wait.
-func (p *Pool) Start() { p.change(func() { p.off = false }) }
+// Start ends Stop. It does not wait.
+func (p *Pool) Start() { p.change(func() { p.stopped = false }) }
 
 func (p *Pool) change(do func()) {
 	p.mu.Lock()
@@ -166,12 +168,12 @@ func (p *Pool) change(do func()) {
 	p.changed = make(chan struct{})
 }
 
-// Run lets the workers work, but for when they are stopped, until the context ends; then they leave the group.
+// Run runs the workers, except while they are stopped, until the context ends; then they leave the group.
 func (p *Pool) Run(ctx context.Context) error {
 	for {
 		p.mu.Lock()
-		off, changed := p.off, p.changed
-		p.idle = off || ctx.Err() != nil
+		stopped, changed := p.stopped, p.changed
+		p.idle = stopped || ctx.Err() != nil
 		idle := p.idle
 		p.mu.Unlock()
 		switch {
@@ -184,7 +186,7 @@ func (p *Pool) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		err := p.shift(ctx)
+		err := p.runWorkers(ctx)
 		p.change(func() { p.idle = true })
 		if err != nil {
 			return err
@@ -192,8 +194,8 @@ func (p *Pool) Run(ctx context.Context) error {
 	}
 }
 
-// shift lets the workers work until they are stopped.
-func (p *Pool) shift(ctx context.Context) error {
+// runWorkers runs the workers until they are stopped.
+func (p *Pool) runWorkers(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var workers sync.WaitGroup
@@ -204,17 +206,17 @@ func (p *Pool) shift(ctx context.Context) error {
 			cancel()
 			return err
 		}
-		p.living.Add(1)
+		p.running.Add(1)
 		workers.Go(func() {
-			defer p.living.Add(-1)
+			defer p.running.Add(-1)
 			w.run(ctx)
 		})
 	}
 	for {
 		p.mu.Lock()
-		off, changed := p.off, p.changed
+		stopped, changed := p.stopped, p.changed
 		p.mu.Unlock()
-		if off {
+		if stopped {
 			cancel()
 			return nil
 		}
@@ -226,5 +228,5 @@ func (p *Pool) shift(ctx context.Context) error {
 	}
 }
 
-// Close gives what waits a little time to be written, and ends the pool. Run must have returned.
+// Close writes what is buffered, not for long, and closes the pool. Run must have returned.
 func (p *Pool) Close() { p.out.close() }

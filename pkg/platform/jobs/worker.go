@@ -11,41 +11,41 @@ import (
 )
 
 const (
-	commitEvery = 100 * time.Millisecond
-	leaving     = 2 * time.Second // for the last commit, and for leaving the group
+	commitEvery  = 100 * time.Millisecond
+	leaveTimeout = 2 * time.Second // for the last commit, and for leaving the group
 )
 
 // worker is a member of the group.
 type worker struct {
 	*Pool
-	number int
-	client *kgo.Client
-	slots  chan struct{} // one for each job in hand
-	hands  sync.WaitGroup
+	number   int
+	client   *kgo.Client
+	slots    chan struct{} // one for each job in progress
+	inFlight sync.WaitGroup
 
-	lining sync.Mutex
-	lines  map[place]*line
+	partitionsMu sync.Mutex
+	partitions   map[topicPartition]*partitionQueue
 }
 
-type place struct {
+type topicPartition struct {
 	topic     string
 	partition int32
 }
 
-// line is the records of a partition that are in hand, in their order: a record is committed when all before it are.
-type line struct {
-	records []*held
-	next    int64 // offset of the record that comes next, if none is missing
+// partitionQueue holds the records of a partition that are in progress, in order. A record is committed when all before it are done.
+type partitionQueue struct {
+	records []*pendingRecord
+	next    int64 // the next offset, if none is missing
 }
 
-type held struct {
+type pendingRecord struct {
 	*kgo.Record
-	line *line
-	done bool
+	queue *partitionQueue
+	done  bool
 }
 
 func (p *Pool) newWorker(number int) (*worker, error) {
-	w := &worker{Pool: p, number: number, slots: make(chan struct{}, p.config.AtOnce), lines: map[place]*line{}}
+	w := &worker{Pool: p, number: number, slots: make(chan struct{}, p.config.MaxInFlight), partitions: map[topicPartition]*partitionQueue{}}
 	var topics []string
 	for _, queue := range Queues() {
 		topics = append(topics, topicOf(queue))
@@ -59,12 +59,12 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 		kgo.FetchMaxWait(time.Second),
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(commitEvery),
-		kgo.BlockRebalanceOnPoll(), // no partition goes between a poll and the line
+		kgo.BlockRebalanceOnPoll(), // no partition is revoked between poll and track
 		kgo.OnPartitionsRevoked(func(ctx context.Context, client *kgo.Client, gone map[string][]int32) {
-			w.forget(gone)
+			w.revoke(gone)
 			w.commit(ctx, client)
 		}),
-		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { w.forget(gone) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, gone map[string][]int32) { w.revoke(gone) }),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: worker: %w", err)
@@ -73,22 +73,22 @@ func (p *Pool) newWorker(number int) (*worker, error) {
 	return w, nil
 }
 
-// commit commits what is marked. What cannot be committed comes again, and is recognised.
+// commit commits the marked offsets. After a failed commit the records are consumed again, and recognised.
 func (w *worker) commit(ctx context.Context, client *kgo.Client) {
-	ctx, cancel := context.WithTimeout(ctx, leaving)
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	if err := client.CommitMarkedOffsets(ctx); err != nil {
 		w.config.Logger.Debug("jobs: commit", "worker", w.number+1, "err", err)
 	}
 }
 
-// run works until the context ends; then it finishes what it has in hand, commits, and leaves the group.
+// run works until the context ends; then it finishes its jobs, commits, and leaves the group.
 func (w *worker) run(ctx context.Context) {
-	for w.take(ctx) {
+	for w.poll(ctx) {
 	}
 	w.client.AllowRebalance()
-	w.hands.Wait()
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaving)
+	w.inFlight.Wait()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	w.commit(end, w.client)
 	if err := w.client.LeaveGroupContext(end); err != nil {
@@ -97,8 +97,8 @@ func (w *worker) run(ctx context.Context) {
 	w.client.Close()
 }
 
-// take takes as many jobs as it has hands free, and reports whether to go on.
-func (w *worker) take(ctx context.Context) bool {
+// poll polls as many records as there are free slots, and reports whether to go on.
+func (w *worker) poll(ctx context.Context) bool {
 	free := 0
 	select {
 	case w.slots <- struct{}{}:
@@ -128,45 +128,45 @@ func (w *worker) take(ctx context.Context) bool {
 		w.config.Logger.Debug("jobs: fetch", "worker", w.number+1, "topic", topic, "err", err)
 	})
 	fetches.EachRecord(func(r *kgo.Record) {
-		free-- // its hand is free when it is done
-		h := w.hold(r)
-		w.hands.Go(func() {
+		free-- // its slot is freed when it is done
+		h := w.track(r)
+		w.inFlight.Go(func() {
 			defer func() { <-w.slots }()
-			if w.do(ctx, r) {
-				w.release(h)
+			if w.process(ctx, r) {
+				w.markDone(h)
 			}
 		})
 	})
 	return true
 }
 
-func (w *worker) hold(r *kgo.Record) *held {
-	w.lining.Lock()
-	defer w.lining.Unlock()
-	at := place{r.Topic, r.Partition}
-	l := w.lines[at]
+func (w *worker) track(r *kgo.Record) *pendingRecord {
+	w.partitionsMu.Lock()
+	defer w.partitionsMu.Unlock()
+	at := topicPartition{r.Topic, r.Partition}
+	l := w.partitions[at]
 	if l == nil {
-		l = &line{}
-		w.lines[at] = l
+		l = &partitionQueue{}
+		w.partitions[at] = l
 	}
 	if r.Offset != l.next {
-		w.ledger.lose(at, r.Offset)
+		w.tracker.markLost(at, r.Offset)
 	}
-	h := &held{Record: r, line: l}
+	h := &pendingRecord{Record: r, queue: l}
 	l.records, l.next = append(l.records, h), r.Offset+1
 	return h
 }
 
-// release marks what may be committed. Of a partition that has gone to another, nothing may.
-func (w *worker) release(h *held) {
-	w.lining.Lock()
-	defer w.lining.Unlock()
+// markDone marks the offsets that may be committed: none of a partition that was revoked.
+func (w *worker) markDone(h *pendingRecord) {
+	w.partitionsMu.Lock()
+	defer w.partitionsMu.Unlock()
 	h.done = true
-	l, at := h.line, place{h.Topic, h.Partition}
-	if w.lines[at] != l {
+	l, at := h.queue, topicPartition{h.Topic, h.Partition}
+	if w.partitions[at] != l {
 		return
 	}
-	var last *held
+	var last *pendingRecord
 	for len(l.records) > 0 && l.records[0].done {
 		last, l.records = l.records[0], l.records[1:]
 	}
@@ -175,29 +175,29 @@ func (w *worker) release(h *held) {
 	}
 }
 
-// forget forgets the lines of partitions that go to another.
-func (w *worker) forget(gone map[string][]int32) {
-	w.lining.Lock()
-	defer w.lining.Unlock()
-	for topic, partitions := range gone {
+// revoke forgets revoked partitions.
+func (w *worker) revoke(revoked map[string][]int32) {
+	w.partitionsMu.Lock()
+	defer w.partitionsMu.Unlock()
+	for topic, partitions := range revoked {
 		for _, partition := range partitions {
-			delete(w.lines, place{topic, partition})
+			delete(w.partitions, topicPartition{topic, partition})
 		}
 	}
 }
 
-// do makes the attempt that a record asks for, unless it was made, and reports whether the record has had its effect.
-func (w *worker) do(ctx context.Context, r *kgo.Record) bool {
-	j, unread := read(r)
-	if err := w.gate.enter(ctx); err != nil {
+// process makes the attempt of a record, unless it was made before, and reports whether the record may be committed.
+func (w *worker) process(ctx context.Context, r *kgo.Record) bool {
+	j, unread := parseJob(r)
+	if err := w.pauseGate.enter(ctx); err != nil {
 		return false
 	}
 	for {
-		ok, wait := w.ledger.begin(j)
+		ok, wait := w.tracker.startAttempt(j)
 		if ok {
 			break
 		}
-		w.gate.leave()
+		w.pauseGate.leave()
 		if wait == nil {
 			return true
 		}
@@ -206,7 +206,7 @@ func (w *worker) do(ctx context.Context, r *kgo.Record) bool {
 		case <-ctx.Done():
 			return false
 		}
-		if err := w.gate.enter(ctx); err != nil {
+		if err := w.pauseGate.enter(ctx); err != nil {
 			return false
 		}
 	}
@@ -220,18 +220,18 @@ func (w *worker) do(ctx context.Context, r *kgo.Record) bool {
 		Job: *j, Outcome: outcome, Err: err, Worker: w.number,
 		Wait: max(begun.Sub(r.Timestamp), 0), Duration: w.config.Now().Sub(begun),
 	})
-	w.ledger.ended(j, outcome)
-	w.gate.leave()
+	w.tracker.endAttempt(j, outcome)
+	w.pauseGate.leave()
 	switch outcome {
 	case Retried:
-		return w.again(ctx, j)
+		return w.retry(ctx, j)
 	case Dead:
-		buried := make(chan struct{})
+		written := make(chan struct{})
 		w.out.write(j.deadLetter(err, w.config.Now()), func(*kgo.Record) {
-			w.ledger.buried(j)
-			close(buried)
+			w.tracker.deadLettered(j)
+			close(written)
 		})
-		return written(ctx, buried)
+		return awaitWrite(ctx, written)
 	}
 	return true
 }
@@ -249,8 +249,8 @@ func (w *worker) outcome(j *Job, err error) string {
 	}
 }
 
-// again publishes a job for its next attempt, in a while; at once when the worker has to go.
-func (w *worker) again(ctx context.Context, j *Job) bool {
+// retry publishes the next attempt of a job after the backoff; immediately when the worker stops.
+func (w *worker) retry(ctx context.Context, j *Job) bool {
 	select {
 	case <-time.After(w.config.Backoff << (j.Attempt - 1)):
 	case <-ctx.Done():
@@ -259,18 +259,18 @@ func (w *worker) again(ctx context.Context, j *Job) bool {
 	next.Attempt++
 	published := make(chan struct{})
 	record, err := next.record(w.config.Now())
-	if err != nil { // it was written before
+	if err != nil { // it was encoded before
 		panic(err)
 	}
 	w.out.write(record, func(r *kgo.Record) {
-		w.ledger.published(&next, r)
+		w.tracker.published(&next, r)
 		close(published)
 	})
-	return written(ctx, published)
+	return awaitWrite(ctx, published)
 }
 
-// written waits until something is written. Who has to go waits a little longer only.
-func written(ctx context.Context, done <-chan struct{}) bool {
+// awaitWrite waits until a record is written; a worker that stops waits for leaveTimeout only.
+func awaitWrite(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
@@ -279,7 +279,7 @@ func written(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return true
-	case <-time.After(leaving):
+	case <-time.After(leaveTimeout):
 		return false
 	}
 }

@@ -101,8 +101,8 @@ type record struct {
 	Error      *string `json:"error"`
 }
 
-// shownDomain is a domain as the API writes it.
-type shownDomain struct {
+// domainJSON is a domain as the API writes it.
+type domainJSON struct {
 	Domain       string  `json:"domain"`
 	CreatedAt    string  `json:"created_at"`
 	LastTestedAt string  `json:"last_tested_at"`
@@ -115,8 +115,8 @@ type shownDomain struct {
 	VerifyTXTKey string  `json:"verify_txt_key"`
 }
 
-// show needs the lock.
-func (d *domain) show(now time.Time) shownDomain {
+// json needs the lock.
+func (d *domain) json(now time.Time) domainJSON {
 	created := stamp(d.CreatedAt)
 	mechanism := func(name string) record {
 		if d.broken[name] {
@@ -125,7 +125,7 @@ func (d *domain) show(now time.Time) shownDomain {
 		}
 		return record{Valid: true}
 	}
-	v := shownDomain{
+	v := domainJSON{
 		Domain: d.Name, CreatedAt: created, LastTestedAt: stamp(now), VerifiedAt: &created, VerifyTXTKey: "mandrill_verify.fake",
 		SPF: mechanism("spf"), DKIM: mechanism("dkim"), DKIM2: mechanism("dkim2"), DMARC: mechanism("dmarc"),
 	}

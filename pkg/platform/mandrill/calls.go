@@ -36,8 +36,8 @@ func calls() map[string]func(*exchange) {
 	}
 }
 
-// done books the request.
-func (x *exchange) done(outcome string, status int) {
+// record counts the request.
+func (x *exchange) record(outcome string, status int) {
 	f := x.fake
 	f.mu.Lock()
 	f.requests[outcome]++
@@ -48,7 +48,7 @@ func (x *exchange) done(outcome string, status int) {
 }
 
 func (x *exchange) ok(body any) {
-	x.done("ok", http.StatusOK)
+	x.record("ok", http.StatusOK)
 	wire.Answer(x.w, http.StatusOK, "application/json; charset=utf-8", wire.Marshal(body))
 }
 
@@ -92,7 +92,7 @@ func (x *exchange) fail(name, message string) {
 	if x.modern {
 		status, code = kind.status, kind.code
 	}
-	x.done(kind.outcome, status)
+	x.record(kind.outcome, status)
 	wire.Answer(x.w, status, "application/json; charset=utf-8", wire.Marshal(problem{"error", code, name, message}))
 }
 
@@ -109,8 +109,8 @@ func (x *exchange) refuse(status int) {
 	case status == http.StatusNotFound:
 		outcome = "not_found"
 	}
-	x.done(outcome, status)
-	wire.Page(x.w, status)
+	x.record(outcome, status)
+	wire.HTMLPage(x.w, status)
 }
 
 // read reads the body, which has to be an object with a key.
@@ -151,8 +151,8 @@ func (x *exchange) usersInfo() {
 	x.ok(answer)
 }
 
-// shownSubaccount is a subaccount as the API writes it.
-type shownSubaccount struct {
+// subaccountJSON is a subaccount as the API writes it.
+type subaccountJSON struct {
 	ID          string  `json:"id"`
 	Name        string  `json:"name"`
 	CustomQuota *int    `json:"custom_quota"`
@@ -165,10 +165,10 @@ type shownSubaccount struct {
 	SentTotal   int64   `json:"sent_total"`
 }
 
-// show needs the lock.
-func (f *Fake) show(s *subaccount) shownSubaccount {
+// subaccountJSON needs the lock.
+func (f *Fake) subaccountJSON(s *subaccount) subaccountJSON {
 	now := f.now()
-	v := shownSubaccount{
+	v := subaccountJSON{
 		ID: s.ID, Name: s.Name, Status: "active", Reputation: s.history.reputation(now, f.config.Reputation),
 		CreatedAt: stamp(s.CreatedAt), FirstSentAt: stampOrNull(s.history.first),
 		SentWeekly: s.history.last(now, 7).Sent, SentMonthly: s.history.last(now, 30).Sent, SentTotal: s.history.allTime.Sent,
@@ -193,14 +193,14 @@ func (x *exchange) listSubaccounts() {
 	f := x.fake
 	f.mu.Lock()
 	f.drain()
-	found := []shownSubaccount{}
+	found := []subaccountJSON{}
 	for id, s := range f.subaccounts {
 		if strings.HasPrefix(id, asked.Prefix) {
-			found = append(found, f.show(s))
+			found = append(found, f.subaccountJSON(s))
 		}
 	}
 	f.mu.Unlock()
-	slices.SortFunc(found, func(a, b shownSubaccount) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(found, func(a, b subaccountJSON) int { return strings.Compare(a.ID, b.ID) })
 	x.ok(found)
 }
 
@@ -217,7 +217,7 @@ func (x *exchange) subaccountInfo() {
 	f.drain()
 	s := f.subaccounts[asked.ID]
 	var answer struct {
-		shownSubaccount
+		subaccountJSON
 		Notes       string `json:"notes"`
 		SentHourly  int    `json:"sent_hourly"`
 		HourlyQuota int    `json:"hourly_quota"`
@@ -225,7 +225,7 @@ func (x *exchange) subaccountInfo() {
 	}
 	if s != nil {
 		now := f.now()
-		answer.shownSubaccount, answer.Notes, answer.SentHourly = f.show(s), s.Notes, s.hour.count(now)
+		answer.subaccountJSON, answer.Notes, answer.SentHourly = f.subaccountJSON(s), s.Notes, s.hour.count(now)
 		answer.HourlyQuota, answer.Last30Days = f.config.HourlyQuota, s.history.last(now, 30)
 		if s.CustomQuota > 0 {
 			answer.HourlyQuota = s.CustomQuota
@@ -242,9 +242,9 @@ func (x *exchange) subaccountInfo() {
 func (x *exchange) listDomains() {
 	f := x.fake
 	f.mu.Lock()
-	found := []shownDomain{}
+	found := []domainJSON{}
 	for _, d := range f.domains {
-		found = append(found, d.show(f.now()))
+		found = append(found, d.json(f.now()))
 	}
 	f.mu.Unlock()
 	x.ok(found)
@@ -253,9 +253,9 @@ func (x *exchange) listDomains() {
 func (x *exchange) listWebhooks() {
 	f := x.fake
 	f.mu.Lock()
-	found := []shownHook{}
+	found := []hookJSON{}
 	for _, h := range f.hooks {
-		found = append(found, h.show())
+		found = append(found, h.json())
 	}
 	f.mu.Unlock()
 	x.ok(found)

@@ -22,7 +22,7 @@ func decode[T any](t *testing.T, a wiretest.Answer) T {
 	return v
 }
 
-func (r *rig) send(t *testing.T, m Message) Sent {
+func (r *fixture) send(t *testing.T, m Message) Sent {
 	t.Helper()
 	sent, err := r.Send(m)
 	if err != nil {
@@ -53,7 +53,7 @@ func TestErrorsHaveTheStatusOfTheirVersion(t *testing.T) {
 		{"a subaccount of another type", "subaccounts/list", `{"key":"planted-key","q":1}`, nil, 500, 400, -2, `{"status":"error","code":%d,"name":"ValidationError","message":"Validation error: {\"q\":\"Please enter a string\"}"}`, "bad_request"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t, Config{})
+			r := newFixture(t, Config{})
 			if test.change != nil {
 				r.Switch(test.change)
 			}
@@ -80,7 +80,7 @@ func TestErrorsHaveTheStatusOfTheirVersion(t *testing.T) {
 func TestSwitchesOfTheAccount(t *testing.T) {
 	t.Parallel()
 	for status, outcome := range map[int]string{401: "auth", 404: "not_found", 418: "other", 429: "throttled", 500: "server_error", 502: "server_error"} {
-		r := newRig(t, Config{})
+		r := newFixture(t, Config{})
 		r.Switch(func(s *Switches) { s.Status = status })
 		if got := r.ask(t, "users/ping2", ""); got.Status != status || json.Valid([]byte(got.Body)) {
 			t.Errorf("%d %s", got.Status, got.Body)
@@ -89,7 +89,7 @@ func TestSwitchesOfTheAccount(t *testing.T) {
 			t.Errorf("%d: %v", status, r.Books().Requests)
 		}
 	}
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	r.Switch(func(s *Switches) { s.InvalidResponse = true })
 	if got := r.ask(t, "users/ping2", ""); got.Status != 200 || json.Valid([]byte(got.Body)) {
 		t.Errorf("%d %s", got.Status, got.Body)
@@ -120,7 +120,7 @@ type info struct {
 
 func TestWindowsSlideByDays(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	start := noon.Add(-100 * 24 * time.Hour)
 	for day := 0; day <= 100; day++ {
 		r.clock = start.Add(time.Duration(day) * 24 * time.Hour)
@@ -146,7 +146,7 @@ func TestWindowsSlideByDays(t *testing.T) {
 
 func TestQuotaMakesABacklogThatDrainsInTheNextHour(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{HourlyQuota: 3})
+	r := newFixture(t, Config{HourlyQuota: 3})
 	r.clock = noon.Add(59 * time.Minute)
 	var statuses []string
 	for range 8 {
@@ -182,7 +182,7 @@ func TestQuotaMakesABacklogThatDrainsInTheNextHour(t *testing.T) {
 
 func TestBouncesAreTheShareThatWasAskedFor(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	r.Switch(func(s *Switches) { s.Bouncing = 0.25 })
 	for i := range 100 {
 		r.send(t, Message{To: fmt.Sprintf("%d@example.com", i)})
@@ -205,7 +205,7 @@ func TestBouncesAreTheShareThatWasAskedFor(t *testing.T) {
 
 func TestEverythingThatHappensIsCountedForItsSubaccount(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	for _, id := range []string{"kids", "teens"} {
 		if err := r.AddSubaccount(Subaccount{ID: id, Name: id}); err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestEverythingThatHappensIsCountedForItsSubaccount(t *testing.T) {
 	for _, step := range []struct{ id, what string }{
 		{opened, Open}, {opened, Open}, {opened, Click}, {opened, Click}, {opened, Complain}, {id(), Unsubscribe}, {id(), SoftBounce}, {id(), HardBounce},
 	} {
-		if err := r.Happen(step.id, step.what); err != nil {
+		if err := r.Trigger(step.id, step.what); err != nil {
 			t.Errorf("%s: %v", step.what, err)
 		}
 	}
@@ -237,7 +237,7 @@ func TestEverythingThatHappensIsCountedForItsSubaccount(t *testing.T) {
 		t.Errorf("the account (-want +got):\n%s", diff)
 	}
 	for _, step := range []struct{ id, what string }{{"nobody", Open}, {opened, "burn"}} {
-		if err := r.Happen(step.id, step.what); err == nil {
+		if err := r.Trigger(step.id, step.what); err == nil {
 			t.Errorf("%s of %s happened", step.what, step.id)
 		}
 	}
@@ -245,7 +245,7 @@ func TestEverythingThatHappensIsCountedForItsSubaccount(t *testing.T) {
 
 func TestSubaccountsAreWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	for _, s := range []Subaccount{{ID: "teens", Name: "Teens"}, {ID: "kids", Name: "Kids & Co", CustomQuota: 42, Notes: "VIP"}} {
 		if err := r.AddSubaccount(s); err != nil {
 			t.Fatal(err)
@@ -290,7 +290,7 @@ func TestSubaccountsAreWrittenAsDocumented(t *testing.T) {
 
 func TestDomainsShowWhichMechanismIsBroken(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	r.AddDomain(Domain{Name: "mail.example"})
 	const right = `{"valid":true,"valid_after":null,"error":null}`
 	shown := func(spf, dkim, dkim2, dmarc string, signing bool) string {
@@ -327,7 +327,7 @@ func TestDomainsShowWhichMechanismIsBroken(t *testing.T) {
 
 func TestMessagesAreSentThroughTheAPI(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	if err := r.AddSubaccount(Subaccount{ID: "kids"}); err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,11 @@ type Config struct {
 
 	// Webhooks says how batches are sent: the zero value is in real time. Its clock is Mandrill's.
 	Webhooks webhook.SenderConfig
-	// Requested is told of every request; may be nil. It is called outside any lock.
+	// Requested is called after every request, without a lock held; may be nil.
 	Requested func(Request)
 }
 
-// Request is what came of a request.
+// Request is a request and its outcome.
 type Request struct {
 	Operation string // like users/info; "other" if there is no such
 	Outcome   string // as in Books
@@ -54,7 +54,7 @@ type Fake struct {
 	messages    map[string]*message
 	order       []string // of messages, the oldest first
 	denied      map[string]bool
-	bounces     float64 // what the share of bounces has come to
+	bounceShare float64 // what the share of bounces has come to
 	inFlight    map[string]int
 	lastID      int64
 	requests    map[string]int64
@@ -104,12 +104,12 @@ func (f *Fake) Close() int {
 
 func (f *Fake) now() time.Time { return f.config.Now() }
 
-// Books are what is true.
+// Books are what the account holds, and the counts of its requests and webhooks.
 type Books struct {
-	// Requests by what came of them: ok, auth, throttled, bad_request, not_found, server_error, invalid_response, other;
+	// Requests by outcome: ok, auth, throttled, bad_request, not_found, server_error, invalid_response, other;
 	// timeout: the client went away before the answer; down: the connection was cut.
 	Requests map[string]int64
-	// Webhooks are batches by what came of them: sent, delivered, failed (attempts), given_up, forged; refused are events
+	// Webhooks are batches by outcome: sent, delivered, failed (attempts), given_up, forged; refused are events
 	// for which too many waited.
 	Webhooks map[string]int64
 	AllTime  Counts
@@ -118,13 +118,13 @@ type Books struct {
 	Subaccounts map[string]SubaccountBooks
 }
 
-// SubaccountBooks are what is true of a subaccount.
+// SubaccountBooks are the counts of a subaccount.
 type SubaccountBooks struct {
 	AllTime, Last30Days Counts
 	Paused              bool
 }
 
-// Books returns what is true. Nothing of it is shared.
+// Books returns a copy of the account's books.
 func (f *Fake) Books() Books {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -155,12 +155,12 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switches := f.switches
 	f.mu.Unlock()
 	if !wire.Wait(r, switches.Slow) {
-		x.done("timeout", 0)
+		x.record("timeout", 0)
 		return
 	}
 	switch {
 	case switches.Down:
-		x.done("down", 0)
+		x.record("down", 0)
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
@@ -175,8 +175,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case switches.ErrorName != "":
 		x.fail(switches.ErrorName, "Something went wrong")
 	case switches.InvalidResponse:
-		x.done("invalid_response", http.StatusOK)
-		wire.Page(w, http.StatusOK)
+		x.record("invalid_response", http.StatusOK)
+		wire.HTMLPage(w, http.StatusOK)
 	default:
 		call(x)
 	}

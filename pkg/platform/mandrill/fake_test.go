@@ -15,15 +15,15 @@ const key = "planted-key"
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// rig is an account with a clock that stands still until it is moved.
-type rig struct {
+// fixture is an account with a clock that stands still until it is moved.
+type fixture struct {
 	*Fake
 	clock time.Time
 	url   string
 }
 
-func newRig(t *testing.T, config Config) *rig {
-	r := &rig{clock: noon}
+func newFixture(t *testing.T, config Config) *fixture {
+	r := &fixture{clock: noon}
 	config.Now = func() time.Time { return r.clock }
 	config.Key, config.Username, config.CreatedAt = key, "myusername", time.Date(2013, 1, 1, 15, 30, 27, 0, time.UTC)
 	r.Fake = New(config)
@@ -34,13 +34,13 @@ func newRig(t *testing.T, config Config) *rig {
 	return r
 }
 
-func (r *rig) post(t *testing.T, path, body string) wiretest.Answer {
+func (r *fixture) post(t *testing.T, path, body string) wiretest.Answer {
 	t.Helper()
 	return wiretest.Ask(t, http.MethodPost, r.url+path, body)
 }
 
 // ask calls an operation of version 1.0 with the key.
-func (r *rig) ask(t *testing.T, operation, more string) wiretest.Answer {
+func (r *fixture) ask(t *testing.T, operation, more string) wiretest.Answer {
 	t.Helper()
 	return r.post(t, "/api/1.0/"+operation+".json", `{"key":"`+key+`"`+more+`}`)
 }
@@ -52,7 +52,7 @@ func TestAccountIsWrittenAsDocumented(t *testing.T) {
 		want = `{"username":"myusername","created_at":"2013-01-01 15:30:27","public_id":"aaabbbccc112233","reputation":98,"hourly_quota":25000,"backlog":0,` +
 			`"stats":{"today":` + none + `,"last_7_days":` + none + `,"last_30_days":` + none + `,"last_60_days":` + none + `,"last_90_days":` + none + `,"all_time":` + none + `}}`
 	)
-	r := newRig(t, Config{})
+	r := newFixture(t, Config{})
 	if got := r.ask(t, "users/info", ""); got.Status != 200 || got.Body != want {
 		t.Errorf("%d %s", got.Status, cmp.Diff(want, got.Body))
 	}

@@ -29,16 +29,16 @@ type Sent struct {
 
 type message struct {
 	Message
-	id                        string
-	sentAt                    time.Time
-	state                     string // sent, bounced, rejected or queued
-	opened, clicked, finished bool
+	id                      string
+	sentAt                  time.Time
+	state                   string // sent, bounced, rejected or queued
+	opened, clicked, closed bool
 }
 
 // messagesKept is how many messages can still be opened or complained about.
 const messagesKept = 20_000
 
-// hour counts messages in a clock hour, which is how the quota is told: an assumption.
+// hour counts messages in a clock hour, the window of the hourly quota: an assumption.
 type hour struct {
 	begun time.Time
 	sent  int
@@ -66,14 +66,14 @@ func (f *Fake) Send(m Message) (Sent, error) {
 	because := func(reason string) *string { return &reason }
 	switch {
 	case f.denied[m.To]:
-		added.state, added.finished = "rejected", true
+		added.state, added.closed = "rejected", true
 		f.count(added, Counts{Rejects: 1})
 		f.event(added, "reject", nil)
 		sent.RejectReason = because("hard-bounce")
 	case s != nil && s.paused:
 		added.state, sent.QueuedReason = "queued", because("sending-paused")
 		s.queue = append(s.queue, added)
-	case !f.room(s):
+	case !f.withinQuota(s):
 		added.state, sent.QueuedReason = "queued", because("hourly-quota-exhausted")
 		f.queue = append(f.queue, added)
 	default:
@@ -94,8 +94,8 @@ func (f *Fake) remember(m *message) {
 	f.order = append(f.order, m.id)
 }
 
-// room says whether the quotas allow another message.
-func (f *Fake) room(s *subaccount) bool {
+// withinQuota says whether the quotas allow another message.
+func (f *Fake) withinQuota(s *subaccount) bool {
 	if f.switches.QuotaUsedUp {
 		return false
 	}
@@ -116,7 +116,7 @@ func (f *Fake) drain() {
 		}
 	}
 	for _, m := range f.queue {
-		if f.room(f.subaccounts[m.Subaccount]) {
+		if f.withinQuota(f.subaccounts[m.Subaccount]) {
 			f.deliver(m)
 		} else {
 			waiting = append(waiting, m)
@@ -137,9 +137,9 @@ func (f *Fake) deliver(m *message) {
 	m.state = "sent"
 	f.count(m, Counts{Sent: 1})
 	f.event(m, "send", nil)
-	f.bounces += f.switches.Bouncing
-	if f.bounces >= 1 {
-		f.bounces--
+	f.bounceShare += f.switches.Bouncing
+	if f.bounceShare >= 1 {
+		f.bounceShare--
 		f.bounce(m, true)
 		return
 	}
@@ -147,7 +147,7 @@ func (f *Fake) deliver(m *message) {
 }
 
 func (f *Fake) bounce(m *message, hard bool) {
-	m.state, m.finished = "bounced", true
+	m.state, m.closed = "bounced", true
 	if hard {
 		f.denied[m.To] = true
 		f.count(m, Counts{HardBounces: 1})
@@ -168,12 +168,12 @@ const (
 	HardBounce  = "hard_bounce"
 )
 
-// Happen lets something happen to a message that was sent. Opening and clicking may happen again and again.
-func (f *Fake) Happen(id, what string) error {
+// Trigger lets something happen to a message that was sent. Opening and clicking may happen again and again.
+func (f *Fake) Trigger(id, what string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := f.messages[id]
-	if m == nil || m.state != "sent" || m.finished {
+	if m == nil || m.state != "sent" || m.closed {
 		return fmt.Errorf("mandrill: %s of message %q: no such message was sent: %w", what, id, ErrUnknown)
 	}
 	switch what {

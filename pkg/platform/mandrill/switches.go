@@ -13,7 +13,7 @@ type Switches struct {
 	ErrorName       string        // every answer is an error with this name, like GeneralError
 
 	Backlog     int     // so many messages wait more than really do
-	QuotaUsedUp bool    // somebody else uses up the hourly quota: every message waits
+	QuotaUsedUp bool    // the hourly quota is used up: every message waits
 	Bouncing    float64 // the share of messages that bounce, on top of none
 }
 

@@ -66,8 +66,8 @@ func (f *Fake) FailWebhook(id int64, problem string) error {
 	return fmt.Errorf("mandrill: webhook %d: %w", id, ErrUnknown)
 }
 
-// wants says whether a webhook is about an event. Settings spell hard_bounce as events do.
-func (h *hook) wants(event string) bool {
+// subscribed says whether a webhook is about an event. Settings spell hard_bounce as events do.
+func (h *hook) subscribed(event string) bool {
 	for _, e := range h.Events {
 		if e == event {
 			return true
@@ -83,7 +83,7 @@ func (f *Fake) event(m *message, event string, more map[string]any) {
 		state = map[string]string{Complain: "spam", Unsubscribe: "unsub"}[event]
 	}
 	for _, h := range f.hooks {
-		if !h.wants(event) {
+		if !h.subscribed(event) {
 			continue
 		}
 		if len(h.events) >= eventsKept {
@@ -166,7 +166,7 @@ func (f *Fake) attempted(a webhook.Attempt) {
 	if a.Delivered || a.GivenUp {
 		delete(f.inFlight, a.Message.ID)
 	}
-	a.Tell(f.webhooks)
+	a.Count(f.webhooks)
 	for _, h := range f.hooks {
 		switch {
 		case strconv.FormatInt(h.ID, 10) != a.Message.Endpoint:
@@ -182,8 +182,8 @@ func (f *Fake) attempted(a webhook.Attempt) {
 	}
 }
 
-// shownHook is a webhook as the API writes it. Its last error stays, even when later batches arrive.
-type shownHook struct {
+// hookJSON is a webhook as the API writes it. Its last error stays, even when later batches arrive.
+type hookJSON struct {
 	ID          int64    `json:"id"`
 	URL         string   `json:"url"`
 	Description string   `json:"description"`
@@ -196,9 +196,9 @@ type shownHook struct {
 	LastError   *string  `json:"last_error"`
 }
 
-// show needs the lock.
-func (h *hook) show() shownHook {
-	v := shownHook{
+// json needs the lock.
+func (h *hook) json() hookJSON {
+	v := hookJSON{
 		ID: h.ID, URL: h.URL, Description: h.Description, AuthKey: h.AuthKey, Events: append([]string{}, h.Events...), CreatedAt: stamp(h.CreatedAt),
 		LastSentAt: stampOrNull(h.lastSentAt), BatchesSent: h.batchesSent, EventsSent: h.eventsSent,
 	}

@@ -21,8 +21,8 @@ import (
 
 const hookURL = "https://hooks.example.test" + webhook.MandrillPath + "?client=1"
 
-// both are an account with a webhook, and the platform that hears of it.
-type both struct {
+// deliveryFixture is an account with a webhook, and the platform that receives it.
+type deliveryFixture struct {
 	*Fake
 	hook Webhook
 
@@ -33,10 +33,10 @@ type both struct {
 	last     []byte
 }
 
-// together runs a test with both in a bubble, where time passes at once.
-func together(t *testing.T, events []string, test func(*testing.T, *both)) {
+// withDeliveryFixture runs a test in a bubble of synctest.
+func withDeliveryFixture(t *testing.T, events []string, test func(*testing.T, *deliveryFixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &both{received: map[string]int{}}
+		b := &deliveryFixture{received: map[string]int{}}
 		platform := webhook.NewReceiver(webhook.ReceiverConfig{
 			MandrillKeys: func() []string { return []string{"test-webhook-key"} }, MandrillURL: hookURL,
 			Topics: []string{"send", "delivered", "hard_bounce", "open", "spam", "reject"},
@@ -67,13 +67,13 @@ func together(t *testing.T, events []string, test func(*testing.T, *both)) {
 	})
 }
 
-func (b *both) set(down bool) {
+func (b *deliveryFixture) set(down bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.down = down
 }
 
-func (b *both) check(t *testing.T, want map[string]int) {
+func (b *deliveryFixture) check(t *testing.T, want map[string]int) {
 	t.Helper()
 	synctest.Wait()
 	b.mu.Lock()
@@ -83,20 +83,20 @@ func (b *both) check(t *testing.T, want map[string]int) {
 	}
 }
 
-// shown is the webhook as the API shows it.
-func (b *both) shown(t *testing.T) shownHook {
+// shown returns the webhook as the API returns it.
+func (b *deliveryFixture) shown(t *testing.T) hookJSON {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/1.0/webhooks/list.json", strings.NewReader(`{"key":"`+key+`"}`))
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, request)
-	var hooks []shownHook
+	var hooks []hookJSON
 	if err := json.Unmarshal(w.Body.Bytes(), &hooks); err != nil || len(hooks) != 1 {
 		t.Fatalf("%v: %s", err, w.Body)
 	}
 	return hooks[0]
 }
 
-func (b *both) send(t *testing.T, to string) string {
+func (b *deliveryFixture) send(t *testing.T, to string) string {
 	t.Helper()
 	sent, err := b.Send(Message{Subaccount: "kids", To: to, From: "s@example.com", Subject: "Hi", Tags: []string{"t"}, Metadata: map[string]string{"client_id": "1"}})
 	if err != nil {
@@ -107,7 +107,7 @@ func (b *both) send(t *testing.T, to string) string {
 
 func TestEventsComeInABatchEveryMinute(t *testing.T) {
 	t.Parallel()
-	together(t, nil, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, nil, func(t *testing.T, b *deliveryFixture) {
 		for i := range 600 { // with two events each
 			b.send(t, fmt.Sprint(i, "@example.com"))
 		}
@@ -132,7 +132,7 @@ func TestEventsComeInABatchEveryMinute(t *testing.T) {
 
 func TestEventIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	together(t, []string{"hard_bounce"}, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, []string{"hard_bounce"}, func(t *testing.T, b *deliveryFixture) {
 		b.Switch(func(s *Switches) { s.Bouncing = 1 })
 		id := b.send(t, "a@example.com")
 		time.Sleep(2 * batchEvery)
@@ -161,7 +161,7 @@ func TestEventIsWrittenAsDocumented(t *testing.T) {
 
 func TestFailedBatchesComeAgainAndLeaveTheirError(t *testing.T) {
 	t.Parallel()
-	together(t, []string{"send"}, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, []string{"send"}, func(t *testing.T, b *deliveryFixture) {
 		b.set(true)
 		b.send(t, "a@example.com")
 		time.Sleep(batchEvery + 30*time.Second)
@@ -186,7 +186,7 @@ func TestFailedBatchesComeAgainAndLeaveTheirError(t *testing.T) {
 
 func TestWebhookCanBeMadeToFail(t *testing.T) {
 	t.Parallel()
-	together(t, []string{"send"}, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, []string{"send"}, func(t *testing.T, b *deliveryFixture) {
 		if err := b.FailWebhook(b.hook.ID, "POST timed out"); err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestWebhookCanBeMadeToFail(t *testing.T) {
 
 func TestForgedBatchIsRefused(t *testing.T) {
 	t.Parallel()
-	together(t, nil, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, nil, func(t *testing.T, b *deliveryFixture) {
 		if err := b.Forge(b.hook.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestForgedBatchIsRefused(t *testing.T) {
 
 func TestManyUseTheAccountAtOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: http.NotFoundHandler()}}})
+	r := newFixture(t, Config{Webhooks: webhook.SenderConfig{Transport: wiretest.Direct{Handler: http.NotFoundHandler()}}})
 	if err := r.AddSubaccount(Subaccount{ID: "kids"}); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestManyUseTheAccountAtOnce(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if err := r.Happen(sent.ID, Open); err != nil {
+				if err := r.Trigger(sent.ID, Open); err != nil {
 					t.Error(err)
 				}
 				if got := r.ask(t, "subaccounts/list", ""); got.Status != 200 {

@@ -18,8 +18,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
-// Patience is how long the platform waits for an answer.
-const Patience = 5 * time.Second
+// RequestTimeout is the platform's timeout of a request.
+const RequestTimeout = 5 * time.Second
 
 // Outcomes of a call.
 const (
@@ -29,19 +29,18 @@ const (
 	Throttled = "throttled"
 )
 
-// Call is what came of a call.
+// Call is the outcome of a call to a service.
 type Call struct {
 	Outcome  string
 	Duration time.Duration
-	// Down says that the service does not do its work: there was no answer, or one of a server that fails. Otherwise it
-	// refused.
+	// Down says that the service is down: there was no response, or a server error. Otherwise the service refused the request.
 	Down bool
 }
 
-// Well says whether the call did what it was for. It is so of a call that nobody has made yet.
-func (c Call) Well() bool { return c.Outcome == OK || c.Outcome == "" }
+// OK reports whether the call succeeded. The zero Call, before the first one, is OK, too.
+func (c Call) OK() bool { return c.Outcome == OK || c.Outcome == "" }
 
-// ask makes a request and reads the answer's body.
+// ask sends a request and returns the response's status and body.
 func (s *Services) ask(ctx context.Context, method, path string, header http.Header, body any) (Call, int, []byte) {
 	var text []byte
 	if body != nil {
@@ -80,12 +79,12 @@ func (s *Services) exchange(ctx context.Context, method, address string, header 
 	return response.StatusCode, answer, err
 }
 
-// AskShop asks a shop for its name, with a token.
+// AskShop queries a shop's name, with a token.
 func (s *Services) AskShop(ctx context.Context, domain, token string) Call {
 	path := shopifyPath + "/" + domain + "/admin/api/" + shopify.Newest(s.now()) + "/graphql.json"
 	call, _, body := s.ask(ctx, http.MethodPost, path, http.Header{"X-Shopify-Access-Token": {token}},
 		map[string]string{"query": "query platformShop { shop { name } }"})
-	if !call.Well() {
+	if !call.OK() {
 		return call
 	}
 	var answer struct {
@@ -108,19 +107,19 @@ func (s *Services) AskShop(ctx context.Context, domain, token string) Call {
 
 func (s *Services) askClerk(ctx context.Context, method, path string, into any) Call {
 	call, _, body := s.ask(ctx, method, clerkPath+path, http.Header{"Authorization": {"Bearer " + s.clerkKey}}, nil)
-	if call.Well() && json.Unmarshal(body, into) != nil {
+	if call.OK() && json.Unmarshal(body, into) != nil {
 		call.Outcome, call.Down = Error, true
 	}
 	return call
 }
 
-// AskClerk looks at a session of the platform's own.
+// AskClerk requests the platform's own session.
 func (s *Services) AskClerk(ctx context.Context) Call {
 	var session struct{}
 	return s.askClerk(ctx, http.MethodGet, "/v1/sessions/"+platformSession, &session)
 }
 
-// Refresh mints a token for somebody who has signed in.
+// Refresh mints a session token.
 func (s *Services) Refresh(ctx context.Context) (string, Call) {
 	var minted struct {
 		JWT string `json:"jwt"`
@@ -129,16 +128,16 @@ func (s *Services) Refresh(ctx context.Context) (string, Call) {
 	return minted.JWT, call
 }
 
-// keys fetches the keys that sign tokens, for the verifier.
+// keys fetches the signing keys, for the verifier.
 func (s *Services) keys(ctx context.Context) (clerk.JWKS, error) {
 	var set clerk.JWKS
-	if call := s.askClerk(ctx, http.MethodGet, "/v1/jwks", &set); !call.Well() {
+	if call := s.askClerk(ctx, http.MethodGet, "/v1/jwks", &set); !call.OK() {
 		return clerk.JWKS{}, fmt.Errorf("clerk: signing keys: %s", call.Outcome)
 	}
 	return set, nil
 }
 
-// Results of a token's verification, as the platform's events name them.
+// Results of a token verification, as in the platform's events.
 const (
 	Valid            = "valid"
 	Expired          = "expired"
@@ -146,11 +145,11 @@ const (
 	Malformed        = "malformed"
 )
 
-// Verify shows a token at the platform's door. The result is empty when there is no verdict.
+// Verify sends a token to the platform's verification endpoint. The result is empty if there is no verdict.
 func (s *Services) Verify(ctx context.Context, token string) (result string, call Call) {
 	call, status, body := s.ask(ctx, http.MethodGet, platformPath+verifyPath, http.Header{"Authorization": {"Bearer " + token}}, nil)
 	if status != http.StatusUnauthorized {
-		if call.Well() {
+		if call.OK() {
 			return Valid, call
 		}
 		return "", call
@@ -159,7 +158,7 @@ func (s *Services) Verify(ctx context.Context, token string) (result string, cal
 	var refusal struct {
 		Error string `json:"error"`
 	}
-	_ = json.Unmarshal(body, &refusal) // no reason is one, too
+	_ = json.Unmarshal(body, &refusal) // a body without a reason is InvalidSignature
 	switch refusal.Error {
 	case clerk.ErrExpired.Error():
 		return Expired, call
@@ -170,7 +169,7 @@ func (s *Services) Verify(ctx context.Context, token string) (result string, cal
 	}
 }
 
-// Forge returns a token with a signature that does not belong to it.
+// Forge returns a token with an invalid signature.
 func Forge(token string) string {
 	i := strings.LastIndexByte(token, '.') + 1
 	if i == 0 || i == len(token) {
@@ -188,19 +187,19 @@ func Forge(token string) string {
 func (s *Services) askMandrill(ctx context.Context, operation string, body map[string]any, into any) Call {
 	body["key"] = s.mandrillKey
 	call, _, answer := s.ask(ctx, http.MethodPost, mandrillPath+"/api/1.4/"+operation+".json", http.Header{}, body)
-	if call.Well() && json.Unmarshal(answer, into) != nil {
+	if call.OK() && json.Unmarshal(answer, into) != nil {
 		call.Outcome, call.Down = Error, true
 	}
 	return call
 }
 
-// PingMandrill asks whether there is anybody.
+// PingMandrill calls users/ping2.
 func (s *Services) PingMandrill(ctx context.Context) Call {
 	var pong map[string]string
 	return s.askMandrill(ctx, "users/ping2", map[string]any{}, &pong)
 }
 
-// Mail is a mail to be sent.
+// Mail is an email.
 type Mail struct {
 	Client   string // slug; empty: the platform's own
 	To       string
@@ -208,7 +207,7 @@ type Mail struct {
 	Metadata map[string]string // comes back with its events
 }
 
-// Send sends a mail. What became of it is known when the call went well.
+// Send sends an email. The result is valid if the call is OK.
 func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, Call) {
 	message := map[string]any{
 		"subject": m.Subject, "from_email": "hello@" + SendingDomain, "to": []map[string]string{{"email": m.To}}, "metadata": m.Metadata,
@@ -219,7 +218,7 @@ func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, Call) {
 	var results []mandrill.Sent
 	call := s.askMandrill(ctx, "messages/send", map[string]any{"message": message}, &results)
 	switch {
-	case !call.Well():
+	case !call.OK():
 		return mandrill.Sent{}, call
 	case len(results) != 1:
 		call.Outcome = Error

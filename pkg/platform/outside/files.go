@@ -12,18 +12,18 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
 )
 
-// Files are where the secrets and the list of clients were written.
+// Files are the paths of the secrets and of the list of clients.
 type Files struct {
 	Clients     string `json:"clients_file,omitempty"` // for the integration-exporter's clients_file
 	ClerkKey    string `json:"clerk_secret_key_file,omitempty"`
 	MandrillKey string `json:"mandrill_key_file,omitempty"`
 }
 
-// State says where the services are. No secret is in it.
+// State is the addresses of the services. It holds no secret.
 type State struct {
 	URL string `json:"url"`
 	Files
-	// The addresses are as the integration-exporter wants them.
+	// Addresses in the form of the integration-exporter's configuration.
 	ShopifyURLTemplate string `json:"shopify_url_template"`
 	ShopifyAPIVersion  string `json:"shopify_api_version"`
 	ClerkURL           string `json:"clerk_url"`
@@ -37,7 +37,7 @@ type State struct {
 	WebhooksURL        string `json:"webhooks_url"` // of the platform's receiver
 }
 
-// State says where the services are. Before Open there are no files.
+// State returns the addresses of the services. Before Open there are no files.
 func (s *Services) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +50,7 @@ func (s *Services) State() State {
 	}
 }
 
-// listed is a client as the integration-exporter reads it.
+// listed is a client in the integration-exporter's clients_file.
 type listed struct {
 	Slug    string     `yaml:"slug"`
 	Shopify listedShop `yaml:"shopify"`
@@ -63,7 +63,7 @@ type listedShop struct {
 	ExpectedTopics []string  `yaml:"expected_topics"`
 }
 
-// write writes the secrets, and the list of clients that names their files.
+// write writes the secrets, and the list of clients that refers to their files.
 func (s *Services) write(clients []Client) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("external services: %w", err)
@@ -96,7 +96,7 @@ func (s *Services) write(clients []Client) error {
 	return nil
 }
 
-// writeSecret writes a file that nobody else may read, whoever may read one that is there already.
+// writeSecret writes a file that only its owner can read, even if it exists with other permissions.
 func writeSecret(path, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err

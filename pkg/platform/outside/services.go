@@ -1,8 +1,8 @@
-// Package outside serves the fakes of Shopify, Clerk and Mandrill at one address of the loopback interface, together with the
-// two doors that the platform has for them: where webhooks arrive, and where session tokens are verified. It also has the
-// platform's own calls to the services, which are real ones over HTTP.
+// Package outside serves fakes of the external services Shopify, Clerk and Mandrill at one address of the loopback interface, together
+// with the platform's two endpoints for them: the webhook receiver and the verification of session tokens. It also makes the platform's
+// own calls to the services, over HTTP.
 //
-// It knows nothing of the platform's books. Secrets leave it as files only.
+// It does not know the platform's books. Secrets leave it in files only.
 package outside
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
 )
 
-// What is the same for every simulated platform.
+// Common to every simulated platform.
 const (
 	Issuer          = "https://clerk.consign.example"
 	AuthorizedParty = "https://app.consign.example"
@@ -33,11 +33,11 @@ const (
 	// ProbeSession is the session for which a monitor mints tokens. Tokens of ForeignSession name another party.
 	ProbeSession   = "sess_probe"
 	ForeignSession = "sess_foreign"
-	// platformSession is the one that the platform itself looks at.
+	// platformSession is the session that the platform itself requests.
 	platformSession = "sess_platform"
 )
 
-// Where things are, below the address.
+// Paths of the services.
 const (
 	shopifyPath  = "/shopify"
 	clerkPath    = "/clerk"
@@ -50,14 +50,14 @@ const (
 type Config struct {
 	Listener net.Listener
 	Dir      string           // for files with secrets; empty: a temporary one
-	Speed    float64          // how many times faster than in life webhooks are repeated and batches of mail events sent; 0: 1
-	Mails    int              // that may be sent in an hour; 0: as many as Mandrill allows
+	Speed    float64          // speedup of webhook retries and of batches of mail events; 0: 1
+	Mails    int              // hourly quota of emails; 0: Mandrill's default
 	Now      func() time.Time // time.Now
-	// Received takes over the webhooks that the platform receives (webhook.ReceiverConfig.Handle).
+	// Received handles the webhooks that the platform receives (webhook.ReceiverConfig.Handle).
 	Received func(context.Context, webhook.Received) error
 }
 
-// Services are the outside services, and the doors for them. The fakes can be used as they are.
+// Services are the fakes of the external services, and the platform's endpoints for them. The fakes can be used directly.
 type Services struct {
 	Shopify  *shopify.Fake
 	Clerk    *clerk.Fake
@@ -66,23 +66,23 @@ type Services struct {
 	// MailHook is the id of the platform's webhook at Mandrill.
 	MailHook int64
 
-	base   string
-	dir    string
-	now    func() time.Time
-	ours   bool // the folder
-	server *http.Server
-	served chan error
-	http   *http.Client
+	base    string
+	dir     string
+	now     func() time.Time
+	tempDir bool // dir is a temporary one
+	server  *http.Server
+	served  chan error
+	http    *http.Client
 
 	clerkKey, mandrillKey string
 
 	mu    sync.Mutex
-	shops map[string]door // by domain
+	shops map[string]shopAccess // by domain
 	files Files
 }
 
-// door is what the receiver knows of a shop.
-type door struct{ client, secret string }
+// shopAccess is what the receiver knows of a shop.
+type shopAccess struct{ client, secret string }
 
 // Start serves the services. Until Open there are no clients.
 func Start(c Config) (*Services, error) {
@@ -90,8 +90,8 @@ func Start(c Config) (*Services, error) {
 		c.Now = time.Now
 	}
 	s := &Services{
-		base: "http://" + c.Listener.Addr().String(), dir: c.Dir, now: c.Now, served: make(chan error, 1), shops: map[string]door{},
-		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second}, Timeout: Patience},
+		base: "http://" + c.Listener.Addr().String(), dir: c.Dir, now: c.Now, served: make(chan error, 1), shops: map[string]shopAccess{},
+		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second}, Timeout: RequestTimeout},
 		clerkKey: "sk_live_" + rand.Text(), mandrillKey: "md-" + rand.Text(),
 	}
 	if s.dir == "" {
@@ -99,7 +99,7 @@ func Start(c Config) (*Services, error) {
 		if err != nil {
 			return nil, fmt.Errorf("external services: %w", err)
 		}
-		s.dir, s.ours = dir, true
+		s.dir, s.tempDir = dir, true
 	}
 	hooks := webhook.SenderConfig{Speed: c.Speed}
 	webhookSecret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
@@ -131,7 +131,7 @@ func Start(c Config) (*Services, error) {
 	return s, nil
 }
 
-// Close ends the services, forgets what webhooks they had to send, and removes the folder if it was a temporary one.
+// Close stops the services, drops their pending webhooks, and removes the folder if it is a temporary one.
 func (s *Services) Close() error {
 	s.Shopify.Close()
 	s.Clerk.Close()
@@ -141,16 +141,16 @@ func (s *Services) Close() error {
 		err = errors.Join(err, served)
 	}
 	s.http.CloseIdleConnections()
-	if s.ours {
+	if s.tempDir {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}
 	return err
 }
 
-// Topics of the webhooks that a shop sends to the platform, as the API spells them.
+// shopTopics returns the topics of a shop's webhooks, as the Admin API spells them.
 func shopTopics() []string { return []string{"ORDERS_CREATE", "ORDERS_UPDATED"} }
 
-// OrdersTopic is the one by which the platform learns of an order.
+// OrdersTopic is the topic of new orders.
 const OrdersTopic = "ORDERS_CREATE"
 
 func mailTopics() []string {
@@ -161,7 +161,7 @@ func topics() []string {
 	return append(append(mailTopics(), hookTopics()...), "user.created", "session.created")
 }
 
-// hookTopics are shopTopics as deliveries and monitors spell them.
+// hookTopics returns shopTopics as deliveries and monitors spell them.
 func hookTopics() []string {
 	var all []string
 	for _, topic := range shopTopics() {
@@ -178,19 +178,19 @@ func (s *Services) subscribe(domain, topic string) error {
 	return err
 }
 
-// Unsubscribe lets a shop remove the subscription to new orders.
+// Unsubscribe removes a shop's subscription to new orders.
 func (s *Services) Unsubscribe(domain string) error {
 	_, err := s.Shopify.Unsubscribe(domain, OrdersTopic)
 	return err
 }
 
-// Slug returns the client's that a shop belongs to.
+// Slug returns the slug of a shop's client.
 func (s *Services) Slug(domain string) string {
 	client, _ := s.shop(domain)
 	return client
 }
 
-// shop says whose a shop is.
+// shop returns the client and the secrets of a shop.
 func (s *Services) shop(domain string) (string, []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,11 +205,11 @@ func (s *Services) shop(domain string) (string, []string) {
 type Client struct {
 	Slug, Name   string
 	Domain       string // of the shop
-	Token        string // with which the platform comes to the shop
+	Token        string // the platform's access token
 	TokenExpires time.Time
 }
 
-// Open opens the shops and subaccounts of clients, lets the probe's users sign in, and writes the files.
+// Open adds the shops and subaccounts of the clients and the probe's users with their sessions, and writes the files.
 func (s *Services) Open(clients []Client) error {
 	for _, c := range clients {
 		app := shopify.App{
@@ -220,7 +220,7 @@ func (s *Services) Open(clients []Client) error {
 			return err
 		}
 		s.mu.Lock()
-		s.shops[c.Domain] = door{c.Slug, app.ClientSecret}
+		s.shops[c.Domain] = shopAccess{c.Slug, app.ClientSecret}
 		s.mu.Unlock()
 		for _, topic := range shopTopics() {
 			if err := s.subscribe(c.Domain, topic); err != nil {
@@ -236,7 +236,7 @@ func (s *Services) Open(clients []Client) error {
 		if _, err := s.Clerk.AddUser(clerk.User{ID: user}); err != nil {
 			return err
 		}
-		// So long that no demo outlives it.
+		// Longer than any demo.
 		if _, err := s.Clerk.SignIn(clerk.Session{ID: session, UserID: user, AuthorizedParty: party, ExpiresAt: s.now().AddDate(10, 0, 0)}); err != nil {
 			return err
 		}

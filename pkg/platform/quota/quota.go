@@ -1,6 +1,6 @@
-// Package quota is the folder in which the simulated platform stores images: real files, and a limit of its own that makes the
-// folder full. Mounting a file system takes rights that a container may not have; this one needs none. What node_exporter says
-// of a mounted file system, the package writes into a file for its textfile collector.
+// Package quota is the folder in which the simulated platform stores images: real files, and a quota that makes the folder full. Mounting
+// a file system takes privileges that a container may not have; a folder needs none. The package writes the metrics that node_exporter
+// has for a mounted file system to a textfile.
 package quota
 
 import (
@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	block       = 4096    // a file takes whole blocks
-	inode       = 8 << 10 // bytes per file node: as many files as that
-	ballastFile = 1 << 20 // bytes of a file of ballast
-	reportEvery = 2 * time.Second
+	blockSize       = 4096    // a file takes whole blocks
+	bytesPerInode   = 8 << 10 // bytes per inode: the quota's number of inodes
+	ballastFileSize = 1 << 20 // bytes
+	reportEvery     = 2 * time.Second
 
 	imagesFolder  = "images"
 	ballastFolder = "ballast"
@@ -35,7 +35,7 @@ type Config struct {
 	Quota int64
 	// Textfile is the file for node_exporter's textfile collector; its name ends in .prom. Empty: none.
 	Textfile string
-	Logger   *slog.Logger // nothing is logged
+	Logger   *slog.Logger // nil: nothing is logged
 }
 
 // ErrFull says that a file does not fit.
@@ -47,14 +47,14 @@ type Disk struct {
 	stop   context.CancelFunc
 	done   chan struct{}
 
-	mu   sync.Mutex // one look and change at a time
+	mu   sync.Mutex // one measurement or change at a time
 	used Usage
 }
 
-// Usage is how full the folder is.
+// Usage is the used space and inodes of the folder.
 type Usage struct{ Bytes, Files int64 }
 
-// Open makes the folder if need be, takes away what an earlier life filled it with on purpose, and reports from now on.
+// Open makes the folder if need be, deletes the ballast of an earlier run, and starts the reports.
 func Open(config Config) (*Disk, error) {
 	config.Quota = cmp.Or(config.Quota, 64<<20)
 	if config.Logger == nil {
@@ -78,11 +78,11 @@ func Open(config Config) (*Disk, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
-	go d.keepReporting(ctx)
+	go d.reportLoop(ctx)
 	return d, nil
 }
 
-// Close ends the reports, and takes the last one away: nobody is to read for ever how full the folder once was. The files stay.
+// Close stops the reports and deletes the textfile, so that nobody reads an outdated one. The images stay.
 func (d *Disk) Close() error {
 	d.stop()
 	<-d.done
@@ -98,23 +98,23 @@ func (d *Disk) Close() error {
 // Size returns the quota in bytes.
 func (d *Disk) Size() int64 { return d.config.Quota }
 
-// Usage looks how full the folder is.
+// Usage measures the folder.
 func (d *Disk) Usage() (Usage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := d.look()
+	err := d.measure()
 	return d.used, err
 }
 
-// look counts the files that are really there.
-func (d *Disk) look() error {
+// measure counts the files in the folder.
+func (d *Disk) measure() error {
 	var used Usage
 	err := filepath.WalkDir(d.config.Dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) { // somebody took it away in between
+		if errors.Is(err, fs.ErrNotExist) { // deleted meanwhile
 			return nil
 		}
 		if err != nil {
@@ -131,10 +131,10 @@ func (d *Disk) look() error {
 	return nil
 }
 
-// blocks returns what a file of some size takes.
-func blocks(size int64) int64 { return (size + block - 1) / block * block }
+// blocks returns the space that a file of some size takes.
+func blocks(size int64) int64 { return (size + blockSize - 1) / blockSize * blockSize }
 
-// Store stores an image of some size under a name. It returns ErrFull when there is no room.
+// Store stores an image of some size under a name. ErrFull: it does not fit.
 func (d *Disk) Store(name string, size int64) error {
 	if !filepath.IsLocal(name) || filepath.Base(name) != name {
 		return fmt.Errorf("disk: image %q: a plain file name is needed", name)
@@ -144,16 +144,16 @@ func (d *Disk) Store(name string, size int64) error {
 	return d.write(filepath.Join(d.config.Dir, imagesFolder, name), size)
 }
 
-// write writes a file of noise, if there is room. The caller holds mu.
+// write writes a file of random bytes, if it fits. The caller holds mu.
 func (d *Disk) write(path string, size int64) error {
 	if d.used.Bytes+blocks(size) > d.config.Quota {
 		return fmt.Errorf("disk: %s: %w", path, ErrFull)
 	}
-	noise := make([]byte, size)
-	for i := range noise {
-		noise[i] = byte(rand.Uint32())
+	content := make([]byte, size)
+	for i := range content {
+		content[i] = byte(rand.Uint32())
 	}
-	if err := os.WriteFile(path, noise, 0o644); err != nil {
+	if err := os.WriteFile(path, content, 0o644); err != nil {
 		return fmt.Errorf("disk: %w", err)
 	}
 	d.used.Files++
@@ -161,11 +161,11 @@ func (d *Disk) write(path string, size int64) error {
 	return nil
 }
 
-// Trim takes the oldest images away until no more than a share of the quota is used, or none is left.
+// Trim deletes the oldest images until no more than a share of the quota is used, or none is left.
 func (d *Disk) Trim(share float64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.look(); err != nil {
+	if err := d.measure(); err != nil {
 		return err
 	}
 	limit := int64(share * float64(d.config.Quota))
@@ -178,7 +178,7 @@ func (d *Disk) Trim(share float64) error {
 	}
 	var images []fs.FileInfo
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil { // else it has gone
+		if info, err := entry.Info(); err == nil { // else deleted meanwhile
 			images = append(images, info)
 		}
 	}
@@ -196,36 +196,36 @@ func (d *Disk) Trim(share float64) error {
 	return nil
 }
 
-// Fill writes one more file of ballast, and tells whether a share of the quota is used now.
+// Fill writes one more file of ballast, and reports whether a share of the quota is used then.
 func (d *Disk) Fill(share float64) (full bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.look(); err != nil {
+	if err := d.measure(); err != nil {
 		return false, err
 	}
 	missing := int64(share*float64(d.config.Quota)) - d.used.Bytes
-	if missing < block {
+	if missing < blockSize {
 		return true, d.report()
 	}
 	folder := filepath.Join(d.config.Dir, ballastFolder)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return false, fmt.Errorf("disk: %w", err)
 	}
-	size := min(ballastFile, missing/block*block)
+	size := min(ballastFileSize, missing/blockSize*blockSize)
 	if err := d.write(filepath.Join(folder, fmt.Sprintf("%d-%d", time.Now().UnixNano(), size)), size); err != nil {
 		return false, err
 	}
-	return missing-size < block, d.report()
+	return missing-size < blockSize, d.report()
 }
 
-// Clear takes the ballast away.
+// Clear deletes the ballast.
 func (d *Disk) Clear() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := os.RemoveAll(filepath.Join(d.config.Dir, ballastFolder)); err != nil {
 		return fmt.Errorf("disk: %w", err)
 	}
-	if err := d.look(); err != nil {
+	if err := d.measure(); err != nil {
 		return err
 	}
 	return d.report()

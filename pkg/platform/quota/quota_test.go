@@ -179,7 +179,7 @@ func TestTheReportGoesWithTheDisk(t *testing.T) {
 	}
 }
 
-// node_exporter itself shows the folder beside the host's file systems, in the same families, and has nothing to complain of.
+// node_exporter exposes the folder beside the host's file systems, in the same families, without a complaint.
 func TestNodeExporterShowsTheFolder(t *testing.T) {
 	t.Parallel()
 	textfiles, logs := t.TempDir(), t.TempDir()

@@ -12,16 +12,16 @@ import (
 
 // sample is a metric of node_exporter's filesystem collector.
 type sample struct {
-	name, help string // the help word by word as node_exporter 1.12.1 has it: the families become one
+	name, help string // the help text of node_exporter 1.12.1, word by word: the metric families are merged
 	value      int64
 }
 
-// labels make the folder look like a mounted file system of its own.
+// labels are those of a mounted file system.
 const labels = `device="platform-images",device_error="",fstype="quota",mountpoint="/srv/platform/images"`
 
 func (d *Disk) samples() []sample {
 	free := max(d.config.Quota-d.used.Bytes, 0)
-	files := d.config.Quota / inode
+	files := d.config.Quota / bytesPerInode
 	return []sample{
 		{"node_filesystem_avail_bytes", "Filesystem space available to non-root users in bytes.", free},
 		{"node_filesystem_device_error", "Whether an error occurred while getting statistics for the given device.", 0},
@@ -33,17 +33,17 @@ func (d *Disk) samples() []sample {
 	}
 }
 
-// Report looks how full the folder is, and writes the textfile.
+// Report measures the folder, and writes the textfile.
 func (d *Disk) Report() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.look(); err != nil {
+	if err := d.measure(); err != nil {
 		return err
 	}
 	return d.report()
 }
 
-// report writes the textfile in one piece: node_exporter never sees half of it. The caller holds mu.
+// report writes the textfile atomically: node_exporter never reads half of it. The caller holds mu.
 func (d *Disk) report() error {
 	path := d.config.Textfile
 	if path == "" {
@@ -63,8 +63,8 @@ func (d *Disk) report() error {
 	return nil
 }
 
-// keepReporting reports until the context ends. It logs when the trouble begins and when it ends.
-func (d *Disk) keepReporting(ctx context.Context) {
+// reportLoop reports until the context ends. It logs the first error of an outage, and its end.
+func (d *Disk) reportLoop(ctx context.Context) {
 	defer close(d.done)
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()

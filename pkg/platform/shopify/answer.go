@@ -17,8 +17,8 @@ type exchange struct {
 	cost      int
 }
 
-// done books the request.
-func (x *exchange) done(outcome string, status int) {
+// record counts the request.
+func (x *exchange) record(outcome string, status int) {
 	f := x.fake
 	f.mu.Lock()
 	if s := f.shops[x.shop]; s != nil {
@@ -35,7 +35,7 @@ func (x *exchange) done(outcome string, status int) {
 
 // answer writes a body as it is.
 func (x *exchange) answer(outcome string, status int, contentType string, body []byte) {
-	x.done(outcome, status)
+	x.record(outcome, status)
 	wire.Answer(x.w, status, contentType, body)
 }
 
@@ -59,7 +59,7 @@ const (
 // refuse answers with a status and the body that belongs to it.
 func (x *exchange) refuse(status int) {
 	text := func(outcome, message string) { x.json(outcome, status, object{{"errors", message}}) }
-	page := func(outcome string) { x.done(outcome, status); wire.Page(x.w, status) }
+	page := func(outcome string) { x.record(outcome, status); wire.HTMLPage(x.w, status) }
 	switch status {
 	case http.StatusBadRequest:
 		x.json("bad_request", status, object{{"errors", object{{"query", "Required parameter missing or invalid"}}}})
@@ -91,20 +91,20 @@ func (x *exchange) refuse(status int) {
 	}
 }
 
-// garbage answers 200 with a body that is no answer: each time another.
-func (x *exchange) garbage() {
+// invalidBody answers 200 with a body that is no answer: each time another.
+func (x *exchange) invalidBody() {
 	x.fake.mu.Lock()
 	s := x.fake.shops[x.shop]
-	s.garbage++
-	turn := s.garbage
+	s.invalidBodies++
+	turn := s.invalidBodies
 	x.fake.mu.Unlock()
 	const outcome = "invalid_response"
 	switch turn % 4 {
 	case 1:
 		x.answer(outcome, http.StatusOK, jsonType, []byte(`{"data":{"shop":{"id":"gid://shopify/Sh`))
 	case 2:
-		x.done(outcome, http.StatusOK)
-		wire.Page(x.w, http.StatusOK)
+		x.record(outcome, http.StatusOK)
+		wire.HTMLPage(x.w, http.StatusOK)
 	case 3:
 		x.answer(outcome, http.StatusOK, jsonType, nil)
 	default:

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Books are what is true of a shop.
+// Books are what a shop holds, and the counts of its requests and webhooks.
 type Books struct {
-	// Requests by what came of them: ok, throttled, auth, forbidden, not_found, frozen, locked, server_error,
+	// Requests by outcome: ok, throttled, auth, forbidden, not_found, frozen, locked, server_error,
 	// invalid_response, bad_request, other; timeout: the client went away before the answer; down: the connection was
 	// cut.
 	Requests map[string]int64
-	// Webhooks by what came of them: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
+	// Webhooks by outcome: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
 	// (too many waited).
 	Webhooks map[string]int64
 	// Points that queries have cost.
@@ -22,10 +22,10 @@ type Books struct {
 	Subscriptions []Subscription // of all apps
 }
 
-// Books returns what is true of a shop. Nothing of it is shared.
+// Books returns a copy of a shop's books.
 func (f *Fake) Books(domain string) (Books, error) {
 	var b Books
-	err := f.in(domain, func(s *shop) error {
+	err := f.withShop(domain, func(s *shop) error {
 		b = Books{Requests: maps.Clone(s.requests), Webhooks: maps.Clone(s.webhooks), Points: s.pointsCharged}
 		for _, o := range s.orders {
 			b.Orders = append(b.Orders, *o)

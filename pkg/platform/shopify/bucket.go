@@ -51,13 +51,13 @@ func (b *bucket) take(now time.Time, points int) bool {
 	return true
 }
 
-// giveBack returns the points that the query did not cost after all.
-func (b *bucket) giveBack(points int) { b.level = min(b.maximum, b.level+float64(points)) }
+// refund returns the points that the query did not cost after all.
+func (b *bucket) refund(points int) { b.level = min(b.maximum, b.level+float64(points)) }
 
 func (b *bucket) status() object {
 	return object{
-		{"maximumAvailable", float(b.maximum)},
+		{"maximumAvailable", shopifyFloat(b.maximum)},
 		{"currentlyAvailable", math.Floor(b.level)},
-		{"restoreRate", float(b.restore)},
+		{"restoreRate", shopifyFloat(b.restore)},
 	}
 }

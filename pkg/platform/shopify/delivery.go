@@ -13,15 +13,15 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/wire"
 )
 
-// tell sends a webhook to every subscription to a topic. It needs the lock.
-func (f *Fake) tell(s *shop, topic string, payload object) {
+// sendWebhook sends a webhook to every subscription to a topic. It needs the lock.
+func (f *Fake) sendWebhook(s *shop, topic string, payload object) {
 	event := wire.UUID()
 	for _, a := range s.apps {
 		for _, sub := range a.subscriptions {
 			if sub.Topic != topic || !strings.HasPrefix(sub.URI, "http") {
 				continue
 			}
-			if f.all.with(s.switches).loses(headerTopic(topic)) {
+			if f.all.with(s.switches).drops(headerTopic(topic)) {
 				s.webhooks["lost"]++
 				continue
 			}
@@ -44,7 +44,7 @@ func (f *Fake) message(s *shop, sub *Subscription, secret, event string, payload
 
 // Forge sends a webhook that the shop did not sign to the subscriptions to a topic (ORDERS_CREATE), once.
 func (f *Fake) Forge(domain, topic string) error {
-	return f.in(domain, func(s *shop) error {
+	return f.withShop(domain, func(s *shop) error {
 		forged := 0
 		for _, a := range s.apps {
 			for _, sub := range a.subscriptions {
@@ -67,12 +67,12 @@ func (f *Fake) Forge(domain, topic string) error {
 	})
 }
 
-// attempted books an attempt. A subscription whose message was given up is removed, as Shopify does with those that were
+// attempted counts an attempt. A subscription whose message was given up is removed, as Shopify does with those that were
 // made through the API. (Another page of Shopify's says: after several failures within a day.)
 func (f *Fake) attempted(a webhook.Attempt) {
 	domain, id, _ := strings.Cut(a.Message.Endpoint, " ")
-	err := f.in(domain, func(s *shop) error {
-		a.Tell(s.webhooks)
+	err := f.withShop(domain, func(s *shop) error {
+		a.Count(s.webhooks)
 		if !a.GivenUp {
 			return nil
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/wire/wiretest"
 )
 
-// both are a shop and the platform that its webhooks go to.
-type both struct {
+// deliveryFixture is a shop and the platform that receives its webhooks.
+type deliveryFixture struct {
 	*Fake
 	platform *webhook.Receiver
 
@@ -27,10 +27,10 @@ type both struct {
 	received []webhook.Received
 }
 
-// together runs a test with both in a bubble, where time passes at once.
-func together(t *testing.T, test func(*testing.T, *both)) {
+// withDeliveryFixture runs a test in a bubble of synctest.
+func withDeliveryFixture(t *testing.T, test func(*testing.T, *deliveryFixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &both{}
+		b := &deliveryFixture{}
 		b.platform = webhook.NewReceiver(webhook.ReceiverConfig{
 			ShopifyClient: func(domain string) (string, []string) {
 				return strings.TrimSuffix(domain, ".myshopify.com"), []string{"hush"}
@@ -60,8 +60,8 @@ func together(t *testing.T, test func(*testing.T, *both)) {
 	})
 }
 
-// outcomes counts what has arrived by topic and outcome.
-func (b *both) outcomes() map[string]int {
+// outcomes counts the received webhooks by topic and outcome.
+func (b *deliveryFixture) outcomes() map[string]int {
 	synctest.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,7 +72,7 @@ func (b *both) outcomes() map[string]int {
 	return n
 }
 
-func (b *both) books(t *testing.T) Books {
+func (b *deliveryFixture) books(t *testing.T) Books {
 	t.Helper()
 	books, err := b.Books(kids)
 	if err != nil {
@@ -81,9 +81,9 @@ func (b *both) books(t *testing.T) Books {
 	return books
 }
 
-func TestWhatHappensInAShopIsTold(t *testing.T) {
+func TestChangesInAShopSendWebhooks(t *testing.T) {
 	t.Parallel()
-	together(t, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, func(t *testing.T, b *deliveryFixture) {
 		o, err := b.CreateOrder(kids, Order{Currency: "USD", Lines: []Line{{ProductID: 7, Title: "Coat", Quantity: 2, Price: "10.5"}, {ProductID: 8, Quantity: 1, Price: "3"}}})
 		if err != nil {
 			t.Fatal(err)
@@ -125,7 +125,7 @@ func TestWhatHappensInAShopIsTold(t *testing.T) {
 
 func TestLostWebhooksLeaveTheOrderInTheShop(t *testing.T) {
 	t.Parallel()
-	together(t, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, func(t *testing.T, b *deliveryFixture) {
 		if err := b.Switch(kids, func(s *Switches) { s.LostTopics = []string{"orders/create"} }); err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +153,7 @@ func TestLostWebhooksLeaveTheOrderInTheShop(t *testing.T) {
 
 func TestForgedWebhookIsRefused(t *testing.T) {
 	t.Parallel()
-	together(t, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, func(t *testing.T, b *deliveryFixture) {
 		if err := b.Forge(kids, "ORDERS_CREATE"); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestForgedWebhookIsRefused(t *testing.T) {
 
 func TestOutageDelaysWebhooksAndALongOneRemovesTheSubscription(t *testing.T) {
 	t.Parallel()
-	together(t, func(t *testing.T, b *both) {
+	withDeliveryFixture(t, func(t *testing.T, b *deliveryFixture) {
 		if _, err := b.Unsubscribe(kids, "ORDERS_PAID"); err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +217,7 @@ func TestOutageDelaysWebhooksAndALongOneRemovesTheSubscription(t *testing.T) {
 
 func TestAppsSeeTheirOwnSubscriptionsOnly(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if err := r.AddApp(kids, App{ClientID: "other", AccessToken: "shpat_other"}); err != nil {
 		t.Fatal(err)
 	}

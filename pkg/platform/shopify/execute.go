@@ -70,7 +70,7 @@ func (e *execution) selected(set ast.SelectionSet) []*ast.Field {
 	})
 }
 
-// value is the part of a value that was asked for.
+// value returns the selected part of a value.
 func (e *execution) value(field *ast.Field, v any) any {
 	switch v := v.(type) {
 	case node:

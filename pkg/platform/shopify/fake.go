@@ -17,13 +17,13 @@ type Config struct {
 	Now func() time.Time // the shops' clock; nil: time.Now
 	// Webhooks says how webhooks are sent: the zero value is Shopify's schedule in real time. Its clock is the shops'.
 	Webhooks webhook.SenderConfig
-	// Requested is told of every request; may be nil. It is called outside any lock.
+	// Requested is called after every request, without a lock held; may be nil.
 	Requested func(Request)
 }
 
-// Request is what came of a request.
+// Request is a request and its outcome.
 type Request struct {
-	Shop      string // as it was asked for, known or not
+	Shop      string // as requested, known or not
 	Operation string // its name, or else its first field
 	Outcome   string // as in Books
 	Status    int    // 0: no answer
@@ -68,7 +68,7 @@ func (f *Fake) Switch(domain string, change func(*Switches)) error {
 		f.all, f.expiredSince = f.switched(f.all, f.expiredSince, change)
 		return nil
 	}
-	return f.in(domain, func(s *shop) error {
+	return f.withShop(domain, func(s *shop) error {
 		s.switches, s.expiredSince = f.switched(s.switches, s.expiredSince, change)
 		return nil
 	})
@@ -99,11 +99,11 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 
 	if !wire.Wait(r, switches.Slow) {
-		x.done("timeout", 0)
+		x.record("timeout", 0)
 		return
 	}
 	if switches.Down {
-		x.done("down", 0)
+		x.record("down", 0)
 		wire.Drop()
 	}
 	switch version, isAPI := strings.CutPrefix(path, "/admin/api/"); {

@@ -17,15 +17,15 @@ const (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// rig is a fake with one shop, and a clock that stands still until it is moved.
-type rig struct {
+// fixture is a fake with one shop, and a clock that stands still until it is moved.
+type fixture struct {
 	*Fake
 	clock time.Time
 	url   string
 }
 
-func newRig(t *testing.T) *rig {
-	r := &rig{clock: noon}
+func newFixture(t *testing.T) *fixture {
+	r := &fixture{clock: noon}
 	r.Fake = New(Config{Now: func() time.Time { return r.clock }})
 	t.Cleanup(func() { r.Close() })
 	err := r.AddShop(Shop{Domain: kids, ID: 1, Name: "Kids Sale North", App: App{
@@ -40,13 +40,13 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) post(t *testing.T, path, contentType, body string, header ...string) wiretest.Answer {
+func (r *fixture) post(t *testing.T, path, contentType, body string, header ...string) wiretest.Answer {
 	t.Helper()
 	return wiretest.Ask(t, http.MethodPost, r.url+path, body, append(header, "Content-Type", contentType)...)
 }
 
 // ask sends a query with variables, if any.
-func (r *rig) ask(t *testing.T, query string, variables ...map[string]any) wiretest.Answer {
+func (r *fixture) ask(t *testing.T, query string, variables ...map[string]any) wiretest.Answer {
 	t.Helper()
 	asked := map[string]any{"query": query}
 	if len(variables) > 0 {
@@ -61,7 +61,7 @@ func (r *rig) ask(t *testing.T, query string, variables ...map[string]any) wiret
 
 func TestSuccessIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	got := newRig(t).ask(t, `{ shop { name myshopifyDomain } }`)
+	got := newFixture(t).ask(t, `{ shop { name myshopifyDomain } }`)
 	const want = `{"data":{"shop":{"name":"Kids Sale North","myshopifyDomain":"kids-north.myshopify.com"}},` +
 		`"extensions":{"cost":{"requestedQueryCost":1,"actualQueryCost":1,` +
 		`"throttleStatus":{"maximumAvailable":2000.0,"currentlyAvailable":1999,"restoreRate":100.0}}}}`

@@ -42,7 +42,7 @@ func (x *exchange) grant(refused bool) {
 		return
 	}
 	now := f.now()
-	for value, t := range a.tokens { // so that a shop that is asked again and again does not grow
+	for value, t := range a.tokens { // so that the tokens of a shop do not pile up
 		if !t.expires.IsZero() && !now.Before(t.expires) {
 			delete(a.tokens, value)
 		}

@@ -20,11 +20,11 @@ import (
 //go:embed schema.graphql
 var schemaText string
 
-var theSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: schemaText})
+var adminSchema = gqlparser.MustLoadSchema(&ast.Source{Name: "schema.graphql", Input: schemaText})
 
 const rateLimits = "https://shopify.dev/api/usage/rate-limits"
 
-// graphql answers a query. What is wrong with it shows in a body of status 200, as at Shopify.
+// graphql answers a query. Errors of the query have status 200, as at Shopify.
 func (x *exchange) graphql(requested string, switches Switches) {
 	f := x.fake
 	served, ok := serve(requested, f.now())
@@ -47,7 +47,7 @@ func (x *exchange) graphql(requested string, switches Switches) {
 		return
 	}
 	if switches.InvalidResponse {
-		x.garbage()
+		x.invalidBody()
 		return
 	}
 	op, document, problems := parse(query, name)
@@ -56,7 +56,7 @@ func (x *exchange) graphql(requested string, switches Switches) {
 		return
 	}
 	x.operation = operationName(op)
-	values, err := validator.VariableValues(theSchema, op, variables)
+	values, err := validator.VariableValues(adminSchema, op, variables)
 	if err != nil {
 		x.json("other", http.StatusOK, object{{"errors", []object{variableError(err, op)}}})
 		return
@@ -86,7 +86,7 @@ func (x *exchange) graphql(requested string, switches Switches) {
 	e := &execution{fake: f, shop: s, app: a, now: now, missing: switches.MissingScopes, document: document, variables: values, sizes: map[*ast.Field]int{}}
 	data := e.run(op)
 	actual := e.actualCost(op)
-	a.bucket.giveBack(asked - actual)
+	a.bucket.refund(asked - actual)
 	x.cost = actual
 	extensions := object{{"cost", costExtension(asked, actual, a.bucket)}}
 	f.mu.Unlock()
@@ -129,9 +129,9 @@ func (x *exchange) query() (query string, variables map[string]any, name string,
 	return asked.Query, asked.Variables, asked.OperationName, true
 }
 
-// parse returns the operation that is asked for, or what is wrong with the query.
+// parse returns the selected operation, or the errors of the query.
 func parse(query, name string) (*ast.OperationDefinition, *ast.QueryDocument, []object) {
-	document, problems := gqlparser.LoadQueryWithRules(theSchema, query, rules.NewDefaultRules())
+	document, problems := gqlparser.LoadQueryWithRules(adminSchema, query, rules.NewDefaultRules())
 	if problems != nil {
 		return nil, nil, queryErrors(problems)
 	}

@@ -25,7 +25,7 @@ func decode[T any](t *testing.T, a wiretest.Answer) T {
 
 func TestThrottledIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	a := r.shops[kids].apps[0]
 	a.bucket = newBucket(Plan{Bucket: 1000, Restore: 50}, noon)
 	a.bucket.level = 666
@@ -44,7 +44,7 @@ func TestThrottledIsWrittenAsDocumented(t *testing.T) {
 
 func TestMissingScopeIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if err := r.Switch(kids, func(s *Switches) { s.MissingScopes = []string{"read_orders"} }); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestMissingScopeIsWrittenAsDocumented(t *testing.T) {
 
 func TestTooExpensiveQueryIsRefusedBeforeItRuns(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	got := r.ask(t, `query($n: Int!) { a: orders(first: $n) { nodes { id } } b: orders(first: $n) { nodes { id } } c: orders(first: $n) { nodes { id } } d: orders(first: $n) { nodes { id } } }`,
 		map[string]any{"n": 249})
 	const want = `{"errors":[{"message":"Query cost is 1004, which exceeds the single query max cost limit (1000)",` +
@@ -91,7 +91,7 @@ type costs struct {
 
 func TestQueriesCostWhatTheyAskForAndAreChargedWhatTheyGet(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for i := range 3 {
 		if _, err := r.PutOrder(kids, Order{CreatedAt: noon.Add(-time.Duration(i) * time.Hour)}); err != nil {
 			t.Fatal(err)
@@ -123,7 +123,7 @@ func TestQueriesCostWhatTheyAskForAndAreChargedWhatTheyGet(t *testing.T) {
 
 func TestBucketLeaksByTimeForEachAppAlone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if err := r.AddApp(kids, App{ClientID: "other", AccessToken: "shpat_other"}); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestBucketLeaksByTimeForEachAppAlone(t *testing.T) {
 
 func TestSomebodyElseCanUseUpThePoints(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if err := r.Switch("", func(s *Switches) { s.Throttled = true }); err != nil {
 		t.Fatal(err)
 	}
@@ -180,8 +180,8 @@ func TestSomebodyElseCanUseUpThePoints(t *testing.T) {
 	}
 }
 
-// documented are the queries that a monitor needs.
-func documented() map[string]string {
+// monitorQueries are the queries that a monitor needs.
+func monitorQueries() map[string]string {
 	return map[string]string{
 		"Probe":       `query Probe { shop { id name myshopifyDomain plan { displayName shopifyPlus partnerDevelopment } } }`,
 		"OrdersCount": `query OrdersCount($q:String!,$limit:Int){ ordersCount(query:$q, limit:$limit){ count precision } }`,
@@ -202,7 +202,7 @@ func documented() map[string]string {
 
 func TestDocumentedQueriesAreAnswered(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if _, err := r.PutOrder(kids, Order{ID: 820982911946154508, Name: "#9999", CreatedAt: noon.Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestDocumentedQueriesAreAnswered(t *testing.T) {
 			`{"handle":"2027-01","displayName":"2027-01 (Release candidate)","supported":false},{"handle":"unstable","displayName":"unstable","supported":false}]}`,
 		"Scopes": `{"currentAppInstallation":{"accessScopes":[{"handle":"read_orders"},{"handle":"read_products"}]}}`,
 	}
-	for name, query := range documented() {
+	for name, query := range monitorQueries() {
 		got := decode[struct {
 			Data json.RawMessage `json:"data"`
 		}](t, r.ask(t, query, variables))
@@ -234,7 +234,7 @@ func TestDocumentedQueriesAreAnswered(t *testing.T) {
 
 func TestWrongQueriesAreRefused(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for _, test := range []struct{ query, code, message string }{
 		{`{ shop { nothing } }`, "undefinedField", "Field 'nothing' doesn't exist on type 'Shop'"},
 		{`{ webhookSubscriptions(first: 1) { nodes { callbackUrl } } }`, "undefinedField", "Field 'callbackUrl' doesn't exist on type 'WebhookSubscription'"},
@@ -277,7 +277,7 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 
 func TestOperationIsChosenByItsName(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	const query = `{"query":"query A { shop { id } } query B { shop { name } }","operationName":"B"}`
 	got := r.post(t, "/"+kids+"/admin/api/2026-10/graphql.json", "application/json", query, "X-Shopify-Access-Token", shpat)
 	if !strings.HasPrefix(got.Body, `{"data":{"shop":{"name":"Kids Sale North"}}`) {
@@ -287,7 +287,7 @@ func TestOperationIsChosenByItsName(t *testing.T) {
 
 func TestDirectivesLeaveOutFields(t *testing.T) {
 	t.Parallel()
-	got := newRig(t).ask(t, `query($no: Boolean!) { shop { id @skip(if: true) name @include(if: $no) t: __typename } }`, map[string]any{"no": false})
+	got := newFixture(t).ask(t, `query($no: Boolean!) { shop { id @skip(if: true) name @include(if: $no) t: __typename } }`, map[string]any{"no": false})
 	if !strings.HasPrefix(got.Body, `{"data":{"shop":{"t":"Shop"}}`) {
 		t.Error(got.Body)
 	}
@@ -313,7 +313,7 @@ func TestPagesNeitherRepeatNorSkip(t *testing.T) {
 	for _, sortKey := range []string{"CREATED_AT", "UPDATED_AT", "PROCESSED_AT", "ID"} {
 		for _, reverse := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s %t", sortKey, reverse), func(t *testing.T) {
-				r := newRig(t)
+				r := newFixture(t)
 				want := map[string]bool{}
 				for i := range 23 { // several in the same second
 					name := fmt.Sprint("old ", i)
@@ -361,7 +361,7 @@ func TestPagesNeitherRepeatNorSkip(t *testing.T) {
 
 func TestLastAndBeforeGoBackwards(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for i := range 5 {
 		if _, err := r.PutProduct(kids, Product{ID: int64(i + 1), Title: fmt.Sprint(i + 1)}); err != nil {
 			t.Fatal(err)
@@ -388,7 +388,7 @@ type counted struct {
 
 func TestSearchFindsWhatItSays(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for _, o := range []Order{
 		{Name: "#1", CreatedAt: noon.Add(-3 * time.Hour), Closed: true},
 		{Name: "#2", CreatedAt: noon.Add(-2 * time.Hour), Test: true},
@@ -442,7 +442,7 @@ func TestSearchFindsWhatItSays(t *testing.T) {
 
 func TestCountsAreCapped(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for range 10_001 {
 		if _, err := r.PutProduct(kids, Product{}); err != nil {
 			t.Fatal(err)

@@ -21,14 +21,14 @@ import (
 
 const probe = `{ shop { id } }`
 
-func (r *rig) turn(t *testing.T, domain string, change func(*Switches)) {
+func (r *fixture) switchOn(t *testing.T, domain string, change func(*Switches)) {
 	t.Helper()
 	if err := r.Switch(domain, change); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (r *rig) requests(t *testing.T) map[string]int64 {
+func (r *fixture) requests(t *testing.T) map[string]int64 {
 	t.Helper()
 	b, err := r.Books(kids)
 	if err != nil {
@@ -72,8 +72,8 @@ func TestRefusalsHaveTheirStatusAndBody(t *testing.T) {
 		{"denied by code", func(s *Switches) { s.ErrorCode = "ACCESS_DENIED" }, 200, "forbidden", `{"errors":[{"message":"Access denied",`, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRig(t)
-			r.turn(t, kids, test.change)
+			r := newFixture(t)
+			r.switchOn(t, kids, test.change)
 			got := r.ask(t, probe)
 			if got.Status != test.status || !strings.HasPrefix(got.Body, test.body) || test.exact && got.Body != test.body {
 				t.Errorf("%d %s, want %d %s", got.Status, got.Body, test.status, test.body)
@@ -112,7 +112,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		{"a version to come", "/" + kids + "/admin/api/2027-04/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, shpat, 404},
 		{"REST", "/" + kids + "/admin/api/2026-10/shop.json", "application/json", ``, shpat, 404},
 	} {
-		if got := newRig(t).post(t, test.path, test.contentType, test.body, "X-Shopify-Access-Token", test.token); got.Status != test.status {
+		if got := newFixture(t).post(t, test.path, test.contentType, test.body, "X-Shopify-Access-Token", test.token); got.Status != test.status {
 			t.Errorf("%s: %d %s, want %d", test.name, got.Status, got.Body, test.status)
 		}
 	}
@@ -120,7 +120,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 
 func TestShopIsFoundByHost(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/admin/api/2026-10/graphql.json", strings.NewReader(`{"query":"{ shop { name } }"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestOldVersionsFallForward(t *testing.T) {
 			t.Errorf("%s for %s: %q, want %q", test.requested, test.now, served, test.served)
 		}
 	}
-	r := newRig(t)
+	r := newFixture(t)
 	got := r.post(t, "/"+kids+"/admin/api/2024-01/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", shpat)
 	if version := got.Header.Get("X-Shopify-API-Version"); got.Status != 200 || version != "2026-01" {
 		t.Errorf("%d, served %q", got.Status, version)
@@ -176,23 +176,23 @@ func TestOldVersionsFallForward(t *testing.T) {
 
 func TestSwitchesOfOneShopLeaveTheOthersAlone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if err := r.AddShop(Shop{Domain: "teens.myshopify.com", App: App{AccessToken: "shpat_teens"}}); err != nil {
 		t.Fatal(err)
 	}
 	teens := func() int {
 		return r.post(t, "/teens.myshopify.com/admin/api/2026-10/graphql.json", "application/json", `{"query":"{ shop { id } }"}`, "X-Shopify-Access-Token", "shpat_teens").Status
 	}
-	r.turn(t, kids, func(s *Switches) { s.Status = 503 })
+	r.switchOn(t, kids, func(s *Switches) { s.Status = 503 })
 	if a, b := r.ask(t, probe).Status, teens(); a != 503 || b != 200 {
 		t.Errorf("%d and %d", a, b)
 	}
-	r.turn(t, "", func(s *Switches) { s.Frozen = true })
+	r.switchOn(t, "", func(s *Switches) { s.Frozen = true })
 	if a, b := r.ask(t, probe).Status, teens(); a != 503 || b != 402 {
 		t.Errorf("%d and %d", a, b)
 	}
-	r.turn(t, "", func(s *Switches) { *s = Switches{} })
-	r.turn(t, kids, func(s *Switches) { *s = Switches{} })
+	r.switchOn(t, "", func(s *Switches) { *s = Switches{} })
+	r.switchOn(t, kids, func(s *Switches) { *s = Switches{} })
 	if a, b := r.ask(t, probe).Status, teens(); a != 200 || b != 200 {
 		t.Errorf("%d and %d", a, b)
 	}
@@ -203,8 +203,8 @@ func TestSwitchesOfOneShopLeaveTheOthersAlone(t *testing.T) {
 
 func TestShopThatIsDownCutsTheConnection(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.turn(t, kids, func(s *Switches) { s.Down = true })
+	r := newFixture(t)
+	r.switchOn(t, kids, func(s *Switches) { s.Down = true })
 	response, err := http.Post(r.url+"/"+kids+"/admin/api/2026-10/graphql.json", "application/json", strings.NewReader("{}"))
 	if err == nil {
 		response.Body.Close()
@@ -217,15 +217,15 @@ func TestShopThatIsDownCutsTheConnection(t *testing.T) {
 
 func TestShopThatIsSlowAnswersLate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	const slow = 50 * time.Millisecond
-	r.turn(t, kids, func(s *Switches) { s.Slow = slow })
+	r.switchOn(t, kids, func(s *Switches) { s.Slow = slow })
 	begin := time.Now()
 	if got := r.ask(t, probe); got.Status != 200 || time.Since(begin) < slow {
 		t.Errorf("%d after %s", got.Status, time.Since(begin))
 	}
 
-	r.turn(t, kids, func(s *Switches) { s.Slow = time.Hour })
+	r.switchOn(t, kids, func(s *Switches) { s.Slow = time.Hour })
 	gone := make(chan Request, 1)
 	r.config.Requested = func(q Request) { gone <- q }
 	ctx, leave := context.WithCancel(t.Context())
@@ -245,8 +245,8 @@ func TestShopThatIsSlowAnswersLate(t *testing.T) {
 
 func TestInvalidResponsesDiffer(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
-	r.turn(t, kids, func(s *Switches) { s.InvalidResponse = true })
+	r := newFixture(t)
+	r.switchOn(t, kids, func(s *Switches) { s.InvalidResponse = true })
 	bodies := map[string]bool{}
 	for range 4 {
 		got := r.ask(t, probe)
@@ -261,14 +261,14 @@ func TestInvalidResponsesDiffer(t *testing.T) {
 	}
 }
 
-func (r *rig) grant(t *testing.T, form url.Values) wiretest.Answer {
+func (r *fixture) grant(t *testing.T, form url.Values) wiretest.Answer {
 	t.Helper()
 	return r.post(t, "/"+kids+"/admin/oauth/access_token", "application/x-www-form-urlencoded", form.Encode())
 }
 
 func TestCredentialsGiveATokenForADay(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	right := url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"hush"}}
 	got := r.grant(t, right)
 	type granted struct {
@@ -293,7 +293,7 @@ func TestCredentialsGiveATokenForADay(t *testing.T) {
 	}
 
 	second := decode[granted](t, r.grant(t, right)).AccessToken
-	r.turn(t, kids, func(s *Switches) { s.TokenExpired = true })
+	r.switchOn(t, kids, func(s *Switches) { s.TokenExpired = true })
 	if a, b := ask(second), ask(shpat); a != 401 || b != 401 {
 		t.Errorf("tokens that expired: %d and %d", a, b)
 	}
@@ -301,7 +301,7 @@ func TestCredentialsGiveATokenForADay(t *testing.T) {
 	if third := decode[granted](t, r.grant(t, right)).AccessToken; ask(third) != 200 {
 		t.Error("a token that was given out since is refused")
 	}
-	r.turn(t, kids, func(s *Switches) { s.TokenExpired = false })
+	r.switchOn(t, kids, func(s *Switches) { s.TokenExpired = false })
 	if a, b := ask(second), ask(shpat); a != 200 || b != 200 {
 		t.Errorf("afterwards: %d and %d", a, b)
 	}
@@ -312,7 +312,7 @@ func TestCredentialsGiveATokenForADay(t *testing.T) {
 
 func TestWrongCredentialsGiveNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	for want, form := range map[string]url.Values{
 		`{"error":"invalid_client","error_description":"Client authentication failed."}`:            {"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"guess"}},
 		`{"error":"unsupported_grant_type","error_description":"The grant type is not supported."}`: {"grant_type": {"password"}, "client_id": {"app"}, "client_secret": {"hush"}},
@@ -333,7 +333,7 @@ func TestWrongCredentialsGiveNothing(t *testing.T) {
 	if got := r.post(t, "/"+kids+"/admin/oauth/access_token", "application/json", `{"grant_type":"client_credentials","client_id":"app","client_secret":"hush"}`); got.Status != 200 {
 		t.Errorf("as JSON: %d %s", got.Status, got.Body)
 	}
-	r.turn(t, kids, func(s *Switches) { s.GrantRefused = true })
+	r.switchOn(t, kids, func(s *Switches) { s.GrantRefused = true })
 	if got := r.grant(t, url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"hush"}}); got.Status != 400 || !strings.Contains(got.Body, "invalid_client") {
 		t.Errorf("while it is refused: %d %s", got.Status, got.Body)
 	}
@@ -344,13 +344,13 @@ func TestWrongCredentialsGiveNothing(t *testing.T) {
 
 func TestBooksCountEveryRequestOnce(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	var mu sync.Mutex
-	told := map[string]int64{}
+	sent := map[string]int64{}
 	r.config.Requested = func(q Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		told[q.Outcome]++
+		sent[q.Outcome]++
 		if q.Shop != kids || q.Outcome == "ok" && (q.Operation != "P" || q.Cost != 1) {
 			t.Errorf("%+v", q)
 		}
@@ -380,7 +380,7 @@ func TestBooksCountEveryRequestOnce(t *testing.T) {
 	if diff := cmp.Diff(want, r.requests(t)); diff != "" {
 		t.Errorf("books (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, told); diff != "" {
+	if diff := cmp.Diff(want, sent); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
 	if b, err := r.Books(kids); err != nil || len(b.Orders) != 20 || b.Points != 40 {
@@ -395,7 +395,7 @@ func TestBooksCountEveryRequestOnce(t *testing.T) {
 
 func TestNothingIsAddedTwice(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newFixture(t)
 	if err := r.AddShop(Shop{Domain: kids}); err == nil {
 		t.Error("a shop was added twice")
 	}

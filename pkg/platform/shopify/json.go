@@ -32,11 +32,11 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// float is written as Shopify writes it, with a decimal point even where it is whole.
-type float float64
+// shopifyFloat is written as Shopify writes it, with a decimal point even where it is whole.
+type shopifyFloat float64
 
 // MarshalJSON implements json.Marshaler.
-func (f float) MarshalJSON() ([]byte, error) {
+func (f shopifyFloat) MarshalJSON() ([]byte, error) {
 	if whole := math.Trunc(float64(f)); whole == float64(f) {
 		return strconv.AppendFloat(nil, whole, 'f', 1, 64), nil
 	}

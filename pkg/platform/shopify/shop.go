@@ -84,7 +84,7 @@ type shop struct {
 	expiredSince  time.Time
 	requests      map[string]int64
 	webhooks      map[string]int64
-	garbage       int // answers that were none, so that each is another
+	invalidBodies int // answers that were none, so that each is another
 	orderNames    int64
 	pointsCharged int64
 }
@@ -112,7 +112,7 @@ func (f *Fake) AddShop(s Shop) error {
 	if s.Domain == "" || f.shops[s.Domain] != nil {
 		return fmt.Errorf("shopify: a shop with the domain %q cannot be added: it is there, or has no name", s.Domain)
 	}
-	s.ID = f.id(s.ID)
+	s.ID = f.assignID(s.ID)
 	added := &shop{Shop: s, ordersByID: map[int64]*Order{}, requests: map[string]int64{}, webhooks: map[string]int64{}, orderNames: 1000}
 	added.apps = []*app{f.newApp(s.App, s.Plan)}
 	f.shops[s.Domain] = added
@@ -121,7 +121,7 @@ func (f *Fake) AddShop(s Shop) error {
 
 // AddApp installs another app in a shop.
 func (f *Fake) AddApp(domain string, a App) error {
-	return f.in(domain, func(s *shop) error {
+	return f.withShop(domain, func(s *shop) error {
 		s.apps = append(s.apps, f.newApp(a, s.Plan))
 		return nil
 	})
@@ -129,7 +129,7 @@ func (f *Fake) AddApp(domain string, a App) error {
 
 func (f *Fake) newApp(a App, plan Plan) *app {
 	a.TokenLife = cmp.Or(a.TokenLife, 24*time.Hour-time.Second)
-	added := &app{App: a, id: f.id(0), tokens: map[string]token{}, bucket: newBucket(plan, f.now())}
+	added := &app{App: a, id: f.assignID(0), tokens: map[string]token{}, bucket: newBucket(plan, f.now())}
 	if a.AccessToken != "" {
 		added.tokens[a.AccessToken] = token{issued: f.now()}
 	}
@@ -139,18 +139,18 @@ func (f *Fake) newApp(a App, plan Plan) *app {
 // CreateOrder takes an order, and sends orders/create, and orders/paid where it is paid.
 func (f *Fake) CreateOrder(domain string, o Order) (Order, error) { return f.addOrder(domain, o, true) }
 
-// PutOrder adds an order that has been there before anybody listened: no webhook.
+// PutOrder adds an order without a webhook.
 func (f *Fake) PutOrder(domain string, o Order) (Order, error) { return f.addOrder(domain, o, false) }
 
-func (f *Fake) addOrder(domain string, o Order, tell bool) (Order, error) {
-	err := f.in(domain, func(s *shop) error {
+func (f *Fake) addOrder(domain string, o Order, notify bool) (Order, error) {
+	err := f.withShop(domain, func(s *shop) error {
 		if s.ordersByID[o.ID] != nil {
 			return fmt.Errorf("order %d is there already", o.ID)
 		}
-		o.ID = f.id(o.ID)
-		o.CreatedAt = orTime(o.CreatedAt, f.now())
-		o.UpdatedAt, o.ProcessedAt = orTime(o.UpdatedAt, o.CreatedAt), orTime(o.ProcessedAt, o.CreatedAt)
-		o.inSeconds()
+		o.ID = f.assignID(o.ID)
+		o.CreatedAt = timeOr(o.CreatedAt, f.now())
+		o.UpdatedAt, o.ProcessedAt = timeOr(o.UpdatedAt, o.CreatedAt), timeOr(o.ProcessedAt, o.CreatedAt)
+		o.truncateTimes()
 		o.FinancialStatus, o.FulfillmentStatus = cmp.Or(o.FinancialStatus, "PAID"), cmp.Or(o.FulfillmentStatus, "UNFULFILLED")
 		s.orderNames++
 		o.Name = cmp.Or(o.Name, fmt.Sprintf("#%d", s.orderNames))
@@ -158,10 +158,10 @@ func (f *Fake) addOrder(domain string, o Order, tell bool) (Order, error) {
 		i, _ := slices.BinarySearchFunc(s.orders, &added, byCreation)
 		s.orders = slices.Insert(s.orders, i, &added)
 		s.ordersByID[o.ID] = &added
-		if tell {
-			f.tell(s, "ORDERS_CREATE", orderPayload(added))
+		if notify {
+			f.sendWebhook(s, "ORDERS_CREATE", orderPayload(added))
 			if o.FinancialStatus == "PAID" {
-				f.tell(s, "ORDERS_PAID", orderPayload(added))
+				f.sendWebhook(s, "ORDERS_PAID", orderPayload(added))
 			}
 		}
 		return nil
@@ -172,7 +172,7 @@ func (f *Fake) addOrder(domain string, o Order, tell bool) (Order, error) {
 // UpdateOrder changes an order, and sends orders/updated, and orders/cancelled where it was cancelled. Its id and when it
 // was created stay.
 func (f *Fake) UpdateOrder(domain string, id int64, change func(*Order)) error {
-	return f.in(domain, func(s *shop) error {
+	return f.withShop(domain, func(s *shop) error {
 		o := s.ordersByID[id]
 		if o == nil {
 			return fmt.Errorf("order %d: %w", id, ErrUnknown)
@@ -183,10 +183,10 @@ func (f *Fake) UpdateOrder(domain string, id int64, change func(*Order)) error {
 		if o.UpdatedAt.Equal(before.UpdatedAt) {
 			o.UpdatedAt = f.now()
 		}
-		o.inSeconds()
-		f.tell(s, "ORDERS_UPDATED", orderPayload(*o))
+		o.truncateTimes()
+		f.sendWebhook(s, "ORDERS_UPDATED", orderPayload(*o))
 		if before.CancelledAt.IsZero() && !o.CancelledAt.IsZero() {
-			f.tell(s, "ORDERS_CANCELLED", orderPayload(*o))
+			f.sendWebhook(s, "ORDERS_CANCELLED", orderPayload(*o))
 		}
 		return nil
 	})
@@ -197,25 +197,25 @@ func (f *Fake) CreateProduct(domain string, p Product) (Product, error) {
 	return f.addProduct(domain, p, true)
 }
 
-// PutProduct adds a product that has been there before anybody listened: no webhook.
+// PutProduct adds a product without a webhook.
 func (f *Fake) PutProduct(domain string, p Product) (Product, error) {
 	return f.addProduct(domain, p, false)
 }
 
-func (f *Fake) addProduct(domain string, p Product, tell bool) (Product, error) {
-	err := f.in(domain, func(s *shop) error {
-		p.ID = f.id(p.ID)
+func (f *Fake) addProduct(domain string, p Product, notify bool) (Product, error) {
+	err := f.withShop(domain, func(s *shop) error {
+		p.ID = f.assignID(p.ID)
 		p.Status = cmp.Or(p.Status, "ACTIVE")
-		p.CreatedAt = orTime(p.CreatedAt, f.now()).Truncate(time.Second)
-		p.UpdatedAt = orTime(p.UpdatedAt, p.CreatedAt).Truncate(time.Second)
+		p.CreatedAt = timeOr(p.CreatedAt, f.now()).Truncate(time.Second)
+		p.UpdatedAt = timeOr(p.UpdatedAt, p.CreatedAt).Truncate(time.Second)
 		i, found := slices.BinarySearchFunc(s.products, p.ID, productID)
 		if found {
 			return fmt.Errorf("product %d is there already", p.ID)
 		}
 		added := p
 		s.products = slices.Insert(s.products, i, &added)
-		if tell {
-			f.tell(s, "PRODUCTS_CREATE", productPayload(added))
+		if notify {
+			f.sendWebhook(s, "PRODUCTS_CREATE", productPayload(added))
 		}
 		return nil
 	})
@@ -224,30 +224,30 @@ func (f *Fake) addProduct(domain string, p Product, tell bool) (Product, error) 
 
 // DeleteProduct takes a product away, and sends products/delete.
 func (f *Fake) DeleteProduct(domain string, id int64) error {
-	return f.in(domain, func(s *shop) error {
+	return f.withShop(domain, func(s *shop) error {
 		i, found := slices.BinarySearchFunc(s.products, id, productID)
 		if !found {
 			return fmt.Errorf("product %d: %w", id, ErrUnknown)
 		}
 		s.products = slices.Delete(s.products, i, i+1)
-		f.tell(s, "PRODUCTS_DELETE", object{{"id", id}})
+		f.sendWebhook(s, "PRODUCTS_DELETE", object{{"id", id}})
 		return nil
 	})
 }
 
 // Subscribe adds a webhook subscription of the app with the client id; empty: of the shop's first app.
 func (f *Fake) Subscribe(domain, clientID string, sub Subscription) (Subscription, error) {
-	err := f.in(domain, func(s *shop) error {
-		if theSchema.Types["WebhookSubscriptionTopic"].EnumValues.ForName(sub.Topic) == nil {
+	err := f.withShop(domain, func(s *shop) error {
+		if adminSchema.Types["WebhookSubscriptionTopic"].EnumValues.ForName(sub.Topic) == nil {
 			return fmt.Errorf("topic %q: %w", sub.Topic, ErrUnknown)
 		}
 		a := s.app(clientID)
 		if a == nil {
 			return fmt.Errorf("app %q: %w", clientID, ErrUnknown)
 		}
-		sub.ID, sub.App = f.id(sub.ID), a.ClientID
-		sub.CreatedAt = orTime(sub.CreatedAt, f.now())
-		sub.UpdatedAt = orTime(sub.UpdatedAt, sub.CreatedAt)
+		sub.ID, sub.App = f.assignID(sub.ID), a.ClientID
+		sub.CreatedAt = timeOr(sub.CreatedAt, f.now())
+		sub.UpdatedAt = timeOr(sub.UpdatedAt, sub.CreatedAt)
 		added := sub
 		a.subscriptions = append(a.subscriptions, &added)
 		return nil
@@ -259,7 +259,7 @@ func (f *Fake) Subscribe(domain, clientID string, sub Subscription) (Subscriptio
 // long, and returns them, ready for Subscribe. No topic: all.
 func (f *Fake) Unsubscribe(domain, topic string) ([]Subscription, error) {
 	var gone []Subscription
-	err := f.in(domain, func(s *shop) error {
+	err := f.withShop(domain, func(s *shop) error {
 		for _, a := range s.apps {
 			a.subscriptions = slices.DeleteFunc(a.subscriptions, func(sub *Subscription) bool {
 				if topic != "" && sub.Topic != topic {
@@ -274,8 +274,8 @@ func (f *Fake) Unsubscribe(domain, topic string) ([]Subscription, error) {
 	return gone, err
 }
 
-// in runs a change of one shop under the lock.
-func (f *Fake) in(domain string, change func(*shop) error) error {
+// withShop runs a change of one shop under the lock.
+func (f *Fake) withShop(domain string, change func(*shop) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.shops[domain]
@@ -297,8 +297,8 @@ func (s *shop) app(clientID string) *app {
 	return nil
 }
 
-// id needs the lock.
-func (f *Fake) id(given int64) int64 {
+// assignID needs the lock.
+func (f *Fake) assignID(given int64) int64 {
 	if given != 0 {
 		return given
 	}
@@ -306,8 +306,8 @@ func (f *Fake) id(given int64) int64 {
 	return f.lastID
 }
 
-// inSeconds leaves out what the shop does not keep.
-func (o *Order) inSeconds() {
+// truncateTimes leaves out what the shop does not keep.
+func (o *Order) truncateTimes() {
 	for _, t := range []*time.Time{&o.CreatedAt, &o.UpdatedAt, &o.ProcessedAt, &o.CancelledAt} {
 		*t = t.Truncate(time.Second)
 	}
@@ -319,7 +319,7 @@ func byCreation(a, b *Order) int {
 
 func productID(p *Product, id int64) int { return cmp.Compare(p.ID, id) }
 
-func orTime(t, other time.Time) time.Time {
+func timeOr(t, other time.Time) time.Time {
 	if t.IsZero() {
 		return other
 	}

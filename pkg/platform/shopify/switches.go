@@ -20,7 +20,7 @@ type Switches struct {
 	GrantRefused    bool          // the app's credentials give no tokens
 	InvalidResponse bool          // 200 with a body that is none: cut off, HTML, empty, of another shape, in turn
 	ErrorCode       string        // 200 with an error of this code, like SHOP_INACTIVE or INTERNAL_SERVER_ERROR
-	Throttled       bool          // somebody else uses up all points
+	Throttled       bool          // another app has used up all points
 	MissingScopes   []string      // these have been taken away from all apps
 	LostTopics      []string      // webhooks of these topics (orders/create) are never sent
 }
@@ -43,6 +43,6 @@ func (s Switches) with(o Switches) Switches {
 	}
 }
 
-func (s Switches) loses(topic string) bool {
+func (s Switches) drops(topic string) bool {
 	return slices.Contains(s.LostTopics, topic) || slices.Contains(s.LostTopics, AllTopics)
 }

@@ -9,25 +9,23 @@ import (
 	"sync"
 )
 
-// Total is a series with what an exact consumer has for it once it has read everything that the books know of. Of a
-// histogram there are two: its count and its sum.
+// Total is the value of a series in an exact consumer that has read all acknowledged records. A histogram has two: its count and its sum.
 type Total struct {
 	Name   string
 	Labels map[string]string
-	// Value is a whole number of what it counts: of events, of microseconds, of minor units of the currency.
+	// Value is an integer: events, microseconds, or minor units of the currency.
 	Value int64
-	// Scale is what Value has to be divided by to get the metric's unit, but for money: 1, or 1,000,000 for
-	// microseconds.
+	// Scale converts Value to the metric's unit: 1,000,000 for microseconds, else 1. Money stays in minor units.
 	Scale int64
 }
 
-// books add up events. They know the contract's section 1, and nothing of any exporter.
+// books count events by the contract's section 1, independently of any exporter.
 type books struct {
 	mu     sync.Mutex
 	totals map[string]*Total
 }
 
-// Totals returns all series that anything was added to, even if it was 0, sorted by name and labels.
+// Totals returns all series with an event, sorted by name and labels.
 func (b *books) Totals() []Total {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,10 +38,10 @@ func (b *books) Totals() []Total {
 	return all
 }
 
-// add adds to a series; labels are names and values in turn.
-func (b *books) add(name string, value int64, labels ...string) { b.put(name, value, 1, labels) }
+// add adds to a counter; labels are names and values in turn.
+func (b *books) add(name string, value int64, labels ...string) { b.addScaled(name, value, 1, labels) }
 
-func (b *books) put(name string, value, scale int64, labels []string) {
+func (b *books) addScaled(name string, value, scale int64, labels []string) {
 	key := name + "\x00" + strings.Join(labels, "\x00")
 	t := b.totals[key]
 	if t == nil {
@@ -56,15 +54,15 @@ func (b *books) put(name string, value, scale int64, labels []string) {
 	t.Value += value
 }
 
-// took adds a time to a histogram.
-func (b *books) took(name string, d Duration, labels ...string) {
-	b.put(name+"_count", 1, 1, labels)
-	b.put(name+"_sum", int64(d), microseconds, labels)
+// observe adds an observation to a histogram.
+func (b *books) observe(name string, d Duration, labels ...string) {
+	b.addScaled(name+"_count", 1, 1, labels)
+	b.addScaled(name+"_sum", int64(d), microseconds, labels)
 }
 
 const microseconds = 1_000_000
 
-// record counts a record, and if it is an event that counts, all that it feeds.
+// record counts a record, and its event if it counts.
 func (b *books) record(topic, outcome string, e *Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,32 +75,32 @@ func (b *books) record(topic, outcome string, e *Event) {
 func (b *books) count(e *Event) {
 	client := e.Client
 	if client == "" {
-		client = Nobody
+		client = PlatformKey
 	}
 	switch d := e.Data.(type) {
 	case APIRequest:
 		code := strconv.Itoa(d.Status)
 		b.add("consign_api_requests_total", 1, "route", d.Route, "method", d.Method, "code", code)
-		b.took("consign_api_request_duration_seconds", d.Duration, "route", d.Route)
+		b.observe("consign_api_request_duration_seconds", d.Duration, "route", d.Route)
 		b.add("consign_client_api_requests_total", 1, "client", client, "code_class", code[:1]+"xx")
-		b.took("consign_client_api_request_duration_seconds", d.Duration, "client", client)
+		b.observe("consign_client_api_request_duration_seconds", d.Duration, "client", client)
 	case DBQuery:
 		b.add("consign_db_queries_total", 1, "operation", d.Operation, "table", d.Table, "outcome", d.Outcome)
-		b.took("consign_db_query_duration_seconds", d.Duration, "operation", d.Operation, "table", d.Table)
-	case DBPool, WorkerThreads: // gauges: their latest values, for two minutes
+		b.observe("consign_db_query_duration_seconds", d.Duration, "operation", d.Operation, "table", d.Table)
+	case DBPool, WorkerThreads: // gauges have no totals
 	case CacheOperation:
 		b.add("consign_cache_operations_total", 1, "operation", d.Operation, "result", d.Result)
-		b.took("consign_cache_operation_duration_seconds", d.Duration, "operation", d.Operation)
+		b.observe("consign_cache_operation_duration_seconds", d.Duration, "operation", d.Operation)
 	case ExternalCall:
 		b.add("consign_external_requests_total", 1, "service", d.Service, "operation", d.Operation, "outcome", d.Outcome)
-		b.took("consign_external_request_duration_seconds", d.Duration, "service", d.Service, "operation", d.Operation)
+		b.observe("consign_external_request_duration_seconds", d.Duration, "service", d.Service, "operation", d.Operation)
 		b.add("consign_client_external_requests_total", 1, "client", client, "service", d.Service, "outcome", d.Outcome)
 	case JobFinished:
 		b.add("consign_jobs_total", 1, "queue", d.Queue, "task", d.Task, "outcome", d.Outcome)
-		b.took("consign_job_duration_seconds", d.Duration, "queue", d.Queue, "task", d.Task)
-		b.took("consign_job_wait_duration_seconds", d.Wait, "queue", d.Queue)
+		b.observe("consign_job_duration_seconds", d.Duration, "queue", d.Queue, "task", d.Task)
+		b.observe("consign_job_wait_duration_seconds", d.Wait, "queue", d.Queue)
 		b.add("consign_client_jobs_total", 1, "client", client, "outcome", d.Outcome)
-		b.put("consign_client_job_seconds_total", int64(d.Duration), microseconds, []string{"client", client})
+		b.addScaled("consign_client_job_seconds_total", int64(d.Duration), microseconds, []string{"client", client})
 	case ErrorRaised:
 		b.add("consign_errors_total", 1, "category", d.Category, "kind", d.Kind, "component", d.Component)
 		b.add("consign_client_errors_total", 1, "client", client, "category", d.Category, "kind", d.Kind)
@@ -115,7 +113,7 @@ func (b *books) count(e *Event) {
 		b.add("consign_sessions_started_total", 1, "client", client, "role", d.Role)
 	case SessionEnded:
 		b.add("consign_sessions_ended_total", 1, "client", client, "role", d.Role)
-		b.took("consign_session_duration_seconds", d.Duration, "role", d.Role)
+		b.observe("consign_session_duration_seconds", d.Duration, "role", d.Role)
 	case FeatureUsed:
 		b.add("consign_feature_uses_total", 1, "feature", d.Feature, "role", d.Role)
 		b.add("consign_client_feature_uses_total", 1, "client", client)
@@ -137,7 +135,7 @@ func (b *books) count(e *Event) {
 	case ItemSold:
 		b.add("consign_items_sold_total", 1, "client", client, "event", d.Event, "markdown", strconv.FormatBool(d.Markdown))
 		b.add("consign_category_items_total", 1, "category", d.Category, "change", "sold")
-		b.took("consign_item_time_to_sell_seconds", d.Listed)
+		b.observe("consign_item_time_to_sell_seconds", d.Listed)
 	case ItemReturned:
 		b.add("consign_items_returned_total", 1, "client", client, "event", d.Event)
 		b.add("consign_category_items_total", 1, "category", d.Category, "change", "returned")
@@ -154,28 +152,28 @@ func (b *books) count(e *Event) {
 		b.add("consign_dropoffs_total", 1, "client", client, "event", d.Event, "outcome", "scheduled")
 	case DropoffCompleted:
 		b.add("consign_dropoffs_total", 1, "client", client, "event", d.Event, "outcome", "completed")
-		b.took("consign_dropoff_duration_seconds", d.Duration)
+		b.observe("consign_dropoff_duration_seconds", d.Duration)
 	case DropoffMissed:
 		b.add("consign_dropoffs_total", 1, "client", client, "event", d.Event, "outcome", "missed")
 
 	case WebhookReceived:
 		b.add("consign_webhooks_received_total", 1, "provider", d.Provider, "topic", d.Topic, "outcome", d.Outcome)
-		b.took("consign_webhook_delay_seconds", d.Delay, "provider", d.Provider)
+		b.observe("consign_webhook_delay_seconds", d.Delay, "provider", d.Provider)
 		b.add("consign_client_webhooks_received_total", 1, "client", client, "provider", d.Provider, "outcome", d.Outcome)
 	case WebhookProcessed:
 		b.add("consign_webhooks_processed_total", 1, "provider", d.Provider, "topic", d.Topic, "outcome", d.Outcome)
-		b.took("consign_webhook_processing_duration_seconds", d.Duration, "provider", d.Provider)
+		b.observe("consign_webhook_processing_duration_seconds", d.Duration, "provider", d.Provider)
 		b.add("consign_client_webhooks_processed_total", 1, "client", client, "outcome", d.Outcome)
 	case OrderImported:
 		b.add("consign_order_imports_total", 1, "client", client, "outcome", d.Outcome)
-		b.took("consign_order_import_delay_seconds", d.Delay)
+		b.observe("consign_order_import_delay_seconds", d.Delay)
 	case SyncFinished:
 		b.add("consign_sync_runs_total", 1, "client", client, "kind", d.Kind, "outcome", d.Outcome)
 		b.add("consign_sync_conflicts_total", int64(d.Conflicts), "client", client, "kind", d.Kind)
-		b.took("consign_sync_duration_seconds", d.Duration, "kind", d.Kind)
+		b.observe("consign_sync_duration_seconds", d.Duration, "kind", d.Kind)
 	case AuthRequest:
 		b.add("consign_auth_requests_total", 1, "operation", d.Operation, "outcome", d.Outcome)
-		b.took("consign_auth_request_duration_seconds", d.Duration, "operation", d.Operation)
+		b.observe("consign_auth_request_duration_seconds", d.Duration, "operation", d.Operation)
 		b.add("consign_client_auth_requests_total", 1, "client", client, "outcome", d.Outcome)
 	case AuthToken:
 		b.add("consign_token_validations_total", 1, "result", d.Result)
@@ -183,10 +181,10 @@ func (b *books) count(e *Event) {
 		b.mail(client, d.Template, "queued")
 	case EmailSent:
 		b.mail(client, d.Template, "sent")
-		b.took("consign_email_delay_seconds", d.Delay, "stage", "sent")
+		b.observe("consign_email_delay_seconds", d.Delay, "stage", "sent")
 	case EmailDelivered:
 		b.mail(client, d.Template, "delivered")
-		b.took("consign_email_delay_seconds", d.Delay, "stage", "delivered")
+		b.observe("consign_email_delay_seconds", d.Delay, "stage", "delivered")
 	case EmailDeferred:
 		b.mail(client, d.Template, "deferred")
 	case EmailBounced:
@@ -200,7 +198,7 @@ func (b *books) count(e *Event) {
 		b.add("consign_processes_total", 1, "client", client, "process", d.Process, "outcome", "started")
 	case ProcessFinished:
 		b.add("consign_processes_total", 1, "client", client, "process", d.Process, "outcome", d.Outcome)
-		b.took("consign_process_duration_seconds", d.Duration, "process", d.Process)
+		b.observe("consign_process_duration_seconds", d.Duration, "process", d.Process)
 	case ProcessViolated:
 		b.add("consign_processes_total", 1, "client", client, "process", d.Process, "outcome", "violated")
 	case AppStarted:
@@ -208,7 +206,7 @@ func (b *books) count(e *Event) {
 	case AppCrashed:
 		b.add("consign_app_crashes_total", 1, "component", d.Component)
 	default:
-		panic("stream: no books for " + d.Type()) // a type that somebody added and forgot here
+		panic("stream: no books for " + d.Type()) // a type that is missing here
 	}
 }
 

@@ -8,11 +8,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// How the n-th event is written: always the same way for the same number, and so that every way comes up soon.
+// The encodings of events. The encoding follows from the event's number, and each one occurs often.
 const (
 	binaryEvery  = 8  // binary mode, the attributes in headers
-	shuffleEvery = 16 // structured with its keys in another order, and with spaces
-	nakedEvery   = 2  // structured without a content type
+	shuffleEvery = 16 // structured mode with its keys in another order, and with whitespace
+	bareEvery    = 2  // structured mode without a content type
 )
 
 // envelope is an event in structured mode.
@@ -31,7 +31,7 @@ func envelopeOf(e *Event) envelope {
 	return envelope{"1.0", e.ID, e.Source, e.Data.Type(), e.Time.UTC().Format(time.RFC3339Nano), e.Client, e.TraceParent, e.Data}
 }
 
-// record writes the n-th event.
+// record encodes the n-th event.
 func record(e *Event, n uint64) (*kgo.Record, error) {
 	r := &kgo.Record{Topic: topicOf(e.Data), Key: keyOf(e.Client), Timestamp: e.Time}
 	env := envelopeOf(e)
@@ -49,7 +49,7 @@ func record(e *Event, n uint64) (*kgo.Record, error) {
 		}
 		r.Value, err = json.Marshal(e.Data)
 	case n%shuffleEvery == shuffleEvery/2:
-		r.Value, err = json.MarshalIndent(struct { // embedded, so that data and the source come first
+		r.Value, err = json.MarshalIndent(struct { // embedded, so that data and source come first
 			Data   any    `json:"data"`
 			Source string `json:"source"`
 			envelope
@@ -57,7 +57,7 @@ func record(e *Event, n uint64) (*kgo.Record, error) {
 	default:
 		r.Value, err = json.Marshal(env)
 	}
-	if len(r.Headers) == 0 && n%nakedEvery == 0 {
+	if len(r.Headers) == 0 && n%bareEvery == 0 {
 		r.Headers = []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json; charset=UTF-8")}}
 	}
 	if err != nil {
@@ -68,7 +68,7 @@ func record(e *Event, n uint64) (*kgo.Record, error) {
 
 func keyOf(client string) []byte {
 	if client == "" {
-		client = Nobody
+		client = PlatformKey
 	}
 	return []byte(client)
 }

@@ -1,5 +1,5 @@
-// Package stream is the platform's event stream: the CloudEvents that there are, how they are written to Kafka, and exact
-// books of what was written. What happens on the platform, and when it tells of it, is not its business.
+// Package stream is the platform's event stream: the types of CloudEvents, their encoding as Kafka records, and exact totals of the
+// acknowledged records. Which events are published, and when, is decided by its user.
 package stream
 
 import (
@@ -14,28 +14,28 @@ const (
 	Integration = "consign.integration"
 )
 
-// Topics returns the topics with the number of their partitions.
+// Topics returns the topics with their numbers of partitions.
 func Topics() map[string]int32 { return map[string]int32{Telemetry: 4, Commerce: 4, Integration: 4} }
 
-// Nobody is the key of events that concern no client: it keeps what one source says in one partition.
-const Nobody = "_platform"
+// PlatformKey is the key of events without a client: events of one source stay in one partition.
+const PlatformKey = "_platform"
 
 // Event is a CloudEvent.
 type Event struct {
 	ID, Source  string
 	Time        time.Time
-	Client      string // the attribute clientid; "": it concerns the platform
+	Client      string // the attribute clientid; "": no client
 	TraceParent string // of requests
 	Data        Data
 }
 
-// Data is what an event of one type says.
+// Data is the data of an event of one type.
 type Data interface {
 	// Type is the CloudEvent's type.
 	Type() string
 }
 
-// topicOf returns the topic that an event goes to.
+// topicOf returns the topic of an event.
 func topicOf(d Data) string {
 	switch d.(type) {
 	case OrderPlaced, OrderRefunded, ItemListed, ItemSold, ItemReturned, ItemTransferred, ConsignorRegistered,
@@ -49,21 +49,21 @@ func topicOf(d Data) string {
 	}
 }
 
-// CountsOnce tells whether an event that comes twice counts once: those of the sale do.
+// CountsOnce reports whether duplicates of an event are not counted: those of the sale.
 func CountsOnce(d Data) bool { return topicOf(d) == Commerce }
 
-// Duration is a length of time in microseconds, so that sums are exact. In JSON it is seconds.
+// Duration is a time span in microseconds, so that sums are exact. In JSON it is in seconds.
 type Duration int64
 
-// Seconds makes a Duration. Less than nothing is nothing: both ends are times of one clock.
+// Seconds makes a Duration. A negative one is 0: both times are of the same clock.
 func Seconds(d time.Duration) Duration { return Duration(max(d, 0).Microseconds()) }
 
-// MarshalJSON writes seconds, with as many digits as it takes.
+// MarshalJSON writes seconds, with as many digits as needed.
 func (d Duration) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(d)/1e6, 'f', -1, 64), nil
 }
 
-// What events say. The names in JSON are those of the contract.
+// The data of the events. The names in JSON are those of the contract.
 type (
 	APIRequest struct {
 		Route    string   `json:"route"`
@@ -113,7 +113,7 @@ type (
 		Kind        string `json:"kind"`
 		Component   string `json:"component"`
 		UserVisible bool   `json:"user_visible"`
-		Feature     string `json:"feature,omitempty"` // always there when a user saw it
+		Feature     string `json:"feature,omitempty"` // set when a user saw the error
 	}
 	RecoveryAttempted struct {
 		Mechanism string `json:"mechanism"`

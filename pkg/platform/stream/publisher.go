@@ -11,23 +11,22 @@ import (
 )
 
 const (
-	buffered     = 1 << 22 // records that wait for the broker, at most; then publishing waits, too
+	buffered     = 1 << 22 // records that wait for the broker; then publishing blocks
 	largestBatch = 4 << 20
-	closing      = 2 * time.Second // for what waits when the publisher is closed
+	closeTimeout = 2 * time.Second // for buffered records, when the publisher is closed
 	recordsTotal = "consignwatch_records_total"
 )
 
-// Publisher is an outbox: what is published is written to Kafka at least once, in the order in which it was published
-// (per client and topic), and as long as the process lives it is tried again for as long as it takes. The producer is idempotent,
-// so that a broker that comes back with its data writes nothing twice.
+// Publisher is an outbox: events are written to Kafka at least once, in the order in which they were published (per client and topic), and
+// retried as long as the process lives. The producer is idempotent, so that a broker that restarts with its data has no duplicates.
 //
-// The books count a record when the broker has acknowledged it. Its methods can be called from any goroutine.
+// A record is counted when the broker has acknowledged it. The methods can be called from any goroutine.
 type Publisher struct {
 	client *kgo.Client
 	books  *books
 
-	mu sync.Mutex
-	n  uint64 // events so far
+	mu     sync.Mutex
+	events uint64 // published so far
 
 	state struct {
 		sync.Mutex
@@ -37,18 +36,18 @@ type Publisher struct {
 	}
 }
 
-// State says how the publisher fares.
+// State is the publisher's progress.
 type State struct {
 	Brokers      []string `json:"brokers"`
-	Waiting      int64    `json:"waiting"`      // records that are published and not acknowledged
+	Waiting      int64    `json:"waiting"`      // published and not acknowledged records
 	Acknowledged int64    `json:"acknowledged"` // records
-	Lost         int64    `json:"lost"`         // records that the broker refused for good; the books know nothing of them
+	Lost         int64    `json:"lost"`         // records that the broker refused for good; they are not counted
 	Failing      string   `json:"failing,omitempty"`
-	// Offsets are, by topic and partition, the offsets up to which records were acknowledged, themselves excluded.
+	// Offsets are the offsets after the last acknowledged records, by topic and partition.
 	Offsets map[string]map[int32]int64 `json:"offsets"`
 }
 
-// Outcomes of a record for whoever counts them.
+// Outcomes of a record in a consumer.
 const (
 	Counted     = "counted"
 	Duplicate   = "duplicate"
@@ -66,8 +65,8 @@ func Open(brokers []string) (*Publisher, error) {
 		kgo.SeedBrokers(brokers...),
 		kgo.ClientID("platform-sim"),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.UnknownTopicRetries(-1), // somebody will create it
-		kgo.AlwaysRetryEOF(),        // a broker that goes away cuts connections on which it has answered nothing yet
+		kgo.UnknownTopicRetries(-1), // it will be created
+		kgo.AlwaysRetryEOF(),        // a broker that stops cuts connections that have no response yet
 		kgo.MaxBufferedRecords(buffered),
 		kgo.ProducerBatchMaxBytes(largestBatch),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
@@ -81,39 +80,39 @@ func Open(brokers []string) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish publishes an event that nobody has heard of.
+// Publish publishes a new event.
 func (p *Publisher) Publish(e *Event) {
 	p.produce(p.encode(e), Counted, e)
 }
 
-// Repeat publishes an event that was published before and that counts once.
-func (p *Publisher) Repeat(e *Event) { p.produce(p.encode(e), Duplicate, nil) }
+// PublishDuplicate publishes an event of the sale again.
+func (p *Publisher) PublishDuplicate(e *Event) { p.produce(p.encode(e), Duplicate, nil) }
 
-// Bad is a record that is no event.
-type Bad struct {
+// InvalidRecord is a record that is not a valid event.
+type InvalidRecord struct {
 	Topic, Key string
 	Headers    [][2]string
 	Value      []byte
-	Outcome    string // how it is counted
+	Outcome    string // in a consumer
 }
 
-// Spoil publishes a bad record.
-func (p *Publisher) Spoil(bad Bad) {
-	r := &kgo.Record{Topic: bad.Topic, Key: []byte(bad.Key), Value: bad.Value}
-	for _, h := range bad.Headers {
+// PublishInvalid publishes an invalid record.
+func (p *Publisher) PublishInvalid(invalid InvalidRecord) {
+	r := &kgo.Record{Topic: invalid.Topic, Key: []byte(invalid.Key), Value: invalid.Value}
+	for _, h := range invalid.Headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
 	}
-	p.produce(r, bad.Outcome, nil)
+	p.produce(r, invalid.Outcome, nil)
 }
 
 func (p *Publisher) encode(e *Event) *kgo.Record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r, err := record(e, p.n)
+	r, err := record(e, p.events)
 	if err != nil {
-		panic(err) // a type of data that cannot be written
+		panic(err) // a type of data that cannot be encoded
 	}
-	p.n++
+	p.events++
 	return r
 }
 
@@ -122,11 +121,11 @@ func (p *Publisher) produce(r *kgo.Record, outcome string, e *Event) {
 		if err == nil {
 			p.books.record(r.Topic, outcome, e)
 		}
-		p.note(r, err)
+		p.recordResult(r, err)
 	})
 }
 
-func (p *Publisher) note(r *kgo.Record, err error) {
+func (p *Publisher) recordResult(r *kgo.Record, err error) {
 	p.state.Lock()
 	defer p.state.Unlock()
 	if err != nil {
@@ -144,7 +143,7 @@ func (p *Publisher) note(r *kgo.Record, err error) {
 	next[r.Partition] = max(next[r.Partition], r.Offset+1)
 }
 
-// Waiting returns how many records wait for the broker.
+// Waiting returns the number of records that wait for the broker.
 func (p *Publisher) Waiting() int64 { return p.client.BufferedProduceRecords() }
 
 // Flush waits until everything that was published so far is acknowledged, or the context ends.
@@ -155,10 +154,10 @@ func (p *Publisher) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Totals returns the books (Total), sorted by name and labels.
+// Totals returns the totals of the acknowledged records, sorted by name and labels.
 func (p *Publisher) Totals() []Total { return p.books.Totals() }
 
-// State returns how the publisher fares.
+// State returns the publisher's progress.
 func (p *Publisher) State() State {
 	seeds, _ := p.client.OptValue(kgo.SeedBrokers).([]string)
 	s := State{Brokers: seeds, Waiting: p.Waiting(), Offsets: map[string]map[int32]int64{}}
@@ -174,10 +173,10 @@ func (p *Publisher) State() State {
 	return s
 }
 
-// Close gives what waits a little time, and ends the publisher.
+// Close writes what is buffered, not for long, and closes the publisher.
 func (p *Publisher) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = p.client.Flush(ctx) // what is not written now never will be
+	_ = p.client.Flush(ctx) // what is not written now is lost
 	p.client.Close()
 }

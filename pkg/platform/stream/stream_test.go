@@ -69,7 +69,7 @@ func TestTheSameEventIsWrittenInEveryWay(t *testing.T) {
 }
 
 // A broker that stops cuts connections on which it has answered nothing yet. The client takes that for missing SASL, and gives the records up, unless it is
-// told otherwise; TestBrokerRestartLosesAndDuplicatesNothing loses one now and then.
+// configured otherwise; TestBrokerRestartLosesAndDuplicatesNothing loses one now and then.
 func TestAConnectionThatIsCutAtOnceIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	p := publisher(t, "127.0.0.1:1")
@@ -87,8 +87,8 @@ func TestOnlyWhatIsAcknowledgedIsInTheBooks(t *testing.T) {
 	t.Cleanup(func() { _ = broker.Close() })
 	p := publisher(t, broker.Address())
 	p.Publish(sold("1"))
-	p.Repeat(sold("1"))
-	p.Spoil(Bad{Topic: Commerce, Key: "one", Value: make([]byte, 5<<20), Outcome: Oversized}) // nobody takes this
+	p.PublishDuplicate(sold("1"))
+	p.PublishInvalid(InvalidRecord{Topic: Commerce, Key: "one", Value: make([]byte, 5<<20), Outcome: Oversized}) // nobody takes this
 	if err := p.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}

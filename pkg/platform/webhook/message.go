@@ -13,16 +13,15 @@ const (
 	ProviderMandrill = "mandrill"
 )
 
-// Message is one webhook on its way. Retries send the same body again; what depends on the time of an attempt is in its
-// header.
+// Message is a webhook to be delivered. Retries have the same body; headers may depend on the time of the attempt.
 type Message struct {
 	Provider string
-	Endpoint string // the subscription that it belongs to, as its sender names it
+	Endpoint string // the subscription, as the sender names it
 	Topic    string
 	ID       string // the same for all attempts
 	URL      string
 	Body     []byte
-	Once     bool // there are no retries
+	Once     bool // no retries
 
 	sign func(header http.Header, at time.Time) error
 }
@@ -34,13 +33,13 @@ type Shopify struct {
 	Topic       string // like orders/create
 	APIVersion  string
 	WebhookID   string // of the delivery
-	EventID     string // of what happened: all subscriptions to it get the same
+	EventID     string // of the event: the same for all subscriptions
 	Name        string // of the subscription; may be empty
 	TriggeredAt time.Time
 	Body        []byte
 }
 
-// Message returns what is sent to an address.
+// Message returns the webhook for an address.
 func (s Shopify) Message(endpoint, address string) Message {
 	return Message{
 		Provider: ProviderShopify, Endpoint: endpoint, Topic: s.Topic, ID: s.WebhookID, URL: address, Body: s.Body,
@@ -62,7 +61,7 @@ func (s Shopify) Message(endpoint, address string) Message {
 	}
 }
 
-// Svix is a webhook of Clerk, which sends them through Svix. Each attempt is signed anew, with its own time.
+// Svix is a webhook of Clerk, which sends them through Svix. Each attempt has a signature of its own time.
 type Svix struct {
 	Secret string // base64, with or without the prefix whsec_; never sent
 	ID     string
@@ -70,7 +69,7 @@ type Svix struct {
 	Body   []byte
 }
 
-// Message returns what is sent to an address.
+// Message returns the webhook for an address.
 func (s Svix) Message(endpoint, address string) Message {
 	return Message{
 		Provider: ProviderClerk, Endpoint: endpoint, Topic: s.Topic, ID: s.ID, URL: address, Body: s.Body,
@@ -82,14 +81,14 @@ func (s Svix) Message(endpoint, address string) Message {
 			h.Set("Content-Type", "application/json")
 			h.Set("User-Agent", "Svix-Webhooks/1.0")
 			h.Set("svix-id", s.ID)
-			h.Set("svix-timestamp", unix(at))
+			h.Set("svix-timestamp", unixSeconds(at))
 			h.Set("svix-signature", signature)
 			return nil
 		},
 	}
 }
 
-// MaxBatch is how many events Mandrill sends in one webhook at the most.
+// MaxBatch is the maximum number of events in a webhook of Mandrill.
 const MaxBatch = 1000
 
 // Mandrill is a batch of events of Mandrill.
@@ -98,7 +97,7 @@ type Mandrill struct {
 	Events []byte // a JSON array
 }
 
-// Message returns what is sent to an address. The id stays with the sender: Mandrill sends none.
+// Message returns the webhook for an address. The id stays with the sender: Mandrill sends none.
 func (m Mandrill) Message(endpoint, id, address string) Message {
 	form := url.Values{"mandrill_events": {string(m.Events)}}
 	return Message{

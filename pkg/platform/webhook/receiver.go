@@ -23,21 +23,21 @@ const (
 	Duplicate        = "duplicate"
 )
 
-// OtherTopic stands for topics that nobody announced, so that strangers cannot make up new ones.
+// OtherTopic stands for unexpected topics: strangers must not make up label values.
 const OtherTopic = "other"
 
-// Paths at which a receiver takes webhooks.
+// Paths of a receiver.
 const (
 	ShopifyPath  = "/webhooks/shopify"
 	ClerkPath    = "/webhooks/clerk"
 	MandrillPath = "/webhooks/mandrill"
 )
 
-// ReceiverConfig configures a receiver. Secrets are asked for on each webhook, so that they can change; the first two that
-// are returned may be the new one and the old one.
+// ReceiverConfig configures a receiver. Secrets are read on each webhook, so that they can change; there may be two, the new one and the
+// old one.
 type ReceiverConfig struct {
 	Now func() time.Time // the platform's clock; nil: time.Now
-	// ShopifyClient returns the client that a shop belongs to, and its app's secrets; none for a shop that is not known.
+	// ShopifyClient returns the client of a shop, and its app's secrets; none for an unknown shop.
 	ShopifyClient func(domain string) (client string, secrets []string)
 	ClerkSecrets  func() []string
 	// MandrillKeys are the webhook's keys. MandrillURL is its URL as it is configured at Mandrill, which may differ from
@@ -46,31 +46,30 @@ type ReceiverConfig struct {
 	MandrillURL  string
 	// Topics that are expected, as their providers spell them. All others are OtherTopic.
 	Topics []string
-	// Handle takes over what was received, within the context's time. Its error matters for what is accepted: the
-	// provider then hears that it has to try again.
+	// Handle handles what was received, within Limit. If it fails for an accepted webhook, the provider gets an error and retries.
 	Handle func(context.Context, Received) error
-	// Limit is how long Handle may take: less than the providers wait. 0: four seconds.
+	// Limit is the time limit of Handle, below the providers' timeouts. 0: four seconds.
 	Limit time.Duration
-	// Remembered is how many ids are remembered at least, to know what was received already; 0: 100,000.
+	// Remembered is the number of ids that are remembered at least, to recognise duplicates; 0: 100,000.
 	Remembered int
 }
 
 // Received is a webhook that was received, or an event of a batch.
 type Received struct {
 	Provider string
-	Client   string // only for shops that are known and subaccounts; not to be believed with InvalidSignature
+	Client   string // of known shops and subaccounts only; not to be trusted with InvalidSignature
 	Topic    string
 	Outcome  string
 	ID       string
-	Delay    time.Duration // since it was triggered; 0 when that is not known
+	Delay    time.Duration // since the webhook was triggered; 0: unknown
 	Body     []byte        // of the webhook, or of the event
 	Err      error         // why it was not accepted
 }
 
-// Receiver is the platform's end of webhooks.
+// Receiver is the platform's endpoint for webhooks.
 type Receiver struct {
 	config ReceiverConfig
-	seen   *seen
+	dedup  *dedupCache
 }
 
 // NewReceiver returns a receiver.
@@ -79,16 +78,16 @@ func NewReceiver(config ReceiverConfig) *Receiver {
 		config.Now = time.Now
 	}
 	config.Limit = cmp.Or(config.Limit, 4*time.Second)
-	return &Receiver{config: config, seen: newSeen(cmp.Or(config.Remembered, 100_000))}
+	return &Receiver{config: config, dedup: newDedupCache(cmp.Or(config.Remembered, 100_000))}
 }
 
-// MaxWebhook is how large a webhook may be.
+// MaxWebhook is the maximum size of a webhook.
 const MaxWebhook = 10 << 20
 
-// ServeHTTP implements http.Handler. Accepted webhooks and duplicates get 200; 401 a wrong signature, 400 a body that
-// cannot be read, 503 what could not be taken over.
+// ServeHTTP implements http.Handler. Accepted webhooks and duplicates get 200, an invalid signature 401, an invalid body 400, and 503 if
+// Handle failed.
 func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead && r.URL.Path == MandrillPath { // Mandrill looks whether there is anybody
+	if r.Method == http.MethodHead && r.URL.Path == MandrillPath { // Mandrill checks whether the URL exists
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -96,7 +95,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxWebhook))
-	if err != nil { // too large, or the sender has gone: nothing was received
+	if err != nil { // too large, or the sender left: nothing was received
 		http.Error(w, "the body cannot be read", http.StatusBadRequest)
 		return
 	}
@@ -125,21 +124,21 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
-// hand hands over, and returns false when what was accepted has to come again.
+// hand calls Handle, and returns false if an accepted webhook has to be retried.
 func (rc *Receiver) hand(ctx context.Context, one Received) bool {
 	key := strings.Join([]string{one.Provider, one.Client, one.Topic, one.ID}, "\n")
-	if one.Outcome == Accepted && !rc.seen.add(key) {
+	if one.Outcome == Accepted && !rc.dedup.add(key) {
 		one.Outcome = Duplicate
 	}
 	err := rc.config.Handle(ctx, one)
 	if one.Outcome == Accepted && err != nil {
-		rc.seen.remove(key) // so that the next attempt is no duplicate
+		rc.dedup.remove(key) // the retry is not a duplicate
 		return false
 	}
 	return true
 }
 
-// status is the answer to a webhook.
+// status returns the status of the response to a webhook.
 func (r Received) status() int {
 	switch r.Outcome {
 	case InvalidSignature:
@@ -157,18 +156,18 @@ func (rc *Receiver) topic(topic string) string {
 	return OtherTopic
 }
 
-// refused turns what was received into what it is because of an error.
+// refused returns what was received with another outcome, because of an error.
 func (r Received) refused(outcome string, err error) Received {
 	r.Outcome, r.Err, r.Delay = outcome, err, 0
 	return r
 }
 
-// since is the delay of what was triggered at a time. A clock that is ahead makes none.
+// since returns the delay since a time, 0 for a clock that is ahead.
 func (rc *Receiver) since(triggered time.Time) time.Duration {
 	return max(0, rc.config.Now().Sub(triggered))
 }
 
-// header reads a header of Shopify, which has two spellings of each.
+// header returns a header of Shopify, which exists in two spellings.
 func header(h http.Header, name string) string { return cmp.Or(h.Get("X-"+name), h.Get(name)) }
 
 func (rc *Receiver) shopify(h http.Header, body []byte) Received {
@@ -220,8 +219,7 @@ func (rc *Receiver) clerk(h http.Header, body []byte) Received {
 // testKey signs what Mandrill posts while a webhook is being made, before it has a key. An assumption.
 const testKey = "test-webhook"
 
-// mandrill takes a batch apart: each event counts for itself. One that cannot be read is no reason to have the batch sent
-// again.
+// mandrill splits a batch: each event counts for itself. An invalid event does not make Mandrill retry the batch.
 func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
 	refused := func(r Received) ([]Received, int) { return []Received{r}, r.status() }
 	batch := Received{Provider: ProviderMandrill, Outcome: Accepted, Topic: OtherTopic, Body: body}
@@ -230,7 +228,7 @@ func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
 		return refused(batch.refused(InvalidPayload, errors.New("the body is no form")))
 	}
 	keys := list(rc.config.MandrillKeys)
-	if form.Get("mandrill_events") == "[]" { // an empty batch tells nothing, whoever sends it
+	if form.Get("mandrill_events") == "[]" { // an empty batch holds no events, whoever sends it
 		keys = append(slices.Clone(keys), testKey)
 	}
 	if err := VerifyMandrill(h.Get("X-Mandrill-Signature"), rc.config.MandrillURL, form, keys...); err != nil {
@@ -256,7 +254,7 @@ func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
 			continue
 		}
 		one.Client, one.Topic, one.Delay = e.Msg.Subaccount, rc.topic(e.Event), rc.since(time.Unix(e.TS, 0))
-		one.ID = e.Event + " " + e.ID + " " + strconv.FormatInt(e.TS, 10) // Mandrill gives events no id of their own
+		one.ID = e.Event + " " + e.ID + " " + strconv.FormatInt(e.TS, 10) // events of Mandrill have no id
 		all = append(all, one)
 	}
 	return all, http.StatusOK

@@ -20,12 +20,12 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// platform receives webhooks of one client, and keeps what it was told.
+// platform receives webhooks of one client, and keeps what was handled.
 type platform struct {
 	*Receiver
 	mu       sync.Mutex
 	received []Received
-	err      error // of taking over
+	err      error // of Handle
 }
 
 func newPlatform(t *testing.T, change ...func(*ReceiverConfig)) *platform {
@@ -56,7 +56,7 @@ func newPlatform(t *testing.T, change ...func(*ReceiverConfig)) *platform {
 	return p
 }
 
-// send posts a message as a provider would, and returns the answer's status with what the platform was told.
+// send posts a message as a provider would, and returns the response's status with what was handled.
 func (p *platform) send(t *testing.T, path string, m Message) (int, []Received) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(m.Body))
@@ -189,7 +189,7 @@ func TestForgeryCannotMakeTheRealOneADuplicate(t *testing.T) {
 	}
 }
 
-func TestWhatCouldNotBeTakenOverComesAgain(t *testing.T) {
+func TestWebhooksThatCouldNotBeHandledAreRetried(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.err = errors.New("the queue is full")
@@ -246,12 +246,12 @@ func TestOnlyPostsAreWebhooks(t *testing.T) {
 
 func TestMemoryOfIDsIsBounded(t *testing.T) {
 	t.Parallel()
-	s := newSeen(3)
+	s := newDedupCache(3)
 	for i := range 100 {
 		if !s.add(fmt.Sprint(i)) {
 			t.Errorf("%d was seen before", i)
 		}
-		if n := len(s.young) + len(s.old); n > 6 {
+		if n := len(s.current) + len(s.previous); n > 6 {
 			t.Errorf("%d keys are remembered", n)
 		}
 	}
@@ -262,7 +262,7 @@ func TestMemoryOfIDsIsBounded(t *testing.T) {
 	}
 }
 
-// TestEveryWebhookArrivesOnceOrIsGivenUp goes all the way: over a real connection, with failures in between.
+// TestEveryWebhookArrivesOnceOrIsGivenUp uses a real connection, with failures in between.
 func TestEveryWebhookArrivesOnceOrIsGivenUp(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, func(c *ReceiverConfig) { c.Now = nil })

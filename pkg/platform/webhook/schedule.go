@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Schedule says how a provider delivers.
+// Schedule is a provider's timeouts and retries.
 type Schedule struct {
-	Connect time.Duration // how long a connection may take
-	Timeout time.Duration // how long an attempt may take, with its connection
-	// Retries are the waits after each failed attempt. After the last one the message is given up.
+	Connect time.Duration // timeout of a connection
+	Timeout time.Duration // timeout of an attempt, connection included
+	// Retries are the waits after failed attempts. After the last one the message is given up.
 	Retries []time.Duration
 }
 
@@ -29,18 +29,18 @@ func ShopifySchedule() Schedule {
 	return s
 }
 
-// SvixSchedule is the one that Svix publishes.
+// SvixSchedule is the schedule that Svix publishes.
 func SvixSchedule() Schedule {
 	return Schedule{Timeout: 15 * time.Second, Retries: []time.Duration{
 		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour,
 	}}
 }
 
-// MandrillSchedule is an assumption: Mandrill says that failed batches are sent again, and not when.
+// MandrillSchedule is an assumption: Mandrill documents that failed batches are retried, and not when.
 func MandrillSchedule() Schedule {
 	return Schedule{Timeout: 30 * time.Second, Retries: []time.Duration{
 		time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
 	}}
 }
 
-func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+func unixSeconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

@@ -17,27 +17,27 @@ import (
 // SenderConfig configures a sender.
 type SenderConfig struct {
 	Schedule  Schedule
-	Speed     float64           // how many times faster the waits of the schedule pass; 0: as they are
+	Speed     float64           // speedup of the schedule's waits; 0: 1
 	Now       func() time.Time  // the provider's clock, which signatures show; nil: time.Now
-	Workers   int               // attempts at the same time; 0: 8
-	Waiting   int               // messages that may wait, retries included; 0: 100,000
-	Attempted func(Attempt)     // is told of each attempt, from several goroutines; may be nil
+	Workers   int               // concurrent attempts; 0: 8
+	Waiting   int               // pending messages, retries included; 0: 100,000
+	Attempted func(Attempt)     // called after each attempt, from several goroutines; may be nil
 	Transport http.RoundTripper // nil: one of its own
 }
 
-// Attempt is what came of sending a message once.
+// Attempt is an attempt to deliver a message.
 type Attempt struct {
 	Message   Message
 	Number    int // from 1
 	At        time.Time
-	Status    int // 0: there was no answer
+	Status    int // 0: no response
 	Err       error
-	Delivered bool // the answer was 2xx
-	GivenUp   bool // it was the last one of the schedule, and failed
+	Delivered bool // the status was 2xx
+	GivenUp   bool // it failed and was the last one of the schedule
 }
 
-// Tell adds the attempt to a provider's books: delivered, or failed and, when it was the last one, given_up.
-func (a Attempt) Tell(books map[string]int64) {
+// Count counts the attempt: delivered, or failed and, if it was the last one, given_up.
+func (a Attempt) Count(books map[string]int64) {
 	if a.Delivered {
 		books["delivered"]++
 		return
@@ -48,10 +48,10 @@ func (a Attempt) Tell(books map[string]int64) {
 	}
 }
 
-// ErrFull says that too many messages wait.
+// ErrFull says that too many messages are pending.
 var ErrFull = errors.New("too many webhooks wait: their receivers do not answer")
 
-// Sender delivers messages at least once: what fails is sent again by the schedule.
+// Sender delivers messages at least once: failed deliveries are retried by the schedule.
 type Sender struct {
 	config SenderConfig
 	client *http.Client
@@ -61,22 +61,22 @@ type Sender struct {
 	slots  chan struct{}
 	done   sync.WaitGroup
 
-	mu      sync.Mutex
-	waiting queue
-	flying  int
-	serial  uint64
+	mu       sync.Mutex
+	waiting  queue
+	inFlight int
+	serial   uint64
 }
 
-// Start returns the sender of a provider, whose clock it has. The schedule is the provider's, unless the configuration has
-// another; told hears of each attempt before the configuration's Attempted.
-func (c SenderConfig) Start(schedule Schedule, now func() time.Time, told func(Attempt)) *Sender {
+// Start returns a sender with the provider's clock. The provider's schedule is the default of Schedule; attempted is called before
+// Attempted.
+func (c SenderConfig) Start(schedule Schedule, now func() time.Time, attempted func(Attempt)) *Sender {
 	if c.Schedule.Timeout == 0 {
 		c.Schedule = schedule
 	}
 	c.Now = now
 	also := c.Attempted
 	c.Attempted = func(a Attempt) {
-		told(a)
+		attempted(a)
 		if also != nil {
 			also(a)
 		}
@@ -109,7 +109,7 @@ func NewSender(config SenderConfig) *Sender {
 	return s
 }
 
-// Send hands over a message. It does not wait for the delivery.
+// Send queues a message. It does not wait for the delivery.
 func (s *Sender) Send(m Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,14 +120,14 @@ func (s *Sender) Send(m Message) error {
 	return nil
 }
 
-// Pending returns how many messages wait or are on their way.
+// Pending returns the number of messages that are queued or in flight.
 func (s *Sender) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.waiting) + s.flying
+	return len(s.waiting) + s.inFlight
 }
 
-// Close stops, forgets what waits, and returns how many messages that were.
+// Close stops the sender, drops what is queued, and returns how many messages that were.
 func (s *Sender) Close() int {
 	s.cancel()
 	s.done.Wait()
@@ -135,7 +135,7 @@ func (s *Sender) Close() int {
 	return s.Pending()
 }
 
-// push needs the lock.
+// push queues a message. The caller holds mu.
 func (s *Sender) push(w waiting) {
 	s.serial++
 	w.serial = s.serial
@@ -172,7 +172,7 @@ func (s *Sender) run() {
 	}
 }
 
-// next returns a message that is due, or how long it is until one will be.
+// next returns a message that is due, or how long it is until one is.
 func (s *Sender) next() (waiting, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +182,7 @@ func (s *Sender) next() (waiting, time.Duration) {
 	if wait := time.Until(s.waiting[0].due); wait > 0 {
 		return waiting{}, wait
 	}
-	s.flying++
+	s.inFlight++
 	return heap.Pop(&s.waiting).(waiting), 0
 }
 
@@ -192,16 +192,16 @@ func (s *Sender) attempt(w waiting) {
 	a.Status, a.Err = s.post(w.message, a.At)
 	a.Delivered = a.Err == nil && a.Status/100 == 2
 	a.GivenUp = !a.Delivered && (w.message.Once || w.failures == len(s.config.Schedule.Retries))
-	if s.ctx.Err() != nil && !a.Delivered { // closed meanwhile: it stays pending
+	if s.ctx.Err() != nil && !a.Delivered { // closed meanwhile: the message stays pending
 		return
 	}
-	// The one who is told sees the message as pending still: when nothing is pending, all has been told.
+	// Attempted runs while the message is pending: when none is pending, all attempts have been reported.
 	if s.config.Attempted != nil {
 		s.config.Attempted(a)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flying--
+	s.inFlight--
 	if !a.Delivered && !a.GivenUp {
 		wait := time.Duration(float64(s.config.Schedule.Retries[w.failures]) / s.config.Speed)
 		s.push(waiting{message: w.message, failures: w.failures + 1, due: time.Now().Add(wait)})
@@ -221,7 +221,7 @@ func (s *Sender) post(m Message, at time.Time) (int, error) {
 		return 0, fmt.Errorf("%s webhook %s: %w", m.Provider, m.Topic, err)
 	}
 	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be reused
 	return response.StatusCode, nil
 }
 
@@ -230,7 +230,7 @@ type waiting struct {
 	message  Message
 	failures int
 	due      time.Time
-	serial   uint64 // first come, first served
+	serial   uint64 // first in, first out
 }
 
 type queue []waiting

@@ -24,13 +24,13 @@ func status(code int) receiverFunc {
 	}
 }
 
-// hangs answers never: the sender has to give up.
+// hangs never responds: the sender has to time out.
 func hangs(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
 
-// log remembers attempts with their time since the start.
+// log collects attempts with their time since the start.
 type log struct {
 	mu       sync.Mutex
 	start    time.Time
@@ -227,7 +227,7 @@ func TestSenderHoldsABoundedNumberOfMessages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		synctest.Wait() // two are on their way
+		synctest.Wait() // two are in flight
 		for range 3 {
 			if err := s.Send(order("{}")); err != nil {
 				t.Fatal(err)

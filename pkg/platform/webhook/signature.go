@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// ErrSignature is what every refusal of a signature is.
+// ErrSignature is wrapped by every refusal of a signature.
 var ErrSignature = errors.New("signature refused")
 
-// Tolerance is how far the time in a Svix signature may be from now, in both directions.
+// Tolerance is how far the time of a Svix signature may be from now, in both directions.
 const Tolerance = 5 * time.Minute
 
 // SignShopify returns the value of X-Shopify-Hmac-Sha256: over the body as it is sent, with the app's client secret.

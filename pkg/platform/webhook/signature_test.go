@@ -51,7 +51,7 @@ func TestSignaturesAreThoseOfTheVectors(t *testing.T) {
 	}
 }
 
-// scheme verifies a signature of a body with a secret: what can be turned over in it.
+// scheme is a signature scheme: a verification, and the bits that it covers.
 type scheme struct {
 	name                    string
 	secret, body, signature string
@@ -104,7 +104,7 @@ func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
 
 func TestNoSecretVerifiesNothing(t *testing.T) {
 	t.Parallel()
-	empty := SignShopify("", []byte(shopifyBody)) // whoever knows that there is no secret can make this one
+	empty := SignShopify("", []byte(shopifyBody)) // anybody can make this one without a secret
 	for _, secrets := range [][]string{nil, {""}} {
 		if err := VerifyShopify(empty, []byte(shopifyBody), secrets...); !errors.Is(err, ErrSignature) {
 			t.Errorf("shopify with %q: %v", secrets, err)

@@ -1,5 +1,5 @@
-// Package wire is how the fakes of outside services speak: late, not at all, and in JSON as those services write it. It
-// knows none of them.
+// Package wire is what the HTTP servers of all fakes of external services have in common: latency, dropped connections, and JSON as those
+// services write it. It knows none of them.
 package wire
 
 import (
@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// maxWaiting is how much of a request is kept while its client waits.
+// maxWaiting is how much of a request is buffered during Wait.
 const maxWaiting = 32 << 20
 
-// Wait lets a client wait. It returns false when the client has gone meanwhile.
+// Wait delays the response. It returns false when the client has left meanwhile.
 func Wait(r *http.Request, d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
-	// A server notices that its client has gone only once the whole request has been read.
+	// A server notices that its client has left only once the whole request has been read.
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxWaiting))
 	if err != nil {
 		return false
@@ -37,10 +37,10 @@ func Wait(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// Drop ends a request without an answer: the connection is closed, and nothing is logged. It does not return.
+// Drop closes the connection without a response and without a log line. It does not return.
 func Drop() { panic(http.ErrAbortHandler) }
 
-// Marshal leaves <, > and & as they are. What cannot be encoded is a mistake of the fake's, and panics.
+// Marshal encodes JSON without escaping <, > and &. A value that cannot be encoded is a mistake of the fake's, and panics.
 func Marshal(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -51,15 +51,15 @@ func Marshal(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// Answer writes a whole body.
+// Answer writes a response with its whole body.
 func Answer(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may have gone
+	_, _ = w.Write(body) // the client may have left
 }
 
-// UUID returns a random one.
+// UUID returns a random UUID.
 func UUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -67,8 +67,8 @@ func UUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// Page answers as what stands before a service does: with a page for people.
-func Page(w http.ResponseWriter, status int) {
+// HTMLPage responds as a proxy before a service does: with an HTML error page.
+func HTMLPage(w http.ResponseWriter, status int) {
 	const page = "<!DOCTYPE html>\n<html><head><title>%[1]d %[2]s</title></head><body><center><h1>%[1]d %[2]s</h1></center></body></html>\n"
 	Answer(w, status, "text/html; charset=utf-8", fmt.Appendf(nil, page, status, http.StatusText(status)))
 }

@@ -1,5 +1,5 @@
 // Package kafka runs a Kafka broker inside this process, for the demo and the tests: kfake of
-// github.com/twmb/franz-go. It speaks the protocol to any client on the loopback interface, and keeps what it is told on
+// github.com/twmb/franz-go. It speaks the protocol to any client on the loopback interface, and keeps its state on
 // disk, so that it can be stopped and started again like a real one. It is not for production.
 //
 // What a restart keeps: records, committed offsets, static members, and the sequence numbers of idempotent
@@ -79,7 +79,7 @@ type Broker struct {
 	ended   chan struct{}  // closed when the cluster of this run is stopped
 	closed  bool
 
-	refusesCommits atomic.Bool
+	failCommits atomic.Bool
 }
 
 // ErrClosed is the error of a broker that was closed.
@@ -185,10 +185,10 @@ func (b *Broker) start() error {
 	}
 	cluster.ControlKey(int16(kmsg.OffsetCommit), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		if !b.refusesCommits.Load() {
+		if !b.failCommits.Load() {
 			return nil, nil, false
 		}
-		return refusal(request.(*kmsg.OffsetCommitRequest)), nil, true
+		return commitError(request.(*kmsg.OffsetCommitRequest)), nil, true
 	})
 	b.cluster, b.ended = cluster, make(chan struct{})
 	go retain(cluster, b.ended)
@@ -207,20 +207,20 @@ func (b *Broker) createConfigured(cluster *kfake.Cluster) error {
 
 // RefuseCommits says whether the broker refuses every commit of offsets, as one does whose coordinator is still loading. All else goes on: members keep
 // their partitions.
-func (b *Broker) RefuseCommits(refuse bool) { b.refusesCommits.Store(refuse) }
+func (b *Broker) RefuseCommits(refuse bool) { b.failCommits.Store(refuse) }
 
-// refusal answers a commit with an error for each partition.
-func refusal(request *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
+// commitError answers a commit with an error for each partition.
+func commitError(request *kmsg.OffsetCommitRequest) *kmsg.OffsetCommitResponse {
 	response := request.ResponseKind().(*kmsg.OffsetCommitResponse)
 	for _, topic := range request.Topics {
-		refused := kmsg.NewOffsetCommitResponseTopic()
-		refused.Topic, refused.TopicID = topic.Topic, topic.TopicID
+		failed := kmsg.NewOffsetCommitResponseTopic()
+		failed.Topic, failed.TopicID = topic.Topic, topic.TopicID
 		for _, partition := range topic.Partitions {
 			p := kmsg.NewOffsetCommitResponseTopicPartition()
 			p.Partition, p.ErrorCode = partition.Partition, kerr.CoordinatorLoadInProgress.Code
-			refused.Partitions = append(refused.Partitions, p)
+			failed.Partitions = append(failed.Partitions, p)
 		}
-		response.Topics = append(response.Topics, refused)
+		response.Topics = append(response.Topics, failed)
 	}
 	return response
 }
@@ -242,7 +242,7 @@ func retain(cluster *kfake.Cluster, ended <-chan struct{}) {
 // Address returns host:port. It stays the same over restarts.
 func (b *Broker) Address() string { return b.address }
 
-// Running tells whether the broker answers.
+// Running reports whether the broker is up.
 func (b *Broker) Running() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

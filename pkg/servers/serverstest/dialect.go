@@ -23,7 +23,7 @@ type Dialect struct {
 	db *sql.DB
 }
 
-// DialectOf asks a server which of the two it is. What the dialect does, it does
+// DialectOf queries a server which of the two it is. What the dialect does, it does
 // there, so db belongs to an administrator.
 func DialectOf(t testing.TB, db *sql.DB) Dialect {
 	t.Helper()
@@ -108,7 +108,7 @@ func (d Dialect) Deadlocks(t testing.TB) int {
 	return n
 }
 
-// Follow makes the server a replica of a source, from now on, and asks again
+// Follow makes the server a replica of a source, from now on, and reconnects
 // each second when the source is away. The empty channel is the default one.
 // MySQL renamed the statements in 8.0.22 and 8.4, and hands out the key that a
 // password is sent with on request only.
@@ -159,7 +159,7 @@ func (d Dialect) StopApplying(t testing.TB, channel string) {
 	d.replica(t, "STOP", channel, "SQL_THREAD")
 }
 
-// LoseSource points a channel to a port where nobody listens. On MySQL it goes
+// LoseSource points a channel to a port without a listener. On MySQL it goes
 // on applying meanwhile; MariaDB changes the source of a replica that has
 // stopped.
 func (d Dialect) LoseSource(t testing.TB, channel string) {
@@ -183,7 +183,7 @@ func (d Dialect) replica(t testing.TB, verb, channel, thread string) {
 	}
 }
 
-// ReplicaStatus is the statement that tells the state of all channels, and its
+// ReplicaStatus is the statement that returns the state of all channels, and its
 // column for the lag. The columns for errors have the same names.
 func (d Dialect) ReplicaStatus() (statement, lag string) {
 	if d.MySQL {

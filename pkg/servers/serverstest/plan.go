@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// Plan asks the server how it would run a SELECT: for each access to a table
-// the columns of EXPLAIN, empty for NULL. MySQL 9 has another format unless it
-// is told this one.
+// Plan explains a SELECT: for each access to a table the columns of EXPLAIN,
+// empty for NULL. MySQL 9 has another format by default.
 func Plan(t testing.TB, db *sql.DB, query string) []map[string]string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "EXPLAIN FORMAT=TRADITIONAL "+query)

@@ -29,7 +29,7 @@ var shared mariaDB
 
 type mariaDB struct {
 	mu     sync.Mutex
-	ready  bool // Main runs, so that somebody ends the server
+	ready  bool // Main runs, and will end the server
 	folder string
 	server *servers.MariaDB
 	count  int // databases made so far

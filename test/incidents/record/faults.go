@@ -17,13 +17,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/demo"
 )
 
-// incidents are all that are recorded, the longest first.
+// incidents are all recorded incidents, the longest first.
 func incidents() []incident {
 	platform := func(name, what, fault, client string) incident {
 		return incident{name: name, what: what, on: switchFault(fault, "on", client), off: switchFault(fault, "off", client)}
 	}
-	var locked session
-	var connections []session
+	var locked adminConn
+	var connections []adminConn
 	return []incident{
 		{name: "quiet", what: "nothing goes wrong for two hours"},
 		platform("database-down", "the database does not answer", "database-down", ""),
@@ -38,7 +38,7 @@ func incidents() []incident {
 		{name: "connections-used-up", what: "sessions take all connections of the database", on: func(ctx context.Context, s demo.State) error {
 			for {
 				c, err := connect(ctx, s)
-				if err != nil && len(connections) > 0 { // it takes no more
+				if err != nil && len(connections) > 0 { // the server accepts no more
 					return nil
 				}
 				if err != nil {
@@ -66,7 +66,7 @@ func incidents() []incident {
 	}
 }
 
-// switchFault switches a fault of the demo's platform, of one client if that is named.
+// switchFault switches a fault of the demo's platform, for one client unless client is empty.
 func switchFault(fault, how, client string) func(context.Context, demo.State) error {
 	return func(ctx context.Context, state demo.State) error {
 		platform, _ := state.Part("platform-sim")
@@ -101,27 +101,27 @@ func sendSignal(part string, s syscall.Signal) func(context.Context, demo.State)
 	}
 }
 
-// session is one connection to the demo's database, with all rights.
-type session struct {
+// adminConn is a connection to the demo's database, with all privileges.
+type adminConn struct {
 	db         *sql.DB
 	connection *sql.Conn
 }
 
-func connect(ctx context.Context, state demo.State) (session, error) {
+func connect(ctx context.Context, state demo.State) (adminConn, error) {
 	dsn, err := os.ReadFile(state.DSNFile)
 	if err != nil {
-		return session{}, err
+		return adminConn{}, err
 	}
 	db, err := sql.Open("mysql", strings.TrimSpace(string(dsn)))
 	if err != nil {
-		return session{}, err
+		return adminConn{}, err
 	}
 	connection, err := db.Conn(ctx)
 	if err != nil {
-		return session{}, errors.Join(err, db.Close())
+		return adminConn{}, errors.Join(err, db.Close())
 	}
-	return session{db, connection}, nil
+	return adminConn{db, connection}, nil
 }
 
-// close ends the connection, and with it all that it holds.
-func (s session) close() error { return errors.Join(s.connection.Close(), s.db.Close()) }
+// close closes the connection, which releases its locks.
+func (s adminConn) close() error { return errors.Join(s.connection.Close(), s.db.Close()) }

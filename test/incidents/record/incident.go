@@ -21,26 +21,26 @@ import (
 	"github.com/consignwatch/consignwatch/rules"
 )
 
-// When what happens, counted from the beginning of the recording.
+// Times of a recording, relative to its start.
 const (
 	faultOn    = 5 * time.Minute
 	faultOff   = 15 * time.Minute
 	end        = 25 * time.Minute
 	quietHours = 2 * time.Hour
 
-	interval = 15 * time.Second // of scrapes and evaluations, as deploy/examples has it
-	warmUp   = 3 * time.Minute  // from when all is up until the recording begins: rates have their windows, and the first turns of all collectors are over
+	interval = 15 * time.Second // of scrapes and evaluations, as in deploy/examples
+	warmUp   = 3 * time.Minute  // from when all parts are up until the recording starts: windows of rates are filled, and all collectors have run
 )
 
-// incident is one recording.
+// incident is an incident to record.
 type incident struct {
 	name string
 	what string
-	// on begins the fault in a running demo, and off ends it; nil: nothing goes wrong, and the recording is longer.
+	// on starts the fault in a running demo, and off ends it; nil: a longer recording without a fault.
 	on, off func(context.Context, demo.State) error
 }
 
-// record runs a demo, and keeps in a file what its Prometheus scrapes.
+// record runs a demo, and writes the samples that its Prometheus scrapes into a file.
 func (i incident) record(ctx context.Context, file, log string) (err error) {
 	out, err := os.Create(log)
 	if err != nil {
@@ -57,20 +57,20 @@ func (i incident) record(ctx context.Context, file, log string) (err error) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		defer cancel() // nothing is left to record
+		defer cancel() // the recording is complete
 		ended <- demo.Run(ctx, demo.Config{
 			Clients: 5, Events: 10, Items: 2000, Seed: 1, Speed: 60, Flawless: true, Noon: true,
 			Interval: interval, StateFile: stateFile, Out: out,
 			Rules: rules.Files, Alertmanager: alertmanager.Files,
 		})
 	}()
-	err = i.watch(ctx, stateFile, file)
+	err = i.recordDemo(ctx, stateFile, file)
 	cancel()
 	return errors.Join(<-ended, err)
 }
 
-// watch waits for the demo, lets the fault happen, and writes the recording.
-func (i incident) watch(ctx context.Context, stateFile, file string) error {
+// recordDemo waits for the demo, starts and ends the fault, and writes the recording.
+func (i incident) recordDemo(ctx context.Context, stateFile, file string) error {
 	var state demo.State
 	for {
 		var err error
@@ -114,12 +114,12 @@ func (i incident) watch(ctx context.Context, stateFile, file string) error {
 	if gaps := r.Gaps(2 * interval); len(gaps) > 0 {
 		return fmt.Errorf("nothing was scraped from %v: the machine stood still", gaps)
 	}
-	names, err := namesOf(state)
+	names, err := newAnonymizer(state)
 	if err != nil {
 		return err
 	}
 	for n, s := range r.Series {
-		r.Series[n].Metric = names.of(s.Metric)
+		r.Series[n].Metric = names.replaceIn(s.Metric)
 	}
 	return r.Write(file)
 }
@@ -133,13 +133,13 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// names say what to write for what differs from demo to demo and from machine to machine.
-type names struct {
+// anonymizer replaces names and addresses that differ between demos and between machines.
+type anonymizer struct {
 	host    string            // of the machine
-	replace *strings.Replacer // addresses, by the part's name with its usual port, and the demo's folder
+	replace *strings.Replacer // replaces addresses by the part's name with its usual port, and the demo's folder
 }
 
-func namesOf(state demo.State) (*names, error) {
+func newAnonymizer(state demo.State) (*anonymizer, error) {
 	ports := map[string]string{
 		"mariadb": "3306", "redis": "6379", "platform-sim": "8080", "business-exporter": "9473", "system-exporter": "9471", "integration-exporter": "9472",
 		"event-exporter": "9474", "node_exporter": "9100", "alertmanager": "9093", "ackd": "9475", "prometheus": "9090", "pages": "8081",
@@ -150,7 +150,7 @@ func namesOf(state demo.State) (*names, error) {
 	}
 	replace := []string{state.Folder, "/srv/demo"}
 	parts := slices.Clone(state.Parts)
-	slices.SortFunc(parts, func(a, b demo.PartState) int { return cmp.Compare(len(b.Address), len(a.Address)) }) // one address may begin as another one does
+	slices.SortFunc(parts, func(a, b demo.PartState) int { return cmp.Compare(len(b.Address), len(a.Address)) }) // an address may be a prefix of another one
 	for _, part := range parts {
 		port, ok := ports[part.Name]
 		if !ok {
@@ -158,10 +158,10 @@ func namesOf(state demo.State) (*names, error) {
 		}
 		replace = append(replace, part.Address, net.JoinHostPort(part.Name, port))
 	}
-	return &names{host, strings.NewReplacer(replace...)}, nil
+	return &anonymizer{host, strings.NewReplacer(replace...)}, nil
 }
 
-func (n *names) of(l labels.Labels) labels.Labels {
+func (n *anonymizer) replaceIn(l labels.Labels) labels.Labels {
 	b := labels.NewScratchBuilder(l.Len())
 	l.Range(func(l labels.Label) {
 		if l.Value == n.host {

@@ -1,5 +1,5 @@
-// Command record makes the recordings of incidents: it runs the demo, lets a fault happen in it, and keeps what Prometheus scraped meanwhile. `make record
-// FAULT=NAME` calls it. It judges nothing.
+// Command record makes recordings of incidents: it runs the demo, starts and ends a fault, and writes the samples that Prometheus scraped meanwhile. `make
+// record FAULT=NAME` calls it. It checks nothing.
 package main
 
 import (
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// record records one incident, whether there is a recording or not, or all that have none.
+// record records one incident, also if it has a recording, or all incidents without one.
 func record(ctx context.Context, name, into, logs string, lanes int) error {
 	if err := errors.Join(os.MkdirAll(logs, 0o755), os.MkdirAll(into, 0o755)); err != nil {
 		return err

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }
 
-// named returns the incident with the name.
-func named(t *testing.T, name string) incident {
+// findIncident returns the incident with the name.
+func findIncident(t *testing.T, name string) incident {
 	t.Helper()
 	for _, i := range incidents() {
 		if i.name == name {
@@ -30,8 +30,8 @@ func named(t *testing.T, name string) incident {
 	return incident{}
 }
 
-// demoOn is the state of a demo with this database.
-func demoOn(t *testing.T, server *servers.MariaDB, database string) demo.State {
+// demoState is the state of a demo with this database.
+func demoState(t *testing.T, server *servers.MariaDB, database string) demo.State {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(file, []byte(server.DSN(database)+"\n"), 0o600); err != nil {
@@ -53,8 +53,8 @@ func TestTablesAreLockedWhileTheFaultIsOn(t *testing.T) {
 		var n int
 		return reader.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+table).Scan(&n)
 	}
-	locked := named(t, "tables-locked")
-	if err := locked.on(t.Context(), demoOn(t, server, "platform")); err != nil {
+	locked := findIncident(t, "tables-locked")
+	if err := locked.on(t.Context(), demoState(t, server, "platform")); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range []string{"items", "sales"} {
@@ -82,8 +82,8 @@ func TestNoConnectionIsLeftWhileTheFaultIsOn(t *testing.T) {
 		defer db.Close()
 		return db.PingContext(t.Context())
 	}
-	usedUp := named(t, "connections-used-up")
-	if err := usedUp.on(t.Context(), demoOn(t, server, "")); err != nil {
+	usedUp := findIncident(t, "connections-used-up")
+	if err := usedUp.on(t.Context(), demoState(t, server, "")); err != nil {
 		t.Fatal(err)
 	}
 	if err := connects(); err == nil || !strings.Contains(err.Error(), "1040") {
@@ -108,21 +108,21 @@ func TestASignalGoesToThePartThatIsNamed(t *testing.T) {
 	}
 }
 
-// A recording says nothing of the machine that it was made on, so that two of them have the same series.
+// A recording has no names of the machine that it was made on, so that all recordings have the same series.
 func TestNamesOfTheMachineAreReplaced(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := namesOf(demo.State{Folder: "/tmp/demo-123", Parts: []demo.PartState{{Name: "alertmanager", Address: "127.0.0.1:2421"}, {Name: "node_exporter", Address: "127.0.0.1:24216"}}})
+	names, err := newAnonymizer(demo.State{Folder: "/tmp/demo-123", Parts: []demo.PartState{{Name: "alertmanager", Address: "127.0.0.1:2421"}, {Name: "node_exporter", Address: "127.0.0.1:24216"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := names.of(labels.FromStrings("instance", "127.0.0.1:24216", "nodename", host, "rule_group", "/tmp/demo-123/prometheus/rules/a.yml;g", "alertmanager", "http://127.0.0.1:2421/api"))
+	got := names.replaceIn(labels.FromStrings("instance", "127.0.0.1:24216", "nodename", host, "rule_group", "/tmp/demo-123/prometheus/rules/a.yml;g", "alertmanager", "http://127.0.0.1:2421/api"))
 	if want := labels.FromStrings("instance", "node_exporter:9100", "nodename", "demo", "rule_group", "/srv/demo/prometheus/rules/a.yml;g", "alertmanager", "http://alertmanager:9093/api"); !labels.Equal(got, want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if _, err := namesOf(demo.State{Parts: []demo.PartState{{Name: "new"}}}); err == nil || !strings.Contains(err.Error(), "the part new") {
+	if _, err := newAnonymizer(demo.State{Parts: []demo.PartState{{Name: "new"}}}); err == nil || !strings.Contains(err.Error(), "the part new") {
 		t.Errorf("a part without a usual port: %v", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestRecordNamesWhatThereIs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := record(t.Context(), "all", into, t.TempDir(), 3); err != nil { // nothing is left to do
+	if err := record(t.Context(), "all", into, t.TempDir(), 3); err != nil { // every incident has a recording
 		t.Error(err)
 	}
 }

@@ -1,5 +1,5 @@
-// Command alertmanager-replay says what an Alertmanager would send for the alerts that it is given, without sending it, and without waiting: posts of
-// Prometheus come in on the standard input, one JSON object a line and in order of time; notifications go out on the standard output, the same way.
+// Command alertmanager-replay prints the notifications that an Alertmanager would send for given alerts, without sending them, and without waiting. It reads
+// posts of Prometheus from standard input, one JSON object per line and in order of time, and writes notifications to standard output in the same way.
 // `consignwatch replay` runs it.
 package main
 
@@ -28,12 +28,12 @@ func main() {
 	file := app.Flag("config.file", "The configuration of Alertmanager.").Required().String()
 	until := app.Flag("until", "End of the replay, as RFC 3339.").Required().String()
 	kingpin.MustParse(app.Parse(os.Args[1:]))
-	// Virtual time is what package testing has, for tests only. So this program is one, whatever its name: with a test of its own and no flags.
+	// testing/synctest has virtual time for tests only. So this program is a test binary, with one test and no flags.
 	os.Args = os.Args[:1]
 	testing.Init()
 	flag.Parse()
 	out := os.Stdout
-	os.Stdout = os.Stderr // testing says what it does
+	os.Stdout = os.Stderr // package testing prints its progress
 	everything := func(string, string) (bool, error) { return true, nil }
 	testing.Main(everything, []testing.InternalTest{{Name: "Replay", F: func(t *testing.T) {
 		if err := run(t, *file, *until, os.Stdin, out); err != nil {

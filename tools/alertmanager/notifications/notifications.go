@@ -1,5 +1,5 @@
-// Package notifications says what Alertmanager would send for alerts that it is given: its own dispatcher, inhibitor, time intervals and notification log, in
-// the virtual time of testing/synctest. It sends nothing: a note takes the place of each receiver's integrations.
+// Package notifications replays alerts, and returns the notifications that Alertmanager would send. It runs Alertmanager's own dispatcher, inhibitor, time
+// intervals and notification log in the virtual time of testing/synctest. It sends nothing: recorders replace the integrations of the receivers.
 package notifications
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Alert is an alert as Prometheus sends it, and as a notification has it.
+// Alert is an alert of a post and of a notification.
 type Alert struct {
 	Labels       model.LabelSet `json:"labels"`
 	Annotations  model.LabelSet `json:"annotations"`
@@ -39,13 +39,13 @@ type Alert struct {
 	GeneratorURL string         `json:"generatorURL"`
 }
 
-// Post is what Prometheus sends at one time.
+// Post is a set of alerts that Prometheus posts at one time.
 type Post struct {
 	Time   time.Time `json:"time"`
 	Alerts []Alert   `json:"alerts"`
 }
 
-// Notification is what one receiver gets at one time about one group of alerts, through one channel.
+// Notification is a notification to one receiver about one group of alerts, through one channel.
 type Notification struct {
 	Time     time.Time      `json:"time"`
 	Receiver string         `json:"receiver"`
@@ -55,14 +55,14 @@ type Notification struct {
 	Resolved []Alert        `json:"resolved"`
 }
 
-// epoch is when the time of testing/synctest begins.
-var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// synctestEpoch is the start of the virtual time of testing/synctest.
+var synctestEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Replay gives an Alertmanager with this configuration the posts, each at its time, and returns what it sends until the end, in order of time. Posts have
-// to be in order of time, too. Alertmanager has just started before the first of them, with no silences.
+// Replay posts alerts to an Alertmanager with this configuration, each at its time, and returns the notifications until the end, in order of time. Posts
+// have to be in order of time. Alertmanager starts just before the first post, without silences.
 func Replay(t *testing.T, c *config.Config, posts []Post, until time.Time) (all []Notification, err error) {
 	for i, p := range posts {
-		if p.Time.Before(epoch) || i > 0 && p.Time.Before(posts[i-1].Time) {
+		if p.Time.Before(synctestEpoch) || i > 0 && p.Time.Before(posts[i-1].Time) {
 			return nil, fmt.Errorf("post %d of %d is of %s, before the one that comes before it", i+1, len(posts), p.Time.Format(time.RFC3339))
 		}
 	}
@@ -75,7 +75,7 @@ func Replay(t *testing.T, c *config.Config, posts []Post, until time.Time) (all 
 	return all, err
 }
 
-// begin is the time of the first post, or the end if there is none, less a little, in which Alertmanager starts.
+// begin is the time shortly before the first post, or before the end if there is no post: the start of Alertmanager.
 func begin(posts []Post, until time.Time) time.Time {
 	if len(posts) > 0 {
 		until = posts[0].Time
@@ -87,9 +87,9 @@ func replay(ctx context.Context, c *config.Config, posts []Post, until time.Time
 	time.Sleep(time.Until(begin(posts, until)))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	quiet := slog.New(slog.DiscardHandler)
+	discard := slog.New(slog.DiscardHandler)
 	marker := types.NewMarker(prometheus.NewRegistry())
-	alerts, err := mem.NewAlerts(ctx, marker, 30*time.Minute, 0, nil, quiet, prometheus.NewRegistry(), featurecontrol.NoopFlags{})
+	alerts, err := mem.NewAlerts(ctx, marker, 30*time.Minute, 0, nil, discard, prometheus.NewRegistry(), featurecontrol.NoopFlags{})
 	if err != nil {
 		return nil, err
 	}
@@ -106,27 +106,27 @@ func replay(ctx context.Context, c *config.Config, posts []Post, until time.Time
 	if err != nil {
 		return nil, err
 	}
-	var notes notes
+	var recorder notificationRecorder
 	receivers := map[string][]notify.Integration{}
 	for _, r := range c.Receivers {
-		real, err := receiver.BuildReceiverIntegrations(r, templates, quiet)
+		real, err := receiver.BuildReceiverIntegrations(r, templates, discard)
 		if err != nil {
 			return nil, fmt.Errorf("receiver %s: %w", r.Name, err)
 		}
 		receivers[r.Name] = nil
 		for _, i := range real {
 			channel := fmt.Sprintf("%s[%d]", i.Name(), i.Index())
-			receivers[r.Name] = append(receivers[r.Name], notify.NewIntegration(note{r.Name, channel, &notes}, &i, i.Name(), i.Index(), r.Name))
+			receivers[r.Name] = append(receivers[r.Name], notify.NewIntegration(recordingIntegration{r.Name, channel, &recorder}, &i, i.Name(), i.Index(), r.Name))
 		}
 	}
 	intervals := map[string][]timeinterval.TimeInterval{}
 	for _, i := range c.TimeIntervals {
 		intervals[i.Name] = i.TimeIntervals
 	}
-	inhibitor := inhibit.NewInhibitor(alerts, c.InhibitRules, marker, quiet)
+	inhibitor := inhibit.NewInhibitor(alerts, c.InhibitRules, marker, discard)
 	pipeline := notify.NewPipelineBuilder(prometheus.NewRegistry(), featurecontrol.NoopFlags{}).New(
-		receivers, func() time.Duration { return 0 }, inhibitor, silence.NewSilencer(silences, marker, quiet), timeinterval.NewIntervener(intervals), marker, log, nil)
-	dispatcher := dispatch.NewDispatcher(alerts, dispatch.NewRoute(c.Route, nil), pipeline, marker, nil, 30*time.Second, nil, quiet, dispatch.NewDispatcherMetrics(false, prometheus.NewRegistry()))
+		receivers, func() time.Duration { return 0 }, inhibitor, silence.NewSilencer(silences, marker, discard), timeinterval.NewIntervener(intervals), marker, log, nil)
+	dispatcher := dispatch.NewDispatcher(alerts, dispatch.NewRoute(c.Route, nil), pipeline, marker, nil, 30*time.Second, nil, discard, dispatch.NewDispatcherMetrics(false, prometheus.NewRegistry()))
 	var servers sync.WaitGroup
 	defer servers.Wait()
 	servers.Go(inhibitor.Run)
@@ -157,22 +157,22 @@ func replay(ctx context.Context, c *config.Config, posts []Post, until time.Time
 	}
 	time.Sleep(time.Until(until))
 	synctest.Wait()
-	return notes.all, nil
+	return recorder.all, nil
 }
 
-// notes are the notifications so far.
-type notes struct {
+// notificationRecorder has the notifications so far.
+type notificationRecorder struct {
 	mu  sync.Mutex
 	all []Notification
 }
 
-// note takes the place of one of a receiver's integrations.
-type note struct {
+// recordingIntegration replaces one of the integrations of a receiver.
+type recordingIntegration struct {
 	receiver, channel string
-	notes             *notes
+	recorder          *notificationRecorder
 }
 
-func (n note) Notify(ctx context.Context, alerts ...*types.Alert) (retry bool, err error) {
+func (n recordingIntegration) Notify(ctx context.Context, alerts ...*types.Alert) (retry bool, err error) {
 	group, ok := notify.GroupLabels(ctx)
 	if !ok {
 		return false, errors.New("the notification has no group")
@@ -189,8 +189,8 @@ func (n note) Notify(ctx context.Context, alerts ...*types.Alert) (retry bool, e
 	for _, some := range [][]Alert{sent.Firing, sent.Resolved} {
 		slices.SortFunc(some, func(a, b Alert) int { return cmp.Compare(a.Labels.String(), b.Labels.String()) })
 	}
-	n.notes.mu.Lock()
-	defer n.notes.mu.Unlock()
-	n.notes.all = append(n.notes.all, sent)
+	n.recorder.mu.Lock()
+	defer n.recorder.mu.Unlock()
+	n.recorder.all = append(n.recorder.all, sent)
 	return false, nil
 }

@@ -26,7 +26,7 @@ func configured(t *testing.T, text string) *config.Config {
 	return c
 }
 
-// texts say of notifications when, to whom, by which channel, and of how many alerts.
+// texts formats notifications: time, receiver, channel, and number of alerts.
 func texts(all []Notification) []string {
 	var lines []string
 	for _, n := range all {
@@ -54,7 +54,7 @@ time_intervals:
   - {name: hours, time_intervals: [{weekdays: [monday:friday], times: [{start_time: "10:00", end_time: "18:00"}]}]}
 `
 
-// What Alertmanager does, in the time that the posts have: it waits for a group, sends once, groups, inhibits, keeps hours, and says when it is over.
+// Replay does what Alertmanager does at the times of the posts: group wait, deduplication, grouping, inhibition, time intervals, and resolved notifications.
 func TestReplaySendsWhatAlertmanagerWould(t *testing.T) {
 	begin := time.Date(2026, 3, 4, 9, 58, 0, 0, time.UTC) // a Wednesday
 	alert := func(from, until time.Duration, pairs ...string) Alert {
@@ -81,7 +81,7 @@ func TestReplaySendsWhatAlertmanagerWould(t *testing.T) {
 		"09:59:30 all webhook[0] 2 firing 0 resolved",
 		"10:00:30 office webhook[0] 1 firing 0 resolved",
 		"10:08:30 all email[0] 0 firing 2 resolved",
-		"10:08:30 all email[0] 1 firing 0 resolved", // the symptom, which nothing inhibits any more
+		"10:08:30 all email[0] 1 firing 0 resolved", // the symptom, which is not inhibited any more
 		"10:08:30 all webhook[0] 0 firing 2 resolved",
 		"10:08:30 all webhook[0] 1 firing 0 resolved",
 		"10:08:30 office webhook[0] 0 firing 1 resolved",

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+)
+
+// infraFlags declares the flags of the infrastructure, and returns the process of the cache.
+func infraFlags(app *kingpin.Application, m *platform.Infra) *int {
+	app.Flag("api-address", "Address of the platform's API, which visitors use: host:port for HTTPS with a certificate of its own authority, or http://host:port. Without a host it is 127.0.0.1; port 0 is a free one. GET /state says where it listens.").StringVar(&m.API)
+	app.Flag("api-certificates", "Folder in which the API's certificate authority is written as ca.pem.").StringVar(&m.APICertificates)
+	app.Flag("cache", "Redis, host:port, in which the API caches responses.").StringVar(&m.Cache)
+	pid := app.Flag("cache-pid", "Process that the fault cache-down stops (SIGSTOP) and resumes (SIGCONT).").Int()
+	app.Flag("disk-dir", "Folder in which the platform stores images.").StringVar(&m.Disk.Dir)
+	app.Flag("disk-quota", "Capacity of this folder in bytes.").Default("67108864").Int64Var(&m.Disk.Quota)
+	app.Flag("disk-textfile", "File, ending in .prom, in a folder of node_exporter's --collector.textfile.directory: how full the folder is, as of a file system.").StringVar(&m.Disk.Textfile)
+	return pid
+}
+
+// signals returns a function that stops a process (true) and resumes it (false), and waits until the signal has taken effect.
+func signals(what string, pid int) func(bool) error {
+	return func(down bool) error {
+		sig := syscall.SIGCONT
+		if down {
+			sig = syscall.SIGSTOP
+		}
+		if err := syscall.Kill(pid, sig); err != nil {
+			return fmt.Errorf("signal %s to the %s, process %d: %w", sig, what, pid, err)
+		}
+		return servers.AwaitSignal(pid, sig)
+	}
+}

@@ -1,0 +1,472 @@
+package business
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/platform"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// unusualPlatform is a paused platform that the test changes, and its exporter.
+type unusualPlatform struct {
+	p       *platform.Platform
+	r       *exportertest.Running
+	metrics *catalog.Catalog
+}
+
+// do changes the platform.
+func (o *unusualPlatform) do(t *testing.T, what string, fill func(b *platform.Books, c *platform.Change)) {
+	t.Helper()
+	if err := o.p.Do(t.Context(), what, func(b *platform.Books, c *platform.Change) error { fill(b, c); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until the series equal the platform's data, with invalid label values folded as the contract wants it.
+func (o *unusualPlatform) await(t *testing.T) map[string]float64 {
+	t.Helper()
+	b := o.p.Books()
+	awaitExpectedOf(t, o.r, func(at time.Time) map[string]float64 { return o.expected(b, at) })
+	return o.r.Series(t)
+}
+
+// expected is the series that the exporter can report: values outside a label's domain are `other`; series that cannot be added
+// are left out then, and so is money of a currency that does not exist.
+func (o *unusualPlatform) expected(b *platform.Books, at time.Time) map[string]float64 {
+	series := map[string]float64{}
+	for _, s := range b.Truth(at) {
+		m, _ := o.metrics.Lookup(s.Name)
+		labels, odd := maps.Clone(s.Labels), false
+		for i := range m.Labels {
+			l := &m.Labels[i]
+			if !l.Matches(labels[l.Name]) || l.Within != "" && labels[l.Within] == catalog.Other {
+				labels[l.Name], odd = catalog.Other, true
+			}
+		}
+		if odd && !m.Additive() || labels["currency"] == noSuchCurrency {
+			continue
+		}
+		d := &dto.Metric{}
+		for k, v := range labels {
+			d.Label = append(d.Label, &dto.LabelPair{Name: &k, Value: &v})
+		}
+		series[exportertest.Name(s.Name, d)] += s.Value
+	}
+	return series
+}
+
+const noSuchCurrency = "XQZ"
+
+// saleEventOf is a sale event of a client that goes on, with items.
+func saleEventOf(t *testing.T, b *platform.Books, client uint64) platform.Event {
+	t.Helper()
+	for _, e := range b.Events {
+		if e.ClientID == client && (e.Status == platform.Active || e.Status == platform.Markdown) {
+			return e
+		}
+	}
+	t.Fatalf("client %d has no sale event that goes on", client)
+	return platform.Event{}
+}
+
+// newEvent is a sale event without anything in it.
+func newEvent(c *platform.Change, client uint64, slug, name, currency string) platform.Event {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	e := platform.Event{
+		ClientID: client, Slug: slug, Name: name, Status: platform.Active, Currency: currency, MaxConsignors: 10,
+		StartAt: now.Add(-time.Hour), EndAt: now.Add(48 * time.Hour), ReturnWindowEnd: now.Add(96 * time.Hour),
+	}
+	e.ID = c.NewID(e)
+	return e
+}
+
+// sell adds a sold item for each amount, in minor units, with its sale.
+func sell(c *platform.Change, e platform.Event, category uint64, amounts ...int64) {
+	for _, cents := range amounts {
+		item := platform.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: category, PriceCents: cents, SoldPriceCents: cents, Status: platform.Sold,
+			ListedAt: e.StartAt, SoldAt: e.StartAt, UpdatedAt: e.StartAt, SyncedAt: e.StartAt}
+		item.ID = c.NewID(item)
+		sale := platform.Sale{EventID: e.ID, ItemID: item.ID, ShopifyOrderID: item.ID, AmountCents: cents, Currency: e.Currency, Channel: platform.POS, SoldAt: e.StartAt}
+		sale.ID = c.NewID(sale)
+		c.Insert(item, sale)
+	}
+}
+
+// sum adds up the counters whose name begins so.
+func sum(series map[string]float64, prefix string) float64 {
+	n := 0.0
+	for name, v := range series {
+		if strings.HasPrefix(name, prefix) {
+			n += v
+		}
+	}
+	return n
+}
+
+// rejectedCount is the number of values that the exporter has rejected so far.
+func rejectedCount(series map[string]float64) float64 {
+	return sum(series, "consignwatch_label_values_rejected_total") + sum(series, "consignwatch_series_dropped_total")
+}
+
+// rejectedSeries lists them.
+func rejectedSeries(series map[string]float64) string {
+	var all []string
+	for name, v := range series {
+		if v != 0 && (strings.HasPrefix(name, "consignwatch_label_values_rejected_total") || strings.HasPrefix(name, "consignwatch_series_dropped_total")) {
+			all = append(all, fmt.Sprintf("%s = %v", name, v))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// of lists the series with a label.
+func of(series map[string]float64, label, value string) []string {
+	var names []string
+	for name := range business(series) {
+		if strings.Contains(name, fmt.Sprintf("%s=%q", label, value)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// TestUnusualDataIsReported changes one platform in unusual ways. After each the series equal the platform's data.
+func TestUnusualDataIsReported(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	p := filled(t, platform.Config{DSN: dsn, Clients: 5, Events: 10, LiveEvents: 7, Items: 900, Seed: 21})
+	o := &unusualPlatform{p, startPatiently(t, dsn, quickPack(t)), shipped()}
+	o.await(t)
+
+	// The order matters: after the unusual slugs there are rejected values.
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"NULL is unknown, not zero", o.testNulls},
+		{"names are in any language", o.testNames},
+		{"a sale event is empty", o.testEmptyEvent},
+		{"timestamps lie in the future", o.testFuture},
+		{"a client and a sale event are renamed", o.testRename},
+		{"a client is deactivated, comes back and is deleted", o.testClientGoes},
+		{"a sale event is over for 14 days", o.testRetire},
+		{"a sale event is cancelled", o.testCancel},
+		{"currencies have 0, 2 and 3 decimals", o.testCurrencies},
+	} {
+		t.Run(c.name, c.test)
+		if n := rejectedCount(o.r.Series(t)); n != 0 {
+			t.Fatalf("after %q: the exporter has refused %v values and series, and nothing was odd about a label:\n%s", c.name, n, rejectedSeries(o.r.Series(t)))
+		}
+	}
+	t.Run("a currency does not exist", o.testNoSuchCurrency)
+	t.Run("slugs lie outside the pattern", o.testUnusualSlugs)
+	for name, v := range o.r.Series(t) {
+		if strings.HasPrefix(name, "consignwatch_collector_failures_total") && v != 0 {
+			t.Errorf("%s = %v: odd data failed a collection:\n%s", name, v, o.r.Log())
+		}
+	}
+}
+
+func (o *unusualPlatform) testNulls(t *testing.T) {
+	o.do(t, "rows with nothing in them", func(b *platform.Books, c *platform.Change) {
+		e := saleEventOf(t, b, 1)
+		for _, status := range []string{platform.Active, platform.Locked, platform.Sold, platform.Draft} {
+			item := platform.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: 1, PriceCents: 500, Status: status, UpdatedAt: e.StartAt}
+			item.ID = c.NewID(item)
+			c.Insert(item) // never listed, sold without a price, never synced
+		}
+		sale := platform.Sale{EventID: e.ID, ItemID: b.Items[0].ID, ShopifyOrderID: 1, AmountCents: 100, Currency: e.Currency, Channel: platform.Online, SoldAt: e.StartAt, IsReturned: true}
+		sale.ID = c.NewID(sale)
+		session := platform.Session{ClientID: 1, Role: "event_admin", StartedAt: e.StartAt, LastSeenAt: time.Now().UTC().Add(time.Hour)}
+		session.ID = c.NewID(session)
+		backup := platform.Backup{Target: "images", StartedAt: e.StartAt}
+		backup.ID = c.NewID(backup)
+		ticket := platform.SupportTicket{ClientID: 1, Priority: "low", Status: platform.Solved, Category: "other", OpenedAt: e.StartAt}
+		ticket.ID = c.NewID(ticket)
+		complete := newEvent(c, 3, "no-end", "Never completed", "USD")
+		complete.Status = platform.Complete // and completed_at is NULL
+		c.Insert(sale, session, backup, ticket, complete)
+	})
+	o.await(t)
+}
+
+func (o *unusualPlatform) testNames(t *testing.T) {
+	names := []string{"Zwergenflohmarkt Köln 👶", "子供服の委託販売", `"quoted" \ back'slashed`, strings.Repeat("ü", 95) + "end"}
+	o.do(t, "names", func(b *platform.Books, c *platform.Change) {
+		for i, name := range names {
+			client := b.Clients[0]
+			if i%2 == 0 {
+				client.Name = name
+				c.Update(client)
+				continue
+			}
+			e := saleEventOf(t, b, b.Clients[i].ID)
+			e.Name = name
+			c.Update(e)
+		}
+	})
+	s := o.await(t)
+	for _, name := range names[1:] {
+		if len(of(s, "name", name)) != 1 {
+			t.Errorf("%q does not stand on the page", name)
+		}
+	}
+}
+
+func (o *unusualPlatform) testEmptyEvent(t *testing.T) {
+	o.do(t, "a sale event without items", func(b *platform.Books, c *platform.Change) { c.Insert(newEvent(c, 2, "empty", "Empty", "USD")) })
+	s := o.await(t)
+	labels := fmt.Sprintf(`{client=%q,event="empty"}`, o.p.Books().Clients[1].Slug)
+	for _, zero := range []string{"consign_active_shoppers", "consign_unsynced_items", "consign_event_unpaid_fees"} {
+		if v, ok := s[zero+labels]; !ok || v != 0 {
+			t.Errorf("%s%s = %v (exported: %t), want 0", zero, labels, v, ok)
+		}
+	}
+}
+
+func (o *unusualPlatform) testFuture(t *testing.T) {
+	ahead := time.Now().UTC().Add(50 * time.Hour).Truncate(time.Microsecond)
+	o.do(t, "a clock that jumps ahead", func(b *platform.Books, c *platform.Change) {
+		e := saleEventOf(t, b, 1)
+		item := b.Items[0]
+		item.UpdatedAt, item.Status = ahead, platform.Active
+		session := platform.Session{ClientID: e.ClientID, EventID: e.ID, Role: "shopper", StartedAt: ahead, LastSeenAt: ahead}
+		session.ID = c.NewID(session)
+		run := platform.SyncRun{ClientID: 1, Kind: "orders", Outcome: platform.Succeeded, FinishedAt: ahead}
+		run.ID = c.NewID(run)
+		backup := platform.Backup{Target: "redis", Outcome: platform.Succeeded, Bytes: 1, StartedAt: ahead, FinishedAt: ahead.Add(-time.Hour)} // and back
+		backup.ID = c.NewID(backup)
+		ticket := platform.SupportTicket{ClientID: 1, Priority: "urgent", Status: platform.Solved, Category: "other", OpenedAt: ahead, FirstResponseAt: ahead.Add(-time.Minute), SolvedAt: ahead}
+		ticket.ID = c.NewID(ticket)
+		complete := newEvent(c, 4, "tomorrow", "Completed tomorrow", "USD")
+		complete.Status, complete.CompletedAt = platform.Complete, ahead
+		c.Update(item)
+		c.Insert(session, run, backup, ticket, complete)
+	})
+	o.await(t)
+}
+
+func (o *unusualPlatform) testRename(t *testing.T) {
+	var old platform.Client
+	var oldEvent platform.Event
+	before := o.r.Series(t)
+	o.do(t, "new slugs", func(b *platform.Books, c *platform.Change) {
+		old = b.Clients[0]
+		oldEvent = saleEventOf(t, b, b.Clients[1].ID)
+		client, event := old, oldEvent
+		client.Slug, event.Slug = "renamed-client", "renamed-event"
+		c.Update(client, event)
+	})
+	s := o.await(t) // what has ended was read before, under the old name
+	if n := len(of(s, "client", old.Slug)); n != 0 {
+		t.Errorf("%d series of the old name", n)
+	}
+	if was, is := len(of(before, "client", old.Slug)), len(of(s, "client", "renamed-client")); was != is || was < 50 {
+		t.Errorf("%d series of the old name became %d of the new one", was, is)
+	}
+	if n := len(of(s, "event", "renamed-event")); n < 10 {
+		t.Errorf("%d series of the renamed sale event", n)
+	}
+}
+
+func (o *unusualPlatform) testClientGoes(t *testing.T) {
+	gone := o.p.Books().Clients[2]
+	had := len(of(o.r.Series(t), "client", gone.Slug))
+	absent := func(why string) {
+		t.Helper()
+		if names := of(o.await(t), "client", gone.Slug); len(names) != 0 {
+			t.Errorf("%s: %d series are left: %s", why, len(names), names[0])
+		}
+	}
+	active := func(on bool) {
+		o.do(t, "active or not", func(b *platform.Books, c *platform.Change) {
+			client := b.Clients[2]
+			client.Active = on
+			c.Update(client)
+		})
+	}
+	active(false)
+	absent("deactivated")
+	active(true)
+	if n := len(of(o.await(t), "client", gone.Slug)); n != had || n < 50 {
+		t.Errorf("%d series after it came back, had %d", n, had)
+	}
+	// All that belongs to the client stays behind, as in a platform that deletes carelessly.
+	o.do(t, "delete the client", func(b *platform.Books, c *platform.Change) { c.Delete(b.Clients[2]) })
+	absent("deleted")
+}
+
+func (o *unusualPlatform) testRetire(t *testing.T) {
+	var event platform.Event
+	completed := func(ago time.Duration) {
+		o.do(t, "complete", func(b *platform.Books, c *platform.Change) {
+			if event.ID == 0 {
+				event = saleEventOf(t, b, 2)
+			}
+			event.Status, event.CompletedAt = platform.Complete, time.Now().UTC().Add(-ago).Truncate(time.Microsecond)
+			c.Update(event)
+		})
+	}
+	const retirement = 14 * 24 * time.Hour
+	client := o.p.Books().Clients[1].Slug
+	stored := fmt.Sprintf("consign_client_stored_bytes{client=%q}", client)
+
+	completed(retirement - time.Hour)
+	s := o.await(t)
+	bytes := s[stored]
+	if len(of(s, "event", event.Slug)) < 10 {
+		t.Errorf("the sale event has no series before its time: %v", of(s, "event", event.Slug))
+	}
+	completed(retirement - 2*time.Second)
+	s = o.r.Await(t, "the series retire", func(s map[string]float64) bool {
+		return !slices.ContainsFunc(of(s, "event", event.Slug), func(name string) bool { return strings.Contains(name, fmt.Sprintf("client=%q", client)) })
+	})
+	if s[stored] != bytes || bytes == 0 {
+		t.Errorf("the client's pictures take %v bytes after the retirement, were %v: they are still there", s[stored], bytes)
+	}
+	o.await(t)
+}
+
+func (o *unusualPlatform) testCancel(t *testing.T) {
+	var event platform.Event
+	o.do(t, "cancelled", func(b *platform.Books, c *platform.Change) {
+		event = saleEventOf(t, b, 4)
+		event.Status = platform.Cancelled
+		c.Update(event)
+	})
+	client := o.p.Books().Clients.Get(4).Slug
+	for _, name := range of(o.await(t), "client", client) {
+		if strings.Contains(name, fmt.Sprintf("event=%q", event.Slug)) {
+			t.Errorf("%s is exported of a cancelled sale event", name)
+		}
+	}
+}
+
+func (o *unusualPlatform) testCurrencies(t *testing.T) {
+	o.do(t, "sales all over the world", func(b *platform.Books, c *platform.Change) {
+		for slug, amounts := range map[string][]int64{
+			"jpy": {123_456_789, 1},
+			"usd": {10, 20},                       // 0.1 + 0.2 is not 0.3 in floating point
+			"kwd": {1_234_567},                    // thousandths
+			"idr": {50_000_00, 99},                // shown without decimals, counted with them
+			"eur": {90_071_992_547_409_91 - 1, 1}, // 2^53 - 1 cents, the most that is exact
+		} {
+			e := newEvent(c, map[string]uint64{"jpy": 1, "usd": 2, "kwd": 4, "idr": 4, "eur": 4}[slug], slug, slug, strings.ToUpper(slug))
+			c.Insert(e)
+			sell(c, e, 1, amounts...)
+		}
+	})
+	s := o.await(t)
+	for slug, want := range map[string]float64{"jpy": 123_456_790, "usd": 0.30, "kwd": 1234.567, "idr": 50_000.99, "eur": 90_071_992_547_409.91} {
+		for _, metric := range []string{"consign_event_sales", "consign_items_value"} {
+			found := 0
+			for name, v := range business(s) {
+				if strings.HasPrefix(name, metric+"{") && strings.Contains(name, fmt.Sprintf("event=%q", slug)) {
+					found++
+					if v != want {
+						t.Errorf("%s = %v, want exactly %v", name, v, want)
+					}
+				}
+			}
+			if found != 1 {
+				t.Errorf("%d series of %s for the sale event %s, want 1", found, metric, slug)
+			}
+		}
+	}
+}
+
+func (o *unusualPlatform) testNoSuchCurrency(t *testing.T) {
+	before := o.r.Series(t)
+	o.do(t, "a typing error", func(b *platform.Books, c *platform.Change) {
+		e := newEvent(c, 2, "typo", "Typo", noSuchCurrency)
+		c.Insert(e)
+		sell(c, e, 1, 700)
+	})
+	s := o.await(t) // every other value stands, this sale event's counts too
+	if n := len(of(s, "event", "typo")); n < 5 {
+		t.Errorf("the sale event has %d series, want all but those of money", n)
+	}
+	for _, counter := range []string{`consignwatch_label_values_rejected_total{label="currency",metric="consign_event_sales"}`, `consignwatch_series_dropped_total{metric="consign_event_sales"}`} {
+		if s[counter] <= before[counter] {
+			t.Errorf("%s = %v, was %v: the refusal is not counted", counter, s[counter], before[counter])
+		}
+	}
+}
+
+func (o *unusualPlatform) testUnusualSlugs(t *testing.T) {
+	o.do(t, "slugs of every kind", func(b *platform.Books, c *platform.Change) {
+		category := b.Categories[0]
+		category.Slug = "Spiel & Spaß"
+		client := b.Clients[1]
+		client.Slug = "Nord und Süd"
+		c.Update(category, client)
+		for i, slug := range []string{"Été 2026", "-dash-first", "ALL CAPS", "söld"} { // each is `other`: their values are added up
+			e := newEvent(c, 1, slug, fmt.Sprintf("Odd %d", i), "USD")
+			c.Insert(e)
+			sell(c, e, 2, 100, 250)
+		}
+	})
+	s := o.await(t)
+	for _, label := range []string{"client", "event", "category"} {
+		if len(of(s, label, catalog.Other)) == 0 {
+			t.Errorf("no series with the label %s=other", label)
+		}
+		if n := sum(s, fmt.Sprintf("consignwatch_label_values_rejected_total{label=%q", label)); n == 0 {
+			t.Errorf("the odd values of the label %s are not counted", label)
+		}
+	}
+	for name := range business(s) {
+		if strings.Contains(name, "Süd") || strings.Contains(name, "ALL CAPS") || strings.Contains(name, "Spaß") {
+			t.Errorf("%s: an odd slug became a label value", name)
+		}
+	}
+}
+
+// A sale event is cancelled between the reading of the list and that of its values. That is not unusual.
+func TestASaleEventThatIsCancelledAfterTheListWasReadIsNotRejected(t *testing.T) {
+	t.Parallel()
+	dsn := serverstest.MariaDB(t)
+	p := filled(t, platform.Config{DSN: dsn, Clients: 3, Events: 6, LiveEvents: 4, Items: 200, Seed: 3})
+	list, queries, ok := strings.Cut(quickPack(t), "\nqueries:")
+	if !ok {
+		t.Fatal("the pack has no queries")
+	}
+	r := startPatiently(t, dsn, strings.ReplaceAll(list, "interval: 2s", "interval: 1h")+"\nqueries:"+queries)
+	var info string
+	r.Await(t, "a sale event", func(s map[string]float64) bool {
+		for name := range s {
+			if strings.HasPrefix(name, "consign_event_info{") && strings.Contains(name, `status="active"`) {
+				info = name
+				return true
+			}
+		}
+		return false
+	})
+	if err := p.Do(t.Context(), "cancelled", func(b *platform.Books, c *platform.Change) error {
+		for _, e := range b.Events {
+			if strings.Contains(info, fmt.Sprintf("{client=%q,event=%q,", b.Clients.Get(e.ClientID).Slug, e.Slug)) {
+				e.Status = platform.Cancelled
+				c.Update(e)
+				return nil
+			}
+		}
+		return fmt.Errorf("no sale event has the series %s", info)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := r.Await(t, "it is gone", func(s map[string]float64) bool { return s[info] == 0 })
+	if n := rejectedCount(s); n != 0 {
+		t.Errorf("refused %v values and series:\n%s", n, rejectedSeries(s))
+	}
+}

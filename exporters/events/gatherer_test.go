@@ -1,0 +1,71 @@
+package events
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// A scraper that does not read its response keeps the others waiting until its own timeout, and no longer. Its response delivers nothing afterwards.
+func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
+	for timeout, want := range map[string]time.Duration{
+		"1": time.Second, "0.25": 250 * time.Millisecond, "": maxScrapeDuration, "-1": maxScrapeDuration, "NaN": maxScrapeDuration, "3600": maxScrapeDuration,
+	} {
+		t.Run("timeout="+timeout, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newGatherer(newAggregator(t, Options{Start: time.Now()}), []string{"main"})
+				s.consumerMetrics, s.lease = prometheus.NewRegistry(), &lease{}
+				deliveries := 0
+				s.deliver = func([]Position) { deliveries++ }
+				request := httptest.NewRequest(http.MethodGet, "/metrics?scraper=main", nil)
+				request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", timeout)
+				_, settle := s.Gather(request)
+				time.Sleep(want - time.Nanosecond)
+				synctest.Wait()
+				if s.deliveryMu.TryLock() {
+					t.Fatalf("the next scrape may begin before %v", want)
+				}
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				if !s.deliveryMu.TryLock() {
+					t.Fatalf("the next scrape may not begin after %v", want)
+				}
+				s.deliveryMu.Unlock()
+				settle(true)
+				if deliveries != 0 {
+					t.Error("a page that was given up is delivered")
+				}
+			})
+		})
+	}
+}
+
+// Between the beginning of a session and the answer to its first heartbeat there is no lease. A scrape in that moment gets the first exposition, which is empty,
+// and the one after it is not.
+func TestTheFirstScrapeIsEmptyWithoutALease(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		l, err := NewAggregator(shippedMapping(t), Options{Start: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newGatherer(l, []string{"main"})
+		s.consumerMetrics, s.exact, s.deliver = prometheus.NewRegistry(), exact, func([]Position) {}
+		scrape := func() int {
+			families, settle := s.Gather(httptest.NewRequest(http.MethodGet, "/metrics?scraper=main", nil))
+			settle(true)
+			return len(families)
+		}
+		s.lease = &lease{active: true}
+		if got := scrape(); got != 0 {
+			t.Errorf("exact=%v: the first page has %d families, want none", exact, got)
+		}
+		s.lease = &lease{active: true, until: time.Now().Add(time.Hour)}
+		if got := scrape(); got == 0 {
+			t.Errorf("exact=%v: the second page is empty", exact)
+		}
+	}
+}

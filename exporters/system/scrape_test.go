@@ -1,0 +1,92 @@
+package system
+
+import (
+	"fmt"
+	"math"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/golden"
+	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// TestTheScrapeResponseIsAsRecorded compares the scrape response of a database, a cache, a cluster with a queue and two probes with testdata/page.txt:
+// every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
+func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
+	t.Parallel()
+	promtool, err := servers.Find("promtool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := newAuthority(t)
+	plain, secured := newSite(t, okHandler), newSite(t, okHandler, ca.serve(t, time.Now().Add(time.Hour)))
+	queues := newTestCluster(t, KafkaTarget{}, kfake.SeedTopics(2, "jobs.email"), kfake.SeedTopics(1, "jobs.dead"))
+	queues.produce(t, "jobs.email", 0, time.Hour, time.Minute)
+	queues.write(t, dead("email"))
+	queues.commit(t, "platform-workers", "jobs.email", 1)
+	database := measuringMariaDB(t)
+	r := start(t, fmt.Sprintf("%smysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nkafka: [{name: main, brokers: ['%s'], capacity: {jobs.email: 100}}]\nprobes: [{name: plain, interval: 1s, timeout: 1s, url: '%s/'}, {name: secured, interval: 1s, timeout: 1s, url: '%s/', tls: {ca_file: %s}}]\n",
+		patient, exportertest.WriteFile(t, "dsn", database.DSN("")), ownRedis(t).Address(), queues.cluster.ListenAddrs()[0], plain.URL, secured.URL, ca.file))
+	for range 2 { // again: what a first round has done shows in the second
+		for _, source := range [][2]string{{"mysql", "main"}, {"redis_operations", "cache"}, {"redis", "cache"}, {"kafka", "main"}} {
+			awaitRound(t, r, source[0], source[1])
+		}
+	}
+	for _, probe := range []string{"plain", "secured"} {
+		r.Await(t, "the probe "+probe, func(s map[string]float64) bool { return s[fmt.Sprintf("consign_probe_up{probe=%q}", probe)] == 1 })
+	}
+	r.Await(t, "the condition of the group, which takes some rounds", func(s map[string]float64) bool {
+		_, ok := s[`consign_queue_group_condition{condition="ok",group="platform-workers",server="main"}`]
+		return ok
+	})
+	_, page := r.Get(t, "/metrics")
+
+	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
+	cmd.Stdin = strings.NewReader(page)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+
+	page = withoutNumbers(page)
+	if serverstest.DialectOf(t, serverstest.Open(t, database.DSN(""))).MySQL {
+		// It has all bounds; the response was recorded on MariaDB, which has the powers of ten.
+		for _, bound := range bounds(t) {
+			if log := math.Log10(bound); math.Abs(log-math.Round(log)) < 1e-9 {
+				continue
+			}
+			line := fmt.Sprintf("consign_mysql_statement_duration_seconds_bucket{server=\"main\",le=\"%v\"} N\n", bound)
+			if strings.Count(page, line) != 1 {
+				t.Errorf("the page has %d times %s", strings.Count(page, line), line)
+			}
+			page = strings.Replace(page, line, "", 1)
+		}
+	}
+	golden.Compare(t, "testdata/page.txt", page)
+}
+
+var (
+	ours   = regexp.MustCompile(`^(# (HELP|TYPE) )?consign_`)
+	byType = regexp.MustCompile(`^consign_\w+_(up|capability|read_only|last_save_success)\{`)
+)
+
+func withoutNumbers(page string) string {
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		switch {
+		case !ours.MatchString(line):
+			continue
+		case strings.HasPrefix(line, "#"), byType.MatchString(line):
+			b.WriteString(line)
+		default:
+			b.WriteString(line[:strings.LastIndexByte(line, ' ')] + " N\n")
+		}
+	}
+	return b.String()
+}

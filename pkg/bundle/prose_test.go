@@ -1,0 +1,52 @@
+package bundle
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestAnExceptionLetsOneTextBeAndIsNeeded(t *testing.T) {
+	t.Parallel()
+	list, err := readTerms([]byte(`
+words:
+  - {pattern: '\btold\b', say: notified}
+exceptions:
+  - {file: a.md, text: as we told you, reason: a client's letter is quoted}
+  - {file: b.md, text: told, reason: nothing says it}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &checker{bundle: &Bundle{prose: []prose{
+		{file: "a.md", line: 1, text: "as we told you\nnobody was told", lines: true},
+		{file: "b.md", line: 7, name: "A", text: "fine"},
+	}}}
+	k.privateTerms(list)
+	var got []string
+	for _, p := range k.problems {
+		got = append(got, p.Error())
+	}
+	want := []string{
+		`a.md:2: "told" is no word of the field: say notified (pkg/bundle/words.yml)`,
+		`b.md:1: pkg/bundle/words.yml excepts "told", which needs no exception`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAWordListThatMeansNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"words: [{pattern: '(', say: x}]":             `"("`,
+		"words: [{pattern: x}]":                       "what to say instead",
+		"exceptions: [{file: a, text: b}]":            "a reason",
+		"words: [{pattern: x, say: y, instead: z}]":   "instead",
+		"exceptions: [{file: a.md, reason: because}]": "a text",
+	} {
+		if _, err := readTerms([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: the error is %v, want %q", text, err, want)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package database
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
+	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+)
+
+// TestTheReasonsOfMySQLsOwnErrors has a server reject connections in ways that MariaDB has not.
+func TestTheReasonsOfMySQLsOwnErrors(t *testing.T) {
+	if shared := serverstest.Open(t, serverstest.MariaDB(t)); !serverstest.DialectOf(t, shared).MySQL {
+		for statement, number := range map[string]uint16{
+			"SET GLOBAL offline_mode = ON":                   1193,
+			"CREATE USER nobody@'%' FAILED_LOGIN_ATTEMPTS 1": 1064,
+		} {
+			if _, err := shared.ExecContext(t.Context(), statement); !failedWith(err, number) {
+				t.Errorf("%s: %v, want error %d: this test is not for MySQL alone", statement, err, number)
+			}
+		}
+		t.Log("nothing to test: the server refuses none of this")
+		return
+	}
+	server := serverstest.OwnMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	execute := func(statement string) {
+		t.Helper()
+		if _, err := admin.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	execute("CREATE USER guest@'%' IDENTIFIED BY 'guest' FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1")
+	connect := func(password string) error {
+		t.Helper()
+		c, err := mysql.ParseDSN(server.DSN(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.User, c.Passwd = "guest", password
+		pool, err := Open(secret.New(c.FormatDSN()), Options{MaxConnections: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		return pool.PingContext(t.Context())
+	}
+	if err := connect("guest"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		begin, end func()
+		number     uint16
+		want       exporter.Reason // when F6 is mended
+	}{
+		{func() { execute("SET GLOBAL offline_mode = ON") }, func() { execute("SET GLOBAL offline_mode = OFF") }, 3032, exporter.ReasonConnection},
+		{func() { execute("SET GLOBAL require_secure_transport = ON") }, func() { execute("SET GLOBAL require_secure_transport = OFF") }, 3159, exporter.ReasonAuth},
+		{func() { _ = connect("wrong") }, func() {}, 3955, exporter.ReasonAuth}, // once, and the account is locked
+	} {
+		c.begin()
+		err := connect("guest")
+		c.end()
+		if reason := exporter.ReasonOf(Classify(err)); !failedWith(err, c.number) || reason != exporter.ReasonQuery {
+			t.Errorf("%v has the reason %s, want error %d and the reason query (F6: nothing is wrong with a query; when this is mended, want %s)", err, reason, c.number, c.want)
+		}
+	}
+}
+
+func failedWith(err error, number uint16) bool {
+	var refused *mysql.MySQLError
+	return errors.As(err, &refused) && refused.Number == number
+}
