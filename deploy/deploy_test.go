@@ -19,7 +19,7 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/events"
 	"github.com/consignwatch/consignwatch/exporters/integration"
 	"github.com/consignwatch/consignwatch/exporters/system"
-	"github.com/consignwatch/consignwatch/pkg/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"

@@ -17,8 +17,8 @@ import (
 	commonconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/ack"
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // alertmanagerFlags are the flags for the connection to Alertmanager.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/consignwatch/consignwatch/pkg/bundle"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 

@@ -40,7 +40,7 @@ func TestCheckPassesWhatIsShipped(t *testing.T) {
 
 func TestCheckNamesEachProblemAndFails(t *testing.T) {
 	root := t.TempDir()
-	if err := os.CopyFS(root, os.DirFS("../../pkg/bundle/testdata/good")); err != nil {
+	if err := os.CopyFS(root, os.DirFS("../../pkg/alerting/bundle/testdata/good")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(root, "docs", "coverage.yml"), []byte("BM.U.active: {due: [later]}\n"), 0o600); err != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/alertmanager"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/pkg/drill"
-	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/rules"
 )
 

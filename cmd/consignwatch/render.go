@@ -15,11 +15,11 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
-	"github.com/consignwatch/consignwatch/pkg/bundle"
-	"github.com/consignwatch/consignwatch/pkg/bundleversion"
-	"github.com/consignwatch/consignwatch/pkg/routing"
-	"github.com/consignwatch/consignwatch/pkg/slo"
-	"github.com/consignwatch/consignwatch/pkg/thresholds"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundleversion"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/alerting/slo"
+	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
 )
 
 // renderFunc renders generated files of the bundle from the files below root, by path. The result depends on nothing but these

@@ -14,9 +14,9 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/model"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/pkg/replay"
-	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 

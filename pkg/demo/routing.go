@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 )
 
 // Plan says how to drill one alert.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/consignwatch/consignwatch/pkg/ack"
-	"github.com/consignwatch/consignwatch/pkg/amclient"
-	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )

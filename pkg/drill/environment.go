@@ -16,7 +16,7 @@ import (
 	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/ack"
-	"github.com/consignwatch/consignwatch/pkg/amclient"
-	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // maxAge is how long a cached response is used: less than the time between two polls.

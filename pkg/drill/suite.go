@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/routing"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 )
 
 // assignment is a fault with the alerts that it is drilled for. Each alert is drilled by one fault only.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // Subject is the label subject of a synthetic alert: it distinguishes the alert from real ones, whose state a drill must not change.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )

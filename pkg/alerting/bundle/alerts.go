@@ -7,9 +7,9 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"github.com/consignwatch/consignwatch/pkg/bundleversion"
-	"github.com/consignwatch/consignwatch/pkg/slo"
-	"github.com/consignwatch/consignwatch/pkg/thresholds"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundleversion"
+	"github.com/consignwatch/consignwatch/pkg/alerting/slo"
+	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
 )
 
 // identity are the labels that distinguish an alert from all others.

@@ -27,7 +27,7 @@ func TestRenderMakesRulesAndPage(t *testing.T) {
 }
 
 func TestRenderingAgainMakesTheSame(t *testing.T) {
-	root := os.DirFS("../..")
+	root := os.DirFS("../../..")
 	first, err := Render(root)
 	if err != nil {
 		t.Fatal(err)

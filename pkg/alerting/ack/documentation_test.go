@@ -14,7 +14,7 @@ var option = regexp.MustCompile(`(?m)^( *)# (http|clients): `)
 
 // The example of the documentation is valid, also with its commented-out settings, and its values are the defaults.
 func TestTheExampleIsWhatTheDaemonReads(t *testing.T) {
-	text, err := os.ReadFile("../../docs/acknowledgement.md")
+	text, err := os.ReadFile("../../../docs/acknowledgement.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 func demoFiles(t *testing.T, timeScale float64) map[string][]byte {
 	t.Helper()
-	r, err := Load(os.DirFS("../.."))
+	r, err := Load(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestTheDemoNotifiesNobodyOfTheInventoryAndIsOtherwiseTheSame(t *testing.T) 
 			t.Errorf("the demo lacks %s", want)
 		}
 	}
-	shipped, err := os.ReadFile("../../" + EscalationFile)
+	shipped, err := os.ReadFile("../../../" + EscalationFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestATimeScaleShortensThePolicy(t *testing.T) {
 			}
 		}
 	}
-	r, err := Load(os.DirFS("../.."))
+	r, err := Load(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}

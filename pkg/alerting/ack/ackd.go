@@ -11,7 +11,7 @@ import (
 	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )

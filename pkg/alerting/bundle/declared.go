@@ -66,7 +66,7 @@ func (k *checker) declared(name string) (declaration, error) {
 		}
 		return declaration{result: seriesOf(f.Type, part, f.Labels), base: base}, nil
 	}
-	return declaration{}, fmt.Errorf("metric %q is neither in the catalog nor recorded by a rule nor in pkg/bundle/foreign.yml", name)
+	return declaration{}, fmt.Errorf("metric %q is neither in the catalog nor recorded by a rule nor in pkg/alerting/bundle/foreign.yml", name)
 }
 
 // checkSuffix returns an error for a histogram without _bucket, _sum or _count, and for such a suffix of another type.

@@ -134,13 +134,13 @@ func (k *checker) privateTerms(list termList) {
 					used[excepted] = true
 					continue
 				}
-				k.report(p.file, line, p.name, "%q is no word of the field: say %s (pkg/bundle/words.yml)", flat[at[0]:at[1]], w.Say)
+				k.report(p.file, line, p.name, "%q is no word of the field: say %s (pkg/alerting/bundle/words.yml)", flat[at[0]:at[1]], w.Say)
 			}
 		}
 	}
 	for i, e := range list.Exceptions {
 		if !used[i] {
-			k.report(e.File, 1, "", "pkg/bundle/words.yml excepts %q, which needs no exception", e.Text)
+			k.report(e.File, 1, "", "pkg/alerting/bundle/words.yml excepts %q, which needs no exception", e.Text)
 		}
 	}
 }

@@ -385,7 +385,7 @@ func TestMistakesOfWholeFilesAreFound(t *testing.T) {
 		"no list of coverage": {func(root fstest.MapFS) { delete(root, coverageFile) }, coverageFile},
 		"a page of coverage that is old": {func(root fstest.MapFS) {
 			root[coverageDoc] = &fstest.MapFile{Data: bytes.Replace(root[coverageDoc].Data, []byte("API endpoints"), []byte("Endpoints"), 1)}
-		}, coverageDoc + ":10: the file is not what docs/coverage.yml says; run go test ./pkg/bundle -update"},
+		}, coverageDoc + ":10: the file is not what docs/coverage.yml says; run go test ./pkg/alerting/bundle -update"},
 		"two dashboards of one uid": {func(root fstest.MapFS) {
 			root["grafana-dashboards/sale2.json"] = root[panels]
 			root[panelUIDs] = &fstest.MapFile{Data: []byte("sale.json: sale\nsale2.json: sale\n")}

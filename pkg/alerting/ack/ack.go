@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // Prefix begins the comment of every acknowledgement. It is the convention of karma and kthxbye, so that a silence of karma's

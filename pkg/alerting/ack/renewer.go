@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // Renewer renews acknowledgements while their alerts fire, and expires them when the alerts have resolved.

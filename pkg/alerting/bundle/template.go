@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"github.com/consignwatch/consignwatch/pkg/thresholds"
+	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
 )
 
 // templateVariables are the variables that Prometheus defines for templates of rules.

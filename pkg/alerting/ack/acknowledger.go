@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // Acknowledger acknowledges and unacknowledges alerts on behalf of a person.

@@ -83,7 +83,7 @@ func TestEachDisagreementIsReportedWithItsLine(t *testing.T) {
 
 // TestTheTestedVersionsAreThosePinned compares the table with the modules that the servers are built from.
 func TestTheTestedVersionsAreThosePinned(t *testing.T) {
-	m, err := Load(os.DirFS("../.."))
+	m, err := Load(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestTheTestedVersionsAreThosePinned(t *testing.T) {
 		"prometheus":   {m.Compatibility[0].Prometheus.Tested, regexp.MustCompile(`github\.com/prometheus/prometheus v0\.(\d)(\d\d)\.(\d+)`)},
 		"alertmanager": {m.Compatibility[0].Alertmanager.Tested, regexp.MustCompile(`github\.com/prometheus/alertmanager v(\d+)\.(\d+)\.(\d+)`)},
 	} {
-		text, err := os.ReadFile("../../tools/" + name + "/go.mod")
+		text, err := os.ReadFile("../../../tools/" + name + "/go.mod")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,13 +64,13 @@ func TestEveryWindowOfAnAlertIsRecorded(t *testing.T) {
 
 // TestAbsentAlertsExist checks that the alerts have runbooks: package bundle checks that each runbook has an alert.
 func TestAbsentAlertsExist(t *testing.T) {
-	s, err := Load(os.DirFS("../.."))
+	s, err := Load(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, one := range s.SLOs {
 		for _, alert := range one.AbsentAlerts {
-			if _, err := os.Stat("../../docs/runbooks/" + alert + ".md"); err != nil {
+			if _, err := os.Stat("../../../docs/runbooks/" + alert + ".md"); err != nil {
 				t.Errorf("%s: absent_alerts names %s, which does not exist", one.Name, alert)
 			}
 			if source := one.Platform; alert == "SloTrafficStopped" && source.Demand == "" && (one.Clients == nil || one.Clients.Demand == "") {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 func TestAnAcknowledgementSilencesTheAlertAndItsEscalationsAndNothingElse(t *testing.T) {

@@ -28,8 +28,8 @@ exceptions:
 		got = append(got, p.Error())
 	}
 	want := []string{
-		`a.md:2: "told" is no word of the field: say notified (pkg/bundle/words.yml)`,
-		`b.md:1: pkg/bundle/words.yml excepts "told", which needs no exception`,
+		`a.md:2: "told" is no word of the field: say notified (pkg/alerting/bundle/words.yml)`,
+		`b.md:1: pkg/alerting/bundle/words.yml excepts "told", which needs no exception`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

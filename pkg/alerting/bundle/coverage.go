@@ -101,7 +101,7 @@ func (k *checker) coverage() {
 		k.report(coverageDoc, 1, "", "%v", err)
 	}
 	if !bytes.Equal(want.Bytes(), c.doc) {
-		k.report(coverageDoc, FirstDifference(want.Bytes(), c.doc), "", "the file is not what %s says; run go test ./pkg/bundle -update", coverageFile)
+		k.report(coverageDoc, FirstDifference(want.Bytes(), c.doc), "", "the file is not what %s says; run go test ./pkg/alerting/bundle -update", coverageFile)
 	}
 }
 
@@ -165,7 +165,7 @@ func (b *Bundle) hasPanel(name string) bool {
 func (b *Bundle) WriteCoverage(w io.Writer) error {
 	var p strings.Builder
 	p.WriteString("# Coverage\n\n" +
-		"What has to be visible, and what makes it so. Generated from `docs/coverage.yml` by `go test ./pkg/bundle -update`;\n" +
+		"What has to be visible, and what makes it so. Generated from `docs/coverage.yml` by `go test ./pkg/alerting/bundle -update`;\n" +
 		"`consignwatch check` fails when a row is missing or names what does not exist. *Due* is the capability that the row still waits for.\n")
 	path := ""
 	for _, r := range coverageRows() {

@@ -11,7 +11,7 @@ import (
 
 func TestTheShippedBundleIsWhole(t *testing.T) {
 	t.Parallel()
-	root := os.DirFS("../..")
+	root := os.DirFS("../../..")
 	b, err := Load(root)
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func TestTheShippedBundleIsWhole(t *testing.T) {
 		if err := b.WriteCoverage(&page); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile("../../"+coverageDoc, page.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile("../../../"+coverageDoc, page.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if b, err = Load(root); err != nil {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/amclient"
+	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
 // Snapshot is the state of Alertmanager at one time: its alerts and silences.

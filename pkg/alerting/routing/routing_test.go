@@ -18,7 +18,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-const root = "../.."
+const root = "../../.."
 
 // shipped are the files of the project that routing reads.
 func shipped(t testing.TB) fstest.MapFS {
