@@ -15,7 +15,7 @@ func ackdMetrics() []Metric {
 	// The identity of an alert, with its priority. At the most twenty alerts of one client fire at a time.
 	alert := []Label{
 		{Name: "alertname", Pattern: `[A-Z][A-Za-z0-9]*`, MaxLength: 100, Limit: 300, Present: 20, Typical: 2},
-		{Name: "client", Pattern: slug + `|_platform`, MaxLength: 63, Limit: DefaultClients},
+		{Name: "client", Pattern: slug + `|_platform`, MaxLength: slugLength, Limit: DefaultClients},
 		one(Label{Name: "component", Pattern: `[a-z][a-z0-9_-]*`, MaxLength: 63, Limit: 100}),
 		one(Label{Name: "subject", Pattern: `.+`, MaxLength: 200, Limit: 2000}),
 		one(priority),

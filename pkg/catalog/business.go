@@ -2,7 +2,7 @@ package catalog
 
 // Domains of the business labels: the platform contract, section 2.
 func category() Label {
-	return Label{Name: "category", Pattern: slug, MaxLength: 63, Limit: 20, Typical: 12}
+	return Label{Name: "category", Pattern: slug, MaxLength: slugLength, Limit: 20, Typical: 12}
 }
 
 func currency() Label {
@@ -54,7 +54,7 @@ func integrityCheck() Label {
 // businessMetrics are the state of the business, read from the platform's database: contract section 2.
 func businessMetrics() []Metric {
 	return section("2", Business, Max, []Metric{
-		{Name: "consign_client_info", Type: Gauge, Unit: Info, Labels: []Label{client(), title("name"), one(Label{Name: "plan", Pattern: slug, MaxLength: 63, Limit: 20})},
+		{Name: "consign_client_info", Type: Gauge, Unit: Info, Labels: []Label{client(), title("name"), one(Label{Name: "plan", Pattern: slug, MaxLength: slugLength, Limit: 20})},
 			Help: "An active client (tenant), with its name and plan. Always 1."},
 		{Name: "consign_event_info", Type: Gauge, Unit: Info, Labels: []Label{client(), saleEvent(), title("name"), eventStatus()},
 			Help: "A sale event that is neither a draft nor cancelled, until 14 days after its completion. Always 1."},

@@ -15,6 +15,19 @@ func TestShippedDeclarationsObeyTheRules(t *testing.T) {
 	}
 }
 
+func TestASlugIsAValueOfTheLabelClient(t *testing.T) {
+	m, _ := Shipped().Lookup("consign_client_info")
+	label := m.Labels[m.LabelIndex("client")]
+	for name, want := range map[string]bool{
+		"north-sale": true, "2nd_swing": true, strings.Repeat("a", 63): true,
+		strings.Repeat("a", 64): false, "": false, "North": false, "-north": false, "north\n": false, "_platform": false,
+	} {
+		if got := IsSlug(name); got != want || label.Matches(name) != want {
+			t.Errorf("IsSlug(%q) = %t, and the label client has it: %t; want %t", name, got, label.Matches(name), want)
+		}
+	}
+}
+
 func TestABadDeclarationIsRejectedWithItsReason(t *testing.T) {
 	good := func() Metric {
 		return Metric{Name: "consign_items", Type: Gauge, Unit: Count, Help: "Items.", Labels: []Label{client()}}

@@ -6,7 +6,7 @@ const Events Exporter = "event-exporter"
 // Domains of the labels of platform events: the platform contract, section 1. `client` is never crossed with an open
 // label there, so whatever a metric by client has beside it is a closed domain, or belongs to the client.
 func openSlug(name string, limit, usual int) Label {
-	return Label{Name: name, Pattern: slug, MaxLength: 63, Limit: limit, Typical: usual}
+	return Label{Name: name, Pattern: slug, MaxLength: slugLength, Limit: limit, Typical: usual}
 }
 
 // openName is a name in the platform's code or in another company's API: orders/create, items.list, mail:welcome.

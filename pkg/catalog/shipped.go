@@ -1,6 +1,9 @@
 package catalog
 
-import "slices"
+import (
+	"regexp"
+	"slices"
+)
 
 // Shipped is the catalog of everything that the project's programs expose.
 func Shipped() *Catalog {
@@ -12,15 +15,25 @@ func Shipped() *Catalog {
 	return c
 }
 
-// Labels that several sections share. Slugs are what the platform itself uses in addresses: no personal data.
-const slug = `[a-z0-9][a-z0-9_-]*`
+// Slugs are what the platform itself uses in addresses: no personal data.
+const (
+	slug       = `[a-z0-9][a-z0-9_-]*`
+	slugLength = 63
+)
+
+var slugPattern = regexp.MustCompile("^" + slug + "$")
+
+// IsSlug reports whether a client can have this slug: whether it is a value of the label client. Configuration files name clients by it.
+func IsSlug(name string) bool { return len(name) <= slugLength && slugPattern.MatchString(name) }
+
+// Labels that several sections share.
 
 func client() Label {
-	return Label{Name: "client", Pattern: slug, MaxLength: 63, Limit: DefaultClients}
+	return Label{Name: "client", Pattern: slug, MaxLength: slugLength, Limit: DefaultClients}
 }
 
 func saleEvent() Label {
-	return Label{Name: "event", Pattern: slug, MaxLength: 63, Limit: 5, Within: "client"}
+	return Label{Name: "event", Pattern: slug, MaxLength: slugLength, Limit: 5, Within: "client"}
 }
 
 func role() Label {

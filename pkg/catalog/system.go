@@ -12,11 +12,11 @@ const (
 
 // server is the configuration's name of a MySQL, Redis or Kafka target. The kinds share the names' limit.
 func server() Label {
-	return Label{Name: "server", Pattern: slug, MaxLength: 63, Limit: 4 * MaxServers, Present: MaxServers, Typical: 2}
+	return Label{Name: "server", Pattern: slug, MaxLength: slugLength, Limit: 4 * MaxServers, Present: MaxServers, Typical: 2}
 }
 
 func probe() Label {
-	return Label{Name: "probe", Pattern: slug, MaxLength: 63, Limit: MaxProbes, Typical: 6}
+	return Label{Name: "probe", Pattern: slug, MaxLength: slugLength, Limit: MaxProbes, Typical: 6}
 }
 
 // channel is a source that a replica follows. Most have one, without a name: `default`.

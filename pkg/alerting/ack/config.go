@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	commonconfig "github.com/prometheus/common/config"
@@ -75,8 +74,6 @@ func readConfig(path string) (*config, error) {
 	return &c, nil
 }
 
-var clientSlug = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-
 func (c *config) check(f *yamlfile.File) error {
 	u, err := url.Parse(c.Alertmanager.URL)
 	switch {
@@ -100,7 +97,7 @@ func (c *config) check(f *yamlfile.File) error {
 		return f.Errorf("limits.clients", "must be at least 1")
 	}
 	for i, client := range c.Clients {
-		if !clientSlug.MatchString(client) {
+		if !catalog.IsSlug(client) {
 			return f.Errorf(fmt.Sprintf("clients.%d", i), "%q is not a slug like north-sale", client)
 		}
 	}

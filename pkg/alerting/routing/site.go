@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -193,8 +193,6 @@ func readSite(root fs.FS) (*Site, error) {
 	return &s, s.check()
 }
 
-var slugPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-
 // check reports mistakes of the inventory that can be found without other files.
 func (s *Site) check() error {
 	var errs []error
@@ -291,7 +289,7 @@ func (s *Site) checkClients() error {
 	seen := map[string]bool{}
 	for i, c := range s.Clients {
 		key := fmt.Sprintf("clients.%d", i)
-		if !slugPattern.MatchString(c.Slug) || c.Slug == "other" {
+		if !catalog.IsSlug(c.Slug) || c.Slug == catalog.Other {
 			fail(key+".slug", "%q is not the slug of a client, like north-sale", c.Slug)
 		}
 		if seen[c.Slug] {

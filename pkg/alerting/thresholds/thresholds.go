@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -158,10 +159,7 @@ func (c *checker) failf(key, format string, args ...any) {
 	c.errs = append(c.errs, c.file.Errorf(key, format, args...))
 }
 
-var (
-	namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)+$`)
-	slug        = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-)
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)+$`)
 
 func (c *checker) all(t *Thresholds) {
 	if len(t.Groups) == 0 {
@@ -183,7 +181,7 @@ func (c *checker) all(t *Thresholds) {
 	}
 	for _, client := range slices.Sorted(maps.Keys(t.Overrides)) {
 		key := "overrides." + client
-		if !slug.MatchString(client) {
+		if !catalog.IsSlug(client) {
 			c.failf(key, "a client is a slug like little-sprouts, not %q", client)
 		}
 		for _, name := range slices.Sorted(maps.Keys(t.Overrides[client])) {
