@@ -5,8 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/prometheus/promql/parser"
-
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundleversion"
 	"github.com/consignwatch/consignwatch/pkg/alerting/slo"
 	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
@@ -29,20 +28,20 @@ var teams = []string{"technical", "support", "client_admin", "system_admin"}
 
 // alert checks the labels and annotations of an alert rule, and that its runbook exists.
 func (k *checker) alert(r *rule) {
-	res := k.rule(r)
+	res := k.Rule(&r.Rule)
 	for _, name := range alertLabels() {
 		k.alertLabel(r, res, name)
 	}
-	severity := res.labels["severity"]
-	for _, priority := range res.labels["priority"].values {
+	severity := res.Values("severity")
+	for _, priority := range res.Values("priority") {
 		want, known := severities[priority]
 		if !known {
 			k.rulef(r, "the label priority is %q, not one of P0, P1, P2, P3", priority)
-		} else if severity.values != nil && !slices.Contains(severity.values, want) {
-			k.rulef(r, "the label severity is %q; priority %s has severity %s", listValues(severity.values), priority, want)
+		} else if severity != nil && !slices.Contains(severity, want) {
+			k.rulef(r, "the label severity is %q; priority %s has severity %s", promql.ListValues(severity), priority, want)
 		}
 	}
-	for _, team := range res.labels["team"].values {
+	for _, team := range res.Values("team") {
 		if !slices.Contains(teams, team) {
 			k.rulef(r, "the label team is %q, not one of %s", team, strings.Join(teams, ", "))
 		}
@@ -55,50 +54,17 @@ func (k *checker) alert(r *rule) {
 }
 
 // alertLabel checks that every alert of a rule has a label. Otherwise it reports which part of the expression drops it.
-func (k *checker) alertLabel(r *rule, res result, name string) {
+func (k *checker) alertLabel(r *rule, res promql.Result, name string) {
 	switch {
-	case !res.has(name):
-		if dropped := k.droppedBy(r.query.expr, name); dropped != nil {
-			k.failf(r.query, dropped, "the label %s is missing: it is lost here; keep it, or set it in labels", name)
+	case !res.Has(name):
+		if dropped := k.DroppedBy(r.Query.Expr, name); dropped != nil {
+			k.Failf(r.Query, dropped, "the label %s is missing: it is lost here; keep it, or set it in labels", name)
 			return
 		}
 		k.rulef(r, "the label %s is missing: set it in labels, or make it with label_replace", name)
-	case !res.always(name):
+	case !res.Always(name):
 		k.rulef(r, "the label %s may be missing: not every series of the expression has it", name)
 	}
-}
-
-// droppedBy returns the part of an expression that drops a label of its operand, or nil.
-func (k *checker) droppedBy(e parser.Expr, name string) parser.Expr {
-	var operands []parser.Expr
-	switch e := e.(type) {
-	case *parser.ParenExpr:
-		operands = []parser.Expr{e.Expr}
-	case *parser.SubqueryExpr:
-		operands = []parser.Expr{e.Expr}
-	case *parser.AggregateExpr:
-		operands = []parser.Expr{e.Expr}
-	case *parser.BinaryExpr:
-		operands = []parser.Expr{e.LHS, e.RHS}
-		if e.Op == parser.LAND || e.Op == parser.LUNLESS {
-			operands = operands[:1]
-		}
-	case *parser.Call:
-		for _, a := range e.Args {
-			operands = append(operands, a)
-		}
-	}
-	for _, o := range operands {
-		if k.results[o].has(name) && !k.results[e].has(name) {
-			return e
-		}
-	}
-	for _, o := range operands {
-		if dropped := k.droppedBy(o, name); dropped != nil {
-			return dropped
-		}
-	}
-	return nil
 }
 
 // sourceName is the label of an alert about another alert, with the alertname of that one.
@@ -106,7 +72,7 @@ const sourceName = "source_alertname"
 
 // runbookOf is the name of an alert's runbook: its own, or for an escalation that of the escalated alert.
 func (k *checker) runbookOf(r *rule) string {
-	if r.Labels["escalation"] != "" && k.results[r.query.expr].always(sourceName) {
+	if r.Labels["escalation"] != "" && k.Check(r.Query).Always(sourceName) {
 		return "{{ $labels." + sourceName + " }}"
 	}
 	return r.Alert
@@ -143,16 +109,15 @@ var templateLabel = regexp.MustCompile(`(?:\$labels|\.Labels)\.([a-zA-Z_][a-zA-Z
 
 func (k *checker) templates(r *rule) {
 	for _, q := range r.templateQueries {
-		k.infer(q, q.expr)
-		k.checkResult(q)
+		k.Check(q)
 	}
 	k.thresholdsShown(r)
-	series := k.results[r.query.expr]
+	series := k.Check(r.Query)
 	for _, texts := range []map[string]string{r.Labels, r.Annotations} {
 		for _, key := range sortedKeys(texts) {
 			for _, m := range templateLabel.FindAllStringSubmatch(texts[key], -1) {
-				if !series.has(m[1]) {
-					k.rulef(r, "%s reads the label %q, but the series of the expression have %s", key, m[1], series.names())
+				if !series.Has(m[1]) {
+					k.rulef(r, "%s reads the label %q, but the series of the expression have %s", key, m[1], series.Names())
 				}
 			}
 		}
@@ -161,18 +126,18 @@ func (k *checker) templates(r *rule) {
 
 // levels are the levels of recording names, with the label that all series of the level must have. Further labels may follow
 // in the name: platform_route.
-var levels = map[string]string{"platform": "", "client": "client", "instance": instance}
+var levels = map[string]string{"platform": "", "client": "client", "instance": "instance"}
 
 // bareRecordings are recordings with the name of a metric, without level and operation: they are made from our data, not from metrics.
 var bareRecordings = []string{thresholds.Metric, slo.Objective, slo.MinimumRate, bundleversion.Info}
 
 // recording checks that the name of a recording rule agrees with its labels.
 func (k *checker) recording(r *rule) {
-	res := k.rule(r)
+	res := k.Rule(&r.Rule)
 	parts := strings.Split(r.Record, ":")
 	level, _, _ := strings.Cut(parts[0], "_")
 	own, isLevel := levels[level]
-	if _, clash := k.catalog.Lookup(r.Record); clash || k.foreign[r.Record].Name != "" {
+	if k.Exposes(r.Record) {
 		k.rulef(r, "an exporter has a metric of this name already")
 		return
 	}
@@ -183,10 +148,10 @@ func (k *checker) recording(r *rule) {
 		k.rulef(r, "a recording is named level:metric:operations, and a level begins with %s", strings.Join(sortedKeys(levels), ", "))
 		return
 	}
-	if own != "" && !res.always(own) {
-		k.rulef(r, "its level is %s, but its series do not all have the label %s, %s", level, own, res.names())
+	if own != "" && !res.Always(own) {
+		k.rulef(r, "its level is %s, but its series do not all have the label %s, %s", level, own, res.Names())
 	}
-	if res.perInstance() && level != instance {
-		k.failf(r.query, r.query.expr, "the label instance is left: whoever reads the recording meets each replica; combine them (%s)", k.aggregationAdvice(res))
+	if res.PerInstance() && level != "instance" {
+		k.Failf(r.Query, r.Query.Expr, "the label instance is left: whoever reads the recording meets each replica; combine them (%s)", res.AggregationAdvice())
 	}
 }

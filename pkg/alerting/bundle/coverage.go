@@ -114,12 +114,12 @@ func (k *checker) coverageEntry(id string, line int, e coverageEntry) {
 		k.report(coverageFile, line, id, "a row of the list of priorities names alerts, or what they are due with")
 	}
 	for _, name := range e.Metrics {
-		if _, ok := k.catalog.Lookup(name); !ok && k.foreign[name].Name == "" {
+		if !k.Exposes(name) {
 			k.report(coverageFile, line, id, "there is no metric %q", name)
 		}
 	}
 	for _, name := range e.Rules {
-		if k.recorded[name] == nil {
+		if !k.Records(name) {
 			k.report(coverageFile, line, id, "no rule records %q", name)
 		}
 	}
@@ -145,8 +145,8 @@ func (k *checker) coverageEntry(id string, line int, e coverageEntry) {
 
 // canHave reports whether a label of a rule's series can have a value.
 func (k *checker) canHave(r *rule, name, value string) bool {
-	l := k.rule(r).labels[name]
-	return l.values == nil || slices.Contains(l.values, value)
+	values := k.Rule(&r.Rule).Values(name)
+	return values == nil || slices.Contains(values, value)
 }
 
 // alertingRow returns the priority of a row like AL.P1.delay.

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser/posrange"
+
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 )
 
 // dashboard is a Grafana dashboard with its queries.
@@ -23,7 +25,7 @@ type dashboard struct {
 
 // panelQuery is a query of a panel, of an annotation, or of a variable.
 type panelQuery struct {
-	*query
+	*promql.Query
 	// object is the JSON object with the query: in its `expr`, or for a variable in its `query`.
 	object   *jsonValue
 	label    string // the label of label_values, for a variable
@@ -143,7 +145,7 @@ func (l *loader) panelQuery(d *dashboard, from *jsonValue, text, label string, l
 		return fmt.Errorf("%s:%d: %s: %w", d.file, line, title, err)
 	}
 	d.queries = append(d.queries, &panelQuery{
-		query:  &query{use: forPanel, name: title, file: d.file, line: line, text: filled, expr: expr},
+		Query:  &promql.Query{Use: promql.ForPanel, Name: title, File: d.file, Line: line, Text: filled, Expr: expr},
 		object: from, label: label, fillings: fillings,
 	})
 	return nil
@@ -151,9 +153,6 @@ func (l *loader) panelQuery(d *dashboard, from *jsonValue, text, label string, l
 
 // variable matches $name, ${name}, ${name:format} and [[name]].
 var variable = regexp.MustCompile(`\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)(?:[.:][^}]*)?\}|\[\[(\w+)(?::\w+)?\]\]`)
-
-// anyValue replaces variables in matchers.
-const anyValue = ".+"
 
 // filling is the position of a replaced variable, in bytes of the query after the replacement.
 type filling struct {
@@ -166,7 +165,7 @@ func (f filling) within(r posrange.PositionRange) bool {
 	return f.start >= int(r.Start) && f.end <= int(r.End)
 }
 
-// fillVariables replaces Grafana's variables so that the query parses: by anyValue between quotes, by a duration between brackets,
+// fillVariables replaces Grafana's variables so that the query parses: by promql.AnyValue between quotes, by a duration between brackets,
 // by a number elsewhere.
 func fillVariables(text string) (string, []filling) {
 	var b strings.Builder
@@ -193,7 +192,7 @@ func fillVariables(text string) (string, []filling) {
 		name := match[1] + match[2] + match[3]
 		switch {
 		case quote != 0:
-			b.WriteString(anyValue)
+			b.WriteString(promql.AnyValue)
 		case brackets > 0 || strings.HasSuffix(name, "interval"):
 			b.WriteString("5m")
 		default:

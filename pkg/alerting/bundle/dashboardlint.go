@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -128,7 +129,7 @@ func (l *dashboardLinter) variable(v *jsonValue) {
 			l.reportAt(orElse(f, v), name, "%s of the variable is not %v: several values and All can be chosen, and the values follow the period", key, want)
 		}
 	}
-	all := anyValue
+	all := promql.AnyValue
 	if name == "client" {
 		all = anyClient
 	}
@@ -256,8 +257,8 @@ func (l *dashboardLinter) panel(p *jsonValue, title string) {
 // minInterval checks that the panel's minimum interval is long enough for $__rate_interval, which is longer, to span four scrapes.
 func (l *dashboardLinter) minInterval(p, target *jsonValue, title string) {
 	d, err := model.ParseDuration(p.field("interval"))
-	if err != nil || time.Duration(d) < shortestWindow {
-		l.reportAt(orElse(p.fields["interval"], target), title, "interval of the panel is not %s or more: $__rate_interval may be shorter than that", model.Duration(shortestWindow))
+	if err != nil || time.Duration(d) < promql.ShortestWindow {
+		l.reportAt(orElse(p.fields["interval"], target), title, "interval of the panel is not %s or more: $__rate_interval may be shorter than that", model.Duration(promql.ShortestWindow))
 	}
 }
 
@@ -302,13 +303,13 @@ func (l *dashboardLinter) unit(v *jsonValue, title string) {
 func (l *dashboardLinter) query(q *panelQuery) {
 	instant := q.object.fields["instant"] != nil && q.object.fields["instant"].value == true
 	isTarget := q.object.fields["refId"] != nil && q.label == ""
-	parser.Inspect(q.expr, func(n parser.Node, path []parser.Node) error {
+	parser.Inspect(q.Expr, func(n parser.Node, path []parser.Node) error {
 		switch n := n.(type) {
 		case *parser.VectorSelector:
 			l.filters(q, n)
 		case *parser.MatrixSelector:
 			call := parentCall(path)
-			if isTarget && call != nil && slices.Contains(counterFunctions, call.Func.Name) {
+			if isTarget && call != nil && promql.NeedsCounter(call.Func.Name) {
 				l.rateWindow(q, n, call.Func.Name, instant)
 			}
 		}
@@ -327,23 +328,23 @@ func parentCall(path []parser.Node) *parser.Call {
 
 // filters checks that a selector of metrics with a client or event label filters by the selected ones.
 func (l *dashboardLinter) filters(q *panelQuery, s *parser.VectorSelector) {
-	d, err := l.declared(s.Name)
+	d, err := l.Declared(s.Name)
 	if err != nil {
 		return // reported already
 	}
 	for _, name := range tenantVariables {
-		if !d.result.has(name) || d.result.unknown || q.label == name && l.variables[name] != nil {
+		if !d.Result.Has(name) || d.Result.Unknown() || q.label == name && l.variables[name] != nil {
 			continue
 		}
-		if name != "client" && (l.variables[name] == nil || !d.result.labels[name].always) {
+		if name != "client" && (l.variables[name] == nil || !d.Result.Always(name)) {
 			continue // the dashboard shows all sale events of the client, or some series have no event
 		}
 		chosen := slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool {
-			return m.Name == name && (m.Type == labels.MatchEqual && m.Value == "_platform" || m.Type == labels.MatchRegexp && strings.Contains(m.Value, anyValue) &&
+			return m.Name == name && (m.Type == labels.MatchEqual && m.Value == "_platform" || m.Type == labels.MatchRegexp && strings.Contains(m.Value, promql.AnyValue) &&
 				slices.ContainsFunc(q.fillings, func(f filling) bool { return f.name == name && f.within(s.PosRange) }))
 		})
 		if !chosen {
-			l.failf(q.query, s, "%s has the label %s: show only what is chosen, %s=~\"$%s\"", s.Name, name, name, name)
+			l.Failf(q.Query, s, "%s has the label %s: show only what is chosen, %s=~\"$%s\"", s.Name, name, name, name)
 		}
 	}
 }
@@ -359,11 +360,11 @@ func (l *dashboardLinter) rateWindow(q *panelQuery, m *parser.MatrixSelector, fu
 	switch {
 	case instant && (name == "" || name == "__range"):
 	case instant:
-		l.failf(q.query, m, "%s over $%s in a query for one moment: take $__range, or write the window out", function, name)
+		l.Failf(q.Query, m, "%s over $%s in a query for one moment: take $__range, or write the window out", function, name)
 	case name == "__rate_interval":
 	case name == "" && m.Range >= longWindow:
 	default:
-		l.failf(q.query, m, "%s of a graph takes $__rate_interval, so that it neither skips samples nor has too few: only windows of 1h and more are written out", function)
+		l.Failf(q.Query, m, "%s of a graph takes $__rate_interval, so that it neither skips samples nor has too few: only windows of 1h and more are written out", function)
 	}
 }
 

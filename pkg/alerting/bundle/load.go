@@ -1,8 +1,11 @@
 package bundle
 
 import (
+	"cmp"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -55,6 +58,8 @@ func (l *loader) fail(err error) {
 		l.errs = append(l.errs, err)
 	}
 }
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
 
 func inFolder(file, dir string) bool { return strings.HasPrefix(file, dir+"/") }
 

@@ -375,6 +375,18 @@ func mistakes() map[string]mistake {
 	}
 }
 
+func TestARecordingMayReadItself(t *testing.T) {
+	t.Parallel()
+	root := goodBundle(t)
+	root["rules/recording/latch.yml"] = &fstest.MapFile{Data: []byte(`groups: [{name: latch, rules: [
+  {record: 'client:seen:max', expr: 'max by (client) (consign_client_stored_bytes) or client:seen:max'}]}]`)}
+	text := string(root[cases].Data)
+	root[cases] = &fstest.MapFile{Data: []byte(strings.Replace(text, "expr: client:consign_items_sold:max", "expr: client:consign_items_sold:max or client:seen:max", 1))}
+	if found := problemsOf(root); found != "" {
+		t.Error(found)
+	}
+}
+
 func TestMistakesOfWholeFilesAreFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

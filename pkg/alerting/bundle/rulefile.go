@@ -11,24 +11,16 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
-)
-
-// The intervals that the rules are written for: the longest evaluation interval of a group without its own, and the scrape interval
-// of exporters. In the demo both are shorter.
-const (
-	evaluationInterval = 15 * time.Second
-	scrapeInterval     = 15 * time.Second
 )
 
 // rule is a recording or alert rule with its position.
 type rule struct {
-	rulefmt.Rule
-	line     int           // where the rule begins
+	promql.Rule
 	interval time.Duration // of its group
-	query    *query
 	// templateQueries are the queries in the templates of its labels and annotations.
-	templateQueries []*query
+	templateQueries []*promql.Query
 }
 
 func (l *loader) ruleFile(file string, text []byte) error {
@@ -57,7 +49,7 @@ func (l *loader) ruleFile(file string, text []byte) error {
 		for j, source := range g.Rules {
 			source.Labels = merged(g.Labels, source.Labels)
 			place := places.Groups[i].Rules[j]
-			r := &rule{Rule: source, line: place.line, interval: time.Duration(g.Interval)}
+			r := &rule{Rule: promql.Rule{Rule: source, Line: place.line}, interval: time.Duration(g.Interval)}
 			if r.interval == 0 {
 				r.interval = evaluationInterval
 			}
@@ -65,13 +57,13 @@ func (l *loader) ruleFile(file string, text []byte) error {
 			if err != nil {
 				return fmt.Errorf("%s:%d: %w", file, place.line, err)
 			}
-			r.query = &query{use: forRecording, name: source.Record + source.Alert, file: file,
-				line: place.value.Expr.line, block: place.value.Expr.block, text: source.Expr, expr: expr}
+			r.Query = &promql.Query{Use: promql.ForRecording, Name: source.Record + source.Alert, File: file,
+				Line: place.value.Expr.line, Block: place.value.Expr.block, Text: source.Expr, Expr: expr}
 			if source.Alert != "" {
-				r.query.use = forAlert
+				r.Query.Use = promql.ForAlert
 			}
 			for _, texts := range []map[string]positioned[string]{place.value.Labels, place.value.Annotations} {
-				queries, err := l.templateQueries(r.query, texts)
+				queries, err := l.templateQueries(r.Query, texts)
 				if err != nil {
 					return err
 				}
@@ -79,7 +71,7 @@ func (l *loader) ruleFile(file string, text []byte) error {
 			}
 			for _, key := range sortedKeys(place.value.Annotations) {
 				text := place.value.Annotations[key]
-				l.bundle.prose = append(l.bundle.prose, prose{file: file, line: text.line, name: r.query.name, text: blankOut(templateCode, text.value), lines: text.block})
+				l.bundle.prose = append(l.bundle.prose, prose{file: file, line: text.line, name: r.Query.Name, text: blankOut(templateCode, text.value), lines: text.block})
 			}
 			l.bundle.rules = append(l.bundle.rules, r)
 		}

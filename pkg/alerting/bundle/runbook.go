@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 )
 
 // RunbookSections are the headings of a runbook, in their order.
@@ -21,7 +23,7 @@ type runbook struct {
 	alert    string
 	title    string
 	sections []section
-	queries  []*query
+	queries  []*promql.Query
 }
 
 // section is a heading with the number of lines below it that are not empty.
@@ -68,14 +70,14 @@ func (l *loader) runbook(file string, text []byte) error {
 }
 
 // queriesOf parses a code block with one query, or with several that are separated by empty lines.
-func (p *runbook) queriesOf(promql parser.Parser, block []string, line int) error {
+func (p *runbook) queriesOf(expressions parser.Parser, block []string, line int) error {
 	take := func(lines []string, line int) error {
 		text := strings.Join(lines, "\n")
-		expr, err := promql.ParseExpr(text)
+		expr, err := expressions.ParseExpr(text)
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", p.file, line, err)
 		}
-		p.queries = append(p.queries, &query{use: forRunbook, file: p.file, line: line, block: true, text: text, expr: expr})
+		p.queries = append(p.queries, &promql.Query{Use: promql.ForRunbook, File: p.file, Line: line, Block: true, Text: text, Expr: expr})
 		return nil
 	}
 	whole := take(block, line)
@@ -122,7 +124,6 @@ func (k *checker) runbook(p *runbook) {
 		at = i
 	}
 	for _, q := range p.queries {
-		k.infer(q, q.expr)
-		k.checkResult(q)
+		k.Check(q)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
 )
 
@@ -17,28 +18,28 @@ import (
 const templateVariables = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
 
 // templateQueries returns the queries in the templates of a rule: query "…", or printf "…" … | query.
-func (l *loader) templateQueries(of *query, texts map[string]positioned[string]) ([]*query, error) {
-	var found []*query
+func (l *loader) templateQueries(of *promql.Query, texts map[string]positioned[string]) ([]*promql.Query, error) {
+	var found []*promql.Query
 	var errs []error
 	for _, key := range sortedKeys(texts) {
 		text := texts[key]
 		tree := parse.New(key)
 		tree.Mode = parse.SkipFuncCheck
 		if _, err := tree.Parse(templateVariables+text.value, "", "", map[string]*parse.Tree{}); err != nil {
-			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.file, text.line, of.name, key, err))
+			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.File, text.line, of.Name, key, err))
 			continue
 		}
-		promqlTexts, err := queriesIn(tree.Root)
+		queries, err := queriesIn(tree.Root)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.file, text.line, of.name, key, err))
+			errs = append(errs, fmt.Errorf("%s:%d: %s: %s: %w", of.File, text.line, of.Name, key, err))
 		}
-		for _, promql := range promqlTexts {
-			expr, err := l.promql.ParseExpr(promql)
+		for _, query := range queries {
+			expr, err := l.promql.ParseExpr(query)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s:%d: %s: %s: query %q: %w", of.file, text.line, of.name, key, promql, err))
+				errs = append(errs, fmt.Errorf("%s:%d: %s: %s: query %q: %w", of.File, text.line, of.Name, key, query, err))
 				continue
 			}
-			found = append(found, &query{use: forTemplate, name: of.name, file: of.file, line: text.line, text: promql, expr: expr})
+			found = append(found, &promql.Query{Use: promql.ForTemplate, Name: of.Name, File: of.File, Line: text.line, Text: query, Expr: expr})
 		}
 	}
 	return found, errors.Join(errs...)
@@ -103,11 +104,11 @@ func addText(to *[]string, args []parse.Node) error {
 			*to = append(*to, verb.ReplaceAllStringFunc(format.Text, func(v string) string {
 				switch v[len(v)-1] {
 				case 'q':
-					return fmt.Sprintf("%q", anyValue)
+					return fmt.Sprintf("%q", promql.AnyValue)
 				case 'd', 'e', 'f', 'g':
 					return "1"
 				}
-				return anyValue
+				return promql.AnyValue
 			}))
 			return nil
 		}
@@ -142,10 +143,10 @@ func equalTo(s *parser.VectorSelector, name string) string {
 
 // thresholdsShown checks that the annotations of an alert only query thresholds that its expression compares with.
 func (k *checker) thresholdsShown(r *rule) {
-	compared := thresholdsIn(r.query.expr)
+	compared := thresholdsIn(r.Query.Expr)
 	shown := 0
 	for _, q := range r.templateQueries {
-		for _, l := range thresholdsIn(q.expr) {
+		for _, l := range thresholdsIn(q.Expr) {
 			shown++
 			if !slices.Contains(compared, l) {
 				k.rulef(r, "an annotation shows the threshold %s, level %s, with which the alert does not compare", l.name, l.level)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 )
 
 // tests checks the tests of rules, and that every rule is tested.
@@ -16,7 +18,7 @@ func (k *checker) tests() {
 			k.inputSeries(g, s)
 		}
 		for _, q := range g.exprs {
-			k.infer(q, q.expr)
+			k.Check(q)
 		}
 		for _, c := range g.alerts {
 			rules := k.bundle.alerts(c.alert)
@@ -30,15 +32,15 @@ func (k *checker) tests() {
 	tested := map[string]bool{} // recordings
 	for _, r := range k.bundle.rules {
 		if r.Alert != "" && k.alertTested(r) {
-			for _, s := range k.selections(r) {
-				tested[s.name] = true
+			for _, s := range k.Selections(r.Query.Expr) {
+				tested[s.Name] = true
 			}
 		}
 	}
 	for _, g := range k.bundle.tests {
 		for _, q := range g.exprs {
-			for _, s := range k.addSelections(nil, q.expr, map[string]bool{}) {
-				tested[s.name] = true
+			for _, s := range k.Selections(q.Expr) {
+				tested[s.Name] = true
 			}
 		}
 	}
@@ -52,13 +54,13 @@ func (k *checker) tests() {
 // inputSeries checks that an exporter could expose an input series of a test.
 func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
 	name := s.labels.Get(model.MetricNameLabel)
-	d, err := k.declared(name)
+	d, err := k.Declared(name)
 	if err != nil {
 		k.report(g.file, s.line, "", "%v", err)
 		return
 	}
-	if d.metric != nil {
-		for _, l := range d.metric.LabelNames() {
+	if d.Metric != nil {
+		for _, l := range d.Metric.LabelNames() {
 			if !s.labels.Has(l) {
 				k.report(g.file, s.line, "", "the series lacks the label %q, which every series of %s has", l, name)
 			}
@@ -68,11 +70,11 @@ func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
 		if l.Name == model.MetricNameLabel {
 			return
 		}
-		if !d.result.has(l.Name) {
-			k.report(g.file, s.line, "", "metric %s has no label %q, %s", name, l.Name, d.result.names())
+		if !d.Result.Has(l.Name) {
+			k.report(g.file, s.line, "", "metric %s has no label %q, %s", name, l.Name, d.Result.Names())
 			return
 		}
-		if text := d.mismatch(labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value), forAlert); text != "" {
+		if text := d.Mismatch(labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value), promql.ForAlert); text != "" {
 			k.report(g.file, s.line, "", "%s", text)
 		}
 	})
@@ -113,7 +115,7 @@ func (k *checker) expectedAlerts(g *testGroup, c alertCase, rules []*rule) {
 func (k *checker) alertTested(r *rule) bool {
 	var fires, notFiring, resolves bool
 	var empty []Problem // cases in which nothing can fire
-	selections := k.selections(r)
+	selections := k.Selections(r.Query.Expr)
 	for _, g := range k.bundle.tests {
 		cases := slices.DeleteFunc(slices.Clone(g.alerts), func(c alertCase) bool { return c.alert != r.Alert })
 		slices.SortFunc(cases, func(a, b alertCase) int { return int(a.at - b.at) })
@@ -149,14 +151,13 @@ func (k *checker) alertTested(r *rule) bool {
 }
 
 // hasInput reports whether a selector has a sample at the time of a case.
-func (g *testGroup) hasInput(selections []selection, c alertCase) bool {
+func (g *testGroup) hasInput(selections []promql.Selection, c alertCase) bool {
 	if len(selections) == 0 {
 		return true
 	}
 	for _, s := range selections {
 		for _, in := range g.input {
-			fromAlert := s.name == alertsMetric || s.name == alertsForState // recorded by alerts of the input
-			if (fromAlert || s.matches(in.labels)) && in.exists(c.at-s.offset, s.window) {
+			if (s.FromAlerts() || s.Matches(in.labels)) && in.exists(c.at-s.Offset, s.Window) { // alerts are recorded by those of the input
 				return true
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 )
 
 // testGroup is one of the `tests` of a promtool test file: input series, and the expected results at given times.
@@ -18,7 +20,7 @@ type testGroup struct {
 	file   string
 	input  []*inputSeries
 	alerts []alertCase
-	exprs  []*query
+	exprs  []*promql.Query
 }
 
 // inputSeries is a series with the times of its samples.
@@ -93,7 +95,7 @@ func (l *loader) testFile(file string, text []byte) error {
 				errs = append(errs, fmt.Errorf("%s:%d: %w", file, e.Expr.line, err))
 				continue
 			}
-			g.exprs = append(g.exprs, &query{use: forTest, file: file, line: e.Expr.line, block: e.Expr.block, text: e.Expr.value, expr: expr})
+			g.exprs = append(g.exprs, &promql.Query{Use: promql.ForTest, File: file, Line: e.Expr.line, Block: e.Expr.block, Text: e.Expr.value, Expr: expr})
 		}
 		l.bundle.tests = append(l.bundle.tests, g)
 	}

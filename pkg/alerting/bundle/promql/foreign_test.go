@@ -1,4 +1,4 @@
-package bundle
+package promql
 
 import (
 	"fmt"
@@ -146,7 +146,7 @@ func (m foreignMetric) differs(page *dto.MetricFamily) string {
 		for _, l := range series.GetLabel() {
 			names[l.GetName()] = true
 		}
-		if got, want := sortedKeys(names), slices.Sorted(slices.Values(m.Labels)); !slices.Equal(got, want) {
+		if got, want := slices.Sorted(maps.Keys(names)), slices.Sorted(slices.Values(m.Labels)); !slices.Equal(got, want) {
 			return fmt.Sprintf("it has the labels %q, listed are %q", got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package bundle
+package promql
 
 import (
 	"fmt"
@@ -13,10 +13,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// declaration describes a metric of the catalog, of a recording rule, or of another program.
-type declaration struct {
-	result result
-	metric *catalog.Metric // nil if the metric is not in the catalog
+// Declaration describes a metric of the catalog, of a recording rule, or of another program.
+type Declaration struct {
+	Result Result
+	Metric *catalog.Metric // nil if the metric is not in the catalog
 	// base is the metric name without _bucket, _sum or _count.
 	base string
 }
@@ -24,29 +24,29 @@ type declaration struct {
 // histogramParts are the suffixes of the series of a histogram.
 var histogramParts = []string{"_bucket", "_sum", "_count"}
 
-// declared returns the declaration of a metric: of a recording rule, of the catalog, or of another program.
-func (k *checker) declared(name string) (declaration, error) {
+// Declared returns the declaration of a metric: of a recording rule, of the catalog, or of another program.
+func (k *Checker) Declared(name string) (Declaration, error) {
 	if rules := k.recorded[name]; len(rules) > 0 {
-		all := result{noSeries: true}
+		all := Result{noSeries: true}
 		for _, r := range rules {
-			all = all.or(k.rule(r))
+			all = all.or(k.Rule(r))
 		}
-		return declaration{result: all, base: name}, nil
+		return Declaration{Result: all, base: name}, nil
 	}
 	if name == alertsMetric || name == alertsForState {
-		return declaration{result: result{labels: k.labelsOfAlerts(name)}, base: name}, nil
+		return Declaration{Result: Result{labels: k.labelsOfAlerts(name)}, base: name}, nil
 	}
 	base, part := name, ""
-	if _, ok := k.catalog.Lookup(name); !ok && k.foreign[name].Name == "" {
+	if _, ok := k.config.Catalog.Lookup(name); !ok && k.foreign[name].Name == "" {
 		for _, suffix := range histogramParts {
 			if b, cut := strings.CutSuffix(name, suffix); cut {
 				base, part = b, suffix
 			}
 		}
 	}
-	if m, ok := k.catalog.Lookup(base); ok {
+	if m, ok := k.config.Catalog.Lookup(base); ok {
 		if err := checkSuffix(base, part, m.Type); err != nil {
-			return declaration{}, err
+			return Declaration{}, err
 		}
 		r := seriesOf(m.Type, part, m.LabelNames())
 		r.labels["job"] = label{always: true, determined: true} // one exporter exports it
@@ -58,15 +58,15 @@ func (k *checker) declared(name string) (declaration, error) {
 			r.labels[l.Name] = known
 		}
 		r.replicas = map[string]catalog.Combine{m.Name: m.Replicas}
-		return declaration{result: r, metric: m, base: base}, nil
+		return Declaration{Result: r, Metric: m, base: base}, nil
 	}
 	if f, ok := k.foreign[base]; ok {
 		if err := checkSuffix(base, part, f.Type); err != nil {
-			return declaration{}, err
+			return Declaration{}, err
 		}
-		return declaration{result: seriesOf(f.Type, part, f.Labels), base: base}, nil
+		return Declaration{Result: seriesOf(f.Type, part, f.Labels), base: base}, nil
 	}
-	return declaration{}, fmt.Errorf("metric %q is neither in the catalog nor recorded by a rule nor in pkg/alerting/bundle/foreign.yml", name)
+	return Declaration{}, fmt.Errorf("metric %q is neither in the catalog nor recorded by a rule nor in pkg/alerting/bundle/promql/foreign.yml", name)
 }
 
 // checkSuffix returns an error for a histogram without _bucket, _sum or _count, and for such a suffix of another type.
@@ -81,8 +81,8 @@ func checkSuffix(base, part string, t catalog.Type) error {
 }
 
 // seriesOf returns the result of a selector of a metric with this type and these labels.
-func seriesOf(t catalog.Type, part string, names []string) result {
-	r := result{labels: map[string]label{"job": {always: true}, instance: {always: true}}}
+func seriesOf(t catalog.Type, part string, names []string) Result {
+	r := Result{labels: map[string]label{"job": {always: true}, instance: {always: true}}}
 	for _, name := range names {
 		r.labels[name] = label{always: true}
 	}
@@ -108,27 +108,27 @@ const (
 )
 
 // labelsOfAlerts are the labels of ALERTS: those of all alerts. Of alerts that read ALERTS themselves, only the labels that they set are added.
-func (k *checker) labelsOfAlerts(name string) map[string]label {
+func (k *Checker) labelsOfAlerts(name string) map[string]label {
 	if k.alertLabels == nil {
 		k.alertLabels = map[string]label{}
-		for _, l := range append(alertLabels(), "alertname") {
-			k.alertLabels[l] = label{always: true, determined: !slices.Contains(identity, l)}
+		for _, l := range append(slices.Clone(k.config.AlertLabels), "alertname") {
+			k.alertLabels[l] = label{always: true, determined: !slices.Contains(k.config.Identity, l)}
 		}
 		var alerts []string
-		for _, r := range k.bundle.rules {
+		for _, r := range k.config.Rules {
 			if r.Alert == "" {
 				continue
 			}
 			alerts = append(alerts, r.Alert)
 			names := maps.Keys(r.Labels)
 			if !k.reads(r, alertsMetric) && !k.reads(r, alertsForState) {
-				names = maps.Keys(k.rule(r).labels)
+				names = maps.Keys(k.Rule(r).labels)
 			}
 			for n := range names {
-				k.alertLabels[n] = label{always: k.alertLabels[n].always, determined: !slices.Contains(identity, n)}
+				k.alertLabels[n] = label{always: k.alertLabels[n].always, determined: !slices.Contains(k.config.Identity, n)}
 			}
-			for _, n := range writtenLabels(r.query.expr) {
-				k.alertLabels[n] = label{always: k.alertLabels[n].always, determined: !slices.Contains(identity, n)}
+			for _, n := range writtenLabels(r.Query.Expr) {
+				k.alertLabels[n] = label{always: k.alertLabels[n].always, determined: !slices.Contains(k.config.Identity, n)}
 			}
 		}
 		k.alertLabels["alertname"] = label{always: true, values: slices.Compact(slices.Sorted(slices.Values(alerts)))}
@@ -153,21 +153,21 @@ func writtenLabels(e parser.Expr) []string {
 	return names
 }
 
-// mismatch returns the reason why no series of the metric can match, or "".
-func (d declaration) mismatch(m *labels.Matcher, u use) string {
+// Mismatch returns the reason why no series of the metric can match, or "".
+func (d Declaration) Mismatch(m *labels.Matcher, u Use) string {
 	wanted := []string{m.Value}
 	if m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp {
 		wanted = m.SetMatches()
 	}
-	wanted = slices.DeleteFunc(slices.Clone(wanted), func(v string) bool { return v == "" || v == anyValue })
+	wanted = slices.DeleteFunc(slices.Clone(wanted), func(v string) bool { return v == "" || v == AnyValue })
 	if m.Name == labels.BucketLabel {
 		return d.bucketMismatch(wanted)
 	}
-	if d.metric == nil || d.metric.LabelIndex(m.Name) < 0 {
+	if d.Metric == nil || d.Metric.LabelIndex(m.Name) < 0 {
 		return ""
 	}
-	l := &d.metric.Labels[d.metric.LabelIndex(m.Name)]
-	if !l.Closed() && u != forAlert && u != forRecording {
+	l := &d.Metric.Labels[d.Metric.LabelIndex(m.Name)]
+	if !l.Closed() && u != ForAlert && u != ForRecording {
 		return "" // a runbook has a placeholder there
 	}
 	for _, v := range wanted {
@@ -175,7 +175,7 @@ func (d declaration) mismatch(m *labels.Matcher, u use) string {
 			return fmt.Sprintf("the label %s of %s is never %q, %s", m.Name, d.base, v, domainOf(l))
 		}
 	}
-	if l.Closed() && m.Type == labels.MatchRegexp && m.Value != anyValue && !slices.ContainsFunc(l.Values, m.Matches) {
+	if l.Closed() && m.Type == labels.MatchRegexp && m.Value != AnyValue && !slices.ContainsFunc(l.Values, m.Matches) {
 		return fmt.Sprintf("no value of the label %s of %s matches %q: %s", m.Name, d.base, m.Value, domainOf(l))
 	}
 	return ""
@@ -189,14 +189,14 @@ func domainOf(l *catalog.Label) string {
 }
 
 // bucketMismatch returns the reason why no bucket has one of the bounds, or "". Prometheus writes whole numbers as 1.0.
-func (d declaration) bucketMismatch(wanted []string) string {
+func (d Declaration) bucketMismatch(wanted []string) string {
 	for _, v := range wanted {
 		f, err := strconv.ParseFloat(v, 64)
 		if err != nil || labels.FormatOpenMetricsFloat(f) != v {
 			return fmt.Sprintf("le=%q matches nothing: Prometheus writes bounds like 0.5, 1.0 and +Inf", v)
 		}
-		if d.metric != nil && v != "+Inf" && !slices.Contains(d.metric.Buckets, f) {
-			return fmt.Sprintf("%s has no bucket le=%q, only %v", d.base, v, d.metric.Buckets)
+		if d.Metric != nil && v != "+Inf" && !slices.Contains(d.Metric.Buckets, f) {
+			return fmt.Sprintf("%s has no bucket le=%q, only %v", d.base, v, d.Metric.Buckets)
 		}
 	}
 	return ""

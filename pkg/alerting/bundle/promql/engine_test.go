@@ -1,8 +1,9 @@
-package bundle
+package promql
 
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -40,7 +41,7 @@ func TestInferredLabelsAreThoseOfPrometheus(t *testing.T) {
 	empty := 0
 	for expr := range labelsOf() {
 		k, q := newTestChecker(t), newTestQuery(t, expr)
-		inferred := k.infer(q, q.expr)
+		inferred := k.infer(q, q.Expr)
 		series, err := instantQuery(prometheus, expr)
 		if err != nil {
 			t.Errorf("%s: %v", expr, err)
@@ -61,7 +62,7 @@ func TestInferredLabelsAreThoseOfPrometheus(t *testing.T) {
 }
 
 // contradicts returns which label of a series contradicts the inferred result.
-func (r result) contradicts(s model.Metric) string {
+func (r Result) contradicts(s model.Metric) string {
 	for name, value := range s {
 		l, has := r.labels[string(name)]
 		if name != model.MetricNameLabel && (!has || l.values != nil && !slices.Contains(l.values, string(value))) {
@@ -77,7 +78,7 @@ func (r result) contradicts(s model.Metric) string {
 }
 
 // startPrometheusWith starts a Prometheus that scrapes two replicas of everything that the expressions read.
-func startPrometheusWith(t *testing.T, k *checker) *servers.Process {
+func startPrometheusWith(t *testing.T, k *Checker) *servers.Process {
 	t.Helper()
 	page := scrapeResponse(t, k)
 	var targets []string
@@ -104,7 +105,7 @@ func startPrometheusWith(t *testing.T, k *checker) *servers.Process {
       - record: client:stock:max
         expr: %s
       - {alert: Always, expr: vector(1), labels: {priority: P2, severity: warning, team: support, client: north, component: c, subject: s, category: w}}
-`, k.recorded["client:stock:max"][0].query.text)
+`, k.recorded["client:stock:max"][0].Query.Text)
 	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -120,11 +121,11 @@ func startPrometheusWith(t *testing.T, k *checker) *servers.Process {
 }
 
 // scrapeResponse has all series of the metrics that the expressions read, with two values for labels without a closed set of values.
-func scrapeResponse(t *testing.T, k *checker) []string {
+func scrapeResponse(t *testing.T, k *Checker) []string {
 	t.Helper()
 	names := map[string]bool{"consign_items": true}
 	for expr := range labelsOf() {
-		parser.Inspect(newTestQuery(t, expr).expr, func(n parser.Node, _ []parser.Node) error {
+		parser.Inspect(newTestQuery(t, expr).Expr, func(n parser.Node, _ []parser.Node) error {
 			if s, ok := n.(*parser.VectorSelector); ok {
 				names[s.Name] = true
 			}
@@ -132,9 +133,9 @@ func scrapeResponse(t *testing.T, k *checker) []string {
 		})
 	}
 	var page []string
-	for _, name := range sortedKeys(names) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		base := strings.TrimSuffix(name, "_bucket")
-		if m, ok := k.catalog.Lookup(base); ok {
+		if m, ok := k.config.Catalog.Lookup(base); ok {
 			if m.Type == catalog.Histogram {
 				page = append(page, "# TYPE "+base+" histogram")
 			}

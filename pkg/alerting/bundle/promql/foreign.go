@@ -1,4 +1,4 @@
-package bundle
+package promql
 
 import (
 	_ "embed"
@@ -50,7 +50,7 @@ func foreignBySource() (map[string][]foreignMetric, error) {
 var foreignMetrics = sync.OnceValue(func() map[string]foreignMetric {
 	sources, err := foreignBySource()
 	if err != nil {
-		panic(fmt.Sprintf("bundle: %v", err)) // it is embedded, and TestForeignMetricsAreWhatTheRealServersExpose reads it
+		panic(fmt.Sprintf("promql: %v", err)) // it is embedded, and TestForeignMetricsAreWhatTheRealServersExpose reads it
 	}
 	all := map[string]foreignMetric{}
 	for _, metrics := range sources {

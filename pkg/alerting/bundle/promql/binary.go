@@ -1,13 +1,14 @@
-package bundle
+package promql
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-func (k *checker) binary(q *query, b *parser.BinaryExpr) result {
+func (k *Checker) binary(q *Query, b *parser.BinaryExpr) Result {
 	left, right := k.infer(q, b.LHS), k.infer(q, b.RHS)
 	v := k.binaryValues(q, b, left, right)
 	isVector := func(e parser.Expr) bool { return e.Type() == parser.ValueTypeVector }
@@ -23,7 +24,7 @@ func (k *checker) binary(q *query, b *parser.BinaryExpr) result {
 }
 
 // binaryValues returns the kind of values of a binary operation.
-func (k *checker) binaryValues(q *query, b *parser.BinaryExpr, left, right result) values {
+func (k *Checker) binaryValues(q *Query, b *parser.BinaryExpr, left, right Result) values {
 	switch b.Op {
 	case parser.LAND, parser.LUNLESS:
 		return left.values
@@ -37,10 +38,10 @@ func (k *checker) binaryValues(q *query, b *parser.BinaryExpr, left, right resul
 		return highest
 	case zero && b.Op.IsComparisonOperator() && !b.ReturnBool:
 		return existence
-	case zero && (b.Op.IsComparisonOperator() || b.Op == parser.MUL), q.use == forTest:
+	case zero && (b.Op.IsComparisonOperator() || b.Op == parser.MUL), q.Use == ForTest:
 		return plain
 	}
-	k.failf(q, b, "a counter is used without rate or increase: %s", b)
+	k.Failf(q, b, "a counter is used without rate or increase: %s", b)
 	return plain
 }
 
@@ -55,7 +56,7 @@ func isZero(e parser.Expr) bool {
 }
 
 // match checks the vector matching of an operation, and returns its result.
-func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) result {
+func (k *Checker) match(q *Query, b *parser.BinaryExpr, left, right Result) Result {
 	m := b.VectorMatching
 	if left.noSeries || right.noSeries {
 		return left.or(right)
@@ -79,10 +80,10 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	if m.Card == parser.CardOneToMany {
 		many, one = right, left
 	}
-	if !matched(instance) && (one.perInstance() || m.Card == parser.CardOneToOne && many.perInstance()) && q.use != forTest {
-		k.failf(q, b, "the two sides of %s match without the label instance, which is left: with two replicas there are two series for one; combine them first", b.Op)
+	if !matched(instance) && (one.PerInstance() || m.Card == parser.CardOneToOne && many.PerInstance()) && q.Use != ForTest {
+		k.Failf(q, b, "the two sides of %s match without the label instance, which is left: with two replicas there are two series for one; combine them first", b.Op)
 	}
-	if q.use != forTest {
+	if q.Use != ForTest {
 		k.matchedTwice(q, b, one, matched)
 		if m.Card == parser.CardOneToOne {
 			k.matchedTwice(q, b, many, matched)
@@ -94,32 +95,32 @@ func (k *checker) match(q *query, b *parser.BinaryExpr, left, right result) resu
 	}
 	out.replicas = bothReplicas(many, one)
 	for _, name := range m.Include {
-		if !one.has(name) {
-			k.failf(q, b, "group_left or group_right takes over the label %q, but that side has %s", name, one.names())
+		if !one.Has(name) {
+			k.Failf(q, b, "group_left or group_right takes over the label %q, but that side has %s", name, one.Names())
 		}
 		out = out.with(name, one.labels[name])
 	}
-	if !out.perInstance() {
+	if !out.PerInstance() {
 		out.replicas = nil
 	}
 	return out
 }
 
 // matchedTwice reports a side that can have several series for one of the other side, with which the evaluation fails.
-func (k *checker) matchedTwice(q *query, b *parser.BinaryExpr, side result, matched func(string) bool) {
-	for _, name := range sortedKeys(side.labels) {
+func (k *Checker) matchedTwice(q *Query, b *parser.BinaryExpr, side Result, matched func(string) bool) {
+	for _, name := range slices.Sorted(maps.Keys(side.labels)) {
 		if l := side.labels[name]; !matched(name) && !l.fixed() && !l.determined && name != instance {
-			k.failf(q, b, "a side of %s can have several series for one of the other: they differ in the label %q, which does not match; aggregate it away, or match it", b.Op, name)
+			k.Failf(q, b, "a side of %s can have several series for one of the other: they differ in the label %q, which does not match; aggregate it away, or match it", b.Op, name)
 			return
 		}
 	}
 }
 
 // requireMatching returns left restricted to series that have the matching labels of right.
-func requireMatching(left, right result, matched func(string) bool) result {
-	for _, name := range sortedKeys(left.labels) {
+func requireMatching(left, right Result, matched func(string) bool) Result {
+	for _, name := range slices.Sorted(maps.Keys(left.labels)) {
 		l := left.labels[name]
-		if matched(name) && right.always(name) {
+		if matched(name) && right.Always(name) {
 			l.always = true
 			left = left.with(name, l)
 		}
@@ -128,7 +129,7 @@ func requireMatching(left, right result, matched func(string) bool) result {
 }
 
 // matchingLabels reports matching labels that do not exist, and sides that can never match.
-func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right result) {
+func (k *Checker) matchingLabels(q *Query, b *parser.BinaryExpr, left, right Result) {
 	m := b.VectorMatching
 	if left.unknown || right.unknown {
 		return
@@ -139,11 +140,11 @@ func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right res
 	}
 	for _, name := range m.MatchingLabels {
 		switch {
-		case !left.has(name) && (m.On || !right.has(name)):
-			k.failf(q, b, "%s(%s): the left side of %s has no label %q, %s", keyword, strings.Join(m.MatchingLabels, ", "), b.Op, name, left.names())
+		case !left.Has(name) && (m.On || !right.Has(name)):
+			k.Failf(q, b, "%s(%s): the left side of %s has no label %q, %s", keyword, strings.Join(m.MatchingLabels, ", "), b.Op, name, left.Names())
 			return
-		case m.On && !right.has(name):
-			k.failf(q, b, "%s(%s): the right side of %s has no label %q, %s", keyword, strings.Join(m.MatchingLabels, ", "), b.Op, name, right.names())
+		case m.On && !right.Has(name):
+			k.Failf(q, b, "%s(%s): the right side of %s has no label %q, %s", keyword, strings.Join(m.MatchingLabels, ", "), b.Op, name, right.Names())
 			return
 		}
 	}
@@ -151,19 +152,19 @@ func (k *checker) matchingLabels(q *query, b *parser.BinaryExpr, left, right res
 		return
 	}
 	all := left.or(right)
-	for _, name := range sortedKeys(all.labels) {
+	for _, name := range slices.Sorted(maps.Keys(all.labels)) {
 		if slices.Contains(m.MatchingLabels, name) != m.On {
 			continue
 		}
 		l, r := left.labels[name], right.labels[name]
 		switch {
-		case l.always && !right.has(name):
-			k.failf(q, b, "the sides of %s can never match: only the left one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
-		case r.always && !left.has(name):
-			k.failf(q, b, "the sides of %s can never match: only the right one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
+		case l.always && !right.Has(name):
+			k.Failf(q, b, "the sides of %s can never match: only the left one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
+		case r.always && !left.Has(name):
+			k.Failf(q, b, "the sides of %s can never match: only the right one has the label %q; say on(…) or ignoring(%s)", b.Op, name, name)
 		case l.values != nil && r.values != nil && l.always && r.always && !slices.ContainsFunc(l.values, func(v string) bool { return slices.Contains(r.values, v) }):
-			k.failf(q, b, "the sides of %s can never match: the label %s is %s on the left and %s on the right",
-				b.Op, name, listValues(l.values), listValues(r.values))
+			k.Failf(q, b, "the sides of %s can never match: the label %s is %s on the left and %s on the right",
+				b.Op, name, ListValues(l.values), ListValues(r.values))
 		}
 	}
 }

@@ -1,7 +1,6 @@
-package bundle
+package promql
 
 import (
-	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -12,10 +11,8 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
-
 // infer finds out what is known about the result of an expression, and reports what is wrong within it.
-func (k *checker) infer(q *query, e parser.Expr) result {
+func (k *Checker) infer(q *Query, e parser.Expr) Result {
 	if known, seen := k.results[e]; seen {
 		return known
 	}
@@ -24,7 +21,7 @@ func (k *checker) infer(q *query, e parser.Expr) result {
 	return r
 }
 
-func (k *checker) inferNew(q *query, e parser.Expr) result {
+func (k *Checker) inferNew(q *Query, e parser.Expr) Result {
 	switch e := e.(type) {
 	case *parser.ParenExpr:
 		return k.infer(q, e.Expr)
@@ -45,18 +42,18 @@ func (k *checker) inferNew(q *query, e parser.Expr) result {
 	case *parser.Call:
 		return k.call(q, e)
 	}
-	return result{} // a number or a string
+	return Result{} // a number or a string
 }
 
 // aggregation is sum by (…) and its kin.
-func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
+func (k *Checker) aggregation(q *Query, a *parser.AggregateExpr) Result {
 	if a.Param != nil {
 		k.infer(q, a.Param)
 	}
 	in := k.infer(q, a.Expr)
 	for _, name := range a.Grouping {
-		if !in.has(name) {
-			k.failf(q, a, "%s groups by the label %q, but what it aggregates has %s", a.Op, name, in.names())
+		if !in.Has(name) {
+			k.Failf(q, a, "%s groups by the label %q, but what it aggregates has %s", a.Op, name, in.Names())
 		}
 	}
 	switch a.Op {
@@ -72,7 +69,7 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 	}
 	for name, l := range in.labels {
 		isReplica := name == instance && len(in.replicas) > 0
-		if !out.has(name) && !l.determined && !l.fixed() && !isReplica {
+		if !out.Has(name) && !l.determined && !l.fixed() && !isReplica {
 			out = out.withoutDetermined()
 			break
 		}
@@ -86,24 +83,24 @@ func (k *checker) aggregation(q *query, a *parser.AggregateExpr) result {
 	if s, ok := a.Param.(*parser.StringLiteral); ok && a.Op == parser.COUNT_VALUES {
 		out = out.with(s.Val, label{always: true})
 	}
-	if q.use == forTest {
+	if q.Use == ForTest {
 		return out
 	}
-	if in.perInstance() && !out.has(instance) && a.Op != parser.GROUP {
-		for _, name := range sortedKeys(in.replicas) {
+	if in.PerInstance() && !out.Has(instance) && a.Op != parser.GROUP {
+		for _, name := range slices.Sorted(maps.Keys(in.replicas)) {
 			if want := in.replicas[name]; a.Op.String() != string(want) {
-				k.failf(q, a, "%s drops the label instance of %s, whose replicas combine by %s: aggregate them by %s first", a.Op, name, want, want)
+				k.Failf(q, a, "%s drops the label instance of %s, whose replicas combine by %s: aggregate them by %s first", a.Op, name, want, want)
 			}
 		}
 	}
-	if le := in.labels[labels.BucketLabel]; in.buckets && !le.fixed() && !out.has(labels.BucketLabel) && !counts {
-		k.failf(q, a, "%s drops the label le of the buckets of a histogram, each of which contains those below it", a.Op)
+	if le := in.labels[labels.BucketLabel]; in.buckets && !le.fixed() && !out.Has(labels.BucketLabel) && !counts {
+		k.Failf(q, a, "%s drops the label le of the buckets of a histogram, each of which contains those below it", a.Op)
 	}
 	return out
 }
 
 // selector is a metric with its matchers.
-func (k *checker) selector(q *query, s *parser.VectorSelector) result {
+func (k *Checker) selector(q *Query, s *parser.VectorSelector) Result {
 	k.offset(q, s, s.OriginalOffset, s.OriginalOffsetExpr, s.Timestamp != nil || s.StartOrEnd != 0)
 	name := s.Name
 	for _, m := range s.LabelMatchers {
@@ -112,65 +109,65 @@ func (k *checker) selector(q *query, s *parser.VectorSelector) result {
 		}
 	}
 	if name == "" {
-		k.failf(q, s, "a selector without a metric name reads everything: %s", s)
-		return result{unknown: true}
+		k.Failf(q, s, "a selector without a metric name reads everything: %s", s)
+		return Result{unknown: true}
 	}
-	d, err := k.declared(name)
+	d, err := k.Declared(name)
 	if err != nil {
-		k.failf(q, s, "%v", err)
-		return result{unknown: true, values: uncertain}
+		k.Failf(q, s, "%v", err)
+		return Result{unknown: true, values: uncertain}
 	}
-	r, recorded := k.recordedBy(name, d.result, s.LabelMatchers)
-	found := len(k.problems)
+	r, recorded := k.recordedBy(name, d.Result, s.LabelMatchers)
+	found := k.reported
 	for _, m := range s.LabelMatchers {
 		if m.Name == model.MetricNameLabel {
 			continue
 		}
-		if !d.result.has(m.Name) {
-			k.failf(q, s, "metric %s has no label %q, %s", name, m.Name, d.result.names())
+		if !d.Result.Has(m.Name) {
+			k.Failf(q, s, "metric %s has no label %q, %s", name, m.Name, d.Result.Names())
 			continue
 		}
-		if !r.has(m.Name) {
+		if !r.Has(m.Name) {
 			continue // it matches series without the label, and so do all that are left
 		}
-		mismatch := d.mismatch(m, q.use)
+		mismatch := d.Mismatch(m, q.Use)
 		if mismatch != "" {
-			k.failf(q, s, "%s", mismatch)
+			k.Failf(q, s, "%s", mismatch)
 		}
 		switch {
 		case m.Type == labels.MatchEqual && m.Value == "":
 			r = r.only(func(n string) bool { return n != m.Name })
-		case m.Type == labels.MatchEqual && m.Value == anyValue: // a variable of a dashboard
+		case m.Type == labels.MatchEqual && m.Value == AnyValue: // a variable of a dashboard
 			r = r.with(m.Name, label{always: true})
 		default:
 			before := r.labels[m.Name]
 			after := before.matching(m)
 			if len(before.values) > 0 && len(after.values) == 0 && (before.always || !m.Matches("")) {
 				if mismatch == "" {
-					k.failf(q, s, "no series of %s matches %s: the label is %s", name, m, listValues(before.values))
+					k.Failf(q, s, "no series of %s matches %s: the label is %s", name, m, ListValues(before.values))
 				}
 				after = before
 			}
 			r = r.with(m.Name, after)
 		}
 	}
-	if !recorded && len(k.problems) == found {
-		k.failf(q, s, "no rule records a series %s: each of these values exists, but not together", s)
+	if !recorded && k.reported == found {
+		k.Failf(q, s, "no rule records a series %s: each of these values exists, but not together", s)
 	}
 	return r
 }
 
 // recordedBy returns the union of the results of those recording rules of a name whose series can match, and false if there are none.
 // If there are not several rules, it returns all.
-func (k *checker) recordedBy(name string, all result, matchers []*labels.Matcher) (result, bool) {
+func (k *Checker) recordedBy(name string, all Result, matchers []*labels.Matcher) (Result, bool) {
 	rules := k.recorded[name]
 	if len(rules) < 2 {
 		return all, true
 	}
-	matching := result{noSeries: true}
+	matching := Result{noSeries: true}
 	found := false
 	for _, rule := range rules {
-		series := k.rule(rule)
+		series := k.Rule(rule)
 		if series.noSeries || !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return series.cannotMatch(m) }) {
 			matching, found = matching.or(series), true
 		}
@@ -182,10 +179,10 @@ func (k *checker) recordedBy(name string, all result, matchers []*labels.Matcher
 }
 
 // cannotMatch reports whether no series of the result can match.
-func (r result) cannotMatch(m *labels.Matcher) bool {
+func (r Result) cannotMatch(m *labels.Matcher) bool {
 	l, has := r.labels[m.Name]
 	switch {
-	case m.Name == model.MetricNameLabel || m.Value == anyValue || r.unknown:
+	case m.Name == model.MetricNameLabel || m.Value == AnyValue || r.unknown:
 		return false
 	case !has:
 		return !m.Matches("")
@@ -206,7 +203,10 @@ var valuePreserving = []string{"label_join", "label_replace", "sort", "sort_desc
 // counterFunctions are functions that need a counter.
 var counterFunctions = []string{"rate", "irate", "increase", "resets"}
 
-func (k *checker) call(q *query, c *parser.Call) result {
+// NeedsCounter reports whether a function of PromQL needs a counter.
+func NeedsCounter(function string) bool { return slices.Contains(counterFunctions, function) }
+
+func (k *Checker) call(q *Query, c *parser.Call) Result {
 	var arg parser.Expr
 	for _, a := range c.Args {
 		k.infer(q, a)
@@ -215,7 +215,7 @@ func (k *checker) call(q *query, c *parser.Call) result {
 		}
 	}
 	if arg == nil {
-		r := result{}
+		r := Result{}
 		for _, a := range c.Args {
 			r.values = max(r.values, k.infer(q, a).values)
 		}
@@ -228,7 +228,7 @@ func (k *checker) call(q *query, c *parser.Call) result {
 	case "absent", "absent_over_time":
 		return absence(arg)
 	case "scalar":
-		return result{values: out.values}
+		return Result{values: out.values}
 	case "info":
 		out.unknown = true
 	case "label_replace":
@@ -236,8 +236,8 @@ func (k *checker) call(q *query, c *parser.Call) result {
 	case "label_join":
 		return k.labelJoin(q, c, out)
 	case "histogram_quantile", "histogram_fraction":
-		if !in.has(labels.BucketLabel) {
-			k.failf(q, c, "%s needs the label le of the buckets, but what it is given has %s", name, in.names())
+		if !in.Has(labels.BucketLabel) {
+			k.Failf(q, c, "%s needs the label le of the buckets, but what it is given has %s", name, in.Names())
 		}
 		return out.only(func(n string) bool { return n != labels.BucketLabel })
 	}
@@ -245,35 +245,35 @@ func (k *checker) call(q *query, c *parser.Call) result {
 }
 
 // valuesOf returns the kind of values of a function call, and reports arguments of the wrong kind.
-func (k *checker) valuesOf(q *query, c *parser.Call, name string, in result) values {
+func (k *Checker) valuesOf(q *Query, c *parser.Call, name string, in Result) values {
 	switch {
 	case slices.Contains(counterExistence, name):
 		return plain
-	case slices.Contains(counterFunctions, name):
+	case NeedsCounter(name):
 		switch {
-		case q.use == forTest:
+		case q.Use == ForTest:
 		case in.values == plain:
-			k.failf(q, c, "%s needs a counter, and %s is none", name, c.Args[0])
+			k.Failf(q, c, "%s needs a counter, and %s is none", name, c.Args[0])
 		case in.values == cumulative && in.aggregated:
-			k.failf(q, c, "%s of a sum of counters takes the restart of one for a jump of all: take the %s first, then aggregate", name, name)
+			k.Failf(q, c, "%s of a sum of counters takes the restart of one for a jump of all: take the %s first, then aggregate", name, name)
 		}
 		return plain
 	case slices.Contains(valuePreserving, name):
 		return in.values
 	}
-	if (in.values == cumulative || in.values == existence) && q.use != forTest {
+	if (in.values == cumulative || in.values == existence) && q.Use != ForTest {
 		if name == "histogram_quantile" || name == "histogram_fraction" {
-			k.failf(q, c, "%s of buckets without rate: it is about all time since the exporter started", name)
+			k.Failf(q, c, "%s of buckets without rate: it is about all time since the exporter started", name)
 		} else {
-			k.failf(q, c, "%s of a counter: use rate or increase", name)
+			k.Failf(q, c, "%s of a counter: use rate or increase", name)
 		}
 	}
 	return plain
 }
 
 // absence is the result of absent(): it has the labels of equality matchers.
-func absence(e parser.Expr) result {
-	r := result{labels: map[string]label{}}
+func absence(e parser.Expr) Result {
+	r := Result{labels: map[string]label{}}
 	switch arg := e.(type) {
 	case *parser.ParenExpr:
 		return absence(arg.Expr)
@@ -299,15 +299,15 @@ func stringArg(e parser.Expr) string {
 	return ""
 }
 
-func (k *checker) labelReplace(q *query, c *parser.Call, in result) result {
+func (k *Checker) labelReplace(q *Query, c *parser.Call, in Result) Result {
 	target, replacement, source := stringArg(c.Args[1]), stringArg(c.Args[2]), stringArg(c.Args[3])
 	re, err := regexp.Compile("^(?s:" + stringArg(c.Args[4]) + ")$")
 	if err != nil {
-		k.failf(q, c, "label_replace: %v", err)
+		k.Failf(q, c, "label_replace: %v", err)
 		return in
 	}
-	if source != "" && !in.has(source) {
-		k.failf(q, c, "label_replace reads the label %q, but its input has %s", source, in.names())
+	if source != "" && !in.Has(source) {
+		k.Failf(q, c, "label_replace reads the label %q, but its input has %s", source, in.Names())
 	}
 	if in.unknown {
 		return in.with(target, label{always: true})
@@ -359,14 +359,14 @@ func (k *checker) labelReplace(q *query, c *parser.Call, in result) result {
 // exampleValues replace the values of a label with unknown values.
 var exampleValues = []string{"a", "0", "north", "A-b_c.d", "a/b", "/a/b", "a:b", "10.0.0.1:9100", "two words", "-", "é"}
 
-func (k *checker) labelJoin(q *query, c *parser.Call, in result) result {
+func (k *Checker) labelJoin(q *Query, c *parser.Call, in Result) Result {
 	joined := label{determined: true, always: stringArg(c.Args[2]) != "" && len(c.Args) > 4}
 	for _, a := range c.Args[3:] {
 		source := stringArg(a)
-		if !in.has(source) {
-			k.failf(q, c, "label_join reads the label %q, but its input has %s", source, in.names())
+		if !in.Has(source) {
+			k.Failf(q, c, "label_join reads the label %q, but its input has %s", source, in.Names())
 		}
-		joined.always = joined.always || in.always(source)
+		joined.always = joined.always || in.Always(source)
 		joined.copiedFrom = append(joined.copiedFrom, source)
 	}
 	return in.with(stringArg(c.Args[1]), joined)

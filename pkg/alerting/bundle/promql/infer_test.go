@@ -1,40 +1,46 @@
-package bundle
+package promql
 
 import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// newTestChecker returns a checker with the catalog and one recording: client:stock:max{client,state}, with state="sold".
-func newTestChecker(t *testing.T) *checker {
+// newTestChecker returns a checker with the catalog and one recording: client:stock:max{client,state}, with state="sold". The problems
+// that it finds are errors of the test.
+func newTestChecker(t *testing.T) *Checker {
 	t.Helper()
-	k := &checker{
-		bundle: &Bundle{}, catalog: shipped(), foreign: foreignMetrics(),
-		recorded: map[string][]*rule{}, rules: map[*rule]*result{}, results: map[parser.Expr]result{},
-	}
-	stock := &rule{query: newTestQuery(t, `max by (client, state) (consign_items{state="sold"})`)}
+	stock := &Rule{Query: newTestQuery(t, `max by (client, state) (consign_items{state="sold"})`)}
 	stock.Record = "client:stock:max"
-	k.recorded[stock.Record] = []*rule{stock}
-	return k
+	return New(Config{
+		Catalog: shipped(), Rules: []*Rule{stock},
+		AlertLabels: []string{"priority", "severity", "team", "client", "component", "subject", "category"},
+		Identity:    []string{"alertname", "client", "component", "subject"},
+		Report:      func(_ string, _ int, name, text string) { t.Errorf("%s: %s", name, text) },
+	})
 }
 
-func newTestQuery(t *testing.T, text string) *query {
+// shipped is the catalog. Tests must not change it.
+var shipped = sync.OnceValue(catalog.Shipped)
+
+func newTestQuery(t *testing.T, text string) *Query {
 	t.Helper()
 	expr, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &query{use: forRunbook, file: "page.md", line: 1, text: text, expr: expr}
+	return &Query{Use: ForRunbook, Name: text, File: "page.md", Line: 1, Text: text, Expr: expr}
 }
 
 // describe formats labels: name if all series have it, name? if some have it, with =value or =a|b if the values are known.
-func describe(r result) string {
+func describe(r Result) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(r.labels)) {
 		l := r.labels[name]
@@ -111,12 +117,9 @@ func TestLabelsFollowFromTheExpression(t *testing.T) {
 	t.Parallel()
 	for expr, want := range labelsOf() {
 		k, q := newTestChecker(t), newTestQuery(t, expr)
-		got := describe(k.infer(q, q.expr))
+		got := describe(k.infer(q, q.Expr))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", expr, diff)
-		}
-		for _, p := range k.problems {
-			t.Errorf("%s: %v", expr, p)
 		}
 	}
 }
@@ -164,40 +167,6 @@ func TestGoodQueriesPass(t *testing.T) {
 		`consign_items{event="EVENT"}`,
 	} {
 		k, q := newTestChecker(t), newTestQuery(t, expr)
-		k.infer(q, q.expr)
-		k.checkResult(q)
-		for _, p := range k.problems {
-			t.Errorf("%s: %v", expr, p)
-		}
-	}
-}
-
-func TestARecordingMayReadItself(t *testing.T) {
-	t.Parallel()
-	root := goodBundle(t)
-	root["rules/recording/latch.yml"] = &fstest.MapFile{Data: []byte(`groups: [{name: latch, rules: [
-  {record: 'client:seen:max', expr: 'max by (client) (consign_client_stored_bytes) or client:seen:max'}]}]`)}
-	text := string(root[cases].Data)
-	root[cases] = &fstest.MapFile{Data: []byte(strings.Replace(text, "expr: client:consign_items_sold:max", "expr: client:consign_items_sold:max or client:seen:max", 1))}
-	if found := problemsOf(root); found != "" {
-		t.Error(found)
-	}
-}
-
-func TestVariablesOfDashboardsAreFilled(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		`up{job="$job"}[$__rate_interval]`:              `up{job=".+"}[5m]`,
-		`up{job=~"${job:regex}"}`:                       `up{job=~".+"}`,
-		`up{job=~'[[job]]', a="x\"$b"}`:                 `up{job=~'.+', a="x\".+"}`,
-		`topk($n, up)`:                                  `topk(1, up)`,
-		`max_over_time(up[$__range:$__interval])`:       `max_over_time(up[5m:5m])`,
-		`up offset ${shift_interval} > ${limit.value}`:  `up offset 5m > 1`,
-		`label_replace(up, "a", "$1", "job", "(.+)")`:   `label_replace(up, "a", "$1", "job", "(.+)")`,
-		`label_replace(up, "a", "${1}", "job", "(.+)")`: `label_replace(up, "a", "${1}", "job", "(.+)")`,
-	} {
-		if got, _ := fillVariables(text); got != want {
-			t.Errorf("fillVariables(%s) = %s, want %s", text, got, want)
-		}
+		k.Check(q)
 	}
 }

@@ -1,4 +1,4 @@
-package bundle
+package promql
 
 import (
 	"fmt"
@@ -11,11 +11,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// result describes the series of an expression, inferred without evaluating it.
-type result struct {
-	labels map[string]label
-	// unknown: the expression reads an unknown metric, which has been reported already. Any label is possible.
-	unknown bool
+// Result describes the series of an expression, inferred without evaluating it.
+type Result struct {
+	labels  map[string]label
+	unknown bool // see Unknown
 	// noSeries: the result of a recording that reads itself, during its own inference: it adds no series.
 	noSeries bool
 	values   values
@@ -82,22 +81,29 @@ const (
 
 const instance = "instance"
 
-func (r result) has(name string) bool {
+// Has reports whether a series can have the label.
+func (r Result) Has(name string) bool {
 	_, has := r.labels[name]
 	return has || r.unknown || r.noSeries
 }
 
-// always reports whether all series have the label.
-func (r result) always(name string) bool { return r.unknown || r.noSeries || r.labels[name].always }
+// Always reports whether all series have the label.
+func (r Result) Always(name string) bool { return r.unknown || r.noSeries || r.labels[name].always }
 
-// perInstance reports whether the result can have series of several instances.
-func (r result) perInstance() bool {
+// PerInstance reports whether the result can have series of several instances.
+func (r Result) PerInstance() bool {
 	l, has := r.labels[instance]
 	return has && !l.fixed()
 }
 
+// Unknown reports whether the expression reads an unknown metric, which has been reported already. Any label is possible.
+func (r Result) Unknown() bool { return r.unknown }
+
+// Values are the possible values of a label; nil if they are unknown.
+func (r Result) Values(name string) []string { return r.labels[name].values }
+
 // with returns the result with one label set.
-func (r result) with(name string, l label) result {
+func (r Result) with(name string, l label) Result {
 	r.labels = maps.Clone(r.labels)
 	if r.labels == nil {
 		r.labels = map[string]label{}
@@ -107,27 +113,27 @@ func (r result) with(name string, l label) result {
 }
 
 // only returns the result with the labels for which keep returns true.
-func (r result) only(keep func(name string) bool) result {
+func (r Result) only(keep func(name string) bool) Result {
 	r.labels = maps.Clone(r.labels)
 	maps.DeleteFunc(r.labels, func(name string, _ label) bool { return !keep(name) })
-	if !r.perInstance() {
+	if !r.PerInstance() {
 		r.replicas = nil
 	}
-	if !r.has("le") {
+	if !r.Has("le") {
 		r.buckets = false
 	}
 	return r
 }
 
 // or is the result with the series of both.
-func (r result) or(other result) result {
+func (r Result) or(other Result) Result {
 	switch {
 	case r.noSeries:
 		return other
 	case other.noSeries:
 		return r
 	}
-	all := result{
+	all := Result{
 		labels:     map[string]label{},
 		unknown:    r.unknown || other.unknown,
 		values:     max(r.values, other.values),
@@ -135,10 +141,10 @@ func (r result) or(other result) result {
 		buckets:    r.buckets || other.buckets,
 		replicas:   bothReplicas(r, other),
 	}
-	for _, from := range []result{r, other} {
+	for _, from := range []Result{r, other} {
 		for name, l := range from.labels {
 			if r.unknown || other.unknown {
-				all.labels[name] = label{always: r.always(name) && other.always(name)}
+				all.labels[name] = label{always: r.Always(name) && other.Always(name)}
 				continue
 			}
 			a, inA := r.labels[name]
@@ -154,7 +160,7 @@ func (r result) or(other result) result {
 	return all
 }
 
-func bothReplicas(a, b result) map[string]catalog.Combine {
+func bothReplicas(a, b Result) map[string]catalog.Combine {
 	all := maps.Clone(a.replicas)
 	if all == nil {
 		return b.replicas
@@ -164,7 +170,7 @@ func bothReplicas(a, b result) map[string]catalog.Combine {
 }
 
 // determinedBy reports whether all other labels follow from the given ones.
-func (r result) determinedBy(names []string) bool {
+func (r Result) determinedBy(names []string) bool {
 	for name, l := range r.labels {
 		if !l.determined && !l.fixed() && !slices.Contains(names, name) && name != instance {
 			return false
@@ -174,7 +180,7 @@ func (r result) determinedBy(names []string) bool {
 }
 
 // determineAllBut returns the result with all labels but these marked as determined.
-func (r result) determineAllBut(names []string) result {
+func (r Result) determineAllBut(names []string) Result {
 	r.labels = maps.Clone(r.labels)
 	for name, l := range r.labels {
 		l.determined = l.determined || !slices.Contains(names, name)
@@ -184,7 +190,7 @@ func (r result) determineAllBut(names []string) result {
 }
 
 // withoutDetermined returns the result with no label marked as determined, after a label that others may follow from was dropped.
-func (r result) withoutDetermined() result {
+func (r Result) withoutDetermined() Result {
 	r.labels = maps.Clone(r.labels)
 	for name, l := range r.labels {
 		l.determined = false
@@ -194,7 +200,7 @@ func (r result) withoutDetermined() result {
 }
 
 // isCopied reports whether the value of a label is part of another one.
-func (r result) isCopied(name string) bool {
+func (r Result) isCopied(name string) bool {
 	for other, l := range r.labels {
 		if other != name && slices.Contains(l.copiedFrom, name) {
 			return true
@@ -203,8 +209,8 @@ func (r result) isCopied(name string) bool {
 	return false
 }
 
-// listValues formats values for a message, not all of them if there are many.
-func listValues(values []string) string {
+// ListValues formats values for a message, not all of them if there are many.
+func ListValues(values []string) string {
 	const maximum = 8
 	if len(values) > maximum {
 		return strings.Join(values[:maximum], " or ") + fmt.Sprintf(" or one of %d others", len(values)-maximum)
@@ -212,8 +218,8 @@ func listValues(values []string) string {
 	return strings.Join(values, " or ")
 }
 
-// names formats the label names for a message.
-func (r result) names() string {
+// Names formats the label names for a message.
+func (r Result) Names() string {
 	if len(r.labels) == 0 {
 		return "no label at all"
 	}
