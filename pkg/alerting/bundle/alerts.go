@@ -48,7 +48,7 @@ func (k *checker) alert(r *rule) {
 	}
 	k.annotations(r)
 	k.templates(r)
-	if !slices.ContainsFunc(k.bundle.runbooks, func(p *runbook) bool { return p.alert == r.Alert }) {
+	if !k.bundle.hasRunbook(r.Alert) {
 		k.rulef(r, "the runbook docs/runbooks/%s.md is missing", r.Alert)
 	}
 }
@@ -99,7 +99,7 @@ func (k *checker) annotations(r *rule) {
 	switch {
 	case link == nil:
 		k.rulef(r, "the annotation dashboard_url must lead to a dashboard, /d/UID")
-	case !slices.ContainsFunc(k.bundle.dashboards, func(d *dashboard) bool { return d.uid == link[1] }):
+	case !k.bundle.hasDashboard(link[1]):
 		k.rulef(r, "the annotation dashboard_url leads to %q, but no dashboard has this uid", link[1])
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"slices"
 
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/dashboardlint"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
 )
 
 // Bundle is the content of the files that ship beside the programs, from the root of the project or of an installation.
@@ -18,10 +21,10 @@ type Bundle struct {
 	rules      []*rule
 	tests      []*testGroup
 	runbooks   []*runbook
-	dashboards []*dashboard
-	uids       *uidList
+	dashboards []*dashboardlint.Dashboard
+	uids       map[string]positioned[string] // by path below grafana-dashboards
 	coverage   *coverage
-	prose      []prose
+	texts      []prose.Text
 }
 
 // Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, alertmanager/templates, docs/coverage.yml and grafana-dashboards. The error
@@ -63,6 +66,16 @@ func (b *Bundle) alerts(name string) []*rule {
 		}
 	}
 	return named
+}
+
+// hasDashboard reports whether there is a dashboard with the uid.
+func (b *Bundle) hasDashboard(uid string) bool {
+	return slices.ContainsFunc(b.dashboards, func(d *dashboardlint.Dashboard) bool { return d.UID == uid })
+}
+
+// hasRunbook reports whether there is a runbook of the alert.
+func (b *Bundle) hasRunbook(alert string) bool {
+	return slices.ContainsFunc(b.runbooks, func(p *runbook) bool { return p.alert == alert })
 }
 
 // Problem is a mistake in a file.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/dashboardlint"
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
@@ -18,9 +20,7 @@ type checker struct {
 // Check checks the bundle against the catalog and against itself, and returns the problems, ordered by file and line.
 func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 	k := &checker{bundle: b}
-	config := promql.Config{Catalog: c, AlertLabels: alertLabels(), Identity: identity, Report: func(file string, line int, name, text string) {
-		k.report(file, line, name, "%s", text)
-	}}
+	config := promql.Config{Catalog: c, AlertLabels: alertLabels(), Identity: identity, Report: k.add}
 	for _, r := range b.rules {
 		config.Rules = append(config.Rules, &r.Rule)
 	}
@@ -38,22 +38,24 @@ func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 		k.runbook(p)
 	}
 	for _, d := range b.dashboards {
-		for _, q := range d.queries {
-			k.Check(q.Query)
-		}
-		k.dashboard(d)
+		d.Check(dashboardlint.Config{Queries: k.Checker, HasDashboard: b.hasDashboard, HasRunbook: b.hasRunbook, Report: k.add})
 	}
 	k.uidsAndTitles()
 	k.tests()
 	k.coverage()
-	k.privateTerms(privateTerms())
+	prose.Check(b.texts, k.add)
 	slices.SortFunc(k.problems, compareProblems)
 	return slices.Compact(k.problems)
 }
 
-// report adds a problem.
+// add adds a problem.
+func (k *checker) add(file string, line int, name, text string) {
+	k.problems = append(k.problems, Problem{File: file, Line: line, Name: name, Text: text})
+}
+
+// report adds a problem with a formatted text.
 func (k *checker) report(file string, line int, name, format string, args ...any) {
-	k.problems = append(k.problems, Problem{File: file, Line: line, Name: name, Text: fmt.Sprintf(format, args...)})
+	k.add(file, line, name, fmt.Sprintf(format, args...))
 }
 
 // rulef reports a problem of a rule as a whole.

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/dashboardlint"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -158,7 +159,7 @@ func alertingRow(id string) (priority string, ok bool) {
 
 func (b *Bundle) hasPanel(name string) bool {
 	uid, title, _ := strings.Cut(name, "/")
-	return slices.ContainsFunc(b.dashboards, func(d *dashboard) bool { return d.uid == uid && slices.Contains(d.panels, title) })
+	return slices.ContainsFunc(b.dashboards, func(d *dashboardlint.Dashboard) bool { return d.UID == uid && d.HasPanel(title) })
 }
 
 // WriteCoverage writes docs/coverage.md.

@@ -10,6 +10,9 @@ import (
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/dashboardlint"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
 )
 
 // loader loads a bundle, and collects the errors of its files.
@@ -51,6 +54,21 @@ func (l *loader) file(name string, take func(file string, text []byte) error) {
 	}
 	l.read = append(l.read, name)
 	l.fail(take(name, text))
+}
+
+func (l *loader) dashboard(file string, text []byte) error {
+	d, err := dashboardlint.Read(file, text, l.promql)
+	if d != nil {
+		l.bundle.dashboards = append(l.bundle.dashboards, d)
+		l.bundle.texts = append(l.bundle.texts, d.Texts()...)
+	}
+	return err
+}
+
+// templateFile adds the text of a notification template.
+func (l *loader) templateFile(file string, text []byte) error {
+	l.bundle.texts = append(l.bundle.texts, prose.Text{File: file, Line: 1, Text: prose.WithoutActions(string(text)), Lines: true})
+	return nil
 }
 
 func (l *loader) fail(err error) {

@@ -295,6 +295,7 @@ func mistakes() map[string]mistake {
 
 		// Dashboards.
 		"a uid that is none":               {panels, `"uid": "sale"`, `"uid": "Sale"`, panels + `:1: the uid "Sale" is not one of 4 to 40 small letters`},
+		"no uid":                           {panels, `  "uid": "sale",`, "", panels + `:1: the uid "" is not one of 4 to 40 small letters`},
 		"a uid that changed":               {panels, `"uid": "sale"`, `"uid": "sale-2"`, panels + `:2: the uid is "sale-2", but was "sale" (grafana-dashboards/uids.yml:1)`},
 		"a dashboard that is not listed":   {panelUIDs, "sale.json", "sales.json", panelUIDs + ":1: sale.json is missing: add it with its uid, sale"},
 		"a dashboard that is gone":         {panelUIDs, "sale.json: sale", "sale.json: sale\nold.json: old", panelUIDs + ":2: there is no dashboard old.json"},

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -71,7 +72,7 @@ func (l *loader) ruleFile(file string, text []byte) error {
 			}
 			for _, key := range sortedKeys(place.value.Annotations) {
 				text := place.value.Annotations[key]
-				l.bundle.prose = append(l.bundle.prose, prose{file: file, line: text.line, name: r.Query.Name, text: blankOut(templateCode, text.value), lines: text.block})
+				l.bundle.texts = append(l.bundle.texts, prose.Text{File: file, Line: text.line, Name: r.Query.Name, Text: prose.WithoutActions(text.value), Lines: text.block})
 			}
 			l.bundle.rules = append(l.bundle.rules, r)
 		}

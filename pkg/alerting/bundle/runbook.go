@@ -10,10 +10,11 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
 )
 
-// RunbookSections are the headings of a runbook, in their order.
-func RunbookSections() []string {
+// runbookSections are the headings of a runbook, in their order.
+func runbookSections() []string {
 	return []string{"Meaning", "Impact", "Diagnosis", "Mitigation", "Escalation", "Client communication"}
 }
 
@@ -34,7 +35,7 @@ type section struct {
 }
 
 func (l *loader) runbook(file string, text []byte) error {
-	l.bundle.prose = append(l.bundle.prose, prose{file: file, line: 1, text: blankOut(fencedCode, string(text)), lines: true})
+	l.bundle.texts = append(l.bundle.texts, prose.Text{File: file, Line: 1, Text: prose.WithoutCode(string(text)), Lines: true})
 	name := strings.TrimSuffix(path.Base(file), ".md")
 	if name == "README" {
 		return nil
@@ -110,14 +111,14 @@ func (k *checker) runbook(p *runbook) {
 		k.report(p.file, 1, "", "the first heading must be \"# %s\"", p.alert)
 	}
 	at := 0
-	for _, name := range RunbookSections() {
+	for _, name := range runbookSections() {
 		i := slices.IndexFunc(p.sections, func(s section) bool { return s.name == name })
 		switch {
 		case i < 0:
 			k.report(p.file, 1, "", "the section \"## %s\" is missing", name)
 			continue
 		case i < at:
-			k.report(p.file, p.sections[i].line, "", "the section %s is out of order: %s", name, strings.Join(RunbookSections(), ", "))
+			k.report(p.file, p.sections[i].line, "", "the section %s is out of order: %s", name, strings.Join(runbookSections(), ", "))
 		case p.sections[i].lines == 0:
 			k.report(p.file, p.sections[i].line, "", "the section %s is empty", name)
 		}

@@ -1,6 +1,7 @@
-package bundle
+package prose
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -18,18 +19,16 @@ exceptions:
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &checker{bundle: &Bundle{prose: []prose{
-		{file: "a.md", line: 1, text: "as we told you\nnobody was told", lines: true},
-		{file: "b.md", line: 7, name: "A", text: "fine"},
-	}}}
-	k.privateTerms(list)
 	var got []string
-	for _, p := range k.problems {
-		got = append(got, p.Error())
-	}
+	check(list, []Text{
+		{File: "a.md", Line: 1, Text: "as we told you\nnobody was told", Lines: true},
+		{File: "b.md", Line: 7, Name: "A", Text: "fine"},
+	}, func(file string, line int, _, text string) {
+		got = append(got, fmt.Sprintf("%s:%d: %s", file, line, text))
+	})
 	want := []string{
-		`a.md:2: "told" is no word of the field: say notified (pkg/alerting/bundle/words.yml)`,
-		`b.md:1: pkg/alerting/bundle/words.yml excepts "told", which needs no exception`,
+		`a.md:2: "told" is no word of the field: say notified (pkg/alerting/bundle/prose/words.yml)`,
+		`b.md:1: pkg/alerting/bundle/prose/words.yml excepts "told", which needs no exception`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -1,4 +1,4 @@
-package bundle
+package dashboardlint
 
 import (
 	"bytes"
@@ -7,21 +7,31 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/parser/posrange"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
+	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
 )
 
-// dashboard is a Grafana dashboard with its queries.
-type dashboard struct {
-	file    string
-	uid     string
+// Dashboard is a Grafana dashboard with its queries.
+type Dashboard struct {
+	File    string
+	UID     string
+	Title   string
+	Line    int // where the document begins
+	UIDLine int
+
 	doc     *jsonValue
 	panels  []string // titles
 	queries []*panelQuery
 }
+
+// HasPanel reports whether a panel has this title.
+func (d *Dashboard) HasPanel(title string) bool { return slices.Contains(d.panels, title) }
 
 // panelQuery is a query of a panel, of an annotation, or of a variable.
 type panelQuery struct {
@@ -49,7 +59,8 @@ func (v *jsonValue) field(name string) string {
 	return ""
 }
 
-func (l *loader) dashboard(file string, text []byte) error {
+// Read parses a dashboard and its queries. Of a dashboard that is wrong only in queries, it returns what it could read, with the error.
+func Read(file string, text []byte, expressions parser.Parser) (*Dashboard, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	doc, err := readJSON(dec, text)
 	if err == nil {
@@ -58,12 +69,10 @@ func (l *loader) dashboard(file string, text []byte) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s:%d: %w", file, 1+bytes.Count(text[:dec.InputOffset()], []byte("\n")), err)
+		return nil, fmt.Errorf("%s:%d: %w", file, 1+bytes.Count(text[:dec.InputOffset()], []byte("\n")), err)
 	}
-	d := &dashboard{file: file, uid: doc.field("uid"), doc: doc}
-	l.bundle.dashboards = append(l.bundle.dashboards, d)
-	l.bundle.panelProse(file, doc, "")
-	return l.walk(d, doc, "")
+	d := &Dashboard{File: file, UID: doc.field("uid"), Title: doc.field("title"), Line: doc.line, UIDLine: orElse(doc.fields["uid"], doc).line, doc: doc}
+	return d, d.walk(expressions, doc, "")
 }
 
 // readJSON decodes one value, with the line on which it begins.
@@ -108,7 +117,7 @@ func readJSON(dec *json.Decoder, text []byte) (*jsonValue, error) {
 var labelValues = regexp.MustCompile(`^label_values\((?s:(.*),)?\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*\)$`)
 
 // walk collects the queries of an object and of its descendants: `expr` of targets and annotations, and the queries of variables.
-func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
+func (d *Dashboard) walk(expressions parser.Parser, v *jsonValue, title string) error {
 	if own := v.field("title"); own != "" {
 		title = own
 		if v.fields["gridPos"] != nil {
@@ -128,24 +137,24 @@ func (l *loader) walk(d *dashboard, v *jsonValue, title string) error {
 			text = fmt.Sprintf("group by (%s) (%s)", label, variable[1])
 		}
 		if strings.TrimSpace(text) != "" {
-			errs = append(errs, l.panelQuery(d, v, text, label, f.line, title))
+			errs = append(errs, d.panelQuery(expressions, v, text, label, f.line, title))
 		}
-		errs = append(errs, l.walk(d, f, title))
+		errs = append(errs, d.walk(expressions, f, title))
 	}
 	for _, item := range v.items {
-		errs = append(errs, l.walk(d, item, title))
+		errs = append(errs, d.walk(expressions, item, title))
 	}
 	return errors.Join(errs...)
 }
 
-func (l *loader) panelQuery(d *dashboard, from *jsonValue, text, label string, line int, title string) error {
+func (d *Dashboard) panelQuery(expressions parser.Parser, from *jsonValue, text, label string, line int, title string) error {
 	filled, fillings := fillVariables(text)
-	expr, err := l.promql.ParseExpr(filled)
+	expr, err := expressions.ParseExpr(filled)
 	if err != nil {
-		return fmt.Errorf("%s:%d: %s: %w", d.file, line, title, err)
+		return fmt.Errorf("%s:%d: %s: %w", d.File, line, title, err)
 	}
 	d.queries = append(d.queries, &panelQuery{
-		Query:  &promql.Query{Use: promql.ForPanel, Name: title, File: d.file, Line: line, Text: filled, Expr: expr},
+		Query:  &promql.Query{Use: promql.ForPanel, Name: title, File: d.File, Line: line, Text: filled, Expr: expr},
 		object: from, label: label, fillings: fillings,
 	})
 	return nil
@@ -203,4 +212,27 @@ func fillVariables(text string) (string, []filling) {
 	}
 	b.WriteString(text[last:])
 	return b.String(), fillings
+}
+
+// proseKeys are the fields of a dashboard with text for people.
+var proseKeys = []string{"title", "description", "legendFormat", "text", "label", "displayName", "content", "tooltip"}
+
+// Texts are the texts of the dashboard that people read.
+func (d *Dashboard) Texts() []prose.Text { return d.addTexts(nil, d.doc, "") }
+
+func (d *Dashboard) addTexts(all []prose.Text, v *jsonValue, title string) []prose.Text {
+	if own := v.field("title"); own != "" {
+		title = own
+	}
+	for _, key := range v.keys {
+		f := v.fields[key]
+		if slices.Contains(proseKeys, key) && f.text != "" {
+			all = append(all, prose.Text{File: d.File, Line: f.line, Name: title, Text: f.text})
+		}
+		all = d.addTexts(all, f, title)
+	}
+	for _, item := range v.items {
+		all = d.addTexts(all, item, title)
+	}
+	return all
 }

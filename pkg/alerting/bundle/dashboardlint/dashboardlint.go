@@ -1,7 +1,11 @@
-package bundle
+// Package dashboardlint reads Grafana's dashboards and checks them: their document, variables, panels and units, and that their queries filter
+// by what is chosen. Which metrics and labels there are, and what a query means, it leaves to promql; it changes no dashboard.
+package dashboardlint
 
 import (
 	_ "embed"
+	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,7 +16,6 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
-	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
 // unitsText lists Grafana's units.
@@ -42,17 +45,30 @@ var tenantVariables = []string{"client", "event"}
 
 var dashboardUID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{2,38}[a-z0-9]$`)
 
-// dashboardLinter is the check of one dashboard.
-type dashboardLinter struct {
-	*checker
-	*dashboard
+// Config has what a dashboard is held against.
+type Config struct {
+	// Queries checks the queries of the panels, variables and annotations.
+	Queries *promql.Checker
+	// HasDashboard and HasRunbook report whether there is a dashboard with this uid, and a runbook of this alert, to link to.
+	HasDashboard, HasRunbook func(name string) bool
+	// Report is called for each problem. The name is the title of the panel, or the name of the variable.
+	Report func(file string, line int, name, text string)
+}
+
+// linter is the check of one dashboard.
+type linter struct {
+	Config
+	*Dashboard
 	variables     map[string]*jsonValue
 	usedVariables map[string]bool
 }
 
-// dashboard checks a dashboard, except the metrics and labels of its queries.
-func (k *checker) dashboard(d *dashboard) {
-	l := &dashboardLinter{checker: k, dashboard: d, variables: map[string]*jsonValue{}, usedVariables: map[string]bool{}}
+// Check checks the dashboard with its queries.
+func (d *Dashboard) Check(config Config) {
+	for _, q := range d.queries {
+		config.Queries.Check(q.Query)
+	}
+	l := &linter{Config: config, Dashboard: d, variables: map[string]*jsonValue{}, usedVariables: map[string]bool{}}
 	l.document()
 	for _, v := range l.list("templating", "list") {
 		l.variable(v)
@@ -68,19 +84,19 @@ func (k *checker) dashboard(d *dashboard) {
 		l.query(q)
 	}
 	l.strings(d.doc, "", "")
-	for _, name := range sortedKeys(l.variables) {
+	for _, name := range slices.Sorted(maps.Keys(l.variables)) {
 		if !l.usedVariables[name] {
 			l.reportAt(l.variables[name], name, "nothing reads the variable")
 		}
 	}
 }
 
-func (l *dashboardLinter) reportAt(v *jsonValue, name, format string, args ...any) {
-	l.report(l.file, v.line, name, format, args...)
+func (l *linter) reportAt(v *jsonValue, name, format string, args ...any) {
+	l.Report(l.File, v.line, name, fmt.Sprintf(format, args...))
 }
 
 // list returns an array in an object of the document.
-func (l *dashboardLinter) list(object, name string) []*jsonValue {
+func (l *linter) list(object, name string) []*jsonValue {
 	if o := l.doc.fields[object]; o != nil && o.fields[name] != nil {
 		return o.fields[name].items
 	}
@@ -88,9 +104,9 @@ func (l *dashboardLinter) list(object, name string) []*jsonValue {
 }
 
 // document checks the top-level fields.
-func (l *dashboardLinter) document() {
-	if !dashboardUID.MatchString(l.uid) {
-		l.reportAt(l.doc, "", "the uid %q is not one of 4 to 40 small letters, digits and hyphens", l.uid)
+func (l *linter) document() {
+	if !dashboardUID.MatchString(l.UID) {
+		l.reportAt(l.doc, "", "the uid %q is not one of 4 to 40 small letters, digits and hyphens", l.UID)
 	}
 	if l.doc.field("title") == "" {
 		l.reportAt(l.doc, "", "the dashboard has no title")
@@ -107,7 +123,7 @@ func (l *dashboardLinter) document() {
 }
 
 // variable checks a variable.
-func (l *dashboardLinter) variable(v *jsonValue) {
+func (l *linter) variable(v *jsonValue) {
 	name := v.field("name")
 	l.variables[name] = v
 	if v.field("label") == "" {
@@ -142,7 +158,7 @@ func (l *dashboardLinter) variable(v *jsonValue) {
 }
 
 // datasource checks that the data source is ${datasource}.
-func (l *dashboardLinter) datasource(v *jsonValue, name string) {
+func (l *linter) datasource(v *jsonValue, name string) {
 	uid := ""
 	if s := v.fields["datasource"]; s != nil {
 		uid = s.field("uid")
@@ -156,7 +172,7 @@ func (l *dashboardLinter) datasource(v *jsonValue, name string) {
 }
 
 // panelsOf checks the panels of a dashboard or of a row.
-func (l *dashboardLinter) panelsOf(parent *jsonValue) {
+func (l *linter) panelsOf(parent *jsonValue) {
 	var cells []cell
 	ids, titles := map[float64]bool{}, map[string]bool{}
 	list := parent.fields["panels"]
@@ -216,7 +232,7 @@ func (c cell) overlaps(o cell) bool {
 }
 
 // panel checks a panel other than a row.
-func (l *dashboardLinter) panel(p *jsonValue, title string) {
+func (l *linter) panel(p *jsonValue, title string) {
 	kind := p.field("type")
 	if !slices.Contains(panelTypes, kind) {
 		l.reportAt(orElse(p.fields["type"], p), title, "the panel type %q is not one that Grafana 12 and 13 have: %s", kind, strings.Join(panelTypes, ", "))
@@ -255,7 +271,7 @@ func (l *dashboardLinter) panel(p *jsonValue, title string) {
 }
 
 // minInterval checks that the panel's minimum interval is long enough for $__rate_interval, which is longer, to span four scrapes.
-func (l *dashboardLinter) minInterval(p, target *jsonValue, title string) {
+func (l *linter) minInterval(p, target *jsonValue, title string) {
 	d, err := model.ParseDuration(p.field("interval"))
 	if err != nil || time.Duration(d) < promql.ShortestWindow {
 		l.reportAt(orElse(p.fields["interval"], target), title, "interval of the panel is not %s or more: $__rate_interval may be shorter than that", model.Duration(promql.ShortestWindow))
@@ -263,7 +279,7 @@ func (l *dashboardLinter) minInterval(p, target *jsonValue, title string) {
 }
 
 // units checks that a panel has a unit that Grafana knows.
-func (l *dashboardLinter) units(p *jsonValue, title string) {
+func (l *linter) units(p *jsonValue, title string) {
 	config := p.fields["fieldConfig"]
 	if config == nil || config.fields["defaults"] == nil {
 		l.reportAt(p, title, "the panel has no unit")
@@ -292,7 +308,7 @@ func (l *dashboardLinter) units(p *jsonValue, title string) {
 	}
 }
 
-func (l *dashboardLinter) unit(v *jsonValue, title string) {
+func (l *linter) unit(v *jsonValue, title string) {
 	isPrefixed := slices.ContainsFunc(unitPrefixes, func(p string) bool { return strings.HasPrefix(v.text, p) })
 	if known := slices.Contains(strings.Split(unitsText, "\n"), v.text); v.text == "" || !known && !isPrefixed {
 		l.reportAt(v, title, "Grafana has no unit %q, and prints it behind the number", v.text)
@@ -300,7 +316,7 @@ func (l *dashboardLinter) unit(v *jsonValue, title string) {
 }
 
 // query checks the tenant filters and the ranges of a query.
-func (l *dashboardLinter) query(q *panelQuery) {
+func (l *linter) query(q *panelQuery) {
 	instant := q.object.fields["instant"] != nil && q.object.fields["instant"].value == true
 	isTarget := q.object.fields["refId"] != nil && q.label == ""
 	parser.Inspect(q.Expr, func(n parser.Node, path []parser.Node) error {
@@ -327,8 +343,8 @@ func parentCall(path []parser.Node) *parser.Call {
 }
 
 // filters checks that a selector of metrics with a client or event label filters by the selected ones.
-func (l *dashboardLinter) filters(q *panelQuery, s *parser.VectorSelector) {
-	d, err := l.Declared(s.Name)
+func (l *linter) filters(q *panelQuery, s *parser.VectorSelector) {
+	d, err := l.Queries.Declared(s.Name)
 	if err != nil {
 		return // reported already
 	}
@@ -344,13 +360,13 @@ func (l *dashboardLinter) filters(q *panelQuery, s *parser.VectorSelector) {
 				slices.ContainsFunc(q.fillings, func(f filling) bool { return f.name == name && f.within(s.PosRange) }))
 		})
 		if !chosen {
-			l.Failf(q.Query, s, "%s has the label %s: show only what is chosen, %s=~\"$%s\"", s.Name, name, name, name)
+			l.Queries.Failf(q.Query, s, "%s has the label %s: show only what is chosen, %s=~\"$%s\"", s.Name, name, name, name)
 		}
 	}
 }
 
 // rateWindow checks that the range of a rate fits to the step of the graph: no sample is skipped or counted twice.
-func (l *dashboardLinter) rateWindow(q *panelQuery, m *parser.MatrixSelector, function string, instant bool) {
+func (l *linter) rateWindow(q *panelQuery, m *parser.MatrixSelector, function string, instant bool) {
 	name := ""
 	for _, f := range q.fillings {
 		if f.within(m.PositionRange()) && f.start > int(m.VectorSelector.PositionRange().End) {
@@ -360,11 +376,11 @@ func (l *dashboardLinter) rateWindow(q *panelQuery, m *parser.MatrixSelector, fu
 	switch {
 	case instant && (name == "" || name == "__range"):
 	case instant:
-		l.Failf(q.Query, m, "%s over $%s in a query for one moment: take $__range, or write the window out", function, name)
+		l.Queries.Failf(q.Query, m, "%s over $%s in a query for one moment: take $__range, or write the window out", function, name)
 	case name == "__rate_interval":
 	case name == "" && m.Range >= longWindow:
 	default:
-		l.Failf(q.Query, m, "%s of a graph takes $__rate_interval, so that it neither skips samples nor has too few: only windows of 1h and more are written out", function)
+		l.Queries.Failf(q.Query, m, "%s of a graph takes $__rate_interval, so that it neither skips samples nor has too few: only windows of 1h and more are written out", function)
 	}
 }
 
@@ -372,7 +388,7 @@ func (l *dashboardLinter) rateWindow(q *panelQuery, m *parser.MatrixSelector, fu
 var linkTarget = regexp.MustCompile(`/d/([A-Za-z0-9_-]+)|docs/runbooks/([A-Za-z0-9_]+)\.md`)
 
 // strings checks links and variables in all strings of the document.
-func (l *dashboardLinter) strings(v *jsonValue, key, title string) {
+func (l *linter) strings(v *jsonValue, key, title string) {
 	if own := v.field("title"); own != "" && v.fields["gridPos"] != nil {
 		title = own
 	}
@@ -399,11 +415,11 @@ func (l *dashboardLinter) strings(v *jsonValue, key, title string) {
 	}
 }
 
-func (l *dashboardLinter) link(v *jsonValue, title, uid, alert string) {
+func (l *linter) link(v *jsonValue, title, uid, alert string) {
 	switch {
-	case uid != "" && !slices.ContainsFunc(l.bundle.dashboards, func(d *dashboard) bool { return d.uid == uid }):
+	case uid != "" && !l.HasDashboard(uid):
 		l.reportAt(v, title, "the link leads to the dashboard %q, which does not exist", uid)
-	case alert != "" && !slices.ContainsFunc(l.bundle.runbooks, func(p *runbook) bool { return p.alert == alert }):
+	case alert != "" && !l.HasRunbook(alert):
 		l.reportAt(v, title, "the link leads to the runbook of %q, which does not exist", alert)
 	}
 }
@@ -413,55 +429,4 @@ func orElse(v, other *jsonValue) *jsonValue {
 		return v
 	}
 	return other
-}
-
-// uidsFile lists the uid of each dashboard, which never changes.
-const uidsFile = "grafana-dashboards/uids.yml"
-
-// uidList has the content of uidsFile: uids by path below grafana-dashboards.
-type uidList struct {
-	uids map[string]positioned[string]
-}
-
-func (l *loader) uids() {
-	l.bundle.uids = &uidList{}
-	if len(l.bundle.dashboards) == 0 {
-		return
-	}
-	l.file(uidsFile, func(file string, text []byte) error {
-		_, err := yamlfile.Parse(file, text, &l.bundle.uids.uids)
-		return err
-	})
-}
-
-// uidsAndTitles checks that uids are those of uidsFile, and that uids and titles are unique.
-func (k *checker) uidsAndTitles() {
-	files := map[string]bool{}
-	uids, titles := map[string]string{}, map[string]string{}
-	for _, d := range k.bundle.dashboards {
-		name := strings.TrimPrefix(d.file, "grafana-dashboards/")
-		files[name] = true
-		known, listed := k.bundle.uids.uids[name]
-		switch {
-		case !listed:
-			k.report(uidsFile, 1, "", "%s is missing: add it with its uid, %s", name, d.uid)
-		case known.value != d.uid:
-			k.report(d.file, d.doc.fields["uid"].line, "", "the uid is %q, but was %q (%s:%d): alerts, links and bookmarks lead to it, and Grafana refuses another one for the same file",
-				d.uid, known.value, uidsFile, known.line)
-		}
-		for _, one := range []struct {
-			what, value string
-			seen        map[string]string
-		}{{"uid", d.uid, uids}, {"title", d.doc.field("title"), titles}} {
-			if other, twice := one.seen[one.value]; twice {
-				k.report(d.file, d.doc.line, "", "%s has the same %s, %q", other, one.what, one.value)
-			}
-			one.seen[one.value] = d.file
-		}
-	}
-	for _, name := range sortedKeys(k.bundle.uids.uids) {
-		if !files[name] {
-			k.report(uidsFile, k.bundle.uids.uids[name].line, "", "there is no dashboard %s: a dashboard that goes leaves links behind", name)
-		}
-	}
 }

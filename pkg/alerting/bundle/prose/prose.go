@@ -1,4 +1,6 @@
-package bundle
+// Package prose has the texts of the bundle that people read, and the list of private words: what only maintainers of this project would
+// understand, and what the field says instead. It judges phrases, never style, and knows no file but its list.
+package prose
 
 import (
 	_ "embed"
@@ -40,7 +42,7 @@ type termList struct {
 var privateTerms = sync.OnceValue(func() termList {
 	list, err := readTerms(termsText)
 	if err != nil {
-		panic(fmt.Sprintf("bundle: %v", err)) // it is embedded, and every test of the check reads it
+		panic(fmt.Sprintf("prose: %v", err)) // it is embedded, and every test of the check reads it
 	}
 	return list
 })
@@ -62,18 +64,15 @@ func readTerms(text []byte) (list termList, err error) {
 	return list, nil
 }
 
-// prose is a text for people, with its position.
-type prose struct {
-	file string
-	line int
-	name string // of the alert or the panel
-	text string
-	// lines says that the lines of the text are lines of the file; otherwise all of it is at line.
-	lines bool
+// Text is a text for people, with its position.
+type Text struct {
+	File string
+	Line int
+	Name string // of the alert or the panel
+	Text string
+	// Lines says that the lines of the text are lines of the file; otherwise all of it is at Line.
+	Lines bool
 }
-
-// proseKeys are the fields of a dashboard with text for people.
-var proseKeys = []string{"title", "description", "legendFormat", "text", "label", "displayName", "content", "tooltip"}
 
 // Parts of Markdown files and of templates that are no prose.
 var (
@@ -93,54 +92,41 @@ func blankOut(code *regexp.Regexp, text string) string {
 	})
 }
 
-// templateFile adds the prose of a notification template.
-func (l *loader) templateFile(file string, text []byte) error {
-	l.bundle.prose = append(l.bundle.prose, prose{file: file, line: 1, text: blankOut(templateCode, string(text)), lines: true})
-	return nil
+// WithoutCode returns the text of a Markdown file with its code blanked out.
+func WithoutCode(markdown string) string { return blankOut(fencedCode, markdown) }
+
+// WithoutActions returns the text of a template with its actions blanked out.
+func WithoutActions(template string) string { return blankOut(templateCode, template) }
+
+// Check reports the private terms in the texts, and exceptions that none of them needs.
+func Check(texts []Text, report func(file string, line int, name, text string)) {
+	check(privateTerms(), texts, report)
 }
 
-// panelProse adds the prose of a dashboard.
-func (b *Bundle) panelProse(file string, v *jsonValue, title string) {
-	if own := v.field("title"); own != "" {
-		title = own
-	}
-	for _, key := range v.keys {
-		f := v.fields[key]
-		if slices.Contains(proseKeys, key) && f.text != "" {
-			b.prose = append(b.prose, prose{file: file, line: f.line, name: title, text: f.text})
-		}
-		b.panelProse(file, f, title)
-	}
-	for _, item := range v.items {
-		b.panelProse(file, item, title)
-	}
-}
-
-// privateTerms reports private terms in the prose of the bundle.
-func (k *checker) privateTerms(list termList) {
+func check(list termList, texts []Text, report func(file string, line int, name, text string)) {
 	used := make([]bool, len(list.Exceptions))
-	for _, p := range k.bundle.prose {
-		flat := strings.ReplaceAll(p.text, "\n", " ") // a phrase may be wrapped
+	for _, t := range texts {
+		flat := strings.ReplaceAll(t.Text, "\n", " ") // a phrase may be wrapped
 		for _, w := range list.Words {
 			for _, at := range w.phrase.FindAllStringIndex(flat, -1) {
-				line := p.line
-				if p.lines {
-					line += strings.Count(p.text[:at[0]], "\n")
+				line := t.Line
+				if t.Lines {
+					line += strings.Count(t.Text[:at[0]], "\n")
 				}
 				excepted := slices.IndexFunc(list.Exceptions, func(e termException) bool {
-					return e.File == p.file && strings.Contains(flat[max(0, at[0]-len(e.Text)):min(len(flat), at[1]+len(e.Text))], e.Text)
+					return e.File == t.File && strings.Contains(flat[max(0, at[0]-len(e.Text)):min(len(flat), at[1]+len(e.Text))], e.Text)
 				})
 				if excepted >= 0 {
 					used[excepted] = true
 					continue
 				}
-				k.report(p.file, line, p.name, "%q is no word of the field: say %s (pkg/alerting/bundle/words.yml)", flat[at[0]:at[1]], w.Say)
+				report(t.File, line, t.Name, fmt.Sprintf("%q is no word of the field: say %s (pkg/alerting/bundle/prose/words.yml)", flat[at[0]:at[1]], w.Say))
 			}
 		}
 	}
 	for i, e := range list.Exceptions {
 		if !used[i] {
-			k.report(e.File, 1, "", "pkg/alerting/bundle/words.yml excepts %q, which needs no exception", e.Text)
+			report(e.File, 1, "", fmt.Sprintf("pkg/alerting/bundle/prose/words.yml excepts %q, which needs no exception", e.Text))
 		}
 	}
 }
