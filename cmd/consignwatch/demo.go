@@ -8,14 +8,14 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/alertmanager"
-	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
+	"github.com/consignwatch/consignwatch/pkg/dashboards"
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/rules"
 )
 
 func addDemo(app *kingpin.Application) (string, action) {
 	command := app.Command("demo", "Run the whole stack on this machine, in a temporary folder and on free ports, until Ctrl-C.")
-	config := demo.Config{Rules: rules.Files, Alertmanager: alertmanager.Files, Dashboards: dashboards.Files}
+	config := demo.Config{Rules: rules.Files, Alertmanager: alertmanager.Files}
 	var faults []string
 	var headless bool
 	command.Flag("clients", "Clients of the platform.").Default("5").IntVar(&config.Clients)
@@ -40,6 +40,10 @@ func addDemo(app *kingpin.Application) (string, action) {
 					config.Faults = append(config.Faults, name)
 				}
 			}
+		}
+		var err error
+		if config.Dashboards, err = dashboards.Files(); err != nil {
+			return err
 		}
 		return demo.Run(ctx, config)
 	}

@@ -14,12 +14,12 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle"
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundleversion"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/alerting/slo"
 	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
+	"github.com/consignwatch/consignwatch/pkg/dashboards"
 )
 
 // renderFunc renders generated files of the bundle from the files below root, by path. The result depends on nothing but these

@@ -41,7 +41,7 @@ type Config struct {
 	// TimeScale is how much faster than the policy alerts notify and escalate;
 	// 1 unless set.
 	TimeScale  float64
-	Dashboards fs.FS // a folder for each of Grafana's; shown if a Grafana is installed; nil: none
+	Dashboards map[string][]byte // by path: a folder for each of Grafana's; shown if a Grafana is installed; nil: none
 
 	Out      io.Writer
 	Terminal bool // Out is a terminal: colours and a progress bar

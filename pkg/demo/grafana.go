@@ -42,8 +42,10 @@ func startGrafana(ctx context.Context, s *stack, folder string, installed server
 		return nil, err
 	}
 	boards := filepath.Join(folder, "dashboards")
-	if err := os.CopyFS(boards, s.config.Dashboards); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
+	for file, text := range s.config.Dashboards {
+		if err := writeFile(filepath.Join(boards, filepath.FromSlash(file)), text); err != nil {
+			return nil, err
+		}
 	}
 	provisioning := filepath.Join(folder, "provisioning")
 	for file, content := range map[string]object{
@@ -67,14 +69,23 @@ func startGrafana(ctx context.Context, s *stack, folder string, installed server
 	} {
 		text, err := json.Marshal(content) // JSON is YAML
 		if err == nil {
-			err = os.MkdirAll(filepath.Join(provisioning, filepath.Dir(file)), 0o700)
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(provisioning, file), text, 0o600)
+			err = writeFile(filepath.Join(provisioning, file), text)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("demo: %w", err)
+			return nil, err
 		}
 	}
 	return installed.Start(ctx, folder, servers.GrafanaConfig{Provisioning: provisioning, Home: filepath.Join(boards, homeDashboard)})
+}
+
+// writeFile writes a file, and makes its folder.
+func writeFile(file string, text []byte) error {
+	err := os.MkdirAll(filepath.Dir(file), 0o700)
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
+	"github.com/consignwatch/consignwatch/pkg/dashboards"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
@@ -67,10 +67,14 @@ func TestAnInstalledGrafanaShowsTheDashboardsOfThisDemo(t *testing.T) {
 		}
 	}
 	t.Setenv(servers.BinVariable, filepath.Join(home, "bin"))
+	files, err := dashboards.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var j journal
 	_, prometheus := j.fake(prometheusPart)
 	_, alertmanager := j.fake(alertmanagerPart)
-	config := Config{Dashboards: dashboards.Files, StateFile: filepath.Join(t.TempDir(), "state.json")}
+	config := Config{Dashboards: files, StateFile: filepath.Join(t.TempDir(), "state.json")}
 	ctx, cancel := context.WithCancel(t.Context())
 	lines, ended := background(t, ctx, config, append([]part{prometheus, alertmanager}, grafanaParts(config)...))
 	await(t, lines, "All is up")
@@ -117,7 +121,7 @@ func TestAnInstalledGrafanaShowsTheDashboardsOfThisDemo(t *testing.T) {
 func TestWithoutAGrafanaTheDemoSaysSo(t *testing.T) {
 	var j journal
 	_, first := j.fake("first")
-	lines, ended := background(t, t.Context(), Config{Dashboards: dashboards.Files, Duration: 1}, []part{first})
+	lines, ended := background(t, t.Context(), Config{Dashboards: map[string][]byte{}, Duration: 1}, []part{first})
 	await(t, lines, "No Grafana is installed here: docs/dashboards.md")
 	if err := ended(); err != nil {
 		t.Errorf("Run = %v", err)

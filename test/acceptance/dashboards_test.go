@@ -6,18 +6,17 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os/exec"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
+	"github.com/consignwatch/consignwatch/pkg/dashboards"
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 	"github.com/consignwatch/consignwatch/test/stack"
@@ -46,24 +45,17 @@ type dashboard struct {
 
 func loadDashboards(t *testing.T) []dashboard {
 	t.Helper()
+	files, err := dashboards.Files()
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d dashboards: %v", len(files), err)
+	}
 	var all []dashboard
-	err := fs.WalkDir(dashboards.Files, ".", func(name string, e fs.DirEntry, err error) error {
-		if err != nil || path.Ext(name) != ".json" {
-			return err
-		}
-		text, err := fs.ReadFile(dashboards.Files, name)
-		if err != nil {
-			return err
-		}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		var b dashboard
-		if err := json.Unmarshal(text, &b); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+		if err := json.Unmarshal(files[name], &b); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
 		all = append(all, b)
-		return nil
-	})
-	if err != nil || len(all) == 0 {
-		t.Fatalf("%d dashboards: %v", len(all), err)
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -10,40 +11,52 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
+// project is the root of the project.
+const project = "../.."
+
 func TestTheFilesMatchTheDeclarations(t *testing.T) {
-	declared, err := Render(os.DirFS(".."))
+	declared, err := Render(os.DirFS(project))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range declared {
-		if is, err := fs.ReadFile(os.DirFS(".."), name); err != nil || !bytes.Equal(is, want) {
+		if is, err := fs.ReadFile(os.DirFS(project), name); err != nil || !bytes.Equal(is, want) {
 			t.Errorf("%s is not what its declaration says (%v); run consignwatch render", name, err)
 		}
 	}
 }
 
 func TestFilesAreAllDashboardsAndNoOthers(t *testing.T) {
-	declared, err := Render(os.DirFS(".."))
+	declared, err := Render(os.DirFS(project))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var embedded, shipped []string
-	for root, names := range map[fs.FS]*[]string{Files: &embedded, os.DirFS("."): &shipped} {
-		err := fs.WalkDir(root, ".", func(name string, _ fs.DirEntry, err error) error {
-			if path.Ext(name) == ".json" {
-				*names = append(*names, path.Join(folder, name))
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
+	var shipped []string
+	err = fs.WalkDir(os.DirFS(project), folder, func(name string, _ fs.DirEntry, err error) error {
+		if path.Ext(name) == ".json" {
+			shipped = append(shipped, name)
 		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	want := slices.Sorted(maps.Keys(declared))
-	if !slices.Equal(embedded, want) || !slices.Equal(shipped, want) {
-		t.Errorf("declared are %v,\nembedded %v,\nshipped %v", want, embedded, shipped)
+	if want := slices.Sorted(maps.Keys(declared)); !slices.Equal(shipped, want) {
+		t.Errorf("declared are %v,\nshipped %v", want, shipped)
+	}
+}
+
+func TestOnlyAFolderThatHasOneOfTheDashboardsIsRendered(t *testing.T) {
+	own := fstest.MapFS{folder + "/Business/own.json": {}}
+	if files, err := Render(own); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%d dashboards and %v, want none beside others", len(files), err)
+	}
+	own[folder+"/System/overview.json"] = &fstest.MapFile{}
+	if files, err := Render(own); len(files) != len(All()) || err != nil {
+		t.Errorf("%d dashboards and %v, want all %d", len(files), err, len(All()))
 	}
 }
 
@@ -64,7 +77,7 @@ func TestLinesFitTheGrid(t *testing.T) {
 }
 
 func TestEveryDashboardHasTheQuestionOfTheDocumentation(t *testing.T) {
-	page, err := os.ReadFile("../docs/dashboards.md")
+	page, err := os.ReadFile(project + "/docs/dashboards.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +94,7 @@ func TestEveryDashboardHasTheQuestionOfTheDocumentation(t *testing.T) {
 func TestEveryDashboardHasAScreenshot(t *testing.T) {
 	for _, d := range All() {
 		name := strings.ReplaceAll(strings.ToLower(strings.TrimSuffix(d.File, ".json")), "/", "-")
-		screenshot, err := os.Stat("../docs/images/" + name + ".png")
+		screenshot, err := os.Stat(project + "/docs/images/" + name + ".png")
 		if err != nil {
 			t.Error(err)
 		} else if screenshot.Size() > 300_000 {
