@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 	"github.com/consignwatch/consignwatch/test/stack"
 )
@@ -48,7 +48,7 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 }
 
 // awaitValues waits until an expression has these values.
-func awaitValues(t *testing.T, state demo.State, expression string, want ...string) {
+func awaitValues(t *testing.T, state statefile.State, expression string, want ...string) {
 	t.Helper()
 	stack.Await(t, expression, func() string {
 		if got := stack.Values(t, state, expression); !slices.Equal(got, want) {

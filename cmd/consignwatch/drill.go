@@ -18,7 +18,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/rules"
 )
@@ -179,9 +179,9 @@ const resolvePatience = 30 * time.Minute
 
 // inDemo switches on each fault of the demo once, and sends a synthetic alert for each that no fault fires.
 func (d *drillCommand) inDemo(ctx context.Context, stdout io.Writer, plans []drill.Plan) error {
-	environment, err := drill.Open(ctx, d.stateFile, func(state demo.State, clients []string) (*drill.Policy, error) {
+	environment, err := drill.Open(ctx, d.stateFile, func(state statefile.State, clients []string) (*drill.Policy, error) {
 		evaluation := time.Duration(state.Interval * float64(time.Second))
-		r, err := demo.Routing(shippedBundle(), clients, state.TimeScale, evaluation)
+		r, err := routing.LoadForDemo(shippedBundle(), routing.DemoOptions{Clients: clients, TimeScale: state.TimeScale, Evaluation: evaluation})
 		return &drill.Policy{Routing: r, Evaluation: evaluation}, err
 	})
 	if err != nil {

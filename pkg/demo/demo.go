@@ -15,6 +15,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
@@ -33,7 +34,7 @@ type Config struct {
 	Duration time.Duration // from when all is up; 0: until the context ends
 	Faults   []string      // switched on when all is up
 
-	StateFile string // see State; empty: none
+	StateFile string // see package statefile; empty: none
 	PagesFile string // one line of JSON per notification; empty: in the demo's folder
 
 	Rules        fs.FS // recording/*.yml and alerts/*.yml
@@ -70,7 +71,7 @@ func run(ctx context.Context, config Config, parts []part) (err error) {
 		return err
 	}
 	if config.StateFile != "" { // with an old file, a script would assume that the demo is up
-		if err := removeState(config.StateFile); err != nil {
+		if err := statefile.Remove(config.StateFile); err != nil {
 			return err
 		}
 	}

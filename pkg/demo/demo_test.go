@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
@@ -181,11 +182,11 @@ func TestTheStateFileIsThereWhileAllIsUp(t *testing.T) {
 		t.Errorf("a state file before all is up: %v", err)
 	}
 	await(t, lines, "All is up")
-	state, err := ReadState(file)
+	state, err := statefile.Read(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []PartState{
+	want := []statefile.Part{
 		{Name: "first", Address: "127.0.0.1:1", Host: "127.0.0.1", Port: 1, PID: 1, Folder: filepath.Join(state.Folder, "first")},
 		{Name: "second", Address: "127.0.0.1:1", Host: "127.0.0.1", Port: 1, PID: 1, Folder: filepath.Join(state.Folder, "second"), URL: "http://127.0.0.1:1"},
 	}

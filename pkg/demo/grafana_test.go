@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/dashboards"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
@@ -78,7 +79,7 @@ func TestAnInstalledGrafanaShowsTheDashboardsOfThisDemo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	lines, ended := background(t, ctx, config, append([]part{prometheus, alertmanager}, grafanaParts(config)...))
 	await(t, lines, "All is up")
-	state, err := ReadState(config.StateFile)
+	state, err := statefile.Read(config.StateFile)
 	if err != nil {
 		t.Fatal(err)
 	}

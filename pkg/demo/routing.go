@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/servers"
@@ -26,7 +24,7 @@ func (s *stack) prepareBundle(clients []string) error {
 	if err := os.CopyFS(folder, s.config.Alertmanager); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	r, err := Routing(os.DirFS(s.bundle()), clients, cmp.Or(s.config.TimeScale, 1), s.scrapeInterval())
+	r, err := routing.LoadForDemo(os.DirFS(s.bundle()), routing.DemoOptions{Clients: clients, TimeScale: cmp.Or(s.config.TimeScale, 1), Evaluation: s.scrapeInterval()})
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -41,25 +39,6 @@ func (s *stack) prepareBundle(clients []string) error {
 	}
 	return nil
 }
-
-// Routing is the routing of a demo: that of the files below root, with the demo's
-// webhook receiver in place of all contacts.
-func Routing(root fs.FS, clients []string, timeScale float64, evaluation time.Duration) (*routing.Routing, error) {
-	r, err := routing.Load(root)
-	if err != nil {
-		return nil, err
-	}
-	return r, r.ForDemo(routing.DemoOptions{
-		WebhookURLFile: webhookSecret, HeartbeatURLFile: heartbeatSecret,
-		Clients: clients, TimeScale: timeScale, Evaluation: evaluation,
-	})
-}
-
-// Files with webhook URLs for Alertmanager, below the folder of its configuration.
-const (
-	webhookSecret   = "secrets/pages_url"
-	heartbeatSecret = "secrets/heartbeat_url"
-)
 
 func (s *stack) alertmanagerFolder() string { return filepath.Join(s.bundle(), "alertmanager") }
 
@@ -82,7 +61,7 @@ func startAlertmanagerFor(ctx context.Context, s *stack, folder string, clients 
 	if err := os.MkdirAll(filepath.Join(s.alertmanagerFolder(), "secrets"), 0o700); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
-	for secret, path := range map[string]string{webhookSecret: "/", heartbeatSecret: heartbeatPath} {
+	for secret, path := range map[string]string{routing.DemoWebhookURLFile: "/", routing.DemoHeartbeatURLFile: heartbeatPath} {
 		if err := writeSecret(filepath.Join(s.alertmanagerFolder(), secret), "http://"+receiver.Address()+path); err != nil {
 			return nil, err
 		}

@@ -1,13 +1,18 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 )
 
 const stopTimeout = 15 * time.Second // for one part to end after it is asked to
@@ -80,8 +85,8 @@ func (s *stack) run(ctx context.Context) (err error) {
 		return ending(ctx, err)
 	}
 	if s.config.StateFile != "" {
-		defer func() { err = errors.Join(err, removeState(s.config.StateFile)) }()
-		if err := s.state().write(s.config.StateFile); err != nil {
+		defer func() { err = errors.Join(err, statefile.Remove(s.config.StateFile)) }()
+		if err := s.state().Write(s.config.StateFile); err != nil {
 			return err
 		}
 	}
@@ -165,4 +170,30 @@ func (s *stack) part(name string) (running, error) {
 		}
 	}
 	return nil, fmt.Errorf("demo: the part %s is not up", name)
+}
+
+// state is what the state file says of the running demo.
+func (s *stack) state() statefile.State {
+	state := statefile.State{
+		PID:       os.Getpid(),
+		Started:   time.Now().UTC(),
+		Folder:    s.folder,
+		DSNFile:   s.dsnFile(),
+		PagesFile: s.config.PagesFile,
+		TimeScale: cmp.Or(s.config.TimeScale, 1),
+		Interval:  s.scrapeInterval().Seconds(),
+	}
+	for _, p := range s.up {
+		host, port, _ := net.SplitHostPort(p.Address())
+		number, _ := strconv.Atoi(port)
+		part := statefile.Part{
+			Name: p.name, Address: p.Address(), Host: host, Port: number,
+			PID: p.PID(), Folder: filepath.Join(s.folder, p.name),
+		}
+		if p.path != "" {
+			part.URL = "http://" + p.Address()
+		}
+		state.Parts = append(state.Parts, part)
+	}
+	return state
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
@@ -26,7 +26,7 @@ type Environment struct {
 	Policy  *Policy
 	Clients []string
 
-	state              demo.State
+	state              statefile.State
 	prometheus         prometheusv1.API
 	client             *amclient.Client
 	alertmanagerAlerts cached[[]amclient.Alert]
@@ -46,8 +46,8 @@ const (
 const requestTimeout = 10 * time.Second
 
 // Open connects to the demo of a state file; policy returns the deadlines for it.
-func Open(ctx context.Context, file string, policy func(state demo.State, clients []string) (*Policy, error)) (*Environment, error) {
-	state, err := demo.ReadState(file)
+func Open(ctx context.Context, file string, policy func(state statefile.State, clients []string) (*Policy, error)) (*Environment, error) {
+	state, err := statefile.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("is a demo running with --state-file %s? %w", file, err)
 	}

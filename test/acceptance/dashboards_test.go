@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/dashboards"
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 	"github.com/consignwatch/consignwatch/test/stack"
 )
@@ -122,7 +122,7 @@ func panelFaults() []string {
 
 // everyPanelHasData runs every query of every panel over the time since the demo's start: with All selected, and with one value of each variable. It
 // waits for missing data.
-func everyPanelHasData(t *testing.T, state demo.State) {
+func everyPanelHasData(t *testing.T, state statefile.State) {
 	for _, fault := range panelFaults() {
 		stack.SwitchFault(t, state, fault, "on")
 	}
@@ -154,7 +154,7 @@ func everyPanelHasData(t *testing.T, state demo.State) {
 }
 
 // missingData lists the queries that should have data, and have none.
-func missingData(t *testing.T, state demo.State) (missing []string) {
+func missingData(t *testing.T, state statefile.State) (missing []string) {
 	p := period{from: state.Started, to: time.Now(), scrape: time.Duration(state.Interval * float64(time.Second))}
 	var allowed []emptyQuery
 	if _, err := yamlfile.Read("testdata/emptypanels.yml", &allowed); err != nil {
@@ -232,7 +232,7 @@ func queryOf(query any) string {
 var labelValues = regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
 
 // labelValuesOf are the values of a variable.
-func labelValuesOf(t *testing.T, state demo.State, query string, p period) []string {
+func labelValuesOf(t *testing.T, state statefile.State, query string, p period) []string {
 	t.Helper()
 	match := labelValues.FindStringSubmatch(query)
 	if match == nil {
@@ -247,7 +247,7 @@ func labelValuesOf(t *testing.T, state demo.State, query string, p period) []str
 }
 
 // singleClientValues are sets of values with one client, one of its sale events, and one host. Live sales come first.
-func singleClientValues(t *testing.T, state demo.State) []variableValues {
+func singleClientValues(t *testing.T, state statefile.State) []variableValues {
 	t.Helper()
 	p := period{from: time.Now().Add(-time.Minute), to: time.Now()}
 	hosts := labelValuesOf(t, state, "label_values(node_boot_time_seconds, instance)", p)
@@ -268,7 +268,7 @@ func statusRank(status string) int {
 }
 
 // querySeries returns the labels of the series of a query that have a value other than NaN in the period.
-func querySeries(t *testing.T, state demo.State, expression string, p period) []map[string]string {
+func querySeries(t *testing.T, state statefile.State, expression string, p period) []map[string]string {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
 	response, err := http.PostForm(prometheus.URL+"/api/v1/query_range", url.Values{

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 
@@ -32,7 +32,7 @@ func TestACrashOfAPartEndsTheDemo(t *testing.T) {
 func TestAnUnknownFaultEndsTheDemoWithTheNamesThatExist(t *testing.T) {
 	d := stack.Start(t, "--fault=no-such-fault")
 	d.Await("All is up")
-	if code := d.Ended(demo.State{}); code != 1 {
+	if code := d.Ended(statefile.State{}); code != 1 {
 		t.Errorf("exit status %d, want 1", code)
 	}
 	for _, part := range []string{`"no-such-fault"`, "sold-twice"} {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/rules"
 	"github.com/consignwatch/consignwatch/test/stack"
@@ -65,7 +66,7 @@ func TestFaultsFireTheirAlertsAndNoOthers(t *testing.T) {
 }
 
 // awaitHealth waits until the rules have recorded the platform, and no alert is pending or firing.
-func awaitHealth(t *testing.T, state demo.State) {
+func awaitHealth(t *testing.T, state statefile.State) {
 	t.Helper()
 	pause(t, warmUp)
 	stack.Await(t, "a healthy platform", func() string {
@@ -88,7 +89,7 @@ func pause(t *testing.T, d time.Duration) {
 
 // runDay runs a healthy platform for a day, from noon to noon and faster than real time: with a peak of a sale in the evening, and a night without users. No alert of
 // any priority may fire. It checks that the traffic has a peak and a low.
-func runDay(t *testing.T, state demo.State, speed time.Duration, day time.Duration) {
+func runDay(t *testing.T, state statefile.State, speed time.Duration, day time.Duration) {
 	t.Helper()
 	const requestRate = `sum(rate(consign_api_requests_total{route!="/healthz"}[1m]))`
 	begin := time.Now()
@@ -117,7 +118,7 @@ const pollInterval = 5 * time.Second
 
 // checkBatch switches the faults of a batch on and off, and returns how the alerts that fire until all have resolved differ from those of the table. P2 and P3
 // alerts may also fire on a component that the table has an alert on: which of them pass their thresholds differs from run to run.
-func checkBatch(t *testing.T, state demo.State, clients []string, declared map[string]drill.Rule, batch []drill.Fault) (wrong []string) {
+func checkBatch(t *testing.T, state statefile.State, clients []string, declared map[string]drill.Rule, batch []drill.Fault) (wrong []string) {
 	must, may := map[string]string{}, map[string]string{}
 	components := map[string]bool{}
 	for _, a := range drill.AlwaysAllowed() {
@@ -214,7 +215,7 @@ func matches(patterns map[string]string, alert string) bool {
 //     threshold is a hundredth of a second;
 //   - burn rates, since several faults are on at once;
 //   - volunteers, of whom a platform with few consignors never has enough, and whose last two days are always near while days pass so fast.
-func alertsInState(t *testing.T, state demo.State, states string) map[string]bool {
+func alertsInState(t *testing.T, state statefile.State, states string) map[string]bool {
 	t.Helper()
 	alerts := map[string]bool{}
 	for _, a := range stack.Query(t, state, `ALERTS{alertstate=~"`+states+`",priority=~"P.",source_alertname="",alertname!~"SloBudget.*|CacheLatencyHigh|VolunteerSpotsOpen"} unless ALERTS{component="host",priority=~"P2|P3",subject!~".*:/srv/platform/.*"}`) {
@@ -223,7 +224,7 @@ func alertsInState(t *testing.T, state demo.State, states string) map[string]boo
 	return alerts
 }
 
-func platformClients(t *testing.T, state demo.State) []string {
+func platformClients(t *testing.T, state statefile.State) []string {
 	t.Helper()
 	part, _ := state.Part("platform-sim")
 	response, err := http.Get(part.URL + "/state")
@@ -239,7 +240,7 @@ func platformClients(t *testing.T, state demo.State) []string {
 }
 
 // runDemo runs the demo, from noon on, with the shipped rules and routing, until the test ends.
-func runDemo(t *testing.T, config demo.Config) demo.State {
+func runDemo(t *testing.T, config demo.Config) statefile.State {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "state.json")
 	config.Noon, config.Interval, config.StateFile, config.Out = true, 15*time.Second, file, t.Output()
@@ -255,7 +256,7 @@ func runDemo(t *testing.T, config demo.Config) demo.State {
 			t.Errorf("the demo: %v", err)
 		}
 	})
-	var state demo.State
+	var state statefile.State
 	stack.Await(t, "the demo", func() string {
 		select {
 		case err := <-ended:
@@ -264,7 +265,7 @@ func runDemo(t *testing.T, config demo.Config) demo.State {
 		default:
 		}
 		var err error
-		if state, err = demo.ReadState(file); err != nil {
+		if state, err = statefile.Read(file); err != nil {
 			return err.Error()
 		}
 		return ""

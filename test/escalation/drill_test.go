@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
@@ -38,7 +39,7 @@ func (e *environment) drillEnvironment(clients []string, faults map[string][]lab
 		}
 	}))
 	e.t.Cleanup(platform.Close)
-	state := demo.State{PagesFile: filepath.Join(e.folder, "pages.jsonl"), TimeScale: timeScale, Interval: 1, Parts: []demo.PartState{
+	state := statefile.State{PagesFile: filepath.Join(e.folder, "pages.jsonl"), TimeScale: timeScale, Interval: 1, Parts: []statefile.Part{
 		{Name: "platform-sim", URL: platform.URL}, {Name: "prometheus", URL: e.prometheus.URL()}, {Name: "alertmanager", URL: e.alertmanager.URL()},
 	}}
 	text, err := json.Marshal(state)
@@ -51,8 +52,8 @@ func (e *environment) drillEnvironment(clients []string, faults map[string][]lab
 			e.t.Fatal(err)
 		}
 	}
-	environment, err := drill.Open(e.t.Context(), file, func(state demo.State, clients []string) (*drill.Policy, error) {
-		routing, err := demo.Routing(os.DirFS("../.."), clients, state.TimeScale, time.Second)
+	environment, err := drill.Open(e.t.Context(), file, func(state statefile.State, clients []string) (*drill.Policy, error) {
+		routing, err := routing.LoadForDemo(os.DirFS("../.."), routing.DemoOptions{Clients: clients, TimeScale: state.TimeScale, Evaluation: time.Second})
 		return &drill.Policy{Routing: routing, Evaluation: time.Second}, err
 	})
 	if err != nil {

@@ -75,15 +75,15 @@ func newEnvironment(t *testing.T, clients ...string) *environment {
 	r.folder = folder
 	files := r.demoRouting(clients)
 	for name, text := range map[string][]byte{
-		"alertmanager/alertmanager.yml":      files[routing.ConfigFile],
-		"alertmanager/templates/site.tmpl":   files[routing.TemplateFile],
-		"alertmanager/secrets/pages":         []byte(receiver.URL),
-		"alertmanager/secrets/beats":         []byte(receiver.URL + "/heartbeat"),
-		"prometheus/rules/hold.yml":          files[routing.ClockFile],
-		"prometheus/rules/escalation.yml":    files[routing.EscalationFile],
-		"prometheus/rules/faults.yml":        []byte(faultRules(t)),
-		"alertmanager/templates/staff.tmpl":  shipped(t, "alertmanager/templates/staff.tmpl"),
-		"alertmanager/templates/client.tmpl": shipped(t, "alertmanager/templates/client.tmpl"),
+		"alertmanager/alertmanager.yml":                files[routing.ConfigFile],
+		"alertmanager/templates/site.tmpl":             files[routing.TemplateFile],
+		"alertmanager/" + routing.DemoWebhookURLFile:   []byte(receiver.URL),
+		"alertmanager/" + routing.DemoHeartbeatURLFile: []byte(receiver.URL + "/heartbeat"),
+		"prometheus/rules/hold.yml":                    files[routing.ClockFile],
+		"prometheus/rules/escalation.yml":              files[routing.EscalationFile],
+		"prometheus/rules/faults.yml":                  []byte(faultRules(t)),
+		"alertmanager/templates/staff.tmpl":            shipped(t, "alertmanager/templates/staff.tmpl"),
+		"alertmanager/templates/client.tmpl":           shipped(t, "alertmanager/templates/client.tmpl"),
 	} {
 		path := filepath.Join(folder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -163,11 +163,7 @@ func shipped(t *testing.T, name string) []byte {
 // demoRouting returns the files of the shipped routing, changed for this environment.
 func (e *environment) demoRouting(clients []string) map[string][]byte {
 	e.t.Helper()
-	shipped, err := routing.Load(os.DirFS("../.."))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	err = shipped.ForDemo(routing.DemoOptions{WebhookURLFile: "secrets/pages", HeartbeatURLFile: "secrets/beats", Clients: clients, TimeScale: timeScale, Evaluation: time.Second})
+	shipped, err := routing.LoadForDemo(os.DirFS("../.."), routing.DemoOptions{Clients: clients, TimeScale: timeScale, Evaluation: time.Second})
 	if err != nil {
 		e.t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
@@ -114,9 +114,9 @@ func (s *Stack) Await(texts ...string) string {
 func (s *Stack) Stderr() string { return s.stderr.String() }
 
 // State reads the state file.
-func (s *Stack) State() demo.State {
+func (s *Stack) State() statefile.State {
 	s.t.Helper()
-	state, err := demo.ReadState(s.StateFile)
+	state, err := statefile.Read(s.StateFile)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func (s *Stack) State() demo.State {
 }
 
 // Ended waits for the end of the demo, checks that no process or file is left, and returns the exit status.
-func (s *Stack) Ended(state demo.State) int {
+func (s *Stack) Ended(state statefile.State) int {
 	s.t.Helper()
 	for s.lines.Scan() {
 	}
@@ -148,7 +148,7 @@ func (s *Stack) Ended(state demo.State) int {
 }
 
 // Stop sends SIGTERM to the demo, and checks that it ends with status 0.
-func (s *Stack) Stop(state demo.State) {
+func (s *Stack) Stop(state statefile.State) {
 	s.t.Helper()
 	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
 		s.t.Fatal(err)
@@ -191,7 +191,7 @@ type Sample struct {
 }
 
 // Query returns the result of an expression in a demo's Prometheus.
-func Query(t *testing.T, state demo.State, expression string) []Sample {
+func Query(t *testing.T, state statefile.State, expression string) []Sample {
 	t.Helper()
 	prometheus, _ := state.Part("prometheus")
 	response, err := http.Get(prometheus.URL + "/api/v1/query?" + url.Values{"query": {expression}}.Encode())
@@ -223,7 +223,7 @@ func Query(t *testing.T, state demo.State, expression string) []Sample {
 }
 
 // Values returns the values of an expression in a demo's Prometheus.
-func Values(t *testing.T, state demo.State, expression string) []string {
+func Values(t *testing.T, state statefile.State, expression string) []string {
 	t.Helper()
 	var values []string
 	for _, s := range Query(t, state, expression) {
@@ -248,7 +248,7 @@ func Await(t *testing.T, what string, wrong func() string) {
 
 // SwitchFault switches a fault of the demo's platform. how is on or off, with optional query parameters. Some faults are off only when their server
 // responds again.
-func SwitchFault(t *testing.T, state demo.State, fault, how string) {
+func SwitchFault(t *testing.T, state statefile.State, fault, how string) {
 	t.Helper()
 	platform, _ := state.Part("platform-sim")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

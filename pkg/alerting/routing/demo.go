@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -10,10 +11,15 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
-// DemoOptions say how ForDemo changes the routing of an installation for the demo, drills and tests: other receivers, other clients, and shorter times.
+// Files of a demo below the folder of Alertmanager's configuration: the URL of the webhook that all contacts get, and that of the dead man's switch.
+const (
+	DemoWebhookURLFile   = "secrets/pages_url"
+	DemoHeartbeatURLFile = "secrets/heartbeat_url"
+)
+
+// DemoOptions say how LoadForDemo changes the routing of an installation for the demo, drills and tests, besides other receivers: other clients, and
+// shorter times.
 type DemoOptions struct {
-	// WebhookURLFile has the URL of the webhook that all contacts get, and HeartbeatURLFile that of the dead man's switch.
-	WebhookURLFile, HeartbeatURLFile string
 	// Clients are the slugs of the tenants. Each has admins, and no maintenance window.
 	Clients []string
 	// TimeScale divides the times of the policy, except repeat intervals.
@@ -25,14 +31,22 @@ type DemoOptions struct {
 // minGroupInterval is the shortest group_interval: Alertmanager also uses it as the timeout of a notification.
 const minGroupInterval = 2 * time.Second
 
-// ForDemo changes the routing for the demo. Which contact is notified of which alert, the order of levels, grouping and inhibition
+// LoadForDemo loads the routing and changes it for the demo. Which contact is notified of which alert, the order of levels, grouping and inhibition
 // stay the same.
-func (r *Routing) ForDemo(options DemoOptions) error {
+func LoadForDemo(root fs.FS, options DemoOptions) (*Routing, error) {
+	r, err := Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.forDemo(options)
+}
+
+func (r *Routing) forDemo(options DemoOptions) error {
 	if err := r.scaleTimes(options.TimeScale, options.Evaluation); err != nil {
 		return err
 	}
 	s := r.Site
-	webhook := []Channel{Webhook(options.WebhookURLFile)}
+	webhook := []Channel{Webhook(DemoWebhookURLFile)}
 	useWebhook := func(c *Contact) {
 		if c != nil {
 			c.Channels = slices.Clone(webhook)
@@ -48,7 +62,7 @@ func (r *Routing) ForDemo(options DemoOptions) error {
 		useWebhook(t.LowPriority)
 	}
 	s.Mail = nil
-	s.Heartbeat.URLFile = options.HeartbeatURLFile
+	s.Heartbeat.URLFile = DemoHeartbeatURLFile
 	s.Clients = nil
 	for _, slug := range options.Clients {
 		admins := &Contact{Name: "the admins of " + slug, Channels: webhook}

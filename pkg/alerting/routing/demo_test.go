@@ -10,11 +10,7 @@ import (
 
 func demoFiles(t *testing.T, timeScale float64) map[string][]byte {
 	t.Helper()
-	r, err := Load(os.DirFS("../../.."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = r.ForDemo(DemoOptions{WebhookURLFile: "secrets/pages", HeartbeatURLFile: "secrets/beats", Clients: []string{"north", "south"}, TimeScale: timeScale, Evaluation: time.Second})
+	r, err := LoadForDemo(os.DirFS("../../.."), DemoOptions{Clients: []string{"north", "south"}, TimeScale: timeScale, Evaluation: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +25,7 @@ func demoFiles(t *testing.T, timeScale float64) map[string][]byte {
 func TestTheDemoNotifiesNobodyOfTheInventoryAndIsOtherwiseTheSame(t *testing.T) {
 	config := string(demoFiles(t, 1)[ConfigFile])
 	for _, name := range regexp.MustCompile(`_file: (\S+)`).FindAllStringSubmatch(config, -1) {
-		if name[1] != "secrets/pages" && name[1] != "secrets/beats" {
+		if name[1] != DemoWebhookURLFile && name[1] != DemoHeartbeatURLFile {
 			t.Errorf("the demo uses %s", name[1])
 		}
 	}

@@ -14,7 +14,7 @@ import (
 
 	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 )
 
 // incidents are all recorded incidents, the longest first.
@@ -27,15 +27,15 @@ func incidents() []incident {
 	return []incident{
 		{name: "quiet", what: "nothing goes wrong for two hours"},
 		platform("database-down", "the database does not answer", "database-down", ""),
-		{name: "tables-locked", what: "a session holds a lock on items and sales", on: func(ctx context.Context, s demo.State) (err error) {
+		{name: "tables-locked", what: "a session holds a lock on items and sales", on: func(ctx context.Context, s statefile.State) (err error) {
 			locked, err = connect(ctx, s)
 			if err != nil {
 				return err
 			}
 			_, err = locked.connection.ExecContext(ctx, "LOCK TABLES items WRITE, sales WRITE")
 			return err
-		}, off: func(context.Context, demo.State) error { return locked.close() }},
-		{name: "connections-used-up", what: "sessions take all connections of the database", on: func(ctx context.Context, s demo.State) error {
+		}, off: func(context.Context, statefile.State) error { return locked.close() }},
+		{name: "connections-used-up", what: "sessions take all connections of the database", on: func(ctx context.Context, s statefile.State) error {
 			for {
 				c, err := connect(ctx, s)
 				if err != nil && len(connections) > 0 { // the server accepts no more
@@ -46,7 +46,7 @@ func incidents() []incident {
 				}
 				connections = append(connections, c)
 			}
-		}, off: func(context.Context, demo.State) (err error) {
+		}, off: func(context.Context, statefile.State) (err error) {
 			for _, c := range connections {
 				err = errors.Join(err, c.close())
 			}
@@ -67,8 +67,8 @@ func incidents() []incident {
 }
 
 // switchFault switches a fault of the demo's platform, for one client unless client is empty.
-func switchFault(fault, how, client string) func(context.Context, demo.State) error {
-	return func(ctx context.Context, state demo.State) error {
+func switchFault(fault, how, client string) func(context.Context, statefile.State) error {
+	return func(ctx context.Context, state statefile.State) error {
 		platform, _ := state.Part("platform-sim")
 		address := platform.URL + "/faults/" + fault + "/" + how
 		if client != "" {
@@ -91,8 +91,8 @@ func switchFault(fault, how, client string) func(context.Context, demo.State) er
 	}
 }
 
-func sendSignal(part string, s syscall.Signal) func(context.Context, demo.State) error {
-	return func(_ context.Context, state demo.State) error {
+func sendSignal(part string, s syscall.Signal) func(context.Context, statefile.State) error {
+	return func(_ context.Context, state statefile.State) error {
 		p, ok := state.Part(part)
 		if !ok {
 			return fmt.Errorf("the demo has no part %s", part)
@@ -107,7 +107,7 @@ type adminConn struct {
 	connection *sql.Conn
 }
 
-func connect(ctx context.Context, state demo.State) (adminConn, error) {
+func connect(ctx context.Context, state statefile.State) (adminConn, error) {
 	dsn, err := os.ReadFile(state.DSNFile)
 	if err != nil {
 		return adminConn{}, err

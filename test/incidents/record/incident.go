@@ -17,6 +17,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/rules"
 )
@@ -37,7 +38,7 @@ type incident struct {
 	name string
 	what string
 	// on starts the fault in a running demo, and off ends it; nil: a longer recording without a fault.
-	on, off func(context.Context, demo.State) error
+	on, off func(context.Context, statefile.State) error
 }
 
 // record runs a demo, and writes the samples that its Prometheus scrapes into a file.
@@ -71,10 +72,10 @@ func (i incident) record(ctx context.Context, file, log string) (err error) {
 
 // recordDemo waits for the demo, starts and ends the fault, and writes the recording.
 func (i incident) recordDemo(ctx context.Context, stateFile, file string) error {
-	var state demo.State
+	var state statefile.State
 	for {
 		var err error
-		if state, err = demo.ReadState(stateFile); err == nil {
+		if state, err = statefile.Read(stateFile); err == nil {
 			break
 		}
 		if err := wait(ctx, time.Second); err != nil {
@@ -139,7 +140,7 @@ type anonymizer struct {
 	replace *strings.Replacer // replaces addresses by the part's name with its usual port, and the demo's folder
 }
 
-func newAnonymizer(state demo.State) (*anonymizer, error) {
+func newAnonymizer(state statefile.State) (*anonymizer, error) {
 	ports := map[string]string{
 		"mariadb": "3306", "redis": "6379", "platform-sim": "8080", "business-exporter": "9473", "system-exporter": "9471", "integration-exporter": "9472",
 		"event-exporter": "9474", "node_exporter": "9100", "alertmanager": "9093", "ackd": "9475", "prometheus": "9090", "pages": "8081",
@@ -150,7 +151,7 @@ func newAnonymizer(state demo.State) (*anonymizer, error) {
 	}
 	replace := []string{state.Folder, "/srv/demo"}
 	parts := slices.Clone(state.Parts)
-	slices.SortFunc(parts, func(a, b demo.PartState) int { return cmp.Compare(len(b.Address), len(a.Address)) }) // an address may be a prefix of another one
+	slices.SortFunc(parts, func(a, b statefile.Part) int { return cmp.Compare(len(b.Address), len(a.Address)) }) // an address may be a prefix of another one
 	for _, part := range parts {
 		port, ok := ports[part.Name]
 		if !ok {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/consignwatch/consignwatch/pkg/demo"
+	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
@@ -31,13 +31,13 @@ func findIncident(t *testing.T, name string) incident {
 }
 
 // demoState is the state of a demo with this database.
-func demoState(t *testing.T, server *servers.MariaDB, database string) demo.State {
+func demoState(t *testing.T, server *servers.MariaDB, database string) statefile.State {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(file, []byte(server.DSN(database)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return demo.State{DSNFile: file}
+	return statefile.State{DSNFile: file}
 }
 
 func TestTablesAreLockedWhileTheFaultIsOn(t *testing.T) {
@@ -65,7 +65,7 @@ func TestTablesAreLockedWhileTheFaultIsOn(t *testing.T) {
 	if err := read("events"); err != nil {
 		t.Errorf("another table: %v", err)
 	}
-	if err := locked.off(t.Context(), demo.State{}); err != nil {
+	if err := locked.off(t.Context(), statefile.State{}); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); read("items") != nil; {
@@ -89,7 +89,7 @@ func TestNoConnectionIsLeftWhileTheFaultIsOn(t *testing.T) {
 	if err := connects(); err == nil || !strings.Contains(err.Error(), "1040") {
 		t.Errorf("%v, want error 1040: too many connections", err)
 	}
-	if err := usedUp.off(t.Context(), demo.State{}); err != nil {
+	if err := usedUp.off(t.Context(), statefile.State{}); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); connects() != nil; {
@@ -100,10 +100,10 @@ func TestNoConnectionIsLeftWhileTheFaultIsOn(t *testing.T) {
 }
 
 func TestASignalGoesToThePartThatIsNamed(t *testing.T) {
-	if err := sendSignal("business-exporter", syscall.SIGCONT)(t.Context(), demo.State{Parts: []demo.PartState{{Name: "business-exporter", PID: os.Getpid()}}}); err != nil {
+	if err := sendSignal("business-exporter", syscall.SIGCONT)(t.Context(), statefile.State{Parts: []statefile.Part{{Name: "business-exporter", PID: os.Getpid()}}}); err != nil {
 		t.Error(err)
 	}
-	if err := sendSignal("business-exporter", syscall.SIGCONT)(t.Context(), demo.State{}); err == nil || err.Error() != "the demo has no part business-exporter" {
+	if err := sendSignal("business-exporter", syscall.SIGCONT)(t.Context(), statefile.State{}); err == nil || err.Error() != "the demo has no part business-exporter" {
 		t.Errorf("without the part: %v", err)
 	}
 }
@@ -114,7 +114,7 @@ func TestNamesOfTheMachineAreReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names, err := newAnonymizer(demo.State{Folder: "/tmp/demo-123", Parts: []demo.PartState{{Name: "alertmanager", Address: "127.0.0.1:2421"}, {Name: "node_exporter", Address: "127.0.0.1:24216"}}})
+	names, err := newAnonymizer(statefile.State{Folder: "/tmp/demo-123", Parts: []statefile.Part{{Name: "alertmanager", Address: "127.0.0.1:2421"}, {Name: "node_exporter", Address: "127.0.0.1:24216"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestNamesOfTheMachineAreReplaced(t *testing.T) {
 	if want := labels.FromStrings("instance", "node_exporter:9100", "nodename", "demo", "rule_group", "/srv/demo/prometheus/rules/a.yml;g", "alertmanager", "http://alertmanager:9093/api"); !labels.Equal(got, want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if _, err := newAnonymizer(demo.State{Parts: []demo.PartState{{Name: "new"}}}); err == nil || !strings.Contains(err.Error(), "the part new") {
+	if _, err := newAnonymizer(statefile.State{Parts: []statefile.Part{{Name: "new"}}}); err == nil || !strings.Contains(err.Error(), "the part new") {
 		t.Errorf("a part without a usual port: %v", err)
 	}
 }
