@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
 
 // addPager declares a test receiver, for installations that do not page anybody yet.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
 
 func TestThePagerPrintsNotificationsUntilItIsStopped(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/demo/drill"
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
-	"github.com/consignwatch/consignwatch/pkg/drill"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
 
 // drillEnvironment makes the environment look like a demo to drills: with a state file, and a platform whose faults can be switched.

@@ -21,10 +21,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
-	"github.com/consignwatch/consignwatch/pkg/drill"
+	"github.com/consignwatch/consignwatch/pkg/demo/drill"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 // timeScale is by how much the policy is shortened: an unacknowledged P0 alert reaches its levels after 10, 20 and 30 seconds.

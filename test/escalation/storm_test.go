@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/drill"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/demo/drill"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
 
 // storm are all alerts that a fault of all clients can fire, for all clients, at the same time. This is worse than a real outage, because causes and

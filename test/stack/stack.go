@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 // demoTimeout is the maximum duration of a demo in a test. A demo that hangs is ended, and its test fails.

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {

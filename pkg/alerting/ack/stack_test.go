@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 // stack is a real Alertmanager with a sender of alerts that behaves as Prometheus does, and a webhook receiver.

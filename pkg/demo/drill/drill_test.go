@@ -17,13 +17,13 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
 )
 
 func shipped(t *testing.T) *routing.Routing {
 	t.Helper()
-	r, err := routing.Load(os.DirFS("../.."))
+	r, err := routing.Load(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestASyntheticAlertIsNotifiedAcknowledgedAndResolved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := LoadRules(os.DirFS("../.."))
+	rules, err := LoadRules(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestASyntheticAlertIsNotifiedAcknowledgedAndResolved(t *testing.T) {
 }
 
 func TestASyntheticAlertSaysThatItIsADrill(t *testing.T) {
-	rules, err := LoadRules(os.DirFS("../.."))
+	rules, err := LoadRules(os.DirFS("../../.."))
 	if err != nil {
 		t.Fatal(err)
 	}

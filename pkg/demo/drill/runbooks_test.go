@@ -25,7 +25,7 @@ func TestRunbooksNameAFaultThatFiresTheirAlert(t *testing.T) {
 			}
 		}
 	}
-	runbooks, err := filepath.Glob("../../docs/runbooks/[A-Z]*.md")
+	runbooks, err := filepath.Glob("../../../docs/runbooks/[A-Z]*.md")
 	if err != nil || len(runbooks) == 0 {
 		t.Fatalf("%d runbooks: %v", len(runbooks), err)
 	}

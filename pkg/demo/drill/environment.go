@@ -18,7 +18,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
-	"github.com/consignwatch/consignwatch/pkg/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
 
 // Environment is a running demo: its platform, its Prometheus, its Alertmanager, and its file of notifications.
