@@ -20,8 +20,8 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/integration"
 	"github.com/consignwatch/consignwatch/exporters/system"
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
@@ -57,7 +57,7 @@ func TestEveryExampleIsAccepted(t *testing.T) {
 }
 
 func TestTheExampleOfPrometheusIsAccepted(t *testing.T) {
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/rules"
 )
 
@@ -84,7 +84,7 @@ func TestRenderRefusesDataThatCannotBeRightAndWritesNothing(t *testing.T) {
 // TestAThresholdOfOneClientMovesItsAlertAndNoOther overrides a threshold for one client, renders, and runs the pinned promtool for
 // every alert about a client: the only difference is the one alert of that client.
 func TestAThresholdOfOneClientMovesItsAlertAndNoOther(t *testing.T) {
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

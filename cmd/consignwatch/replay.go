@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/pkg/replay"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 func addReplay(app *kingpin.Application) (string, action) {
@@ -60,7 +60,7 @@ func addReplay(app *kingpin.Application) (string, action) {
 		if err != nil {
 			return err
 		}
-		program, err := servers.Find(replay.Program)
+		program, err := executable.Find(replay.Program)
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -140,7 +141,7 @@ func benchmarkExporter(b *testing.B, dsn string) {
 			b.Fatal(err)
 		}
 	}
-	b.Setenv(servers.BinVariable, folder)
+	b.Setenv(executable.FolderVariable, folder)
 	process, err := servers.StartHTTP(b.Context(), folder, servers.HTTPServer{
 		Name: "business-exporter", Executable: "business-exporter", Ready: "/-/ready", ReadyTimeout: time.Hour,
 		Args: func(address string) []string {

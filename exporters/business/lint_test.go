@@ -5,15 +5,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // TestTheMetricsKeepTheConventions checks the scrape response of a living platform with promtool.
 func TestTheMetricsKeepTheConventions(t *testing.T) {
 	t.Parallel()
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

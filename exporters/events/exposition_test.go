@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // traced is an event with a trace that was sampled.
@@ -124,7 +124,7 @@ func undelimited(t testing.TB, page []byte) []*dto.MetricFamily {
 
 // TestPromtoolFindsNothingWrongWithTheExposition lints the metrics as Prometheus wants them.
 func TestPromtoolFindsNothingWrongWithTheExposition(t *testing.T) {
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
@@ -21,7 +21,7 @@ var codecs = map[string]uint8{"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd
 // codec, and with the library that the other tests use.
 func TestRecordsOfKcatAreCountedLikeOurOwn(t *testing.T) {
 	t.Parallel()
-	kcat, err := servers.Find("kcat")
+	kcat, err := executable.Find("kcat")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 const (
@@ -69,7 +69,7 @@ func TestTheCommandMap(t *testing.T) {
 
 // TestTheCommandMapReadsStandardInput runs the program itself.
 func TestTheCommandMapReadsStandardInput(t *testing.T) {
-	program, err := servers.Find("event-exporter")
+	program, err := executable.Find("event-exporter")
 	if err != nil {
 		t.Fatal(err)
 	}

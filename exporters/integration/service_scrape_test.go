@@ -6,17 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // TestTheScrapeResponseOfClerkAndMandrillIsAsRecorded compares the scrape response of both, healthy, with testdata/services-page.txt: every series with
 // its help and type, and instead of numbers an N.
 func TestTheScrapeResponseOfClerkAndMandrillIsAsRecorded(t *testing.T) {
 	t.Parallel()
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
@@ -20,7 +20,7 @@ func TestTheScrapeResponseOfTheShopsIsAsRecorded(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	exportertest.InVirtualTime(t, func(t *testing.T) {
-		promtool, err := servers.Find("promtool")
+		promtool, err := executable.Find("promtool")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -129,7 +130,7 @@ func execute(t *testing.T, db *sql.DB, statements ...string) {
 // command runs a program and returns what it prints.
 func command(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
-	path, err := servers.Find(name)
+	path, err := executable.Find(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // Config says what the demo runs and how it shows it.
@@ -93,7 +93,7 @@ func findExecutables(parts []part) error {
 	var missing []error
 	for _, p := range parts {
 		for _, name := range p.executables {
-			if _, err := servers.Find(name); err != nil {
+			if _, err := executable.Find(name); err != nil {
 				missing = append(missing, err)
 			}
 		}

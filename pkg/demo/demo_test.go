@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
@@ -230,7 +231,7 @@ func TestTheDemoEndsWhenNobodyReadsItsOutput(t *testing.T) {
 
 func TestEverythingThatIsMissingIsNamedBeforeAnythingStarts(t *testing.T) {
 	t.Setenv("PATH", "")
-	t.Setenv(servers.BinVariable, "")
+	t.Setenv(executable.FolderVariable, "")
 	t.Chdir(t.TempDir())
 	var j journal
 	_, first := j.fake("first")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/dashboards"
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // standIn is the environment variable that makes this test binary a fake of Grafana, which cannot be built from a Go module: it reads its configuration,
@@ -67,7 +67,7 @@ func TestAnInstalledGrafanaShowsTheDashboardsOfThisDemo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv(servers.BinVariable, filepath.Join(home, "bin"))
+	t.Setenv(executable.FolderVariable, filepath.Join(home, "bin"))
 	files, err := dashboards.Files()
 	if err != nil {
 		t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/rules"
 )
@@ -41,7 +41,7 @@ func testStack(t *testing.T, config Config, names ...string) *stack {
 }
 
 func TestPrometheusAcceptsTheConfigWithTheShippedRules(t *testing.T) {
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

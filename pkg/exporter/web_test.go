@@ -21,10 +21,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -316,7 +316,7 @@ func compareResponse(t *testing.T, name, got string) {
 // lint checks with promtool whether the scrape response keeps the conventions.
 func lint(t *testing.T, response string) {
 	t.Helper()
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // Grafana is one that is installed on this machine. Nothing needs it.
@@ -16,7 +18,7 @@ type Grafana struct {
 	args []string // that make it serve
 }
 
-// FindGrafana looks for a Grafana: the one whose executable Find knows, or one in a usual place of packages and archives.
+// FindGrafana looks for a Grafana: the one that executable.Find knows, or one in a usual place of packages and archives.
 func FindGrafana() (Grafana, bool) {
 	return findGrafana("/usr/share/grafana", "/usr/local/share/grafana", "/opt/grafana", "/usr/local/grafana",
 		"/opt/homebrew/opt/grafana/share/grafana", "/usr/local/opt/grafana/share/grafana")
@@ -25,7 +27,7 @@ func FindGrafana() (Grafana, bool) {
 func findGrafana(homes ...string) (Grafana, bool) {
 	known := map[string]string{}
 	for _, name := range []string{"grafana", "grafana-server"} {
-		path, err := Find(name)
+		path, err := executable.Find(name)
 		if err != nil {
 			continue
 		}

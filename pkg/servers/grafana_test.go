@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 func TestAGrafanaIsFoundWhereverItIsInstalled(t *testing.T) {
@@ -43,7 +45,7 @@ func TestAGrafanaIsFoundWhereverItIsInstalled(t *testing.T) {
 		"a script without home": {script, nil, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv(BinVariable, "")
+			t.Setenv(executable.FolderVariable, "")
 			t.Setenv("PATH", c.path)
 			g, found := findGrafana(c.homes...)
 			if found != (c.want != nil) {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"path/filepath"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // HTTPServer says how to start a server that answers HTTP on one address and
@@ -30,7 +32,7 @@ type HTTPServer struct {
 // StartHTTP starts the server in the folder dir on a free address of the
 // loopback interface.
 func StartHTTP(ctx context.Context, dir string, server HTTPServer) (*Process, error) {
-	path, err := Find(server.Executable)
+	path, err := executable.Find(server.Executable)
 	if err != nil {
 		return nil, err
 	}

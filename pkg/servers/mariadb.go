@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // MariaDB is a throw-away database server.
@@ -45,11 +47,11 @@ var mariaDBSettings = []string{
 // own strict default. Flags are added to the command line, where the last one
 // of a name counts: --log-bin and --server-id for replication, say.
 func StartMariaDB(ctx context.Context, dir string, flags ...string) (*MariaDB, error) {
-	server, err := Find("mariadbd")
+	server, err := executable.Find("mariadbd")
 	if err != nil {
 		return nil, err
 	}
-	install, err := Find("mariadb-install-db")
+	install, err := executable.Find("mariadb-install-db")
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // starterVariable makes the test binary a program that starts a Redis in the
@@ -192,7 +194,7 @@ func size(t *testing.T, process *Process) int64 {
 }
 
 func TestTheChildrenOfAChildEndWithIt(t *testing.T) {
-	redis, err := Find("redis-server")
+	redis, err := executable.Find("redis-server")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,14 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // StartRedis starts an empty Redis on the loopback interface, without a
 // password. Its data is in memory alone, and gone after a restart.
 func StartRedis(ctx context.Context, dir string) (*Process, error) {
-	path, err := Find("redis-server")
+	path, err := executable.Find("redis-server")
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // demoTimeout is the maximum duration of a demo in a test. A demo that hangs is ended, and its test fails.
@@ -49,7 +49,7 @@ type Stack struct {
 // result when the program changes.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	program, err := servers.Find(name)
+	program, err := executable.Find(name)
 	if err != nil {
 		t.Fatal(err)
 	}

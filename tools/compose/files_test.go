@@ -13,8 +13,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/platform/authority"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // Each configuration is accepted by the checker of its server.
@@ -22,11 +22,11 @@ func TestEveryConfigurationIsValid(t *testing.T) {
 	programs, _ := built(t)
 	m := &Machine{Project: stack(t), Dir: t.TempDir()}
 	runSecrets(t, m)
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}
-	amtool, err := servers.Find("amtool")
+	amtool, err := executable.Find("amtool")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
@@ -41,7 +42,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	bin := func(name string) string { return filepath.Join(programs, "usr/local/bin", name) }
 	found := func(name string) string {
 		t.Helper()
-		path, err := servers.Find(name)
+		path, err := executable.Find(name)
 		if err != nil {
 			t.Fatal(err)
 		}

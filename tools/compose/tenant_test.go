@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
@@ -28,7 +29,7 @@ func checkTenant(t *testing.T, m *Machine) {
 	if line == nil {
 		t.Fatal("docs/multi-tenancy.md has no command line of prom-label-proxy")
 	}
-	program, err := servers.Find("prom-label-proxy")
+	program, err := executable.Find("prom-label-proxy")
 	if err != nil {
 		t.Fatal(err)
 	}

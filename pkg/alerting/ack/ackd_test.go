@@ -10,9 +10,9 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 func TestAnAcknowledgementLivesAsLongAsItsAlert(t *testing.T) {
@@ -320,7 +320,7 @@ func TestAnAcknowledgedEscalationAcknowledgesItsAlert(t *testing.T) {
 
 func TestTheMetricsAreThoseOfTheGoldenFile(t *testing.T) {
 	t.Parallel()
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"testing/fstest"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 )
 
 // shipped is the catalog. Tests must not change it.
@@ -88,7 +88,7 @@ func TestAGoodBundlePasses(t *testing.T) {
 // promtool runs the tests of the good bundle, and they pass.
 func TestTheGoodBundlePassesPromtool(t *testing.T) {
 	t.Parallel()
-	promtool, err := servers.Find("promtool")
+	promtool, err := executable.Find("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

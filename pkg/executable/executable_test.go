@@ -1,4 +1,4 @@
-package servers
+package executable
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 func TestFindLooksInTheNamedFolderFirstAndOnThePathLast(t *testing.T) {
 	named, onPath := t.TempDir(), t.TempDir()
-	t.Setenv(BinVariable, named)
+	t.Setenv(FolderVariable, named)
 	t.Setenv("PATH", onPath)
 	for _, folder := range []string{onPath, named} {
 		executable := filepath.Join(folder, "some-server")
@@ -49,7 +49,7 @@ func TestFindLooksInTheProjectsBuildFolderFromAnywhereInIt(t *testing.T) {
 
 func TestFindSaysWhereItLookedAndWhatInstallsIt(t *testing.T) {
 	folder := t.TempDir()
-	t.Setenv(BinVariable, folder)
+	t.Setenv(FolderVariable, folder)
 	t.Setenv("PATH", "")
 	t.Chdir(t.TempDir())
 	_, err := Find("no-such-server")

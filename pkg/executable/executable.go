@@ -1,4 +1,5 @@
-package servers
+// Package executable finds the programs that ours and the tests start: servers, tools and our own. It starts none of them, and installs none.
+package executable
 
 import (
 	"bufio"
@@ -10,9 +11,9 @@ import (
 	"strings"
 )
 
-// BinVariable names the environment variable with a folder in which Find looks
+// FolderVariable names the environment variable with a folder in which Find looks
 // first.
-const BinVariable = "CONSIGNWATCH_BIN"
+const FolderVariable = "CONSIGNWATCH_BIN"
 
 const modulePath = "github.com/consignwatch/consignwatch"
 
@@ -47,7 +48,7 @@ func (e *MissingError) Error() string {
 // is a *MissingError when there is none.
 func Find(name string) (string, error) {
 	var looked []string
-	if folder := os.Getenv(BinVariable); folder != "" {
+	if folder := os.Getenv(FolderVariable); folder != "" {
 		looked = append(looked, folder)
 	}
 	if root, ok := projectRoot(); ok {
