@@ -1,4 +1,4 @@
-# Two images: the programs of consignwatch (the default), and, for the demo alone, the simulated platform.
+# Two images: the programs of consignwatch (the default), and, for the demo alone, the simulated platform and the pager.
 #
 #   docker build --tag consignwatch .
 #   docker build --tag consignwatch-simulator --target simulator .
@@ -20,7 +20,7 @@ COPY --from=build /out/consignwatch /out/alertmanager-replay /usr/local/bin/
 USER 65532:65532
 
 FROM base AS simulator
-COPY --from=build /out/platform-sim /usr/local/bin/
+COPY --from=build /out/platform-sim /out/consignwatch-demo /usr/local/bin/
 CMD ["platform-sim", "--help"]
 
 FROM base AS consignwatch

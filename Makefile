@@ -31,7 +31,7 @@ build: ## build our own commands into .build/bin, static and without paths of th
 
 .PHONY: demo
 demo: deps build ## run the whole stack; DEMO_FLAGS='--fault sold-twice'
-	@$(BIN)/consignwatch demo $(DEMO_FLAGS)
+	@$(BIN)/consignwatch-demo $(DEMO_FLAGS)
 
 .PHONY: up
 up: ## run the whole stack in containers, with the real servers (docs/compose.md)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 )
 
 // alertmanagerFlags are the flags for the connection to Alertmanager.
@@ -78,7 +79,7 @@ func (a *alertmanagerFlags) explain(err error) error {
 	return fmt.Errorf("no answer from Alertmanager at %s: %w (--alertmanager, CONSIGNWATCH_ALERTMANAGER)", a.url, err)
 }
 
-func addAck(app *kingpin.Application) (string, action) {
+func addAck(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("ack", "Acknowledge alerts: silence them and their escalations until they resolve.")
 	var at alertmanagerFlags
 	at.add(command)
@@ -116,7 +117,7 @@ func addAck(app *kingpin.Application) (string, action) {
 	}
 }
 
-func addUnack(app *kingpin.Application) (string, action) {
+func addUnack(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("unack", "Unacknowledge alerts: end their acknowledgement, so that they notify and escalate again.")
 	var at alertmanagerFlags
 	at.add(command)

@@ -8,9 +8,10 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 )
 
-func addCatalog(app *kingpin.Application) (string, action) {
+func addCatalog(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("catalog", "Print every metric, or how many series there will be.")
 	format := command.Flag("format", "table, json, or markdown (docs/metrics.md).").Default("table").Enum("table", "json", "markdown")
 	estimate := command.Flag("estimate", "Print the number of series instead, for each metric and exporter.").Bool()

@@ -9,9 +9,10 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 )
 
-func addCheck(app *kingpin.Application) (string, action) {
+func addCheck(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("check", "Check rules, tests, runbooks, dashboards and coverage against the catalog and each other, and generated files against their data.")
 	root := command.Flag("root", "Folder that has rules/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {

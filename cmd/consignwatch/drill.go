@@ -18,6 +18,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/demo/drill"
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/rules"
@@ -36,7 +37,7 @@ type drillCommand struct {
 	drill.Options
 }
 
-func addDrill(app *kingpin.Application) (string, action) {
+func addDrill(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("drill", "Switch on faults in the running demo, and measure when their alerts fire, notify, escalate and resolve; or send a synthetic alert to a real Alertmanager.")
 	var d drillCommand
 	command.Arg("names", "Alerts, or faults of the demo, to drill.").StringsVar(&d.names)
@@ -67,7 +68,7 @@ func (d *drillCommand) run(ctx context.Context, stdout *os.File) error {
 	case d.realStack:
 		return d.inRealStack(ctx, stdout, plans)
 	case d.stateFile == "":
-		return errors.New("drill: set --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL")
+		return errors.New("drill: set --state-file of a running demo (consignwatch-demo --state-file FILE), or --alertmanager URL")
 	}
 	return d.inDemo(ctx, stdout, plans)
 }

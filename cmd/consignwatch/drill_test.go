@@ -24,7 +24,7 @@ func TestADrillSaysWhatItNeeds(t *testing.T) {
 		{[]string{"drill"}, "name an alert or a fault, or set --all; --list shows them"},
 		{[]string{"drill", "NoSuchAlert"}, `"NoSuchAlert" is neither a P0/P1 alert nor a fault that fires one`},
 		{[]string{"drill", "DatabaseDown", "--synthetic"}, "--synthetic needs --all or --list"},
-		{[]string{"drill", "DatabaseDown"}, "set --state-file of a running demo (consignwatch demo --state-file FILE), or --alertmanager URL"},
+		{[]string{"drill", "DatabaseDown"}, "set --state-file of a running demo (consignwatch-demo --state-file FILE), or --alertmanager URL"},
 		{[]string{"drill", "DatabaseDown", "--state-file", none}, "is a demo running with --state-file " + none},
 		{[]string{"drill", "DatabaseDown", "--state-file", none, "--alertmanager", "http://a:1"}, "set one of them"},
 		{[]string{"drill", "ClientApiFailing", "--alertmanager", "http://127.0.0.1:1"}, "ClientApiFailing is about a client: set --client"},

@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/consignwatch/consignwatch/pkg/cli"
 )
 
 // addHealthcheck declares the replacement for curl in an image that has no shell: for health checks, and for switching faults.
-func addHealthcheck(app *kingpin.Application) (string, action) {
+func addHealthcheck(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("healthcheck", "Send an HTTP request and print the response; exit 1 unless the status is 2xx. For health checks in containers without curl, and for switching faults.")
 	url := command.Arg("url", "For example http://127.0.0.1:9471/-/ready.").Required().URL()
 	post := command.Flag("post", "POST instead of GET.").Bool()

@@ -11,10 +11,11 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/model"
 
+	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 )
 
-func addRecord(app *kingpin.Application) (string, action) {
+func addRecord(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("record", "Record what a Prometheus scraped in a time range, for consignwatch replay, by remote read.")
 	address := command.Flag("prometheus", "Address of Prometheus, or of another remote read endpoint.").Envar("CONSIGNWATCH_PROMETHEUS").Default("http://localhost:9090").PlaceHolder("URL").String()
 	configFile := command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").String()

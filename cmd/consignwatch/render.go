@@ -19,6 +19,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/alerting/slo"
 	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/dashboards"
 )
 
@@ -37,7 +38,7 @@ func renderFuncs() []renderFunc {
 	}
 }
 
-func addRender(app *kingpin.Application) (string, action) {
+func addRender(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("render", "Write the generated files of the bundle from their sources.")
 	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	check := command.Flag("check", "Write nothing, and fail if a file is out of date.").Bool()

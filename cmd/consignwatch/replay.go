@@ -15,12 +15,13 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/pkg/replay"
 )
 
-func addReplay(app *kingpin.Application) (string, action) {
+func addReplay(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("replay", "Print the alerts and notifications that your rules and your routing would have produced for recorded samples.")
 	recorded := command.Arg("recording", "A file of consignwatch record, an OpenMetrics dump (of promtool tsdb dump-openmetrics), or a folder with one of them.").Required().ExistingFileOrDir()
 	root := command.Flag("root", "Folder that has rules/ and alertmanager/.").Default(".").ExistingDir()

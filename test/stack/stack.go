@@ -1,4 +1,4 @@
-// Package stack runs a whole `consignwatch demo` for a test, as a user would, and sends requests to its Prometheus and its platform. It checks nothing:
+// Package stack runs a whole `consignwatch-demo` for a test, as a user would, and sends requests to its Prometheus and its platform. It checks nothing:
 // that is the work of the tests.
 package stack
 
@@ -33,7 +33,7 @@ const demoTimeout = 25 * time.Minute
 // patience is how long to wait for events that take seconds on an idle machine.
 const patience = 10 * time.Minute
 
-// Stack is a process that runs `consignwatch demo`.
+// Stack is a process that runs `consignwatch-demo`.
 type Stack struct {
 	StateFile string
 	PagesFile string
@@ -61,7 +61,7 @@ func Program(t testing.TB, name string) string {
 func Start(t *testing.T, flags ...string) *Stack {
 	t.Helper()
 	// The demo starts these programs: they are inputs of the test for Go's test cache.
-	for _, name := range []string{"business-exporter", "event-exporter", "integration-exporter", "platform-sim", "system-exporter"} {
+	for _, name := range []string{"business-exporter", "consignwatch", "event-exporter", "integration-exporter", "platform-sim", "system-exporter"} {
 		Program(t, name)
 	}
 	folder := t.TempDir()
@@ -78,8 +78,8 @@ func Start(t *testing.T, flags ...string) *Stack {
 			flags = append(flags, name+usual)
 		}
 	}
-	s.command = exec.CommandContext(ctx, Program(t, "consignwatch"), append([]string{
-		"demo", "--headless", "--clients=3", "--noon", "--state-file=" + s.StateFile, "--pages-file=" + s.PagesFile,
+	s.command = exec.CommandContext(ctx, Program(t, "consignwatch-demo"), append([]string{
+		"--headless", "--clients=3", "--noon", "--state-file=" + s.StateFile, "--pages-file=" + s.PagesFile,
 	}, flags...)...)
 	s.command.Env = append(os.Environ(), "TMPDIR="+s.temporary)
 	s.command.Stderr = &s.stderr

@@ -77,7 +77,7 @@ func TestTheImagesHoldTheProgramsAndNothingElse(t *testing.T) {
 	programs, simulator := built(t)
 	want := map[string][]string{
 		programs:  {"alertmanager-replay", "business-exporter", "consignwatch", "event-exporter", "integration-exporter", "system-exporter"},
-		simulator: {"alertmanager-replay", "consignwatch", "platform-sim"},
+		simulator: {"alertmanager-replay", "consignwatch", "consignwatch-demo", "platform-sim"},
 	}
 	for folder, names := range want {
 		var got []string

@@ -57,7 +57,7 @@ func TestEachBrokenRuleIsReported(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"latest":          {"image: prom/prometheus:v3.16.0", "image: prom/prometheus:latest", "prometheus: the image prom/prometheus:latest is not pinned by a version"},
 		"half a version":  {"image: grafana/grafana:13.2.3", "image: grafana/grafana:13.2", "grafana: the image grafana/grafana:13.2 is not pinned by a version"},
-		"another version": {"image: consignwatch-simulator:0.1.0", "image: consignwatch-simulator:0.0.9", "platform-sim: the image consignwatch-simulator:0.0.9 is not of version 0.1.0"},
+		"another version": {"platform-sim:\n    <<: *simulator", "platform-sim:\n    <<: *simulator\n    image: consignwatch-simulator:0.0.9", "platform-sim: the image consignwatch-simulator:0.0.9 is not of version 0.1.0"},
 		"all interfaces":  {`ports: ["127.0.0.1:3000:3000"]`, `ports: ["3000:3000"]`, "grafana: the port 3000 is published beyond the loopback interface"},
 		"host network":    {"network_mode: none", "network_mode: host", "secrets: uses the network host"},
 		"root":            {"image: axllent/mailpit:v1.31.2\n    user: \"65532:65532\"", "image: axllent/mailpit:v1.31.2", "mailpit: runs as root"},

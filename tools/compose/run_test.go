@@ -80,7 +80,7 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	runDatabase(t, m, "database-rights")
 	runDatabase(t, m, "database-rights") // it is idempotent
 
-	start("pager", bin("consignwatch"), "pager:9476", "/-/ready")
+	start("pager", filepath.Join(simulator, "usr/local/bin/consignwatch-demo"), "pager:9476", "/-/ready")
 	start("alertmanager", found("alertmanager"), "alertmanager:9093", "/-/ready", "--web.listen-address="+m.Addresses["alertmanager:9093"],
 		"--dispatch.start-delay=0s") // the default is a minute
 	start("prometheus", found("prometheus"), "prometheus:9090", "/-/ready", "--web.listen-address="+m.Addresses["prometheus:9090"])

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var drillLine = regexp.MustCompile("(?m)^Drill: `consignwatch demo --fault ([a-z-]+)`")
+var drillLine = regexp.MustCompile("(?m)^Drill: `consignwatch-demo --fault ([a-z-]+)`")
 
 // notInTable are alerts that the table of faults leaves out: alerts with a fixed wait of a quarter of an hour or more, which shorter windows do not
 // shorten, and burn rate alerts.

@@ -8,13 +8,14 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/alertmanager"
+	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/dashboards"
 	"github.com/consignwatch/consignwatch/pkg/demo"
 	"github.com/consignwatch/consignwatch/rules"
 )
 
-func addDemo(app *kingpin.Application) (string, action) {
-	command := app.Command("demo", "Run the whole stack on this machine, in a temporary folder and on free ports, until Ctrl-C.")
+func addDemo(app *kingpin.Application) (string, cli.Action) {
+	command := app.Command("demo", "Run the whole stack on this machine, in a temporary folder and on free ports, until Ctrl-C.").Default()
 	config := demo.Config{Rules: rules.Files, Alertmanager: alertmanager.Files}
 	var faults []string
 	var headless bool

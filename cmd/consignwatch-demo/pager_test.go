@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
@@ -16,11 +16,11 @@ func TestThePagerPrintsNotificationsUntilItIsStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, file := output(t), output(t)
+	var out, file bytes.Buffer // read when the pager has ended
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- servePager(ctx, listener, webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: out, File: file}))
+		ended <- servePager(ctx, listener, webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: &out, File: &file}))
 	}()
 	url := "http://" + listener.Addr().String()
 	for path, body := range map[string]string{
@@ -36,19 +36,21 @@ func TestThePagerPrintsNotificationsUntilItIsStopped(t *testing.T) {
 			t.Errorf("POST %s: %s", path, response.Status)
 		}
 	}
-	if err := request(ctx, http.MethodGet, url+"/-/ready", 5e9, os.Stderr); err != nil {
-		t.Error(err)
+	if response, err := http.Get(url + "/-/ready"); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("GET /-/ready: %v, %v", response, err)
+	} else {
+		_ = response.Body.Close()
 	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{"The shop is closed.", "P3 A disk fills."} {
-		if got := content(t, out); !strings.Contains(got, want) {
+		if got := out.String(); !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)
 		}
 	}
-	if got := content(t, file); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"priority":"P0"`) {
+	if got := file.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"priority":"P0"`) {
 		t.Errorf("pages file: %q", got)
 	}
 }

@@ -12,11 +12,12 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
 
 // addPager declares a test receiver, for installations that do not page anybody yet.
-func addPager(app *kingpin.Application) (string, action) {
+func addPager(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("pager", "Print each notification that Alertmanager sends, until Ctrl-C: a test receiver. Webhooks at /, Slack at /slack.")
 	address := command.Flag("listen", "Address to listen on. It has no authentication.").Default("127.0.0.1:9476").String()
 	file := command.Flag("pages-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").String()

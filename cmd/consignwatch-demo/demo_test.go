@@ -59,15 +59,15 @@ func awaitValues(t *testing.T, state statefile.State, expression string, want ..
 }
 
 func TestAMissingServerIsNamedWithTheCommandThatBringsIt(t *testing.T) {
-	alone := filepath.Join(t.TempDir(), "consignwatch")
-	program, err := os.ReadFile(stack.Program(t, "consignwatch")) // a copy, because a link would lead to the folder with the other programs
+	alone := filepath.Join(t.TempDir(), "consignwatch-demo")
+	program, err := os.ReadFile(stack.Program(t, "consignwatch-demo")) // a copy, because a link would lead to the folder with the other programs
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(alone, program, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), alone, "demo", "--headless")
+	command := exec.CommandContext(t.Context(), alone, "--headless")
 	command.Dir = t.TempDir()
 	command.Env = []string{"PATH=", "TMPDIR=" + t.TempDir()}
 	output, err := command.CombinedOutput()
