@@ -19,7 +19,7 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/events"
 	"github.com/consignwatch/consignwatch/exporters/integration"
 	"github.com/consignwatch/consignwatch/exporters/system"
-	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
@@ -28,7 +28,7 @@ import (
 // programs are those that have a unit and an example, by the name of both.
 func programs() map[string]exporter.App {
 	return map[string]exporter.App{
-		"business-exporter": business.App(), "system-exporter": system.App(), "integration-exporter": integration.App(), "event-exporter": events.App(), "ackd": ack.App(),
+		"business-exporter": business.App(), "system-exporter": system.App(), "integration-exporter": integration.App(), "event-exporter": events.App(), "ackd": daemon.App(),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/cli"
 )
@@ -154,7 +155,9 @@ func declareAckd(app *kingpin.Application) {
 }
 
 // runAckd runs the daemon until a signal stops it.
-func runAckd(args []string, stdout, stderr *os.File) int { return ack.App().Main(args, stdout, stderr) }
+func runAckd(args []string, stdout, stderr *os.File) int {
+	return daemon.App().Main(args, stdout, stderr)
+}
 
 func userName() string {
 	if name := os.Getenv("USER"); name != "" {

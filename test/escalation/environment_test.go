@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
 	"github.com/consignwatch/consignwatch/pkg/demo/drill"
@@ -134,7 +134,7 @@ func (e *environment) daemonTarget() []byte {
 
 func (e *environment) startDaemon() {
 	e.t.Helper()
-	e.daemon = exportertest.Start(e.t, ack.App(), e.daemonConfig)
+	e.daemon = exportertest.Start(e.t, daemon.App(), e.daemonConfig)
 }
 
 // restartDaemon restarts ackd, which gets a new port.

@@ -1,8 +1,8 @@
 // Package ack implements acknowledgements: an acknowledged alert sends no further notifications and does not escalate. Alertmanager has
 // silences, but no acknowledgements. An acknowledgement is a short silence that matches the identity of an alert and its escalations,
-// and has the prefix ACK! in its comment. The daemon (App) renews the silence while the alert fires and expires it when the alert has
-// resolved, so that the next incident pages again; without the daemon the silence expires by itself. All state is in Alertmanager:
-// the package stores none. It never decides who is paged, or when: that is the work of package routing.
+// and has the prefix ACK! in its comment. A Renewer renews the silence while the alert fires and expires it when the alert has resolved, so that the
+// next incident pages again; without one the silence expires by itself. All state is in Alertmanager: the package stores none. It never decides who
+// is paged, or when: that is the work of package routing.
 package ack
 
 import (

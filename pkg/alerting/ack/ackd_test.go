@@ -1,13 +1,13 @@
-package ack
+package ack_test
 
 import (
-	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/executable"
@@ -102,7 +102,7 @@ func TestARestartOfTheDaemonChangesNothing(t *testing.T) {
 	}) // the time to acknowledge is observed after the first snapshot only
 	silence := s.acknowledge("client=north")
 	d.Await(t, "acknowledged, and counted once", func(series map[string]float64) bool {
-		return acknowledgedValue(series, "CheckoutFailing", "north") == 1 && acknowledgedValue(series, "CheckoutFailing", "south") == 0 && countOf(t, d, acknowledgeTime) == 1
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1 && acknowledgedValue(series, "CheckoutFailing", "south") == 0 && countOf(t, d, "consign_alert_time_to_acknowledge_seconds") == 1
 	})
 	d.Stop()
 	if len(s.activeSilences()) != 1 {
@@ -115,7 +115,7 @@ func TestARestartOfTheDaemonChangesNothing(t *testing.T) {
 	if acknowledgedValue(series, "CheckoutFailing", "south") != 0 {
 		t.Error("what nobody has is not an explicit 0")
 	}
-	if n := countOf(t, d, acknowledgeTime); n != 0 {
+	if n := countOf(t, d, "consign_alert_time_to_acknowledge_seconds"); n != 0 {
 		t.Errorf("what was counted before is counted again: %d", n)
 	}
 	if active := s.activeSilences(); len(active) != 1 || active[0].ID != silence.ID {
@@ -123,7 +123,7 @@ func TestARestartOfTheDaemonChangesNothing(t *testing.T) {
 	}
 	s.resolve("CheckoutFailing", "north")
 	s.await("the end", func() bool { return len(s.activeSilences()) == 0 })
-	d.Await(t, "the time to resolve", func(map[string]float64) bool { return countOf(t, d, resolveTime) == 1 })
+	d.Await(t, "the time to resolve", func(map[string]float64) bool { return countOf(t, d, "consign_alert_time_to_resolve_seconds") == 1 })
 }
 
 // countOf adds up the counts of a histogram over all label values.
@@ -204,7 +204,7 @@ func TestASilentPrometheusEndsNoAcknowledgement(t *testing.T) {
 		t.Error("the acknowledgement was ended")
 	}
 	d.Await(t, "no samples of an incomplete list", func(series map[string]float64) bool {
-		_, firing := series[alertsFiring+`{priority="P0"}`]
+		_, firing := series[`consign_alerts_firing{priority="P0"}`]
 		return acknowledgedValue(series, "CheckoutFailing", "north") == -1 && !firing
 	})
 	s.setPaused(false)
@@ -218,7 +218,7 @@ func TestAnAlertmanagerThatHangsOrSendsGarbageEndsNoAcknowledgement(t *testing.T
 	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
 	relay := exportertest.NewFaultProxy(t, s.process.Address())
-	d := exportertest.Start(t, App(), daemonConfig("http://"+relay.Address()))
+	d := exportertest.Start(t, daemon.App(), daemonConfig("http://"+relay.Address()))
 	s.acknowledge("CheckoutFailing")
 	acknowledgedNow := func(series map[string]float64) bool {
 		return acknowledgedValue(series, "CheckoutFailing", "north") == 1
@@ -233,7 +233,7 @@ func TestAnAlertmanagerThatHangsOrSendsGarbageEndsNoAcknowledgement(t *testing.T
 		if status, _ := d.Get(t, "/-/healthy"); status != 200 {
 			t.Errorf("healthy: %d", status)
 		}
-		if countOf(t, d, resolveTime) != 0 {
+		if countOf(t, d, "consign_alert_time_to_resolve_seconds") != 0 {
 			t.Error("a resolution was invented")
 		}
 		relay.Set(exportertest.Forward)
@@ -261,11 +261,11 @@ func TestASilenceByHandCountsAndIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Await(t, "acknowledged", func(series map[string]float64) bool {
-		return acknowledgedValue(series, "CheckoutFailing", "north") == 1 && countOf(t, d, acknowledgeTime) == 1
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 1 && countOf(t, d, "consign_alert_time_to_acknowledge_seconds") == 1
 	})
 	s.resolve("CheckoutFailing", "north")
 	d.Await(t, "resolved", func(series map[string]float64) bool {
-		return acknowledgedValue(series, "CheckoutFailing", "north") == -1 && series[alertsFiring+`{priority="P0"}`] == 0
+		return acknowledgedValue(series, "CheckoutFailing", "north") == -1 && series[`consign_alerts_firing{priority="P0"}`] == 0
 	})
 	if active := s.activeSilences(); len(active) != 1 || active[0].ID != id {
 		t.Errorf("in force: %+v", active)
@@ -275,7 +275,7 @@ func TestASilenceByHandCountsAndIsLeftAlone(t *testing.T) {
 	d.Await(t, "acknowledged from its begin", func(series map[string]float64) bool {
 		return acknowledgedValue(series, "CheckoutFailing", "south") == 1
 	})
-	if n := countOf(t, d, acknowledgeTime); n != 1 {
+	if n := countOf(t, d, "consign_alert_time_to_acknowledge_seconds"); n != 1 {
 		t.Errorf("%d alerts were answered", n)
 	}
 }
@@ -300,7 +300,7 @@ func TestAnAcknowledgedEscalationAcknowledgesItsAlert(t *testing.T) {
 	other := silence("no calls tonight", "EscalationL2", time.Hour)
 	s.await("the silence", func() bool { return s.suppressed()["EscalationL2 north"] })
 	d.Await(t, "unacknowledged", func(series map[string]float64) bool {
-		return acknowledgedValue(series, "CheckoutFailing", "north") == 0 && series[silences+`{state="active"}`] == 1
+		return acknowledgedValue(series, "CheckoutFailing", "north") == 0 && series[`consign_silences{state="active"}`] == 1
 	})
 	silence("ACK! from a button", "EscalationL2", 6*time.Second)
 	d.Await(t, "acknowledged", func(series map[string]float64) bool {
@@ -332,7 +332,7 @@ func TestTheMetricsAreThoseOfTheGoldenFile(t *testing.T) {
 	s.acknowledge("client=north", "alertname=CheckoutFailing")
 	d := s.daemon()
 	d.Await(t, "all", func(series map[string]float64) bool {
-		return acknowledgedValue(series, "CheckoutFailing", "south") == 0 && series[alertsFiring+`{priority="P0"}`] == 3
+		return acknowledgedValue(series, "CheckoutFailing", "south") == 0 && series[`consign_alerts_firing{priority="P0"}`] == 3
 	})
 	_, page := d.Get(t, "/metrics")
 	check := exec.CommandContext(t.Context(), promtool, "check", "metrics")
@@ -358,56 +358,4 @@ func consignMetrics(page string) string {
 		b.WriteString(line)
 	}
 	return b.String()
-}
-
-func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
-	exportertest.Invalid(t, App(), "testdata/invalid", 14, "secretpassword", nil)
-}
-
-func TestThePlanFollowsFromTheSnapshot(t *testing.T) {
-	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	renewer := Renewer{Length: 15 * time.Minute, Settle: 2 * time.Minute, Heartbeat: "Watchdog", HeartbeatAge: 2 * time.Minute}
-	heartbeat := func(age time.Duration) amclient.Alert {
-		return amclient.Alert{Labels: map[string]string{"alertname": "Watchdog"}, UpdatedAt: now.Add(-age)}
-	}
-	fires := amclient.Alert{Labels: map[string]string{"alertname": "A"}, UpdatedAt: now}
-	escalation := amclient.Alert{Labels: map[string]string{"alertname": "EscalationL2", "source_alertname": "A", "escalation": "L2"}, UpdatedAt: now}
-	silence := func(left time.Duration, comment, state string) amclient.Silence {
-		return amclient.Silence{ID: "1", Matchers: Identity{Alertname: "A"}.matchers(), StartsAt: now.Add(-time.Hour), EndsAt: now.Add(left), Comment: comment, Status: amclient.SilenceStatus{State: state}}
-	}
-	const long = time.Hour
-	for what, c := range map[string]struct {
-		up      time.Duration
-		alerts  []amclient.Alert
-		silence amclient.Silence
-		want    string
-	}{
-		"fires, fresh":                      {long, []amclient.Alert{heartbeat(0), fires}, silence(11*time.Minute, "ACK!", amclient.Active), ""},
-		"fires, a third has passed":         {long, []amclient.Alert{heartbeat(0), fires}, silence(9*time.Minute, "ACK!", amclient.Active), "renew 15m0s"},
-		"fires, for long":                   {long, []amclient.Alert{heartbeat(0), fires}, silence(2*time.Hour, "ACK! x", amclient.Active), ""},
-		"fires while Alertmanager is fresh": {time.Minute, []amclient.Alert{fires}, silence(time.Minute, "ACK!", amclient.Active), "renew 15m0s"},
-		"resolved":                          {long, []amclient.Alert{heartbeat(time.Minute)}, silence(2*time.Hour, "ACK!", amclient.Active), "end"},
-		"only its escalation is left":       {long, []amclient.Alert{heartbeat(0), escalation}, silence(14*time.Minute, "ACK!", amclient.Active), ""},
-		"missing, Alertmanager is fresh":    {time.Minute, []amclient.Alert{heartbeat(0)}, silence(time.Minute, "ACK!", amclient.Active), ""},
-		"missing, no heartbeat":             {long, nil, silence(time.Minute, "ACK!", amclient.Active), ""},
-		"missing, an old heartbeat":         {long, []amclient.Alert{heartbeat(3 * time.Minute)}, silence(time.Minute, "ACK!", amclient.Active), ""},
-		"ended already":                     {long, []amclient.Alert{heartbeat(0), fires}, silence(-time.Minute, "ACK!", amclient.Expired), ""},
-		"not begun":                         {long, []amclient.Alert{heartbeat(0)}, silence(time.Minute, "ACK!", amclient.Pending), ""},
-		"no acknowledgement":                {long, []amclient.Alert{heartbeat(0)}, silence(time.Minute, "maintenance", amclient.Active), ""},
-	} {
-		s := &Snapshot{Time: now, AlertmanagerStarted: now.Add(-c.up), Silences: []amclient.Silence{c.silence}}
-		if err := s.assignSilences(c.alerts); err != nil {
-			t.Fatal(err)
-		}
-		got := ""
-		for _, change := range renewer.plan(s) {
-			got = "end"
-			if !change.expire {
-				got = fmt.Sprintf("renew %s", change.silence.EndsAt.Sub(now))
-			}
-		}
-		if got != c.want {
-			t.Errorf("%s: %q, want %q", what, got, c.want)
-		}
-	}
 }

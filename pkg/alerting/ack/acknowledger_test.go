@@ -1,4 +1,4 @@
-package ack
+package ack_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
@@ -32,7 +33,7 @@ func TestAnAcknowledgementSilencesTheAlertAndItsEscalationsAndNothingElse(t *tes
 		}
 	}
 	silence := s.activeSilences()[0]
-	if silence.CreatedBy != "ann" || silence.Comment != "ACK! on it" || silence.StartsAt.After(time.Now()) || time.Until(silence.EndsAt) > DefaultLength {
+	if silence.CreatedBy != "ann" || silence.Comment != "ACK! on it" || silence.StartsAt.After(time.Now()) || time.Until(silence.EndsAt) > ack.DefaultLength {
 		t.Errorf("the silence: %+v", silence)
 	}
 }
@@ -45,7 +46,7 @@ func TestASecondAcknowledgementLeavesTheFirstInPlace(t *testing.T) {
 	second := s.acknowledger()
 	second.Author = "bob"
 	results, err := second.Acknowledge(t.Context(), selection(t, "CheckoutFailing"))
-	if err != nil || len(results) != 1 || results[0].State != AlreadyAcknowledged || results[0].Silence.CreatedBy != "ann" {
+	if err != nil || len(results) != 1 || results[0].State != ack.AlreadyAcknowledged || results[0].Silence.CreatedBy != "ann" {
 		t.Errorf("%+v, %v", results, err)
 	}
 	if n := len(s.activeSilences()); n != 1 {
@@ -59,13 +60,13 @@ func TestUnacknowledgeExpiresTheSilence(t *testing.T) {
 	s.fire("CheckoutFailing", "north", nil)
 	s.acknowledge("CheckoutFailing")
 	results, err := s.acknowledger().Unacknowledge(t.Context(), selection(t, "client=north"))
-	if err != nil || len(results) != 1 || results[0].State != Unacknowledged {
+	if err != nil || len(results) != 1 || results[0].State != ack.Unacknowledged {
 		t.Errorf("%+v, %v", results, err)
 	}
 	if s.suppressed()["CheckoutFailing north"] {
 		t.Error("the alert is still silenced")
 	}
-	if _, err := s.acknowledger().Unacknowledge(t.Context(), selection(t, "client=north")); !errors.Is(err, ErrNotAcknowledged) {
+	if _, err := s.acknowledger().Unacknowledge(t.Context(), selection(t, "client=north")); !errors.Is(err, ack.ErrNotAcknowledged) {
 		t.Errorf("unacknowledged twice: %v", err)
 	}
 }
@@ -89,19 +90,19 @@ func TestTheAcknowledgerSaysWhatItCannotDo(t *testing.T) {
 		_, err := s.acknowledger().Acknowledge(t.Context(), selection(t, matchers...))
 		return err
 	}
-	if err := acknowledge("CheckoutFailing"); !errors.Is(err, ErrNoAlert) {
+	if err := acknowledge("CheckoutFailing"); !errors.Is(err, ack.ErrNoAlert) {
 		t.Errorf("nothing fires: %v", err)
 	}
-	if err := acknowledge("Watchdog"); !errors.Is(err, ErrNoAlert) {
+	if err := acknowledge("Watchdog"); !errors.Is(err, ack.ErrNoAlert) {
 		t.Errorf("a heartbeat cannot be acknowledged: %v", err)
 	}
 	s.fire("CheckoutFailing", "north", nil)
 	s.fire("CheckoutFailing", "south", nil)
 	s.fire("Foreign", "", map[string]string{"component": "", "subject": "", "priority": ""}) // of rules without our labels
-	if err := acknowledge(); !errors.Is(err, ErrAmbiguous) || !strings.Contains(err.Error(), "CheckoutFailing south checkout card/visa") {
+	if err := acknowledge(); !errors.Is(err, ack.ErrAmbiguous) || !strings.Contains(err.Error(), "CheckoutFailing south checkout card/visa") {
 		t.Errorf("three alerts: %v", err)
 	}
-	if _, err := s.acknowledger().Unacknowledge(t.Context(), selection(t, "CheckoutFailing")); !errors.Is(err, ErrNotAcknowledged) {
+	if _, err := s.acknowledger().Unacknowledge(t.Context(), selection(t, "CheckoutFailing")); !errors.Is(err, ack.ErrNotAcknowledged) {
 		t.Errorf("unacknowledged: %v", err)
 	}
 	if err := acknowledge("Foreign"); err != nil || !s.suppressed()["Foreign "] || s.suppressed()["CheckoutFailing north"] {
@@ -114,13 +115,13 @@ func TestTheAcknowledgerSaysWhatItCannotDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.acknowledger().Unacknowledge(t.Context(), selection(t, "client=south"))
-	if !errors.Is(err, ErrNotAcknowledged) || !strings.Contains(err.Error(), "amtool silence expire "+id) || !strings.Contains(err.Error(), "carl") {
+	if !errors.Is(err, ack.ErrNotAcknowledged) || !strings.Contains(err.Error(), "amtool silence expire "+id) || !strings.Contains(err.Error(), "carl") {
 		t.Errorf("a silence that is no acknowledgement: %v", err)
 	}
 	if err := s.process.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := acknowledge("CheckoutFailing"); err == nil || errors.Is(err, ErrNoAlert) {
+	if err := acknowledge("CheckoutFailing"); err == nil || errors.Is(err, ack.ErrNoAlert) {
 		t.Errorf("Alertmanager is down: %v", err)
 	}
 }
@@ -132,13 +133,13 @@ func TestMatchersAreReadAsPeopleTypeThem(t *testing.T) {
 		"client!=south": true, "client!~n.*": false, "subject=a=b": true, "team=": true, "team=x": false,
 		`component="say \"hi\"\\now"`: true, `component=say "hi"\now`: true, `component='say "hi"\now'`: true, `host=~"db\.ex.*"`: true, `host=~"db\.x"`: false,
 	} {
-		selector, err := ParseMatchers(text)
+		selector, err := ack.ParseMatchers(text)
 		if err != nil || selector.Matches(labels) != want {
 			t.Errorf("%s: %v, %v; want %t", text, selector, err, want)
 		}
 	}
 	for _, bad := range [][]string{{""}, {"a b"}, {"ShopSlow", "north"}, {"=x"}, {"client=~("}, {`{client="north"}`}} {
-		if selector, err := ParseMatchers(bad...); err == nil {
+		if selector, err := ack.ParseMatchers(bad...); err == nil {
 			t.Errorf("%q is read as %v", bad, selector)
 		}
 	}
@@ -150,7 +151,7 @@ func TestARenewalDoesNotUndoAnUnacknowledgement(t *testing.T) {
 	s := newStack(t)
 	s.fire("CheckoutFailing", "north", nil)
 	silence := s.acknowledge("CheckoutFailing")
-	snapshot, err := Fetch(t.Context(), s.client)
+	snapshot, err := ack.Fetch(t.Context(), s.client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,7 @@ func TestARenewalDoesNotUndoAnUnacknowledgement(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // in between, and before
-		renewed, err := renew(t.Context(), client, silence)
+		renewed, err := ack.Renew(t.Context(), client, silence)
 		if renewed || err != nil {
 			t.Errorf("renewed: %t, %v", renewed, err)
 		}

@@ -1,4 +1,4 @@
-package ack
+package ack_test
 
 import (
 	"flag"

@@ -25,8 +25,8 @@ type Renewer struct {
 // ErrIncomplete says that Alertmanager responds, but that its list of alerts may be incomplete.
 var ErrIncomplete = errors.New("the list of firing alerts is incomplete")
 
-// incomplete returns an ErrIncomplete with the reason why a missing alert need not have resolved, or nil when the list of alerts is complete.
-func (r *Renewer) incomplete(s *Snapshot) error {
+// Incomplete returns an ErrIncomplete with the reason why a missing alert need not have resolved, or nil when the list of alerts is complete.
+func (r *Renewer) Incomplete(s *Snapshot) error {
 	if up := s.Time.Sub(s.AlertmanagerStarted); up < r.Settle {
 		return fmt.Errorf("%w: Alertmanager started %s ago, and Prometheus sends all alerts again within %s", ErrIncomplete, up.Round(time.Second), r.Settle)
 	}
@@ -57,7 +57,7 @@ type change struct {
 // plan returns the changes to make. An acknowledgement is renewed while an alert that it matches fires, and expired when the list of alerts is
 // complete and none that it matches fires. While the list is incomplete, an acknowledgement without a firing alert is not changed, and expires by itself.
 func (r *Renewer) plan(s *Snapshot) []change {
-	incomplete := r.incomplete(s) != nil
+	incomplete := r.Incomplete(s) != nil
 	var changes []change
 	for i := range s.Silences {
 		silence := s.Silences[i]
@@ -75,8 +75,8 @@ func (r *Renewer) plan(s *Snapshot) []change {
 	return changes
 }
 
-// run fetches a snapshot and makes the planned changes.
-func (r *Renewer) run(ctx context.Context, client *amclient.Client, log *slog.Logger) error {
+// Run fetches a snapshot and makes the planned changes.
+func (r *Renewer) Run(ctx context.Context, client *amclient.Client, log *slog.Logger) error {
 	snapshot, err := Fetch(ctx, client)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package ack
+package ack_test
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
@@ -204,8 +206,8 @@ func (s *stack) await(what string, done func() bool) {
 }
 
 // acknowledger acknowledges alerts as ann.
-func (s *stack) acknowledger() *Acknowledger {
-	return &Acknowledger{Client: s.client, Author: "ann", Comment: "on it", Length: DefaultLength}
+func (s *stack) acknowledger() *ack.Acknowledger {
+	return &ack.Acknowledger{Client: s.client, Author: "ann", Comment: "on it", Length: ack.DefaultLength}
 }
 
 func (s *stack) acknowledge(matchers ...string) amclient.Silence {
@@ -217,13 +219,13 @@ func (s *stack) acknowledge(matchers ...string) amclient.Silence {
 	return results[0].Silence
 }
 
-func selection(t *testing.T, matchers ...string) Selection {
+func selection(t *testing.T, matchers ...string) ack.Selection {
 	t.Helper()
-	selector, err := ParseMatchers(matchers...)
+	selector, err := ack.ParseMatchers(matchers...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Selection{Selector: selector}
+	return ack.Selection{Selector: selector}
 }
 
 // daemonConfig is a configuration with an interval of one second. The heartbeat becomes too old before an alert that is not sent again resolves.
@@ -233,12 +235,12 @@ func daemonConfig(url string) string {
 
 func (s *stack) daemon(change ...string) *exportertest.Running {
 	s.t.Helper()
-	return exportertest.Start(s.t, App(), strings.NewReplacer(change...).Replace(daemonConfig(s.process.URL())))
+	return exportertest.Start(s.t, daemon.App(), strings.NewReplacer(change...).Replace(daemonConfig(s.process.URL())))
 }
 
 // acknowledgedValue is the value of consign_alert_acknowledged for an alert: 1, 0, or -1 when there is no sample.
 func acknowledgedValue(series map[string]float64, name, client string) float64 {
-	v, ok := series[fmt.Sprintf("%s{alertname=%q,client=%q,component=\"checkout\",priority=\"P0\",subject=\"card/visa\"}", acknowledged, name, client)]
+	v, ok := series[fmt.Sprintf("consign_alert_acknowledged{alertname=%q,client=%q,component=\"checkout\",priority=\"P0\",subject=\"card/visa\"}", name, client)]
 	if !ok {
 		return -1
 	}

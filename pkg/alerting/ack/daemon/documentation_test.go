@@ -1,4 +1,4 @@
-package ack
+package daemon
 
 import (
 	"os"
@@ -14,7 +14,7 @@ var option = regexp.MustCompile(`(?m)^( *)# (http|clients): `)
 
 // The example of the documentation is valid, also with its commented-out settings, and its values are the defaults.
 func TestTheExampleIsWhatTheDaemonReads(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/acknowledgement.md")
+	text, err := os.ReadFile("../../../../docs/acknowledgement.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,4 +38,8 @@ func TestTheExampleIsWhatTheDaemonReads(t *testing.T) {
 	if err != nil || got.Alertmanager.HTTP.BasicAuth == nil || len(got.Clients) != 2 {
 		t.Errorf("with all that is commented out: %+v, %v\n%s", got, err, all)
 	}
+}
+
+func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
+	exportertest.Invalid(t, App(), "testdata/invalid", 14, "secretpassword", nil)
 }

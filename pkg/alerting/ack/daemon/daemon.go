@@ -1,4 +1,6 @@
-package ack
+// Package daemon is `consignwatch ackd`: it polls Alertmanager, renews acknowledgements while their alerts fire, and exports which alerts fire, which
+// of them are acknowledged, and how long both took. It acknowledges nothing itself, and stores nothing.
+package daemon
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
@@ -41,7 +44,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	schedule := exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout)}
-	renewer := Renewer{
+	renewer := ack.Renewer{
 		Length: time.Duration(c.RenewFor), Settle: time.Duration(c.Settle),
 		Heartbeat: c.Heartbeat.Alertname, HeartbeatAge: time.Duration(c.Heartbeat.MaxAge),
 	}
@@ -52,7 +55,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 		Sizes:   catalog.SizesFor(c.Limits.Clients + 1), // and the platform
 		Collectors: []exporter.Collector{
 			collector{"acknowledgements", schedule, func(ctx context.Context, _ *exporter.Sink) error {
-				return renewer.run(ctx, client, log)
+				return renewer.Run(ctx, client, log)
 			}},
 			collector{"alerts", schedule, (&alertCollector{
 				client: client, renewer: renewer, clients: c.Clients,
@@ -104,7 +107,7 @@ func withReason(err error) error {
 		return nil
 	case errors.Is(err, amclient.ErrInvalidResponse):
 		return exporter.Failure(exporter.ReasonParse, err)
-	case errors.Is(err, ErrIncomplete):
+	case errors.Is(err, ack.ErrIncomplete):
 		return exporter.Failure(exporter.ReasonCapability, err)
 	case errors.As(err, &status):
 		switch status.Code {

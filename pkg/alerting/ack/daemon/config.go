@@ -1,4 +1,4 @@
-package ack
+package daemon
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 
 	commonconfig "github.com/prometheus/common/config"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
@@ -53,7 +54,7 @@ func defaultConfig() config {
 		Alertmanager: alertmanagerConfig{HTTP: commonconfig.DefaultHTTPClientConfig},
 		Interval:     yamlfile.Duration(10 * time.Second),
 		Timeout:      yamlfile.Duration(5 * time.Second),
-		RenewFor:     yamlfile.Duration(DefaultLength),
+		RenewFor:     yamlfile.Duration(ack.DefaultLength),
 		Settle:       yamlfile.Duration(2 * time.Minute),
 		Heartbeat:    heartbeatConfig{"Watchdog", yamlfile.Duration(2 * time.Minute)},
 		Limits:       limitsConfig{catalog.DefaultClients},

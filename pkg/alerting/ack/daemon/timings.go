@@ -1,10 +1,11 @@
-package ack
+package daemon
 
 import (
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
@@ -67,7 +68,7 @@ func (d *distribution) observe(duration time.Duration) {
 }
 
 // observe compares a snapshot with the one before.
-func (t *timings) observe(s *Snapshot) {
+func (t *timings) observe(s *ack.Snapshot) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	firing := map[string]incident{}
@@ -98,7 +99,7 @@ func (t *timings) observe(s *Snapshot) {
 }
 
 // firstSilence is the start of the first silence on an alert that began after the alert, or the zero time.
-func firstSilence(a *Alert) time.Time {
+func firstSilence(a *ack.Alert) time.Time {
 	var first time.Time
 	for _, s := range a.Silences {
 		if s.StartsAt.After(a.StartsAt) && (first.IsZero() || s.StartsAt.Before(first)) {

@@ -1,9 +1,10 @@
-package ack
+package daemon
 
 import (
 	"context"
 	"slices"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
@@ -26,7 +27,7 @@ const heartbeatPriority = "none"
 // alertCollector exports which alerts fire and which of them are acknowledged.
 type alertCollector struct {
 	client  *amclient.Client
-	renewer Renewer
+	renewer ack.Renewer
 	clients []string
 	timings *timings
 }
@@ -35,11 +36,11 @@ type alertCollector struct {
 // complete snapshot are exported until they are too old.
 func (c *alertCollector) collect(ctx context.Context, sink *exporter.Sink) error {
 	defer c.timings.emit(sink.Status())
-	s, err := Fetch(ctx, c.client)
+	s, err := ack.Fetch(ctx, c.client)
 	if err != nil {
 		return err
 	}
-	if err := c.renewer.incomplete(s); err != nil {
+	if err := c.renewer.Incomplete(s); err != nil {
 		return err
 	}
 	c.timings.observe(s)
@@ -50,13 +51,13 @@ func (c *alertCollector) collect(ctx context.Context, sink *exporter.Sink) error
 
 // alertKey has the labels of the series of an alert. Alerts that differ in other labels share the series.
 type alertKey struct {
-	Identity
+	ack.Identity
 	priority string
 }
 
-func emit(s *Snapshot, sink *exporter.Sink) {
+func emit(s *ack.Snapshot, sink *exporter.Sink) {
 	firing := map[string]int{}
-	byKey := map[alertKey]*Alert{}
+	byKey := map[alertKey]*ack.Alert{}
 	for i := range s.Alerts {
 		a := &s.Alerts[i]
 		if !slices.Contains(catalog.Priorities(), a.Priority()) {
