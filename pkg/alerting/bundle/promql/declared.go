@@ -37,7 +37,7 @@ func (k *Checker) Declared(name string) (Declaration, error) {
 		return Declaration{Result: Result{labels: k.labelsOfAlerts(name)}, base: name}, nil
 	}
 	base, part := name, ""
-	if _, ok := k.config.Catalog.Lookup(name); !ok && k.foreign[name].Name == "" {
+	if !k.Exposes(name) {
 		for _, suffix := range histogramParts {
 			if b, cut := strings.CutSuffix(name, suffix); cut {
 				base, part = b, suffix
