@@ -17,14 +17,20 @@ type checker struct {
 	problems []Problem
 }
 
-// Check checks the bundle against the catalog and against itself, and returns the problems, ordered by file and line.
-func (b *Bundle) Check(c *catalog.Catalog) []Problem {
+// newChecker returns a checker that has inferred nothing yet.
+func newChecker(b *Bundle, c *catalog.Catalog) *checker {
 	k := &checker{bundle: b}
 	config := promql.Config{Catalog: c, AlertLabels: alertLabels(), Identity: identity, Report: k.add}
 	for _, r := range b.rules {
 		config.Rules = append(config.Rules, &r.Rule)
 	}
 	k.Checker = promql.New(config)
+	return k
+}
+
+// Check checks the bundle against the catalog and against itself, and returns the problems, ordered by file and line.
+func (b *Bundle) Check(c *catalog.Catalog) []Problem {
+	k := newChecker(b, c)
 	for _, r := range b.rules {
 		k.Rule(&r.Rule)
 		k.timing(r)
