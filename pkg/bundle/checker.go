@@ -25,8 +25,8 @@ type checker struct {
 	problems    []Problem
 }
 
-// Check checks the bundle against the catalog and against itself, and returns the problems, ordered by file and line.
-func (b *Bundle) Check(c *catalog.Catalog) []Problem {
+// newChecker returns a checker that has inferred nothing yet.
+func newChecker(b *Bundle, c *catalog.Catalog) *checker {
 	k := &checker{
 		bundle: b, catalog: c, foreign: foreignMetrics(),
 		recorded: map[string][]*rule{}, rules: map[*rule]*result{}, results: map[parser.Expr]result{},
@@ -36,6 +36,12 @@ func (b *Bundle) Check(c *catalog.Catalog) []Problem {
 			k.recorded[r.Record] = append(k.recorded[r.Record], r)
 		}
 	}
+	return k
+}
+
+// Check checks the bundle against the catalog and against itself, and returns the problems, ordered by file and line.
+func (b *Bundle) Check(c *catalog.Catalog) []Problem {
+	k := newChecker(b, c)
 	for _, r := range b.rules {
 		k.rule(r)
 		k.timing(r)
