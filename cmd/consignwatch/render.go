@@ -17,6 +17,7 @@ import (
 	dashboards "github.com/consignwatch/consignwatch/grafana-dashboards"
 	"github.com/consignwatch/consignwatch/pkg/bundle"
 	"github.com/consignwatch/consignwatch/pkg/bundleversion"
+	"github.com/consignwatch/consignwatch/pkg/drill"
 	"github.com/consignwatch/consignwatch/pkg/routing"
 	"github.com/consignwatch/consignwatch/pkg/slo"
 	"github.com/consignwatch/consignwatch/pkg/thresholds"
@@ -34,6 +35,7 @@ func renderFuncs() []renderFunc {
 		dashboards.Render,
 		slo.Render,
 		bundleversion.Render,
+		drill.Render,
 	}
 }
 

@@ -127,7 +127,7 @@ func checkBatch(t *testing.T, state demo.State, clients []string, declared map[s
 		for _, a := range f.MustFire {
 			must[f.Pattern(clients, a)] = f.Name
 		}
-		for _, a := range slices.Concat(f.MayFire, drill.LowerSeverity(slices.Concat(f.MustFire, f.MayFire))) {
+		for _, a := range f.Allowed() {
 			may[f.Pattern(clients, a)] = f.Name
 		}
 		for _, a := range slices.Concat(f.MustFire, f.MayFire) {
