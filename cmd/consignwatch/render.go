@@ -21,6 +21,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
 	"github.com/consignwatch/consignwatch/pkg/cli"
 	"github.com/consignwatch/consignwatch/pkg/dashboards"
+	"github.com/consignwatch/consignwatch/pkg/demo/drill"
 )
 
 // renderFunc renders generated files of the bundle from the files below root, by path. The result depends on nothing but these
@@ -35,6 +36,7 @@ func renderFuncs() []renderFunc {
 		dashboards.Render,
 		slo.Render,
 		bundleversion.Render,
+		drill.Render,
 	}
 }
 

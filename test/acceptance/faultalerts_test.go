@@ -128,7 +128,7 @@ func checkBatch(t *testing.T, state statefile.State, clients []string, declared 
 		for _, a := range f.MustFire {
 			must[f.Pattern(clients, a)] = f.Name
 		}
-		for _, a := range slices.Concat(f.MayFire, drill.LowerSeverity(slices.Concat(f.MustFire, f.MayFire))) {
+		for _, a := range f.Allowed() {
 			may[f.Pattern(clients, a)] = f.Name
 		}
 		for _, a := range slices.Concat(f.MustFire, f.MayFire) {

@@ -16,8 +16,8 @@ import (
 )
 
 // storm are all alerts that a fault of all clients can fire, for all clients, at the same time. This is worse than a real outage, because causes and
-// symptoms fire in any order, and no value stays below its threshold.
-func storm(t *testing.T, clients []string, fault, first string) []labels {
+// symptoms fire in any order, and no value stays below its threshold. Left out are burn rates, and the alerts that page beside their cause.
+func storm(t *testing.T, clients []string, fault, first string, except ...string) []labels {
 	t.Helper()
 	rules := shippedAlerts(t)
 	var all []labels
@@ -29,6 +29,9 @@ func storm(t *testing.T, clients []string, fault, first string) []labels {
 			for _, pattern := range slices.Concat(f.MustFire, f.MayFire) {
 				name, rest, _ := strings.Cut(pattern, " ")
 				client, subject, _ := strings.Cut(rest, " ")
+				if strings.HasPrefix(name, "SloBudget") || slices.Contains(except, name) {
+					continue
+				}
 				rule, ok := rules[name]
 				if !ok {
 					t.Fatalf("%s of the table is no alert", name)
@@ -77,14 +80,15 @@ func TestAStormSendsFewNotifications(t *testing.T) {
 	for _, s := range []struct {
 		fault, first    string
 		alerts, maximum int // minimum of firing alerts, and maximum of notifications to each level of the staff
+		except          []string
 	}{
-		{"database-down", "DatabaseDown", 150, 3},
-		{"shopify-down", "ShopifyDown", 150, 1},
+		{"database-down", "DatabaseDown", 150, 3, nil},
+		{"shopify-down", "ShopifyDown", 150, 1, []string{"CheckoutFailing", "JobsFailing"}},
 	} {
 		t.Run(s.fault, func(t *testing.T) {
 			t.Parallel()
 			r := newEnvironment(t, clients...)
-			faults := storm(t, clients, s.fault, s.first)
+			faults := storm(t, clients, s.fault, s.first, s.except...)
 			if len(faults) < s.alerts {
 				t.Fatalf("%d alerts are no storm", len(faults))
 			}

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/dashboardlint"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -48,10 +49,14 @@ type coverage struct {
 
 // coverageEntry lists the metrics, rules, alerts and panels that cover a row.
 type coverageEntry struct {
+	// Priority and Category are of a row of the list of priorities: the alerts whose rules have both cover it.
+	Priority string `yaml:"priority"`
+	Category string `yaml:"category"`
+
 	Metrics []string `yaml:"metrics"` // in the catalog or in foreign.yml
 	Rules   []string `yaml:"rules"`   // recordings
-	Alerts  []string `yaml:"alerts"`
-	Panels  []string `yaml:"panels"` // UID/TITLE
+	Alerts  []string `yaml:"alerts"`  // those that do not follow from the category
+	Panels  []string `yaml:"panels"`  // UID/TITLE
 	// Due are planned capabilities that will cover the row, or cover it in full.
 	Due []string `yaml:"due"`
 }
@@ -97,22 +102,20 @@ func (k *checker) coverage() {
 			k.report(coverageFile, c.lines[id], id, "there is no such row")
 		}
 	}
-	var want bytes.Buffer
-	if err := k.bundle.WriteCoverage(&want); err != nil {
-		k.report(coverageDoc, 1, "", "%v", err)
-	}
-	if !bytes.Equal(want.Bytes(), c.doc) {
-		k.report(coverageDoc, FirstDifference(want.Bytes(), c.doc), "", "the file is not what %s says; run go test ./pkg/alerting/bundle -update", coverageFile)
+	k.priorityRowsDiffer()
+	if want := k.coveragePage(); !bytes.Equal(want, c.doc) {
+		k.report(coverageDoc, FirstDifference(want, c.doc), "", "the file is not what %s says; run go test ./pkg/alerting/bundle -update", coverageFile)
 	}
 }
 
 func (k *checker) coverageEntry(id string, line int, e coverageEntry) {
-	if len(slices.Concat(e.Metrics, e.Rules, e.Alerts, e.Panels, e.Due)) == 0 {
+	if len(slices.Concat(e.Metrics, e.Rules, e.Alerts, e.Panels, e.Due)) == 0 && e.Category == "" {
 		k.report(coverageFile, line, id, "nothing serves the row: name metrics, rules, alerts or panels, or what it is due with")
 	}
-	priority, isAlerting := alertingRow(id)
-	if isAlerting && len(e.Alerts)+len(e.Due) == 0 {
-		k.report(coverageFile, line, id, "a row of the list of priorities names alerts, or what they are due with")
+	if priority, ok := alertingRow(id); ok {
+		k.priorityRow(id, line, priority, e)
+	} else if e.Priority+e.Category != "" {
+		k.report(coverageFile, line, id, "only a row of the list of priorities (AL.…) has a priority and a category; this one lists its alerts")
 	}
 	for _, name := range e.Metrics {
 		if !k.Exposes(name) {
@@ -125,11 +128,8 @@ func (k *checker) coverageEntry(id string, line int, e coverageEntry) {
 		}
 	}
 	for _, name := range e.Alerts {
-		rules := k.bundle.alerts(name)
-		if rules == nil {
+		if k.bundle.alerts(name) == nil {
 			k.report(coverageFile, line, id, "there is no alert %q", name)
-		} else if isAlerting && !slices.ContainsFunc(rules, func(r *rule) bool { return k.canHave(r, "priority", priority) }) {
-			k.report(coverageFile, line, id, "the alert %s never has priority %s", name, priority)
 		}
 	}
 	for _, name := range e.Panels {
@@ -144,27 +144,20 @@ func (k *checker) coverageEntry(id string, line int, e coverageEntry) {
 	}
 }
 
-// canHave reports whether a label of a rule's series can have a value.
-func (k *checker) canHave(r *rule, name, value string) bool {
-	values := k.Rule(&r.Rule).Values(name)
-	return values == nil || slices.Contains(values, value)
-}
-
-// alertingRow returns the priority of a row like AL.P1.delay.
-func alertingRow(id string) (priority string, ok bool) {
-	rest, ok := strings.CutPrefix(id, "AL.")
-	priority, _, _ = strings.Cut(rest, ".")
-	return priority, ok
-}
-
 func (b *Bundle) hasPanel(name string) bool {
 	uid, title, _ := strings.Cut(name, "/")
 	return slices.ContainsFunc(b.dashboards, func(d *dashboardlint.Dashboard) bool { return d.UID == uid && d.HasPanel(title) })
 }
 
-// WriteCoverage writes docs/coverage.md.
-func (b *Bundle) WriteCoverage(w io.Writer) error {
-	var p strings.Builder
+// WriteCoverage writes docs/coverage.md. The catalog says which priorities an alert can have that takes its own from its expression.
+func (b *Bundle) WriteCoverage(w io.Writer, c *catalog.Catalog) error {
+	_, err := w.Write(newChecker(b, c).coveragePage())
+	return err
+}
+
+// coveragePage is the content of docs/coverage.md.
+func (k *checker) coveragePage() []byte {
+	var p bytes.Buffer
 	p.WriteString("# Coverage\n\n" +
 		"What has to be visible, and what makes it so. Generated from `docs/coverage.yml` by `go test ./pkg/alerting/bundle -update`;\n" +
 		"`consignwatch check` fails when a row is missing or names what does not exist. *Due* is the capability that the row still waits for.\n")
@@ -174,16 +167,16 @@ func (b *Bundle) WriteCoverage(w io.Writer) error {
 			path = r.path
 			fmt.Fprintf(&p, "\n## %s\n\n| row | what | metrics | rules | alerts | panels | due |\n| --- | --- | --- | --- | --- | --- | --- |\n", path)
 		}
-		e := b.coverage.entries[r.id]
-		alerts := make([]string, len(e.Alerts))
-		for i, name := range e.Alerts {
-			alerts[i] = fmt.Sprintf("[%s](runbooks/%s.md)", name, name)
+		e := k.bundle.coverage.entries[r.id]
+		alerts := k.alertsOf(e)
+		links := make([]string, len(alerts))
+		for i, name := range alerts {
+			links[i] = fmt.Sprintf("[%s](runbooks/%s.md)", name, name)
 		}
 		fmt.Fprintf(&p, "| %s | %s | %s | %s | %s | %s | %s |\n", r.id, r.text,
-			code(e.Metrics), code(e.Rules), strings.Join(alerts, " "), strings.Join(e.Panels, ", "), strings.Join(e.Due, ", "))
+			code(e.Metrics), code(e.Rules), strings.Join(links, " "), strings.Join(e.Panels, ", "), strings.Join(e.Due, ", "))
 	}
-	_, err := io.WriteString(w, p.String())
-	return err
+	return p.Bytes()
 }
 
 // code formats names as code in a cell of a table.

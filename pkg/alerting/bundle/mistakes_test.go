@@ -21,7 +21,10 @@ import (
 // shipped is the catalog. Tests must not change it.
 var shipped = sync.OnceValue(catalog.Shipped)
 
-// good is testdata/good, with a coverage list in which everything is due. Tests must not change it.
+// coveredRow is the row of the list of priorities that the good bundle has an alert for, JobsFail.
+const coveredRow = "AL.P2.disruption: {priority: P2, category: disruption}"
+
+// good is testdata/good, with a coverage list in which everything but coveredRow is due. Tests must not change it.
 var good = sync.OnceValues(func() (fstest.MapFS, error) {
 	root, folder := fstest.MapFS{}, os.DirFS("testdata/good")
 	err := fs.WalkDir(folder, ".", func(name string, e fs.DirEntry, err error) error {
@@ -34,7 +37,11 @@ var good = sync.OnceValues(func() (fstest.MapFS, error) {
 	})
 	var list strings.Builder
 	for _, r := range coverageRows() {
-		fmt.Fprintf(&list, "%s: {due: [reports]}\n", r.id)
+		if strings.HasPrefix(coveredRow, r.id+":") {
+			fmt.Fprintln(&list, coveredRow)
+		} else {
+			fmt.Fprintf(&list, "%s: {due: [reports]}\n", r.id)
+		}
 	}
 	root[coverageFile] = &fstest.MapFile{Data: []byte(list.String())}
 	return root, errors.Join(err, renewCoverageDoc(root))
@@ -57,7 +64,7 @@ func renewCoverageDoc(root fstest.MapFS) error {
 		return nil // the mistake under test
 	}
 	var page bytes.Buffer
-	err = b.WriteCoverage(&page)
+	err = b.WriteCoverage(&page, shipped())
 	root[coverageDoc] = &fstest.MapFile{Data: page.Bytes()}
 	return err
 }
@@ -351,16 +358,25 @@ func mistakes() map[string]mistake {
 		"a link to anywhere":               {panels, `"/d/sale?${__url_time_range}"`, `"sale.html"`, panels + `:23: Jobs by outcome: the link "sale.html" is neither`},
 
 		// Coverage.
-		"a missing row":                {coverageFile, "BM.U.active: {due: [reports]}\n", "", coverageFile + ":1: BM.U.active: the row is missing: Business Metrics / System usage: Active users"},
-		"an unknown row":               {coverageFile, "BM.U.active:", "BM.U.actives:", coverageFile + ":37: BM.U.actives: there is no such row"},
-		"a row that nothing serves":    {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {}", coverageFile + ":37: BM.U.active: nothing serves the row"},
-		"a row due with something":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {due: [later]}", coverageFile + `:37: BM.U.active: due "later" is not one of reports`},
-		"a row with an unknown metric": {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {metrics: [consign_users]}", coverageFile + `:37: BM.U.active: there is no metric "consign_users"`},
-		"a row with an unknown rule":   {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {rules: [a]}", coverageFile + `:37: BM.U.active: no rule records "a"`},
-		"a row with an unknown alert":  {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {alerts: [A]}", coverageFile + `:37: BM.U.active: there is no alert "A"`},
-		"a row with an unknown panel":  {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {panels: [sale/Users]}", coverageFile + `:37: BM.U.active: there is no panel "sale/Users"`},
-		"a priority without an alert":  {coverageFile, "AL.P2.slow: {due: [reports]}", "AL.P2.slow: {metrics: [consign_items]}", coverageFile + ":70: AL.P2.slow: a row of the list of priorities names alerts"},
-		"a priority of another alert":  {coverageFile, "AL.P1.delay: {due: [reports]}", "AL.P1.delay: {alerts: [ApiSlow]}", coverageFile + ":68: AL.P1.delay: the alert ApiSlow never has priority P1"},
+		"a missing row":                   {coverageFile, "BM.U.active: {due: [reports]}\n", "", coverageFile + ":1: BM.U.active: the row is missing: Business Metrics / System usage: Active users"},
+		"an unknown row":                  {coverageFile, "BM.U.active:", "BM.U.actives:", coverageFile + ":37: BM.U.actives: there is no such row"},
+		"a row that nothing serves":       {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {}", coverageFile + ":37: BM.U.active: nothing serves the row"},
+		"a row due with something":        {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {due: [later]}", coverageFile + `:37: BM.U.active: due "later" is not one of reports`},
+		"a row with an unknown metric":    {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {metrics: [consign_users]}", coverageFile + `:37: BM.U.active: there is no metric "consign_users"`},
+		"a row with an unknown rule":      {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {rules: [a]}", coverageFile + `:37: BM.U.active: no rule records "a"`},
+		"a row with an unknown alert":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {alerts: [A]}", coverageFile + `:37: BM.U.active: there is no alert "A"`},
+		"a row with an unknown panel":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {panels: [sale/Users]}", coverageFile + `:37: BM.U.active: there is no panel "sale/Users"`},
+		"a priority without an alert":     {coverageFile, "AL.P2.slow: {due: [reports]}", "AL.P2.slow: {metrics: [consign_items]}", coverageFile + ":70: AL.P2.slow: a row of the list of priorities has a priority and a category, from which its alerts follow"},
+		"a priority of another alert":     {coverageFile, "AL.P1.delay: {due: [reports]}", "AL.P1.delay: {alerts: [ApiSlow]}", coverageFile + ":68: AL.P1.delay: the alert ApiSlow never has priority P1"},
+		"a row without a category":        {coverageFile, coveredRow, "AL.P2.disruption: {priority: P2, alerts: [JobsFail]}", coverageFile + ":69: AL.P2.disruption: a row of the list of priorities has a priority and a category"},
+		"a row without a priority":        {coverageFile, coveredRow, "AL.P2.disruption: {category: disruption}", coverageFile + ":69: AL.P2.disruption: a row of the list of priorities has a priority and a category"},
+		"a row of another priority":       {coverageFile, coveredRow, "AL.P2.disruption: {priority: P1, category: disruption}", coverageFile + `:69: AL.P2.disruption: the priority is "P1", but the row is about P2`},
+		"a category that no alert has":    {coverageFile, coveredRow, "AL.P2.disruption: {priority: P2, category: outage}", coverageFile + `:69: AL.P2.disruption: no alert has priority P2 and category "outage"`},
+		"a priority without the category": {coverageFile, "AL.P1.delay: {due: [reports]}", "AL.P1.delay: {priority: P1, category: slow}", coverageFile + `:68: AL.P1.delay: no alert has priority P1 and category "slow"`},
+		"an alert of the category":        {coverageFile, coveredRow, "AL.P2.disruption: {priority: P2, category: disruption, alerts: [JobsFail]}", coverageFile + ":69: AL.P2.disruption: the alert JobsFail follows from priority and category"},
+		"two rows of a category":          {coverageFile, "AL.P2.slow: {due: [reports]}", "AL.P2.slow: {priority: P2, category: disruption}", coverageFile + ":70: AL.P2.slow: AL.P2.disruption has the same priority and category"},
+		"a category of another row":       {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {priority: P2, category: slow}", coverageFile + ":37: BM.U.active: only a row of the list of priorities"},
+		"a rule of another category":      {alerts, "category: disruption", "category: disruptions", coverageFile + `:69: AL.P2.disruption: no alert has priority P2 and category "disruption"`},
 
 		// Tests.
 		"a test of no alert":             {cases, "alertname: JobsFail", "alertname: JobsFall", cases + `:13: tests the alert "JobsFall", which does not exist`},

@@ -25,15 +25,6 @@ type foreignMetric struct {
 	SomeHosts bool `yaml:"some_hosts"`
 }
 
-// Sources of foreign metrics, as foreign.yml names them.
-const (
-	fromPrometheus   = "prometheus"
-	fromAlertmanager = "alertmanager"
-	fromNodeExporter = "node_exporter"
-	fromEvery        = "every program" // the Go client library's
-	fromScrapes      = "scrapes"       // written by Prometheus for each target
-)
-
 // Types that metrics of the catalog do not have. An untyped metric may be a counter.
 const (
 	summary catalog.Type = "summary"

@@ -20,6 +20,15 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
+// Sources of foreign metrics, as foreign.yml names them.
+const (
+	fromPrometheus   = "prometheus"
+	fromAlertmanager = "alertmanager"
+	fromNodeExporter = "node_exporter"
+	fromEvery        = "every program" // the Go client library's
+	fromScrapes      = "scrapes"       // written by Prometheus for each target
+)
+
 func TestForeignMetricsAreWhatTheRealServersExpose(t *testing.T) {
 	t.Parallel()
 	sources, err := foreignBySource()
