@@ -102,7 +102,7 @@ func (k *checker) coverage() {
 			k.report(coverageFile, c.lines[id], id, "there is no such row")
 		}
 	}
-	k.priorityRowsDiffer()
+	k.priorityRows()
 	if want := k.coveragePage(); !bytes.Equal(want, c.doc) {
 		k.report(coverageDoc, FirstDifference(want, c.doc), "", "the file is not what %s says; run go test ./pkg/alerting/bundle -update", coverageFile)
 	}

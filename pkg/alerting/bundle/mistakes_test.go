@@ -21,10 +21,13 @@ import (
 // shipped is the catalog. Tests must not change it.
 var shipped = sync.OnceValue(catalog.Shipped)
 
-// coveredRow is the row of the list of priorities that the good bundle has an alert for, JobsFail.
-const coveredRow = "AL.P2.disruption: {priority: P2, category: disruption}"
+// The rows of the list of priorities that the good bundle has alerts for, JobsFail and ApiSlow.
+const (
+	coveredRow = "AL.P2.disruption: {priority: P2, category: disruption}"
+	slowRow    = "AL.P2.slow: {priority: P2, category: slow}"
+)
 
-// good is testdata/good, with a coverage list in which everything but coveredRow is due. Tests must not change it.
+// good is testdata/good, with a coverage list in which everything but coveredRow and slowRow is due. Tests must not change it.
 var good = sync.OnceValues(func() (fstest.MapFS, error) {
 	root, folder := fstest.MapFS{}, os.DirFS("testdata/good")
 	err := fs.WalkDir(folder, ".", func(name string, e fs.DirEntry, err error) error {
@@ -37,11 +40,13 @@ var good = sync.OnceValues(func() (fstest.MapFS, error) {
 	})
 	var list strings.Builder
 	for _, r := range coverageRows() {
-		if strings.HasPrefix(coveredRow, r.id+":") {
-			fmt.Fprintln(&list, coveredRow)
-		} else {
-			fmt.Fprintf(&list, "%s: {due: [reports]}\n", r.id)
+		entry := r.id + ": {due: [reports]}"
+		for _, covered := range []string{coveredRow, slowRow} {
+			if strings.HasPrefix(covered, r.id+":") {
+				entry = covered
+			}
 		}
+		fmt.Fprintln(&list, entry)
 	}
 	root[coverageFile] = &fstest.MapFile{Data: []byte(list.String())}
 	return root, errors.Join(err, renewCoverageDoc(root))
@@ -366,7 +371,7 @@ func mistakes() map[string]mistake {
 		"a row with an unknown rule":      {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {rules: [a]}", coverageFile + `:37: BM.U.active: no rule records "a"`},
 		"a row with an unknown alert":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {alerts: [A]}", coverageFile + `:37: BM.U.active: there is no alert "A"`},
 		"a row with an unknown panel":     {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {panels: [sale/Users]}", coverageFile + `:37: BM.U.active: there is no panel "sale/Users"`},
-		"a priority without an alert":     {coverageFile, "AL.P2.slow: {due: [reports]}", "AL.P2.slow: {metrics: [consign_items]}", coverageFile + ":70: AL.P2.slow: a row of the list of priorities has a priority and a category, from which its alerts follow"},
+		"a priority without an alert":     {coverageFile, slowRow, "AL.P2.slow: {metrics: [consign_items]}", coverageFile + ":70: AL.P2.slow: a row of the list of priorities has a priority and a category, from which its alerts follow"},
 		"a priority of another alert":     {coverageFile, "AL.P1.delay: {due: [reports]}", "AL.P1.delay: {alerts: [ApiSlow]}", coverageFile + ":68: AL.P1.delay: the alert ApiSlow never has priority P1"},
 		"a row without a category":        {coverageFile, coveredRow, "AL.P2.disruption: {priority: P2, alerts: [JobsFail]}", coverageFile + ":69: AL.P2.disruption: a row of the list of priorities has a priority and a category"},
 		"a row without a priority":        {coverageFile, coveredRow, "AL.P2.disruption: {category: disruption}", coverageFile + ":69: AL.P2.disruption: a row of the list of priorities has a priority and a category"},
@@ -374,8 +379,9 @@ func mistakes() map[string]mistake {
 		"a category that no alert has":    {coverageFile, coveredRow, "AL.P2.disruption: {priority: P2, category: outage}", coverageFile + `:69: AL.P2.disruption: no alert has priority P2 and category "outage"`},
 		"a priority without the category": {coverageFile, "AL.P1.delay: {due: [reports]}", "AL.P1.delay: {priority: P1, category: slow}", coverageFile + `:68: AL.P1.delay: no alert has priority P1 and category "slow"`},
 		"an alert of the category":        {coverageFile, coveredRow, "AL.P2.disruption: {priority: P2, category: disruption, alerts: [JobsFail]}", coverageFile + ":69: AL.P2.disruption: the alert JobsFail follows from priority and category"},
-		"two rows of a category":          {coverageFile, "AL.P2.slow: {due: [reports]}", "AL.P2.slow: {priority: P2, category: disruption}", coverageFile + ":70: AL.P2.slow: AL.P2.disruption has the same priority and category"},
+		"two rows of a category":          {coverageFile, slowRow, "AL.P2.slow: {priority: P2, category: disruption}", coverageFile + ":70: AL.P2.slow: AL.P2.disruption has the same priority and category"},
 		"a category of another row":       {coverageFile, "BM.U.active: {due: [reports]}", "BM.U.active: {priority: P2, category: slow}", coverageFile + ":37: BM.U.active: only a row of the list of priorities"},
+		"a category of no row":            {coverageFile, slowRow, "AL.P2.slow: {due: [reports]}", alerts + `:21: ApiSlow: the label category is "slow", not one of disruption, heartbeat, monitoring, resolution, routing`},
 		"a rule of another category":      {alerts, "category: disruption", "category: disruptions", coverageFile + `:69: AL.P2.disruption: no alert has priority P2 and category "disruption"`},
 
 		// Tests.

@@ -62,16 +62,31 @@ func (k *checker) priorityRow(id string, line int, priority string, e coverageEn
 	}
 }
 
-// priorityRowsDiffer checks that no two rows have the same alerts by having the same priority and category.
-func (k *checker) priorityRowsDiffer() {
+// ownCategories are the categories of alerts about the monitoring itself, which the list of priorities has no row for.
+var ownCategories = []string{"heartbeat", "monitoring", "resolution", "routing"}
+
+// priorityRows checks that no two rows have the same alerts by having the same priority and category, and that every alert's category is one of a row.
+func (k *checker) priorityRows() {
 	c := k.bundle.coverage
 	first := map[[2]string]string{}
+	categories := slices.Clone(ownCategories)
 	for _, id := range sortedKeys(c.entries) {
 		e := c.entries[id]
+		if e.Category == "" {
+			continue
+		}
 		key := [2]string{e.Priority, e.Category}
-		if other, seen := first[key]; seen && e.Category != "" {
+		if other, seen := first[key]; seen {
 			k.report(coverageFile, c.lines[id], id, "%s has the same priority and category", other)
 		}
 		first[key] = id
+		categories = append(categories, e.Category)
+	}
+	slices.Sort(categories)
+	categories = slices.Compact(categories)
+	for _, r := range k.bundle.rules {
+		if category := r.Labels["category"]; r.Alert != "" && category != "" && !slices.Contains(categories, category) {
+			k.rulef(r, "the label category is %q, not one of %s (those of the rows AL.… of %s, and of the monitoring itself)", category, strings.Join(categories, ", "), coverageFile)
+		}
 	}
 }
