@@ -29,11 +29,12 @@ type Options struct {
 // Aggregator holds the counters, histograms and gauges of a process, over all partitions that it owns or has owned. Its
 // methods may be called from any goroutine.
 type Aggregator struct {
-	options  Options
-	mapping  *compiledMapping
-	known    []knownSpec
-	registry *registry
-	seed     maphash.Seed
+	options   Options
+	mapping   *compiledMapping
+	known     []knownSpec
+	registry  *registry
+	exponents *exponents
+	seed      maphash.Seed
 
 	mu                  sync.Mutex // guards the fields below, and in each shard the fields below its comment
 	shards              []*Shard   // by topic and partition
@@ -62,7 +63,8 @@ func NewAggregator(m *Mapping, o Options) (*Aggregator, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Aggregator{options: o, awaitingFirstScrape: true, mapping: p, known: m.known, registry: newRegistry(p), seed: maphash.MakeSeed()}
+	a := &Aggregator{options: o, awaitingFirstScrape: true, mapping: p, known: m.known, exponents: newExponents(), seed: maphash.MakeSeed()}
+	a.registry = newRegistry(p, a.exponents)
 	a.registry.initKnown(p.byName, a.known, nil)
 	return a, nil
 }

@@ -52,19 +52,6 @@ func newAggregatorOf(t testing.TB, m *Mapping, o Options) *Aggregator {
 	return l
 }
 
-// event makes a structured event of a type with the given data.
-func event(typ, client, data string) string {
-	return eventID("id-1", typ, client, data)
-}
-
-func eventID(id, typ, client, data string) string {
-	ext := ""
-	if client != "" {
-		ext = fmt.Sprintf(`"clientid":%q,`, client)
-	}
-	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/platform/api-1","type":%q,"time":"2026-03-01T11:59:59.5Z",%s"datacontenttype":"application/json","data":%s}`, id, typ, ext, data)
-}
-
 // flatten writes families as lines: a counter or gauge as one, a histogram as its count and sum, and each bucket that is
 // not empty.
 func flatten(families []*dto.MetricFamily) map[string]float64 {

@@ -3,19 +3,21 @@ package events
 import (
 	"fmt"
 	"testing"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
 // Once its series exist, no event costs an allocation, in any mode.
 func TestCountingAllocatesNothing(t *testing.T) {
-	for _, tt := range contract {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, tt := range eventtest.Contract {
+		t.Run(tt.Name, func(t *testing.T) {
 			s := newAggregator(t, Options{DedupeSpan: 64}).Shard("t", 0)
 			s.Assign(0)
 			var records []Record
 			for i := range 512 {
-				value := traced(tt.typ, "anna", tt.data, trace)
+				value := eventtest.Traced(tt.Type, "anna", tt.Data, eventtest.Trace)
 				if i%2 == 0 {
-					value = eventID(fmt.Sprintf("%d \\u00e9", i), tt.typ, "anna", tt.data)
+					value = eventtest.EventID(fmt.Sprintf("%d \\u00e9", i), tt.Type, "anna", tt.Data)
 				}
 				records = append(records, Record{Value: []byte(value)})
 			}
@@ -40,8 +42,8 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
 	s.Assign(0)
 	offset := int64(0)
-	for _, tt := range unusualEvents {
-		r := Record{Value: []byte(tt.value)}
+	for _, tt := range eventtest.Unusual {
+		r := Record{Value: []byte(tt.Value)}
 		run := func() {
 			r.Offset = offset
 			offset++
@@ -49,7 +51,7 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 		}
 		run()
 		if n := testing.AllocsPerRun(100, run); n != 0 {
-			t.Errorf("%s: %v allocations", tt.name, n)
+			t.Errorf("%s: %v allocations", tt.Name, n)
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
 // samples are one event of each type, with data as the contract has it.
@@ -57,30 +59,6 @@ var samples = []struct{ typ, data string }{
 	{"consign.app.crashed", `{"component":"api","version":"1.2.3","reason":"oom"}`},
 }
 
-// requests are api.request events of about 240 bytes, from 200 clients on 20 routes.
-func requests(n int) [][]byte {
-	events := make([][]byte, n)
-	for i := range events {
-		events[i] = fmt.Appendf(nil, `{"specversion":"1.0","id":"%016x","source":"/platform/api","type":"consign.api.request","time":"2026-03-01T11:59:59.123Z","clientid":"client-%03d","data":{"route":"/api/r%02d/{id}","method":"GET","status":200,"duration_seconds":0.%04d}}`,
-			i*7919, i*31%200, i*17%20, i*37%10000)
-	}
-	return events
-}
-
-func BenchmarkDecode(b *testing.B) {
-	d := &decoder{layout: shippedMapping(b).layout}
-	events := requests(4096)
-	b.SetBytes(int64(len(events[0])))
-	b.ReportAllocs()
-	r := Record{}
-	for i := 0; b.Loop(); i++ {
-		r.Value = events[i&4095]
-		if !d.decode(&r) {
-			b.Fatal(d.problem)
-		}
-	}
-}
-
 func BenchmarkCount(b *testing.B) {
 	for _, tt := range samples {
 		b.Run(tt.typ, func(b *testing.B) {
@@ -88,7 +66,7 @@ func BenchmarkCount(b *testing.B) {
 			s.Assign(0)
 			var events [][]byte
 			for i := range 1024 {
-				events = append(events, []byte(eventID(strconv.Itoa(i), tt.typ, fmt.Sprintf("client-%03d", i%200), tt.data)))
+				events = append(events, []byte(eventtest.EventID(strconv.Itoa(i), tt.typ, fmt.Sprintf("client-%03d", i%200), tt.data)))
 			}
 			benchmarkCount(b, s, events)
 		})
@@ -96,7 +74,7 @@ func BenchmarkCount(b *testing.B) {
 	b.Run("requests", func(b *testing.B) {
 		s := newAggregator(b, Options{}).Shard("t", 0)
 		s.Assign(0)
-		benchmarkCount(b, s, requests(4096))
+		benchmarkCount(b, s, eventtest.Requests(4096))
 	})
 }
 
@@ -139,7 +117,7 @@ func BenchmarkPlainExporter(b *testing.B) {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "a_seconds"}, []string{"route"})
 	clientTotal := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b_total"}, []string{"client", "code_class"})
 	clientDuration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "b_seconds"}, []string{"client"})
-	events := requests(4096)
+	events := eventtest.Requests(4096)
 	b.SetBytes(int64(len(events[0])))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

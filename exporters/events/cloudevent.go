@@ -2,7 +2,9 @@ package events
 
 import (
 	"bytes"
+	"math"
 	"math/bits"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -78,8 +80,25 @@ func (d *decoder) claim(slot int) bool {
 	return true
 }
 
-// decode reads a record. When it returns false, d.problem says why.
+// newDecoder makes a decoder of the fields of a layout.
+func newDecoder(l *layout) decoder { return decoder{layout: l} }
+
+// decode reads a record, and reports whether it is an event. If it is none, lastProblem says why: of a record that is not
+// UTF-8 that is always the reason, whatever else is wrong with it.
 func (d *decoder) decode(r *Record) bool {
+	if d.read(r) {
+		return true
+	}
+	if d.problem.Reason != InvalidUTF8 && !utf8.Valid(r.Value) {
+		d.problem.Reason = InvalidUTF8
+	}
+	return false
+}
+
+// lastProblem says why decode has rejected the last record.
+func (d *decoder) lastProblem() Problem { return d.problem }
+
+func (d *decoder) read(r *Record) bool {
 	d.b = r.Value
 	d.seen = [maxSlots / 64]uint64{}
 	d.scratch = d.scratch[:0]
@@ -174,16 +193,6 @@ func (d *decoder) envelope() bool {
 		return d.reject(SpecVersion, -1, -1)
 	}
 	return true
-}
-
-// outcome is the outcome of a record that decode has rejected. A record that is not UTF-8 is always NotUTF8, whatever
-// else the decoder has rejected.
-func (d *decoder) outcome(r *Record) Outcome {
-	if d.problem.Reason != InvalidUTF8 && utf8.Valid(r.Value) {
-		return Malformed
-	}
-	d.problem.Reason = InvalidUTF8
-	return NotUTF8
 }
 
 // fail sets the problem, with a field if slot is not negative, or at a position, and returns -1.
@@ -549,6 +558,23 @@ func (d *decoder) text(v *value) []byte {
 	}
 	from := len(d.scratch)
 	d.scratch = unescape(d.scratch, v.b)
+	return d.scratch[from:]
+}
+
+// attribute returns the text of an attribute that every event has: slotID, slotSource or slotType.
+func (d *decoder) attribute(slot int) []byte { return d.text(&d.slots[slot&(maxSlots-1)]) }
+
+// digits is the text of a number. An integer is the same in all its spellings.
+func (d *decoder) digits(v *value) []byte {
+	if v.plain {
+		return v.b
+	}
+	n, why := v.integer(math.MaxUint64)
+	if why != "" {
+		return v.b
+	}
+	from := len(d.scratch)
+	d.scratch = strconv.AppendUint(d.scratch, n, 10)
 	return d.scratch[from:]
 }
 

@@ -13,18 +13,25 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
-// testLayout reads what the shipped mapping reads, and paths of several parts.
+// testLayout reads all that the events of the contract hold, and paths of several parts.
 func testLayout(t testing.TB) *layout {
 	t.Helper()
 	fields := []field{
 		{inData, "a"}, {inData, "a.b"}, {inData, "a.c.d"}, {inData, "a.c.a_key_that_is_longer_than_sixteen_bytes"}, {inData, "ü"},
 		{inAttribute, "clientid"}, {inHeader, "queue"},
 	}
-	for f := range shippedMapping(t).layout.slots {
-		fields = append(fields, f)
+	for _, e := range eventtest.Contract {
+		var data map[string]any
+		if err := json.Unmarshal([]byte(e.Data), &data); err != nil {
+			t.Fatal(err)
+		}
+		for name := range data {
+			fields = append(fields, field{inData, name})
+		}
 	}
 	l, err := newLayout(fields)
 	if err != nil {
@@ -172,8 +179,8 @@ func compare(t *testing.T, d *decoder, value []byte, binary bool) {
 		t.Fatalf("decode(%q) = %v (%v), encoding/json: %v", value, got, d.problem, ok)
 	}
 	if !got {
-		if (d.outcome(r) == NotUTF8) != !utf8.Valid(value) {
-			t.Fatalf("decode(%q): outcome %v", value, d.outcome(r))
+		if (d.problem.Reason == InvalidUTF8) != !utf8.Valid(value) {
+			t.Fatalf("decode(%q): reason %v", value, d.problem.Reason)
 		}
 		if msg := d.problem.Error(); !utf8.ValidString(msg) || reasonText[d.problem.Reason] == "" {
 			t.Fatalf("decode(%q): message %q", value, msg)
@@ -418,7 +425,7 @@ func TestDecoderAgreesWithEncodingJSON(t *testing.T) {
 // decodeRandomEvents compares what the decoder and encoding/json make of so many random events.
 func decodeRandomEvents(t *testing.T, rounds int) {
 	t.Helper()
-	d := &decoder{layout: testLayout(t)}
+	d := newDecoder(testLayout(t))
 	names := []string{"a", "b", "c", "d", "a_key_that_is_longer_than_sixteen_bytes", "a_key_that_is_longer_than_sixteen_bytex", "ü", "route", "duration_seconds", "status", "amount_cents", "x", "data", "", "exactly_sixteen_", "\x01"}
 	w := &writer{Rand: seed.Rand(t), names: names}
 	accepted := 0
@@ -427,7 +434,7 @@ func decodeRandomEvents(t *testing.T, rounds int) {
 		if i%3 == 0 {
 			b = w.damage(b)
 		}
-		compare(t, d, b, i%7 == 0)
+		compare(t, &d, b, i%7 == 0)
 		if _, ok := reference(d.layout, b, false); ok {
 			accepted++
 		}
@@ -438,211 +445,29 @@ func decodeRandomEvents(t *testing.T, rounds int) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, s := range samples {
-		f.Add([]byte(event(s.typ, "anna", s.data)), false)
-		f.Add([]byte(s.data), true)
+	for _, s := range eventtest.Contract {
+		f.Add([]byte(eventtest.Event(s.Type, "anna", s.Data)), false)
+		f.Add([]byte(s.Data), true)
 	}
-	for _, s := range unusualEvents {
-		f.Add([]byte(s.value), false)
+	for _, s := range eventtest.Unusual {
+		f.Add([]byte(s.Value), false)
 	}
-	d := &decoder{layout: testLayout(f)}
+	d := newDecoder(testLayout(f))
 	f.Fuzz(func(t *testing.T, value []byte, binary bool) {
-		compare(t, d, value, binary)
+		compare(t, &d, value, binary)
 	})
 }
 
-const envelope = `"specversion":"1.0","id":"1","source":"/s","type":"consign.auth.token"`
-
-// unusualEvents are records that are hard to decode.
-var unusualEvents = []struct {
-	name, value string
-	outcome     Outcome
-	reason      Reason
-}{
-	{"plain", `{` + envelope + `,"data":{"result":"valid"}}`, Counted, ""},
-	{"data first", `{"data":{"result":"valid"},` + envelope + `}`, Counted, ""},
-	{"white space everywhere", " \n{ \"data\" : { \"result\" :\t\"valid\" } ,\r\n" + envelope + " } \n", Counted, ""},
-	{"escaped key", `{` + envelope + `,"d\u0061ta":{"res\u0075lt":"valid"}}`, Counted, ""},
-	{"escaped type", `{"specversion":"1.0","id":"1","source":"/s","type":"consign.auth\u002etoken","data":{"result":"valid"}}`, Counted, ""},
-	{"unknown fields of every kind", `{"x":{"y":[1,{"z":null}],"":""},` + envelope + `,"subject":"s","data":{"more":[[],{},[{}]],"result":"valid","n":-1.5E+3,"t":true}}`, Counted, ""},
-	{"null extension is absent", `{"clientid":null,` + envelope + `,"data":{"result":"valid"}}`, Counted, ""},
-	{"no data: the label is missing, the event counts", `{` + envelope + `}`, Counted, ""},
-	{"data that is no object", `{` + envelope + `,"data":[1,2]}`, Counted, ""},
-	{"depth at the limit", `{` + envelope + `,"x":` + strings.Repeat("[", maxDepth-1) + strings.Repeat("]", maxDepth-1) + `}`, Counted, ""},
-
-	{"empty", ``, Malformed, Empty},
-	{"only white space", "  \n", Malformed, Empty},
-	{"no object", `"text"`, Malformed, Syntax},
-	{"array of events", `[{` + envelope + `}]`, Malformed, Syntax},
-	{"two events", `{` + envelope + `}{` + envelope + `}`, Malformed, Syntax},
-	{"cut off in a string", `{"specversion":"1.0","id":"1","sour`, Malformed, Truncated},
-	{"cut off in an escape", `{"specversion":"1.0","id":"\u00`, Malformed, Truncated},
-	{"cut off in a number", `{` + envelope + `,"data":{"n":1.`, Malformed, Truncated},
-	{"cut off in a word", `{` + envelope + `,"data":{"n":tru`, Malformed, Truncated},
-	{"cut off before the end", `{` + envelope + `,"data":{"result":"valid"}`, Malformed, Truncated},
-	{"comma at the end", `{` + envelope + `,}`, Malformed, Syntax},
-	{"comma at the end of an unknown array", `{` + envelope + `,"x":[1,]}`, Malformed, Syntax},
-	{"brackets crossed", `{` + envelope + `,"x":[{]}}`, Malformed, Syntax},
-	{"leading zero", `{` + envelope + `,"x":01}`, Malformed, Syntax},
-	{"NaN", `{` + envelope + `,"x":NaN}`, Malformed, Syntax},
-	{"plus sign", `{` + envelope + `,"x":+1}`, Malformed, Syntax},
-	{"control character in a string", "{" + envelope + ",\"x\":\"a\nb\"}", Malformed, Syntax},
-	{"unknown escape", `{` + envelope + `,"x":"\x41"}`, Malformed, Syntax},
-	{"byte order mark", "\ufeff{" + envelope + "}", Malformed, Syntax},
-	{"nested too deeply", `{` + envelope + `,"x":` + strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth) + `}`, Malformed, TooDeep},
-	{"nested to break the stack", `{` + envelope + `,"x":` + strings.Repeat(`{"a":[`, 100_000), Malformed, TooDeep},
-	{"nested where the mapping looks", `{` + envelope + `,"data":` + strings.Repeat(`{"a":`, 1000), Malformed, TooDeep},
-	{"type twice", `{` + envelope + `,"type":"consign.app.started"}`, Malformed, RepeatedKey},
-	{"type twice, once escaped", `{` + envelope + `,"typ\u0065":"consign.app.started"}`, Malformed, RepeatedKey},
-	{"data twice", `{"data":{},` + envelope + `,"data":{"result":"valid"}}`, Malformed, RepeatedKey},
-	{"label twice", `{` + envelope + `,"data":{"result":"valid","result":"expired"}}`, Malformed, RepeatedKey},
-	{"unread key twice is nobody's business", `{` + envelope + `,"x":1,"x":2,"data":{"result":"valid"}}`, Counted, ""},
-	{"data_base64", `{` + envelope + `,"data_base64":"eyJyZXN1bHQiOiJ2YWxpZCJ9"}`, Malformed, DataBase64},
-	{"specversion 0.3", `{"specversion":"0.3","id":"1","source":"/s","type":"consign.auth.token"}`, Malformed, SpecVersion},
-	{"specversion as a number", `{"specversion":1.0,"id":"1","source":"/s","type":"consign.auth.token"}`, Malformed, BadAttribute},
-	{"no id", `{"specversion":"1.0","source":"/s","type":"consign.auth.token"}`, Malformed, BadAttribute},
-	{"empty source", `{"specversion":"1.0","id":"1","source":"","type":"consign.auth.token"}`, Malformed, BadAttribute},
-	{"null type", `{"specversion":"1.0","id":"1","source":"/s","type":null}`, Malformed, BadAttribute},
-	{"unknown type", `{"specversion":"1.0","id":"1","source":"/s","type":"consign.auth"}`, UnknownType, Unmapped},
-	{"unknown type that begins like a known one", `{"specversion":"1.0","id":"1","source":"/s","type":"consign.auth.tokens"}`, UnknownType, Unmapped},
-	{"not UTF-8 in a value", "{" + envelope + ",\"x\":\"\xff\"}", NotUTF8, InvalidUTF8},
-	{"not UTF-8 in a key", "{" + envelope + ",\"\xc3\x28\":1}", NotUTF8, InvalidUTF8},
-	{"not UTF-8 outside of strings", "{" + envelope + ",\xff}", NotUTF8, InvalidUTF8},
-	{"not UTF-8 and truncated", "{\"x\":\"\xe2\x82", NotUTF8, InvalidUTF8},
-	{"a surrogate as UTF-8", "{" + envelope + ",\"x\":\"\xed\xa0\x80\"}", NotUTF8, InvalidUTF8},
-}
-
-func TestUnusualRecords(t *testing.T) {
-	t.Parallel()
-	for _, tt := range unusualEvents {
-		t.Run(tt.name, func(t *testing.T) {
-			l := newAggregator(t, Options{})
-			s := l.Shard("t", 0)
-			s.Assign(0)
-			o, p := s.Count(start, &Record{Value: []byte(tt.value)})
-			if o != tt.outcome || p.Reason != tt.reason {
-				t.Fatalf("%v (%s), want %v (%s)", o, p.Reason, tt.outcome, tt.reason)
-			}
-			if o != Counted && p.Error() == "" {
-				t.Error("no message")
-			}
-			lines := flatten(scrape(t, l, start))
-			for other := range outcomes {
-				want := 0.0
-				if other == o {
-					want = 1
-				}
-				if got := lines[fmt.Sprintf(`consignwatch_records_total{outcome=%q,topic="t"}`, other)]; got != want {
-					t.Errorf("records_total{outcome=%v} = %v, want %v", other, got, want)
-				}
-			}
-		})
-	}
-}
-
-func TestOversizedRecordIsNotLookedInto(t *testing.T) {
-	l := newAggregator(t, Options{MaxBytes: len(`{` + envelope + `}`)})
-	s := l.Shard("t", 0)
-	s.Assign(0)
-	for i, tt := range []struct {
-		value string
-		want  Outcome
-	}{
-		{`{` + envelope + `,"data":{"result":"valid"}}`, Oversized},
-		{strings.Repeat("\xff", 101), Oversized},
-		{`{` + envelope + `}`, Counted},
-	} {
-		if o, _ := s.Count(start, &Record{Value: []byte(tt.value), Offset: int64(i)}); o != tt.want {
-			t.Errorf("record %d: %v, want %v", i, o, tt.want)
-		}
-	}
-}
-
-func TestModes(t *testing.T) {
-	const structured = `{` + envelope + `,"data":{"result":"valid"}}`
-	binary := []string{"ce_specversion=1.0", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}
-	for _, tt := range []struct {
-		name    string
-		value   string
-		headers []string
-		outcome Outcome
-		reason  Reason
-	}{
-		{"structured, no headers", structured, nil, Counted, ""},
-		{"structured, content type", structured, []string{"content-type=application/cloudevents+json"}, Counted, ""},
-		{"structured, content type with charset", structured, []string{"content-type=application/cloudevents+json; charset=UTF-8"}, Counted, ""},
-		{"structured, headers of others", structured, []string{"queue=image", "x=\xff", "content-type=application/json"}, Counted, ""},
-		{"structured wins over ce_ headers", structured, append([]string{"content-type=application/cloudevents+json"}, "ce_type=x", "ce_specversion=1.0"), Counted, ""},
-		{"structured wins over ce_ headers before it", structured, []string{"ce_type=x", "ce_specversion=1.0", "content-type=application/cloudevents+json"}, Counted, ""},
-		{"stray ce_ header without ce_specversion", structured, []string{"ce_type=x"}, Counted, ""},
-		{"batch", `[` + structured + `]`, []string{"content-type=application/cloudevents-batch+json"}, Malformed, ContentType},
-		{"avro", "\x00\x01", []string{"content-type=application/cloudevents+avro"}, Malformed, ContentType},
-		{"binary", `{"result":"valid"}`, binary, Counted, ""},
-		{"binary, content type", `{"result":"valid"}`, append([]string{"content-type=application/json"}, binary...), Counted, ""},
-		{"binary, no data", ``, binary, Counted, ""},
-		{"binary, data that is no object", `3`, binary, Counted, ""},
-		{"binary, data that is no JSON", `result=valid`, binary, Malformed, Syntax},
-		{"binary, data twice", `{"result":"valid","result":"valid"}`, binary, Malformed, RepeatedKey},
-		{"binary, header twice", `{"result":"valid"}`, append([]string{"ce_id=2"}, binary...), Malformed, RepeatedKey},
-		{"binary, no id", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, BadAttribute},
-		{"binary, header not UTF-8", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_id=\xff", "ce_source=/s", "ce_type=consign.auth.token"}, NotUTF8, InvalidUTF8},
-		{"binary, data not UTF-8", "{\"result\":\"\xff\"}", binary, NotUTF8, InvalidUTF8},
-		{"binary, old version", `{}`, []string{"ce_specversion=0.3", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, SpecVersion},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			l := newAggregator(t, Options{})
-			s := l.Shard("t", 0)
-			s.Assign(0)
-			r := &Record{Value: []byte(tt.value)}
-			for _, h := range tt.headers {
-				k, v, _ := strings.Cut(h, "=")
-				r.Headers = append(r.Headers, Header{[]byte(k), []byte(v)})
-			}
-			o, p := s.Count(start, r)
-			if o != tt.outcome || p.Reason != tt.reason {
-				t.Fatalf("%v (%s), want %v (%s)", o, p.Reason, tt.outcome, tt.reason)
-			}
-			if o != Counted || len(tt.value) < 10 {
-				return
-			}
-			if got := flatten(scrape(t, l, start))[`consign_token_validations_total{result="valid"}`]; got != 1 {
-				t.Errorf("token_validations_total = %v, want 1", got)
-			}
-		})
-	}
-}
-
-func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
-	l := newAggregator(t, Options{})
-	s := l.Shard("t", 0)
-	s.Assign(0)
-	r := &Record{Value: []byte(`{"kind":"brute_force"}`)}
-	for _, h := range []string{"ce_specversion=1.0", "ce_id=1", "ce_source=/s", "ce_type=consign.security.violation", "ce_clientid=anna"} {
-		k, v, _ := strings.Cut(h, "=")
-		r.Headers = append(r.Headers, Header{[]byte(k), []byte(v)})
-	}
-	if o, p := s.Count(start, r); o != Counted {
-		t.Fatal(o, p)
-	}
-	if got := flatten(scrape(t, l, start))[`consign_security_violations_total{client="anna",kind="brute_force"}`]; got != 1 {
-		t.Errorf("violations of anna: %v, want 1", got)
-	}
-}
-
-// A log line must not repeat what a record holds: it may be personal.
-func TestProblemsRepeatNothingOfTheRecord(t *testing.T) {
-	s := newAggregator(t, Options{}).Shard("t", 0)
-	s.Assign(0)
-	const secret = "jane@example.org"
-	for i, value := range []string{
-		secret, `{"` + secret, `{"id":"` + secret + `"}`, `{"specversion":"` + secret + `","id":"1","source":"s","type":"t"}`,
-		`{"specversion":"1.0","id":"1","source":"s","type":"` + secret + `"}`,
-		event("consign.api.request", "anna", `{"duration_seconds":"`+secret+`"}`),
-		event("consign.order.placed", "anna", `{"amount_cents":1,"currency":"`+secret+`"}`),
-	} {
-		o, p := s.Count(start, &Record{Value: []byte(value), Offset: int64(i)})
-		if o == Counted || strings.Contains(p.Error(), "jane") {
-			t.Errorf("%q: %v: %v", value, o, p)
+func BenchmarkDecode(b *testing.B) {
+	d := newDecoder(testLayout(b))
+	events := eventtest.Requests(4096)
+	b.SetBytes(int64(len(events[0])))
+	b.ReportAllocs()
+	r := Record{}
+	for i := 0; b.Loop(); i++ {
+		r.Value = events[i&4095]
+		if !d.decode(&r) {
+			b.Fatal(d.problem)
 		}
 	}
 }

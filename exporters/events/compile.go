@@ -15,13 +15,12 @@ import (
 // compiledMapping is a mapping compiled for the hot path: flat arrays of numbers, no maps, no interfaces. All that can be
 // resolved before the first record is resolved here.
 type compiledMapping struct {
-	layout    *layout
-	exponents *exponents
-	metrics   []*metric // by name
-	byName    map[string]*metric
-	events    []*compiledEvent
-	types     eventTable
-	client    *labelInterner // of the label client, shared by all metrics
+	layout  *layout
+	metrics []*metric // by name
+	byName  map[string]*metric
+	events  []*compiledEvent
+	types   eventTable
+	client  *labelInterner // of the label client, shared by all metrics
 
 	// The exporter's own metrics about the stream.
 	records, delay *metric
@@ -144,7 +143,7 @@ const (
 
 // compile compiles a mapping.
 func compile(m *Mapping, sizes catalog.Sizes) (*compiledMapping, error) {
-	c := &compiler{mapping: &compiledMapping{layout: m.layout, exponents: newExponents(), byName: map[string]*metric{}}, sizes: sizes, shared: map[string]*labelInterner{}}
+	c := &compiler{mapping: &compiledMapping{layout: m.layout, byName: map[string]*metric{}}, sizes: sizes, shared: map[string]*labelInterner{}}
 	groups := c.interningGroups(m)
 	for i, decl := range m.metrics {
 		if err := c.metric(decl, uint64(i+1), groups); err != nil {
@@ -392,7 +391,7 @@ func valueKindOf(k ruleKind) valueKind {
 	return floatValue
 }
 
-func (c *compiler) slot(f field) int { return c.mapping.layout.slots[f] }
+func (c *compiler) slot(f field) int { return c.mapping.layout.slotOf(f) }
 
 func (c *compiler) path(p string) int {
 	if p == "" {

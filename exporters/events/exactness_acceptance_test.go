@@ -15,8 +15,3 @@ func TestIncreasesInPrometheusEqualWhatWasProducedForLong(t *testing.T) {
 	t.Parallel()
 	inRounds(t, 120, throughCrashes)
 }
-
-func TestDecoderAgreesWithEncodingJSONForLong(t *testing.T) {
-	t.Parallel()
-	decodeRandomEvents(t, 300_000)
-}

@@ -13,8 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
+
+type lines map[string]float64
 
 // logged is one record of a partition's log, with what it must add to which line of the exposition. All numbers are
 // multiples of 1/1024, so that float64 adds them without rounding, in any order.
@@ -107,7 +110,7 @@ func randomRecord(rnd *rand.Rand, id string) logged {
 	case 4:
 		return logged{record: Record{Value: []byte(`{"specversion":"1.0","id":"cut`)}}
 	}
-	value := strings.Replace(eventID(id, typ, client, data), `"time":"2026-03-01T11:59:59.5Z",`, "", 1)
+	value := strings.Replace(eventtest.EventID(id, typ, client, data), `"time":"2026-03-01T11:59:59.5Z",`, "", 1)
 	return logged{Record{Value: []byte(value)}, adds, once}
 }
 
@@ -617,7 +620,7 @@ func TestScrapesWhileCounting(t *testing.T) {
 			batch := make([]Record, 0, 100)
 			for i := range events {
 				data := fmt.Sprintf(`{"route":"/r%d","method":"GET","status":200,"duration_seconds":0.5}`, i%40)
-				batch = append(batch, Record{Value: []byte(event("consign.api.request", fmt.Sprintf("client-%d", i%150), data)), Offset: int64(i)})
+				batch = append(batch, Record{Value: []byte(eventtest.Event("consign.api.request", fmt.Sprintf("client-%d", i%150), data)), Offset: int64(i)})
 				if len(batch) == cap(batch) {
 					s.CountBatch(start, batch, func(*Record, Outcome, Problem) { t.Error("bad record") })
 					batch = batch[:0]

@@ -48,8 +48,7 @@ func (x *explainer) line(n int, text []byte) bool {
 	outcome, problem := x.shard.Count(time.Now(), &Record{Value: text, Offset: int64(n)})
 	switch outcome {
 	case Counted:
-		d := &x.shard.decoder
-		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, d.text(&d.slots[slotType]))
+		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, x.shard.decoder.attribute(slotType))
 		x.increments()
 		x.gauges()
 		x.rejectedLabels()

@@ -235,7 +235,7 @@ func (s *series) number(word uint64) float64 {
 	case s.metric.float:
 		return math.Float64frombits(word)
 	case s.metric.currencyLabel >= 0:
-		return float64(word) / pow10[s.exponent]
+		return float64(word) / minorPerMajor[s.exponent&7]
 	}
 	return float64(word)
 }

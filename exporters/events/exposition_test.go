@@ -16,17 +16,11 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 )
-
-// traced is an event with a trace that was sampled.
-func traced(typ, client, data, trace string) string {
-	return strings.Replace(event(typ, client, data), `"data":`, `"traceparent":"`+trace+`","data":`, 1)
-}
-
-const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 // openMetrics writes an exposition as Prometheus would be served it, with start timestamps and exemplars.
 func openMetrics(t testing.TB, families []*dto.MetricFamily) []byte {
@@ -55,9 +49,9 @@ func goldenFamilies(t *testing.T) []*dto.MetricFamily {
 		s.SetEnd(1000)
 		shards = append(shards, s)
 	}
-	for i, tt := range contract {
+	for i, tt := range eventtest.Contract {
 		client := []string{"anna", "bert"}[i%2]
-		value := strings.Replace(traced(tt.typ, client, tt.data, trace), "id-1", fmt.Sprint("id-", i), 1)
+		value := strings.Replace(eventtest.Traced(tt.Type, client, tt.Data, eventtest.Trace), "id-1", fmt.Sprint("id-", i), 1)
 		if o, p := shards[i%2].Count(start, &Record{Value: []byte(value), Offset: int64(100 + i), Timestamp: start.UnixMilli() - 250}); o != Counted {
 			t.Fatal(o, p)
 		}
@@ -241,16 +235,16 @@ func TestKnownSeriesBeginAtZero(t *testing.T) {
 
 func TestExemplars(t *testing.T) {
 	request := func(trace string, seconds float64) string {
-		return traced("consign.api.request", "anna", fmt.Sprintf(`{"route":"/","method":"GET","status":200,"duration_seconds":%v}`, seconds), trace)
+		return eventtest.Traced("consign.api.request", "anna", fmt.Sprintf(`{"route":"/","method":"GET","status":200,"duration_seconds":%v}`, seconds), trace)
 	}
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
 	s.Assign(0)
-	old := strings.Replace(trace, "0af7", "1111", 1)
+	old := strings.Replace(eventtest.Trace, "0af7", "1111", 1)
 	for i, value := range []string{
-		request(old, 0.15), request(trace, 0.16), // the last one of a bucket stays
-		request(strings.Replace(trace, "-01", "-00", 1), 0.7),                                       // not sampled
-		request(strings.ToUpper(trace), 1.5),                                                        // not as W3C wants it
+		request(old, 0.15), request(eventtest.Trace, 0.16), // the last one of a bucket stays
+		request(strings.Replace(eventtest.Trace, "-01", "-00", 1), 0.7),                             // not sampled
+		request(strings.ToUpper(eventtest.Trace), 1.5),                                              // not as W3C wants it
 		request("00-00000000000000000000000000000000-b7ad6b7169203331-01", 3),                       // no trace
 		request(`00-0af7651916cd43dd8448eb211c80\"\u00e9c-b7ad6b7169203331-01`, 7), request("x", 8), // nonsense
 		request(old, 100), // beyond the last bound
@@ -284,8 +278,8 @@ func TestStreamMetrics(t *testing.T) {
 	s := l.Shard("consign.commerce", 3)
 	s.Assign(500)
 	s.SetEnd(510)
-	order := event("consign.order.placed", "anna", `{"event":"spring","channel":"pos","amount_cents":100,"currency":"USD"}`)
-	for i, value := range []string{order, order, "{", event("unknown.type", "anna", "{}"), "\xff", strings.Repeat(" ", 2<<20)} {
+	order := eventtest.Event("consign.order.placed", "anna", `{"event":"spring","channel":"pos","amount_cents":100,"currency":"USD"}`)
+	for i, value := range []string{order, order, "{", eventtest.Event("unknown.type", "anna", "{}"), "\xff", strings.Repeat(" ", 2<<20)} {
 		s.Count(start, &Record{Value: []byte(value), Offset: 500 + int64(i)})
 	}
 	if o, _ := s.Count(start, &Record{Value: []byte(order), Offset: 503}); o != AlreadyCounted {
@@ -342,10 +336,10 @@ func benchmarkAggregator(b *testing.B) *Aggregator {
 	for n := series(); n < 20_000; n = series() {
 		for range 20 {
 			client := fmt.Sprintf("client-%d", offset)
-			for i, tt := range contract {
+			for _, tt := range eventtest.Contract {
 				offset++
 				s := shards[offset%4]
-				if o, p := s.Count(start, &Record{Value: []byte(eventID(fmt.Sprint(offset), tt.typ, client, contract[i].data)), Offset: offset}); o != Counted {
+				if o, p := s.Count(start, &Record{Value: []byte(eventtest.EventID(fmt.Sprint(offset), tt.Type, client, tt.Data)), Offset: offset}); o != Counted {
 					b.Fatal(o, p)
 				}
 			}

@@ -97,18 +97,18 @@ func (l *layout) add(f field) {
 	}
 	switch f.in {
 	case inAttribute:
-		slot := l.slot(f)
+		slot := l.addSlot(f)
 		l.event.key(f.name).slot = slot
 		l.attribute(f.name, slot)
 	case inHeader:
-		l.headers.key(f.name).slot = l.slot(f)
+		l.headers.key(f.name).slot = l.addSlot(f)
 	case inData:
 		// The objects on the way have slots too, so that a key that stands twice is noticed.
 		n, path := l.data, strings.Split(f.name, ".")
 		for i, part := range path {
 			k := n.key(part)
 			if k.slot < 0 {
-				k.slot = l.slot(field{inData, strings.Join(path[:i+1], ".")})
+				k.slot = l.addSlot(field{inData, strings.Join(path[:i+1], ".")})
 			}
 			if i < len(path)-1 {
 				if k.child == nil {
@@ -126,7 +126,13 @@ func (l *layout) attribute(name string, slot int) {
 	l.attributes[slot>>6&1] |= 1 << (slot & 63)
 }
 
-func (l *layout) slot(f field) int {
+// slotOf is the slot of a field of the layout.
+func (l *layout) slotOf(f field) int { return l.slots[f] }
+
+// nameOf is the field of a slot, in the words of the mapping.
+func (l *layout) nameOf(slot int) string { return l.names[slot] }
+
+func (l *layout) addSlot(f field) int {
 	l.slots[f] = len(l.names)
 	l.names = append(l.names, f.String())
 	return l.slots[f]

@@ -29,8 +29,7 @@ func (s *Shard) setGauge(f *compiledRule, key uint64, now int64, r *Record) {
 	} else if r.Timestamp > 0 {
 		reportedAt = min(r.Timestamp, now)
 	}
-	d := &s.decoder
-	k := gaugeKey{series, s.dedup.hash(d.text(&d.slots[slotSource]), nil)}
+	k := gaugeKey{series, s.dedup.hash(s.decoder.attribute(slotSource), nil)}
 	if _, ok := s.gauges[k]; !ok && len(s.gauges) >= maxGauges {
 		if now >= s.lastSweep+1000 { // expire visits all gauges: once a second is enough
 			s.expire(now)

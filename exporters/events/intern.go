@@ -1,6 +1,7 @@
 package events
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
 	"slices"
@@ -81,10 +82,10 @@ func (li *labelInterner) hash(b []byte, within uint32) uint64 {
 	switch n := len(b); {
 	case n >= 8:
 		for ; len(b) > 16; b = b[8:] {
-			h, l := bits.Mul64(load(b)^li.hashSeed^x, 0xa0761d6478bd642f)
+			h, l := bits.Mul64(binary.LittleEndian.Uint64(b)^li.hashSeed^x, 0xa0761d6478bd642f)
 			x = h ^ l
 		}
-		x, y = x^load(b), load(b[len(b)-8:])
+		x, y = x^binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
 	default:
 		for i := range n {
 			x = x<<8 | uint64(b[i])

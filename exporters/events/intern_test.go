@@ -12,6 +12,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
@@ -33,7 +34,7 @@ func newFeeder(t testing.TB, l *Aggregator) *feeder {
 func (f *feeder) count(typ, client, data string) {
 	f.t.Helper()
 	f.offset++
-	if o, p := f.shard.Count(f.now, &Record{Value: []byte(eventID(fmt.Sprint(f.offset), typ, client, data)), Offset: f.offset}); o != Counted {
+	if o, p := f.shard.Count(f.now, &Record{Value: []byte(eventtest.EventID(fmt.Sprint(f.offset), typ, client, data)), Offset: f.offset}); o != Counted {
 		f.t.Fatalf("%v: %v", o, p)
 	}
 }
@@ -247,7 +248,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 			data += fmt.Sprintf(`"%s":%s,`, k, v)
 		}
 		data = strings.TrimSuffix(data, ",") + "}"
-		value := eventID(fmt.Sprint(i), e.name, fmt.Sprintf("client-%d", rnd.IntN(300)), data)
+		value := eventtest.EventID(fmt.Sprint(i), e.name, fmt.Sprintf("client-%d", rnd.IntN(300)), data)
 		if o, p := s.Count(start, &Record{Value: []byte(value), Offset: int64(i)}); o != Counted {
 			t.Fatalf("%s: %v: %v", value, o, p)
 		}

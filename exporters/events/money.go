@@ -10,6 +10,9 @@ import (
 // that every amount is an integer there too.
 const otherExponent = 4
 
+// minorPerMajor is how many minor units a major one has, by their exponent.
+var minorPerMajor = [8]float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7}
+
 // maxAmount is the largest amount of one record, in minor units. What is above it is a mistake.
 const maxAmount = 1e15
 

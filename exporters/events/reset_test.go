@@ -3,6 +3,8 @@ package events
 import (
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
 // TestResetIsLikeANewProcess resets values that are delivered, in flight, and pending. Afterwards the
@@ -15,7 +17,7 @@ func TestResetIsLikeANewProcess(t *testing.T) {
 	offset := int64(0)
 	use := func(feature string) {
 		t.Helper()
-		if o, p := s.Count(start, &Record{Value: []byte(traced("consign.feature.used", "anna", `{"feature":"`+feature+`","role":"shopper"}`, trace)), Offset: offset}); o != Counted {
+		if o, p := s.Count(start, &Record{Value: []byte(eventtest.Traced("consign.feature.used", "anna", `{"feature":"`+feature+`","role":"shopper"}`, eventtest.Trace)), Offset: offset}); o != Counted {
 			t.Fatal(o, p)
 		}
 		offset++

@@ -46,8 +46,8 @@ type metricSeries struct {
 	sorted int
 }
 
-func newRegistry(p *compiledMapping) *registry {
-	r := &registry{byKey: map[uint64]*series{}, metrics: map[*metric]*metricSeries{}, exponents: p.exponents}
+func newRegistry(p *compiledMapping, e *exponents) *registry {
+	r := &registry{byKey: map[uint64]*series{}, metrics: map[*metric]*metricSeries{}, exponents: e}
 	for _, m := range p.metrics {
 		r.metrics[m] = &metricSeries{}
 	}

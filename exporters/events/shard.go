@@ -3,7 +3,6 @@ package events
 import (
 	"math"
 	"math/bits"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -25,6 +24,7 @@ type Shard struct {
 
 	mu       sync.Mutex // held while a batch is counted, and for a freeze
 	decoder  decoder
+	problem  Problem // of the last record that was not counted
 	dedup    dedupWindow
 	assigned bool
 	next     int64 // offset up to which current counts
@@ -139,7 +139,7 @@ func (t *keyIndex) put(key uint64, at int) {
 func newShard(a *Aggregator, topic string, partition int32) *Shard {
 	m := a.mapping
 	s := &Shard{aggregator: a, mapping: m, topic: topic, partition: partition, index: newKeyIndex(64), gauges: map[gaugeKey]gauge{}}
-	s.decoder.layout = m.layout
+	s.decoder = newDecoder(m.layout)
 	s.dedup = dedupWindow{span: a.options.DedupeSpan, seed: a.seed}
 	s.labels = make([]uint32, m.labels)
 	s.integers = make([]uint64, m.values)
@@ -171,7 +171,7 @@ func (s *Shard) Count(now time.Time, r *Record) (Outcome, Problem) {
 	if o <= Duplicate || o == AlreadyCounted {
 		return o, Problem{}
 	}
-	return o, s.decoder.problem
+	return o, s.problem
 }
 
 // CountBatch counts records under one lock, and calls bad for each one with a problem.
@@ -181,7 +181,7 @@ func (s *Shard) CountBatch(now time.Time, records []Record, bad func(r *Record, 
 	ms := now.UnixMilli()
 	for i := range records {
 		if o := s.count(ms, &records[i]); o > Duplicate && o < outcomes {
-			bad(&records[i], o, s.decoder.problem)
+			bad(&records[i], o, s.problem)
 		}
 	}
 }
@@ -229,19 +229,22 @@ func (s *Shard) count(now int64, r *Record) Outcome {
 func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
 	d := &s.decoder
 	if len(r.Value) > s.aggregator.options.MaxBytes {
-		d.problem = Problem{Reason: Oversize, At: -1}
+		s.problem = Problem{Reason: Oversize, At: -1}
 		return nil, Oversized
 	}
 	if !d.decode(r) {
-		return nil, d.outcome(r)
+		if s.problem = d.lastProblem(); s.problem.Reason == InvalidUTF8 {
+			return nil, NotUTF8
+		}
+		return nil, Malformed
 	}
-	e := s.mapping.types.find(d.text(&d.slots[slotType]))
+	e := s.mapping.types.find(d.attribute(slotType))
 	if e == nil {
-		d.problem = Problem{Reason: Unmapped, At: -1}
+		s.problem = Problem{Reason: Unmapped, At: -1}
 		return nil, UnknownType
 	}
 	for i := range e.conditions {
-		s.conditions[i] = d.meets(&e.conditions[i])
+		s.conditions[i] = s.meets(&e.conditions[i])
 	}
 	for i := range e.values {
 		v := &e.values[i]
@@ -249,7 +252,7 @@ func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
 			continue
 		}
 		if why, slot := s.resolveValue(i, v); why != "" {
-			d.fail(why, slot, -1)
+			s.problem = Problem{Reason: why, Field: s.mapping.layout.nameOf(slot), At: -1}
 			return nil, Malformed
 		}
 	}
@@ -257,13 +260,13 @@ func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
 }
 
 // meets reports whether an event meets a condition.
-func (d *decoder) meets(c *compiledCondition) bool {
-	v := d.get(c.slot)
+func (s *Shard) meets(c *compiledCondition) bool {
+	v := s.decoder.get(c.slot)
 	if v == nil {
 		return false
 	}
 	if c.kind == text {
-		return (v.kind == text || v.kind == escaped) && c.equals == string(d.text(v))
+		return (v.kind == text || v.kind == escaped) && c.equals == string(s.decoder.text(v))
 	}
 	return v.kind == c.kind
 }
@@ -297,7 +300,7 @@ func (s *Shard) resolveValue(i int, p *compiledValue) (why Reason, slot int) {
 		if c == nil || c.kind != text && c.kind != escaped {
 			return UnknownCurrency, p.currency
 		}
-		exponent := s.mapping.exponents.of(s.decoder.text(c))
+		exponent := s.aggregator.exponents.of(s.decoder.text(c))
 		if exponent == noCurrency {
 			return UnknownCurrency, p.currency
 		}
@@ -336,8 +339,7 @@ func (s *Shard) resolveFloat(i int, p *compiledValue, v *value) (why Reason, slo
 
 // identity is the hash of what identifies an event: its source and id.
 func (s *Shard) identity() uint64 {
-	d := &s.decoder
-	return s.dedup.hash(d.text(&d.slots[slotSource]), d.text(&d.slots[slotID]))
+	return s.dedup.hash(s.decoder.attribute(slotSource), s.decoder.attribute(slotID))
 }
 
 // observeTime observes the delay of a record, and keeps the time of the newest one.
@@ -411,20 +413,6 @@ func (s *Shard) resolveLabel(l *compiledLabel, now int64) (id uint32, ok bool) {
 	return l.interner.intern(b, within, now)
 }
 
-// digits is the text of a number as a label value. An integer is the same in all its spellings.
-func (d *decoder) digits(v *value) []byte {
-	if v.plain {
-		return v.b
-	}
-	n, why := v.integer(math.MaxUint64)
-	if why != "" {
-		return v.b
-	}
-	from := len(d.scratch)
-	d.scratch = strconv.AppendUint(d.scratch, n, 10)
-	return d.scratch[from:]
-}
-
 // applyRules applies the rules of an event to the series that they select.
 func (s *Shard) applyRules(e *compiledEvent, now int64, r *Record) {
 	for i := range e.rules {
@@ -461,7 +449,7 @@ func (s *Shard) applyRules(e *compiledEvent, now int64, r *Record) {
 			bucket := s.observe(at, f.bounds, s.floats[f.value])
 			s.recordExemplar(at, bucket, s.floats[f.value], r, now)
 		case observeMoney:
-			major := float64(s.integers[f.value]) / pow10[s.exponents[f.value]&7]
+			major := float64(s.integers[f.value]) / minorPerMajor[s.exponents[f.value]&7]
 			bucket := bucketOf(f.bounds, major)
 			s.markDirty(at)
 			s.current[at+1+bucket]++
