@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
@@ -13,16 +14,16 @@ func TestCountingAllocatesNothing(t *testing.T) {
 		t.Run(tt.Name, func(t *testing.T) {
 			s := newAggregator(t, Options{DedupeSpan: 64}).Shard("t", 0)
 			s.Assign(0)
-			var records []Record
+			var records []cloudevent.Record
 			for i := range 512 {
 				value := eventtest.Traced(tt.Type, "anna", tt.Data, eventtest.Trace)
 				if i%2 == 0 {
 					value = eventtest.EventID(fmt.Sprintf("%d \\u00e9", i), tt.Type, "anna", tt.Data)
 				}
-				records = append(records, Record{Value: []byte(value)})
+				records = append(records, cloudevent.Record{Value: []byte(value)})
 			}
 			offset := int64(0)
-			bad := func(_ *Record, _ Outcome, p Problem) { t.Error(p) }
+			bad := func(_ *cloudevent.Record, _ Outcome, p cloudevent.Problem) { t.Error(p) }
 			run := func() {
 				for i := range records {
 					records[i].Offset = offset
@@ -43,7 +44,7 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 	s.Assign(0)
 	offset := int64(0)
 	for _, tt := range eventtest.Unusual {
-		r := Record{Value: []byte(tt.Value)}
+		r := cloudevent.Record{Value: []byte(tt.Value)}
 		run := func() {
 			r.Offset = offset
 			offset++
@@ -59,9 +60,9 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 func TestBinaryModeAllocatesNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
 	s.Assign(0)
-	r := Record{Value: []byte(`{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`)}
+	r := cloudevent.Record{Value: []byte(`{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`)}
 	for _, h := range [][2]string{{"content-type", "application/json"}, {"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "/s"}, {"ce_type", "consign.api.request"}, {"ce_clientid", "anna"}, {"x-other", "y"}} {
-		r.Headers = append(r.Headers, Header{[]byte(h[0]), []byte(h[1])})
+		r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(h[0]), Value: []byte(h[1])})
 	}
 	run := func() {
 		r.Offset++

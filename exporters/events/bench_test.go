@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
@@ -80,11 +81,11 @@ func BenchmarkCount(b *testing.B) {
 
 func benchmarkCount(b *testing.B, s *Shard, events [][]byte) {
 	const batch = 512
-	records := make([]Record, len(events))
+	records := make([]cloudevent.Record, len(events))
 	for i := range records {
 		records[i].Value = events[i]
 	}
-	bad := func(_ *Record, _ Outcome, p Problem) { b.Fatal(p) }
+	bad := func(_ *cloudevent.Record, _ Outcome, p cloudevent.Problem) { b.Fatal(p) }
 	b.SetBytes(int64(len(events[0])))
 	b.ReportAllocs()
 	offset := int64(0)

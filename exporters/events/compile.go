@@ -9,13 +9,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // compiledMapping is a mapping compiled for the hot path: flat arrays of numbers, no maps, no interfaces. All that can be
 // resolved before the first record is resolved here.
 type compiledMapping struct {
-	layout  *layout
+	layout  *cloudevent.Layout
 	metrics []*metric // by name
 	byName  map[string]*metric
 	events  []*compiledEvent
@@ -78,7 +79,7 @@ type compiledEvent struct {
 
 type compiledCondition struct {
 	slot   int
-	kind   kind
+	kind   cloudevent.Kind
 	equals string
 }
 
@@ -308,7 +309,7 @@ func (c *compiler) event(spec *eventSpec) *compiledEvent {
 		f := &spec.rules[i]
 		m := c.mapping.byName[f.metric.Name]
 		rule := compiledRule{metric: m, value: -1, condition: -1, currency: -1, baseKey: m.number, bounds: f.metric.Buckets, ttl: f.ttl}
-		if f.when.kind != null {
+		if f.when.kind != cloudevent.KindNull {
 			rule.condition = once(conditions, f.when, func() {
 				e.conditions = append(e.conditions, compiledCondition{slot: c.slot(f.when.field), kind: f.when.kind, equals: f.when.equals})
 			})
@@ -391,13 +392,13 @@ func valueKindOf(k ruleKind) valueKind {
 	return floatValue
 }
 
-func (c *compiler) slot(f field) int { return c.mapping.layout.slotOf(f) }
+func (c *compiler) slot(f cloudevent.Field) int { return c.mapping.layout.Slot(f) }
 
 func (c *compiler) path(p string) int {
 	if p == "" {
 		return -1
 	}
-	return c.slot(field{inData, p})
+	return c.slot(cloudevent.Field{In: cloudevent.InData, Name: p})
 }
 
 func (c *compiler) label(s labelSpec, d *labelInterner) compiledLabel {
@@ -439,7 +440,7 @@ func newEventTable(events []*compiledEvent) eventTable {
 }
 
 func (t *eventTable) hash(b []byte) uint64 {
-	lo, hi := prefixWords(b)
+	lo, hi := cloudevent.PrefixWords(b)
 	h, l := bits.Mul64(lo^0xa0761d6478bd642f, hi^0xe7037ed1a0b428db)
 	return h ^ l
 }

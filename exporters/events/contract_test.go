@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
@@ -18,7 +19,7 @@ func TestEachTypeOfEventFeedsItsMetrics(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
-			if o, p := s.Count(start, &Record{Value: []byte(eventtest.Event(tt.Type, "anna", tt.Data))}); o != Counted {
+			if o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event(tt.Type, "anna", tt.Data))}); o != Counted {
 				t.Fatalf("%v: %v", o, p)
 			}
 			if diff := cmp.Diff(map[string]float64(tt.Want), changes(scrape(t, l, start))); diff != "" {
@@ -78,33 +79,33 @@ func TestEventsOfCommerceCountOnce(t *testing.T) {
 func TestARecordWithoutItsValueIsMalformedAsAWhole(t *testing.T) {
 	for _, tt := range []struct {
 		name, typ, data string
-		reason          Reason
+		reason          cloudevent.Reason
 		field           string
 	}{
-		{"no duration", "consign.api.request", `{"route":"/","method":"GET","status":200}`, MissingValue, "data.duration_seconds"},
-		{"null duration", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":null}`, MissingValue, "data.duration_seconds"},
-		{"duration as a text", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":"0.1"}`, NotANumber, "data.duration_seconds"},
-		{"negative duration", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":-0.1}`, BelowZero, "data.duration_seconds"},
-		{"infinite duration", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":1e999}`, TooLarge, "data.duration_seconds"},
-		{"duration of a thousand years", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":3.2e10}`, TooLarge, "data.duration_seconds"},
-		{"second of two durations", "consign.job.finished", `{"queue":"image","task":"resize","outcome":"dead","duration_seconds":1}`, MissingValue, "data.wait_seconds"},
-		{"no amount", "consign.order.placed", `{"event":"spring","channel":"pos","currency":"USD"}`, MissingValue, "data.amount_cents"},
-		{"fraction of a cent", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":10.5,"currency":"USD"}`, NotAnInteger, "data.amount_cents"},
-		{"negative amount", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":-1,"currency":"USD"}`, BelowZero, "data.amount_cents"},
-		{"amount beyond belief", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1e16,"currency":"USD"}`, TooLarge, "data.amount_cents"},
-		{"amount of 30 digits", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":123456789012345678901234567890,"currency":"USD"}`, TooLarge, "data.amount_cents"},
-		{"no currency", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1}`, UnknownCurrency, "data.currency"},
-		{"currency that does not exist", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1,"currency":"USX"}`, UnknownCurrency, "data.currency"},
-		{"currency in lower case", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1,"currency":"usd"}`, UnknownCurrency, "data.currency"},
-		{"half a conflict", "consign.sync.finished", `{"kind":"orders","outcome":"succeeded","conflicts":0.5,"duration_seconds":1}`, NotAnInteger, "data.conflicts"},
-		{"pool without maximum", "consign.db.pool", `{"pool":"main","in_use":7,"idle":3}`, MissingValue, "data.max"},
+		{"no duration", "consign.api.request", `{"route":"/","method":"GET","status":200}`, cloudevent.MissingValue, "data.duration_seconds"},
+		{"null duration", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":null}`, cloudevent.MissingValue, "data.duration_seconds"},
+		{"duration as a text", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":"0.1"}`, cloudevent.NotANumber, "data.duration_seconds"},
+		{"negative duration", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":-0.1}`, cloudevent.BelowZero, "data.duration_seconds"},
+		{"infinite duration", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":1e999}`, cloudevent.TooLarge, "data.duration_seconds"},
+		{"duration of a thousand years", "consign.api.request", `{"route":"/","method":"GET","status":200,"duration_seconds":3.2e10}`, cloudevent.TooLarge, "data.duration_seconds"},
+		{"second of two durations", "consign.job.finished", `{"queue":"image","task":"resize","outcome":"dead","duration_seconds":1}`, cloudevent.MissingValue, "data.wait_seconds"},
+		{"no amount", "consign.order.placed", `{"event":"spring","channel":"pos","currency":"USD"}`, cloudevent.MissingValue, "data.amount_cents"},
+		{"fraction of a cent", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":10.5,"currency":"USD"}`, cloudevent.NotAnInteger, "data.amount_cents"},
+		{"negative amount", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":-1,"currency":"USD"}`, cloudevent.BelowZero, "data.amount_cents"},
+		{"amount beyond belief", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1e16,"currency":"USD"}`, cloudevent.TooLarge, "data.amount_cents"},
+		{"amount of 30 digits", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":123456789012345678901234567890,"currency":"USD"}`, cloudevent.TooLarge, "data.amount_cents"},
+		{"no currency", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1}`, cloudevent.UnknownCurrency, "data.currency"},
+		{"currency that does not exist", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1,"currency":"USX"}`, cloudevent.UnknownCurrency, "data.currency"},
+		{"currency in lower case", "consign.order.placed", `{"event":"spring","channel":"pos","amount_cents":1,"currency":"usd"}`, cloudevent.UnknownCurrency, "data.currency"},
+		{"half a conflict", "consign.sync.finished", `{"kind":"orders","outcome":"succeeded","conflicts":0.5,"duration_seconds":1}`, cloudevent.NotAnInteger, "data.conflicts"},
+		{"pool without maximum", "consign.db.pool", `{"pool":"main","in_use":7,"idle":3}`, cloudevent.MissingValue, "data.max"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
-			o, p := s.Count(start, &Record{Value: []byte(eventtest.Event(tt.typ, "anna", tt.data))})
-			if want := (Problem{tt.reason, tt.field, -1}); o != Malformed || p != want {
+			o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event(tt.typ, "anna", tt.data))})
+			if want := (cloudevent.Problem{Reason: tt.reason, Field: tt.field, At: -1}); o != Malformed || p != want {
 				t.Errorf("%v: %+v, want %+v", o, p, want)
 			}
 			if got := changes(scrape(t, l, start)); len(got) > 0 {
@@ -149,7 +150,7 @@ func TestLabelsOutsideTheirDomainBecomeOther(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
-			if o, p := s.Count(start, &Record{Value: []byte(eventtest.Event(tt.typ, tt.client, tt.data))}); o != Counted {
+			if o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event(tt.typ, tt.client, tt.data))}); o != Counted {
 				t.Fatal(o, p)
 			}
 			if got := changes(scrape(t, l, start)); got[tt.want] != 1 {
@@ -173,7 +174,7 @@ func TestAnEventWithoutAClientConcernsThePlatform(t *testing.T) {
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	for i, client := range []string{"", "_platform"} {
-		s.Count(start, &Record{Value: []byte(eventtest.Event("consign.feature.used", client, `{"feature":"search","role":"shopper"}`)), Offset: int64(i)})
+		s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event("consign.feature.used", client, `{"feature":"search","role":"shopper"}`)), Offset: int64(i)})
 	}
 	if got := changes(scrape(t, l, start))[`consign_client_feature_uses_total{client="_platform"}`]; got != 2 {
 		t.Errorf("uses of the platform: %v, want 2", got)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
@@ -22,7 +23,7 @@ type lines map[string]float64
 // logged is one record of a partition's log, with what it must add to which line of the exposition. All numbers are
 // multiples of 1/1024, so that float64 adds them without rounding, in any order.
 type logged struct {
-	record Record
+	record cloudevent.Record
 	adds   lines
 	id     string // of what counts once; empty when it may count twice
 }
@@ -34,7 +35,7 @@ func randomLog(rnd *rand.Rand, topic string, n int, span int64) []logged {
 	for i := range log {
 		log[i] = randomRecord(rnd, fmt.Sprintf("%s-%d", topic, i))
 		if again := i - 1 - rnd.IntN(2*int(span)); again >= 0 && rnd.IntN(8) == 0 {
-			log[i] = logged{Record{Value: log[again].record.Value}, maps.Clone(log[again].adds), log[again].id}
+			log[i] = logged{cloudevent.Record{Value: log[again].record.Value}, maps.Clone(log[again].adds), log[again].id}
 		}
 		log[i].record.Offset = int64(i)
 	}
@@ -108,10 +109,10 @@ func randomRecord(rnd *rand.Rand, id string) logged {
 		adds[fmt.Sprintf(`consign_sync_conflicts_total{client=%q,kind="orders"}`, client)] += float64(n)
 		observe("consign_sync_duration_seconds", `kind="orders"`, seconds)
 	case 4:
-		return logged{record: Record{Value: []byte(`{"specversion":"1.0","id":"cut`)}}
+		return logged{record: cloudevent.Record{Value: []byte(`{"specversion":"1.0","id":"cut`)}}
 	}
 	value := strings.Replace(eventtest.EventID(id, typ, client, data), `"time":"2026-03-01T11:59:59.5Z",`, "", 1)
-	return logged{Record{Value: []byte(value)}, adds, once}
+	return logged{cloudevent.Record{Value: []byte(value)}, adds, once}
 }
 
 var buckets = func() map[string][]float64 {
@@ -236,7 +237,7 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 		case 2, 3, 4, 5: // count; sometimes records that were there before
 			from := max(0, n.next-int64(rnd.IntN(3)))
 			to := min(int64(len(logs[p])), n.next+int64(rnd.IntN(30)))
-			var batch []Record
+			var batch []cloudevent.Record
 			for o := from; o < to; o++ {
 				batch = append(batch, logs[p][o].record)
 				if n.assigned && o >= n.next {
@@ -244,8 +245,8 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 					n.next = o + 1
 				}
 			}
-			s.CountBatch(now, batch, func(r *Record, o Outcome, p Problem) {
-				if o != Malformed || p.Reason != Truncated {
+			s.CountBatch(now, batch, func(r *cloudevent.Record, o Outcome, p cloudevent.Problem) {
+				if o != Malformed || p.Reason != cloudevent.Truncated {
 					t.Errorf("offset %d: %v: %v", r.Offset, o, p)
 				}
 			})
@@ -617,12 +618,12 @@ func TestScrapesWhileCounting(t *testing.T) {
 		s.Assign(0)
 		go func() {
 			defer func() { done <- struct{}{} }()
-			batch := make([]Record, 0, 100)
+			batch := make([]cloudevent.Record, 0, 100)
 			for i := range events {
 				data := fmt.Sprintf(`{"route":"/r%d","method":"GET","status":200,"duration_seconds":0.5}`, i%40)
-				batch = append(batch, Record{Value: []byte(eventtest.Event("consign.api.request", fmt.Sprintf("client-%d", i%150), data)), Offset: int64(i)})
+				batch = append(batch, cloudevent.Record{Value: []byte(eventtest.Event("consign.api.request", fmt.Sprintf("client-%d", i%150), data)), Offset: int64(i)})
 				if len(batch) == cap(batch) {
-					s.CountBatch(start, batch, func(*Record, Outcome, Problem) { t.Error("bad record") })
+					s.CountBatch(start, batch, func(*cloudevent.Record, Outcome, cloudevent.Problem) { t.Error("bad record") })
 					batch = batch[:0]
 				}
 			}

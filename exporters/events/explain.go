@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 )
 
 // Explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
@@ -45,10 +47,10 @@ type explainer struct {
 
 // line counts one event and writes its outcome. It is false when the event was not counted.
 func (x *explainer) line(n int, text []byte) bool {
-	outcome, problem := x.shard.Count(time.Now(), &Record{Value: text, Offset: int64(n)})
+	outcome, problem := x.shard.Count(time.Now(), &cloudevent.Record{Value: text, Offset: int64(n)})
 	switch outcome {
 	case Counted:
-		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, x.shard.decoder.attribute(slotType))
+		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, x.shard.decoder.Attribute(cloudevent.SlotType))
 		x.increments()
 		x.gauges()
 		x.rejectedLabels()

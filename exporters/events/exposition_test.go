@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/golden"
@@ -52,11 +53,11 @@ func goldenFamilies(t *testing.T) []*dto.MetricFamily {
 	for i, tt := range eventtest.Contract {
 		client := []string{"anna", "bert"}[i%2]
 		value := strings.Replace(eventtest.Traced(tt.Type, client, tt.Data, eventtest.Trace), "id-1", fmt.Sprint("id-", i), 1)
-		if o, p := shards[i%2].Count(start, &Record{Value: []byte(value), Offset: int64(100 + i), Timestamp: start.UnixMilli() - 250}); o != Counted {
+		if o, p := shards[i%2].Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(100 + i), Timestamp: start.UnixMilli() - 250}); o != Counted {
 			t.Fatal(o, p)
 		}
 	}
-	shards[0].Count(start, &Record{Value: []byte("{"), Offset: 900})
+	shards[0].Count(start, &cloudevent.Record{Value: []byte("{"), Offset: 900})
 	return scrape(t, l, start)
 }
 
@@ -249,7 +250,7 @@ func TestExemplars(t *testing.T) {
 		request(`00-0af7651916cd43dd8448eb211c80\"\u00e9c-b7ad6b7169203331-01`, 7), request("x", 8), // nonsense
 		request(old, 100), // beyond the last bound
 	} {
-		if o, p := s.Count(start, &Record{Value: []byte(value), Offset: int64(i), Timestamp: start.UnixMilli() - 1500}); o != Counted {
+		if o, p := s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(i), Timestamp: start.UnixMilli() - 1500}); o != Counted {
 			t.Fatal(o, p)
 		}
 	}
@@ -280,9 +281,9 @@ func TestStreamMetrics(t *testing.T) {
 	s.SetEnd(510)
 	order := eventtest.Event("consign.order.placed", "anna", `{"event":"spring","channel":"pos","amount_cents":100,"currency":"USD"}`)
 	for i, value := range []string{order, order, "{", eventtest.Event("unknown.type", "anna", "{}"), "\xff", strings.Repeat(" ", 2<<20)} {
-		s.Count(start, &Record{Value: []byte(value), Offset: 500 + int64(i)})
+		s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: 500 + int64(i)})
 	}
-	if o, _ := s.Count(start, &Record{Value: []byte(order), Offset: 503}); o != AlreadyCounted {
+	if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(order), Offset: 503}); o != AlreadyCounted {
 		t.Errorf("a record that was there before: %v", o)
 	}
 	got := flatten(scrape(t, l, start))
@@ -339,7 +340,7 @@ func benchmarkAggregator(b *testing.B) *Aggregator {
 			for _, tt := range eventtest.Contract {
 				offset++
 				s := shards[offset%4]
-				if o, p := s.Count(start, &Record{Value: []byte(eventtest.EventID(fmt.Sprint(offset), tt.Type, client, tt.Data)), Offset: offset}); o != Counted {
+				if o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.EventID(fmt.Sprint(offset), tt.Type, client, tt.Data)), Offset: offset}); o != Counted {
 					b.Fatal(o, p)
 				}
 			}

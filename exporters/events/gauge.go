@@ -1,5 +1,7 @@
 package events
 
+import "github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+
 // Each process of the platform reports a gauge of the stream repeatedly: the process is a source. The gauge's value is
 // the sum over the sources of the last report of each, until that expires. The exactness guarantee excludes gauges: they
 // do not wait for a delivery, and are dropped with the partition.
@@ -19,17 +21,17 @@ type gauge struct {
 const maxGauges = 10_000
 
 // setGauge keeps the report of a source.
-func (s *Shard) setGauge(f *compiledRule, key uint64, now int64, r *Record) {
+func (s *Shard) setGauge(f *compiledRule, key uint64, now int64, r *cloudevent.Record) {
 	series := s.aggregator.registry.get(f.metric, key)
 	reportedAt := now
-	if v := s.decoder.get(slotTime); v != nil && v.kind == text {
-		if ms, ok := parseTime(v.b); ok {
+	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
+		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
 			reportedAt = min(ms, now)
 		}
 	} else if r.Timestamp > 0 {
 		reportedAt = min(r.Timestamp, now)
 	}
-	k := gaugeKey{series, s.dedup.hash(s.decoder.attribute(slotSource), nil)}
+	k := gaugeKey{series, s.dedup.hash(s.decoder.Attribute(cloudevent.SlotSource), nil)}
 	if _, ok := s.gauges[k]; !ok && len(s.gauges) >= maxGauges {
 		if now >= s.lastSweep+1000 { // expire visits all gauges: once a second is enough
 			s.expire(now)

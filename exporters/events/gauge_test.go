@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 )
 
 func pool(source string, age time.Duration, now time.Time, inUse int) string {
@@ -20,7 +22,7 @@ func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 	offset := int64(0)
 	report := func(s *Shard, source string, age time.Duration, now time.Time, inUse int) {
 		offset++
-		if o, p := s.Count(now, &Record{Value: []byte(pool(source, age, now, inUse)), Offset: offset}); o != Counted {
+		if o, p := s.Count(now, &cloudevent.Record{Value: []byte(pool(source, age, now, inUse)), Offset: offset}); o != Counted {
 			t.Fatal(o, p)
 		}
 	}
@@ -62,7 +64,7 @@ func TestSourcesWithoutEndDoNotFillTheMemory(t *testing.T) {
 	s := l.Shard("t", 0)
 	s.Assign(0)
 	for i := range maxGauges {
-		if o, _ := s.Count(start, &Record{Value: []byte(pool(fmt.Sprint("api-", i), 0, start, 1)), Offset: int64(i)}); o != Counted {
+		if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(pool(fmt.Sprint("api-", i), 0, start, 1)), Offset: int64(i)}); o != Counted {
 			t.Fatal(o)
 		}
 	}
@@ -79,7 +81,7 @@ func TestSourcesWithoutEndDoNotFillTheMemory(t *testing.T) {
 		t.Errorf("%d were dropped, want %d", dropped, 2*maxGauges)
 	}
 	later := start.Add(3 * time.Minute)
-	if s.Count(later, &Record{Value: []byte(pool("new", 0, later, 3)), Offset: maxGauges}); len(s.gauges) != 3 {
+	if s.Count(later, &cloudevent.Record{Value: []byte(pool("new", 0, later, 3)), Offset: maxGauges}); len(s.gauges) != 3 {
 		t.Errorf("%d values are remembered after all but one have expired, want 3", len(s.gauges))
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/test/seed"
@@ -34,7 +35,7 @@ func newFeeder(t testing.TB, l *Aggregator) *feeder {
 func (f *feeder) count(typ, client, data string) {
 	f.t.Helper()
 	f.offset++
-	if o, p := f.shard.Count(f.now, &Record{Value: []byte(eventtest.EventID(fmt.Sprint(f.offset), typ, client, data)), Offset: f.offset}); o != Counted {
+	if o, p := f.shard.Count(f.now, &cloudevent.Record{Value: []byte(eventtest.EventID(fmt.Sprint(f.offset), typ, client, data)), Offset: f.offset}); o != Counted {
 		f.t.Fatalf("%v: %v", o, p)
 	}
 }
@@ -219,7 +220,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 		fields := map[string]string{}
 		for _, f := range e.rules {
 			for li, spec := range f.labels {
-				if spec.constant != "" || spec.field.in != inData {
+				if spec.constant != "" || spec.field.In != cloudevent.InData {
 					continue
 				}
 				l := &f.metric.Labels[li]
@@ -234,7 +235,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 				case l.Closed() && rnd.IntN(5) > 0:
 					v = l.Values[rnd.IntN(len(l.Values))]
 				}
-				fields[spec.field.name] = fmt.Sprintf("%q", v)
+				fields[spec.field.Name] = fmt.Sprintf("%q", v)
 			}
 			for _, path := range []string{f.value.path, f.value.minus} {
 				if path != "" {
@@ -249,7 +250,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 		}
 		data = strings.TrimSuffix(data, ",") + "}"
 		value := eventtest.EventID(fmt.Sprint(i), e.name, fmt.Sprintf("client-%d", rnd.IntN(300)), data)
-		if o, p := s.Count(start, &Record{Value: []byte(value), Offset: int64(i)}); o != Counted {
+		if o, p := s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(i)}); o != Counted {
 			t.Fatalf("%s: %v: %v", value, o, p)
 		}
 	}

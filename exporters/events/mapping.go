@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
@@ -27,7 +28,7 @@ type Mapping struct {
 	metrics []*catalog.Metric // all that the exporter exposes, by name
 	events  []eventSpec
 	known   []knownSpec
-	layout  *layout
+	layout  *cloudevent.Layout
 }
 
 // Metrics lists what the exporter exposes under this mapping, by name.
@@ -60,7 +61,7 @@ type ruleSpec struct {
 
 type labelSpec struct {
 	constant string // if it is one, the rest is empty
-	field    field
+	field    cloudevent.Field
 	fallback string // when the field is absent
 	class    bool   // 404 is 4xx
 	pairs    string // what stands in the field, and the label value that it becomes, joined by NUL; sorted
@@ -76,8 +77,8 @@ type valueSpec struct {
 }
 
 type whenSpec struct {
-	field  field
-	kind   kind // of what it must equal; null: always
+	field  cloudevent.Field
+	kind   cloudevent.Kind // of what it must equal; null: always
 	equals string
 }
 
@@ -266,7 +267,7 @@ func (r *resolver) metric(name string) (*catalog.Metric, error) {
 var typeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./:-]*$`)
 
 func (r *resolver) resolve() {
-	fields := map[field]bool{}
+	fields := map[cloudevent.Field]bool{}
 	seen := map[string]bool{}
 	if len(r.form.Events) == 0 {
 		r.wrong("events", "no type of event is mapped")
@@ -307,7 +308,7 @@ func (r *resolver) resolve() {
 		}
 		r.mapping.known = append(r.mapping.known, *spec)
 	}
-	l, err := newLayout(slices.SortedFunc(maps.Keys(fields), func(a, b field) int {
+	l, err := cloudevent.NewLayout(slices.SortedFunc(maps.Keys(fields), func(a, b cloudevent.Field) int {
 		return strings.Compare(a.String(), b.String())
 	}))
 	if err != nil {
@@ -362,11 +363,11 @@ func (r *resolver) rule(s *feedSection) (*ruleSpec, string, error) {
 }
 
 // fieldOf returns the one field that a section names, and rejects names that no record can have.
-func fieldOf(path, attribute, header string) (field, error) {
-	f := field{inData, path}
+func fieldOf(path, attribute, header string) (cloudevent.Field, error) {
+	f := cloudevent.Field{In: cloudevent.InData, Name: path}
 	n := 0
-	for _, c := range []field{f, {inAttribute, attribute}, {inHeader, header}} {
-		if c.name != "" {
+	for _, c := range []cloudevent.Field{f, {In: cloudevent.InAttribute, Name: attribute}, {In: cloudevent.InHeader, Name: header}} {
+		if c.Name != "" {
 			f = c
 			n++
 		}
@@ -374,13 +375,13 @@ func fieldOf(path, attribute, header string) (field, error) {
 	switch {
 	case n != 1:
 		return f, fmt.Errorf("it comes from exactly one of path, attribute, header and constant")
-	case f.in == inData && slices.Contains(strings.Split(path, "."), ""):
+	case f.In == cloudevent.InData && slices.Contains(strings.Split(path, "."), ""):
 		return f, fmt.Errorf("path %q: a path is names joined by dots", path)
-	case f.in == inAttribute && !attributeName.MatchString(attribute):
+	case f.In == cloudevent.InAttribute && !attributeName.MatchString(attribute):
 		return f, fmt.Errorf("attribute %q: CloudEvents attributes are lower-case letters and digits", attribute)
-	case f.in == inAttribute && (attribute == "data" || attribute == "data_base64"):
+	case f.In == cloudevent.InAttribute && (attribute == "data" || attribute == "data_base64"):
 		return f, fmt.Errorf("attribute %q: data has paths", attribute)
-	case f.in == inHeader && strings.HasPrefix(header, "ce_"):
+	case f.In == cloudevent.InHeader && strings.HasPrefix(header, "ce_"):
 		return f, fmt.Errorf("header %q: this is the attribute %s", header, strings.TrimPrefix(header, "ce_"))
 	}
 	return f, nil
@@ -478,7 +479,7 @@ func (r *resolver) value(rule *ruleSpec, s *valueSection) (valueSpec, error) {
 	if (s.Currency != "") != (m.Unit == catalog.Money) {
 		return spec, fmt.Errorf("money, and nothing else, has a currency")
 	}
-	if m.Unit == catalog.Money && (m.Type == catalog.Gauge || rule.labels[m.LabelIndex("currency")] != labelSpec{field: field{inData, s.Currency}}) {
+	if m.Unit == catalog.Money && (m.Type == catalog.Gauge || rule.labels[m.LabelIndex("currency")] != labelSpec{field: cloudevent.Field{In: cloudevent.InData, Name: s.Currency}}) {
 		return spec, fmt.Errorf("the label currency must come from the path %q too, and money is counted, not set", s.Currency)
 	}
 	return spec, nil
@@ -496,12 +497,12 @@ func (c *condition) resolve() (whenSpec, error) {
 		if err := c.Equals.Decode(&b); err != nil {
 			return w, err
 		}
-		w.kind, w.equals = no, ""
+		w.kind, w.equals = cloudevent.KindFalse, ""
 		if b {
-			w.kind = yes
+			w.kind = cloudevent.KindTrue
 		}
 	case "!!str":
-		w.kind = text
+		w.kind = cloudevent.KindText
 	default:
 		return w, fmt.Errorf("equals is true, false or a text")
 	}
@@ -509,7 +510,7 @@ func (c *condition) resolve() (whenSpec, error) {
 }
 
 // fields adds the fields that a rule reads.
-func (f *ruleSpec) fields(to map[field]bool) {
+func (f *ruleSpec) fields(to map[cloudevent.Field]bool) {
 	for _, l := range f.labels {
 		if l.constant == "" {
 			to[l.field] = true
@@ -517,10 +518,10 @@ func (f *ruleSpec) fields(to map[field]bool) {
 	}
 	for _, path := range []string{f.value.path, f.value.minus, f.value.currency} {
 		if path != "" {
-			to[field{inData, path}] = true
+			to[cloudevent.Field{In: cloudevent.InData, Name: path}] = true
 		}
 	}
-	if f.when.kind != null {
+	if f.when.kind != cloudevent.KindNull {
 		to[f.when.field] = true
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
@@ -93,8 +94,8 @@ func TestAnOperatorsOwnMapping(t *testing.T) {
 	l := newAggregatorOf(t, m, Options{Start: start})
 	s := l.Shard("t", 0)
 	s.Assign(0)
-	count := func(offset int64, value string, headers ...Header) Outcome {
-		o, _ := s.Count(start, &Record{Value: []byte(value), Headers: headers, Offset: offset})
+	count := func(offset int64, value string, headers ...cloudevent.Header) Outcome {
+		o, _ := s.Count(start, &cloudevent.Record{Value: []byte(value), Headers: headers, Offset: offset})
 		return o
 	}
 	visit := func(subject, data string) string {
@@ -102,10 +103,10 @@ func TestAnOperatorsOwnMapping(t *testing.T) {
 	}
 	for i, tt := range []struct {
 		value   string
-		headers []Header
+		headers []cloudevent.Header
 		want    Outcome
 	}{
-		{visit("reader", `{"people":3,"sky":{"rain":true,"name":"one"},"minutes":{"seconds":90},"bytes":1e6}`), []Header{{[]byte("door"), []byte("back")}}, Counted},
+		{visit("reader", `{"people":3,"sky":{"rain":true,"name":"one"},"minutes":{"seconds":90},"bytes":1e6}`), []cloudevent.Header{{Key: []byte("door"), Value: []byte("back")}}, Counted},
 		{visit("buyer", `{"people":1,"sky":{"rain":false,"name":"two"}}`), nil, Counted},
 		{visit("buyer", `{"people":1}`), nil, Counted},
 		{visit("reader", `{"people":1}`), nil, Malformed}, // the bytes are missing only for readers

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
@@ -15,7 +16,7 @@ func TestUnusualRecords(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
-			o, p := s.Count(start, &Record{Value: []byte(tt.Value)})
+			o, p := s.Count(start, &cloudevent.Record{Value: []byte(tt.Value)})
 			if o.String() != tt.Outcome || string(p.Reason) != tt.Reason {
 				t.Fatalf("%v (%s), want %v (%s)", o, p.Reason, tt.Outcome, tt.Reason)
 			}
@@ -48,7 +49,7 @@ func TestOversizedRecordIsNotLookedInto(t *testing.T) {
 		{strings.Repeat("\xff", 101), Oversized},
 		{`{` + eventtest.Envelope + `}`, Counted},
 	} {
-		if o, _ := s.Count(start, &Record{Value: []byte(tt.value), Offset: int64(i)}); o != tt.want {
+		if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(tt.value), Offset: int64(i)}); o != tt.want {
 			t.Errorf("record %d: %v, want %v", i, o, tt.want)
 		}
 	}
@@ -62,7 +63,7 @@ func TestModes(t *testing.T) {
 		value   string
 		headers []string
 		outcome Outcome
-		reason  Reason
+		reason  cloudevent.Reason
 	}{
 		{"structured, no headers", structured, nil, Counted, ""},
 		{"structured, content type", structured, []string{"content-type=application/cloudevents+json"}, Counted, ""},
@@ -71,28 +72,28 @@ func TestModes(t *testing.T) {
 		{"structured wins over ce_ headers", structured, append([]string{"content-type=application/cloudevents+json"}, "ce_type=x", "ce_specversion=1.0"), Counted, ""},
 		{"structured wins over ce_ headers before it", structured, []string{"ce_type=x", "ce_specversion=1.0", "content-type=application/cloudevents+json"}, Counted, ""},
 		{"stray ce_ header without ce_specversion", structured, []string{"ce_type=x"}, Counted, ""},
-		{"batch", `[` + structured + `]`, []string{"content-type=application/cloudevents-batch+json"}, Malformed, ContentType},
-		{"avro", "\x00\x01", []string{"content-type=application/cloudevents+avro"}, Malformed, ContentType},
+		{"batch", `[` + structured + `]`, []string{"content-type=application/cloudevents-batch+json"}, Malformed, cloudevent.ContentType},
+		{"avro", "\x00\x01", []string{"content-type=application/cloudevents+avro"}, Malformed, cloudevent.ContentType},
 		{"binary", `{"result":"valid"}`, binary, Counted, ""},
 		{"binary, content type", `{"result":"valid"}`, append([]string{"content-type=application/json"}, binary...), Counted, ""},
 		{"binary, no data", ``, binary, Counted, ""},
 		{"binary, data that is no object", `3`, binary, Counted, ""},
-		{"binary, data that is no JSON", `result=valid`, binary, Malformed, Syntax},
-		{"binary, data twice", `{"result":"valid","result":"valid"}`, binary, Malformed, RepeatedKey},
-		{"binary, header twice", `{"result":"valid"}`, append([]string{"ce_id=2"}, binary...), Malformed, RepeatedKey},
-		{"binary, no id", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, BadAttribute},
-		{"binary, header not UTF-8", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_id=\xff", "ce_source=/s", "ce_type=consign.auth.token"}, NotUTF8, InvalidUTF8},
-		{"binary, data not UTF-8", "{\"result\":\"\xff\"}", binary, NotUTF8, InvalidUTF8},
-		{"binary, old version", `{}`, []string{"ce_specversion=0.3", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, SpecVersion},
+		{"binary, data that is no JSON", `result=valid`, binary, Malformed, cloudevent.Syntax},
+		{"binary, data twice", `{"result":"valid","result":"valid"}`, binary, Malformed, cloudevent.RepeatedKey},
+		{"binary, header twice", `{"result":"valid"}`, append([]string{"ce_id=2"}, binary...), Malformed, cloudevent.RepeatedKey},
+		{"binary, no id", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, cloudevent.BadAttribute},
+		{"binary, header not UTF-8", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_id=\xff", "ce_source=/s", "ce_type=consign.auth.token"}, NotUTF8, cloudevent.InvalidUTF8},
+		{"binary, data not UTF-8", "{\"result\":\"\xff\"}", binary, NotUTF8, cloudevent.InvalidUTF8},
+		{"binary, old version", `{}`, []string{"ce_specversion=0.3", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, cloudevent.SpecVersion},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
 			s.Assign(0)
-			r := &Record{Value: []byte(tt.value)}
+			r := &cloudevent.Record{Value: []byte(tt.value)}
 			for _, h := range tt.headers {
 				k, v, _ := strings.Cut(h, "=")
-				r.Headers = append(r.Headers, Header{[]byte(k), []byte(v)})
+				r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(k), Value: []byte(v)})
 			}
 			o, p := s.Count(start, r)
 			if o != tt.outcome || p.Reason != tt.reason {
@@ -112,10 +113,10 @@ func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
 	s.Assign(0)
-	r := &Record{Value: []byte(`{"kind":"brute_force"}`)}
+	r := &cloudevent.Record{Value: []byte(`{"kind":"brute_force"}`)}
 	for _, h := range []string{"ce_specversion=1.0", "ce_id=1", "ce_source=/s", "ce_type=consign.security.violation", "ce_clientid=anna"} {
 		k, v, _ := strings.Cut(h, "=")
-		r.Headers = append(r.Headers, Header{[]byte(k), []byte(v)})
+		r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(k), Value: []byte(v)})
 	}
 	if o, p := s.Count(start, r); o != Counted {
 		t.Fatal(o, p)
@@ -136,7 +137,7 @@ func TestProblemsRepeatNothingOfTheRecord(t *testing.T) {
 		eventtest.Event("consign.api.request", "anna", `{"duration_seconds":"`+secret+`"}`),
 		eventtest.Event("consign.order.placed", "anna", `{"amount_cents":1,"currency":"`+secret+`"}`),
 	} {
-		o, p := s.Count(start, &Record{Value: []byte(value), Offset: int64(i)})
+		o, p := s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(i)})
 		if o == Counted || strings.Contains(p.Error(), "jane") {
 			t.Errorf("%q: %v: %v", value, o, p)
 		}

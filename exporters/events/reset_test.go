@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
@@ -17,7 +18,7 @@ func TestResetIsLikeANewProcess(t *testing.T) {
 	offset := int64(0)
 	use := func(feature string) {
 		t.Helper()
-		if o, p := s.Count(start, &Record{Value: []byte(eventtest.Traced("consign.feature.used", "anna", `{"feature":"`+feature+`","role":"shopper"}`, eventtest.Trace)), Offset: offset}); o != Counted {
+		if o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Traced("consign.feature.used", "anna", `{"feature":"`+feature+`","role":"shopper"}`, eventtest.Trace)), Offset: offset}); o != Counted {
 			t.Fatal(o, p)
 		}
 		offset++

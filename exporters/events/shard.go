@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"sync"
 	"time"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 )
 
 // Shard counts one partition. One goroutine at a time counts; a scrape freezes the current values, and counting goes on
@@ -23,8 +25,8 @@ type Shard struct {
 	partition  int32
 
 	mu       sync.Mutex // held while a batch is counted, and for a freeze
-	decoder  decoder
-	problem  Problem // of the last record that was not counted
+	decoder  cloudevent.Decoder
+	problem  cloudevent.Problem // of the last record that was not counted
 	dedup    dedupWindow
 	assigned bool
 	next     int64 // offset up to which current counts
@@ -139,7 +141,7 @@ func (t *keyIndex) put(key uint64, at int) {
 func newShard(a *Aggregator, topic string, partition int32) *Shard {
 	m := a.mapping
 	s := &Shard{aggregator: a, mapping: m, topic: topic, partition: partition, index: newKeyIndex(64), gauges: map[gaugeKey]gauge{}}
-	s.decoder = newDecoder(m.layout)
+	s.decoder = cloudevent.NewDecoder(m.layout)
 	s.dedup = dedupWindow{span: a.options.DedupeSpan, seed: a.seed}
 	s.labels = make([]uint32, m.labels)
 	s.integers = make([]uint64, m.values)
@@ -164,18 +166,18 @@ func (s *Shard) initStreamSeries() {
 
 // Count counts one record. When the outcome is neither Counted, Duplicate nor AlreadyCounted, the problem says why.
 // Offsets must grow; a record before the offset up to which the shard has counted is AlreadyCounted.
-func (s *Shard) Count(now time.Time, r *Record) (Outcome, Problem) {
+func (s *Shard) Count(now time.Time, r *cloudevent.Record) (Outcome, cloudevent.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.count(now.UnixMilli(), r)
 	if o <= Duplicate || o == AlreadyCounted {
-		return o, Problem{}
+		return o, cloudevent.Problem{}
 	}
 	return o, s.problem
 }
 
 // CountBatch counts records under one lock, and calls bad for each one with a problem.
-func (s *Shard) CountBatch(now time.Time, records []Record, bad func(r *Record, o Outcome, p Problem)) {
+func (s *Shard) CountBatch(now time.Time, records []cloudevent.Record, bad func(r *cloudevent.Record, o Outcome, p cloudevent.Problem)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ms := now.UnixMilli()
@@ -189,7 +191,7 @@ func (s *Shard) CountBatch(now time.Time, records []Record, bad func(r *Record, 
 // Replay adds a record before the start offset to the dedup window, so that its duplicates after the start offset are
 // recognised. It counts nothing. To recognise all duplicates, replay the last Aggregator.DedupeSpan offsets before the
 // start offset, in their order.
-func (s *Shard) Replay(r *Record) {
+func (s *Shard) Replay(r *cloudevent.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Offset >= s.next {
@@ -202,7 +204,7 @@ func (s *Shard) Replay(r *Record) {
 
 // The hot path starts here: BenchmarkCount.
 
-func (s *Shard) count(now int64, r *Record) Outcome {
+func (s *Shard) count(now int64, r *cloudevent.Record) Outcome {
 	if r.Offset < s.next || !s.assigned {
 		return AlreadyCounted
 	}
@@ -226,21 +228,21 @@ func (s *Shard) count(now int64, r *Record) Outcome {
 }
 
 // read decodes a record, finds the compiled event of its type, and checks that every value is there. It counts nothing.
-func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
+func (s *Shard) read(r *cloudevent.Record) (*compiledEvent, Outcome) {
 	d := &s.decoder
 	if len(r.Value) > s.aggregator.options.MaxBytes {
-		s.problem = Problem{Reason: Oversize, At: -1}
+		s.problem = cloudevent.Problem{Reason: cloudevent.Oversize, At: -1}
 		return nil, Oversized
 	}
-	if !d.decode(r) {
-		if s.problem = d.lastProblem(); s.problem.Reason == InvalidUTF8 {
+	if !d.Decode(r) {
+		if s.problem = d.Problem(); s.problem.Reason == cloudevent.InvalidUTF8 {
 			return nil, NotUTF8
 		}
 		return nil, Malformed
 	}
-	e := s.mapping.types.find(d.attribute(slotType))
+	e := s.mapping.types.find(d.Attribute(cloudevent.SlotType))
 	if e == nil {
-		s.problem = Problem{Reason: Unmapped, At: -1}
+		s.problem = cloudevent.Problem{Reason: cloudevent.Unmapped, At: -1}
 		return nil, UnknownType
 	}
 	for i := range e.conditions {
@@ -252,7 +254,7 @@ func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
 			continue
 		}
 		if why, slot := s.resolveValue(i, v); why != "" {
-			s.problem = Problem{Reason: why, Field: s.mapping.layout.nameOf(slot), At: -1}
+			s.problem = cloudevent.Problem{Reason: why, Field: s.mapping.layout.Name(slot), At: -1}
 			return nil, Malformed
 		}
 	}
@@ -261,34 +263,34 @@ func (s *Shard) read(r *Record) (*compiledEvent, Outcome) {
 
 // meets reports whether an event meets a condition.
 func (s *Shard) meets(c *compiledCondition) bool {
-	v := s.decoder.get(c.slot)
+	v := s.decoder.Get(c.slot)
 	if v == nil {
 		return false
 	}
-	if c.kind == text {
-		return (v.kind == text || v.kind == escaped) && c.equals == string(s.decoder.text(v))
+	if c.kind == cloudevent.KindText {
+		return (v.Kind == cloudevent.KindText || v.Kind == cloudevent.KindEscaped) && c.equals == string(s.decoder.Text(v))
 	}
-	return v.kind == c.kind
+	return v.Kind == c.kind
 }
 
 // resolveValue resolves the i-th value of an event.
-func (s *Shard) resolveValue(i int, p *compiledValue) (why Reason, slot int) {
-	v := s.decoder.get(p.slot)
+func (s *Shard) resolveValue(i int, p *compiledValue) (why cloudevent.Reason, slot int) {
+	v := s.decoder.Get(p.slot)
 	s.absent[i] = v == nil
 	if v == nil {
 		if p.optional {
 			return "", 0
 		}
-		return MissingValue, p.slot
+		return cloudevent.MissingValue, p.slot
 	}
-	if v.kind != number {
-		return NotANumber, p.slot
+	if v.Kind != cloudevent.KindNumber {
+		return cloudevent.NotANumber, p.slot
 	}
 	if p.kind == floatValue {
 		return s.resolveFloat(i, p, v)
 	}
-	n, why := v.integer(maxAmount)
-	if why == BelowZero && p.clamp {
+	n, why := v.Integer(maxAmount)
+	if why == cloudevent.BelowZero && p.clamp {
 		n, why = 0, ""
 	}
 	if why != "" {
@@ -296,13 +298,13 @@ func (s *Shard) resolveValue(i int, p *compiledValue) (why Reason, slot int) {
 	}
 	s.integers[i] = n
 	if p.kind == moneyValue {
-		c := s.decoder.get(p.currency)
-		if c == nil || c.kind != text && c.kind != escaped {
-			return UnknownCurrency, p.currency
+		c := s.decoder.Get(p.currency)
+		if c == nil || c.Kind != cloudevent.KindText && c.Kind != cloudevent.KindEscaped {
+			return cloudevent.UnknownCurrency, p.currency
 		}
-		exponent := s.aggregator.exponents.of(s.decoder.text(c))
+		exponent := s.aggregator.exponents.of(s.decoder.Text(c))
 		if exponent == noCurrency {
-			return UnknownCurrency, p.currency
+			return cloudevent.UnknownCurrency, p.currency
 		}
 		s.exponents[i] = exponent
 	}
@@ -312,26 +314,26 @@ func (s *Shard) resolveValue(i int, p *compiledValue) (why Reason, slot int) {
 // maxFloat is the largest valid value: more than thirty years, in seconds.
 const maxFloat = 1e9
 
-func (s *Shard) resolveFloat(i int, p *compiledValue, v *value) (why Reason, slot int) {
-	f := v.float()
+func (s *Shard) resolveFloat(i int, p *compiledValue, v *cloudevent.Value) (why cloudevent.Reason, slot int) {
+	f := v.Float()
 	if p.minus >= 0 {
-		m := s.decoder.get(p.minus)
+		m := s.decoder.Get(p.minus)
 		switch {
 		case m == nil:
-			return MissingValue, p.minus
-		case m.kind != number:
-			return NotANumber, p.minus
+			return cloudevent.MissingValue, p.minus
+		case m.Kind != cloudevent.KindNumber:
+			return cloudevent.NotANumber, p.minus
 		}
-		f -= m.float()
+		f -= m.Float()
 	}
 	if f < 0 && p.clamp {
 		f = 0
 	}
 	switch {
 	case f < 0:
-		return BelowZero, p.slot
+		return cloudevent.BelowZero, p.slot
 	case !(f <= maxFloat):
-		return TooLarge, p.slot
+		return cloudevent.TooLarge, p.slot
 	}
 	s.floats[i] = f
 	return "", 0
@@ -339,14 +341,14 @@ func (s *Shard) resolveFloat(i int, p *compiledValue, v *value) (why Reason, slo
 
 // identity is the hash of what identifies an event: its source and id.
 func (s *Shard) identity() uint64 {
-	return s.dedup.hash(s.decoder.attribute(slotSource), s.decoder.attribute(slotID))
+	return s.dedup.hash(s.decoder.Attribute(cloudevent.SlotSource), s.decoder.Attribute(cloudevent.SlotID))
 }
 
 // observeTime observes the delay of a record, and keeps the time of the newest one.
-func (s *Shard) observeTime(now int64, r *Record) {
+func (s *Shard) observeTime(now int64, r *cloudevent.Record) {
 	t := r.Timestamp
-	if v := s.decoder.get(slotTime); v != nil && v.kind == text {
-		if ms, ok := parseTime(v.b); ok {
+	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
+		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
 			t = ms
 			s.observe(s.delay, s.mapping.delay.decl.Buckets, float64(max(now-ms, 0))/1000)
 		}
@@ -373,21 +375,21 @@ func (s *Shard) resolveLabels(e *compiledEvent, now int64) {
 
 func (s *Shard) resolveLabel(l *compiledLabel, now int64) (id uint32, ok bool) {
 	d := &s.decoder
-	v := d.get(l.slot)
+	v := d.Get(l.slot)
 	if v == nil {
 		return uint32(max(l.fallback, 0)), l.fallback >= 0
 	}
 	var b []byte
-	switch v.kind {
-	case text:
-		b = v.b
-	case escaped:
-		b = d.text(v)
-	case number:
-		b = d.digits(v)
-	case yes:
+	switch v.Kind {
+	case cloudevent.KindText:
+		b = v.Raw
+	case cloudevent.KindEscaped:
+		b = d.Text(v)
+	case cloudevent.KindNumber:
+		b = d.Digits(v)
+	case cloudevent.KindTrue:
 		b = []byte("true")
-	case no:
+	case cloudevent.KindFalse:
 		b = []byte("false")
 	default:
 		return otherID, false
@@ -414,7 +416,7 @@ func (s *Shard) resolveLabel(l *compiledLabel, now int64) (id uint32, ok bool) {
 }
 
 // applyRules applies the rules of an event to the series that they select.
-func (s *Shard) applyRules(e *compiledEvent, now int64, r *Record) {
+func (s *Shard) applyRules(e *compiledEvent, now int64, r *cloudevent.Record) {
 	for i := range e.rules {
 		f := &e.rules[i]
 		if f.condition >= 0 && !s.conditions[f.condition] || f.value >= 0 && s.absent[f.value] {
@@ -503,10 +505,10 @@ func (s *Shard) markDirty(at int) {
 }
 
 // recordExemplar keeps the event's trace, if it has one that was sampled, as the exemplar of a bucket.
-func (s *Shard) recordExemplar(at, bucket int, v float64, r *Record, now int64) {
-	t := s.decoder.get(slotTraceParent)
+func (s *Shard) recordExemplar(at, bucket int, v float64, r *cloudevent.Record, now int64) {
+	t := s.decoder.Get(cloudevent.SlotTraceParent)
 	// 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-	if t == nil || t.kind != text || len(t.b) != 55 || t.b[0] != '0' || t.b[1] != '0' || t.b[54]&1 == 0 {
+	if t == nil || t.Kind != cloudevent.KindText || len(t.Raw) != 55 || t.Raw[0] != '0' || t.Raw[1] != '0' || t.Raw[54]&1 == 0 {
 		return
 	}
 	c := &s.states[uint32(s.current[at])]
@@ -515,8 +517,8 @@ func (s *Shard) recordExemplar(at, bucket int, v float64, r *Record, now int64) 
 		s.exemplars = append(s.exemplars, make([]exemplar, c.series.metric.words-1)...)
 	}
 	e := &s.exemplars[c.exemplars+bucket]
-	copy(e.ids[:32], t.b[3:35])
-	copy(e.ids[32:], t.b[36:52])
+	copy(e.ids[:32], t.Raw[3:35])
+	copy(e.ids[32:], t.Raw[36:52])
 	e.value = v
 	e.time = r.Timestamp
 	if e.time <= 0 || e.time > now {

@@ -1,4 +1,4 @@
-package events
+package cloudevent
 
 import (
 	"testing"
@@ -15,7 +15,7 @@ func TestTimesAgreeWithThePackageTime(t *testing.T) {
 		if err != nil {
 			want, err = time.Parse(time.RFC3339Nano, "2026-03-01T11:59:59.123456789Z")
 		}
-		if got, ok := parseTime([]byte(s)); !ok || err != nil || got != want.UnixMilli() {
+		if got, ok := ParseTime([]byte(s)); !ok || err != nil || got != want.UnixMilli() {
 			t.Errorf("%s: %d, %v, want %d", s, got, ok, want.UnixMilli())
 		}
 	}
@@ -24,7 +24,7 @@ func TestTimesAgreeWithThePackageTime(t *testing.T) {
 		"2026-03-01T24:00:00Z", "2026-03-01T11:60:00Z", "2026-03-01T11:59:61Z", "2026-03-01T11:59:59.Z", "2026-03-01T11:59:59+1:00", "2026-03-01T11:59:59+25:00",
 		"2026-03-01T11:59:59Zx", "2026-03-0xT11:59:59Z", "2026-00-01T11:59:59Z", "2026-01-00T11:59:59Z",
 	} {
-		if got, ok := parseTime([]byte(s)); ok {
+		if got, ok := ParseTime([]byte(s)); ok {
 			t.Errorf("%q was taken for %d", s, got)
 		}
 	}
@@ -33,7 +33,7 @@ func TestTimesAgreeWithThePackageTime(t *testing.T) {
 		if ms < 0 {
 			ms = -ms
 		}
-		got, ok := parseTime([]byte(time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")))
+		got, ok := ParseTime([]byte(time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")))
 		return ok && got == ms
 	}
 	if err := quick.Check(same, &quick.Config{MaxCount: 20_000}); err != nil {
@@ -46,7 +46,7 @@ func BenchmarkParseTime(b *testing.B) {
 	b.Run("parseTime", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			parseTime(s)
+			ParseTime(s)
 		}
 	})
 	b.Run("time.Parse", func(b *testing.B) {

@@ -1,4 +1,4 @@
-package events
+package cloudevent
 
 import (
 	"math"
@@ -7,10 +7,10 @@ import (
 	"testing/quick"
 )
 
-func parseNumber(t *testing.T, s string) *value {
+func parseNumber(t *testing.T, s string) *Value {
 	t.Helper()
-	d := decoder{layout: &layout{}, b: []byte(s)}
-	v := &value{}
+	d := Decoder{layout: &Layout{}, b: []byte(s)}
+	v := &Value{}
 	if end := d.number(0, v); end != len(s) {
 		t.Fatalf("%s: read up to %d: %v", s, end, d.problem)
 	}
@@ -24,7 +24,7 @@ func TestFloatsAreRoundedAsStrconvDoes(t *testing.T) {
 		}
 		s := strconv.FormatFloat(f, "efg"[format%3], int(precision%25), 64)
 		want, _ := strconv.ParseFloat(s, 64)
-		return parseNumber(t, s).float() == want
+		return parseNumber(t, s).Float() == want
 	}
 	if err := quick.Check(same, &quick.Config{MaxCount: 20_000}); err != nil {
 		t.Error(err)
@@ -48,7 +48,7 @@ func TestIntegersAreExactInEverySpelling(t *testing.T) {
 			s += "." + rest
 		}
 		s += "e" + strconv.Itoa(len(digits)-at-1-int(zeros%30))
-		got, why := parseNumber(t, s).integer(1e15)
+		got, why := parseNumber(t, s).Integer(1e15)
 		if why != "" || got != n {
 			t.Logf("%s: %d, %s", s, got, why)
 		}
@@ -63,7 +63,7 @@ func TestIntegersAreExactInEverySpelling(t *testing.T) {
 		"0.1": NotAnInteger, "1e-1": NotAnInteger, "1.5": NotAnInteger, "10.00000000000000000000000000000000000000001": TooLarge,
 		"-1": BelowZero, "1e16": TooLarge, "1000000000000001": TooLarge, "18446744073709551617": TooLarge, "1e1048576": TooLarge, "1e-99999999999999999999": NotAnInteger,
 	} {
-		if _, why := parseNumber(t, s).integer(1e15); why != want {
+		if _, why := parseNumber(t, s).Integer(1e15); why != want {
 			t.Errorf("%s: %q, want %q", s, why, want)
 		}
 	}

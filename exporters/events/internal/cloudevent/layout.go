@@ -1,4 +1,4 @@
-package events
+package cloudevent
 
 import (
 	"encoding/binary"
@@ -10,39 +10,41 @@ import (
 	"unicode/utf8"
 )
 
-// field is a place in a record that a mapping reads.
-type field struct {
-	in   fieldKind
-	name string
+// Field is a place in a record that a mapping reads.
+type Field struct {
+	In   FieldKind
+	Name string
 }
 
-type fieldKind uint8
+// FieldKind says where a field stands.
+type FieldKind uint8
 
+// The places of a record that have fields.
 const (
-	inAttribute fieldKind = iota // of the CloudEvent
-	inData                       // a path in the data, parts joined by dots
-	inHeader                     // of the Kafka record
+	InAttribute FieldKind = iota // of the CloudEvent
+	InData                       // a path in the data, parts joined by dots
+	InHeader                     // of the Kafka record
 )
 
-func (f field) String() string {
-	switch f.in {
-	case inAttribute:
-		return "attribute " + f.name
-	case inHeader:
-		return "header " + f.name
+func (f Field) String() string {
+	switch f.In {
+	case InAttribute:
+		return "attribute " + f.Name
+	case InHeader:
+		return "header " + f.Name
 	}
-	return "data." + f.name
+	return "data." + f.Name
 }
 
 // Slots are the indexes of the decoder's values. These fields are decoded from every record; a mapping's own fields
 // follow.
 const (
 	slotSpecVersion = iota
-	slotID
-	slotSource
-	slotType
-	slotTime
-	slotTraceParent
+	SlotID
+	SlotSource
+	SlotType
+	SlotTime
+	SlotTraceParent
 	slotData
 	slotDataBase64
 	slotContentType
@@ -51,9 +53,9 @@ const (
 	maxSlots = 128
 )
 
-// layout gives each field its slot, and the decoder a table of the keys of each object that it reads.
-type layout struct {
-	slots   map[field]int
+// Layout gives each field its slot, and the decoder a table of the keys of each object that it reads.
+type Layout struct {
+	slots   map[Field]int
 	names   []string // of the slots, for messages
 	event   *node    // keys of a structured event
 	data    *node    // keys of the data
@@ -62,10 +64,11 @@ type layout struct {
 	attributes [maxSlots / 64]uint64 // the slots that ce_ headers go to
 }
 
-func newLayout(fields []field) (*layout, error) {
-	l := &layout{slots: map[field]int{}, event: &node{}, data: &node{}, headers: &node{}}
+// NewLayout makes the layout of the fields that a mapping reads, beside those that every event has.
+func NewLayout(fields []Field) (*Layout, error) {
+	l := &Layout{slots: map[Field]int{}, event: &node{}, data: &node{}, headers: &node{}}
 	for slot, name := range []string{"specversion", "id", "source", "type", "time", "traceparent", "data", "data_base64"} {
-		f := field{inAttribute, name}
+		f := Field{InAttribute, name}
 		l.slots[f] = slot
 		l.names = append(l.names, f.String())
 		l.event.key(name).slot = slot
@@ -75,7 +78,7 @@ func newLayout(fields []field) (*layout, error) {
 	}
 	l.names[slotData], l.names[slotDataBase64] = "data", "data_base64"
 	l.names = append(l.names, "header content-type")
-	l.slots[field{inHeader, "content-type"}] = slotContentType
+	l.slots[Field{InHeader, "content-type"}] = slotContentType
 	l.headers.key("content-type").slot = slotContentType
 	l.event.key("data").child = l.data
 	for _, f := range fields {
@@ -91,24 +94,24 @@ func newLayout(fields []field) (*layout, error) {
 	return l, nil
 }
 
-func (l *layout) add(f field) {
+func (l *Layout) add(f Field) {
 	if _, ok := l.slots[f]; ok {
 		return
 	}
-	switch f.in {
-	case inAttribute:
+	switch f.In {
+	case InAttribute:
 		slot := l.addSlot(f)
-		l.event.key(f.name).slot = slot
-		l.attribute(f.name, slot)
-	case inHeader:
-		l.headers.key(f.name).slot = l.addSlot(f)
-	case inData:
+		l.event.key(f.Name).slot = slot
+		l.attribute(f.Name, slot)
+	case InHeader:
+		l.headers.key(f.Name).slot = l.addSlot(f)
+	case InData:
 		// The objects on the way have slots too, so that a key that stands twice is noticed.
-		n, path := l.data, strings.Split(f.name, ".")
+		n, path := l.data, strings.Split(f.Name, ".")
 		for i, part := range path {
 			k := n.key(part)
 			if k.slot < 0 {
-				k.slot = l.addSlot(field{inData, strings.Join(path[:i+1], ".")})
+				k.slot = l.addSlot(Field{InData, strings.Join(path[:i+1], ".")})
 			}
 			if i < len(path)-1 {
 				if k.child == nil {
@@ -121,18 +124,18 @@ func (l *layout) add(f field) {
 }
 
 // attribute maps the ce_ header of an attribute, in binary mode, to a slot.
-func (l *layout) attribute(name string, slot int) {
+func (l *Layout) attribute(name string, slot int) {
 	l.headers.key("ce_" + name).slot = slot
 	l.attributes[slot>>6&1] |= 1 << (slot & 63)
 }
 
-// slotOf is the slot of a field of the layout.
-func (l *layout) slotOf(f field) int { return l.slots[f] }
+// Slot is the slot of a field of the layout.
+func (l *Layout) Slot(f Field) int { return l.slots[f] }
 
-// nameOf is the field of a slot, in the words of the mapping.
-func (l *layout) nameOf(slot int) string { return l.names[slot] }
+// Name is the field of a slot, in the words of the mapping.
+func (l *Layout) Name(slot int) string { return l.names[slot] }
 
-func (l *layout) addSlot(f field) int {
+func (l *Layout) addSlot(f Field) int {
 	l.slots[f] = len(l.names)
 	l.names = append(l.names, f.String())
 	return l.slots[f]
@@ -193,7 +196,7 @@ func (n *node) key(name string) *key {
 			return &n.keys[i]
 		}
 	}
-	lo, hi := prefixWords([]byte(name))
+	lo, hi := PrefixWords([]byte(name))
 	n.keys = append(n.keys, key{lo: lo, hi: hi, slot: -1, name: name, matcher: newKeyMatcher(name)})
 	return &n.keys[len(n.keys)-1]
 }
@@ -244,9 +247,9 @@ func (n *node) find(lo, hi uint64, name []byte) *key {
 	return k
 }
 
-// prefixWords are the first and the last eight bytes of a text; to a short one zeros are added, of a long one the rest is
+// PrefixWords are the first and the last eight bytes of a text; to a short one zeros are added, of a long one the rest is
 // mixed in.
-func prefixWords(b []byte) (lo, hi uint64) {
+func PrefixWords(b []byte) (lo, hi uint64) {
 	switch n := len(b); {
 	case n < 8:
 		for i := n - 1; i >= 0; i-- {

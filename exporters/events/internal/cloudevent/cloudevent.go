@@ -1,4 +1,6 @@
-package events
+// Package cloudevent decodes the CloudEvents of Kafka records, in one pass and without an allocation, and says of a record
+// that it rejects what is wrong with it. It neither knows what an event counts for, nor any client of Kafka.
+package cloudevent
 
 import "fmt"
 

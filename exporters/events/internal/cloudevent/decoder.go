@@ -1,4 +1,4 @@
-package events
+package cloudevent
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 // maxDepth is how deep a record may be nested, the event itself included.
 const maxDepth = 64
 
-// decoder reads CloudEvents 1.0 in JSON, structured or binary, in one pass over the record. It keeps only the fields of
+// Decoder reads CloudEvents 1.0 in JSON, structured or binary, in one pass over the record. It keeps only the fields of
 // its layout, as references into the record, and allocates nothing. It takes what encoding/json takes, except for:
 //
 //   - a key of the layout that stands twice in its object: readers of JSON disagree on which of the values is meant, so
@@ -21,57 +21,59 @@ const maxDepth = 64
 //   - data_base64: a mapping reads JSON.
 //
 // TestDecoderAgreesWithEncodingJSON and FuzzDecode hold it to that.
-type decoder struct {
-	layout *layout
+type Decoder struct {
+	layout *Layout
 	// next is, for each key, the one that followed it last time, and for a node at its number the one that came first:
 	// a producer writes its keys in the same order in each event, so that the prediction saves the search.
 	next [maxSlots + maxSlots]*key
 
 	b       []byte
 	seen    [maxSlots / 64]uint64
-	slots   [maxSlots]value
+	slots   [maxSlots]Value
 	scratch []byte
 	problem Problem
 }
 
-type kind uint8
+// Kind is a kind of values.
+type Kind uint8
 
+// The kinds of JSON, and a text that still has its escapes.
 const (
-	null kind = iota
-	text
-	escaped // text with escapes in it
-	number
-	yes
-	no
-	object
-	array
+	KindNull Kind = iota
+	KindText
+	KindEscaped
+	KindNumber
+	KindTrue
+	KindFalse
+	KindObject
+	KindArray
 )
 
-// value is what stood in a field. Of a number, b is the text, and mantissa × 10^exponent its value unless long is set.
-type value struct {
-	b        []byte
-	mantissa uint64
+// Value is what stood in a field.
+type Value struct {
+	Raw      []byte // a text without its quotes, or a number as it is spelled
+	mantissa uint64 // a number is mantissa × 10^exponent, unless long is set
 	exponent int32
-	kind     kind
+	Kind     Kind
 	negative bool
 	long     bool
 	plain    bool // an integer in its ordinary spelling
 }
 
-// get returns a field's value, or nil when it is absent or null, which CloudEvents makes the same.
-func (d *decoder) get(slot int) *value {
+// Get returns a field's value, or nil when it is absent or null, which CloudEvents makes the same.
+func (d *Decoder) Get(slot int) *Value {
 	if d.seen[slot>>6&1]>>(slot&63)&1 == 0 {
 		return nil
 	}
 	v := &d.slots[slot&(maxSlots-1)]
-	if v.kind == null {
+	if v.Kind == KindNull {
 		return nil
 	}
 	return v
 }
 
 // claim marks a field as found. It is false when the field had been found before.
-func (d *decoder) claim(slot int) bool {
+func (d *Decoder) claim(slot int) bool {
 	w, bit := &d.seen[slot>>6&1], uint64(1)<<(slot&63)
 	if *w&bit != 0 {
 		return false
@@ -80,12 +82,12 @@ func (d *decoder) claim(slot int) bool {
 	return true
 }
 
-// newDecoder makes a decoder of the fields of a layout.
-func newDecoder(l *layout) decoder { return decoder{layout: l} }
+// NewDecoder makes a decoder of the fields of a layout.
+func NewDecoder(l *Layout) Decoder { return Decoder{layout: l} }
 
-// decode reads a record, and reports whether it is an event. If it is none, lastProblem says why: of a record that is not
+// Decode reads a record, and reports whether it is an event. If it is none, Problem says why: of a record that is not
 // UTF-8 that is always the reason, whatever else is wrong with it.
-func (d *decoder) decode(r *Record) bool {
+func (d *Decoder) Decode(r *Record) bool {
 	if d.read(r) {
 		return true
 	}
@@ -95,10 +97,10 @@ func (d *decoder) decode(r *Record) bool {
 	return false
 }
 
-// lastProblem says why decode has rejected the last record.
-func (d *decoder) lastProblem() Problem { return d.problem }
+// Problem says why Decode has rejected the last record.
+func (d *Decoder) Problem() Problem { return d.problem }
 
-func (d *decoder) read(r *Record) bool {
+func (d *Decoder) read(r *Record) bool {
 	d.b = r.Value
 	d.seen = [maxSlots / 64]uint64{}
 	d.scratch = d.scratch[:0]
@@ -133,11 +135,11 @@ func (d *decoder) read(r *Record) bool {
 }
 
 // headers finds out the mode, and keeps the headers that are read.
-func (d *decoder) headers(hs []Header, binary *bool) bool {
+func (d *Decoder) headers(hs []Header, binary *bool) bool {
 	structured := false
 	for i := range hs {
 		h := &hs[i]
-		lo, hi := prefixWords(h.Key)
+		lo, hi := PrefixWords(h.Key)
 		k := d.layout.headers.find(lo, hi, h.Key)
 		if k == nil {
 			continue
@@ -152,7 +154,7 @@ func (d *decoder) headers(hs []Header, binary *bool) bool {
 		if !utf8.Valid(h.Value) {
 			return d.reject(InvalidUTF8, k.slot, -1)
 		}
-		d.slots[k.slot] = value{kind: text, b: h.Value}
+		d.slots[k.slot] = Value{Kind: KindText, Raw: h.Value}
 		switch {
 		case k.slot == slotContentType && bytes.HasPrefix(h.Value, []byte("application/cloudevents")):
 			rest := h.Value[len("application/cloudevents"):]
@@ -172,31 +174,31 @@ func (d *decoder) headers(hs []Header, binary *bool) bool {
 }
 
 // dropAttributes drops what was read from ce_ headers of a record that is not in binary mode.
-func (d *decoder) dropAttributes() {
+func (d *Decoder) dropAttributes() {
 	for i := range d.seen {
 		d.seen[i] &^= d.layout.attributes[i]
 	}
 }
 
 // envelope checks the attributes that every event has.
-func (d *decoder) envelope() bool {
+func (d *Decoder) envelope() bool {
 	if d.seen[0]>>slotDataBase64&1 != 0 {
 		return d.reject(DataBase64, slotDataBase64, -1)
 	}
-	for slot := slotSpecVersion; slot <= slotType; slot++ {
-		v := d.get(slot)
-		if v == nil || v.kind != text && v.kind != escaped || len(v.b) == 0 {
+	for slot := slotSpecVersion; slot <= SlotType; slot++ {
+		v := d.Get(slot)
+		if v == nil || v.Kind != KindText && v.Kind != KindEscaped || len(v.Raw) == 0 {
 			return d.reject(BadAttribute, slot, -1)
 		}
 	}
-	if string(d.text(&d.slots[slotSpecVersion])) != "1.0" {
+	if string(d.Text(&d.slots[slotSpecVersion])) != "1.0" {
 		return d.reject(SpecVersion, -1, -1)
 	}
 	return true
 }
 
 // fail sets the problem, with a field if slot is not negative, or at a position, and returns -1.
-func (d *decoder) fail(why Reason, slot, at int) int {
+func (d *Decoder) fail(why Reason, slot, at int) int {
 	d.problem = Problem{Reason: why, At: at}
 	if slot >= 0 {
 		d.problem.Field = d.layout.names[slot]
@@ -208,14 +210,14 @@ func (d *decoder) fail(why Reason, slot, at int) int {
 }
 
 // reject is fail for functions that return a bool.
-func (d *decoder) reject(why Reason, slot, at int) bool {
+func (d *Decoder) reject(why Reason, slot, at int) bool {
 	d.fail(why, slot, at)
 	return false
 }
 
 // The functions below read one piece of JSON from position i on, and return the position after it, or -1.
 
-func (d *decoder) space(i int) int {
+func (d *Decoder) space(i int) int {
 	for i < len(d.b) && (d.b[i] == ' ' || d.b[i] == '\n' || d.b[i] == '\t' || d.b[i] == '\r') {
 		i++
 	}
@@ -223,7 +225,7 @@ func (d *decoder) space(i int) int {
 }
 
 // object reads an object after its opening brace, and keeps the fields that n names.
-func (d *decoder) object(i int, n *node, depth int) int {
+func (d *Decoder) object(i int, n *node, depth int) int {
 	if depth > maxDepth {
 		return d.fail(TooDeep, -1, i)
 	}
@@ -292,7 +294,7 @@ func (d *decoder) object(i int, n *node, depth int) int {
 
 // key reads a key after its opening quote and looks it up. Keys of up to 16 bytes are found by two words, which the
 // search for the closing quote has loaded anyway.
-func (d *decoder) key(i int, n *node) (*key, int) {
+func (d *Decoder) key(i int, n *node) (*key, int) {
 	b := d.b
 	if i+16 <= len(b) {
 		lo := load(b[i:])
@@ -319,12 +321,12 @@ func (d *decoder) key(i int, n *node) (*key, int) {
 		d.scratch = unescape(d.scratch, name)
 		name = d.scratch[from:]
 	}
-	lo, hi := prefixWords(name)
+	lo, hi := PrefixWords(name)
 	return n.find(lo, hi, name), end + 1
 }
 
 // keep reads the value of a key of the layout.
-func (d *decoder) keep(i int, k *key, depth int) int {
+func (d *Decoder) keep(i int, k *key, depth int) int {
 	if !d.claim(k.slot) {
 		return d.fail(RepeatedKey, k.slot, i)
 	}
@@ -340,7 +342,7 @@ func (d *decoder) keep(i int, k *key, depth int) int {
 		for end := i; end+8 <= len(b); end += 8 {
 			if m := special(load(b[end:])); m != 0 {
 				if end += bits.TrailingZeros64(m) >> 3; b[end] == '"' {
-					v.b, v.kind = b[i:end], text
+					v.Raw, v.Kind = b[i:end], KindText
 					return end + 1
 				}
 				break
@@ -350,36 +352,36 @@ func (d *decoder) keep(i int, k *key, depth int) int {
 		if end < 0 {
 			return -1
 		}
-		v.b, v.kind = b[i:end], text
+		v.Raw, v.Kind = b[i:end], KindText
 		if esc {
-			v.kind = escaped
+			v.Kind = KindEscaped
 		}
 		return end + 1
 	case '{':
-		v.kind = object
+		v.Kind = KindObject
 		if k.child != nil {
 			return d.object(i+1, k.child, depth+1)
 		}
 		return d.skip(i, depth)
 	case '[':
-		v.kind = array
+		v.Kind = KindArray
 		return d.skip(i, depth)
 	case 't':
-		v.kind = yes
+		v.Kind = KindTrue
 		return d.literal(i, "true")
 	case 'f':
-		v.kind = no
+		v.Kind = KindFalse
 		return d.literal(i, "false")
 	case 'n':
-		v.kind = null
+		v.Kind = KindNull
 		return d.literal(i, "null")
 	default:
-		v.kind = number
+		v.Kind = KindNumber
 		return d.number(i, v)
 	}
 }
 
-func (d *decoder) literal(i int, word string) int {
+func (d *Decoder) literal(i int, word string) int {
 	if len(d.b)-i >= len(word) && string(d.b[i:i+len(word)]) == word {
 		return i + len(word)
 	}
@@ -400,7 +402,7 @@ func special(w uint64) uint64 {
 }
 
 // string reads a string after its opening quote, and returns the position of the closing one.
-func (d *decoder) string(i int) (end int, esc bool) {
+func (d *Decoder) string(i int) (end int, esc bool) {
 	b := d.b
 	for {
 		for i+8 <= len(b) {
@@ -437,7 +439,7 @@ func (d *decoder) string(i int) (end int, esc bool) {
 }
 
 // escape reads an escape sequence after its backslash.
-func (d *decoder) escape(i int) int {
+func (d *Decoder) escape(i int) int {
 	if i >= len(d.b) {
 		return d.fail(Truncated, -1, i)
 	}
@@ -456,11 +458,11 @@ func (d *decoder) escape(i int) int {
 }
 
 // skip reads a value that no rule reads, of any depth, without recursion: a stack of bits marks the objects.
-func (d *decoder) skip(i int, depth int) int {
+func (d *Decoder) skip(i int, depth int) int {
 	b := d.b
 	var objects uint64 // one bit for each open bracket, the innermost lowest
 	open := 0
-	var plain value
+	var plain Value
 	for {
 		// A value starts here.
 		i = d.space(i)
@@ -537,7 +539,7 @@ func (d *decoder) skip(i int, depth int) int {
 }
 
 // skipKey reads a key that no rule reads, with its colon.
-func (d *decoder) skipKey(i int) int {
+func (d *Decoder) skipKey(i int) int {
 	if i >= len(d.b) || d.b[i] != '"' {
 		return d.fail(Syntax, -1, i)
 	}
@@ -551,27 +553,27 @@ func (d *decoder) skipKey(i int) int {
 	return i + 1
 }
 
-// text returns the text of a value of that kind, without its escapes.
-func (d *decoder) text(v *value) []byte {
-	if v.kind != escaped {
-		return v.b
+// Text returns a text without its escapes. It is valid until the next Decode.
+func (d *Decoder) Text(v *Value) []byte {
+	if v.Kind != KindEscaped {
+		return v.Raw
 	}
 	from := len(d.scratch)
-	d.scratch = unescape(d.scratch, v.b)
+	d.scratch = unescape(d.scratch, v.Raw)
 	return d.scratch[from:]
 }
 
-// attribute returns the text of an attribute that every event has: slotID, slotSource or slotType.
-func (d *decoder) attribute(slot int) []byte { return d.text(&d.slots[slot&(maxSlots-1)]) }
+// Attribute returns the text of an attribute that every event has: SlotID, SlotSource or SlotType.
+func (d *Decoder) Attribute(slot int) []byte { return d.Text(&d.slots[slot&(maxSlots-1)]) }
 
-// digits is the text of a number. An integer is the same in all its spellings.
-func (d *decoder) digits(v *value) []byte {
+// Digits is the text of a number. An integer is the same in all its spellings.
+func (d *Decoder) Digits(v *Value) []byte {
 	if v.plain {
-		return v.b
+		return v.Raw
 	}
-	n, why := v.integer(math.MaxUint64)
+	n, why := v.Integer(math.MaxUint64)
 	if why != "" {
-		return v.b
+		return v.Raw
 	}
 	from := len(d.scratch)
 	d.scratch = strconv.AppendUint(d.scratch, n, 10)

@@ -1,4 +1,4 @@
-package events
+package cloudevent
 
 import (
 	"math"
@@ -7,7 +7,7 @@ import (
 )
 
 // number reads a JSON number, and its decimal value on the way.
-func (d *decoder) number(i int, v *value) int {
+func (d *Decoder) number(i int, v *Value) int {
 	b, start := d.b, i
 	v.negative = i < len(b) && b[i] == '-'
 	if v.negative {
@@ -57,7 +57,7 @@ func (d *decoder) number(i int, v *value) int {
 		}
 		exp += sign * e
 	}
-	v.b, v.mantissa, v.exponent = b[start:i], m, int32(exp)
+	v.Raw, v.mantissa, v.exponent = b[start:i], m, int32(exp)
 	v.long = digits > 19 // more may not fit into 64 bits
 	v.plain = i == whole
 	return i
@@ -65,9 +65,9 @@ func (d *decoder) number(i int, v *value) int {
 
 var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// float is the number as a float64, correctly rounded, as strconv does it; infinite when it is too large. Mantissa and
+// Float is the number as a float64, correctly rounded, as strconv does it; infinite when it is too large. Mantissa and
 // power of ten are both exact in the common case, so that one division rounds once.
-func (v *value) float() float64 {
+func (v *Value) Float() float64 {
 	if !v.long && v.mantissa < 1<<53 && -22 <= v.exponent && v.exponent <= 22 {
 		f := float64(v.mantissa)
 		if v.exponent < 0 {
@@ -81,12 +81,12 @@ func (v *value) float() float64 {
 		return f
 	}
 	// The string lives only as long as the call: a copy would be an allocation that the record decides on.
-	f, _ := strconv.ParseFloat(unsafe.String(unsafe.SliceData(v.b), len(v.b)), 64) // its only error is the range
+	f, _ := strconv.ParseFloat(unsafe.String(unsafe.SliceData(v.Raw), len(v.Raw)), 64) // its only error is the range
 	return f
 }
 
-// integer is the number if it is an integer from 0 to limit, however it is written: 1000, 1000.0 and 1e3 are the same.
-func (v *value) integer(limit uint64) (uint64, Reason) {
+// Integer is the number if it is an integer from 0 to limit, however it is written: 1000, 1000.0 and 1e3 are the same.
+func (v *Value) Integer(limit uint64) (uint64, Reason) {
 	m, exp := v.mantissa, int(v.exponent)
 	if v.long {
 		var ok bool
@@ -120,10 +120,10 @@ func (v *value) integer(limit uint64) (uint64, Reason) {
 
 // significant reads the digits of a long number again, without the zeros at its end. It is false when they still do
 // not fit into 64 bits.
-func (v *value) significant() (m uint64, exp int, ok bool) {
+func (v *Value) significant() (m uint64, exp int, ok bool) {
 	exp = int(v.exponent)
 	zeros := 0
-	for _, c := range v.b {
+	for _, c := range v.Raw {
 		if c|0x20 == 'e' {
 			break
 		}

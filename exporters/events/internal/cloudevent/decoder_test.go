@@ -1,4 +1,4 @@
-package events
+package cloudevent
 
 import (
 	"bytes"
@@ -18,11 +18,11 @@ import (
 )
 
 // testLayout reads all that the events of the contract hold, and paths of several parts.
-func testLayout(t testing.TB) *layout {
+func testLayout(t testing.TB) *Layout {
 	t.Helper()
-	fields := []field{
-		{inData, "a"}, {inData, "a.b"}, {inData, "a.c.d"}, {inData, "a.c.a_key_that_is_longer_than_sixteen_bytes"}, {inData, "ü"},
-		{inAttribute, "clientid"}, {inHeader, "queue"},
+	fields := []Field{
+		{InData, "a"}, {InData, "a.b"}, {InData, "a.c.d"}, {InData, "a.c.a_key_that_is_longer_than_sixteen_bytes"}, {InData, "ü"},
+		{InAttribute, "clientid"}, {InHeader, "queue"},
 	}
 	for _, e := range eventtest.Contract {
 		var data map[string]any
@@ -30,10 +30,10 @@ func testLayout(t testing.TB) *layout {
 			t.Fatal(err)
 		}
 		for name := range data {
-			fields = append(fields, field{inData, name})
+			fields = append(fields, Field{InData, name})
 		}
 	}
-	l, err := newLayout(fields)
+	l, err := NewLayout(fields)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func testLayout(t testing.TB) *layout {
 
 // reference decodes a structured event, or the data of a binary one, with encoding/json. It returns what every slot
 // holds: string, json.Number, bool, or the text "object" or "array" as an errorString.
-func reference(l *layout, b []byte, binary bool) (map[int]any, bool) {
+func reference(l *Layout, b []byte, binary bool) (map[int]any, bool) {
 	if !utf8.Valid(b) {
 		return nil, false
 	}
@@ -152,7 +152,7 @@ func depthOf(b []byte) int {
 }
 
 // compare decodes with both, and fails when they disagree on acceptance or on any value.
-func compare(t *testing.T, d *decoder, value []byte, binary bool) {
+func compare(t *testing.T, d *Decoder, value []byte, binary bool) {
 	t.Helper()
 	r := &Record{Value: value}
 	if binary {
@@ -162,13 +162,13 @@ func compare(t *testing.T, d *decoder, value []byte, binary bool) {
 		}
 	}
 	before := bytes.Clone(value)
-	got := d.decode(r)
+	got := d.Decode(r)
 	if !bytes.Equal(before, value) {
 		t.Fatalf("the decoder has changed the record %q", before)
 	}
 	want, ok := reference(d.layout, value, binary)
 	if ok && !binary {
-		for slot := slotSpecVersion; slot <= slotType; slot++ {
+		for slot := slotSpecVersion; slot <= SlotType; slot++ {
 			s, isString := want[slot].(string)
 			ok = ok && isString && s != ""
 		}
@@ -191,11 +191,11 @@ func compare(t *testing.T, d *decoder, value []byte, binary bool) {
 		if binary && slot < slotData || strings.HasPrefix(name, "header ") || name == "attribute clientid" && binary {
 			continue
 		}
-		sameValue(t, d, value, name, d.get(slot), want[slot])
+		sameValue(t, d, value, name, d.Get(slot), want[slot])
 	}
 }
 
-func sameValue(t *testing.T, d *decoder, record []byte, name string, got *value, want any) {
+func sameValue(t *testing.T, d *Decoder, record []byte, name string, got *Value, want any) {
 	t.Helper()
 	switch want := want.(type) {
 	case nil:
@@ -204,19 +204,19 @@ func sameValue(t *testing.T, d *decoder, record []byte, name string, got *value,
 		}
 		return
 	case string:
-		if got == nil || got.kind != text && got.kind != escaped || string(d.text(got)) != want {
+		if got == nil || got.Kind != KindText && got.Kind != KindEscaped || string(d.Text(got)) != want {
 			t.Fatalf("decode(%q): %s is %+v, want the text %q", record, name, got, want)
 		}
 	case bool:
-		if got == nil || got.kind != map[bool]kind{true: yes, false: no}[want] {
+		if got == nil || got.Kind != map[bool]Kind{true: KindTrue, false: KindFalse}[want] {
 			t.Fatalf("decode(%q): %s is %+v, want %v", record, name, got, want)
 		}
 	case composite:
-		if got == nil || got.kind != map[composite]kind{"object": object, "array": array}[want] {
+		if got == nil || got.Kind != map[composite]Kind{"object": KindObject, "array": KindArray}[want] {
 			t.Fatalf("decode(%q): %s is %+v, want an %s", record, name, got, want)
 		}
 	case json.Number:
-		if got == nil || got.kind != number {
+		if got == nil || got.Kind != KindNumber {
 			t.Fatalf("decode(%q): %s is %+v, want the number %s", record, name, got, want)
 		}
 		sameNumber(t, got, want)
@@ -224,10 +224,10 @@ func sameValue(t *testing.T, d *decoder, record []byte, name string, got *value,
 }
 
 // sameNumber compares with strconv for floats, and with exact arithmetic for integers.
-func sameNumber(t *testing.T, got *value, want json.Number) {
+func sameNumber(t *testing.T, got *Value, want json.Number) {
 	t.Helper()
 	f, _ := want.Float64() // infinite when it is out of range
-	if g := got.float(); g != f || math.Signbit(g) != math.Signbit(f) {
+	if g := got.Float(); g != f || math.Signbit(g) != math.Signbit(f) {
 		t.Fatalf("%s is %v, want %v", want, g, f)
 	}
 	const limit = 1e15
@@ -238,7 +238,7 @@ func sameNumber(t *testing.T, got *value, want json.Number) {
 	if !ok {
 		t.Fatalf("math/big does not read %s", want)
 	}
-	n, why := got.integer(limit)
+	n, why := got.Integer(limit)
 	fits := exact.IsInt() && exact.Sign() >= 0 && exact.Num().Cmp(big.NewInt(limit)) <= 0
 	if fits != (why == "") {
 		t.Fatalf("integer(%s): %d, %q; exactly %s", want, n, why, exact)
@@ -425,7 +425,7 @@ func TestDecoderAgreesWithEncodingJSON(t *testing.T) {
 // decodeRandomEvents compares what the decoder and encoding/json make of so many random events.
 func decodeRandomEvents(t *testing.T, rounds int) {
 	t.Helper()
-	d := newDecoder(testLayout(t))
+	d := NewDecoder(testLayout(t))
 	names := []string{"a", "b", "c", "d", "a_key_that_is_longer_than_sixteen_bytes", "a_key_that_is_longer_than_sixteen_bytex", "ü", "route", "duration_seconds", "status", "amount_cents", "x", "data", "", "exactly_sixteen_", "\x01"}
 	w := &writer{Rand: seed.Rand(t), names: names}
 	accepted := 0
@@ -452,21 +452,21 @@ func FuzzDecode(f *testing.F) {
 	for _, s := range eventtest.Unusual {
 		f.Add([]byte(s.Value), false)
 	}
-	d := newDecoder(testLayout(f))
+	d := NewDecoder(testLayout(f))
 	f.Fuzz(func(t *testing.T, value []byte, binary bool) {
 		compare(t, &d, value, binary)
 	})
 }
 
 func BenchmarkDecode(b *testing.B) {
-	d := newDecoder(testLayout(b))
+	d := NewDecoder(testLayout(b))
 	events := eventtest.Requests(4096)
 	b.SetBytes(int64(len(events[0])))
 	b.ReportAllocs()
 	r := Record{}
 	for i := 0; b.Loop(); i++ {
 		r.Value = events[i&4095]
-		if !d.decode(&r) {
+		if !d.Decode(&r) {
 			b.Fatal(d.problem)
 		}
 	}

@@ -1,8 +1,8 @@
-package events
+package cloudevent
 
-// parseTime reads an RFC 3339 time as milliseconds since 1970, at less than half the cost of time.Parse
+// ParseTime reads an RFC 3339 time as milliseconds since 1970, at less than half the cost of time.Parse
 // (BenchmarkParseTime). A leap second is the second after it.
-func parseTime(b []byte) (ms int64, ok bool) {
+func ParseTime(b []byte) (ms int64, ok bool) {
 	if len(b) < 20 || b[4] != '-' || b[7] != '-' || b[10]|0x20 != 't' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
