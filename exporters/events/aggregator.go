@@ -11,6 +11,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
@@ -30,8 +32,7 @@ type Options struct {
 // methods may be called from any goroutine.
 type Aggregator struct {
 	options   Options
-	mapping   *compiledMapping
-	known     []knownSpec
+	mapping   *mapping.Compiled
 	registry  *registry
 	exponents *exponents
 	seed      maphash.Seed
@@ -46,7 +47,7 @@ type Aggregator struct {
 }
 
 // NewAggregator compiles a mapping and makes an Aggregator without any series.
-func NewAggregator(m *Mapping, o Options) (*Aggregator, error) {
+func NewAggregator(m *mapping.Mapping, o Options) (*Aggregator, error) {
 	if o.Sizes == (catalog.Sizes{}) {
 		o.Sizes = catalog.SizesFor(catalog.DefaultClients)
 	}
@@ -59,13 +60,13 @@ func NewAggregator(m *Mapping, o Options) (*Aggregator, error) {
 	if o.DedupeSpan == 0 {
 		o.DedupeSpan = DefaultDedupeSpan
 	}
-	p, err := compile(m, o.Sizes)
+	p, err := mapping.Compile(m, o.Sizes)
 	if err != nil {
 		return nil, err
 	}
-	a := &Aggregator{options: o, awaitingFirstScrape: true, mapping: p, known: m.known, exponents: newExponents(), seed: maphash.MakeSeed()}
+	a := &Aggregator{options: o, awaitingFirstScrape: true, mapping: p, exponents: newExponents(), seed: maphash.MakeSeed()}
 	a.registry = newRegistry(p, a.exponents)
-	a.registry.initKnown(p.byName, a.known, nil)
+	a.registry.initKnown(p.Known, nil)
 	return a, nil
 }
 
@@ -77,19 +78,19 @@ func (a *Aggregator) DedupeSpan() int64 { return a.options.DedupeSpan }
 func (a *Aggregator) SetInventory(clients []string) (rejected []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.mapping.client == nil {
+	if a.mapping.Client == nil {
 		return nil
 	}
-	rejected = a.mapping.client.seed(clients)
-	a.registry.initKnown(a.mapping.byName, a.known, slices.DeleteFunc(slices.Clone(clients), func(c string) bool { return slices.Contains(rejected, c) }))
+	rejected = a.mapping.Client.Seed(clients)
+	a.registry.initKnown(a.mapping.Known, slices.DeleteFunc(slices.Clone(clients), func(c string) bool { return slices.Contains(rejected, c) }))
 	return rejected
 }
 
 // Rejected calls f for each label of each metric, with the number of values that became "other".
 func (a *Aggregator) Rejected(f func(metric, label string, n uint64)) {
-	for _, m := range a.mapping.metrics {
-		for i := range m.rejected {
-			f(m.decl.Name, m.decl.Labels[i].Name, m.rejected[i].Load())
+	for _, m := range a.mapping.Metrics {
+		for i := range m.Rejected {
+			f(m.Decl.Name, m.Decl.Labels[i].Name, m.Rejected[i].Load())
 		}
 	}
 }
@@ -97,8 +98,8 @@ func (a *Aggregator) Rejected(f func(metric, label string, n uint64)) {
 // Dropped calls f for each metric, with the number of label sets beyond its limit of series. A counter counts them with
 // the labels folded into "other"; a gauge leaves them out.
 func (a *Aggregator) Dropped(f func(metric string, n uint64)) {
-	for _, m := range a.mapping.metrics {
-		f(m.decl.Name, m.dropped.Load())
+	for _, m := range a.mapping.Metrics {
+		f(m.Decl.Name, m.Dropped.Load())
 	}
 }
 
@@ -266,31 +267,31 @@ func (a *Aggregator) EvictEvents(now time.Time) int {
 	}
 	// From here on no shard counts, so that the ids of label values can be reused.
 	evicted := 0
-	done := map[*labelInterner]bool{}
-	for _, m := range a.mapping.metrics {
-		i := m.eventLabel()
-		if i < 0 || done[m.interners[i]] {
+	done := map[*interner.Label]bool{}
+	for _, m := range a.mapping.Metrics {
+		i := eventLabel(m)
+		if i < 0 || done[m.Interners[i]] {
 			continue
 		}
-		done[m.interners[i]] = true
-		evicted += a.evict(m.interners[i], now.Add(-evictAfter))
+		done[m.Interners[i]] = true
+		evicted += a.evict(m.Interners[i], now.Add(-evictAfter))
 	}
 	return evicted
 }
 
-func (a *Aggregator) evict(d *labelInterner, before time.Time) int {
-	last := d.admittedAt()
+func (a *Aggregator) evict(d *interner.Label, before time.Time) int {
+	last := d.AdmittedAt()
 	eventOf := func(s *series) uint32 {
-		i := s.metric.eventLabel()
-		if i < 0 || s.metric.interners[i] != d {
-			return otherID
+		i := eventLabel(s.metric)
+		if i < 0 || s.metric.Interners[i] != d {
+			return interner.OtherID
 		}
-		return s.metric.ids(s.key)[i]
+		return s.metric.IDs(s.key)[i]
 	}
 	for _, s := range a.shards {
 		for i := range s.states {
 			id := eventOf(s.states[i].series)
-			if id == otherID {
+			if id == interner.OtherID {
 				continue
 			}
 			switch {
@@ -305,18 +306,18 @@ func (a *Aggregator) evict(d *labelInterner, before time.Time) int {
 	}
 	var ids []uint32
 	for id, t := range last {
-		if id != otherID && !t.IsZero() && t.Before(before) {
+		if id != interner.OtherID && !t.IsZero() && t.Before(before) {
 			ids = append(ids, uint32(id))
 		}
 	}
 	if len(ids) == 0 {
 		return 0
 	}
-	evicted := func(s *series) bool { id := eventOf(s); return id != otherID && slices.Contains(ids, id) }
+	evicted := func(s *series) bool { id := eventOf(s); return id != interner.OtherID && slices.Contains(ids, id) }
 	for _, s := range a.shards {
 		s.removeSeries(evicted)
 	}
 	a.registry.evict(evicted)
-	d.evict(ids)
+	d.Evict(ids)
 	return len(ids)
 }

@@ -2,31 +2,34 @@ package events
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // start is when the tests' processes start; tests pass time by hand.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func shippedMapping(t testing.TB) *Mapping {
+func shippedText(t testing.TB) string {
 	t.Helper()
-	m, err := ParseMapping("mapping.yml", DefaultMapping(), catalog.Shipped())
+	text, err := os.ReadFile("mapping.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m
+	return string(text)
 }
 
-func mustMapping() *Mapping {
-	m, err := ParseMapping("mapping.yml", DefaultMapping(), catalog.Shipped())
+func shippedMapping(t testing.TB) *mapping.Mapping {
+	t.Helper()
+	m, err := mapping.Parse("mapping.yml", []byte(shippedText(t)), catalog.Shipped())
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	return m
 }
@@ -40,7 +43,7 @@ func newAggregator(t testing.TB, o Options) *Aggregator {
 	return newAggregatorOf(t, shippedMapping(t), o)
 }
 
-func newAggregatorOf(t testing.TB, m *Mapping, o Options) *Aggregator {
+func newAggregatorOf(t testing.TB, m *mapping.Mapping, o Options) *Aggregator {
 	t.Helper()
 	l, err := NewAggregator(m, o)
 	if err != nil {

@@ -1,8 +1,6 @@
 package events
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +8,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
-	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 func TestEachTypeOfEventFeedsItsMetrics(t *testing.T) {
@@ -31,47 +28,6 @@ func TestEachTypeOfEventFeedsItsMetrics(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-func TestTheTableHasEveryType(t *testing.T) {
-	tested := map[string]bool{}
-	for _, tt := range eventtest.Contract {
-		tested[tt.Type] = true
-	}
-	if diff := cmp.Diff(slices.Sorted(slices.Values(shippedMapping(t).Types())), slices.Sorted(maps.Keys(tested))); diff != "" {
-		t.Errorf("types of the mapping and of the table, -mapping +table:\n%s", diff)
-	}
-}
-
-func TestTheShippedMappingFeedsEveryMetricOfTheContract(t *testing.T) {
-	m := shippedMapping(t)
-	fed := map[string]bool{}
-	for _, e := range m.events {
-		for _, f := range e.rules {
-			fed[f.metric.Name] = true
-		}
-	}
-	for _, decl := range catalog.Shipped().Of(catalog.Events) {
-		if !fed[decl.Name] && !strings.HasPrefix(decl.Name, "consignwatch_") {
-			t.Errorf("nothing feeds %s", decl.Name)
-		}
-	}
-}
-
-func TestEventsOfCommerceCountOnce(t *testing.T) {
-	once := map[string]bool{}
-	for _, e := range shippedMapping(t).events {
-		once[e.name] = e.dedupe
-	}
-	for typ, dedupe := range once {
-		want := false
-		for _, prefix := range []string{"consign.order.", "consign.item.", "consign.consignor.", "consign.volunteer.", "consign.dropoff."} {
-			want = want || strings.HasPrefix(typ, prefix) && typ != "consign.order.imported"
-		}
-		if dedupe != want {
-			t.Errorf("%s: dedupe %v, want %v", typ, dedupe, want)
-		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
@@ -19,7 +20,7 @@ func TestTheMappingOfTheDocumentationWorks(t *testing.T) {
 	if example == nil {
 		t.Fatal("the page has no mapping that begins with declare:")
 	}
-	m, err := ParseMapping("docs/event-exporter.md", example[1], catalog.Shipped())
+	m, err := mapping.Parse("docs/event-exporter.md", example[1], catalog.Shipped())
 	if err != nil {
 		t.Fatal(err)
 	}

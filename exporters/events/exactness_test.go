@@ -15,6 +15,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
@@ -117,7 +118,7 @@ func randomRecord(rnd *rand.Rand, id string) logged {
 
 var buckets = func() map[string][]float64 {
 	b := map[string][]float64{}
-	for _, m := range mustMapping().Metrics() {
+	for _, m := range catalog.Shipped().Of(catalog.Events) {
 		b[m.Name] = m.Buckets
 	}
 	return b

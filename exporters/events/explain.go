@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 )
 
 // Explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
 // increase or set, or why it would not be counted. It returns the number of events that are not counted.
-func Explain(r io.Reader, w io.Writer, m *Mapping, o Options) (uncounted int, err error) {
+func Explain(r io.Reader, w io.Writer, m *mapping.Mapping, o Options) (uncounted int, err error) {
 	a, err := NewAggregator(m, o)
 	if err != nil {
 		return 0, err
@@ -72,10 +73,10 @@ func (x *explainer) increments() {
 		if slices.Contains(s.records[:], c.at) || s.delay == c.at {
 			continue
 		}
-		words := s.current[c.at+1 : c.at+1+m.words]
+		words := s.current[c.at+1 : c.at+1+m.Words]
 		last := words[len(words)-1]
 		verb := "+"
-		if m.words > 1 {
+		if m.Words > 1 {
 			verb = "observes "
 		}
 		fmt.Fprintf(x.out, "  %s %s%v\n", c.series, verb, c.series.number(last))
@@ -106,7 +107,7 @@ func (x *explainer) reset() {
 	s := x.shard
 	for _, i := range s.dirty {
 		c := &s.states[i]
-		clear(s.current[c.at+1 : c.at+1+c.series.metric.words])
+		clear(s.current[c.at+1 : c.at+1+c.series.metric.Words])
 		s.current[c.at] &^= dirtyBit
 	}
 	s.dirty = s.dirty[:0]
@@ -116,11 +117,11 @@ func (x *explainer) reset() {
 // String writes a series as Prometheus does, with the labels in the order of the declaration.
 func (s *series) String() string {
 	var labels []string
-	for i := range s.metric.decl.Labels {
-		labels = append(labels, fmt.Sprintf("%s=%q", s.metric.decl.Labels[i].Name, s.values[i]))
+	for i := range s.metric.Decl.Labels {
+		labels = append(labels, fmt.Sprintf("%s=%q", s.metric.Decl.Labels[i].Name, s.values[i]))
 	}
 	if len(labels) == 0 {
-		return s.metric.decl.Name
+		return s.metric.Decl.Name
 	}
-	return s.metric.decl.Name + "{" + strings.Join(labels, ",") + "}"
+	return s.metric.Decl.Name + "{" + strings.Join(labels, ",") + "}"
 }

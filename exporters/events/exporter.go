@@ -3,6 +3,7 @@ package events
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,10 +14,16 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
+
+// defaultMapping is the mapping that is shipped: the contract with the platform, section 1.
+//
+//go:embed mapping.yml
+var defaultMapping []byte
 
 // App is the event-exporter.
 func App() exporter.App {
@@ -91,8 +98,8 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 	}, nil
 }
 
-func loadMapping(path string) (*Mapping, []byte, error) {
-	name, text := "mapping.yml (embedded)", DefaultMapping()
+func loadMapping(path string) (*mapping.Mapping, []byte, error) {
+	name, text := "mapping.yml (embedded)", defaultMapping
 	if path != "" {
 		var err error
 		if text, err = os.ReadFile(path); err != nil {
@@ -100,7 +107,7 @@ func loadMapping(path string) (*Mapping, []byte, error) {
 		}
 		name = path
 	}
-	m, err := ParseMapping(name, text, catalog.Shipped())
+	m, err := mapping.Parse(name, text, catalog.Shipped())
 	return m, text, err
 }
 

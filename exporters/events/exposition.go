@@ -22,9 +22,9 @@ func (a *Aggregator) gather(now time.Time, words func(*Shard) []uint64, minimum 
 	gauges := a.sumGauges(now)
 	positions := a.positionGauges(minimum)
 	var families []*dto.MetricFamily
-	for _, m := range a.mapping.metrics {
-		mf := &dto.MetricFamily{Name: &m.decl.Name, Help: &m.decl.Help}
-		switch m.decl.Type {
+	for _, m := range a.mapping.Metrics {
+		mf := &dto.MetricFamily{Name: &m.Decl.Name, Help: &m.Decl.Help}
+		switch m.Decl.Type {
 		case catalog.Counter:
 			mf.Type = dto.MetricType_COUNTER.Enum()
 		case catalog.Gauge:
@@ -32,9 +32,9 @@ func (a *Aggregator) gather(now time.Time, words func(*Shard) []uint64, minimum 
 		case catalog.Histogram:
 			mf.Type = dto.MetricType_HISTOGRAM.Enum()
 		}
-		mf.Metric = positions[m.decl.Name]
+		mf.Metric = positions[m.Decl.Name]
 		for _, s := range a.registry.sorted(m) {
-			if m.decl.Type == catalog.Gauge {
+			if m.Decl.Type == catalog.Gauge {
 				if v, ok := gauges[s]; ok {
 					mf.Metric = append(mf.Metric, b.gauge(s.labels, v))
 				}
@@ -66,17 +66,17 @@ func (a *Aggregator) sumShards(wordsOf func(*Shard) []uint64, minimum exposureSt
 			}
 			c := &cells[i]
 			m := c.series.metric
-			sums := a.sums[c.series.at : c.series.at+m.words]
+			sums := a.sums[c.series.at : c.series.at+m.Words]
 			if c.series.lastGather != a.gathers {
 				c.series.lastGather = a.gathers
 				clear(sums)
 			}
-			words := numbers[c.at+1 : c.at+1+m.words]
+			words := numbers[c.at+1 : c.at+1+m.Words]
 			last := len(words) - 1
 			for j, w := range words[:last] {
 				sums[j] += w
 			}
-			if m.float {
+			if m.Float {
 				sums[last] = math.Float64bits(math.Float64frombits(sums[last]) + math.Float64frombits(words[last]))
 			} else {
 				sums[last] = add(sums[last], words[last])
@@ -186,7 +186,7 @@ func (b *familyBuilder) gauge(labels []*dto.LabelPair, v float64) *dto.Metric {
 
 // series encodes a counter or a histogram: the sum of the shards, or 0 if none has it.
 func (b *familyBuilder) series(s *series) *dto.Metric {
-	words := b.aggregator.sums[s.at : s.at+s.metric.words]
+	words := b.aggregator.sums[s.at : s.at+s.metric.Words]
 	if s.lastGather != b.aggregator.gathers {
 		clear(words)
 	}
@@ -197,7 +197,7 @@ func (b *familyBuilder) series(s *series) *dto.Metric {
 	m := &b.metrics.take(1)[0]
 	m.Label = s.labels
 	value := b.floats.one(s.number(words[len(words)-1]))
-	if s.metric.decl.Type == catalog.Counter {
+	if s.metric.Decl.Type == catalog.Counter {
 		m.Counter = &b.counters.take(1)[0]
 		m.Counter.Value, m.Counter.CreatedTimestamp = value, created
 		return m
@@ -205,7 +205,7 @@ func (b *familyBuilder) series(s *series) *dto.Metric {
 	h := &b.histograms.take(1)[0]
 	m.Histogram = h
 	h.SampleSum, h.CreatedTimestamp = value, created
-	bounds := s.metric.decl.Buckets
+	bounds := s.metric.Decl.Buckets
 	buckets := b.buckets.take(len(bounds) + 1)
 	h.Bucket = b.pointers.take(len(bounds) + 1)
 	counts := b.counts.take(len(bounds) + 1)
@@ -232,9 +232,9 @@ var infinity = math.Inf(1)
 // number decodes the last word of a series: a float, a count, or an amount in major units.
 func (s *series) number(word uint64) float64 {
 	switch {
-	case s.metric.float:
+	case s.metric.Float:
 		return math.Float64frombits(word)
-	case s.metric.currencyLabel >= 0:
+	case s.metric.CurrencyLabel >= 0:
 		return float64(word) / minorPerMajor[s.exponent&7]
 	}
 	return float64(word)

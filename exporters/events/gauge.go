@@ -1,6 +1,9 @@
 package events
 
-import "github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+import (
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
+)
 
 // Each process of the platform reports a gauge of the stream repeatedly: the process is a source. The gauge's value is
 // the sum over the sources of the last report of each, until that expires. The exactness guarantee excludes gauges: they
@@ -21,8 +24,8 @@ type gauge struct {
 const maxGauges = 10_000
 
 // setGauge keeps the report of a source.
-func (s *Shard) setGauge(f *compiledRule, key uint64, now int64, r *cloudevent.Record) {
-	series := s.aggregator.registry.get(f.metric, key)
+func (s *Shard) setGauge(f *mapping.Rule, key uint64, now int64, r *cloudevent.Record) {
+	series := s.aggregator.registry.get(f.Metric, key)
 	reportedAt := now
 	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
 		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
@@ -38,11 +41,11 @@ func (s *Shard) setGauge(f *compiledRule, key uint64, now int64, r *cloudevent.R
 			s.lastSweep = now
 		}
 		if len(s.gauges) >= maxGauges {
-			f.metric.dropped.Add(1)
+			f.Metric.Dropped.Add(1)
 			return
 		}
 	}
-	s.gauges[k] = gauge{value: s.floats[f.value], reportedAt: reportedAt, expires: reportedAt + f.ttl.Milliseconds()}
+	s.gauges[k] = gauge{value: s.floats[f.Value], reportedAt: reportedAt, expires: reportedAt + f.TTL.Milliseconds()}
 }
 
 // expire deletes reports that have expired.

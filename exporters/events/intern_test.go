@@ -3,10 +3,8 @@ package events
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
@@ -170,36 +169,6 @@ func createdOf(families []*dto.MetricFamily, metric, labelValue string) time.Tim
 	return time.Time{}
 }
 
-// The limits themselves keep the budget, whatever comes.
-func TestTheLimitsAddUpToLessThanTheBudget(t *testing.T) {
-	for _, tt := range []struct{ clients, budget int }{{200, 50_000}, {1000, 250_000}} {
-		p, err := compile(shippedMapping(t), catalog.SizesFor(tt.clients))
-		if err != nil {
-			t.Fatal(err)
-		}
-		total := 0
-		for _, m := range p.metrics {
-			combinations := 1
-			for _, d := range m.interners {
-				values := d.limit
-				if d.label.Within != "" {
-					values *= tt.clients
-				}
-				combinations = min(combinations*(values+1), 1<<40)
-			}
-			lines := 1
-			if m.decl.Type == catalog.Histogram {
-				lines = len(m.decl.Buckets) + 3
-			}
-			total += lines * min(combinations, m.limit+m.reserve+1)
-		}
-		t.Logf("%d clients: %d series", tt.clients, total)
-		if total > tt.budget {
-			t.Errorf("%d clients: a stream can make %d series, want at most %d", tt.clients, total, tt.budget)
-		}
-	}
-}
-
 // Whatever the stream holds, the exposition stays within the budget, is valid UTF-8, and every event is counted somewhere.
 func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 	t.Parallel()
@@ -214,32 +183,33 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 		}
 		return fmt.Sprintf("v%d", rnd.IntN(2000))
 	}
-	mapping := shippedMapping(t)
 	for i := range events {
-		e := mapping.events[rnd.IntN(len(mapping.events))]
+		typ := eventtest.Contract[rnd.IntN(len(eventtest.Contract))].Type
+		e := l.mapping.Event([]byte(typ))
 		fields := map[string]string{}
-		for _, f := range e.rules {
-			for li, spec := range f.labels {
-				if spec.constant != "" || spec.field.In != cloudevent.InData {
-					continue
-				}
-				l := &f.metric.Labels[li]
-				v := word()
-				switch {
-				case l.Name == "currency":
-					v = []string{"USD", "EUR", "JPY", "KWD"}[rnd.IntN(4)]
-				case l.Name == "route":
-					v = "/" + v
-				case l.Name == "code":
-					v = fmt.Sprint(100 + rnd.IntN(500))
-				case l.Closed() && rnd.IntN(5) > 0:
-					v = l.Values[rnd.IntN(len(l.Values))]
-				}
-				fields[spec.field.Name] = fmt.Sprintf("%q", v)
+		for _, label := range e.Labels {
+			path, ok := strings.CutPrefix(l.mapping.Layout.Name(label.Slot), "data.")
+			if !ok {
+				continue
 			}
-			for _, path := range []string{f.value.path, f.value.minus} {
-				if path != "" {
-					fields[path] = fmt.Sprint(rnd.IntN(5000))
+			decl := label.Interner.Declaration()
+			v := word()
+			switch {
+			case decl.Name == "currency":
+				v = []string{"USD", "EUR", "JPY", "KWD"}[rnd.IntN(4)]
+			case decl.Name == "route":
+				v = "/" + v
+			case decl.Name == "code":
+				v = fmt.Sprint(100 + rnd.IntN(500))
+			case decl.Closed() && rnd.IntN(5) > 0:
+				v = decl.Values[rnd.IntN(len(decl.Values))]
+			}
+			fields[path] = fmt.Sprintf("%q", v)
+		}
+		for _, v := range e.Values {
+			for _, slot := range []int{v.Slot, v.Minus} {
+				if slot >= 0 {
+					fields[strings.TrimPrefix(l.mapping.Layout.Name(slot), "data.")] = fmt.Sprint(rnd.IntN(5000))
 				}
 			}
 		}
@@ -249,7 +219,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 			data += fmt.Sprintf(`"%s":%s,`, k, v)
 		}
 		data = strings.TrimSuffix(data, ",") + "}"
-		value := eventtest.EventID(fmt.Sprint(i), e.name, fmt.Sprintf("client-%d", rnd.IntN(300)), data)
+		value := eventtest.EventID(fmt.Sprint(i), typ, fmt.Sprintf("client-%d", rnd.IntN(300)), data)
 		if o, p := s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(i)}); o != Counted {
 			t.Fatalf("%s: %v: %v", value, o, p)
 		}
@@ -324,8 +294,8 @@ func TestBeyondItsLimitAMetricStaysCompleteForEachClientAndCurrency(t *testing.T
 
 // Money in currencies beyond the limit is one series: still in major units, to the smallest unit of each.
 func TestCurrenciesBeyondTheLimitShareOneSeries(t *testing.T) {
-	text := strings.Replace(string(DefaultMapping()), "declare:", "#", 1) + "\nadjust: [{metric: consign_order_amount, limits: {currency: 1}}]\n"
-	m, err := ParseMapping("m.yml", []byte(text), catalog.Shipped())
+	text := strings.Replace(shippedText(t), "declare:", "#", 1) + "\nadjust: [{metric: consign_order_amount, limits: {currency: 1}}]\n"
+	m, err := mapping.Parse("m.yml", []byte(text), catalog.Shipped())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,43 +310,5 @@ func TestCurrenciesBeyondTheLimitShareOneSeries(t *testing.T) {
 	}
 	if v := got[`consign_order_amount_sum{currency="USD"}`]; v != 12.34 {
 		t.Errorf("dollars: %v", v)
-	}
-}
-
-func TestShardsAgreeOnAdmission(t *testing.T) {
-	d := newLabelInterner(&catalog.Shipped().Of(catalog.Events)[0].Labels[0], 60, nil) // route
-	random := seed.Of(t)
-	var wg sync.WaitGroup
-	got := make([][300]uint32, 4)
-	for g := range got {
-		wg.Go(func() {
-			rnd := rand.New(rand.NewPCG(random, uint64(g)))
-			for range 20_000 {
-				i := rnd.IntN(300)
-				id, ok := d.intern(fmt.Appendf(nil, "/r%d", i), 0, 0)
-				if ok != (id != otherID) {
-					t.Errorf("route %d: %d, %v", i, id, ok)
-				}
-				if got[g][i] != 0 && got[g][i] != id {
-					t.Errorf("route %d was %d, is %d", i, got[g][i], id)
-				}
-				got[g][i] = id
-			}
-		})
-	}
-	wg.Wait()
-	admitted := map[uint32]bool{}
-	for i := range 300 {
-		for g := range got {
-			if got[g][i] != 0 {
-				admitted[got[g][i]] = true
-				if id, _ := d.intern(fmt.Appendf(nil, "/r%d", i), 0, 0); id != got[g][i] {
-					t.Errorf("route %d is %d here and %d there", i, got[g][i], id)
-				}
-			}
-		}
-	}
-	if len(admitted) != 60 {
-		t.Errorf("%d routes were admitted, want 60", len(admitted))
 	}
 }

@@ -9,12 +9,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // series is one label set of one metric, over all partitions.
 type series struct {
-	metric   *metric
+	metric   *mapping.Metric
 	key      uint64
 	values   []string         // in the order of the declaration
 	labels   []*dto.LabelPair // sorted by name, as the exposition wants them
@@ -32,7 +34,7 @@ type series struct {
 type registry struct {
 	mu      sync.Mutex
 	byKey   map[uint64]*series
-	metrics map[*metric]*metricSeries
+	metrics map[*mapping.Metric]*metricSeries
 	words   int // the length of Aggregator.sums
 
 	knownSeries []*series
@@ -46,9 +48,9 @@ type metricSeries struct {
 	sorted int
 }
 
-func newRegistry(p *compiledMapping, e *exponents) *registry {
-	r := &registry{byKey: map[uint64]*series{}, metrics: map[*metric]*metricSeries{}, exponents: e}
-	for _, m := range p.metrics {
+func newRegistry(p *mapping.Compiled, e *exponents) *registry {
+	r := &registry{byKey: map[uint64]*series{}, metrics: map[*mapping.Metric]*metricSeries{}, exponents: e}
+	for _, m := range p.Metrics {
 		r.metrics[m] = &metricSeries{}
 	}
 	return r
@@ -57,22 +59,22 @@ func newRegistry(p *compiledMapping, e *exponents) *registry {
 // get returns the series of a key. Beyond the metric's limit the values of all labels but client and currency become
 // "other": what is counted stays complete, for each client and each currency. When there is no room for that either,
 // all do.
-func (r *registry) get(m *metric, key uint64) *series {
+func (r *registry) get(m *mapping.Metric, key uint64) *series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.byKey[key]; s != nil {
 		return s
 	}
 	n := len(r.metrics[m].list)
-	if n < m.limit {
+	if n < m.Limit {
 		return r.put(m, key)
 	}
-	folded := m.fold(key, "client", "currency")
-	if r.byKey[folded] == nil && n >= m.limit+m.reserve {
-		folded = m.fold(key)
+	folded := fold(m, key, "client", "currency")
+	if r.byKey[folded] == nil && n >= m.Limit+m.Reserve {
+		folded = fold(m, key)
 	}
 	if folded != key {
-		m.dropped.Add(1)
+		m.Dropped.Add(1)
 	}
 	if s := r.byKey[folded]; s != nil {
 		return s
@@ -81,26 +83,26 @@ func (r *registry) get(m *metric, key uint64) *series {
 }
 
 // fold makes the values of all labels "other", except for some.
-func (m *metric) fold(key uint64, except ...string) uint64 {
-	ids := m.ids(key)
+func fold(m *mapping.Metric, key uint64, except ...string) uint64 {
+	ids := m.IDs(key)
 	for i := range ids {
-		if !slices.Contains(except, m.decl.Labels[i].Name) {
-			ids[i] = otherID
+		if !slices.Contains(except, m.Decl.Labels[i].Name) {
+			ids[i] = interner.OtherID
 		}
 	}
-	return m.key(ids)
+	return m.Key(ids)
 }
 
-func (r *registry) put(m *metric, key uint64) *series {
+func (r *registry) put(m *mapping.Metric, key uint64) *series {
 	s := &series{metric: m, key: key, at: r.words}
-	r.words += m.words
-	for i, id := range m.ids(key) {
-		v := m.interners[i].valueOf(id)
+	r.words += m.Words
+	for i, id := range m.IDs(key) {
+		v := m.Interners[i].ValueOf(id)
 		s.values = append(s.values, v)
-		s.labels = append(s.labels, &dto.LabelPair{Name: &m.decl.Labels[i].Name, Value: proto.String(v)})
+		s.labels = append(s.labels, &dto.LabelPair{Name: &m.Decl.Labels[i].Name, Value: proto.String(v)})
 	}
-	if m.currencyLabel >= 0 {
-		if s.exponent = r.exponents.of([]byte(s.values[m.currencyLabel])); s.exponent == noCurrency {
+	if m.CurrencyLabel >= 0 {
+		if s.exponent = r.exponents.of([]byte(s.values[m.CurrencyLabel])); s.exponent == noCurrency {
 			s.exponent = otherExponent
 		}
 	}
@@ -111,7 +113,7 @@ func (r *registry) put(m *metric, key uint64) *series {
 }
 
 // sorted returns the series of a metric in the order of the exposition. The caller may read it while series are added.
-func (r *registry) sorted(m *metric) []*series {
+func (r *registry) sorted(m *mapping.Metric) []*series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	in := r.metrics[m]
@@ -130,13 +132,13 @@ func (r *registry) size() int {
 }
 
 // initKnown adds the known label sets of a mapping, at 0. clients are the values that "*" stands for in the label client.
-func (r *registry) initKnown(byName map[string]*metric, known []knownSpec, clients []string) {
-	for _, k := range known {
-		m := byName[k.metric.Name]
+func (r *registry) initKnown(all []mapping.Known, clients []string) {
+	for _, k := range all {
+		m := k.Metric
 		sets := [][]uint32{nil}
-		for i, v := range k.values {
+		for i, v := range k.Values {
 			values := []string{v}
-			if l := &m.decl.Labels[i]; v == "*" && l.Closed() {
+			if l := &m.Decl.Labels[i]; v == "*" && l.Closed() {
 				values = l.Values
 			} else if v == "*" {
 				values = clients
@@ -144,7 +146,7 @@ func (r *registry) initKnown(byName map[string]*metric, known []knownSpec, clien
 			var longer [][]uint32
 			for _, set := range sets {
 				for _, v := range values {
-					if id, ok := m.interners[i].intern([]byte(v), otherID, 0); ok {
+					if id, ok := m.Interners[i].Intern([]byte(v), interner.OtherID, 0); ok {
 						longer = append(longer, append(slices.Clone(set), id))
 					}
 				}
@@ -152,7 +154,7 @@ func (r *registry) initKnown(byName map[string]*metric, known []knownSpec, clien
 			sets = longer
 		}
 		for _, ids := range sets {
-			s := r.get(m, m.key(ids))
+			s := r.get(m, m.Key(ids))
 			r.mu.Lock()
 			if !s.known {
 				s.known = true
@@ -209,7 +211,7 @@ func (r *registry) evict(evicted func(*series) bool) {
 				continue
 			}
 			s.at = r.words
-			r.words += s.metric.words
+			r.words += s.metric.Words
 			list = append(list, s)
 			if i < in.sorted {
 				sorted++
@@ -220,6 +222,6 @@ func (r *registry) evict(evicted func(*series) bool) {
 }
 
 // eventLabel is the index of the label whose values are evicted, or -1.
-func (m *metric) eventLabel() int {
-	return slices.IndexFunc(m.decl.Labels, func(l catalog.Label) bool { return l.Within != "" })
+func eventLabel(m *mapping.Metric) int {
+	return slices.IndexFunc(m.Decl.Labels, func(l catalog.Label) bool { return l.Within != "" })
 }

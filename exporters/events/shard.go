@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 )
 
 // Shard counts one partition. One goroutine at a time counts; a scrape freezes the current values, and counting goes on
@@ -20,7 +22,7 @@ import (
 // up: what is exposed can only grow, and a sum of floats has no rounding that depends on when a scrape came.
 type Shard struct {
 	aggregator *Aggregator
-	mapping    *compiledMapping
+	mapping    *mapping.Compiled
 	topic      string
 	partition  int32
 
@@ -141,26 +143,26 @@ func (t *keyIndex) put(key uint64, at int) {
 func newShard(a *Aggregator, topic string, partition int32) *Shard {
 	m := a.mapping
 	s := &Shard{aggregator: a, mapping: m, topic: topic, partition: partition, index: newKeyIndex(64), gauges: map[gaugeKey]gauge{}}
-	s.decoder = cloudevent.NewDecoder(m.layout)
+	s.decoder = cloudevent.NewDecoder(m.Layout)
 	s.dedup = dedupWindow{span: a.options.DedupeSpan, seed: a.seed}
-	s.labels = make([]uint32, m.labels)
-	s.integers = make([]uint64, m.values)
-	s.floats = make([]float64, m.values)
-	s.exponents = make([]uint8, m.values)
-	s.absent = make([]bool, m.values)
-	s.conditions = make([]bool, m.conditions)
+	s.labels = make([]uint32, m.MaxLabels)
+	s.integers = make([]uint64, m.MaxValues)
+	s.floats = make([]float64, m.MaxValues)
+	s.exponents = make([]uint8, m.MaxValues)
+	s.absent = make([]bool, m.MaxValues)
+	s.conditions = make([]bool, m.MaxConditions)
 	return s
 }
 
 // initStreamSeries initializes to 0 the series about the stream itself.
 func (s *Shard) initStreamSeries() {
-	topic, _ := s.mapping.records.interners[0].intern([]byte(s.topic), otherID, 0)
+	topic, _ := s.mapping.Records.Interners[0].Intern([]byte(s.topic), interner.OtherID, 0)
 	for o := range outcomes {
-		outcome, _ := s.mapping.records.interners[1].intern([]byte(o.String()), otherID, 0)
-		s.records[o] = s.findOrAdd(s.mapping.records, s.mapping.records.key([]uint32{topic, outcome}))
+		outcome, _ := s.mapping.Records.Interners[1].Intern([]byte(o.String()), interner.OtherID, 0)
+		s.records[o] = s.findOrAdd(s.mapping.Records, s.mapping.Records.Key([]uint32{topic, outcome}))
 		s.markDirty(s.records[o])
 	}
-	s.delay = s.findOrAdd(s.mapping.delay, s.mapping.delay.key([]uint32{topic}))
+	s.delay = s.findOrAdd(s.mapping.Delay, s.mapping.Delay.Key([]uint32{topic}))
 	s.markDirty(s.delay)
 }
 
@@ -197,7 +199,7 @@ func (s *Shard) Replay(r *cloudevent.Record) {
 	if r.Offset >= s.next {
 		return
 	}
-	if e, o := s.read(r); o == Counted && e.dedupe {
+	if e, o := s.read(r); o == Counted && e.Dedupe {
 		s.dedup.add(s.identity(), r.Offset)
 	}
 }
@@ -214,7 +216,7 @@ func (s *Shard) count(now int64, r *cloudevent.Record) Outcome {
 		s.observeTime(now, r)
 	}
 	if o == Counted {
-		if e.dedupe && s.dedup.add(s.identity(), r.Offset) {
+		if e.Dedupe && s.dedup.add(s.identity(), r.Offset) {
 			o = Duplicate
 		} else {
 			s.resolveLabels(e, now)
@@ -228,7 +230,7 @@ func (s *Shard) count(now int64, r *cloudevent.Record) Outcome {
 }
 
 // read decodes a record, finds the compiled event of its type, and checks that every value is there. It counts nothing.
-func (s *Shard) read(r *cloudevent.Record) (*compiledEvent, Outcome) {
+func (s *Shard) read(r *cloudevent.Record) (*mapping.Event, Outcome) {
 	d := &s.decoder
 	if len(r.Value) > s.aggregator.options.MaxBytes {
 		s.problem = cloudevent.Problem{Reason: cloudevent.Oversize, At: -1}
@@ -240,21 +242,21 @@ func (s *Shard) read(r *cloudevent.Record) (*compiledEvent, Outcome) {
 		}
 		return nil, Malformed
 	}
-	e := s.mapping.types.find(d.Attribute(cloudevent.SlotType))
+	e := s.mapping.Event(d.Attribute(cloudevent.SlotType))
 	if e == nil {
 		s.problem = cloudevent.Problem{Reason: cloudevent.Unmapped, At: -1}
 		return nil, UnknownType
 	}
-	for i := range e.conditions {
-		s.conditions[i] = s.meets(&e.conditions[i])
+	for i := range e.Conditions {
+		s.conditions[i] = s.meets(&e.Conditions[i])
 	}
-	for i := range e.values {
-		v := &e.values[i]
-		if v.condition >= 0 && !s.conditions[v.condition] {
+	for i := range e.Values {
+		v := &e.Values[i]
+		if v.Condition >= 0 && !s.conditions[v.Condition] {
 			continue
 		}
 		if why, slot := s.resolveValue(i, v); why != "" {
-			s.problem = cloudevent.Problem{Reason: why, Field: s.mapping.layout.Name(slot), At: -1}
+			s.problem = cloudevent.Problem{Reason: why, Field: s.mapping.Layout.Name(slot), At: -1}
 			return nil, Malformed
 		}
 	}
@@ -262,49 +264,49 @@ func (s *Shard) read(r *cloudevent.Record) (*compiledEvent, Outcome) {
 }
 
 // meets reports whether an event meets a condition.
-func (s *Shard) meets(c *compiledCondition) bool {
-	v := s.decoder.Get(c.slot)
+func (s *Shard) meets(c *mapping.Condition) bool {
+	v := s.decoder.Get(c.Slot)
 	if v == nil {
 		return false
 	}
-	if c.kind == cloudevent.KindText {
-		return (v.Kind == cloudevent.KindText || v.Kind == cloudevent.KindEscaped) && c.equals == string(s.decoder.Text(v))
+	if c.Kind == cloudevent.KindText {
+		return (v.Kind == cloudevent.KindText || v.Kind == cloudevent.KindEscaped) && c.Equals == string(s.decoder.Text(v))
 	}
-	return v.Kind == c.kind
+	return v.Kind == c.Kind
 }
 
 // resolveValue resolves the i-th value of an event.
-func (s *Shard) resolveValue(i int, p *compiledValue) (why cloudevent.Reason, slot int) {
-	v := s.decoder.Get(p.slot)
+func (s *Shard) resolveValue(i int, p *mapping.Value) (why cloudevent.Reason, slot int) {
+	v := s.decoder.Get(p.Slot)
 	s.absent[i] = v == nil
 	if v == nil {
-		if p.optional {
+		if p.Optional {
 			return "", 0
 		}
-		return cloudevent.MissingValue, p.slot
+		return cloudevent.MissingValue, p.Slot
 	}
 	if v.Kind != cloudevent.KindNumber {
-		return cloudevent.NotANumber, p.slot
+		return cloudevent.NotANumber, p.Slot
 	}
-	if p.kind == floatValue {
+	if p.Kind == mapping.FloatValue {
 		return s.resolveFloat(i, p, v)
 	}
 	n, why := v.Integer(maxAmount)
-	if why == cloudevent.BelowZero && p.clamp {
+	if why == cloudevent.BelowZero && p.Clamp {
 		n, why = 0, ""
 	}
 	if why != "" {
-		return why, p.slot
+		return why, p.Slot
 	}
 	s.integers[i] = n
-	if p.kind == moneyValue {
-		c := s.decoder.Get(p.currency)
+	if p.Kind == mapping.MoneyValue {
+		c := s.decoder.Get(p.Currency)
 		if c == nil || c.Kind != cloudevent.KindText && c.Kind != cloudevent.KindEscaped {
-			return cloudevent.UnknownCurrency, p.currency
+			return cloudevent.UnknownCurrency, p.Currency
 		}
 		exponent := s.aggregator.exponents.of(s.decoder.Text(c))
 		if exponent == noCurrency {
-			return cloudevent.UnknownCurrency, p.currency
+			return cloudevent.UnknownCurrency, p.Currency
 		}
 		s.exponents[i] = exponent
 	}
@@ -314,26 +316,26 @@ func (s *Shard) resolveValue(i int, p *compiledValue) (why cloudevent.Reason, sl
 // maxFloat is the largest valid value: more than thirty years, in seconds.
 const maxFloat = 1e9
 
-func (s *Shard) resolveFloat(i int, p *compiledValue, v *cloudevent.Value) (why cloudevent.Reason, slot int) {
+func (s *Shard) resolveFloat(i int, p *mapping.Value, v *cloudevent.Value) (why cloudevent.Reason, slot int) {
 	f := v.Float()
-	if p.minus >= 0 {
-		m := s.decoder.Get(p.minus)
+	if p.Minus >= 0 {
+		m := s.decoder.Get(p.Minus)
 		switch {
 		case m == nil:
-			return cloudevent.MissingValue, p.minus
+			return cloudevent.MissingValue, p.Minus
 		case m.Kind != cloudevent.KindNumber:
-			return cloudevent.NotANumber, p.minus
+			return cloudevent.NotANumber, p.Minus
 		}
 		f -= m.Float()
 	}
-	if f < 0 && p.clamp {
+	if f < 0 && p.Clamp {
 		f = 0
 	}
 	switch {
 	case f < 0:
-		return cloudevent.BelowZero, p.slot
+		return cloudevent.BelowZero, p.Slot
 	case !(f <= maxFloat):
-		return cloudevent.TooLarge, p.slot
+		return cloudevent.TooLarge, p.Slot
 	}
 	s.floats[i] = f
 	return "", 0
@@ -350,22 +352,22 @@ func (s *Shard) observeTime(now int64, r *cloudevent.Record) {
 	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
 		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
 			t = ms
-			s.observe(s.delay, s.mapping.delay.decl.Buckets, float64(max(now-ms, 0))/1000)
+			s.observe(s.delay, s.mapping.Delay.Decl.Buckets, float64(max(now-ms, 0))/1000)
 		}
 	}
 	s.newest = max(s.newest, min(t, now))
 }
 
 // resolveLabels interns the label values of an event.
-func (s *Shard) resolveLabels(e *compiledEvent, now int64) {
-	for i := range e.labels {
-		l := &e.labels[i]
-		if l.condition >= 0 && !s.conditions[l.condition] {
+func (s *Shard) resolveLabels(e *mapping.Event, now int64) {
+	for i := range e.Labels {
+		l := &e.Labels[i]
+		if l.Condition >= 0 && !s.conditions[l.Condition] {
 			continue
 		}
 		id, ok := s.resolveLabel(l, now)
 		if !ok {
-			for _, r := range l.rejected {
+			for _, r := range l.Rejected {
 				r.Add(1)
 			}
 		}
@@ -373,11 +375,11 @@ func (s *Shard) resolveLabels(e *compiledEvent, now int64) {
 	}
 }
 
-func (s *Shard) resolveLabel(l *compiledLabel, now int64) (id uint32, ok bool) {
+func (s *Shard) resolveLabel(l *mapping.Label, now int64) (id uint32, ok bool) {
 	d := &s.decoder
-	v := d.Get(l.slot)
+	v := d.Get(l.Slot)
 	if v == nil {
-		return uint32(max(l.fallback, 0)), l.fallback >= 0
+		return uint32(max(l.Fallback, 0)), l.Fallback >= 0
 	}
 	var b []byte
 	switch v.Kind {
@@ -392,70 +394,70 @@ func (s *Shard) resolveLabel(l *compiledLabel, now int64) (id uint32, ok bool) {
 	case cloudevent.KindFalse:
 		b = []byte("false")
 	default:
-		return otherID, false
+		return interner.OtherID, false
 	}
-	if l.classes != nil {
+	if l.Classes != nil {
 		if len(b) != 3 || b[0] < '1' || b[0] > '5' || b[1]-'0' > 9 || b[2]-'0' > 9 {
-			return otherID, false
+			return interner.OtherID, false
 		}
-		return l.classes[b[0]-'0'], true
+		return l.Classes[b[0]-'0'], true
 	}
-	if l.translate != nil {
-		for i := range l.translate {
-			if l.translate[i].from == string(b) {
-				return l.translate[i].id, true
+	if l.Translate != nil {
+		for i := range l.Translate {
+			if l.Translate[i].From == string(b) {
+				return l.Translate[i].ID, true
 			}
 		}
-		return otherID, false
+		return interner.OtherID, false
 	}
-	within := l.withinID
-	if l.within >= 0 {
-		within = s.labels[l.within]
+	within := l.WithinID
+	if l.Within >= 0 {
+		within = s.labels[l.Within]
 	}
-	return l.interner.intern(b, within, now)
+	return l.Interner.Intern(b, within, now)
 }
 
 // applyRules applies the rules of an event to the series that they select.
-func (s *Shard) applyRules(e *compiledEvent, now int64, r *cloudevent.Record) {
-	for i := range e.rules {
-		f := &e.rules[i]
-		if f.condition >= 0 && !s.conditions[f.condition] || f.value >= 0 && s.absent[f.value] {
+func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
+	for i := range e.Rules {
+		f := &e.Rules[i]
+		if f.Condition >= 0 && !s.conditions[f.Condition] || f.Value >= 0 && s.absent[f.Value] {
 			continue
 		}
-		key := f.baseKey
-		for _, p := range f.keyParts {
-			key |= uint64(s.labels[p.label]) << (p.shift & 63)
+		key := f.BaseKey
+		for _, p := range f.KeyParts {
+			key |= uint64(s.labels[p.Label]) << (p.Shift & 63)
 		}
-		if f.kind == setGauge {
+		if f.Kind == mapping.SetGauge {
 			s.setGauge(f, key, now, r)
 			continue
 		}
 		at := s.index.find(key)
 		if at < 0 {
-			at = s.findOrAdd(f.metric, key)
+			at = s.findOrAdd(f.Metric, key)
 		}
-		switch f.kind {
-		case countOne:
+		switch f.Kind {
+		case mapping.CountOne:
 			s.markDirty(at)
 			s.current[at+1]++
-		case countInteger:
+		case mapping.CountInteger:
 			s.markDirty(at)
-			s.current[at+1] = add(s.current[at+1], s.integers[f.value])
-		case countFloat:
+			s.current[at+1] = add(s.current[at+1], s.integers[f.Value])
+		case mapping.CountFloat:
 			s.markDirty(at)
-			s.current[at+1] = math.Float64bits(math.Float64frombits(s.current[at+1]) + s.floats[f.value])
-		case countMoney:
+			s.current[at+1] = math.Float64bits(math.Float64frombits(s.current[at+1]) + s.floats[f.Value])
+		case mapping.CountMoney:
 			s.markDirty(at)
 			s.current[at+1] = add(s.current[at+1], s.minorUnits(f))
-		case observeFloat:
-			bucket := s.observe(at, f.bounds, s.floats[f.value])
-			s.recordExemplar(at, bucket, s.floats[f.value], r, now)
-		case observeMoney:
-			major := float64(s.integers[f.value]) / minorPerMajor[s.exponents[f.value]&7]
-			bucket := bucketOf(f.bounds, major)
+		case mapping.ObserveFloat:
+			bucket := s.observe(at, f.Bounds, s.floats[f.Value])
+			s.recordExemplar(at, bucket, s.floats[f.Value], r, now)
+		case mapping.ObserveMoney:
+			major := float64(s.integers[f.Value]) / minorPerMajor[s.exponents[f.Value]&7]
+			bucket := bucketOf(f.Bounds, major)
 			s.markDirty(at)
 			s.current[at+1+bucket]++
-			sum := &s.current[at+2+len(f.bounds)]
+			sum := &s.current[at+2+len(f.Bounds)]
 			*sum = add(*sum, s.minorUnits(f))
 			s.recordExemplar(at, bucket, major, r, now)
 		}
@@ -463,10 +465,10 @@ func (s *Shard) applyRules(e *compiledEvent, now int64, r *cloudevent.Record) {
 }
 
 // minorUnits is an amount in the minor unit of the series that it is added to.
-func (s *Shard) minorUnits(f *compiledRule) uint64 {
-	n := s.integers[f.value]
-	if f.currency >= 0 && s.labels[f.currency] == otherID {
-		for p := s.exponents[f.value]; p < otherExponent; p++ {
+func (s *Shard) minorUnits(f *mapping.Rule) uint64 {
+	n := s.integers[f.Value]
+	if f.Currency >= 0 && s.labels[f.Currency] == interner.OtherID {
+		for p := s.exponents[f.Value]; p < otherExponent; p++ {
 			n *= 10
 		}
 	}
@@ -514,7 +516,7 @@ func (s *Shard) recordExemplar(at, bucket int, v float64, r *cloudevent.Record, 
 	c := &s.states[uint32(s.current[at])]
 	if c.exemplars < 0 {
 		c.exemplars = len(s.exemplars)
-		s.exemplars = append(s.exemplars, make([]exemplar, c.series.metric.words-1)...)
+		s.exemplars = append(s.exemplars, make([]exemplar, c.series.metric.Words-1)...)
 	}
 	e := &s.exemplars[c.exemplars+bucket]
 	copy(e.ids[:32], t.Raw[3:35])
@@ -530,7 +532,7 @@ func (s *Shard) recordExemplar(at, bucket int, v float64, r *cloudevent.Record, 
 
 // findOrAdd adds a series that is new to this shard, or finds the series that it is folded into. It returns the index of
 // its words.
-func (s *Shard) findOrAdd(m *metric, key uint64) int {
+func (s *Shard) findOrAdd(m *mapping.Metric, key uint64) int {
 	series := s.aggregator.registry.get(m, key)
 	at := s.index.find(series.key)
 	if at < 0 {
@@ -546,7 +548,7 @@ func (s *Shard) addSeries(series *series) int {
 	at := len(s.current)
 	s.states = append(s.states, seriesState{series: series, at: at, exemplars: -1})
 	s.current = append(s.current, uint64(len(s.states)-1))
-	s.current = append(s.current, make([]uint64, series.metric.words)...)
+	s.current = append(s.current, make([]uint64, series.metric.Words)...)
 	if cap(s.dirty) < cap(s.states) {
 		s.dirty = append(make([]uint32, 0, cap(s.states)), s.dirty...)
 	}

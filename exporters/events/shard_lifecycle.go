@@ -38,7 +38,7 @@ func (s *Shard) revoke() {
 	s.grow()
 	for _, i := range s.dirty {
 		c := &s.states[i]
-		words := c.series.metric.words
+		words := c.series.metric.Words
 		copy(s.current[c.at+1:c.at+1+words], s.acknowledged[c.at+1:])
 		copy(s.inFlight[c.at+1:c.at+1+words], s.acknowledged[c.at+1:]) // frozen by a scrape that was rolled back
 		s.current[c.at] &^= dirtyBit
@@ -54,7 +54,7 @@ func (s *Shard) revoke() {
 func (s *Shard) reset() {
 	for i := range s.states {
 		c := &s.states[i]
-		words := c.series.metric.words
+		words := c.series.metric.Words
 		clear(s.current[c.at+1 : c.at+1+words])
 		clear(s.inFlight[c.at+1 : c.at+1+words])
 		clear(s.acknowledged[c.at+1 : c.at+1+words])
@@ -99,7 +99,7 @@ func (s *Shard) freeze(now int64, created *timestamppb.Timestamp) {
 	s.grow()
 	for _, i := range s.dirty {
 		c := &s.states[i]
-		words := c.series.metric.words
+		words := c.series.metric.Words
 		copy(s.inFlight[c.at+1:c.at+1+words], s.current[c.at+1:])
 		s.current[c.at] &^= dirtyBit
 		s.frozenAt[i] = now
@@ -129,7 +129,7 @@ func (s *Shard) grow() {
 func (s *Shard) acknowledge() {
 	for _, i := range s.inFlightStates {
 		c := &s.states[i]
-		words := c.series.metric.words
+		words := c.series.metric.Words
 		copy(s.acknowledged[c.at+1:c.at+1+words], s.inFlight[c.at+1:])
 		s.exposure[i] = exposed
 	}
@@ -168,7 +168,7 @@ func (s *Shard) removeSeries(evicted func(*series) bool) {
 		if evicted(c.series) {
 			continue
 		}
-		words := c.series.metric.words
+		words := c.series.metric.Words
 		at := s.addSeries(c.series)
 		s.grow()
 		copy(s.current[at+1:], old.current[c.at+1:c.at+1+words])

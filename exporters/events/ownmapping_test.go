@@ -1,50 +1,14 @@
 package events
 
 import (
-	"bufio"
-	"bytes"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
-
-// Each file in testdata/invalid says in its first line which message it must cause, and on which line of the file.
-func TestEachMistakeInAMappingIsReportedWithItsPlace(t *testing.T) {
-	files, err := filepath.Glob("testdata/invalid/*.yml")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no test files", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yml"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first, _ := bufio.NewReader(bytes.NewReader(text)).ReadString('\n')
-			want := "m.yml:" + strings.TrimSpace(strings.TrimPrefix(first, "# "))
-			_, err = ParseMapping("m.yml", text, catalog.Shipped())
-			if err == nil {
-				t.Fatalf("it was taken, want: %s", want)
-			}
-			if !strings.HasPrefix(err.Error(), want) {
-				t.Errorf("the message is\n%v\nwant\n%s", err, want)
-			}
-		})
-	}
-}
-
-func TestAllMistakesAreReportedAtOnce(t *testing.T) {
-	_, err := ParseMapping("m.yml", []byte("events:\n  - {type: a.b}\n  - {type: a b, feeds: [{metric: x_total}]}\n"), catalog.Shipped())
-	if n := strings.Count(err.Error(), "m.yml:"); n != 3 {
-		t.Errorf("%d mistakes were reported, want 3:\n%v", n, err)
-	}
-}
 
 const ownMapping = `
 declare:
@@ -87,7 +51,7 @@ events:
 `
 
 func TestAnOperatorsOwnMapping(t *testing.T) {
-	m, err := ParseMapping("own.yml", []byte(ownMapping), catalog.Shipped())
+	m, err := mapping.Parse("own.yml", []byte(ownMapping), catalog.Shipped())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,26 +97,5 @@ func TestAnOperatorsOwnMapping(t *testing.T) {
 	}
 	if got := flatten(page)[`consign_session_duration_seconds_bucket{role="shopper",le="2"}`]; got != 2 {
 		t.Errorf("sessions up to the adjusted bound: %v, want 2", got)
-	}
-}
-
-func TestLabelsThatShareASourceShareTheirPlaces(t *testing.T) {
-	p, err := compile(shippedMapping(t), catalog.SizesFor(10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	internerOf := func(metric, label string) *labelInterner {
-		m := p.byName[metric]
-		return m.interners[m.decl.LabelIndex(label)]
-	}
-	if internerOf("consign_api_requests_total", "route") != internerOf("consign_api_request_duration_seconds", "route") {
-		t.Error("the route of a request is admitted in one metric and perhaps not in the other")
-	}
-	if internerOf("consign_cache_operation_duration_seconds", "operation") == internerOf("consign_external_request_duration_seconds", "operation") {
-		t.Error("operations of services take the places of those of the cache")
-	}
-	if internerOf("consign_orders_total", "client") != internerOf("consign_client_jobs_total", "client") ||
-		internerOf("consign_orders_total", "event") != internerOf("consign_dropoffs_total", "event") {
-		t.Error("clients and their sale events are not the same everywhere")
 	}
 }

@@ -1,4 +1,6 @@
-package events
+// Package interner gives the values of labels ids, up to the limits that the catalog declares for them: what is beyond
+// the limit, or outside of the label's domain, is the value "other". It does not know metrics, series or events.
+package interner
 
 import (
 	"encoding/binary"
@@ -12,19 +14,19 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// platformClient is the client of events that concern the platform as a whole.
-const platformClient = "_platform"
+// PlatformClient is the client of events that concern the platform as a whole.
+const PlatformClient = "_platform"
 
-// otherID is the id of the value "other" in every labelInterner.
-const otherID = 0
+// OtherID is the id of the value "other" of every label.
+const OtherID = 0
 
-// labelInterner maps the values of a label to ids. Shards look values up without a lock; only a value that is new takes
-// one. For an open label it admits values until the limit is reached, and keeps them; only the sale events of a client,
-// which have a limit for each client, are evicted.
-type labelInterner struct {
-	label    *catalog.Label
+// Label maps the values of a label to ids. Values are looked up without a lock; only one that is new takes it. For an open
+// label it admits values until the limit is reached, and keeps them; only the sale events of a client, which have a limit
+// for each client, are evicted.
+type Label struct {
+	decl     *catalog.Label
 	limit    int
-	bits     int // that an id needs
+	idBits   int // that an id needs
 	hashSeed uint64
 
 	table    atomic.Pointer[internTable]
@@ -53,10 +55,10 @@ type internTable struct {
 	used  int
 }
 
-// newLabelInterner makes the interner of a label. For an open label it admits up to limit values; for a label with
-// Within, up to limit values for each value of the interner within.
-func newLabelInterner(l *catalog.Label, limit int, within *labelInterner) *labelInterner {
-	li := &labelInterner{label: l, limit: limit, hashSeed: maphash.Bytes(maphash.MakeSeed(), nil) | 1, counts: map[uint32]int{}}
+// New makes the Label of a declaration. For an open label it admits up to limit values; for a label with
+// Within, up to limit values for each value of the Label within.
+func New(l *catalog.Label, limit int, within *Label) *Label {
+	li := &Label{decl: l, limit: limit, hashSeed: maphash.Bytes(maphash.MakeSeed(), nil) | 1, counts: map[uint32]int{}}
 	li.table.Store(&internTable{slots: make([]atomic.Pointer[internedValue], 8)})
 	li.put(catalog.Other, 0, time.Time{})
 	for _, v := range l.Values {
@@ -66,18 +68,27 @@ func newLabelInterner(l *catalog.Label, limit int, within *labelInterner) *label
 		li.limit = len(l.Values)
 	}
 	if l.Name == "client" {
-		li.put(platformClient, 0, time.Time{})
+		li.put(PlatformClient, 0, time.Time{})
 		li.limit++
 	}
-	li.bits = bits.Len(uint(li.limit))
+	li.idBits = bits.Len(uint(li.limit))
 	if within != nil {
-		li.bits = bits.Len(uint(li.limit * (within.limit + 1)))
+		li.idBits = bits.Len(uint(li.limit * (within.limit + 1)))
 	}
 	return li
 }
 
+// Declaration is the label's, of one of the metrics that have it.
+func (li *Label) Declaration() *catalog.Label { return li.decl }
+
+// Limit is how many values are admitted; of a label with Within, in each value of the other.
+func (li *Label) Limit() int { return li.limit }
+
+// Bits is how many bits an id needs.
+func (li *Label) Bits() int { return li.idBits }
+
 // hash mixes the bytes of a label value. The seed is secret, so that no client can choose values that collide.
-func (li *labelInterner) hash(b []byte, within uint32) uint64 {
+func (li *Label) hash(b []byte, within uint32) uint64 {
 	var x, y uint64
 	switch n := len(b); {
 	case n >= 8:
@@ -97,9 +108,9 @@ func (li *labelInterner) hash(b []byte, within uint32) uint64 {
 	return h ^ l | 1 // 0 stands for nothing
 }
 
-// intern returns the id of a value; false when the value is not admitted and counts as "other". For a label with Within,
+// Intern returns the id of a value; false when the value is not admitted and counts as "other". For a label with Within,
 // within is the id of the value that it belongs to: the client of a sale event.
-func (li *labelInterner) intern(b []byte, within uint32, now int64) (uint32, bool) {
+func (li *Label) Intern(b []byte, within uint32, now int64) (uint32, bool) {
 	h := li.hash(b, within)
 	if v := li.table.Load().find(h, b, within); v != nil {
 		return v.id, true
@@ -118,38 +129,38 @@ func (t *internTable) find(h uint64, b []byte, within uint32) *internedValue {
 }
 
 // admit admits or rejects a value that is not in the table.
-func (li *labelInterner) admit(h uint64, b []byte, within uint32, now int64) (uint32, bool) {
+func (li *Label) admit(h uint64, b []byte, within uint32, now int64) (uint32, bool) {
 	if string(b) == catalog.Other {
-		return otherID, true
+		return OtherID, true
 	}
 	rejection := &li.rejected[h>>8&0xff]
-	if li.label.Closed() || rejection.Load() == h {
-		return otherID, false
+	if li.decl.Closed() || rejection.Load() == h {
+		return OtherID, false
 	}
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	if v := li.table.Load().find(h, b, within); v != nil {
-		return v.id, true // another shard was faster
+		return v.id, true // another goroutine was faster
 	}
 	full := li.inventory || li.count(within) >= li.limit
 	// The sale events of clients that became "other" become "other", too.
-	if full || li.label.Within != "" && within == otherID || !li.label.Matches(string(b)) {
+	if full || li.decl.Within != "" && within == OtherID || !li.decl.Matches(string(b)) {
 		rejection.Store(h)
-		return otherID, false
+		return OtherID, false
 	}
 	return li.put(string(b), within, time.UnixMilli(now)).id, true
 }
 
 // count is the number of values that count against the limit.
-func (li *labelInterner) count(within uint32) int {
-	if li.label.Within != "" {
+func (li *Label) count(within uint32) int {
+	if li.decl.Within != "" {
 		return li.counts[within]
 	}
 	return li.counts[0]
 }
 
-// put admits a value. The caller holds mu, or no other goroutine has the interner yet.
-func (li *labelInterner) put(value string, within uint32, now time.Time) *internedValue {
+// put admits a value. The caller holds mu, or no other goroutine has the Label yet.
+func (li *Label) put(value string, within uint32, now time.Time) *internedValue {
 	v := &internedValue{hash: li.hash([]byte(value), within), within: within, text: value, admittedAt: now}
 	if n := len(li.free); n > 0 {
 		v.id, li.free = li.free[n-1], li.free[:n-1]
@@ -158,7 +169,7 @@ func (li *labelInterner) put(value string, within uint32, now time.Time) *intern
 		v.id = uint32(len(li.values))
 		li.values = append(li.values, v)
 	}
-	if v.id != otherID {
+	if v.id != OtherID {
 		li.counts[within]++
 	}
 	t := li.table.Load()
@@ -181,7 +192,7 @@ func (t *internTable) insert(v *internedValue) {
 }
 
 // rebuild makes a new table of all values.
-func (li *labelInterner) rebuild(size int) {
+func (li *Label) rebuild(size int) {
 	t := &internTable{slots: make([]atomic.Pointer[internedValue], size)}
 	for _, v := range li.values {
 		if v != nil {
@@ -191,9 +202,9 @@ func (li *labelInterner) rebuild(size int) {
 	li.table.Store(t)
 }
 
-// seed admits the values of an inventory, in its order, and from then on no others. It returns the rejected values: those
+// Seed admits the values of an inventory, in its order, and from then on no others. It returns the rejected values: those
 // that do not match or are beyond the limit.
-func (li *labelInterner) seed(values []string) (rejected []string) {
+func (li *Label) Seed(values []string) (rejected []string) {
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	for _, s := range values {
@@ -201,7 +212,7 @@ func (li *labelInterner) seed(values []string) (rejected []string) {
 		if li.table.Load().find(li.hash(b, 0), b, 0) != nil {
 			continue
 		}
-		if !li.label.Matches(s) || li.count(0) >= li.limit {
+		if !li.decl.Matches(s) || li.count(0) >= li.limit {
 			rejected = append(rejected, s)
 			continue
 		}
@@ -212,8 +223,8 @@ func (li *labelInterner) seed(values []string) (rejected []string) {
 	return rejected
 }
 
-// evict removes values, so that others can be admitted. No shard may be using their ids.
-func (li *labelInterner) evict(ids []uint32) {
+// Evict removes values, so that others can be admitted. Nobody may be using their ids.
+func (li *Label) Evict(ids []uint32) {
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	for _, id := range ids {
@@ -227,21 +238,21 @@ func (li *labelInterner) evict(ids []uint32) {
 }
 
 // resetRejected clears the recently rejected values: they may be admitted now.
-func (li *labelInterner) resetRejected() {
+func (li *Label) resetRejected() {
 	for i := range li.rejected {
 		li.rejected[i].Store(0)
 	}
 }
 
-// valueOf is the value with that id.
-func (li *labelInterner) valueOf(id uint32) string {
+// ValueOf is the value with that id.
+func (li *Label) ValueOf(id uint32) string {
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	return li.values[id].text
 }
 
-// admittedAt is when each value was admitted, by id; the zero time where there is none.
-func (li *labelInterner) admittedAt() []time.Time {
+// AdmittedAt is when each value was admitted, by id; the zero time where there is none.
+func (li *Label) AdmittedAt() []time.Time {
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	admitted := make([]time.Time, len(li.values))

@@ -1,7 +1,8 @@
-package events
+// Package mapping reads the file that says which events feed which metrics, checks it against the catalog, and compiles it
+// to rules for the hot path. It counts nothing: it never sees a record.
+package mapping
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,15 +14,10 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
-
-//go:embed mapping.yml
-var defaultMapping []byte
-
-// DefaultMapping is the text of the mapping that is shipped: the contract with the platform, section 1.
-func DefaultMapping() []byte { return slices.Clone(defaultMapping) }
 
 // Mapping says which types of events feed which metrics. It is valid: it was checked against the catalog as a whole.
 type Mapping struct {
@@ -33,15 +29,6 @@ type Mapping struct {
 
 // Metrics lists what the exporter exposes under this mapping, by name.
 func (m *Mapping) Metrics() []*catalog.Metric { return slices.Clone(m.metrics) }
-
-// Types lists the types of events that the mapping counts, in its order.
-func (m *Mapping) Types() []string {
-	types := make([]string, len(m.events))
-	for i := range m.events {
-		types[i] = m.events[i].name
-	}
-	return types
-}
 
 // The specs are what a mapping means, with every default filled in. All but the outermost can be compared, so that what
 // two rules of an event have in common is resolved once.
@@ -164,8 +151,8 @@ func (s *source) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*plain)(s))
 }
 
-// ParseMapping reads a mapping. The name stands in front of messages, and every mistake is one of the joined errors.
-func ParseMapping(name string, text []byte, c *catalog.Catalog) (*Mapping, error) {
+// Parse reads a mapping. The name stands in front of messages, and every mistake is one of the joined errors.
+func Parse(name string, text []byte, c *catalog.Catalog) (*Mapping, error) {
 	var form mappingFile
 	f, err := yamlfile.Parse(name, text, &form)
 	if err != nil {
@@ -440,7 +427,7 @@ func sourceOf(s source, l *catalog.Label) (labelSpec, error) {
 
 // admissible reports whether a label can have the value: the platform itself counts as a client.
 func admissible(l *catalog.Label, value string) bool {
-	return l.Matches(value) || l.Name == "client" && value == platformClient
+	return l.Matches(value) || l.Name == "client" && value == interner.PlatformClient
 }
 
 // value checks that what is measured fits the metric.
