@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // Explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
@@ -23,7 +22,6 @@ func Explain(r io.Reader, w io.Writer, m *mapping.Mapping, o Options) (uncounted
 	}
 	x := explainer{aggregator: a, shard: a.Shard("sample", 0), out: bufio.NewWriter(w), rejected: map[[2]string]uint64{}}
 	x.shard.Assign(0)
-	x.reset()
 	in := bufio.NewReader(r)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')
@@ -48,48 +46,27 @@ type explainer struct {
 
 // line counts one event and writes its outcome. It is false when the event was not counted.
 func (x *explainer) line(n int, text []byte) bool {
-	outcome, problem := x.shard.Count(time.Now(), &cloudevent.Record{Value: text, Offset: int64(n)})
-	switch outcome {
+	e := x.shard.Explain(time.Now(), &cloudevent.Record{Value: text, Offset: int64(n)})
+	switch e.Outcome {
 	case Counted:
-		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, x.shard.decoder.Attribute(cloudevent.SlotType))
-		x.increments()
-		x.gauges()
+		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, e.Type)
+		for _, c := range e.Changes {
+			switch c.Type {
+			case catalog.Counter:
+				fmt.Fprintf(x.out, "  %s +%v\n", c.Series, c.Value)
+			case catalog.Histogram:
+				fmt.Fprintf(x.out, "  %s observes %v\n", c.Series, c.Value)
+			case catalog.Gauge:
+				fmt.Fprintf(x.out, "  %s is %v, of this source\n", c.Series, c.Value)
+			}
+		}
 		x.rejectedLabels()
 	case Duplicate:
 		fmt.Fprintf(x.out, "line %d: duplicate: an earlier event has the same source and id\n", n)
 	default:
-		fmt.Fprintf(x.out, "line %d: %v: %v\n", n, outcome, problem)
+		fmt.Fprintf(x.out, "line %d: %v: %v\n", n, e.Outcome, e.Problem)
 	}
-	x.reset()
-	return outcome == Counted
-}
-
-// increments writes the series that have changed, in the order of the rules. All values are 0 before each event.
-func (x *explainer) increments() {
-	s := x.shard
-	for _, i := range s.dirty {
-		c := &s.states[i]
-		m := c.series.metric
-		if slices.Contains(s.records[:], c.at) || s.delay == c.at {
-			continue
-		}
-		words := s.current[c.at+1 : c.at+1+m.Words]
-		last := words[len(words)-1]
-		verb := "+"
-		if m.Words > 1 {
-			verb = "observes "
-		}
-		fmt.Fprintf(x.out, "  %s %s%v\n", c.series, verb, c.series.number(last))
-	}
-}
-
-func (x *explainer) gauges() {
-	var lines []string
-	for k, g := range x.shard.gauges {
-		lines = append(lines, fmt.Sprintf("  %s is %v, of this source\n", k.series, g.value))
-	}
-	slices.Sort(lines)
-	x.out.WriteString(strings.Join(lines, ""))
+	return e.Outcome == Counted
 }
 
 // rejectedLabels writes which labels became "other".
@@ -100,28 +77,4 @@ func (x *explainer) rejectedLabels() {
 			x.rejected[key] = n
 		}
 	})
-}
-
-// reset sets all values to 0, so that increments writes those of the next event alone.
-func (x *explainer) reset() {
-	s := x.shard
-	for _, i := range s.dirty {
-		c := &s.states[i]
-		clear(s.current[c.at+1 : c.at+1+c.series.metric.Words])
-		s.current[c.at] &^= dirtyBit
-	}
-	s.dirty = s.dirty[:0]
-	clear(s.gauges)
-}
-
-// String writes a series as Prometheus does, with the labels in the order of the declaration.
-func (s *series) String() string {
-	var labels []string
-	for i := range s.metric.Decl.Labels {
-		labels = append(labels, fmt.Sprintf("%s=%q", s.metric.Decl.Labels[i].Name, s.values[i]))
-	}
-	if len(labels) == 0 {
-		return s.metric.Decl.Name
-	}
-	return s.metric.Decl.Name + "{" + strings.Join(labels, ",") + "}"
 }
