@@ -126,8 +126,8 @@ type Position struct {
 // ErrScrapeInFlight says that a scrape started before the last one was finished.
 var ErrScrapeInFlight = errors.New("another scrape is in flight")
 
-// Scrape is a scrape in flight by a scraper that acknowledges. Exactly one of Delivered, Undelivered and Unknown
-// finishes it; another call does nothing.
+// Scrape is a scrape in flight by a scraper that acknowledges. Either Delivered or Unknown finishes it; another call does
+// nothing.
 type Scrape struct {
 	// Families is the exposition.
 	Families []*dto.MetricFamily
@@ -188,8 +188,8 @@ func (a *Aggregator) created(now time.Time, timeout time.Duration) time.Time {
 	return a.lastScrape
 }
 
-// Acknowledged returns the families for other readers than the scrapers: the acknowledged values, none that may still be
-// rolled back. It delivers nothing.
+// Acknowledged returns the families for other readers than the scrapers: the acknowledged values, and none that are in
+// flight. It delivers nothing.
 func (a *Aggregator) Acknowledged(now time.Time) []*dto.MetricFamily {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -202,8 +202,7 @@ func (sc *Scrape) Delivered() []Position {
 	sc.finish(func(s *Shard) {
 		s.acknowledge()
 		if s.assigned {
-			s.committable = s.inFlightOffset
-			positions = append(positions, Position{s.topic, s.partition, s.committable})
+			positions = append(positions, Position{s.topic, s.partition, s.inFlightOffset})
 		}
 	})
 	return positions
@@ -212,9 +211,6 @@ func (sc *Scrape) Delivered() []Position {
 // Unknown says that it is unknown whether the scraper has the response. The values in flight are acknowledged, so that
 // they are never rolled back, but their offsets are not to be committed.
 func (sc *Scrape) Unknown() { sc.finish((*Shard).acknowledge) }
-
-// Undelivered says that the scraper certainly does not have the response. The values in flight are pending again.
-func (sc *Scrape) Undelivered() { sc.finish((*Shard).rollBack) }
 
 func (sc *Scrape) finish(f func(*Shard)) {
 	a := sc.aggregator

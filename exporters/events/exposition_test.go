@@ -199,7 +199,7 @@ func TestASeriesCountsSinceTheScrapeBeforeItAppeared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc.Undelivered()
+	sc.Unknown()
 	use("three")
 	third := scrape(t, l, start.Add(45*time.Second))
 	for feature, want := range map[string]time.Duration{"one": 0, "two": 15 * time.Second, "three": 30 * time.Second} {

@@ -60,7 +60,6 @@ type Shard struct {
 	inFlightStates         []uint32
 	inFlightOffset         int64
 	acknowledgedOffset     int64
-	committable            int64 // offset that may be committed
 	generation             uint64
 }
 

@@ -18,7 +18,7 @@ func (s *Shard) Assign(start int64) {
 	defer s.mu.Unlock()
 	s.revoke()
 	s.assigned = true
-	s.next, s.inFlightOffset, s.acknowledgedOffset, s.committable = start, start, start, start
+	s.next, s.inFlightOffset, s.acknowledgedOffset = start, start, start
 	s.initStreamSeries()
 }
 
@@ -40,7 +40,6 @@ func (s *Shard) revoke() {
 		c := &s.states[i]
 		words := c.series.metric.Words
 		copy(s.current[c.at+1:c.at+1+words], s.acknowledged[c.at+1:])
-		copy(s.inFlight[c.at+1:c.at+1+words], s.acknowledged[c.at+1:]) // frozen by a scrape that was rolled back
 		s.current[c.at] &^= dirtyBit
 	}
 	s.dirty = s.dirty[:0]
@@ -61,20 +60,6 @@ func (s *Shard) reset() {
 	}
 	clear(s.exemplars)
 	clear(s.exposure)
-}
-
-// Next is the offset up to which the shard has counted: the next one to read.
-func (s *Shard) Next() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.next
-}
-
-// DeliveredOffset is the offset up to which the values were certainly delivered: the one that may be committed.
-func (s *Shard) DeliveredOffset() int64 {
-	s.aggregator.mu.Lock()
-	defer s.aggregator.mu.Unlock()
-	return s.committable
 }
 
 // ExposedOffset is the offset up to which some scrape was answered, whether it arrived or not, and where the shard
@@ -135,18 +120,6 @@ func (s *Shard) acknowledge() {
 	}
 	s.inFlightStates = s.inFlightStates[:0]
 	s.acknowledgedOffset = s.inFlightOffset
-}
-
-// rollBack makes the values in flight pending again: current has them anyway, so that marking them dirty is enough.
-func (s *Shard) rollBack() {
-	for _, i := range s.inFlightStates {
-		s.markDirty(s.states[i].at)
-		if s.exposure[i] == inFlight {
-			s.exposure[i] = unexposed
-		}
-	}
-	s.inFlightStates = s.inFlightStates[:0]
-	s.inFlightOffset = s.acknowledgedOffset
 }
 
 // removeSeries removes the series that were evicted. Nothing is in flight.
