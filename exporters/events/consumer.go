@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
@@ -22,7 +23,7 @@ import (
 type consumer struct {
 	config       *Config
 	kafka        *sarama.Config
-	aggregator   *Aggregator
+	aggregator   *aggregate.Aggregator
 	gatherer     *gatherer
 	lease        *lease
 	offsetSource *offsetSource // nil when the committed offsets of Kafka are the start offsets
@@ -51,7 +52,7 @@ type consumer struct {
 // evictInterval is the time between two evictions of sale events without records.
 const evictInterval = time.Hour
 
-func newConsumer(c *Config, k *sarama.Config, a *Aggregator, g *gatherer, offsets *offsetSource, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
+func newConsumer(c *Config, k *sarama.Config, a *aggregate.Aggregator, g *gatherer, offsets *offsetSource, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
 	own := prometheus.NewRegistry()
 	n := &consumer{
 		config: c, kafka: k, aggregator: a, gatherer: g, offsetSource: offsets, log: log,
@@ -342,7 +343,7 @@ func (h *handler) ConsumeClaim(_ sarama.ConsumerGroupSession, claim sarama.Consu
 	start := h.starts[id]
 	h.mu.Unlock()
 	shard := h.aggregator.Shard(id.topic, id.partition)
-	report := func(r *cloudevent.Record, o Outcome, p cloudevent.Problem) { h.bad.report(id, r, o, p) }
+	report := func(r *cloudevent.Record, o aggregate.Outcome, p cloudevent.Problem) { h.bad.report(id, r, o, p) }
 	b := batch{records: make([]cloudevent.Record, 0, batchSize)}
 	for m := range claim.Messages() {
 		b.clear()
@@ -426,7 +427,7 @@ func newBadRecords(log *slog.Logger) badRecords {
 	return badRecords{log: log, limiter: rate.NewLimiter(5, 50), mu: &sync.Mutex{}, skipped: new(int)}
 }
 
-func (b *badRecords) report(id partitionID, r *cloudevent.Record, o Outcome, p cloudevent.Problem) {
+func (b *badRecords) report(id partitionID, r *cloudevent.Record, o aggregate.Outcome, p cloudevent.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.limiter.Allow() {

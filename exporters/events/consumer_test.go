@@ -10,6 +10,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 )
 
@@ -47,7 +48,7 @@ func TestBadRecordsAreLoggedFiftyAtOnceAndThenFiveEachSecond(t *testing.T) {
 		report := func(n int) (lines string) {
 			log.Reset()
 			for range n {
-				bad.report(partitionID{"t", 0}, &cloudevent.Record{}, Malformed, cloudevent.Problem{Reason: cloudevent.Empty})
+				bad.report(partitionID{"t", 0}, &cloudevent.Record{}, aggregate.Malformed, cloudevent.Problem{Reason: cloudevent.Empty})
 			}
 			return log.String()
 		}

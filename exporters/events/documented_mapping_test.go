@@ -26,7 +26,7 @@ func TestTheMappingOfTheDocumentationWorks(t *testing.T) {
 	}
 	var out strings.Builder
 	event := `{"specversion":"1.0","id":"1","source":"/shop","type":"shop.search","data":{"found":"true"}}`
-	rejected, err := Explain(strings.NewReader(event), &out, m, Options{})
+	rejected, err := explain(strings.NewReader(event), &out, m)
 	if err != nil || rejected > 0 || !strings.Contains(out.String(), `shop_searches_total{found="true"}`) {
 		t.Errorf("%d refused, %v, printed:\n%s", rejected, err, out.String())
 	}

@@ -8,15 +8,16 @@ import (
 	"io"
 	"time"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// Explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
+// explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
 // increase or set, or why it would not be counted. It returns the number of events that are not counted.
-func Explain(r io.Reader, w io.Writer, m *mapping.Mapping, o Options) (uncounted int, err error) {
-	a, err := NewAggregator(m, o)
+func explain(r io.Reader, w io.Writer, m *mapping.Mapping) (uncounted int, err error) {
+	a, err := aggregate.New(m, aggregate.Options{})
 	if err != nil {
 		return 0, err
 	}
@@ -38,8 +39,8 @@ func Explain(r io.Reader, w io.Writer, m *mapping.Mapping, o Options) (uncounted
 }
 
 type explainer struct {
-	aggregator *Aggregator
-	shard      *Shard
+	aggregator *aggregate.Aggregator
+	shard      *aggregate.Shard
 	out        *bufio.Writer
 	rejected   map[[2]string]uint64
 }
@@ -48,7 +49,7 @@ type explainer struct {
 func (x *explainer) line(n int, text []byte) bool {
 	e := x.shard.Explain(time.Now(), &cloudevent.Record{Value: text, Offset: int64(n)})
 	switch e.Outcome {
-	case Counted:
+	case aggregate.Counted:
 		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, e.Type)
 		for _, c := range e.Changes {
 			switch c.Type {
@@ -61,12 +62,12 @@ func (x *explainer) line(n int, text []byte) bool {
 			}
 		}
 		x.rejectedLabels()
-	case Duplicate:
+	case aggregate.Duplicate:
 		fmt.Fprintf(x.out, "line %d: duplicate: an earlier event has the same source and id\n", n)
 	default:
 		fmt.Fprintf(x.out, "line %d: %v: %v\n", n, e.Outcome, e.Problem)
 	}
-	return e.Outcome == Counted
+	return e.Outcome == aggregate.Counted
 }
 
 // rejectedLabels writes which labels became "other".

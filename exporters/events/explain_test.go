@@ -22,8 +22,12 @@ func TestExplainSaysWhatEachEventDoes(t *testing.T) {
 		`{"specversion":`,
 		eventtest.Event("consign.worker.threads", "", `{"pool":"jobs","busy":5,"max":16}`),
 	}, "\n")
+	m, _, err := loadMapping("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out strings.Builder
-	rejected, err := Explain(strings.NewReader(in), &out, shippedMapping(t), Options{Start: start})
+	rejected, err := explain(strings.NewReader(in), &out, m)
 	if err != nil {
 		t.Fatal(err)
 	}

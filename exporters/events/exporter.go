@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
@@ -52,7 +53,7 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, err
 	}
 	sizes := catalog.Sizes{Clients: c.Limits.Clients, Events: c.Limits.Events}
-	aggregator, err := NewAggregator(mapping, Options{Sizes: sizes})
+	aggregator, err := aggregate.New(mapping, aggregate.Options{Sizes: sizes})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
 	}
@@ -139,7 +140,7 @@ func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {
 			}
 			defer in.Close()
 		}
-		uncounted, err := Explain(in, stdout, m, Options{})
+		uncounted, err := explain(in, stdout, m)
 		if err == nil && uncounted > 0 {
 			err = fmt.Errorf("%d events would not be counted", uncounted)
 		}

@@ -1,4 +1,4 @@
-package events
+package aggregate
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package events
+package aggregate
 
 import (
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"

@@ -1,4 +1,7 @@
-package events
+// Package aggregate counts decoded records in the series of the exporter, one shard for each partition, so that every value
+// that a scrape exposes belongs to exactly the records before an offset. It does no I/O and keeps nothing on disk: its
+// callers say where a partition starts, and whether a response was delivered.
+package aggregate
 
 import (
 	"cmp"
@@ -46,8 +49,8 @@ type Aggregator struct {
 	sums                []uint64
 }
 
-// NewAggregator compiles a mapping and makes an Aggregator without any series.
-func NewAggregator(m *mapping.Mapping, o Options) (*Aggregator, error) {
+// New compiles a mapping and makes an Aggregator without any series.
+func New(m *mapping.Mapping, o Options) (*Aggregator, error) {
 	if o.Sizes == (catalog.Sizes{}) {
 		o.Sizes = catalog.SizesFor(catalog.DefaultClients)
 	}

@@ -1,4 +1,4 @@
-package events
+package aggregate
 
 import (
 	"fmt"
@@ -486,7 +486,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 	}
 	procs := make([]*process, replicas)
 	born := func(i int) {
-		l, err := NewAggregator(mapping, Options{Start: tick(), DedupeSpan: span})
+		l, err := New(mapping, Options{Start: tick(), DedupeSpan: span})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package events
+package aggregate
 
 // Next is the offset up to which the shard has counted: the next one to read.
 func (s *Shard) Next() int64 {

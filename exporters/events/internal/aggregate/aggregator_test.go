@@ -1,4 +1,4 @@
-package events
+package aggregate
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func shippedText(t testing.TB) string {
 	t.Helper()
-	text, err := os.ReadFile("mapping.yml")
+	text, err := os.ReadFile("../../mapping.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func newAggregator(t testing.TB, o Options) *Aggregator {
 
 func newAggregatorOf(t testing.TB, m *mapping.Mapping, o Options) *Aggregator {
 	t.Helper()
-	l, err := NewAggregator(m, o)
+	l, err := New(m, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build acceptance
 
-package events
+package aggregate
 
 import "testing"
 
