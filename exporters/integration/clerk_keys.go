@@ -82,7 +82,7 @@ func (k *clerkKeys) Collect(ctx context.Context, sink *exporter.Sink) error {
 	known, up := k.known, k.up
 	k.mu.Unlock()
 	if known {
-		sink.Status().Gauge("consign_clerk_up", boolValue(up))
+		sink.Status().Gauge("consign_clerk_up", exporter.Bool(up))
 	}
 	if err != nil {
 		return err

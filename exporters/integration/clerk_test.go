@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -258,7 +259,7 @@ func TestClerkRecoversByItselfAndNoVerdictIsInvented(t *testing.T) {
 		for name, failure := range map[string]func(on bool){
 			"Clerk is down": func(on bool) { s.switchOn(func(w *clerk.Switches) { w.Down = on }) },
 			"Clerk is slow": func(on bool) {
-				s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(boolValue(on)) * 2 * time.Second })
+				s.switchOn(func(w *clerk.Switches) { w.Slow = time.Duration(exporter.Bool(on)) * 2 * time.Second })
 			},
 		} {
 			failure(true)

@@ -97,10 +97,3 @@ func (c collector) Targets() []exporter.Target  { return c.targets }
 
 // maxHeader bounds the header of a response, in bytes.
 const maxHeader = 64 << 10
-
-func boolValue(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}

@@ -49,7 +49,7 @@ func (a *mandrillAccount) Collect(ctx context.Context, sink *exporter.Sink) erro
 		a.known, a.up = true, err == nil || serviceOutcomeOf(err) == serviceThrottled
 	}
 	if a.known {
-		sink.Status().Gauge("consign_mandrill_up", boolValue(a.up))
+		sink.Status().Gauge("consign_mandrill_up", exporter.Bool(a.up))
 	}
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func (w *mandrillWebhooks) Collect(ctx context.Context, sink *exporter.Sink) err
 			errors[id] = t
 			failing = !hook.LastSentAt.After(t.lastSent)
 		}
-		sink.Gauge("consign_mandrill_webhook_failing", boolValue(failing), id)
+		sink.Gauge("consign_mandrill_webhook_failing", exporter.Bool(failing), id)
 	}
 	w.errors = errors
 	return nil
@@ -103,7 +103,7 @@ func (d *mandrillDomains) Collect(ctx context.Context, sink *exporter.Sink) erro
 	for _, s := range all {
 		domain := strings.ToLower(s.Domain)
 		gauge := func(mechanism string, valid bool) {
-			sink.Gauge("consign_mandrill_domain_valid", boolValue(valid), domain, mechanism)
+			sink.Gauge("consign_mandrill_domain_valid", exporter.Bool(valid), domain, mechanism)
 		}
 		for mechanism, r := range map[string]*record{"spf": s.SPF, "dkim": s.DKIM, "dkim2": s.DKIM2, "dmarc": s.DMARC} {
 			if r != nil {

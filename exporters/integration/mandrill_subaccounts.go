@@ -66,7 +66,7 @@ func (l *subaccountList) Collect(ctx context.Context, sink *exporter.Sink) error
 		}
 		sent.update(s.CreatedAt.String(), s.CreatedAt.Time, []float64{s.SentTotal}, l.now())
 		sink.Counter("consign_mandrill_client_sent_total", sent.counts[0], sent.since, s.ID)
-		sink.Gauge("consign_mandrill_subaccount_paused", boolValue(s.Status == "paused"), s.ID)
+		sink.Gauge("consign_mandrill_subaccount_paused", exporter.Bool(s.Status == "paused"), s.ID)
 		if s.SentTotal > 0 { // before the first message there is no reputation
 			sink.Gauge("consign_mandrill_reputation", s.Reputation/100, s.ID)
 		}

@@ -39,7 +39,7 @@ func TestAfterTheFirstReadingOnlyWhatIsNewIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Await(t, "one more, and one cancelled", func(s map[string]float64) bool { return s[recent] == 700 })
-		eventually(t, "a few rounds", func() bool { return len(m.requestsTo("north")) > before+10 })
+		exportertest.Eventually(t, "a few rounds", func() bool { return len(m.requestsTo("north")) > before+10 })
 		for _, request := range m.requestsTo("north")[before:] {
 			if request.Operation == "consignwatchOrders" && request.Cost > 20 {
 				t.Errorf("a round without much news has cost %d points", request.Cost)

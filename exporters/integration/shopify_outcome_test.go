@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 )
@@ -78,7 +79,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 				}
 			}
 			success := page[`consignwatch_collector_success{collector="shopify",target="`+c.client+`"}`]
-			if success != boolValue(c.reason == "") {
+			if success != exporter.Bool(c.reason == "") {
 				t.Errorf("%s: success %v", c.client, success)
 			}
 			lines := 0
@@ -93,7 +94,7 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 					}
 				}
 			}
-			if want := int(1 - boolValue(c.reason == "")); lines != want {
+			if want := int(1 - exporter.Bool(c.reason == "")); lines != want {
 				t.Errorf("%s: %d lines in the log about the outage, want %d", c.client, lines, want)
 			}
 		}

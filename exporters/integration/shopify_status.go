@@ -65,7 +65,7 @@ func (t *shopStatus) Collect(ctx context.Context, sink *exporter.Sink) error {
 		return err
 	}
 	for _, topic := range t.expected {
-		sink.Gauge("consign_shopify_webhook_subscription", boolValue(topics[enumOf(topic)]), t.shop.client, topic)
+		sink.Gauge("consign_shopify_webhook_subscription", exporter.Bool(topics[enumOf(topic)]), t.shop.client, topic)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (t *shopStatus) emitStatus(sink *exporter.Sink, err error) {
 	}
 	// A shop that throttles is up.
 	up := err == nil || exporter.ReasonOf(err) == exporter.ReasonThrottled || exporter.ReasonOf(err) == exporter.ReasonCapability
-	sink.Gauge("consign_shopify_up", boolValue(up), s.client)
+	sink.Gauge("consign_shopify_up", exporter.Bool(up), s.client)
 	s.recorder.Collect(sink)
 	now := time.Now()
 	if b := s.limiter.lastBucket(); !b.at.IsZero() && now.Sub(b.at) <= t.maxAge {

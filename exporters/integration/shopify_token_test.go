@@ -37,7 +37,7 @@ func TestARequestedTokenIsRenewedBeforeItEnds(t *testing.T) {
 		m := newFakeShops(t)
 		m.credentials(t, "north", 3*time.Second)
 		r := m.start(t, m.config(quick))
-		eventually(t, "a third token", func() bool { return m.grants("north") >= 3 })
+		exportertest.Eventually(t, "a third token", func() bool { return m.grants("north") >= 3 })
 		page := r.Series(t)
 		if n := page[counted("north", shopAuth)]; n != 0 {
 			t.Errorf("%v questions were asked with a token that had ended", n)

@@ -101,7 +101,7 @@ func (t *tokenCheck) Collect(ctx context.Context, sink *exporter.Sink) error {
 	}
 	t.recorder.Collect(sink.Status())
 	for check, v := range found {
-		sink.Status().Gauge("consign_clerk_token_check", boolValue(v.passed), check)
+		sink.Status().Gauge("consign_clerk_token_check", exporter.Bool(v.passed), check)
 	}
 	t.logChanges(found)
 	return err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -176,6 +177,23 @@ func (r *Running) Await(t testing.TB, what string, done func(series map[string]f
 		case <-time.After(max(r.pause, 2*time.Since(begin))): // a busy machine has other things to do
 		case <-ctx.Done():
 			t.Fatalf("not within a minute: %s\n%s\n%s", what, r.Log(), r.scrapeText(t))
+		}
+	}
+}
+
+// Eventually waits at most a minute until done. When it fails, it prints all goroutines.
+func Eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("not within a minute: %s\n%s", what, stacks[:runtime.Stack(stacks, true)])
 		}
 	}
 }
