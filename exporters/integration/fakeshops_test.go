@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
@@ -135,11 +136,14 @@ func every(interval string) string {
 
 var quick = every("400ms")
 
-func counted(client string, o outcome) string {
-	return fmt.Sprintf(`consign_shopify_requests_total{client=%q,outcome=%q}`, client, o)
+func counted(client, outcome string) string {
+	return fmt.Sprintf(`consign_shopify_requests_total{client=%q,outcome=%q}`, client, outcome)
 }
 
 // of is a series of a client.
 func of(name, client string) string {
 	return fmt.Sprintf("consign_shopify_%s{client=%q}", name, client)
 }
+
+// unixSeconds is a time as the metrics have it.
+func unixSeconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }

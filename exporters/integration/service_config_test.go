@@ -46,7 +46,7 @@ func TestMistakesInTheSectionsClerkAndMandrillAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := exportertest.WriteFile(t, "config.yml", c.text)
-			writeSecret(t, filepath.Join(filepath.Dir(path), "key"), "x")
+			write(t, filepath.Dir(path), "key", "x")
 			_, err := load(path, nil, silentLog())
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %s", err, c.want)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/exporters/integration/clerk"
+	"github.com/consignwatch/consignwatch/exporters/integration/mandrill"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
@@ -21,7 +23,7 @@ func TestTheSectionsOfClerkAndMandrillAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for section, config := range map[string]any{"clerk": clerkConfig{}, "mandrill": mandrillConfig{}} {
+	for section, config := range map[string]any{"clerk": clerk.Config{}, "mandrill": mandrill.Config{}} {
 		_, block, ok := strings.Cut(string(text), "```yaml\n"+section+":\n")
 		block, _, ended := strings.Cut(block, "```")
 		if !ok || !ended {

@@ -30,7 +30,7 @@ mandrill: {url: '%s/api/1.0', key_file: %[2]s, client_subaccounts: true, interva
 `, s.url, exportertest.WriteFile(t, "key", plantedKey), testIssuer, ourParty, m.url))
 	r.Await(t, "all that is known", func(series map[string]float64) bool {
 		_, users := series[`consign_clerk_active_users{window="30d"}`]
-		return users && series[check(checkWrongParty)] == 1 && series["consign_clerk_signing_keys"] == 1 && series["consign_mandrill_up"] == 1 &&
+		return users && series[check("wrong_party_rejected")] == 1 && series["consign_clerk_signing_keys"] == 1 && series["consign_mandrill_up"] == 1 &&
 			len(only(series, "consign_mandrill_client_messages")) == 16 && len(only(series, "consign_mandrill_reputation")) == 2 &&
 			len(only(series, "consign_mandrill_webhook_failing")) == 1 && len(only(series, "consign_mandrill_domain_valid")) == 6
 	})

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/prometheus/common/config"
@@ -197,25 +196,15 @@ type scheduled struct {
 
 // add makes collectors of targets: one for each schedule, all with the same name.
 func (b *builder) add(name string, all []scheduled) {
-	begin := len(b.collectors)
+	var schedules []exporter.Schedule
+	targets := map[exporter.Schedule][]exporter.Target{}
 	for _, s := range all {
-		i := slices.IndexFunc(b.collectors[begin:], func(c exporter.Collector) bool { return c.Schedule() == s.schedule })
-		if i < 0 {
-			b.collectors = append(b.collectors, &collector{name: name, schedule: s.schedule})
-			i = len(b.collectors) - begin - 1
+		if targets[s.schedule] == nil {
+			schedules = append(schedules, s.schedule)
 		}
-		c := b.collectors[begin+i].(*collector)
-		c.targets = append(c.targets, s.target)
+		targets[s.schedule] = append(targets[s.schedule], s.target)
+	}
+	for _, s := range schedules {
+		b.collectors = append(b.collectors, exporter.NewCollector(name, s, targets[s]...))
 	}
 }
-
-// collector is the targets of one kind that have the same schedule.
-type collector struct {
-	name     string
-	schedule exporter.Schedule
-	targets  []exporter.Target
-}
-
-func (c *collector) Name() string                { return c.name }
-func (c *collector) Schedule() exporter.Schedule { return c.schedule }
-func (c *collector) Targets() []exporter.Target  { return c.targets }

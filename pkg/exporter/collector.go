@@ -44,6 +44,21 @@ type Schedule struct {
 
 func (s Schedule) maxAge() time.Duration { return max(s.MaxAge, 2*s.Interval+s.Timeout) }
 
+// NewCollector makes a Collector of targets that share a schedule.
+func NewCollector(name string, s Schedule, targets ...Target) Collector {
+	return targetGroup{name, s, targets}
+}
+
+type targetGroup struct {
+	name     string
+	schedule Schedule
+	targets  []Target
+}
+
+func (g targetGroup) Name() string       { return g.name }
+func (g targetGroup) Schedule() Schedule { return g.schedule }
+func (g targetGroup) Targets() []Target  { return g.targets }
+
 // Reason is why a collection failed: one of catalog.Reasons.
 type Reason string
 

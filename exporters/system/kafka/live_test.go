@@ -33,20 +33,11 @@ func start(t testing.TB, config Config) *exportertest.Running {
 		return &exporter.Setup{
 			Catalog:    catalog.Shipped().ForExporter(catalog.System),
 			Sizes:      catalog.SizesFor(catalog.DefaultClients),
-			Collectors: []exporter.Collector{clusterCollector{schedule, target}},
+			Collectors: []exporter.Collector{exporter.NewCollector("kafka", schedule, target)},
 			Close:      target.Close,
 		}, nil
 	}}, "")
 }
-
-type clusterCollector struct {
-	schedule exporter.Schedule
-	target   *Target
-}
-
-func (clusterCollector) Name() string                  { return "kafka" }
-func (c clusterCollector) Schedule() exporter.Schedule { return c.schedule }
-func (c clusterCollector) Targets() []exporter.Target  { return []exporter.Target{c.target} }
 
 const queueUp = `consign_queue_up{server="main"}`
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -28,7 +29,7 @@ type Running struct {
 	URL    string
 	client *http.Client
 	pause  time.Duration // of Await between two scrapes
-	log    *lockedBuffer
+	log    *Log
 	end    context.CancelFunc
 	out    chan int
 }
@@ -49,7 +50,7 @@ func StartFile(t testing.TB, app exporter.App, path string, flags ...string) *Ru
 func StartOn(t testing.TB, network *Network, app exporter.App, path string, flags ...string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &lockedBuffer{}, end: cancel, out: make(chan int, 1)}
+	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &Log{}, end: cancel, out: make(chan int, 1)}
 	app.Listen = network.Listen
 	if network != nil {
 		r.pause = 100 * time.Millisecond // in virtual time there is a scrape after each, and nothing in between
@@ -240,19 +241,27 @@ func WriteFile(t testing.TB, name, text string) string {
 	return path
 }
 
-type lockedBuffer struct {
+// Log is a log that a test can read while it is written.
+type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
+// Write implements io.Writer.
+func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lockedBuffer) String() string {
+// String is all that was written.
+func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// Logger logs into it, from the level debug on.
+func (l *Log) Logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

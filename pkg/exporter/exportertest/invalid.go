@@ -53,7 +53,7 @@ func runBriefly(t *testing.T, app exporter.App, args []string) (code int, printe
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	out := &lockedBuffer{}
+	out := &Log{}
 	code = app.Run(ctx, args, out, out, nil)
 	return code, strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(out.String())
 }
