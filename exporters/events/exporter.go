@@ -18,6 +18,7 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -27,8 +28,8 @@ import (
 var defaultMapping []byte
 
 // App is the event-exporter.
-func App() exporter.App {
-	return exporter.App{
+func App() web.App {
+	return web.App{
 		Name:        catalog.Events,
 		Description: "The platform's Kafka event stream as exact counters and histograms.",
 		Port:        9474,

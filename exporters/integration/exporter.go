@@ -22,15 +22,16 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/integration/shopify"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // App is the integration-exporter.
-func App() exporter.App { return appOn((&net.Dialer{Timeout: 10 * time.Second}).DialContext) }
+func App() web.App { return appOn((&net.Dialer{Timeout: 10 * time.Second}).DialContext) }
 
 // appOn is App on a network.
-func appOn(dial httpapi.Dial) exporter.App {
-	return exporter.App{
+func appOn(dial httpapi.Dial) web.App {
+	return web.App{
 		Name:        catalog.Integration,
 		Description: "State of the services that the platform depends on: Shopify, Clerk and Mandrill.",
 		Port:        9472,

@@ -20,16 +20,17 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/system/redis"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
 // App is the system-exporter.
-func App() exporter.App { return appOn((&net.Dialer{}).DialContext) }
+func App() web.App { return appOn((&net.Dialer{}).DialContext) }
 
 // appOn is App with probes on a network.
-func appOn(dial probe.Dial) exporter.App {
-	return exporter.App{
+func appOn(dial probe.Dial) web.App {
+	return web.App{
 		Name:        catalog.System,
 		Description: "State of the platform's database, cache and queues, and probes from outside.",
 		Port:        9471,

@@ -1,6 +1,6 @@
 // Package exporter is the kit that all exporters of the project share: it collects in the background, keeps the samples
-// in immutable snapshots, serves them on /metrics without ever waiting for a target, enforces the catalog and its
-// cardinality limits, and runs the web server, reload and shutdown. It never knows what is collected.
+// in immutable snapshots, and holds them to the catalog and its cardinality limits. It never knows what is collected, and
+// serves nothing: that is the package web.
 package exporter
 
 import (

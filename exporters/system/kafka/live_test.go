@@ -17,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
@@ -25,7 +26,7 @@ func start(t testing.TB, config Config) *exportertest.Running {
 	t.Helper()
 	config.Fill()
 	schedule := exporter.Schedule{Interval: 400 * time.Millisecond, Timeout: 400 * time.Millisecond, MaxAge: time.Second}
-	return exportertest.Start(t, exporter.App{Name: catalog.System, Load: func(_ string, log *slog.Logger) (*exporter.Setup, error) {
+	return exportertest.Start(t, web.App{Name: catalog.System, Load: func(_ string, log *slog.Logger) (*exporter.Setup, error) {
 		target, err := New(Options{Name: "main", Config: config, Schedule: schedule, Log: log})
 		if err != nil {
 			return nil, err

@@ -21,7 +21,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 )
 
 // Running is an exporter under test.
@@ -35,19 +35,19 @@ type Running struct {
 }
 
 // Start runs the exporter with a configuration text and further flags, on a free port, until the test ends.
-func Start(t testing.TB, app exporter.App, config string, flags ...string) *Running {
+func Start(t testing.TB, app web.App, config string, flags ...string) *Running {
 	t.Helper()
 	return StartFile(t, app, WriteFile(t, "config.yml", config), flags...)
 }
 
 // StartFile is Start for a configuration that is a file already.
-func StartFile(t testing.TB, app exporter.App, path string, flags ...string) *Running {
+func StartFile(t testing.TB, app web.App, path string, flags ...string) *Running {
 	t.Helper()
 	return StartOn(t, nil, app, path, flags...)
 }
 
 // StartOn is StartFile on a network.
-func StartOn(t testing.TB, network *Network, app exporter.App, path string, flags ...string) *Running {
+func StartOn(t testing.TB, network *Network, app web.App, path string, flags ...string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &Log{}, end: cancel, out: make(chan int, 1)}

@@ -1,4 +1,4 @@
-package exporter
+package web
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -62,7 +61,7 @@ func (in *instance) handler(o options) (http.Handler, error) {
 // serveMetrics buffers the scrape response and writes it with its length: a scraper has all of it or knows that it has
 // not, and a TransactionalGatherer learns which.
 func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request) {
-	gatherer, done := in.exposition.scrape(r)
+	gatherer, done := in.manager.Scrape(r)
 	body, _ := in.buffers.Get().(*bytes.Buffer)
 	if body == nil {
 		body = &bytes.Buffer{}
@@ -114,40 +113,6 @@ func maxInFlight(limit int, h http.Handler) http.Handler {
 			http.Error(w, fmt.Sprintf("Limit of concurrent requests reached (%d), try again later.", limit), http.StatusServiceUnavailable)
 		}
 	})
-}
-
-func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled bool) {
-	switch {
-	case !enabled:
-		http.Error(w, "Reload by HTTP is off; start with --web.enable-lifecycle, or send SIGHUP.", http.StatusForbidden)
-	case r.Method != http.MethodPost && r.Method != http.MethodPut:
-		w.Header().Set("Allow", "POST, PUT")
-		http.Error(w, "Reload needs POST or PUT.", http.StatusMethodNotAllowed)
-	default:
-		if err := in.reload(); err != nil {
-			in.log.Error("reload failed, the old configuration stays in force", "err", err)
-			http.Error(w, "The old configuration stays in force:\n"+err.Error(), http.StatusInternalServerError)
-			return
-		}
-		in.log.Info("configuration reloaded", "file", in.path)
-		fmt.Fprintln(w, "The configuration was reloaded.")
-	}
-}
-
-// healthHandler serves health and readiness, which need no authentication.
-func (in *instance) healthHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "Healthy.")
-	})
-	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if !in.ready() {
-			http.Error(w, "Not ready: some targets were not tried yet.", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "Ready.")
-	})
-	return mux
 }
 
 // webServers are the listeners of an exporter, each with a server of its own: the toolkit changes the server's
@@ -228,30 +193,6 @@ func (ws *webServers) close() {
 	for _, l := range ws.listeners {
 		l.Close()
 	}
-}
-
-// unauthenticatedPaths is a listener that exempts health and readiness from the toolkit's authentication. The toolkit
-// authenticates every path: it replaces the server's handler by its own just before it serves. The first Accept comes
-// right after that and before any request, so Accept wraps the handler.
-type unauthenticatedPaths struct {
-	net.Listener
-	server  *http.Server
-	handler http.Handler
-	once    sync.Once
-}
-
-func (l *unauthenticatedPaths) Accept() (net.Conn, error) {
-	l.once.Do(func() {
-		authenticated := l.server.Handler
-		l.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/-/healthy" || r.URL.Path == "/-/ready" {
-				l.handler.ServeHTTP(w, r)
-				return
-			}
-			authenticated.ServeHTTP(w, r)
-		})
-	})
-	return l.Listener.Accept()
 }
 
 // slogErrors lets promhttp log.

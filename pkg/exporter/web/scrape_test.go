@@ -1,4 +1,4 @@
-package exporter
+package web
 
 import (
 	"context"
@@ -6,14 +6,17 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
 func scrapeOptions(maxRequests int) options {
@@ -22,13 +25,19 @@ func scrapeOptions(maxRequests int) options {
 }
 
 func TestScrapesOverTheLimitAreRejectedAtOnce(t *testing.T) {
-	in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Second}, func(context.Context, *Sink) error { return nil }))
-	defer end(t, in)
+	gatherer := blockedGatherer{make(chan struct{})} // the scrape that comes first stays in flight
+	app := App{Name: "test-exporter", Load: func(string, *slog.Logger) (*exporter.Setup, error) {
+		return &exporter.Setup{Catalog: catalog.Shipped(), Sizes: catalog.SizesFor(1), Gatherer: gatherer}, nil
+	}}
+	in, err := app.newInstance("", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.stop(t.Context())
 	h, err := in.handler(scrapeOptions(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.exposition.mu.Lock() // the scrape that comes first stays in flight
 	codes := make(chan int, 2)
 	for range 2 {
 		go func() {
@@ -40,10 +49,22 @@ func TestScrapesOverTheLimitAreRejectedAtOnce(t *testing.T) {
 	if code := <-codes; code != http.StatusServiceUnavailable {
 		t.Errorf("the second scrape in flight was answered %d, want 503", code)
 	}
-	in.exposition.mu.Unlock()
+	close(gatherer.released)
 	if code := <-codes; code != http.StatusOK {
 		t.Errorf("the first scrape was answered %d, want 200", code)
 	}
+}
+
+// blockedGatherer gathers nothing, and not before it is released.
+type blockedGatherer struct{ released chan struct{} }
+
+func (blockedGatherer) Start()                               {}
+func (blockedGatherer) Drain(context.Context)                {}
+func (blockedGatherer) Rejected(func(_, _ string, _ uint64)) {}
+
+func (g blockedGatherer) Gather(*http.Request) ([]*dto.MetricFamily, func(delivered bool)) {
+	<-g.released
+	return nil, func(bool) {}
 }
 
 // benchmarkSeries is the number of series in the scrape response of BenchmarkScrape.
@@ -82,14 +103,10 @@ func kitHandler(b *testing.B) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
-	app := App{Name: "bench", Load: func(string, *slog.Logger) (*Setup, error) {
-		return &Setup{Catalog: c, Sizes: catalog.SizesFor(1000), Collectors: []Collector{
-			singleTarget(Schedule{Interval: time.Hour, Timeout: time.Minute}, func(_ context.Context, sink *Sink) error {
-				for i := range benchmarkSeries {
-					sink.Gauge("shop_items", float64(i), labelsOf(i)...)
-				}
-				return nil
-			})}}, nil
+	app := App{Name: "bench", Load: func(string, *slog.Logger) (*exporter.Setup, error) {
+		return &exporter.Setup{Catalog: c, Sizes: catalog.SizesFor(1000), Collectors: []exporter.Collector{
+			exporter.NewCollector("stock", exporter.Schedule{Interval: time.Hour, Timeout: time.Minute}, manyItems{}),
+		}}, nil
 	}}
 	in, err := app.newInstance("", slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -103,10 +120,27 @@ func kitHandler(b *testing.B) http.Handler {
 	for !in.ready() {
 		time.Sleep(time.Millisecond)
 	}
-	if got := in.exposition.collected(); len(got) != 1 || len(got[0].Metric) != benchmarkSeries {
-		b.Fatal("the page does not have its series")
+	gatherer, done := in.manager.Scrape(nil)
+	families, err := gatherer.Gather()
+	done(false)
+	if err != nil || !slices.ContainsFunc(families, func(mf *dto.MetricFamily) bool {
+		return mf.GetName() == "shop_items" && len(mf.Metric) == benchmarkSeries
+	}) {
+		b.Fatal("the response does not have its series", err)
 	}
 	return h
+}
+
+// manyItems is a target with as many series as the benchmark compares.
+type manyItems struct{}
+
+func (manyItems) Name() string { return "shop" }
+
+func (manyItems) Collect(_ context.Context, sink *exporter.Sink) error {
+	for i := range benchmarkSeries {
+		sink.Gauge("shop_items", float64(i), labelsOf(i)...)
+	}
+	return nil
 }
 
 func vectorHandler() http.Handler {

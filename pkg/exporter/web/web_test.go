@@ -1,4 +1,4 @@
-package exporter_test
+package web_test
 
 import (
 	"context"
@@ -23,6 +23,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
@@ -50,8 +51,8 @@ func (targets) Schedule() exporter.Schedule {
 }
 
 // shop is an exporter whose configuration says how many items there are.
-func shop(collect func(ctx context.Context, sink *exporter.Sink, items int) error) exporter.App {
-	return exporter.App{Name: "shop-exporter", Description: "Items of a shop.", Port: 9999, Load: func(path string, _ *slog.Logger) (*exporter.Setup, error) {
+func shop(collect func(ctx context.Context, sink *exporter.Sink, items int) error) web.App {
+	return web.App{Name: "shop-exporter", Description: "Items of a shop.", Port: 9999, Load: func(path string, _ *slog.Logger) (*exporter.Setup, error) {
 		var c config
 		f, err := yamlfile.Read(path, &c)
 		if err != nil {
