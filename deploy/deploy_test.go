@@ -21,13 +21,13 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/system"
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // programs are those that have a unit and an example, by the name of both.
-func programs() map[string]exporter.App {
-	return map[string]exporter.App{
+func programs() map[string]web.App {
+	return map[string]web.App{
 		"business-exporter": business.App(), "system-exporter": system.App(), "integration-exporter": integration.App(), "event-exporter": events.App(), "ackd": daemon.App(),
 	}
 }

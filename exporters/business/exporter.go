@@ -14,6 +14,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
@@ -47,11 +48,11 @@ type Limits struct {
 const defaultMaxAge = 5 * time.Minute
 
 // App is the business-exporter.
-func App() exporter.App { return appWith(func(*Pack) {}) }
+func App() web.App { return appWith(func(*Pack) {}) }
 
 // appWith is App with a change to each query pack after it was read and checked.
-func appWith(change func(*Pack)) exporter.App {
-	return exporter.App{
+func appWith(change func(*Pack)) web.App {
+	return web.App{
 		Name:        catalog.Business,
 		Description: "State of the consignment-sale business, read from the platform's MySQL database.",
 		Port:        9473,

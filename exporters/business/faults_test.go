@@ -14,8 +14,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
-	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
@@ -75,7 +75,7 @@ func startPatiently(t *testing.T, dsn, pack string, more ...string) *exportertes
 	}), dsn, pack, "", more...)
 }
 
-func startApp(t *testing.T, app exporter.App, dsn, pack, setting string, more ...string) *exportertest.Running {
+func startApp(t *testing.T, app web.App, dsn, pack, setting string, more ...string) *exportertest.Running {
 	t.Helper()
 	return exportertest.Start(t, app, fmt.Sprintf("mysql: {dsn_file: %s, %s}\nqueries_file: %s\nmax_age: 1s\n%s",
 		exportertest.WriteFile(t, "dsn", dsn), setting, exportertest.WriteFile(t, "pack.yml", pack), strings.Join(more, "\n")))

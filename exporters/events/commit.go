@@ -5,10 +5,12 @@ import (
 	"fmt"
 
 	"github.com/IBM/sarama"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 )
 
 // deliver keeps the offsets that a scrape has delivered; they are committed in the background.
-func (n *consumer) deliver(positions []Position) {
+func (n *consumer) deliver(positions []aggregate.Position) {
 	n.mu.Lock()
 	for _, p := range positions {
 		n.delivered[partitionID{p.Topic, p.Partition}] = p.Offset

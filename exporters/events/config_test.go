@@ -42,10 +42,10 @@ func checkRejected(t *testing.T, config, want string) {
 	}
 }
 
-// TestInvalidMappingsKeepTheExporterFromStarting does the same with the files of testdata/invalid, each as the mapping
+// TestInvalidMappingsKeepTheExporterFromStarting does the same with the files of internal/mapping/testdata/invalid, each as the mapping
 // of a configuration that is valid. Their first line holds the line number and the message.
 func TestInvalidMappingsKeepTheExporterFromStarting(t *testing.T) {
-	files, err := filepath.Glob("testdata/invalid/*.yml")
+	files, err := filepath.Glob("internal/mapping/testdata/invalid/*.yml")
 	if err != nil || len(files) < 30 {
 		t.Fatalf("%d files: %v", len(files), err)
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
@@ -21,7 +23,7 @@ import (
 type consumer struct {
 	config       *Config
 	kafka        *sarama.Config
-	aggregator   *Aggregator
+	aggregator   *aggregate.Aggregator
 	gatherer     *gatherer
 	lease        *lease
 	offsetSource *offsetSource // nil when the committed offsets of Kafka are the start offsets
@@ -50,7 +52,7 @@ type consumer struct {
 // evictInterval is the time between two evictions of sale events without records.
 const evictInterval = time.Hour
 
-func newConsumer(c *Config, k *sarama.Config, a *Aggregator, g *gatherer, offsets *offsetSource, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
+func newConsumer(c *Config, k *sarama.Config, a *aggregate.Aggregator, g *gatherer, offsets *offsetSource, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
 	own := prometheus.NewRegistry()
 	n := &consumer{
 		config: c, kafka: k, aggregator: a, gatherer: g, offsetSource: offsets, log: log,
@@ -341,8 +343,8 @@ func (h *handler) ConsumeClaim(_ sarama.ConsumerGroupSession, claim sarama.Consu
 	start := h.starts[id]
 	h.mu.Unlock()
 	shard := h.aggregator.Shard(id.topic, id.partition)
-	report := func(r *Record, o Outcome, p Problem) { h.bad.report(id, r, o, p) }
-	b := batch{records: make([]Record, 0, batchSize)}
+	report := func(r *cloudevent.Record, o aggregate.Outcome, p cloudevent.Problem) { h.bad.report(id, r, o, p) }
+	b := batch{records: make([]cloudevent.Record, 0, batchSize)}
 	for m := range claim.Messages() {
 		b.clear()
 		b.add(m)
@@ -359,20 +361,20 @@ func (h *handler) ConsumeClaim(_ sarama.ConsumerGroupSession, claim sarama.Consu
 
 // batch is a number of records and their headers, in memory that is used again and again.
 type batch struct {
-	records []Record
-	headers []Header
+	records []cloudevent.Record
+	headers []cloudevent.Header
 }
 
 func (b *batch) clear() { b.records, b.headers = b.records[:0], b.headers[:0] }
 
 func (b *batch) add(m *sarama.ConsumerMessage) {
-	r := Record{Value: m.Value, Offset: m.Offset}
+	r := cloudevent.Record{Value: m.Value, Offset: m.Offset}
 	if !m.Timestamp.IsZero() {
 		r.Timestamp = m.Timestamp.UnixMilli()
 	}
 	if n := len(b.headers); len(m.Headers) > 0 {
 		for _, h := range m.Headers {
-			b.headers = append(b.headers, Header{Key: h.Key, Value: h.Value})
+			b.headers = append(b.headers, cloudevent.Header{Key: h.Key, Value: h.Value})
 		}
 		r.Headers = b.headers[n:len(b.headers):len(b.headers)]
 	}
@@ -425,7 +427,7 @@ func newBadRecords(log *slog.Logger) badRecords {
 	return badRecords{log: log, limiter: rate.NewLimiter(5, 50), mu: &sync.Mutex{}, skipped: new(int)}
 }
 
-func (b *badRecords) report(id partitionID, r *Record, o Outcome, p Problem) {
+func (b *badRecords) report(id partitionID, r *cloudevent.Record, o aggregate.Outcome, p cloudevent.Problem) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.limiter.Allow() {

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 )
 
 // Without a session there is nothing to finish: brokers that say nothing are waited for once, and not until they answer.
@@ -45,7 +48,7 @@ func TestBadRecordsAreLoggedFiftyAtOnceAndThenFiveEachSecond(t *testing.T) {
 		report := func(n int) (lines string) {
 			log.Reset()
 			for range n {
-				bad.report(partitionID{"t", 0}, &Record{}, Malformed, Problem{Reason: Empty})
+				bad.report(partitionID{"t", 0}, &cloudevent.Record{}, aggregate.Malformed, cloudevent.Problem{Reason: cloudevent.Empty})
 			}
 			return log.String()
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
@@ -19,13 +20,13 @@ func TestTheMappingOfTheDocumentationWorks(t *testing.T) {
 	if example == nil {
 		t.Fatal("the page has no mapping that begins with declare:")
 	}
-	m, err := ParseMapping("docs/event-exporter.md", example[1], catalog.Shipped())
+	m, err := mapping.Parse("docs/event-exporter.md", example[1], catalog.Shipped())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
 	event := `{"specversion":"1.0","id":"1","source":"/shop","type":"shop.search","data":{"found":"true"}}`
-	rejected, err := Explain(strings.NewReader(event), &out, m, Options{})
+	rejected, err := explain(strings.NewReader(event), &out, m)
 	if err != nil || rejected > 0 || !strings.Contains(out.String(), `shop_searches_total{found="true"}`) {
 		t.Errorf("%d refused, %v, printed:\n%s", rejected, err, out.String())
 	}

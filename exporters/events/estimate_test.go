@@ -7,7 +7,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
-	"github.com/consignwatch/consignwatch/exporters/events"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
@@ -23,12 +23,12 @@ func TestTheSeriesOf200ClientsStayWithinTheEstimate(t *testing.T) {
 		client := fmt.Sprintf("client-%d", i)
 		names = append(names, client)
 		published := map[string]bool{}
-		for _, e := range events.ContractEvents() {
-			if published[e[0]] { // the same in another currency, say
+		for _, e := range eventtest.Contract {
+			if published[e.Type] { // the same in another currency, say
 				continue
 			}
-			published[e[0]] = true
-			records = append(records, record{topic: telemetry, partition: int32(i % 2), value: structured(fmt.Sprint(len(records)), e[0], client, e[1])})
+			published[e.Type] = true
+			records = append(records, record{topic: telemetry, partition: int32(i % 2), value: structured(fmt.Sprint(len(records)), e.Type, client, e.Data)})
 		}
 	}
 	b := startBroker(t, kafka.Config{})

@@ -6,21 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
-// Explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
+// explain reads sample events, structured CloudEvents with one on each line, and writes which series each of them would
 // increase or set, or why it would not be counted. It returns the number of events that are not counted.
-func Explain(r io.Reader, w io.Writer, m *Mapping, o Options) (uncounted int, err error) {
-	a, err := NewAggregator(m, o)
+func explain(r io.Reader, w io.Writer, m *mapping.Mapping) (uncounted int, err error) {
+	a, err := aggregate.New(m, aggregate.Options{})
 	if err != nil {
 		return 0, err
 	}
 	x := explainer{aggregator: a, shard: a.Shard("sample", 0), out: bufio.NewWriter(w), rejected: map[[2]string]uint64{}}
 	x.shard.Assign(0)
-	x.reset()
 	in := bufio.NewReader(r)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')
@@ -37,57 +39,35 @@ func Explain(r io.Reader, w io.Writer, m *Mapping, o Options) (uncounted int, er
 }
 
 type explainer struct {
-	aggregator *Aggregator
-	shard      *Shard
+	aggregator *aggregate.Aggregator
+	shard      *aggregate.Shard
 	out        *bufio.Writer
 	rejected   map[[2]string]uint64
 }
 
 // line counts one event and writes its outcome. It is false when the event was not counted.
 func (x *explainer) line(n int, text []byte) bool {
-	outcome, problem := x.shard.Count(time.Now(), &Record{Value: text, Offset: int64(n)})
-	switch outcome {
-	case Counted:
-		d := &x.shard.decoder
-		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, d.text(&d.slots[slotType]))
-		x.increments()
-		x.gauges()
+	e := x.shard.Explain(time.Now(), &cloudevent.Record{Value: text, Offset: int64(n)})
+	switch e.Outcome {
+	case aggregate.Counted:
+		fmt.Fprintf(x.out, "line %d: counted: %s\n", n, e.Type)
+		for _, c := range e.Changes {
+			switch c.Type {
+			case catalog.Counter:
+				fmt.Fprintf(x.out, "  %s +%v\n", c.Series, c.Value)
+			case catalog.Histogram:
+				fmt.Fprintf(x.out, "  %s observes %v\n", c.Series, c.Value)
+			case catalog.Gauge:
+				fmt.Fprintf(x.out, "  %s is %v, of this source\n", c.Series, c.Value)
+			}
+		}
 		x.rejectedLabels()
-	case Duplicate:
+	case aggregate.Duplicate:
 		fmt.Fprintf(x.out, "line %d: duplicate: an earlier event has the same source and id\n", n)
 	default:
-		fmt.Fprintf(x.out, "line %d: %v: %v\n", n, outcome, problem)
+		fmt.Fprintf(x.out, "line %d: %v: %v\n", n, e.Outcome, e.Problem)
 	}
-	x.reset()
-	return outcome == Counted
-}
-
-// increments writes the series that have changed, in the order of the rules. All values are 0 before each event.
-func (x *explainer) increments() {
-	s := x.shard
-	for _, i := range s.dirty {
-		c := &s.states[i]
-		m := c.series.metric
-		if slices.Contains(s.records[:], c.at) || s.delay == c.at {
-			continue
-		}
-		words := s.current[c.at+1 : c.at+1+m.words]
-		last := words[len(words)-1]
-		verb := "+"
-		if m.words > 1 {
-			verb = "observes "
-		}
-		fmt.Fprintf(x.out, "  %s %s%v\n", c.series, verb, c.series.number(last))
-	}
-}
-
-func (x *explainer) gauges() {
-	var lines []string
-	for k, g := range x.shard.gauges {
-		lines = append(lines, fmt.Sprintf("  %s is %v, of this source\n", k.series, g.value))
-	}
-	slices.Sort(lines)
-	x.out.WriteString(strings.Join(lines, ""))
+	return e.Outcome == aggregate.Counted
 }
 
 // rejectedLabels writes which labels became "other".
@@ -98,28 +78,4 @@ func (x *explainer) rejectedLabels() {
 			x.rejected[key] = n
 		}
 	})
-}
-
-// reset sets all values to 0, so that increments writes those of the next event alone.
-func (x *explainer) reset() {
-	s := x.shard
-	for _, i := range s.dirty {
-		c := &s.states[i]
-		clear(s.current[c.at+1 : c.at+1+c.series.metric.words])
-		s.current[c.at] &^= dirtyBit
-	}
-	s.dirty = s.dirty[:0]
-	clear(s.gauges)
-}
-
-// String writes a series as Prometheus does, with the labels in the order of the declaration.
-func (s *series) String() string {
-	var labels []string
-	for i := range s.metric.decl.Labels {
-		labels = append(labels, fmt.Sprintf("%s=%q", s.metric.decl.Labels[i].Name, s.values[i]))
-	}
-	if len(labels) == 0 {
-		return s.metric.decl.Name
-	}
-	return s.metric.decl.Name + "{" + strings.Join(labels, ",") + "}"
 }

@@ -5,23 +5,29 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 )
 
 func TestExplainSaysWhatEachEventDoes(t *testing.T) {
-	order := event("consign.order.placed", "anna", `{"event":"spring","channel":"pos","amount_cents":1.999e3,"currency":"USD"}`)
+	order := eventtest.Event("consign.order.placed", "anna", `{"event":"spring","channel":"pos","amount_cents":1.999e3,"currency":"USD"}`)
 	in := strings.Join([]string{
-		event("consign.api.request", "anna", `{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`),
+		eventtest.Event("consign.api.request", "anna", `{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`),
 		"",
 		order,
 		order,
-		event("consign.api.request", "anna", `{"route":"jane@example.org","method":"GET","status":200,"duration_seconds":0.2}`),
-		event("consign.api.request", "anna", `{"route":"/items","method":"GET","status":200}`),
-		event("consign.new", "anna", `{}`),
+		eventtest.Event("consign.api.request", "anna", `{"route":"jane@example.org","method":"GET","status":200,"duration_seconds":0.2}`),
+		eventtest.Event("consign.api.request", "anna", `{"route":"/items","method":"GET","status":200}`),
+		eventtest.Event("consign.new", "anna", `{}`),
 		`{"specversion":`,
-		event("consign.worker.threads", "", `{"pool":"jobs","busy":5,"max":16}`),
+		eventtest.Event("consign.worker.threads", "", `{"pool":"jobs","busy":5,"max":16}`),
 	}, "\n")
+	m, _, err := loadMapping("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out strings.Builder
-	rejected, err := Explain(strings.NewReader(in), &out, shippedMapping(t), Options{Start: start})
+	rejected, err := explain(strings.NewReader(in), &out, m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package events
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,14 +14,22 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
+// defaultMapping is the mapping that is shipped: the contract with the platform, section 1.
+//
+//go:embed mapping.yml
+var defaultMapping []byte
+
 // App is the event-exporter.
-func App() exporter.App {
-	return exporter.App{
+func App() web.App {
+	return web.App{
 		Name:        catalog.Events,
 		Description: "The platform's Kafka event stream as exact counters and histograms.",
 		Port:        9474,
@@ -45,7 +54,7 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, err
 	}
 	sizes := catalog.Sizes{Clients: c.Limits.Clients, Events: c.Limits.Events}
-	aggregator, err := NewAggregator(mapping, Options{Sizes: sizes})
+	aggregator, err := aggregate.New(mapping, aggregate.Options{Sizes: sizes})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
 	}
@@ -91,8 +100,8 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 	}, nil
 }
 
-func loadMapping(path string) (*Mapping, []byte, error) {
-	name, text := "mapping.yml (embedded)", DefaultMapping()
+func loadMapping(path string) (*mapping.Mapping, []byte, error) {
+	name, text := "mapping.yml (embedded)", defaultMapping
 	if path != "" {
 		var err error
 		if text, err = os.ReadFile(path); err != nil {
@@ -100,7 +109,7 @@ func loadMapping(path string) (*Mapping, []byte, error) {
 		}
 		name = path
 	}
-	m, err := ParseMapping(name, text, catalog.Shipped())
+	m, err := mapping.Parse(name, text, catalog.Shipped())
 	return m, text, err
 }
 
@@ -132,7 +141,7 @@ func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {
 			}
 			defer in.Close()
 		}
-		uncounted, err := Explain(in, stdout, m, Options{})
+		uncounted, err := explain(in, stdout, m)
 		if err == nil && uncounted > 0 {
 			err = fmt.Errorf("%d events would not be counted", uncounted)
 		}

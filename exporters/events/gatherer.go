@@ -11,17 +11,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 )
 
 // gatherer exposes the Aggregator's series, and keeps track of which scrapes were delivered. It implements
 // exporter.TransactionalGatherer.
 type gatherer struct {
-	aggregator      *Aggregator
+	aggregator      *aggregate.Aggregator
 	lease           *lease
 	consumerMetrics *prometheus.Registry // the consumer's metrics about itself
 	scrapers        []string
-	exact           bool             // the start offsets come from Prometheus
-	deliver         func([]Position) // called with the offsets that a scrape has delivered
+	exact           bool                       // the start offsets come from Prometheus
+	deliver         func([]aggregate.Position) // called with the offsets that a scrape has delivered
 	start           func()
 	drain           func(ctx context.Context)
 
@@ -35,7 +37,7 @@ type gatherer struct {
 	interval   time.Duration // between the last two
 }
 
-func newGatherer(a *Aggregator, scrapers []string) *gatherer {
+func newGatherer(a *aggregate.Aggregator, scrapers []string) *gatherer {
 	return &gatherer{aggregator: a, scrapers: scrapers, scraped: make(chan struct{})}
 }
 

@@ -8,7 +8,23 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 )
+
+// loadAggregator makes an Aggregator of the shipped mapping.
+func loadAggregator(t *testing.T) *aggregate.Aggregator {
+	t.Helper()
+	m, _, err := loadMapping("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := aggregate.New(m, aggregate.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
 
 // A scraper that does not read its response keeps the others waiting until its own timeout, and no longer. Its response delivers nothing afterwards.
 func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
@@ -17,10 +33,16 @@ func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
 	} {
 		t.Run("timeout="+timeout, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newGatherer(newAggregator(t, Options{Start: time.Now()}), []string{"main"})
+				a := loadAggregator(t)
+				first, err := a.StartScrape(time.Now(), 0) // which is empty
+				if err != nil {
+					t.Fatal(err)
+				}
+				first.Delivered()
+				s := newGatherer(a, []string{"main"})
 				s.consumerMetrics, s.lease = prometheus.NewRegistry(), &lease{}
 				deliveries := 0
-				s.deliver = func([]Position) { deliveries++ }
+				s.deliver = func([]aggregate.Position) { deliveries++ }
 				request := httptest.NewRequest(http.MethodGet, "/metrics?scraper=main", nil)
 				request.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", timeout)
 				_, settle := s.Gather(request)
@@ -48,12 +70,8 @@ func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
 // and the one after it is not.
 func TestTheFirstScrapeIsEmptyWithoutALease(t *testing.T) {
 	for _, exact := range []bool{false, true} {
-		l, err := NewAggregator(shippedMapping(t), Options{Start: start})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := newGatherer(l, []string{"main"})
-		s.consumerMetrics, s.exact, s.deliver = prometheus.NewRegistry(), exact, func([]Position) {}
+		s := newGatherer(loadAggregator(t), []string{"main"})
+		s.consumerMetrics, s.exact, s.deliver = prometheus.NewRegistry(), exact, func([]aggregate.Position) {}
 		scrape := func() int {
 			families, settle := s.Gather(httptest.NewRequest(http.MethodGet, "/metrics?scraper=main", nil))
 			settle(true)

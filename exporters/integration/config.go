@@ -5,10 +5,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 
 	commonconfig "github.com/prometheus/common/config"
 
+	"github.com/consignwatch/consignwatch/exporters/integration/clerk"
+	"github.com/consignwatch/consignwatch/exporters/integration/mandrill"
+	"github.com/consignwatch/consignwatch/exporters/integration/platformdb"
+	"github.com/consignwatch/consignwatch/exporters/integration/shopify"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
@@ -19,12 +22,12 @@ type Config struct {
 	Clients []Client `yaml:"clients,omitempty"`
 	// ClientsFile holds the list of clients instead, under the key `clients`, so that other programs can share it. It is read
 	// again on reload.
-	ClientsFile string          `yaml:"clients_file,omitempty"`
-	Limits      Limits          `yaml:"limits,omitempty"`
-	Shopify     shopifyConfig   `yaml:"shopify,omitempty"`
-	Platform    *platformConfig `yaml:"platform,omitempty"`
-	Clerk       *clerkConfig    `yaml:"clerk,omitempty"`
-	Mandrill    *mandrillConfig `yaml:"mandrill,omitempty"`
+	ClientsFile string             `yaml:"clients_file,omitempty"`
+	Limits      Limits             `yaml:"limits,omitempty"`
+	Shopify     shopify.Config     `yaml:"shopify,omitempty"`
+	Platform    *platformdb.Config `yaml:"platform,omitempty"`
+	Clerk       *clerk.Config      `yaml:"clerk,omitempty"`
+	Mandrill    *mandrill.Config   `yaml:"mandrill,omitempty"`
 }
 
 // Client is one tenant.
@@ -32,25 +35,12 @@ type Client struct {
 	// Slug is the label `client`.
 	Slug string `yaml:"slug"`
 	// Shopify is the client's shop; without it, the client has none.
-	Shopify *shopConfig `yaml:"shopify,omitempty"`
+	Shopify *shopify.ShopConfig `yaml:"shopify,omitempty"`
 }
 
 // Limits bound the number of series.
 type Limits struct {
 	Clients int `yaml:"clients,omitempty"`
-}
-
-// platformConfig is the platform's own database, which the shops are compared with.
-type platformConfig struct {
-	// DSNFile holds the data source name, user:password@tcp(host:port)/database. It is read again on reload.
-	DSNFile string                  `yaml:"dsn_file"`
-	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	// Timeout is the time limit of a statement, on the server.
-	Timeout yamlfile.Duration `yaml:"timeout,omitempty"`
-	// OrdersSQL and ProductsSQL look orders and products up, in databases whose tables are not those of the contract. Each has
-	// {ids} in place of the numbers, and returns the client's slug and the number of those that it finds.
-	OrdersSQL   string `yaml:"orders_sql,omitempty"`
-	ProductsSQL string `yaml:"products_sql,omitempty"`
 }
 
 // clientList is what clients_file holds.
@@ -79,7 +69,7 @@ func readConfig(path string) (*configuration, error) {
 			return nil, c.file.Errorf("clients_file", "there is a list of clients already, under clients")
 		}
 		var list clientList
-		if c.clientsFile, err = yamlfile.Read(inDir(filepath.Dir(path), c.ClientsFile), &list); err != nil {
+		if c.clientsFile, err = yamlfile.Read(commonconfig.JoinDir(filepath.Dir(path), c.ClientsFile), &list); err != nil {
 			return nil, c.file.Errorf("clients_file", "%w", err)
 		}
 		c.Clients = list.Clients
@@ -92,44 +82,37 @@ func (c *configuration) fill() {
 	if c.Limits.Clients == 0 {
 		c.Limits.Clients = catalog.DefaultClients
 	}
-	c.Shopify.fill()
+	c.Shopify.Fill()
 	if c.Platform != nil {
-		c.Platform.fill()
+		c.Platform.Fill()
 	}
 	if c.Clerk != nil {
-		c.Clerk.fill()
+		c.Clerk.Fill()
 	}
 	if c.Mandrill != nil {
-		c.Mandrill.fill()
+		c.Mandrill.Fill()
 	}
 }
 
 // resolve makes paths relative to the folder of the file that they stand in, as Prometheus does.
 func (c *configuration) resolve() {
 	dir := filepath.Dir(c.file.Name)
-	join := func(path *string) { *path = inDir(dir, *path) }
-	c.Shopify.TLS.SetDirectory(dir)
+	c.Shopify.SetDirectory(dir)
 	if c.Platform != nil {
-		join(&c.Platform.DSNFile)
-		c.Platform.TLS.SetDirectory(dir)
+		c.Platform.SetDirectory(dir)
 	}
 	if c.Clerk != nil {
-		c.Clerk.resolve(join)
+		c.Clerk.SetDirectory(dir)
 	}
 	if c.Mandrill != nil {
-		c.Mandrill.resolve(join)
+		c.Mandrill.SetDirectory(dir)
 	}
 	clientsDir := filepath.Dir(c.clientsFile.Name)
 	for _, client := range c.Clients {
-		client.Shopify.resolve(func(path *string) { *path = inDir(clientsDir, *path) })
+		if client.Shopify != nil {
+			client.Shopify.SetDirectory(clientsDir)
+		}
 	}
-}
-
-func inDir(dir, path string) string {
-	if path == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
 }
 
 func (c *configuration) check() error {
@@ -150,21 +133,21 @@ func (c *configuration) check() error {
 	if err := c.checkClients(); err != nil {
 		return err
 	}
-	if err := c.Shopify.check(c.file); err != nil {
+	if err := c.Shopify.Check(c.file); err != nil {
 		return err
 	}
 	if c.Platform != nil {
-		if err := c.Platform.check(c.file); err != nil {
+		if err := c.Platform.Check(c.file); err != nil {
 			return err
 		}
 	}
 	if c.Clerk != nil {
-		if err := c.Clerk.check(c.file); err != nil {
+		if err := c.Clerk.Check(c.file); err != nil {
 			return err
 		}
 	}
 	if c.Mandrill != nil {
-		return c.Mandrill.check(c.file, len(c.Clients))
+		return c.Mandrill.Check(c.file, len(c.Clients))
 	}
 	return nil
 }
@@ -174,26 +157,26 @@ var clientSlug = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 func (c *configuration) checkClients() error {
 	slugs, domains := map[string]bool{}, map[string]bool{}
 	for i, client := range c.Clients {
-		at := fmt.Sprintf("clients.%d.", i)
+		key := fmt.Sprintf("clients.%d", i)
 		switch {
 		case client.Slug == "":
-			return c.clientsFile.Errorf(at+"slug", "is missing")
+			return c.clientsFile.Errorf(key+".slug", "is missing")
 		case !clientSlug.MatchString(client.Slug):
-			return c.clientsFile.Errorf(at+"slug", "%q is not lower-case letters, digits, - and _, at most 63", client.Slug)
+			return c.clientsFile.Errorf(key+".slug", "%q is not lower-case letters, digits, - and _, at most 63", client.Slug)
 		case client.Slug == catalog.Other:
-			return c.clientsFile.Errorf(at+"slug", "%q stands for all clients that are not admitted", client.Slug)
+			return c.clientsFile.Errorf(key+".slug", "%q stands for all clients that are not admitted", client.Slug)
 		case slugs[client.Slug]:
-			return c.clientsFile.Errorf(at+"slug", "%q is there twice", client.Slug)
+			return c.clientsFile.Errorf(key+".slug", "%q is there twice", client.Slug)
 		}
 		slugs[client.Slug] = true
 		if client.Shopify == nil {
 			continue
 		}
-		if err := client.Shopify.check(c.clientsFile, at+"shopify."); err != nil {
+		if err := client.Shopify.Check(c.clientsFile, key+".shopify"); err != nil {
 			return err
 		}
 		if domains[client.Shopify.Domain] {
-			return c.clientsFile.Errorf(at+"shopify.domain", "%q is the shop of another client already", client.Shopify.Domain)
+			return c.clientsFile.Errorf(key+".shopify.domain", "%q is the shop of another client already", client.Shopify.Domain)
 		}
 		domains[client.Shopify.Domain] = true
 	}
@@ -207,28 +190,4 @@ func (c *configuration) slugs() []string {
 		all = append(all, client.Slug)
 	}
 	return slices.Clip(all)
-}
-
-func (p *platformConfig) fill() {
-	if p.Timeout == 0 {
-		p.Timeout = defaultStatementTimeout
-	}
-	if p.OrdersSQL == "" {
-		p.OrdersSQL = defaultOrdersSQL
-	}
-	if p.ProductsSQL == "" {
-		p.ProductsSQL = defaultProductsSQL
-	}
-}
-
-func (p *platformConfig) check(f *yamlfile.File) error {
-	switch {
-	case p.DSNFile == "":
-		return f.Errorf("platform.dsn_file", "is missing: the path of a file with user:password@tcp(host:port)/database")
-	case strings.Count(p.OrdersSQL, idsPlaceholder) != 1:
-		return f.Errorf("platform.orders_sql", "must have %s once: the place where the numbers of orders stand", idsPlaceholder)
-	case strings.Count(p.ProductsSQL, idsPlaceholder) != 1:
-		return f.Errorf("platform.products_sql", "must have %s once: the place where the numbers of products stand", idsPlaceholder)
-	}
-	return nil
 }

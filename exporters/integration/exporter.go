@@ -4,28 +4,34 @@
 package integration
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
+	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/exporters/integration/clerk"
+	"github.com/consignwatch/consignwatch/exporters/integration/httpapi"
+	"github.com/consignwatch/consignwatch/exporters/integration/mandrill"
+	"github.com/consignwatch/consignwatch/exporters/integration/platformdb"
+	"github.com/consignwatch/consignwatch/exporters/integration/shopify"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // App is the integration-exporter.
-func App() exporter.App { return appOn((&net.Dialer{Timeout: 10 * time.Second}).DialContext) }
-
-// dialer opens the connections to the services, as the method of a net.Dialer does.
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+func App() web.App { return appOn((&net.Dialer{Timeout: 10 * time.Second}).DialContext) }
 
 // appOn is App on a network.
-func appOn(dial dialer) exporter.App {
-	return exporter.App{
+func appOn(dial httpapi.Dial) web.App {
+	return web.App{
 		Name:        catalog.Integration,
 		Description: "State of the services that the platform depends on: Shopify, Clerk and Mandrill.",
 		Port:        9472,
@@ -34,7 +40,7 @@ func appOn(dial dialer) exporter.App {
 }
 
 // load reads the configuration and all that it names. It does not connect.
-func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
+func load(path string, dial httpapi.Dial, log *slog.Logger) (*exporter.Setup, error) {
 	c, err := readConfig(path)
 	if err != nil {
 		return nil, err
@@ -62,7 +68,7 @@ func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
 // builder makes the collectors of a configuration.
 type builder struct {
 	*configuration
-	dial       dialer
+	dial       httpapi.Dial
 	log        *slog.Logger
 	catalog    *catalog.Catalog
 	collectors []exporter.Collector
@@ -77,30 +83,94 @@ func (b *builder) close() error {
 	return errors.Join(errs...)
 }
 
-// add makes a collector, unless it has no targets.
-func (b *builder) add(name string, s exporter.Schedule, targets ...exporter.Target) {
-	if len(targets) > 0 {
-		b.collectors = append(b.collectors, collector{name, s, targets})
+// shopify makes the collectors of all shops.
+func (b *builder) shopify() error {
+	var db *platformdb.DB
+	if b.Platform != nil {
+		var err error
+		if db, err = b.platform(); err != nil {
+			return err
+		}
 	}
+	shops, err := shopify.New(shopify.Options{Config: &b.Shopify, Clients: b.slugs(), DB: db, Dial: b.dial, Catalog: b.catalog, Log: b.log})
+	if err != nil {
+		return b.file.Errorf("shopify.tls", "%w", err)
+	}
+	b.closers = append(b.closers, shops.Close)
+	for i, c := range b.Clients {
+		if c.Shopify == nil {
+			continue
+		}
+		if err := shops.Add(b.clientsFile, fmt.Sprintf("clients.%d.shopify", i), c.Slug, c.Shopify); err != nil {
+			return err
+		}
+	}
+	b.collectors = append(b.collectors, shops.Collectors()...)
+	return nil
 }
 
-// collector is the targets of one kind.
-type collector struct {
-	name     string
-	schedule exporter.Schedule
-	targets  []exporter.Target
+// platform opens the platform's database.
+func (b *builder) platform() (*platformdb.DB, error) {
+	dsn, err := secret.Read(b.Platform.DSNFile)
+	if err != nil {
+		return nil, b.file.Errorf("platform.dsn_file", "%w", err)
+	}
+	var security *tls.Config
+	if b.Platform.TLS != nil {
+		if security, err = commonconfig.NewTLSConfig(b.Platform.TLS); err != nil {
+			return nil, b.file.Errorf("platform.tls", "%w", err)
+		}
+	}
+	db, err := platformdb.Open(b.Platform, dsn, security)
+	if err != nil {
+		return nil, b.file.Errorf("platform.dsn_file", "%w", err)
+	}
+	b.closers = append(b.closers, db.Close)
+	return db, nil
 }
 
-func (c collector) Name() string                { return c.name }
-func (c collector) Schedule() exporter.Schedule { return c.schedule }
-func (c collector) Targets() []exporter.Target  { return c.targets }
-
-// maxHeader bounds the header of a response, in bytes.
-const maxHeader = 64 << 10
-
-func boolValue(b bool) float64 {
-	if b {
-		return 1
+// clerk makes the collectors of Clerk.
+func (b *builder) clerk() error {
+	c := b.Clerk
+	if c == nil {
+		return nil
 	}
-	return 0
+	key, err := secret.Read(c.SecretKeyFile)
+	if err != nil {
+		return b.file.Errorf("clerk.secret_key_file", "%w", err)
+	}
+	client, err := b.httpClient(c.TLS)
+	if err != nil {
+		return b.file.Errorf("clerk.tls", "%w", err)
+	}
+	b.collectors = append(b.collectors, clerk.Collectors(clerk.Options{Config: c, Key: key, HTTP: client, Catalog: b.catalog, Log: b.log})...)
+	return nil
+}
+
+// mandrill makes the collectors of Mandrill.
+func (b *builder) mandrill() error {
+	c := b.Mandrill
+	if c == nil {
+		return nil
+	}
+	key, err := secret.Read(c.KeyFile)
+	if err != nil {
+		return b.file.Errorf("mandrill.key_file", "%w", err)
+	}
+	client, err := b.httpClient(c.TLS)
+	if err != nil {
+		return b.file.Errorf("mandrill.tls", "%w", err)
+	}
+	b.collectors = append(b.collectors, mandrill.Collectors(mandrill.Options{Config: c, Key: key, HTTP: client, Clients: b.slugs(), Catalog: b.catalog, Log: b.log})...)
+	return nil
+}
+
+// httpClient makes a client that lives as long as the configuration.
+func (b *builder) httpClient(t *commonconfig.TLSConfig) (*http.Client, error) {
+	client, err := httpapi.NewClient(b.dial, t)
+	if err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, func() error { client.CloseIdleConnections(); return nil })
+	return client, nil
 }

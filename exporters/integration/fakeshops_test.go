@@ -136,8 +136,8 @@ func every(interval string) string {
 
 var quick = every("400ms")
 
-func counted(client string, o outcome) string {
-	return fmt.Sprintf(`consign_shopify_requests_total{client=%q,outcome=%q}`, client, o)
+func counted(client, outcome string) string {
+	return fmt.Sprintf(`consign_shopify_requests_total{client=%q,outcome=%q}`, client, outcome)
 }
 
 // of is a series of a client.
@@ -145,17 +145,5 @@ func of(name, client string) string {
 	return fmt.Sprintf("consign_shopify_%s{client=%q}", name, client)
 }
 
-// eventually waits at most a minute.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within a minute: %s", what)
-		}
-	}
-}
+// unixSeconds is a time as the metrics have it.
+func unixSeconds(at time.Time) float64 { return float64(at.UnixMilli()) / 1000 }

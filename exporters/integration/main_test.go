@@ -21,4 +21,11 @@ func TestMain(m *testing.M) {
 	os.Exit(serverstest.Main(m))
 }
 
+const (
+	plantedKey  = "planted-secret-5b1f"
+	testIssuer  = "https://clerk.consign.example"
+	ourParty    = "https://app.consign.example"
+	foreignSess = "sess_foreign"
+)
+
 func silentLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

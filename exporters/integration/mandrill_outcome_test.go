@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
 )
@@ -86,7 +87,7 @@ func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
 							t.Errorf("requests of %s ended as %v", operation, outcomes)
 						}
 					}
-					if up, ok := series["consign_mandrill_up"]; !ok || up != boolValue(c.want == "throttled") {
+					if up, ok := series["consign_mandrill_up"]; !ok || up != exporter.Bool(c.want == "throttled") {
 						t.Errorf("up is %v (told: %v)", up, ok)
 					}
 					failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector="mandrill",reason=%q}`, c.reason)
@@ -126,7 +127,7 @@ func TestMandrillMetricsEqualItsState(t *testing.T) {
 			}
 			for _, client := range []string{"kids-north", "toy-town"} {
 				want[fmt.Sprintf("consign_mandrill_client_sent_total{client=%q}", client)] = float64(db.Subaccounts[client].AllTime.Sent)
-				want[fmt.Sprintf("consign_mandrill_subaccount_paused{client=%q}", client)] = boolValue(db.Subaccounts[client].Paused)
+				want[fmt.Sprintf("consign_mandrill_subaccount_paused{client=%q}", client)] = exporter.Bool(db.Subaccounts[client].Paused)
 			}
 			got := map[string]float64{}
 			for name := range want {

@@ -192,7 +192,7 @@ func TestMandrillsCountersSurviveLowReadings(t *testing.T) {
 
 		s.answer("users/info", accountResponse(990, 1)) // a server that lags
 		before := s.count("users/info")
-		series := r.Await(t, "some more rounds", func(map[string]float64) bool { return s.count("users/info") > before+maxLowReadings+2 })
+		series := r.Await(t, "some more rounds", func(map[string]float64) bool { return s.count("users/info") > before+5 })
 		if series[sent] != 1000 || series[`consign_mandrill_messages_total{kind="hard_bounce"}`] != 2 {
 			t.Errorf("the counters went back: %v", only(series, "consign_mandrill_messages_total"))
 		}
@@ -285,30 +285,6 @@ func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
 			return len(only(series, "consign_mandrill_reputation")) == 4
 		})
 	})
-}
-
-func TestErrorsOfMandrillAreClassifiedByName(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]string{
-		"Invalid_Key": "auth", "PaymentRequired": "payment_required", "ValidationError": "invalid_request", "RequestLimitExceeded": "throttled",
-		"GeneralError": "server_error", "ServiceUnavailable": "server_error", "Unknown_Subaccount": "not_found", "Unknown_Webhook": "not_found",
-		"Invalid_Reject": "invalid_request", "PoorReputation": "other", "": "other",
-	} {
-		for _, status := range []int{500, 401, 402, 404, 429, 200} {
-			got, _ := classifyMandrill(status, []byte(fmt.Sprintf(`{"status":"error","code":-1,"name":%q,"message":"m"}`, name)))
-			if got != want {
-				t.Errorf("%s with HTTP %d is %s, want %s", name, status, got, want)
-			}
-		}
-	}
-	for body, want := range map[string]string{"": "server_error", "<html>": "server_error", `[]`: "server_error", `{"detail":"x"}`: "server_error"} {
-		if got, _ := classifyMandrill(502, []byte(body)); got != want {
-			t.Errorf("%q with HTTP 502 is %s, want %s", body, got, want)
-		}
-	}
-	if got, _ := classifyMandrill(200, []byte(`{"name":"Kids North","status":"active"}`)); got != "ok" {
-		t.Errorf("a subaccount with a name is %s", got)
-	}
 }
 
 func TestNoMoreThanTwoRequestsAreInFlight(t *testing.T) {

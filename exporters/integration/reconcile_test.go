@@ -15,10 +15,13 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/exporters/integration/platformdb"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
 const grace = 2 * time.Second
@@ -78,7 +81,7 @@ func TestOrdersMissingAreExactlyThoseThatThePlatformLacks(t *testing.T) {
 		if got, want := page[of("last_order_timestamp_seconds", "resting")], float64(b.Orders[0].CreatedAt.Unix()); got != want {
 			t.Errorf("the last order of a shop that rests is of %v, want %v", got, want)
 		}
-		if got := unix(time.Now()) - page[of("last_order_timestamp_seconds", "north")]; got < 59 || got > 120 {
+		if got := unixSeconds(time.Now()) - page[of("last_order_timestamp_seconds", "north")]; got < 59 || got > 120 {
 			t.Errorf("the last order of north is %v s old, want about a minute", got)
 		}
 
@@ -256,6 +259,8 @@ func TestTheShippedRightsAreEnoughAndNoneTooMany(t *testing.T) {
 			return s[of("orders_missing", "north")] == 2 && s[of("products_unmatched", "north")] == 3
 		})
 
+		var shipped platformdb.Config
+		shipped.Fill()
 		db := serverstest.Open(t, c.FormatDSN())
 		for _, statement := range []string{
 			"SELECT * FROM sales", "SELECT shopper_code FROM sales", "SELECT amount_cents FROM sales", "SELECT title FROM items", "SELECT name FROM clients",
@@ -273,8 +278,8 @@ func TestTheShippedRightsAreEnoughAndNoneTooMany(t *testing.T) {
 			}
 			change("REVOKE", "FROM")
 			missed := false
-			for _, statement := range []string{defaultOrdersSQL, defaultProductsSQL} {
-				_, err := db.ExecContext(t.Context(), strings.ReplaceAll(statement, idsPlaceholder, "1"))
+			for _, statement := range []string{shipped.OrdersSQL, shipped.ProductsSQL} {
+				_, err := db.ExecContext(t.Context(), strings.ReplaceAll(statement, "{ids}", "1"))
 				missed = missed || err != nil
 			}
 			if !missed {
@@ -306,15 +311,15 @@ func TestStatementsOfOnesOwnReplaceOurs(t *testing.T) {
 func TestTheServerEndsAStatementThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	l := newPlatformTables(t, serverstest.MariaDB(t), "north")
-	b := &builder{configuration: &configuration{Config: Config{Platform: &platformConfig{
-		DSNFile: exportertest.WriteFile(t, "dsn", l.dsn), Timeout: defaultStatementTimeout / 50,
-	}}}}
-	db, err := b.openPlatformDB()
+	db, err := platformdb.Open(&platformdb.Config{
+		OrdersSQL: "SELECT slug, {ids} FROM clients WHERE SLEEP(3600) = 0", // only the server's time limit ends it
+		Timeout:   yamlfile.Duration(100 * time.Millisecond),
+	}, secret.New(l.dsn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
-	err = db.findRecords(t.Context(), "SELECT slug, {ids} FROM clients WHERE SLEEP(3600) = 0", []record{{"north", 1}}, func(record) {}) // only the server's time limit ends it
+	defer db.Close()
+	err = db.FindOrders(t.Context(), []platformdb.Record{{Client: "north", ID: 1}}, func(platformdb.Record) {})
 	limit := serverstest.DialectOf(t, l.db).TimeLimit()
 	var ended *mysql.MySQLError
 	if exporter.ReasonOf(err) != exporter.ReasonTimeout || !errors.As(err, &ended) || ended.Number != limit.Number {
@@ -338,7 +343,8 @@ func TestTheStatementsLookNumbersUp(t *testing.T) {
 	}
 	l.run(t, "ANALYZE TABLE sales, items, events, clients")
 	var batch []string
-	for i := range findBatchSize {
+	const batchSize = 500 // of one statement
+	for i := range batchSize {
 		batch = append(batch, fmt.Sprint(i*7))
 	}
 	isMySQL := serverstest.DialectOf(t, l.db).MySQL
@@ -347,8 +353,10 @@ func TestTheStatementsLookNumbersUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for statement, key := range map[string]string{defaultOrdersSQL: "sales_shopify_order", defaultProductsSQL: "items_shopify_product"} {
-		statement = strings.ReplaceAll(statement, idsPlaceholder, strings.Join(batch, ","))
+	var shipped platformdb.Config
+	shipped.Fill()
+	for statement, key := range map[string]string{shipped.OrdersSQL: "sales_shopify_order", shipped.ProductsSQL: "items_shopify_product"} {
+		statement = strings.ReplaceAll(statement, "{ids}", strings.Join(batch, ","))
 		plan := serverstest.Plan(t, l.db, statement)
 		if !slices.ContainsFunc(plan, func(access map[string]string) bool {
 			// MySQL may start with the sale events when they are as few as here, and look the numbers up for each.
@@ -357,7 +365,7 @@ func TestTheStatementsLookNumbersUp(t *testing.T) {
 		}) {
 			t.Errorf("the key %s is not used:\n%v", key, plan)
 		}
-		if read, most := rowsRead(t, conn, statement), 5*2*findBatchSize; read > most { // five for each number of each client
+		if read, most := rowsRead(t, conn, statement), 5*2*batchSize; read > most { // five for each number of each client
 			t.Errorf("%d rows are read by the key %s, want at most %d of 20,000:\n%v", read, key, most, plan)
 		}
 	}

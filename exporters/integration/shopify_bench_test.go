@@ -87,7 +87,7 @@ func measure(b *testing.B, m *fakeShops, config string, clients []string, ill ma
 	missing := 0.0
 	for _, client := range clients {
 		missing += last[of("orders_missing", client)]
-		if age := unix(time.Now()) - last[fmt.Sprintf(`consignwatch_collector_last_success_timestamp_seconds{collector="shopify",target=%q}`, client)]; !ill[client] {
+		if age := unixSeconds(time.Now()) - last[fmt.Sprintf(`consignwatch_collector_last_success_timestamp_seconds{collector="shopify",target=%q}`, client)]; !ill[client] {
 			late = max(late, age)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/exporters/integration/platformdb"
+	"github.com/consignwatch/consignwatch/exporters/integration/shopify"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
@@ -29,7 +31,7 @@ func TestTheExampleOfTheShopsIsWhatTheExporterReads(t *testing.T) {
 			t.Errorf("the example %s: %v\n%s", what, err, config)
 		}
 	}
-	for section, config := range map[string]any{"shopify": shopifyConfig{}, "platform": platformConfig{}} {
+	for section, config := range map[string]any{"shopify": shopify.Config{}, "platform": platformdb.Config{}} {
 		_, block, ok := strings.Cut(all, "\n"+section+":")
 		if !ok {
 			t.Errorf("the example lacks the section %s", section)
@@ -51,8 +53,8 @@ func TestTheExampleOfTheShopsIsWhatTheExporterReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What the example says of the shops is what holds without it, but for the topics.
-	var defaults shopifyConfig
-	defaults.fill()
+	var defaults shopify.Config
+	defaults.Fill()
 	defaults.ExpectedTopics = c.Shopify.ExpectedTopics
 	if !reflect.DeepEqual(defaults, c.Shopify) {
 		t.Errorf("the example has other values than the defaults:\n%+v\n%+v", c.Shopify, defaults)

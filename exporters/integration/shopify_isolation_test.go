@@ -46,7 +46,7 @@ func TestAShopThatHangsOrThrottlesAffectsOnlyItself(t *testing.T) {
 			for range 10 * int(n) {
 				time.Sleep(2 * time.Second)
 				s := r.Series(t)
-				if !slices.ContainsFunc(well, func(client string) bool { return s[counted(client, shopOK)] < 3*n }) {
+				if !slices.ContainsFunc(well, func(client string) bool { return s[counted(client, "ok")] < 3*n }) {
 					return
 				}
 			}
@@ -65,7 +65,7 @@ func TestAShopThatHangsOrThrottlesAffectsOnlyItself(t *testing.T) {
 		for _, client := range well {
 			for _, collector := range []string{"shopify", "shopify_orders", "shopify_products"} {
 				labels := fmt.Sprintf(`{collector=%q,target=%q}`, collector, client)
-				if page["consignwatch_collector_success"+labels] != 1 || unix(time.Now())-page["consignwatch_collector_last_success_timestamp_seconds"+labels] > 5 {
+				if page["consignwatch_collector_success"+labels] != 1 || unixSeconds(time.Now())-page["consignwatch_collector_last_success_timestamp_seconds"+labels] > 5 {
 					t.Errorf("%s: %s is not collected every two seconds", client, collector)
 				}
 			}
@@ -126,9 +126,9 @@ func TestConnectionsStayOpenFromOneRoundToTheNext(t *testing.T) {
 		m.url = server.URL
 		r := m.start(t, m.config(every("1s")))
 		r.Await(t, "some rounds", func(s map[string]float64) bool {
-			return s[counted("north", shopOK)] >= 15 && s[counted("south", shopOK)] >= 15
+			return s[counted("north", "ok")] >= 15 && s[counted("south", "ok")] >= 15
 		})
-		timeouts := r.Series(t)[counted("north", shopTimeout)] + r.Series(t)[counted("south", shopTimeout)]
+		timeouts := r.Series(t)[counted("north", "timeout")] + r.Series(t)[counted("south", "timeout")]
 		if n := float64(made.Load()); n > 2+timeouts {
 			t.Errorf("%v connections were made for two shops, with %v timeouts", n, timeouts)
 		}
@@ -156,8 +156,8 @@ func TestAConnectionThatTheShopHasClosedMeanwhileIsNoFailure(t *testing.T) {
 		server.Start()
 		m.url = server.URL
 		r := m.start(t, m.config(every("1s")))
-		page := r.Await(t, "some rounds", func(s map[string]float64) bool { return s[counted("north", shopOK)] >= 12 })
-		if n := page[counted("north", shopServer)]; n > 0 || ended.Load() < 5 {
+		page := r.Await(t, "some rounds", func(s map[string]float64) bool { return s[counted("north", "ok")] >= 12 })
+		if n := page[counted("north", "server_error")]; n > 0 || ended.Load() < 5 {
 			t.Errorf("%d connections were closed, and %v requests failed", ended.Load(), n)
 		}
 	})

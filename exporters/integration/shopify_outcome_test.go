@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 )
@@ -21,36 +22,36 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 		cases := []struct {
 			client string
 			wrong  switches
-			want   outcome
+			want   string
 			up     float64
 			reason string
 		}{
-			{"well", func(*shopify.Switches) {}, shopOK, 1, ""},
-			{"throttled", func(s *shopify.Switches) { s.Throttled = true }, shopThrottled, 1, "throttled"},
-			{"throttled-429", status(http.StatusTooManyRequests), shopThrottled, 1, "throttled"},
-			{"token-expired", func(s *shopify.Switches) { s.TokenExpired = true }, shopAuth, 0, "auth"},
-			{"unauthorized", status(http.StatusUnauthorized), shopAuth, 0, "auth"},
-			{"forbidden", status(http.StatusForbidden), shopForbidden, 0, "auth"},
-			{"rejected", status(430), shopForbidden, 0, "auth"},
-			{"denied", code("ACCESS_DENIED"), shopForbidden, 0, "auth"},
-			{"nowhere", status(http.StatusNotFound), shopNotFound, 0, "query"},
-			{"frozen", func(s *shopify.Switches) { s.Frozen = true }, shopFrozen, 0, "auth"},
-			{"inactive", code("SHOP_INACTIVE"), shopFrozen, 0, "auth"},
-			{"locked", func(s *shopify.Switches) { s.Locked = true }, shopLocked, 0, "auth"},
-			{"broken-500", status(500), shopServer, 0, "connection"},
-			{"broken-502", status(502), shopServer, 0, "connection"},
-			{"broken-503", status(503), shopServer, 0, "connection"},
-			{"broken-530", status(530), shopServer, 0, "connection"},
-			{"broken-540", status(540), shopServer, 0, "connection"},
-			{"broken-inside", code("INTERNAL_SERVER_ERROR"), shopServer, 0, "connection"},
-			{"cut-off", func(s *shopify.Switches) { s.Down = true }, shopServer, 0, "connection"},
-			{"gateway", status(504), shopTimeout, 0, "timeout"},
-			{"slow", func(s *shopify.Switches) { s.Slow = 4 * time.Second }, shopTimeout, 0, "timeout"},
-			{"garbled", func(s *shopify.Switches) { s.InvalidResponse = true }, shopInvalid, 0, "parse"},
-			{"moved", status(http.StatusMovedPermanently), shopInvalid, 0, "parse"},
-			{"bad-request", status(http.StatusBadRequest), shopOther, 0, "query"},
-			{"teapot", status(http.StatusTeapot), shopOther, 0, "query"},
-			{"new-code", code("SOMETHING_NEW"), shopOther, 0, "query"},
+			{"well", func(*shopify.Switches) {}, "ok", 1, ""},
+			{"throttled", func(s *shopify.Switches) { s.Throttled = true }, "throttled", 1, "throttled"},
+			{"throttled-429", status(http.StatusTooManyRequests), "throttled", 1, "throttled"},
+			{"token-expired", func(s *shopify.Switches) { s.TokenExpired = true }, "auth", 0, "auth"},
+			{"unauthorized", status(http.StatusUnauthorized), "auth", 0, "auth"},
+			{"forbidden", status(http.StatusForbidden), "forbidden", 0, "auth"},
+			{"rejected", status(430), "forbidden", 0, "auth"},
+			{"denied", code("ACCESS_DENIED"), "forbidden", 0, "auth"},
+			{"nowhere", status(http.StatusNotFound), "not_found", 0, "query"},
+			{"frozen", func(s *shopify.Switches) { s.Frozen = true }, "frozen", 0, "auth"},
+			{"inactive", code("SHOP_INACTIVE"), "frozen", 0, "auth"},
+			{"locked", func(s *shopify.Switches) { s.Locked = true }, "locked", 0, "auth"},
+			{"broken-500", status(500), "server_error", 0, "connection"},
+			{"broken-502", status(502), "server_error", 0, "connection"},
+			{"broken-503", status(503), "server_error", 0, "connection"},
+			{"broken-530", status(530), "server_error", 0, "connection"},
+			{"broken-540", status(540), "server_error", 0, "connection"},
+			{"broken-inside", code("INTERNAL_SERVER_ERROR"), "server_error", 0, "connection"},
+			{"cut-off", func(s *shopify.Switches) { s.Down = true }, "server_error", 0, "connection"},
+			{"gateway", status(504), "timeout", 0, "timeout"},
+			{"slow", func(s *shopify.Switches) { s.Slow = 4 * time.Second }, "timeout", 0, "timeout"},
+			{"garbled", func(s *shopify.Switches) { s.InvalidResponse = true }, "invalid_response", 0, "parse"},
+			{"moved", status(http.StatusMovedPermanently), "invalid_response", 0, "parse"},
+			{"bad-request", status(http.StatusBadRequest), "other", 0, "query"},
+			{"teapot", status(http.StatusTeapot), "other", 0, "query"},
+			{"new-code", code("SOMETHING_NEW"), "other", 0, "query"},
 		}
 		m := newFakeShops(t)
 		for _, c := range cases {
@@ -66,19 +67,19 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 			}
 			return true
 		})
-		seen := map[outcome]bool{}
+		seen := map[string]bool{}
 		for _, c := range cases {
 			seen[c.want] = true
 			if got := page[of("up", c.client)]; got != c.up {
 				t.Errorf("%s: up is %v, want %v", c.client, got, c.up)
 			}
 			for _, other := range catalog.ShopifyOutcomes() {
-				if n, ok := page[counted(c.client, outcome(other))]; !ok || other != string(c.want) && n != 0 {
+				if n, ok := page[counted(c.client, other)]; !ok || other != c.want && n != 0 {
 					t.Errorf("%s: %v requests with the outcome %s (there: %v), want all with %s", c.client, n, other, ok, c.want)
 				}
 			}
 			success := page[`consignwatch_collector_success{collector="shopify",target="`+c.client+`"}`]
-			if success != boolValue(c.reason == "") {
+			if success != exporter.Bool(c.reason == "") {
 				t.Errorf("%s: success %v", c.client, success)
 			}
 			lines := 0
@@ -93,12 +94,12 @@ func TestEachOutcomeOfAShopComesOutUnderItsLabel(t *testing.T) {
 					}
 				}
 			}
-			if want := int(1 - boolValue(c.reason == "")); lines != want {
+			if want := int(1 - exporter.Bool(c.reason == "")); lines != want {
 				t.Errorf("%s: %d lines in the log about the outage, want %d", c.client, lines, want)
 			}
 		}
 		for _, o := range catalog.ShopifyOutcomes() {
-			if !seen[outcome(o)] {
+			if !seen[o] {
 				t.Errorf("no case has the outcome %s", o)
 			}
 			if page[`consign_shopify_operations_total{operation="status",outcome="`+o+`"}`] == 0 {

@@ -37,12 +37,12 @@ func TestARequestedTokenIsRenewedBeforeItEnds(t *testing.T) {
 		m := newFakeShops(t)
 		m.credentials(t, "north", 3*time.Second)
 		r := m.start(t, m.config(quick))
-		eventually(t, "a third token", func() bool { return m.grants("north") >= 3 })
+		exportertest.Eventually(t, "a third token", func() bool { return m.grants("north") >= 3 })
 		page := r.Series(t)
-		if n := page[counted("north", shopAuth)]; n != 0 {
+		if n := page[counted("north", "auth")]; n != 0 {
 			t.Errorf("%v questions were asked with a token that had ended", n)
 		}
-		left := page[of("token_expiry_timestamp_seconds", "north")] - unix(time.Now())
+		left := page[of("token_expiry_timestamp_seconds", "north")] - unixSeconds(time.Now())
 		if left < 0 || left > 3.1 {
 			t.Errorf("the token ends in %v s, want up to 3", left)
 		}
@@ -63,9 +63,9 @@ func TestARejectedTokenIsRenewedOnce(t *testing.T) {
 			t.Fatalf("%d tokens were requested, want one", n)
 		}
 		m.turn(t, "north", func(s *shopify.Switches) { s.TokenExpired = true })
-		r.Await(t, "a refused token", func(s map[string]float64) bool { return s[counted("north", shopAuth)] > 0 })
-		page := r.Await(t, "an answer with the new one", func(s map[string]float64) bool { return s[counted("north", shopOK)] > 10 && s[of("up", "north")] == 1 })
-		if n, refused := m.grants("north"), page[counted("north", shopAuth)]; n != 2 || refused != 1 {
+		r.Await(t, "a refused token", func(s map[string]float64) bool { return s[counted("north", "auth")] > 0 })
+		page := r.Await(t, "an answer with the new one", func(s map[string]float64) bool { return s[counted("north", "ok")] > 10 && s[of("up", "north")] == 1 })
+		if n, refused := m.grants("north"), page[counted("north", "auth")]; n != 2 || refused != 1 {
 			t.Errorf("%d tokens were requested and %v questions refused, want 2 and 1", n, refused)
 		}
 	})
@@ -88,11 +88,11 @@ func TestATokenThatCannotBeRenewedIsUsedToItsEnd(t *testing.T) {
 		r.Await(t, "a refused grant", func(s map[string]float64) bool {
 			return s[`consign_shopify_operations_total{operation="token",outcome="auth"}`] > 0
 		})
-		if page := r.Series(t); page[of("up", "north")] != 1 && unix(time.Now()) < expiry {
-			t.Errorf("the shop is down, although the token lasts another %v s", expiry-unix(time.Now()))
+		if page := r.Series(t); page[of("up", "north")] != 1 && unixSeconds(time.Now()) < expiry {
+			t.Errorf("the shop is down, although the token lasts another %v s", expiry-unixSeconds(time.Now()))
 		}
 		r.Await(t, "down when the token has ended", func(s map[string]float64) bool { return s[of("up", "north")] == 0 })
-		if now := unix(time.Now()); now < expiry {
+		if now := unixSeconds(time.Now()); now < expiry {
 			t.Errorf("down %v s before the token ends", expiry-now)
 		}
 		m.rejectSecret.Store(false)
@@ -107,8 +107,8 @@ func TestWrongCredentialsAreAnAuthFailure(t *testing.T) {
 		m.credentials(t, "north", 0)
 		write(t, m.dir, "secret-north", "another one")
 		r := m.start(t, m.config(quick))
-		page := r.Await(t, "a refused grant", func(s map[string]float64) bool { return s[counted("north", shopAuth)] > 1 })
-		if page[of("up", "north")] != 0 || page[counted("north", shopOK)] != 0 {
+		page := r.Await(t, "a refused grant", func(s map[string]float64) bool { return s[counted("north", "auth")] > 1 })
+		if page[of("up", "north")] != 0 || page[counted("north", "ok")] != 0 {
 			t.Error("the shop is up")
 		}
 		if !strings.Contains(r.Log(), "no token for these credentials") {
@@ -126,9 +126,9 @@ func TestTheExpiryOfATokenFromAFileComesFromTheConfiguration(t *testing.T) {
 		m.clients[0] = strings.Replace(m.clients[0], "token_file", "token_expires_at: 2027-03-01T12:00:00Z, token_file", 1)
 		r := m.start(t, m.config(quick))
 		page := r.Await(t, "answers", func(s map[string]float64) bool {
-			return s[counted("north", shopOK)] > 0 && s[counted("south", shopOK)] > 0
+			return s[counted("north", "ok")] > 0 && s[counted("south", "ok")] > 0
 		})
-		if got, want := page[of("token_expiry_timestamp_seconds", "north")], unix(time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)); got != want {
+		if got, want := page[of("token_expiry_timestamp_seconds", "north")], unixSeconds(time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)); got != want {
 			t.Errorf("it ends at %v, want %v", got, want)
 		}
 		if _, ok := page[of("token_expiry_timestamp_seconds", "south")]; ok {

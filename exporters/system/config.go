@@ -2,16 +2,14 @@ package system
 
 import (
 	"fmt"
-	"net"
-	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
-	commonconfig "github.com/prometheus/common/config"
-
+	"github.com/consignwatch/consignwatch/exporters/system/kafka"
+	"github.com/consignwatch/consignwatch/exporters/system/mysql"
+	"github.com/consignwatch/consignwatch/exporters/system/probe"
+	"github.com/consignwatch/consignwatch/exporters/system/redis"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
@@ -28,7 +26,7 @@ type Config struct {
 	Kafka  []KafkaTarget     `yaml:"kafka,omitempty"`
 	Probes []ProbeTarget     `yaml:"probes,omitempty"`
 	// KafkaLimits bound the number of series of topics and groups.
-	KafkaLimits KafkaLimits `yaml:"kafka_limits,omitempty"`
+	KafkaLimits kafka.Limits `yaml:"kafka_limits,omitempty"`
 }
 
 // Timing says how often a target is collected, and how long that may take.
@@ -39,46 +37,30 @@ type Timing struct {
 
 // MySQLTarget is a MySQL or MariaDB server.
 type MySQLTarget struct {
-	Name string `yaml:"name"`
-	// DSNFile holds the data source name, user:password@tcp(host:port)/. It is read again on reload.
-	DSNFile string                  `yaml:"dsn_file"`
-	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	Timing  `yaml:",inline"`
+	Name         string `yaml:"name"`
+	mysql.Config `yaml:",inline"`
+	Timing       `yaml:",inline"`
 }
 
 // RedisTarget is a Redis or Valkey server.
 type RedisTarget struct {
-	Name    string `yaml:"name"`
-	Address string `yaml:"address"`
-	// Username is the name of an ACL user; empty for the default one.
-	Username string `yaml:"username,omitempty"`
-	// PasswordFile is read again on reload. Empty: no password.
-	PasswordFile string                  `yaml:"password_file,omitempty"`
-	TLS          *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	// Operations says whether the exporter writes, reads and deletes a key of its own; true unless set.
-	Operations *bool `yaml:"operations,omitempty"`
-	// KeyPrefix is the prefix of the key of the operations, which no other program may use.
-	KeyPrefix string `yaml:"key_prefix,omitempty"`
-	Timing    `yaml:",inline"`
+	Name         string `yaml:"name"`
+	redis.Config `yaml:",inline"`
+	Timing       `yaml:",inline"`
+}
+
+// KafkaTarget is a Kafka cluster whose topics are the platform's queues.
+type KafkaTarget struct {
+	Name         string `yaml:"name"`
+	kafka.Config `yaml:",inline"`
+	Timing       `yaml:",inline"`
 }
 
 // ProbeTarget is an address that is probed as a user would use it.
 type ProbeTarget struct {
-	Name   string `yaml:"name"`
-	URL    string `yaml:"url"`
-	Method string `yaml:"method,omitempty"`
-	// HeadersFile holds lines of the form `Name: value`. It is read again on reload.
-	HeadersFile string `yaml:"headers_file,omitempty"`
-	// ExpectStatus are the status codes that are right; empty for 200 to 299.
-	ExpectStatus []int `yaml:"expect_status,omitempty"`
-	// ExpectBody is a regular expression that the body must match somewhere.
-	ExpectBody string `yaml:"expect_body,omitempty"`
-	// FollowRedirects follows up to 10 redirects; otherwise a redirect is the answer.
-	FollowRedirects bool `yaml:"follow_redirects,omitempty"`
-	// MaxResponseBytes bounds the body; a longer one is the outcome too_large.
-	MaxResponseBytes int64                   `yaml:"max_response_bytes,omitempty"`
-	TLS              *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	Timing           `yaml:",inline"`
+	Name         string `yaml:"name"`
+	probe.Config `yaml:",inline"`
+	Timing       `yaml:",inline"`
 }
 
 func defaultConfig() Config {
@@ -90,40 +72,22 @@ func defaultConfig() Config {
 	}
 }
 
-const (
-	defaultKeyPrefix        = "consignwatch:probe:"
-	defaultMaxResponseBytes = 10 << 20
-)
-
 // fill gives each target the defaults that it has not set.
 func (c *Config) fill() {
 	for i := range c.MySQL {
 		c.fillTiming(&c.MySQL[i].Timing)
 	}
 	for i := range c.Redis {
-		t := &c.Redis[i]
-		c.fillTiming(&t.Timing)
-		if t.KeyPrefix == "" {
-			t.KeyPrefix = defaultKeyPrefix
-		}
-		if t.Operations == nil {
-			on := true
-			t.Operations = &on
-		}
+		c.fillTiming(&c.Redis[i].Timing)
+		c.Redis[i].Fill()
 	}
 	for i := range c.Kafka {
 		c.fillTiming(&c.Kafka[i].Timing)
-		c.Kafka[i].fill()
+		c.Kafka[i].Fill()
 	}
 	for i := range c.Probes {
-		t := &c.Probes[i]
-		c.fillTiming(&t.Timing)
-		if t.Method == "" {
-			t.Method = "GET"
-		}
-		if t.MaxResponseBytes == 0 {
-			t.MaxResponseBytes = defaultMaxResponseBytes
-		}
+		c.fillTiming(&c.Probes[i].Timing)
+		c.Probes[i].Fill()
 	}
 }
 
@@ -140,25 +104,17 @@ func (c *Config) fillTiming(r *Timing) {
 
 // resolve makes paths relative to the folder of the configuration file, as Prometheus does.
 func (c *Config) resolve(dir string) {
-	join := func(path *string) {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(dir, *path)
-		}
-	}
 	for i := range c.MySQL {
-		join(&c.MySQL[i].DSNFile)
-		c.MySQL[i].TLS.SetDirectory(dir)
+		c.MySQL[i].SetDirectory(dir)
 	}
 	for i := range c.Redis {
-		join(&c.Redis[i].PasswordFile)
-		c.Redis[i].TLS.SetDirectory(dir)
+		c.Redis[i].SetDirectory(dir)
 	}
 	for i := range c.Kafka {
-		c.Kafka[i].setDirectory(dir)
+		c.Kafka[i].SetDirectory(dir)
 	}
 	for i := range c.Probes {
-		join(&c.Probes[i].HeadersFile)
-		c.Probes[i].TLS.SetDirectory(dir)
+		c.Probes[i].SetDirectory(dir)
 	}
 }
 
@@ -175,91 +131,41 @@ func (c *Config) check(f *yamlfile.File) error {
 	case len(c.MySQL)+len(c.Redis)+len(c.Kafka)+len(c.Probes) == 0:
 		return f.Errorf("mysql", "there is nothing to watch: name a target under mysql, redis, kafka or probes")
 	}
-	mysql := targets{file: f, kind: "mysql", limit: catalog.MaxServers}
+	databases := targets{file: f, kind: "mysql", limit: catalog.MaxServers}
 	for i := range c.MySQL {
-		if err := mysql.check(c.MySQL[i].Name, c.MySQL[i].Timing); err != nil {
+		t := &c.MySQL[i]
+		if err := databases.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
 		}
-		if c.MySQL[i].DSNFile == "" {
-			return mysql.errorf("dsn_file", "is missing: the path of a file with user:password@tcp(host:port)/")
-		}
 	}
-	redis := targets{file: f, kind: "redis", limit: catalog.MaxServers}
+	caches := targets{file: f, kind: "redis", limit: catalog.MaxServers}
 	for i := range c.Redis {
-		if err := redis.check(c.Redis[i].Name, c.Redis[i].Timing); err != nil {
-			return err
-		}
-		if err := c.Redis[i].check(&redis); err != nil {
+		t := &c.Redis[i]
+		if err := caches.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
 		}
 	}
-	kafka := targets{file: f, kind: "kafka", limit: catalog.MaxServers}
+	clusters := targets{file: f, kind: "kafka", limit: catalog.MaxServers}
 	for i := range c.Kafka {
-		if err := kafka.check(c.Kafka[i].Name, c.Kafka[i].Timing); err != nil {
-			return err
-		}
-		if err := c.Kafka[i].check(&kafka); err != nil {
+		t := &c.Kafka[i]
+		if err := clusters.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
 		}
 	}
-	if err := checkKafkaLimits(f, "kafka_limits", c.KafkaLimits); err != nil {
+	if err := kafka.CheckLimits(f, "kafka_limits", c.KafkaLimits); err != nil {
 		return err
 	}
 	probes := targets{file: f, kind: "probes", limit: catalog.MaxProbes}
 	for i := range c.Probes {
-		if err := probes.check(c.Probes[i].Name, c.Probes[i].Timing); err != nil {
+		t := &c.Probes[i]
+		if err := probes.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
 		}
-		if err := c.Probes[i].check(&probes); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
-func (r *RedisTarget) check(in *targets) error {
-	host, port, err := net.SplitHostPort(r.Address)
-	switch {
-	case r.Address == "":
-		return in.errorf("address", "is missing: host:port")
-	case err != nil || host == "" || port == "":
-		return in.errorf("address", "is not of the form host:port")
-	case r.Username != "" && r.PasswordFile == "":
-		return in.errorf("username", "a user needs a password_file")
-	}
-	return nil
-}
-
-var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-
-func (p *ProbeTarget) check(in *targets) error {
-	u, err := url.Parse(p.URL)
-	switch {
-	case p.URL == "":
-		return in.errorf("url", "is missing")
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return in.errorf("url", "is not an address like https://example.com/health")
-	case u.User != nil:
-		return in.errorf("url", "must not hold a password: put a line `Authorization: ...` into headers_file")
-	case p.Method != "" && !slices.Contains(methods, p.Method):
-		return in.errorf("method", "%q is not one of %s", p.Method, strings.Join(methods, ", "))
-	case p.MaxResponseBytes < 0:
-		return in.errorf("max_response_bytes", "cannot be negative")
-	case p.ExpectBody != "" && p.Method == "HEAD":
-		return in.errorf("expect_body", "an answer to HEAD has no body")
-	}
-	for i, status := range p.ExpectStatus {
-		if status < 100 || status > 599 {
-			return in.errorf(fmt.Sprintf("expect_status.%d", i), "%d is not a status code", status)
-		}
-	}
-	if _, err := regexp.Compile(p.ExpectBody); err != nil {
-		return in.errorf("expect_body", "is not a regular expression: %w", err)
-	}
-	return nil
-}
-
-// targets checks what all kinds of targets have in common, one after the other.
+// targets checks the targets of one kind, one after the other.
 type targets struct {
 	file  *yamlfile.File
 	kind  string
@@ -269,30 +175,27 @@ type targets struct {
 
 var targetName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-func (t *targets) check(name string, r Timing) error {
+// check checks what all kinds have in common, and then what is its kind's own.
+func (t *targets) check(name string, r Timing, own func(f *yamlfile.File, key string) error) error {
 	t.names = append(t.names, name)
+	key := fmt.Sprintf("%s.%d", t.kind, len(t.names)-1)
 	switch {
 	case name == "":
-		return t.errorf("name", "is missing")
+		return t.file.Errorf(key+".name", "is missing")
 	case !targetName.MatchString(name):
-		return t.errorf("name", "%q is not lower-case letters, digits, - and _, at most 63", name)
+		return t.file.Errorf(key+".name", "%q is not lower-case letters, digits, - and _, at most 63", name)
 	case slices.Contains(t.names[:len(t.names)-1], name):
-		return t.errorf("name", "%q is there twice", name)
+		return t.file.Errorf(key+".name", "%q is there twice", name)
 	case len(t.names) > t.limit:
-		return t.errorf("name", "an exporter watches at most %d targets of a kind: start a second one for the others", t.limit)
+		return t.file.Errorf(key+".name", "an exporter watches at most %d targets of a kind: start a second one for the others", t.limit)
 	case r.Interval < 0:
-		return t.errorf("interval", "cannot be negative")
+		return t.file.Errorf(key+".interval", "cannot be negative")
 	case r.Timeout < 0:
-		return t.errorf("timeout", "cannot be negative")
+		return t.file.Errorf(key+".timeout", "cannot be negative")
 	case r.Interval > 0 && r.Timeout > r.Interval:
-		return t.errorf("timeout", "cannot be longer than the interval of %s", r.Interval)
+		return t.file.Errorf(key+".timeout", "cannot be longer than the interval of %s", r.Interval)
 	}
-	return nil
-}
-
-// errorf makes an error about a key of the target that was checked last.
-func (t *targets) errorf(key, format string, args ...any) error {
-	return t.file.Errorf(fmt.Sprintf("%s.%d.%s", t.kind, len(t.names)-1, key), format, args...)
+	return own(t.file, key)
 }
 
 func (r Timing) schedule(maxAge yamlfile.Duration) exporter.Schedule {

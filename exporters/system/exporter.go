@@ -3,36 +3,34 @@
 package system
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"time"
 
 	"github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/exporters/system/kafka"
+	"github.com/consignwatch/consignwatch/exporters/system/mysql"
+	"github.com/consignwatch/consignwatch/exporters/system/probe"
+	"github.com/consignwatch/consignwatch/exporters/system/redis"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
-	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
 // App is the system-exporter.
-func App() exporter.App { return appOn((&net.Dialer{}).DialContext) }
-
-// dialer opens the connections of probes, as the method of a net.Dialer does.
-type dialer func(ctx context.Context, network, address string) (net.Conn, error)
+func App() web.App { return appOn((&net.Dialer{}).DialContext) }
 
 // appOn is App with probes on a network.
-func appOn(dial dialer) exporter.App {
-	return exporter.App{
+func appOn(dial probe.Dial) web.App {
+	return web.App{
 		Name:        catalog.System,
 		Description: "State of the platform's database, cache and queues, and probes from outside.",
 		Port:        9471,
@@ -41,7 +39,7 @@ func appOn(dial dialer) exporter.App {
 }
 
 // load reads the configuration and all that it names. It does not connect.
-func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
+func load(path string, dial probe.Dial, log *slog.Logger) (*exporter.Setup, error) {
 	c := defaultConfig()
 	f, err := yamlfile.Read(path, &c)
 	if err != nil {
@@ -75,7 +73,7 @@ func load(path string, dial dialer, log *slog.Logger) (*exporter.Setup, error) {
 type builder struct {
 	config     *Config
 	file       *yamlfile.File
-	dial       dialer
+	dial       probe.Dial
 	log        *slog.Logger
 	catalog    *catalog.Catalog
 	collectors []exporter.Collector
@@ -102,17 +100,11 @@ func (b *builder) mysql() error {
 		if err != nil {
 			return b.file.Errorf(at+"tls", "%w", err)
 		}
-		pool, err := database.Open(dsn, database.Options{
-			Program:        "consignwatch-system-exporter",
-			MaxConnections: 1,
-			MaxLifetime:    mysqlLifetime,
-			TLS:            security,
-		})
+		server, err := mysql.New(mysql.Options{Name: t.Name, DSN: dsn, TLS: security, Timeout: time.Duration(t.Timeout), Catalog: b.catalog, Log: b.log})
 		if err != nil {
 			return b.file.Errorf(at+"dsn_file", "%w", err)
 		}
-		b.closers = append(b.closers, pool.Close)
-		server := newMySQLServer(t.Name, pool, time.Duration(t.Timeout), b.catalog, b.log)
+		b.closers = append(b.closers, server.Close)
 		all = append(all, scheduled{server, t.schedule(b.config.MaxAge)})
 	}
 	b.add("mysql", all)
@@ -134,12 +126,12 @@ func (b *builder) redis() error {
 		if err != nil {
 			return b.file.Errorf(at+"tls", "%w", err)
 		}
-		conn := newRedisConn(t.Address, t.Username, password, security)
-		b.closers = append(b.closers, conn.close)
+		conn := redis.NewConn(redis.Options{Address: t.Address, Username: t.Username, Password: password, TLS: security})
+		b.closers = append(b.closers, conn.Close)
 		schedule := t.schedule(b.config.MaxAge)
-		state = append(state, scheduled{newRedisServer(t.Name, conn, b.catalog), schedule})
+		state = append(state, scheduled{redis.NewServer(t.Name, conn, b.catalog), schedule})
 		if *t.Operations {
-			operations = append(operations, scheduled{newRedisOperations(t.Name, conn, t.KeyPrefix, b.catalog), schedule})
+			operations = append(operations, scheduled{redis.NewOperations(t.Name, conn, t.KeyPrefix, b.catalog), schedule})
 		}
 	}
 	b.add("redis", state)
@@ -147,11 +139,29 @@ func (b *builder) redis() error {
 	return nil
 }
 
+func (b *builder) kafka() (err error) {
+	if b.catalog, err = b.catalog.WithQueueSizes(b.config.KafkaLimits); err != nil {
+		return b.file.Errorf("kafka_limits", "%w", err)
+	}
+	var all []scheduled
+	for i, config := range b.config.Kafka {
+		schedule := config.schedule(b.config.MaxAge)
+		t, err := kafka.New(kafka.Options{Name: config.Name, Config: config.Config, Schedule: schedule, Log: b.log})
+		if err != nil {
+			return b.file.Errorf(fmt.Sprintf("kafka.%d", i), "%w", err)
+		}
+		b.closers = append(b.closers, t.Close)
+		all = append(all, scheduled{t, schedule})
+	}
+	b.add("kafka", all)
+	return nil
+}
+
 func (b *builder) probes() error {
 	var all []scheduled
 	for i, t := range b.config.Probes {
 		at := fmt.Sprintf("probes.%d.", i)
-		headers, err := readHeaders(t.HeadersFile)
+		headers, err := probe.ReadHeaders(t.HeadersFile)
 		if err != nil {
 			return b.file.Errorf(at+"headers_file", "%w", err)
 		}
@@ -159,18 +169,12 @@ func (b *builder) probes() error {
 		if err != nil {
 			return b.file.Errorf(at+"tls", "%w", err)
 		}
-		p := &prober{
-			name: t.Name, method: t.Method, url: t.URL, header: headers, tls: security,
-			status: t.ExpectStatus, follow: t.FollowRedirects, limit: t.MaxResponseBytes,
-			timeout: time.Duration(t.Timeout), now: time.Now, dial: b.dial,
-		}
-		if t.ExpectBody != "" {
-			p.body = regexp.MustCompile(t.ExpectBody) // was checked
-		}
 		schedule := t.schedule(b.config.MaxAge)
-		p.maxAge = schedule.MaxAge
+		p := probe.New(probe.Options{
+			Name: t.Name, Config: t.Config, Header: headers, TLS: security,
+			Timeout: schedule.Timeout, MaxAge: schedule.MaxAge, Dial: b.dial, Catalog: b.catalog,
+		})
 		schedule.Timeout += time.Second // the probe's own deadline comes first, and is an outcome
-		p.initSeries(b.catalog)
 		all = append(all, scheduled{p, schedule})
 	}
 	b.add("probe", all)
@@ -193,25 +197,15 @@ type scheduled struct {
 
 // add makes collectors of targets: one for each schedule, all with the same name.
 func (b *builder) add(name string, all []scheduled) {
-	begin := len(b.collectors)
+	var schedules []exporter.Schedule
+	targets := map[exporter.Schedule][]exporter.Target{}
 	for _, s := range all {
-		i := slices.IndexFunc(b.collectors[begin:], func(c exporter.Collector) bool { return c.Schedule() == s.schedule })
-		if i < 0 {
-			b.collectors = append(b.collectors, &collector{name: name, schedule: s.schedule})
-			i = len(b.collectors) - begin - 1
+		if targets[s.schedule] == nil {
+			schedules = append(schedules, s.schedule)
 		}
-		c := b.collectors[begin+i].(*collector)
-		c.targets = append(c.targets, s.target)
+		targets[s.schedule] = append(targets[s.schedule], s.target)
+	}
+	for _, s := range schedules {
+		b.collectors = append(b.collectors, exporter.NewCollector(name, s, targets[s]...))
 	}
 }
-
-// collector is the targets of one kind that have the same schedule.
-type collector struct {
-	name     string
-	schedule exporter.Schedule
-	targets  []exporter.Target
-}
-
-func (c *collector) Name() string                { return c.name }
-func (c *collector) Schedule() exporter.Schedule { return c.schedule }
-func (c *collector) Targets() []exporter.Target  { return c.targets }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
@@ -262,17 +261,11 @@ func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 // everythingHangs runs an exporter all of whose targets have received a request, and never respond.
 func everythingHangs(t testing.TB) *exportertest.Running {
 	t.Helper()
-	brokers := &wires{}
-	queues := newTestCluster(t, KafkaTarget{}, kfake.ListenFn(brokers.listen))
-	brokers.set(0, hung)
 	hang := exportertest.NewFaultProxy(t, closedAddress(t)) // the server is never reached
 	hang.Set(exportertest.Blackhole)
 	r := start(t, "interval: 1h\ntimeout: 1h\n"+mysqlConfig(t, "root@tcp("+hang.Address()+")/?timeout=1h")+redisConfig(hang.Address())+
-		kafkaConfig(queues.cluster.ListenAddrs()[0])+"probes: [{name: p, url: 'http://"+hang.Address()+"/'}]\n")
-	eventually(t, "all four are asked", func() bool {
-		_, asked := brokers.counts()
-		return asked > 0 && hang.OpenConnections() == 3 // the cache on one connection
-	})
+		"kafka: [{name: main, brokers: ['"+hang.Address()+"']}]\nprobes: [{name: p, url: 'http://"+hang.Address()+"/'}]\n")
+	exportertest.Eventually(t, "all four are asked", func() bool { return hang.OpenConnections() == 4 }) // the cache on one connection
 	return r
 }
 
@@ -399,10 +392,14 @@ func leftovers(t *testing.T, patience time.Duration, goroutines, files int) left
 func TestGarbageDoesNotEatMemory(t *testing.T) {
 	for _, answer := range []string{"*2147483647\r\n", "*99999999999999\r\n", "$2147483647\r\n", "%1073741823\r\n", strings.Repeat("*1\r\n", 100_000), "+" + strings.Repeat("x", 1<<20)} {
 		address := listen(t, func(c net.Conn) { io.WriteString(c, answer) })
-		conn := newRedisConn(address, "", noPassword, nil)
+		setup, err := load(exportertest.WriteFile(t, "config.yml", redisConfig(address)), nil, silentLog())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer setup.Close()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		err := collect(t, newRedisServer("cache", conn, catalog.Shipped()))
+		err = collect(t, setup.Collectors[0].Targets()[0])
 		runtime.ReadMemStats(&after)
 		if err == nil {
 			t.Errorf("%.20q was taken for an answer", answer)

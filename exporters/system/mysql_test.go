@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
@@ -307,7 +306,7 @@ func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "the replica reads", func() bool {
+	exportertest.Eventually(t, "the replica reads", func() bool {
 		return number("SELECT COUNT(*) FROM performance_schema.processlist WHERE command LIKE 'Binlog Dump%'") > 0
 	})
 	execute(t, db, "SELECT SLEEP(1)")
@@ -315,7 +314,7 @@ func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	const dumps = "SELECT COALESCE(SUM(SUM_TIMER_WAIT), 0) / 1e12 FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME LIKE 'statement/com/Binlog Dump%'"
-	eventually(t, "the source has something for a replica that is gone, and sees that it is", func() bool {
+	exportertest.Eventually(t, "the source has something for a replica that is gone, and sees that it is", func() bool {
 		execute(t, db, "CREATE DATABASE IF NOT EXISTS shop")
 		return number(dumps) > 0
 	})
@@ -384,8 +383,8 @@ func isPerformanceSchemas(t *testing.T, r *exportertest.Running, db *sql.DB) *dt
 		all = append(all, b.GetUpperBound())
 		between(t, fmt.Sprintf("statements up to %v s", b.GetUpperBound()), float64(b.GetCumulativeCount()), before.upTo(b.GetUpperBound()), after.upTo(b.GetUpperBound()))
 	}
-	if want := bounds(t); !cmp.Equal(all, want) {
-		t.Errorf("bounds %v, want %v: MySQL knows them all", all, want)
+	if statements, _ := catalog.Shipped().Lookup("consign_mysql_statement_duration_seconds"); !cmp.Equal(all, statements.Buckets) {
+		t.Errorf("bounds %v, want %v: MySQL knows them all", all, statements.Buckets)
 	}
 	between(t, "all statements", float64(h.GetSampleCount()), before.upTo(1e9), after.upTo(1e9))
 	between(t, "their seconds", h.GetSampleSum(), before.sum-0.001, after.sum+0.001)
@@ -459,7 +458,7 @@ func TestReplicationMetricsEqualTheReplicasStatus(t *testing.T) {
 		}
 	}
 	execute(t, shop, "CREATE DATABASE shop", "CREATE TABLE shop.tills (n INT PRIMARY KEY)", "INSERT INTO shop.tills VALUES (1)")
-	eventually(t, "the row is on the replica", func() bool { // before that it has caught up too, with nothing
+	exportertest.Eventually(t, "the row is on the replica", func() bool { // before that it has caught up too, with nothing
 		var n int
 		return db.QueryRowContext(t.Context(), "SELECT n FROM shop.tills").Scan(&n) == nil
 	})
@@ -575,52 +574,4 @@ func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
 			t.Errorf("%s: %v, want that it is denied", q, err)
 		}
 	}
-}
-
-// TestARightThatIsGivenLaterIsSeen makes the connection old instead of waiting ten minutes.
-func TestARightThatIsGivenLaterIsSeen(t *testing.T) {
-	t.Parallel()
-	dsn := serverstest.MariaDB(t)
-	admin := serverstest.Open(t, dsn)
-	execute(t, admin, "CREATE USER late@'127.0.0.1' IDENTIFIED BY 'late'")
-	t.Cleanup(func() { _, _ = admin.ExecContext(context.Background(), "DROP USER late@'127.0.0.1'") })
-	c, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.User, c.Passwd, c.DBName = "late", "late", ""
-	pool := serverstest.Open(t, c.FormatDSN())
-	pool.SetMaxOpenConns(1)
-	read := func() *mysqlReading {
-		conn, err := pool.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		reading, err := readMySQL(t.Context(), time.Second, bounds(t), queryOn(conn))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return reading
-	}
-	if read().missing["replication_status"] == nil {
-		t.Error("the right was not missing")
-	}
-	serverstest.DialectOf(t, admin).GrantReplicaStatus(t, "late@'127.0.0.1'")
-	if read().missing["replication_status"] == nil {
-		t.Error("the server gives rights to connections that are there: mysqlLifetime has no reason any more")
-	}
-	pool.SetConnMaxLifetime(time.Nanosecond)
-	if err := read().missing["replication_status"]; err != nil {
-		t.Errorf("a new connection does not have the right: %v", err)
-	}
-}
-
-func bounds(t *testing.T) []float64 {
-	t.Helper()
-	m, ok := catalog.Shipped().Lookup("consign_mysql_statement_duration_seconds")
-	if !ok {
-		t.Fatal("not in the catalog")
-	}
-	return m.Buckets
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"net"
 	"net/http"
@@ -26,6 +27,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
@@ -220,7 +222,7 @@ func (l lateListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// TestThePhasesAddUp runs one probe without an exporter: no other one comes in between.
+// TestThePhasesAddUp probes once.
 func TestThePhasesAddUp(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
@@ -242,16 +244,20 @@ func TestThePhasesAddUp(t *testing.T) {
 			return nil, nil
 		}}
 		server.StartTLS()
-		p := newProber(t, network, fmt.Sprintf("{name: p, url: '%s/', interval: 1s, timeout: 1s, tls: {ca_file: %s}}", server.URL, ca.file))
-		w := &httpTrace{}
-		if outcome := p.probe(t.Context(), w); outcome != outcomeOK {
-			t.Fatalf("outcome %s", outcome)
+		r := watch(t, network, fmt.Sprintf("{name: p, url: '%s/', interval: 1h, timeout: 1s, tls: {ca_file: %s}}", server.URL, ca.file))
+		series := r.Await(t, "one probe", func(s map[string]float64) bool { return outcomes(s, "p")["ok"] == 1 })
+		got := map[string]time.Duration{}
+		for _, phase := range catalog.ProbePhases() {
+			h := histogram(t, r, fmt.Sprintf(`consign_probe_duration_seconds{phase=%q,probe="p"}`, phase))
+			if h.GetSampleCount() > 0 {
+				got[phase] = time.Duration(math.Round(h.GetSampleSum() * 1e9))
+			}
 		}
-		if diff := cmp.Diff(want, w.phases()); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("phases (-want +got):\n%s", diff)
 		}
-		if at, ok := w.expiry(); !ok || at.Unix() != until.Unix() {
-			t.Errorf("the certificate expires at %v, want %v", at, until)
+		if at := series[`consign_probe_certificate_expiry_timestamp_seconds{probe="p"}`]; at != float64(until.Unix()) {
+			t.Errorf("the certificate expires at %v, want %v", at, until.Unix())
 		}
 	})
 }
@@ -269,7 +275,7 @@ func TestAProbeWithoutAnAnswerEndsAtItsTimeout(t *testing.T) {
 				site := newSiteOn(t, network, func(w http.ResponseWriter, r *http.Request) { answer(w); <-r.Context().Done() })
 				entry := "{name: p, timeout: 200ms, url: '" + site.URL + "/'}"
 				began := time.Now()
-				if err := collect(t, newProber(t, network, entry)); err != nil {
+				if err := collect(t, probeTarget(t, network, entry)); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took != 200*time.Millisecond {
@@ -290,14 +296,14 @@ func TestAProbeWithoutAnAnswerEndsAtItsTimeout(t *testing.T) {
 	}
 }
 
-// newProber makes the prober of a configuration.
-func newProber(t *testing.T, network *exportertest.Network, entry string) *prober {
+// probeTarget makes the target of a probe.
+func probeTarget(t *testing.T, network *exportertest.Network, entry string) exporter.Target {
 	t.Helper()
 	setup, err := load(exportertest.WriteFile(t, "config.yml", probeConfig(entry)), network.DialContext, silentLog())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return setup.Collectors[0].Targets()[0].(*prober)
+	return setup.Collectors[0].Targets()[0]
 }
 
 // TestEachProbeHasItsOutcome probes endpoints that fail in each way, and one that succeeds.
@@ -349,7 +355,7 @@ func TestEachProbeHasItsOutcome(t *testing.T) {
 	closed := closedAddress(t)
 	_, port, _ := net.SplitHostPort(site.Listener.Addr().String())
 	headers := exportertest.WriteFile(t, "headers", "# for the probe\nx-key: the-secret\nHost: shop.example\n\n")
-	for name, c := range map[string]struct{ entry, want string }{
+	probes := map[string]struct{ entry, want string }{
 		"right":                   {"url: '%s/ok', expect_body: '^all .* well$'", "ok"},
 		"by name":                 {"url: 'http://localhost:" + port + "/ok'", "ok"},
 		"any status of 2xx":       {"url: '%s/ok'", "ok"},
@@ -382,27 +388,38 @@ func TestEachProbeHasItsOutcome(t *testing.T) {
 		"another name":            {"url: '" + fresh.URL + "/', tls: {ca_file: " + ca.file + ", server_name: other.example}", "tls"},
 		"expired certificate":     {"url: '" + expired.URL + "/', tls: {ca_file: " + ca.file + "}", "tls"},
 		"not verified":            {"url: '" + expired.URL + "/', tls: {insecure_skip_verify: true}", "ok"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			entry := c.entry
-			if strings.Contains(entry, "%s") {
-				entry = fmt.Sprintf(entry, site.URL)
+	}
+	config := "interval: 1h\ntimeout: 1m\nmax_age: 1h\nprobes:\n"
+	names := map[string]string{} // of the probes
+	for what, c := range probes {
+		names[what] = fmt.Sprintf("p%d", len(names))
+		entry := c.entry
+		if strings.Contains(entry, "%s") {
+			entry = fmt.Sprintf(entry, site.URL)
+		}
+		config += fmt.Sprintf("  - {name: %s, %s}\n", names[what], entry)
+	}
+	r := start(t, config)
+	series := r.Await(t, "each probe has an outcome", func(s map[string]float64) bool {
+		for _, name := range names {
+			if len(outcomes(s, name)) == 0 {
+				return false
 			}
-			p := newProber(t, nil, "{name: p, timeout: 1m, interval: 1m, "+entry+"}")
-			if err := collect(t, p); err != nil {
-				t.Fatal(err)
+		}
+		return true
+	})
+	families := r.Families(t)
+	for what, c := range probes {
+		t.Run(what, func(t *testing.T) {
+			if diff := cmp.Diff(map[string]float64{c.want: 1}, outcomes(series, names[what])); diff != "" {
+				t.Errorf("outcomes (-want +got):\n%s", diff)
 			}
-			w := &httpTrace{}
-			if got := p.probe(t.Context(), w); got != c.want {
-				t.Errorf("outcome %s, want %s", got, c.want)
+			if _, seen := series[fmt.Sprintf(`consign_probe_certificate_expiry_timestamp_seconds{probe=%q}`, names[what])]; strings.Contains(what, "certificate") && !seen {
+				t.Error("the certificate was not looked at")
 			}
-			if strings.Contains(name, "certificate") {
-				if _, ok := w.expiry(); !ok {
-					t.Error("the certificate was not looked at")
-				}
-			}
-			if _, looked := w.phases()["dns"]; looked != (name == "by name" || name == "name leads nowhere") {
-				t.Errorf("phases %v", w.phases())
+			dns := find(families, fmt.Sprintf(`consign_probe_duration_seconds{phase="dns",probe=%q}`, names[what])).GetHistogram()
+			if looked := dns.GetSampleCount() > 0; looked != (what == "by name") {
+				t.Errorf("%d look-ups of a name", dns.GetSampleCount())
 			}
 		})
 	}
@@ -473,10 +490,8 @@ func TestHeadersStayWithTheirHost(t *testing.T) {
 		http.Redirect(w, r, other.URL, http.StatusFound)
 	})
 	headers := exportertest.WriteFile(t, "headers", "Authorization: Bearer the-secret\nX-Api-Key: the-secret\n")
-	p := newProber(t, nil, fmt.Sprintf("{name: p, url: '%s/', follow_redirects: true, headers_file: %s, timeout: 1m, interval: 1m}", first.URL, headers))
-	if outcome := p.probe(t.Context(), &httpTrace{}); outcome != outcomeOK {
-		t.Fatal(outcome)
-	}
+	r := start(t, probeConfig(fmt.Sprintf("{name: p, url: '%s/', follow_redirects: true, headers_file: %s, timeout: 1m, interval: 1h}", first.URL, headers)))
+	r.Await(t, "the redirect is followed", func(s map[string]float64) bool { return outcomes(s, "p")["ok"] == 1 })
 	if h := <-seen; h.Get("X-Api-Key") != "the-secret" || h.Get("Authorization") != "Bearer the-secret" {
 		t.Errorf("on the same host the headers are %v", h)
 	}
@@ -504,32 +519,10 @@ func TestHeadersAreReadAndNeverPrinted(t *testing.T) {
 		t.Errorf("the configuration does not say where the headers are:\n%s", config)
 	}
 	for line, text := range map[string]string{"line 1 is not": "the-secret", "line 2 is not": "A: b\nthe secret: x", "line 3 is not": "A: b\n\nB: the-secret\x01"} {
-		_, err := readHeaders(exportertest.WriteFile(t, "headers", text))
+		config := probeConfig(fmt.Sprintf("{name: p, url: 'http://h/', headers_file: %s}", exportertest.WriteFile(t, "headers", text)))
+		_, err := load(exportertest.WriteFile(t, "config.yml", config), nil, silentLog())
 		if err == nil || !strings.Contains(err.Error(), line) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want an error that says %q and shows nothing", text, err, line)
-		}
-	}
-}
-
-func TestTheTimeOfAChainIsThatOfItsFirstCertificateToExpire(t *testing.T) {
-	t.Parallel()
-	at := func(hours int) *x509.Certificate {
-		return &x509.Certificate{NotAfter: time.Date(2026, 1, 1, hours, 0, 0, 0, time.UTC)}
-	}
-	for name, c := range map[string]struct {
-		verified [][]*x509.Certificate
-		served   []*x509.Certificate
-		want     *x509.Certificate
-	}{
-		"one chain":                   {[][]*x509.Certificate{{at(5), at(3), at(9)}}, []*x509.Certificate{at(5)}, at(3)},
-		"the best of two":             {[][]*x509.Certificate{{at(5), at(1)}, {at(5), at(8)}}, []*x509.Certificate{at(5), at(1)}, at(5)},
-		"none is trusted":             {nil, []*x509.Certificate{at(5), at(2)}, at(2)},
-		"no certificate at all":       {nil, nil, nil},
-		"an empty chain does no harm": {[][]*x509.Certificate{{}}, []*x509.Certificate{at(4)}, at(4)},
-	} {
-		got, ok := expiryOf(c.verified, c.served)
-		if ok != (c.want != nil) || ok && !cmp.Equal(got, c.want.NotAfter) {
-			t.Errorf("%s: %v, %v", name, got, ok)
 		}
 	}
 }

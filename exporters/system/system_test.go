@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,7 +25,6 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
@@ -249,25 +247,6 @@ func within(t *testing.T, what string, got, want, tolerance float64) {
 }
 
 func seconds(at time.Time) float64 { return float64(at.UnixNano()) / 1e9 }
-
-// eventually waits at most a minute. When it fails it logs all goroutines.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			stacks := make([]byte, 1<<20)
-			t.Fatalf("not within a minute: %s\n%s", what, stacks[:runtime.Stack(stacks, true)])
-		}
-	}
-}
-
-var noPassword secret.Value
 
 // collect collects a target once, without an exporter around it.
 func collect(t *testing.T, target exporter.Target) error {

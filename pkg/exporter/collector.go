@@ -1,6 +1,6 @@
 // Package exporter is the kit that all exporters of the project share: it collects in the background, keeps the samples
-// in immutable snapshots, serves them on /metrics without ever waiting for a target, enforces the catalog and its
-// cardinality limits, and runs the web server, reload and shutdown. It never knows what is collected.
+// in immutable snapshots, and holds them to the catalog and its cardinality limits. It never knows what is collected, and
+// serves nothing: that is the package web.
 package exporter
 
 import (
@@ -43,6 +43,21 @@ type Schedule struct {
 }
 
 func (s Schedule) maxAge() time.Duration { return max(s.MaxAge, 2*s.Interval+s.Timeout) }
+
+// NewCollector makes a Collector of targets that share a schedule.
+func NewCollector(name string, s Schedule, targets ...Target) Collector {
+	return targetGroup{name, s, targets}
+}
+
+type targetGroup struct {
+	name     string
+	schedule Schedule
+	targets  []Target
+}
+
+func (g targetGroup) Name() string       { return g.name }
+func (g targetGroup) Schedule() Schedule { return g.schedule }
+func (g targetGroup) Targets() []Target  { return g.targets }
 
 // Reason is why a collection failed: one of catalog.Reasons.
 type Reason string

@@ -24,7 +24,7 @@ func emitClients(clients *atomic.Pointer[[]string], inventory ...string) Collect
 
 const rejected = "consignwatch_label_values_rejected_total"
 
-// The instances of these tests admit three clients.
+// The managers of these tests admit three clients.
 
 func TestTheFirstValuesKeepTheirPlaceAndLaterOnesBecomeOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 )
 
 // metric finds the only sample of a family in the exposition.
-func metric(t *testing.T, in *instance, name string) *dto.Metric {
+func metric(t *testing.T, in *Manager, name string) *dto.Metric {
 	t.Helper()
 	families, err := in.exposition.Gather()
 	if err != nil {

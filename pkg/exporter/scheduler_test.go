@@ -24,19 +24,9 @@ type fakeTarget struct {
 func (f fakeTarget) Name() string                                  { return f.name }
 func (f fakeTarget) Collect(ctx context.Context, sink *Sink) error { return f.collect(ctx, sink) }
 
-type fakeCollector struct {
-	name     string
-	schedule Schedule
-	targets  []Target
-}
-
-func (f fakeCollector) Name() string       { return f.name }
-func (f fakeCollector) Schedule() Schedule { return f.schedule }
-func (f fakeCollector) Targets() []Target  { return f.targets }
-
 // singleTarget makes a collector of one target.
 func singleTarget(s Schedule, collect func(ctx context.Context, sink *Sink) error) Collector {
-	return fakeCollector{name: "stock", schedule: s, targets: []Target{fakeTarget{"shop", collect}}}
+	return NewCollector("stock", s, fakeTarget{"shop", collect})
 }
 
 func testCatalog(t *testing.T) *catalog.Catalog {
@@ -56,31 +46,28 @@ func testCatalog(t *testing.T) *catalog.Catalog {
 	return c
 }
 
-// run starts an instance on a configuration that is Go, not a file.
-func run(t *testing.T, collectors ...Collector) *instance {
+// run starts collectors.
+func run(t *testing.T, collectors ...Collector) *Manager {
 	t.Helper()
-	c := testCatalog(t)
-	app := App{Name: "test-exporter", Load: func(string, *slog.Logger) (*Setup, error) {
-		return &Setup{Catalog: c, Sizes: catalog.Sizes{Clients: 3, Events: 3}, Collectors: collectors, Text: []byte("a: b\n")}, nil
-	}}
-	in, err := app.newInstance("", slog.New(slog.DiscardHandler))
+	in, err := NewManager(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	in.Apply(&Setup{Catalog: testCatalog(t), Sizes: catalog.Sizes{Clients: 3, Events: 3}, Collectors: collectors})
 	return in
 }
 
-func end(t *testing.T, in *instance) {
+func end(t *testing.T, in *Manager) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := in.stop(ctx); err != nil {
+	if err := in.Stop(ctx); err != nil {
 		t.Error(err)
 	}
 }
 
 // value finds a sample of the exposition by its label values, and reports whether it is there.
-func value(t *testing.T, in *instance, name string, labels ...string) (float64, bool) {
+func value(t *testing.T, in *Manager, name string, labels ...string) (float64, bool) {
 	t.Helper()
 	families, err := in.exposition.Gather()
 	if err != nil {
@@ -103,14 +90,14 @@ func value(t *testing.T, in *instance, name string, labels ...string) (float64, 
 	return 0, false
 }
 
-func wantValue(t *testing.T, in *instance, want float64, name string, labels ...string) {
+func wantValue(t *testing.T, in *Manager, want float64, name string, labels ...string) {
 	t.Helper()
 	if got, ok := value(t, in, name, labels...); !ok || got != want {
 		t.Errorf("%s%q = %v (on the page: %v), want %v", name, labels, got, ok, want)
 	}
 }
 
-func wantAbsent(t *testing.T, in *instance, name string, labels ...string) {
+func wantAbsent(t *testing.T, in *Manager, name string, labels ...string) {
 	t.Helper()
 	if got, ok := value(t, in, name, labels...); ok {
 		t.Errorf("%s%q = %v, want it absent", name, labels, got)
@@ -166,12 +153,12 @@ func TestNothingIsExposedForATargetThatNeverAnswered(t *testing.T) {
 		}))
 		defer end(t, in)
 		synctest.Wait()
-		if in.ready() {
+		if in.Ready() {
 			t.Error("ready before the first collection has ended")
 		}
 		wantAbsent(t, in, success, "stock", "shop")
 		time.Sleep(2 * time.Second)
-		if !in.ready() {
+		if !in.Ready() {
 			t.Error("not ready after the first collection has failed: being ready does not depend on targets")
 		}
 		wantValue(t, in, 0, success, "stock", "shop")
@@ -213,7 +200,7 @@ func TestASlowTargetDoesNotDelayOthers(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			targets = append(targets, fakeTarget{name, func(_ context.Context, sink *Sink) error { fast.Add(1); return nil }})
 		}
-		in := run(t, fakeCollector{"stock", Schedule{Interval: 10 * time.Second, Timeout: 9 * time.Second}, targets})
+		in := run(t, NewCollector("stock", Schedule{Interval: 10 * time.Second, Timeout: 9 * time.Second}, targets...))
 		defer end(t, in)
 		time.Sleep(time.Minute)
 		if n := fast.Load(); n < 3*6 {
@@ -282,8 +269,8 @@ func TestTwoCollectorsThatReportTheSameSeriesMakeAValidExposition(t *testing.T) 
 		}
 		s := Schedule{Interval: time.Hour, Timeout: time.Second}
 		in := run(t,
-			fakeCollector{"a", s, []Target{fakeTarget{"shop", emit(1, "north", "south")}}},
-			fakeCollector{"b", s, []Target{fakeTarget{"shop", emit(2, "south", "west")}}})
+			NewCollector("a", s, fakeTarget{"shop", emit(1, "north", "south")}),
+			NewCollector("b", s, fakeTarget{"shop", emit(2, "south", "west")}))
 		defer end(t, in)
 		synctest.Wait()
 		wantValue(t, in, 1, "shop_items", "north", "red")

@@ -42,6 +42,14 @@ type inventory struct {
 
 type rejection struct{ metric, label string }
 
+// Bool is a condition as a value: 1 when it holds, otherwise 0.
+func Bool(holds bool) float64 {
+	if holds {
+		return 1
+	}
+	return 0
+}
+
 // HistogramValue is the state of a histogram: cumulative counts for the bounds that the catalog declares.
 type HistogramValue struct {
 	Count   uint64

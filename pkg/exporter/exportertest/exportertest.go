@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +21,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 )
 
 // Running is an exporter under test.
@@ -27,28 +29,28 @@ type Running struct {
 	URL    string
 	client *http.Client
 	pause  time.Duration // of Await between two scrapes
-	log    *lockedBuffer
+	log    *Log
 	end    context.CancelFunc
 	out    chan int
 }
 
 // Start runs the exporter with a configuration text and further flags, on a free port, until the test ends.
-func Start(t testing.TB, app exporter.App, config string, flags ...string) *Running {
+func Start(t testing.TB, app web.App, config string, flags ...string) *Running {
 	t.Helper()
 	return StartFile(t, app, WriteFile(t, "config.yml", config), flags...)
 }
 
 // StartFile is Start for a configuration that is a file already.
-func StartFile(t testing.TB, app exporter.App, path string, flags ...string) *Running {
+func StartFile(t testing.TB, app web.App, path string, flags ...string) *Running {
 	t.Helper()
 	return StartOn(t, nil, app, path, flags...)
 }
 
 // StartOn is StartFile on a network.
-func StartOn(t testing.TB, network *Network, app exporter.App, path string, flags ...string) *Running {
+func StartOn(t testing.TB, network *Network, app web.App, path string, flags ...string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &lockedBuffer{}, end: cancel, out: make(chan int, 1)}
+	r := &Running{client: network.client(t), pause: 50 * time.Millisecond, log: &Log{}, end: cancel, out: make(chan int, 1)}
 	app.Listen = network.Listen
 	if network != nil {
 		r.pause = 100 * time.Millisecond // in virtual time there is a scrape after each, and nothing in between
@@ -180,6 +182,23 @@ func (r *Running) Await(t testing.TB, what string, done func(series map[string]f
 	}
 }
 
+// Eventually waits at most a minute until done. When it fails, it prints all goroutines.
+func Eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("not within a minute: %s\n%s", what, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
 // scrapeText is the text exposition without the metrics of the Go runtime and of the process.
 func (r *Running) scrapeText(t testing.TB) string {
 	t.Helper()
@@ -222,19 +241,27 @@ func WriteFile(t testing.TB, name, text string) string {
 	return path
 }
 
-type lockedBuffer struct {
+// Log is a log that a test can read while it is written.
+type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lockedBuffer) Write(p []byte) (int, error) {
+// Write implements io.Writer.
+func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lockedBuffer) String() string {
+// String is all that was written.
+func (l *Log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// Logger logs into it, from the level debug on.
+func (l *Log) Logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 )
 
 // Invalid starts the exporter with each configuration in a folder, at least so many: with --config.check, and to run. The
 // first line of each file is the message that it must cause: `# want: …`. The secret, which the files that they name
 // hold, must not be printed. If the files are a part of a configuration only, config returns the complete one; otherwise it is nil.
-func Invalid(t *testing.T, app exporter.App, folder string, least int, secret string, config func(t *testing.T, file string) string) {
+func Invalid(t *testing.T, app web.App, folder string, least int, secret string, config func(t *testing.T, file string) string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.yml"))
 	if err != nil || len(files) < least {
@@ -49,11 +49,11 @@ func Invalid(t *testing.T, app exporter.App, folder string, least int, secret st
 }
 
 // runBriefly ends an exporter that has nothing to complain about.
-func runBriefly(t *testing.T, app exporter.App, args []string) (code int, printed string) {
+func runBriefly(t *testing.T, app web.App, args []string) (code int, printed string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	out := &lockedBuffer{}
+	out := &Log{}
 	code = app.Run(ctx, args, out, out, nil)
 	return code, strings.NewReplacer(`\"`, `"`, `\n`, "\n").Replace(out.String())
 }

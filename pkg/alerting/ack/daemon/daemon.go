@@ -17,11 +17,12 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 )
 
 // App is the daemon, `consignwatch ackd`.
-func App() exporter.App {
-	return exporter.App{
+func App() web.App {
+	return web.App{
 		Name:        catalog.Ackd,
 		Description: "Renews acknowledgements in Alertmanager while their alerts fire, and exports them.",
 		Port:        9475,

@@ -1,0 +1,322 @@
+// Package aggregate counts decoded records in the series of the exporter, one shard for each partition, so that every value
+// that a scrape exposes belongs to exactly the records before an offset. It does no I/O and keeps nothing on disk: its
+// callers say where a partition starts, and whether a response was delivered.
+package aggregate
+
+import (
+	"cmp"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+)
+
+// Options are the limits of an Aggregator. The zero value of each stands for its default.
+type Options struct {
+	// Sizes says how many clients and sale events may have series of their own.
+	Sizes catalog.Sizes
+	// Start is when the process started: the start timestamp, in Acknowledged, of series that no scrape has exposed yet.
+	Start time.Time
+	// MaxBytes is the largest record that is decoded. Default: 1 MiB, as Kafka's.
+	MaxBytes int
+	// DedupeSpan is how many offsets back a duplicate is recognised. Default: DefaultDedupeSpan.
+	DedupeSpan int64
+}
+
+// Aggregator holds the counters, histograms and gauges of a process, over all partitions that it owns or has owned. Its
+// methods may be called from any goroutine.
+type Aggregator struct {
+	options   Options
+	mapping   *mapping.Compiled
+	registry  *registry
+	exponents *exponents
+	seed      maphash.Seed
+
+	mu                  sync.Mutex // guards the fields below, and in each shard the fields below its comment
+	shards              []*Shard   // by topic and partition
+	scrape              *Scrape    // the scrape in flight, or nil
+	awaitingFirstScrape bool       // no scrape has come since the counters were reset to 0
+	lastScrape          time.Time  // when the last scrape started
+	gathers             uint64
+	sums                []uint64
+}
+
+// New compiles a mapping and makes an Aggregator without any series.
+func New(m *mapping.Mapping, o Options) (*Aggregator, error) {
+	if o.Sizes == (catalog.Sizes{}) {
+		o.Sizes = catalog.SizesFor(catalog.DefaultClients)
+	}
+	if o.Start.IsZero() {
+		o.Start = time.Now()
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 1 << 20
+	}
+	if o.DedupeSpan == 0 {
+		o.DedupeSpan = DefaultDedupeSpan
+	}
+	p, err := mapping.Compile(m, o.Sizes)
+	if err != nil {
+		return nil, err
+	}
+	a := &Aggregator{options: o, awaitingFirstScrape: true, mapping: p, exponents: newExponents(), seed: maphash.MakeSeed()}
+	a.registry = newRegistry(p, a.exponents)
+	a.registry.initKnown(p.Known, nil)
+	return a, nil
+}
+
+// DedupeSpan is how many offsets before its start offset a partition must be replayed with Shard.Replay.
+func (a *Aggregator) DedupeSpan() int64 { return a.options.DedupeSpan }
+
+// SetInventory admits the clients of the inventory, in its order; from then on, all others count as "other". Clients that
+// were admitted stay. It returns the rejected names: those that are no slugs or beyond the limit.
+func (a *Aggregator) SetInventory(clients []string) (rejected []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mapping.Client == nil {
+		return nil
+	}
+	rejected = a.mapping.Client.Seed(clients)
+	a.registry.initKnown(a.mapping.Known, slices.DeleteFunc(slices.Clone(clients), func(c string) bool { return slices.Contains(rejected, c) }))
+	return rejected
+}
+
+// Rejected calls f for each label of each metric, with the number of values that became "other".
+func (a *Aggregator) Rejected(f func(metric, label string, n uint64)) {
+	for _, m := range a.mapping.Metrics {
+		for i := range m.Rejected {
+			f(m.Decl.Name, m.Decl.Labels[i].Name, m.Rejected[i].Load())
+		}
+	}
+}
+
+// Dropped calls f for each metric, with the number of label sets beyond its limit of series. A counter counts them with
+// the labels folded into "other"; a gauge leaves them out.
+func (a *Aggregator) Dropped(f func(metric string, n uint64)) {
+	for _, m := range a.mapping.Metrics {
+		f(m.Decl.Name, m.Dropped.Load())
+	}
+}
+
+// Shard returns the shard of a partition. The first call makes it; it is never removed.
+func (a *Aggregator) Shard(topic string, partition int32) *Shard {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at, found := slices.BinarySearchFunc(a.shards, Position{Topic: topic, Partition: partition}, func(s *Shard, p Position) int {
+		return cmp.Or(cmp.Compare(s.topic, p.Topic), cmp.Compare(s.partition, p.Partition))
+	})
+	if !found {
+		a.shards = slices.Insert(a.shards, at, newShard(a, topic, partition))
+	}
+	return a.shards[at]
+}
+
+// Position is an offset of a partition.
+type Position struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// ErrScrapeInFlight says that a scrape started before the last one was finished.
+var ErrScrapeInFlight = errors.New("another scrape is in flight")
+
+// Scrape is a scrape in flight by a scraper that acknowledges. Either Delivered or Unknown finishes it; another call does
+// nothing.
+type Scrape struct {
+	// Families is the exposition.
+	Families []*dto.MetricFamily
+
+	aggregator *Aggregator
+	shards     []scrapedShard
+}
+
+type scrapedShard struct {
+	shard      *Shard
+	generation uint64
+}
+
+// StartScrape freezes all shards, and exposes the frozen values. timeout is the scraper's timeout, 0 when it sends none.
+//
+// The first exposition after a reset to 0 is empty. At that scrape Prometheus writes staleness markers for the series of
+// the process before, whether the response arrives or not. Every later start timestamp is after the staleness markers:
+// otherwise Prometheus would not ingest the created-timestamp zero sample, and would miss the reset of counters that
+// have passed their old values already.
+func (a *Aggregator) StartScrape(now time.Time, timeout time.Duration) (*Scrape, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.scrape != nil {
+		return nil, ErrScrapeInFlight
+	}
+	if a.awaitingFirstScrape {
+		a.awaitingFirstScrape, a.lastScrape = false, now
+		a.scrape = &Scrape{aggregator: a}
+		return a.scrape, nil
+	}
+	created := timestamppb.New(a.created(now, timeout))
+	a.registry.setCreated(created)
+	sc := &Scrape{aggregator: a}
+	for _, s := range a.shards {
+		s.freeze(now.UnixMilli(), created)
+		sc.shards = append(sc.shards, scrapedShard{s, s.generation})
+	}
+	a.scrape, a.lastScrape = sc, now
+	sc.Families = a.gather(now, func(s *Shard) []uint64 { return s.inFlight }, inFlight)
+	return sc, nil
+}
+
+// AwaitingFirstScrape reports whether the next scrape is the first one, whose exposition is empty.
+func (a *Aggregator) AwaitingFirstScrape() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.awaitingFirstScrape
+}
+
+// created is the start timestamp of a series that is exposed for the first time at now. It has to be after the last scrape
+// and before this one by the scraper's clock, which stamps the samples. A scrape lasts no longer than its timeout, and the
+// timeout no longer than the interval: half of it leaves the most room to clocks that differ.
+// Without a timeout it is the time of the last scrape.
+func (a *Aggregator) created(now time.Time, timeout time.Duration) time.Time {
+	if timeout > 0 {
+		return now.Add(-timeout / 2)
+	}
+	return a.lastScrape
+}
+
+// Acknowledged returns the families for other readers than the scrapers: the acknowledged values, and none that are in
+// flight. It delivers nothing.
+func (a *Aggregator) Acknowledged(now time.Time) []*dto.MetricFamily {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.gather(now, func(s *Shard) []uint64 { return s.acknowledged }, exposed)
+}
+
+// Delivered says that the scraper has the response. It returns the offsets that may be committed now.
+func (sc *Scrape) Delivered() []Position {
+	var positions []Position
+	sc.finish(func(s *Shard) {
+		s.acknowledge()
+		if s.assigned {
+			positions = append(positions, Position{s.topic, s.partition, s.inFlightOffset})
+		}
+	})
+	return positions
+}
+
+// Unknown says that it is unknown whether the scraper has the response. The values in flight are acknowledged, so that
+// they are never rolled back, but their offsets are not to be committed.
+func (sc *Scrape) Unknown() { sc.finish((*Shard).acknowledge) }
+
+func (sc *Scrape) finish(f func(*Shard)) {
+	a := sc.aggregator
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.scrape != sc {
+		return
+	}
+	a.scrape = nil
+	for _, p := range sc.shards {
+		if p.shard.generation == p.generation { // otherwise the shard was revoked, which has acknowledged the scrape
+			p.shard.mu.Lock()
+			f(p.shard)
+			p.shard.mu.Unlock()
+		}
+	}
+}
+
+// Reset sets all counters to 0, as if the process had been killed and restarted now: delivered values stay in
+// Prometheus, and values that may not have arrived are never exposed again. All shards are revoked.
+func (a *Aggregator) Reset(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.scrape = nil
+	for _, s := range a.shards {
+		s.mu.Lock()
+		s.revoke()
+		s.reset()
+		s.mu.Unlock()
+	}
+	a.registry.resetCreated()
+	a.options.Start, a.awaitingFirstScrape = now, true
+}
+
+// evictAfter is how long a sale event keeps its series after its last record.
+const evictAfter = 14 * 24 * time.Hour
+
+// EvictEvents removes the series of sale events that had no record for 14 days, so that others can be admitted. It
+// returns the number of evicted events. It evicts none while a scrape is in flight, and none with values that are not
+// delivered yet.
+func (a *Aggregator) EvictEvents(now time.Time) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.scrape != nil {
+		return 0
+	}
+	for _, s := range a.shards {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	// From here on no shard counts, so that the ids of label values can be reused.
+	evicted := 0
+	done := map[*interner.Label]bool{}
+	for _, m := range a.mapping.Metrics {
+		i := eventLabel(m)
+		if i < 0 || done[m.Interners[i]] {
+			continue
+		}
+		done[m.Interners[i]] = true
+		evicted += a.evict(m.Interners[i], now.Add(-evictAfter))
+	}
+	return evicted
+}
+
+func (a *Aggregator) evict(d *interner.Label, before time.Time) int {
+	last := d.AdmittedAt()
+	eventOf := func(s *series) uint32 {
+		i := eventLabel(s.metric)
+		if i < 0 || s.metric.Interners[i] != d {
+			return interner.OtherID
+		}
+		return s.metric.IDs(s.key)[i]
+	}
+	for _, s := range a.shards {
+		for i := range s.states {
+			id := eventOf(s.states[i].series)
+			if id == interner.OtherID {
+				continue
+			}
+			switch {
+			case s.current[s.states[i].at]&dirtyBit != 0:
+				last[id] = before
+			case i < len(s.frozenAt):
+				if t := time.UnixMilli(s.frozenAt[i]); t.After(last[id]) {
+					last[id] = t
+				}
+			}
+		}
+	}
+	var ids []uint32
+	for id, t := range last {
+		if id != interner.OtherID && !t.IsZero() && t.Before(before) {
+			ids = append(ids, uint32(id))
+		}
+	}
+	if len(ids) == 0 {
+		return 0
+	}
+	evicted := func(s *series) bool { id := eventOf(s); return id != interner.OtherID && slices.Contains(ids, id) }
+	for _, s := range a.shards {
+		s.removeSeries(evicted)
+	}
+	a.registry.evict(evicted)
+	d.Evict(ids)
+	return len(ids)
+}

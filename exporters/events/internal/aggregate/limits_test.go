@@ -1,0 +1,314 @@
+package aggregate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
+	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/test/seed"
+)
+
+// feeder counts events one after the other.
+type feeder struct {
+	t      testing.TB
+	shard  *Shard
+	offset int64
+	now    time.Time
+}
+
+func newFeeder(t testing.TB, l *Aggregator) *feeder {
+	s := l.Shard("t", 0)
+	s.Assign(0)
+	return &feeder{t: t, shard: s, now: start}
+}
+
+func (f *feeder) count(typ, client, data string) {
+	f.t.Helper()
+	f.offset++
+	if o, p := f.shard.Count(f.now, &cloudevent.Record{Value: []byte(eventtest.EventID(fmt.Sprint(f.offset), typ, client, data)), Offset: f.offset}); o != Counted {
+		f.t.Fatalf("%v: %v", o, p)
+	}
+}
+
+func TestTheFirstValuesAreAdmittedAndKeepTheirPlaces(t *testing.T) {
+	l := newAggregator(t, Options{})
+	f := newFeeder(t, l)
+	for round := range 2 {
+		for i := range 30 { // of 20 categories
+			f.count("consign.item.listed", "anna", fmt.Sprintf(`{"event":"spring","category":"c%d"}`, i))
+		}
+		got := changes(scrape(t, l, start))
+		want := float64(round + 1)
+		if got[`consign_category_items_total{category="c0",change="listed"}`] != want ||
+			got[`consign_category_items_total{category="c19",change="listed"}`] != want ||
+			got[`consign_category_items_total{category="other",change="listed"}`] != 10*want {
+			t.Errorf("round %d: %v", round, got)
+		}
+	}
+}
+
+func TestClientsOfTheInventoryComeFirstAndOthersShareOneSeries(t *testing.T) {
+	l := newAggregator(t, Options{Sizes: catalog.SizesFor(3)})
+	f := newFeeder(t, l)
+	const use, data = "consign.feature.used", `{"feature":"search","role":"shopper"}`
+	f.count(use, "early", data)
+	rejected := l.SetInventory([]string{"anna", "Not A Slug", "bert", "one-too-many"})
+	if fmt.Sprint(rejected) != "[Not A Slug one-too-many]" {
+		t.Errorf("refused: %v", rejected)
+	}
+	for _, client := range []string{"early", "anna", "bert", "one-too-many", "stranger", "stranger", ""} {
+		f.count(use, client, data)
+	}
+	got := changes(scrape(t, l, start))
+	for client, want := range map[string]float64{"early": 2, "anna": 1, "bert": 1, "other": 3, "_platform": 1, "stranger": 0} {
+		if n := got[fmt.Sprintf(`consign_client_feature_uses_total{client=%q}`, client)]; n != want {
+			t.Errorf("client %s: %v, want %v", client, n, want)
+		}
+	}
+}
+
+// A client who is new to the inventory gets its own series from then on.
+func TestANewClientHasItsOwnSeriesAfterTheInventoryHasIt(t *testing.T) {
+	l := newAggregator(t, Options{})
+	f := newFeeder(t, l)
+	const use, data = "consign.feature.used", `{"feature":"search","role":"shopper"}`
+	l.SetInventory([]string{"anna"})
+	f.count(use, "bert", data)
+	l.SetInventory([]string{"anna", "bert"})
+	f.count(use, "bert", data)
+	got := changes(scrape(t, l, start))
+	if got[`consign_client_feature_uses_total{client="bert"}`] != 1 || got[`consign_client_feature_uses_total{client="other"}`] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAClientHasFiveSaleEventsAtATime(t *testing.T) {
+	l := newAggregator(t, Options{})
+	f := newFeeder(t, l)
+	for _, client := range []string{"anna", "bert"} {
+		for i := range 7 {
+			f.count("consign.dropoff.scheduled", client, fmt.Sprintf(`{"event":"sale-%d"}`, i))
+		}
+	}
+	got := changes(scrape(t, l, start))
+	for _, client := range []string{"anna", "bert"} {
+		for i, want := range []float64{1, 1, 1, 1, 1, 0, 0} {
+			if n := got[fmt.Sprintf(`consign_dropoffs_total{client=%q,event="sale-%d",outcome="scheduled"}`, client, i)]; n != want {
+				t.Errorf("%s, sale %d: %v, want %v", client, i, n, want)
+			}
+		}
+		if n := got[fmt.Sprintf(`consign_dropoffs_total{client=%q,event="other",outcome="scheduled"}`, client)]; n != 2 {
+			t.Errorf("%s, other sales: %v, want 2", client, n)
+		}
+	}
+}
+
+func TestASaleEventIsEvicted14DaysAfterItsLastRecord(t *testing.T) {
+	l := newAggregator(t, Options{})
+	f := newFeeder(t, l)
+	dropOff := func(event string) { f.count("consign.dropoff.scheduled", "anna", fmt.Sprintf(`{"event":%q}`, event)) }
+	for i := range 5 {
+		dropOff(fmt.Sprintf("sale-%d", i))
+	}
+	dropOff("sale-5") // no place left
+	scrape(t, l, f.now)
+	f.now = f.now.Add(13 * 24 * time.Hour)
+	dropOff("sale-1")
+	scrape(t, l, f.now)
+	dropOff("sale-2") // not delivered before it would be evicted
+	f.now = f.now.Add(2 * 24 * time.Hour)
+	if n := l.EvictEvents(f.now); n != 3 {
+		t.Fatalf("%d sale events have retired, want 3: 0, 3 and 4", n)
+	}
+	dropOff("sale-5")
+	dropOff("sale-1")
+	before := f.now
+	f.now = f.now.Add(time.Minute)
+	page := scrape(t, l, f.now)
+	got := changes(page)
+	want := map[string]float64{"sale-0": 0, "sale-1": 3, "sale-2": 2, "sale-3": 0, "sale-4": 0, "sale-5": 1, "other": 1}
+	for event, n := range want {
+		if got[fmt.Sprintf(`consign_dropoffs_total{client="anna",event=%q,outcome="scheduled"}`, event)] != n {
+			t.Errorf("%s is not %v in %v", event, n, got)
+		}
+	}
+	_ = before
+	// It returns with a new start timestamp.
+	dropOff("sale-3")
+	sc := scrape(t, l, f.now.Add(time.Minute))
+	if since := createdOf(sc, "consign_dropoffs_total", "sale-3"); !since.Equal(f.now) {
+		t.Errorf("sale-3 counts since %v, want the last scrape, %v", since, f.now)
+	}
+	if n := changes(sc)[`consign_dropoffs_total{client="anna",event="sale-3",outcome="scheduled"}`]; n != 1 {
+		t.Errorf("sale-3 is %v, want 1: it begins again", n)
+	}
+}
+
+func createdOf(families []*dto.MetricFamily, metric, labelValue string) time.Time {
+	for _, mf := range families {
+		for _, m := range mf.Metric {
+			for _, l := range m.Label {
+				if mf.GetName() == metric && l.GetValue() == labelValue {
+					if m.Histogram != nil {
+						return m.Histogram.CreatedTimestamp.AsTime()
+					}
+					return m.Counter.CreatedTimestamp.AsTime()
+				}
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// Whatever the stream holds, the exposition stays within the budget, is valid UTF-8, and every event is counted somewhere.
+func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
+	t.Parallel()
+	const clients, budget, events = 200, 50_000, 100_000
+	l := newAggregator(t, Options{Sizes: catalog.SizesFor(clients)})
+	s := l.Shard("t", 0)
+	s.Assign(0)
+	rnd := seed.Rand(t)
+	word := func() string {
+		if rnd.IntN(3) == 0 {
+			return []string{"a\u0000b", "jane@example.org", strings.Repeat("x", 200), "\u2028", "{}", "Zoë", `\"}`}[rnd.IntN(7)]
+		}
+		return fmt.Sprintf("v%d", rnd.IntN(2000))
+	}
+	for i := range events {
+		typ := eventtest.Contract[rnd.IntN(len(eventtest.Contract))].Type
+		e := l.mapping.Event([]byte(typ))
+		fields := map[string]string{}
+		for _, label := range e.Labels {
+			path, ok := strings.CutPrefix(l.mapping.Layout.Name(label.Slot), "data.")
+			if !ok {
+				continue
+			}
+			decl := label.Interner.Declaration()
+			v := word()
+			switch {
+			case decl.Name == "currency":
+				v = []string{"USD", "EUR", "JPY", "KWD"}[rnd.IntN(4)]
+			case decl.Name == "route":
+				v = "/" + v
+			case decl.Name == "code":
+				v = fmt.Sprint(100 + rnd.IntN(500))
+			case decl.Closed() && rnd.IntN(5) > 0:
+				v = decl.Values[rnd.IntN(len(decl.Values))]
+			}
+			fields[path] = fmt.Sprintf("%q", v)
+		}
+		for _, v := range e.Values {
+			for _, slot := range []int{v.Slot, v.Minus} {
+				if slot >= 0 {
+					fields[strings.TrimPrefix(l.mapping.Layout.Name(slot), "data.")] = fmt.Sprint(rnd.IntN(5000))
+				}
+			}
+		}
+		data := "{"
+		for _, k := range slices.Sorted(maps.Keys(fields)) {
+			v := strings.NewReplacer(`\x00`, `\u0000`, `\\`, `\\`).Replace(fields[k])
+			data += fmt.Sprintf(`"%s":%s,`, k, v)
+		}
+		data = strings.TrimSuffix(data, ",") + "}"
+		value := eventtest.EventID(fmt.Sprint(i), typ, fmt.Sprintf("client-%d", rnd.IntN(300)), data)
+		if o, p := s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(i)}); o != Counted {
+			t.Fatalf("%s: %v: %v", value, o, p)
+		}
+	}
+	total, requests := 0, 0.0
+	perMetric := map[string]int{}
+	for _, mf := range scrape(t, l, start) {
+		for _, m := range mf.Metric {
+			perMetric[mf.GetName()]++
+			total++
+			if m.Histogram != nil {
+				total += len(m.Histogram.Bucket) + 1
+			}
+			for _, label := range m.Label {
+				if v := label.GetValue(); strings.ContainsAny(v, "@\x00\u2028\"ë") || len(v) > 120 {
+					t.Errorf("%s has the label value %q", mf.GetName(), v)
+				}
+			}
+		}
+		if mf.GetName() == "consign_api_requests_total" {
+			for _, m := range mf.Metric {
+				requests += m.Counter.GetValue()
+			}
+		}
+	}
+	t.Logf("%d series", total)
+	if total > budget {
+		t.Errorf("%d series, want at most %d: %v", total, budget, perMetric)
+	}
+	if requests == 0 {
+		t.Error("no requests")
+	}
+}
+
+func TestBeyondItsLimitAMetricStaysCompleteForEachClientAndCurrency(t *testing.T) {
+	l := newAggregator(t, Options{Sizes: catalog.Sizes{Clients: 2, Events: 1}}) // 1+2 sale events in all, for 2+2 clients
+	f := newFeeder(t, l)
+	for _, client := range []string{"anna", "bert"} {
+		for i := range 4 {
+			f.count("consign.order.placed", client, fmt.Sprintf(`{"event":"sale-%d","channel":"pos","amount_cents":150,"currency":"USD"}`, i))
+		}
+	}
+	got := changes(scrape(t, l, start))
+	series := map[string]float64{}
+	for k, v := range got {
+		if strings.HasPrefix(k, "consign_sales_amount_total") {
+			series[k] = v
+		}
+	}
+	anna, bert := 0.0, 0.0
+	for k, v := range series {
+		if strings.Contains(k, `client="anna"`) {
+			anna += v
+		}
+		if strings.Contains(k, `client="bert"`) {
+			bert += v
+		}
+	}
+	if anna != 6 || bert != 6 {
+		t.Errorf("anna %v, bert %v, want 6 each: %v", anna, bert, series)
+	}
+	dropped := uint64(0)
+	l.Dropped(func(metric string, n uint64) {
+		if metric == "consign_sales_amount_total" {
+			dropped = n
+		}
+	})
+	if dropped == 0 || len(series) > 3+2 {
+		t.Errorf("%d label sets found no room, the metric has %d series: %v", dropped, len(series), series)
+	}
+}
+
+// Money in currencies beyond the limit is one series: still in major units, to the smallest unit of each.
+func TestCurrenciesBeyondTheLimitShareOneSeries(t *testing.T) {
+	text := strings.Replace(shippedText(t), "declare:", "#", 1) + "\nadjust: [{metric: consign_order_amount, limits: {currency: 1}}]\n"
+	m, err := mapping.Parse("m.yml", []byte(text), catalog.Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newAggregatorOf(t, m, Options{Start: start})
+	f := newFeeder(t, l)
+	for _, tt := range []string{"USD", "JPY", "KWD", "EUR"} {
+		f.count("consign.order.placed", "anna", `{"event":"s","channel":"pos","amount_cents":1234,"currency":"`+tt+`"}`)
+	}
+	got := changes(scrape(t, l, start))
+	if v := got[`consign_order_amount_sum{currency="other"}`]; v != 1234+1.234+12.34 {
+		t.Errorf("other currencies: %v", v)
+	}
+	if v := got[`consign_order_amount_sum{currency="USD"}`]; v != 12.34 {
+		t.Errorf("dollars: %v", v)
+	}
+}

@@ -1,0 +1,145 @@
+package aggregate
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
+)
+
+func TestUnusualRecords(t *testing.T) {
+	t.Parallel()
+	for _, tt := range eventtest.Unusual {
+		t.Run(tt.Name, func(t *testing.T) {
+			l := newAggregator(t, Options{})
+			s := l.Shard("t", 0)
+			s.Assign(0)
+			o, p := s.Count(start, &cloudevent.Record{Value: []byte(tt.Value)})
+			if o.String() != tt.Outcome || string(p.Reason) != tt.Reason {
+				t.Fatalf("%v (%s), want %v (%s)", o, p.Reason, tt.Outcome, tt.Reason)
+			}
+			if o != Counted && p.Error() == "" {
+				t.Error("no message")
+			}
+			lines := flatten(scrape(t, l, start))
+			for other := range outcomes {
+				want := 0.0
+				if other == o {
+					want = 1
+				}
+				if got := lines[fmt.Sprintf(`consignwatch_records_total{outcome=%q,topic="t"}`, other)]; got != want {
+					t.Errorf("records_total{outcome=%v} = %v, want %v", other, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestOversizedRecordIsNotLookedInto(t *testing.T) {
+	l := newAggregator(t, Options{MaxBytes: len(`{` + eventtest.Envelope + `}`)})
+	s := l.Shard("t", 0)
+	s.Assign(0)
+	for i, tt := range []struct {
+		value string
+		want  Outcome
+	}{
+		{`{` + eventtest.Envelope + `,"data":{"result":"valid"}}`, Oversized},
+		{strings.Repeat("\xff", 101), Oversized},
+		{`{` + eventtest.Envelope + `}`, Counted},
+	} {
+		if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(tt.value), Offset: int64(i)}); o != tt.want {
+			t.Errorf("record %d: %v, want %v", i, o, tt.want)
+		}
+	}
+}
+
+func TestModes(t *testing.T) {
+	const structured = `{` + eventtest.Envelope + `,"data":{"result":"valid"}}`
+	binary := []string{"ce_specversion=1.0", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}
+	for _, tt := range []struct {
+		name    string
+		value   string
+		headers []string
+		outcome Outcome
+		reason  cloudevent.Reason
+	}{
+		{"structured, no headers", structured, nil, Counted, ""},
+		{"structured, content type", structured, []string{"content-type=application/cloudevents+json"}, Counted, ""},
+		{"structured, content type with charset", structured, []string{"content-type=application/cloudevents+json; charset=UTF-8"}, Counted, ""},
+		{"structured, headers of others", structured, []string{"queue=image", "x=\xff", "content-type=application/json"}, Counted, ""},
+		{"structured wins over ce_ headers", structured, append([]string{"content-type=application/cloudevents+json"}, "ce_type=x", "ce_specversion=1.0"), Counted, ""},
+		{"structured wins over ce_ headers before it", structured, []string{"ce_type=x", "ce_specversion=1.0", "content-type=application/cloudevents+json"}, Counted, ""},
+		{"stray ce_ header without ce_specversion", structured, []string{"ce_type=x"}, Counted, ""},
+		{"batch", `[` + structured + `]`, []string{"content-type=application/cloudevents-batch+json"}, Malformed, cloudevent.ContentType},
+		{"avro", "\x00\x01", []string{"content-type=application/cloudevents+avro"}, Malformed, cloudevent.ContentType},
+		{"binary", `{"result":"valid"}`, binary, Counted, ""},
+		{"binary, content type", `{"result":"valid"}`, append([]string{"content-type=application/json"}, binary...), Counted, ""},
+		{"binary, no data", ``, binary, Counted, ""},
+		{"binary, data that is no object", `3`, binary, Counted, ""},
+		{"binary, data that is no JSON", `result=valid`, binary, Malformed, cloudevent.Syntax},
+		{"binary, data twice", `{"result":"valid","result":"valid"}`, binary, Malformed, cloudevent.RepeatedKey},
+		{"binary, header twice", `{"result":"valid"}`, append([]string{"ce_id=2"}, binary...), Malformed, cloudevent.RepeatedKey},
+		{"binary, no id", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, cloudevent.BadAttribute},
+		{"binary, header not UTF-8", `{"result":"valid"}`, []string{"ce_specversion=1.0", "ce_id=\xff", "ce_source=/s", "ce_type=consign.auth.token"}, NotUTF8, cloudevent.InvalidUTF8},
+		{"binary, data not UTF-8", "{\"result\":\"\xff\"}", binary, NotUTF8, cloudevent.InvalidUTF8},
+		{"binary, old version", `{}`, []string{"ce_specversion=0.3", "ce_id=1", "ce_source=/s", "ce_type=consign.auth.token"}, Malformed, cloudevent.SpecVersion},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newAggregator(t, Options{})
+			s := l.Shard("t", 0)
+			s.Assign(0)
+			r := &cloudevent.Record{Value: []byte(tt.value)}
+			for _, h := range tt.headers {
+				k, v, _ := strings.Cut(h, "=")
+				r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(k), Value: []byte(v)})
+			}
+			o, p := s.Count(start, r)
+			if o != tt.outcome || p.Reason != tt.reason {
+				t.Fatalf("%v (%s), want %v (%s)", o, p.Reason, tt.outcome, tt.reason)
+			}
+			if o != Counted || len(tt.value) < 10 {
+				return
+			}
+			if got := flatten(scrape(t, l, start))[`consign_token_validations_total{result="valid"}`]; got != 1 {
+				t.Errorf("token_validations_total = %v, want 1", got)
+			}
+		})
+	}
+}
+
+func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
+	l := newAggregator(t, Options{})
+	s := l.Shard("t", 0)
+	s.Assign(0)
+	r := &cloudevent.Record{Value: []byte(`{"kind":"brute_force"}`)}
+	for _, h := range []string{"ce_specversion=1.0", "ce_id=1", "ce_source=/s", "ce_type=consign.security.violation", "ce_clientid=anna"} {
+		k, v, _ := strings.Cut(h, "=")
+		r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(k), Value: []byte(v)})
+	}
+	if o, p := s.Count(start, r); o != Counted {
+		t.Fatal(o, p)
+	}
+	if got := flatten(scrape(t, l, start))[`consign_security_violations_total{client="anna",kind="brute_force"}`]; got != 1 {
+		t.Errorf("violations of anna: %v, want 1", got)
+	}
+}
+
+// A log line must not repeat what a record holds: it may be personal.
+func TestProblemsRepeatNothingOfTheRecord(t *testing.T) {
+	s := newAggregator(t, Options{}).Shard("t", 0)
+	s.Assign(0)
+	const secret = "jane@example.org"
+	for i, value := range []string{
+		secret, `{"` + secret, `{"id":"` + secret + `"}`, `{"specversion":"` + secret + `","id":"1","source":"s","type":"t"}`,
+		`{"specversion":"1.0","id":"1","source":"s","type":"` + secret + `"}`,
+		eventtest.Event("consign.api.request", "anna", `{"duration_seconds":"`+secret+`"}`),
+		eventtest.Event("consign.order.placed", "anna", `{"amount_cents":1,"currency":"`+secret+`"}`),
+	} {
+		o, p := s.Count(start, &cloudevent.Record{Value: []byte(value), Offset: int64(i)})
+		if o == Counted || strings.Contains(p.Error(), "jane") {
+			t.Errorf("%q: %v: %v", value, o, p)
+		}
+	}
+}
