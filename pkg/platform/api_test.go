@@ -24,7 +24,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
-// startWithInfra returns a platform with a stream, an API and a cache, and a client of the cache.
+// startWithInfra returns a platform with a stream, an API with HTTPS and a cache, and a client of the cache.
 func startWithInfra(t *testing.T, config Config) (*Platform, *redis.Client) {
 	t.Helper()
 	server, err := servers.StartRedis(t.Context(), t.TempDir())

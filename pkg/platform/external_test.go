@@ -32,13 +32,12 @@ type serviceReader struct {
 
 type shopAccess struct{ domain, token string }
 
-// startWithExternal returns a platform with external services and a stream.
+// startWithExternal returns a reader of a platform's external services.
 func startWithExternal(t *testing.T, config Config) *serviceReader {
 	t.Helper()
 	if config.DSN == "" {
 		config.DSN = serverstest.MariaDB(t)
 	}
-	config.Outside, config.OutsideDir = "127.0.0.1:0", t.TempDir()
 	p := startWithStream(t, config)
 	r := &serviceReader{t: t, p: p, db: serverstest.Open(t, config.DSN), at: p.State().Outside.State, shops: map[string]shopAccess{}}
 	text, err := os.ReadFile(r.at.Clients)
@@ -58,7 +57,7 @@ func startWithExternal(t *testing.T, config Config) *serviceReader {
 		t.Fatal(err)
 	}
 	for _, c := range list.Clients {
-		r.shops[c.Slug] = shopAccess{c.Shopify.Domain, r.secret(filepath.Join(config.OutsideDir, c.Shopify.TokenFile))}
+		r.shops[c.Slug] = shopAccess{c.Shopify.Domain, r.secret(filepath.Join(filepath.Dir(r.at.Clients), c.Shopify.TokenFile))}
 	}
 	return r
 }
