@@ -52,9 +52,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
 	app.Flag("bulk", "For millions of items: keep only totals of past sale events in the simulator's memory.").BoolVar(&config.Bulk)
-	cachePID := infraFlags(app, &config.Infra)
-	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where.").StringVar(&config.Outside)
-	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
+	var given streamNeeds
+	cachePID := infraFlags(app, &config, &given)
 	logs := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logs)
 	if _, err := app.Parse(args); err != nil {
@@ -65,6 +64,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if *createTopics && len(config.Stream) == 0 {
 		fmt.Fprintln(stderr, "platform-sim: --create-topics needs the brokers of --stream")
 		return 1
+	}
+	if len(config.Stream) == 0 && kafkaConfig.Address == "" {
+		given.without(&config)
 	}
 	if *pid > 0 {
 		config.DatabaseDown = signals("database", *pid)

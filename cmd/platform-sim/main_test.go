@@ -42,6 +42,8 @@ func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
 		"host:port, or http://host:port":             {"--dsn-file=" + dsn, "--api-address=nonsense"},
 		"a quota of 5 bytes":                         {"--dsn-file=" + dsn, "--disk-dir=" + t.TempDir(), "--disk-quota=5"},
 		"--create-topics needs the brokers":          {"--dsn-file=" + dsn, "--create-topics"},
+		"the platform has no API":                    {"--dsn-file=" + dsn, "--stream=127.0.0.1:1", "--api-address="},
+		"there are no external services":             {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--outside="},
 		"either --stream or --kafka-listen":          {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--stream=127.0.0.1:1"},
 	} {
 		var out, errs bytes.Buffer
@@ -83,7 +85,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	}
 	go func() {
 		config := platform.Config{
-			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra,
+			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra, Outside: "127.0.0.1:0",
 		}
 		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
 			return simulate(ctx, config, dsn, address)
