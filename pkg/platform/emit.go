@@ -1,7 +1,6 @@
 package platform
 
 import (
-	"container/heap"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -15,7 +14,8 @@ import (
 
 // eventEmitter publishes the platform's events: each change of the books that the contract has an event for, exactly once, and around
 // them the telemetry of a platform at work (requests, queries, calls, emails). The former follow from the rows, so that stream and
-// database agree; the latter are synthetic, and follow from the simulated life. Events of jobs report how the jobs went.
+// database agree. The latter report what the API, the external services and the jobs did. Only some are made up: the requests with which
+// people make changes that the API has no endpoint for, those of faults, and what the worker measures.
 type eventEmitter struct {
 	p         *Platform
 	publisher *stream.Publisher
@@ -25,7 +25,6 @@ type eventEmitter struct {
 	rng         *rand.Rand
 	runID       string // of this process; prefix of event ids
 	lastID      uint64
-	delayed     delayQueue
 	mailCount   int
 	duplicates  duplicates
 	nextGauges  time.Time // when pools and threads are reported next
@@ -257,17 +256,9 @@ func (s *changeEvents) order(o *order) {
 	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Succeeded, Duration: took})
 
 	worker := s.sourceFor(src.tenant, "worker")
-	switch {
-	case s.importedLate:
+	if s.importedLate { // otherwise its webhook arrives
 		worker.emit(stream.ErrorRaised{Category: "integration", Kind: "webhook_miss", Component: "order-import"})
 		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: Succeeded, Delay: stream.Seconds(s.p.now().Sub(o.sale.SoldAt))})
-	case s.p.external == nil: // with external services a real webhook arrives
-		worker.webhook("shopify", "orders/create")
-		if s.randomFailure(0.01) {
-			worker.emit(stream.OrderImported{Event: e.Slug, Outcome: Failed, Delay: worker.jitter(8 * time.Second)})
-			worker.recovery("retry", "order-import")
-		}
-		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: Succeeded, Delay: worker.jitter(4 * time.Second)})
 	}
 	if o.sale.Channel == Online {
 		worker.mail("order-receipt")
@@ -282,9 +273,6 @@ func (s *changeEvents) refund(o *order) {
 		Event: e.Slug, Items: len(o.lines), AmountCents: o.cents, Currency: o.sale.Currency,
 		Reason: oneOf(s.eventEmitter, "wrong-size", "changed-mind", "damaged", "duplicate-gift", "other"),
 	})
-	if s.p.external == nil {
-		s.sourceFor(src.tenant, "worker").webhook("shopify", "refunds/create")
-	}
 }
 
 func (s *changeEvents) item(before, after Item, known bool) {
@@ -319,11 +307,7 @@ func (s *changeEvents) registered(r EventConsignor) {
 	src.request(endpoint{"POST", "/api/events/{id}/consignors", "registration", "event_consignors", "insert"}, 201)
 	src.emit(stream.ConsignorRegistered{Event: e.Slug, Kind: r.Type, FeePaid: r.FeePaid})
 	src.emit(stream.AuthRequest{Operation: "sign_up", Outcome: "ok", Duration: src.jitter(150 * time.Millisecond)})
-	worker := s.sourceFor(src.tenant, "worker")
-	if s.p.external == nil {
-		worker.webhook("clerk", "user.created")
-	}
-	worker.mail("welcome")
+	s.sourceFor(src.tenant, "worker").mail("welcome")
 }
 
 func (s *changeEvents) volunteer(before, after VolunteerBooking) {
@@ -367,15 +351,9 @@ func (s *changeEvents) dropoff(before, after DropoffBooking) {
 func (s *changeEvents) session(before, after Session, known bool) {
 	src := s.sourceFor(s.client(after.ClientID), "api")
 	if !known {
-		took := 120 * time.Millisecond
-		if s.p.external == nil {
-			src.syntheticCall("clerk", "sessions.verify", "ok")
-		} else {
-			last := s.p.external.lastCall(clerkService)
-			took += last.Duration
-			src.callLike("clerk", "sessions.verify", last)
-		}
-		src.emit(stream.AuthRequest{Operation: "sign_in", Outcome: "ok", Duration: src.jitter(took)})
+		last := s.p.external.lastCall(clerkService)
+		src.callLike("clerk", "sessions.verify", last)
+		src.emit(stream.AuthRequest{Operation: "sign_in", Outcome: "ok", Duration: src.jitter(120*time.Millisecond + last.Duration)})
 		src.emit(stream.SessionStarted{Role: after.Role})
 	}
 	if before.EndedAt.IsZero() && !after.EndedAt.IsZero() {
@@ -441,35 +419,5 @@ func (s *changeEvents) event(before, after Event) {
 		src.enqueue(jobs.Report, "reconciliation")
 	case Complete:
 		src.emit(stream.ProcessFinished{Process: "reconciliation", Outcome: Succeeded, Duration: stream.Seconds(after.CompletedAt.Sub(after.ReturnWindowEnd))})
-	}
-}
-
-// delayQueue is a heap of events that are emitted later, the soonest first.
-type delayQueue []delayedEmit
-
-type delayedEmit struct {
-	at   time.Time
-	emit func()
-}
-
-func (d delayQueue) Len() int           { return len(d) }
-func (d delayQueue) Less(i, j int) bool { return d[i].at.Before(d[j].at) }
-func (d delayQueue) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-func (d *delayQueue) Push(x any)        { *d = append(*d, x.(delayedEmit)) }
-func (d *delayQueue) Pop() any {
-	last := (*d)[len(*d)-1]
-	*d = (*d)[:len(*d)-1]
-	return last
-}
-
-// emitAfter schedules an event.
-func (em *eventEmitter) emitAfter(d stream.Duration, emit func()) {
-	heap.Push(&em.delayed, delayedEmit{em.p.now().Add(time.Duration(d) * time.Microsecond), emit})
-}
-
-// emitDue emits the events that are due.
-func (em *eventEmitter) emitDue() {
-	for now := em.p.now(); len(em.delayed) > 0 && !em.delayed[0].at.After(now); {
-		heap.Pop(&em.delayed).(delayedEmit).emit()
 	}
 }

@@ -113,7 +113,7 @@ type postponed struct {
 
 // resend enqueues postponed emails again once Mandrill is up.
 func (em *eventEmitter) resend() {
-	if em.p.external == nil || len(em.postponed) == 0 || !em.p.external.lastCall(mandrillService).OK() {
+	if len(em.postponed) == 0 || !em.p.external.lastCall(mandrillService).OK() {
 		return
 	}
 	n := min(len(em.postponed), resendBatch)

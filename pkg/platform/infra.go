@@ -12,8 +12,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/platform/quota"
 )
 
-// Infra names the real infrastructure of the platform. Without an address, telemetry of that part is synthetic, and the faults that break
-// it cannot be switched on.
+// Infra names the real infrastructure of the platform. Without an address the platform lacks that part, and the faults that break it cannot
+// be switched on.
 type Infra struct {
 	// API is the address of the platform's API: host:port for HTTPS with a certificate of its own authority, or
 	// http://host:port. Without a host it is 127.0.0.1; port 0 is a free one.

@@ -98,7 +98,7 @@ var (
 // attemptJob is the work of an attempt (jobs.Config.Work).
 func (em *eventEmitter) attemptJob(j jobs.Job) error {
 	took, err := em.decideAttempt(j)
-	if err == nil && j.Queue == jobs.Email && em.p.external != nil {
+	if err == nil && j.Queue == jobs.Email {
 		return em.p.external.send(j)
 	}
 	time.Sleep(em.p.paced(took))
@@ -143,11 +143,7 @@ func (em *eventEmitter) emitAttempt(f jobs.Finished) {
 	}
 	switch f.Queue {
 	case jobs.Email:
-		if em.p.external != nil {
-			src.sendResult(f)
-		} else {
-			src.syntheticSend(f)
-		}
+		src.sendResult(f)
 	case jobs.Image:
 		if f.Outcome == jobs.Succeeded {
 			src.syntheticCall("storage", "object.put", "ok")
@@ -156,16 +152,6 @@ func (em *eventEmitter) emitAttempt(f jobs.Finished) {
 		src.emit(stream.WebhookProcessed{Provider: f.Task, Topic: f.Args[topicArg], Outcome: f.Outcome, Duration: stream.Seconds(f.Duration)})
 		src.orderImported(f)
 	}
-}
-
-// syntheticSend emits the call and the events of an email that is not really sent.
-func (src source) syntheticSend(f jobs.Finished) {
-	if f.Outcome != jobs.Succeeded {
-		src.syntheticCall("mandrill", "messages.send", "error")
-		return
-	}
-	src.syntheticCall("mandrill", "messages.send", "ok")
-	src.mailAccepted(f.Args[templateArg], stream.Seconds(src.p.now().Sub(f.EnqueuedAt)))
 }
 
 // tenantOf returns a client by its slug. A client of an earlier run, which the platform does not know, has id 0.

@@ -3,8 +3,8 @@
 // values, and faults can be switched on in it.
 //
 // It publishes what happens as CloudEvents to Kafka (pkg/platform/stream), if Config.Stream names brokers. The events of a sale follow
-// from the rows that changed, each exactly once; requests, queries and emails around them are synthetic, as far as Config names no
-// real infrastructure for them. Background work consists of real jobs in queues of the same Kafka (pkg/platform/jobs).
+// from the rows that changed, each exactly once. Around them visitors send real requests to an API, emails are sent, and external services
+// are called; background work consists of real jobs in queues of the same Kafka (pkg/platform/jobs).
 //
 // The books hold what the simulator has committed; they are never read from the database. Each activity is one transaction, and the
 // books change when the transaction is known to be committed. The database may die, hang and come back.
@@ -63,7 +63,8 @@ type Config struct {
 	DatabaseDown func(on bool) error
 
 	// Stream is the Kafka brokers, host:port, to which the platform publishes its events and its jobs. Empty: no stream. Topics
-	// returns the topics that must exist.
+	// returns the topics that must exist. A platform with a stream needs an API and external services (Outside), from which most of the
+	// events come.
 	Stream []string
 	// BrokerDown stops the broker (true) and restarts it (false), for the fault broker-restart.
 	BrokerDown func(on bool) error
@@ -71,7 +72,7 @@ type Config struct {
 	Infra
 
 	// Outside is the address at which fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface; port 0 is
-	// a free one. The platform then has shops, calls the services and receives their webhooks. Empty: these calls are synthetic.
+	// a free one. The platform then has shops, calls the services and receives their webhooks.
 	Outside string
 	// OutsideDir is the folder for the services' secrets and for the list of clients. Empty: a temporary one.
 	OutsideDir string
@@ -120,6 +121,10 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("platform: haste %g: between 1 and 100", c.Acceleration)
 	case c.Speed < 0.01 || c.Speed > 100_000:
 		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
+	case len(c.Stream) > 0 && c.API == "":
+		return fmt.Errorf("platform: publish events: %w", ErrNoAPI)
+	case len(c.Stream) > 0 && c.Outside == "":
+		return fmt.Errorf("platform: publish events: %w", ErrNoExternal)
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -520,6 +522,33 @@ func TestFaultsShowInTheStream(t *testing.T) {
 		waitFor(t, test.fault+" in "+test.metric, func() bool { return streamTruthOf(p, test.metric, labels...) >= before+test.n })
 		if err := p.Faults().Off(t.Context(), test.fault, client); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestAStreamNeedsAnAPIAndExternalServices(t *testing.T) {
+	t.Parallel()
+	config := Config{DSN: "user@tcp(127.0.0.1:1)/platform", Stream: []string{"127.0.0.1:1"}}
+	config.Outside = "127.0.0.1:0"
+	if _, err := New(config); !errors.Is(err, ErrNoAPI) {
+		t.Errorf("without an API: %v", err)
+	}
+	config.API, config.Outside = "http://127.0.0.1:0", ""
+	if _, err := New(config); !errors.Is(err, ErrNoExternal) {
+		t.Errorf("without external services: %v", err)
+	}
+}
+
+// The API and the external services are there wherever an event is emitted: no emitting file asks.
+func TestNoEventIsMadeUpForWantOfAnAPI(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"emit.go", "telemetry.go", "jobs.go", "streamfaults.go", "malformed.go", "inflight.go", "externalmail.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := regexp.MustCompile(`(api|external|config\.(API|Outside|Cache)) (==|!=) (nil|"")`).Find(text); at != nil {
+			t.Errorf("%s asks whether %s", file, at)
 		}
 	}
 }

@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	gaugesEvery       = 10 * time.Second // how often pools and threads are reported
-	requestsPerSecond = 0.3              // requests of a visitor
-	telemetryLimit    = 100_000          // records that wait for the broker; above it only events of the sale are emitted
+	gaugesEvery    = 10 * time.Second // how often pools and threads are reported
+	telemetryLimit = 100_000          // records that wait for the broker; above it only events of the sale are emitted
 )
 
 // endpoint is a request's method and route, the feature it serves, and its database operation.
@@ -86,22 +85,6 @@ func (src source) request(e endpoint, status int) {
 	src.emit(stream.APIRequest{Route: e.route, Method: e.method, Status: status, Duration: took})
 }
 
-// webhook emits a received webhook, and enqueues its job.
-func (src source) webhook(provider, topic string) {
-	outcome := "accepted"
-	switch {
-	case src.randomFailure(0.01):
-		outcome = "duplicate"
-	case src.randomFailure(0.002):
-		outcome = oneOf(src.eventEmitter, "invalid_signature", "invalid_payload")
-	}
-	src.emit(stream.WebhookReceived{Provider: provider, Topic: topic, Outcome: outcome, Delay: src.jitter(800 * time.Millisecond)})
-	if outcome != "accepted" {
-		return
-	}
-	src.enqueue(jobs.Webhook, provider, topicArg, topic)
-}
-
 // syntheticCall emits a call to an external service.
 func (src source) syntheticCall(service, operation, outcome string) {
 	took := src.jitter(180 * time.Millisecond)
@@ -121,45 +104,6 @@ func (src source) recovery(mechanism, component string) {
 func (src source) mail(template string) {
 	src.emit(stream.EmailQueued{Template: template})
 	src.enqueue(jobs.Email, "send", templateArg, template)
-}
-
-// mailAccepted emits the events of an email that was sent after the given delay. Failures are spread evenly over the emails, so that
-// their shares are exact from the beginning.
-func (src source) mailAccepted(template string, sent stream.Duration) {
-	src.mailCount++
-	number := src.mailCount % 200
-	if number == 10 {
-		src.emit(stream.EmailRejected{Template: template})
-		return
-	}
-	src.emit(stream.EmailSent{Template: template, Delay: sent})
-	src.mailDelivery(template, sent, number)
-}
-
-func (src source) mailDelivery(template string, sent stream.Duration, number int) {
-	more := src.jitter(3 * time.Second)
-	switch number {
-	case 20, 90, 150:
-		kind := "soft"
-		if number == 20 {
-			kind = "hard"
-		}
-		src.emitAfter(more, func() {
-			src.emit(stream.EmailBounced{Template: template, Bounce: kind})
-			src.webhook("mandrill", "bounce")
-		})
-		return
-	case 30, 80, 130, 180:
-		src.emitAfter(more, func() { src.emit(stream.EmailDeferred{Template: template}) })
-		more += src.jitter(20 * time.Second)
-	}
-	src.emitAfter(more, func() {
-		src.emit(stream.EmailDelivered{Template: template, Delay: sent + more})
-		if number == 5 {
-			src.emit(stream.EmailComplained{Template: template})
-			src.webhook("mandrill", "spam")
-		}
-	})
 }
 
 // presence is the active visitors of a client.
@@ -248,7 +192,6 @@ func (em *eventEmitter) emitTelemetry(elapsed time.Duration) {
 		return
 	}
 	em.emitDeferred()
-	em.emitDue()
 	em.resend()
 	em.emitGauges()
 	if em.publisher.Waiting() < telemetryLimit {
@@ -257,7 +200,7 @@ func (em *eventEmitter) emitTelemetry(elapsed time.Duration) {
 			em.emitVisits(&present[i], seconds)
 			em.emitClientFaults(&present[i], seconds)
 		}
-		em.emitBackground(seconds)
+		em.enqueueReports(seconds)
 		em.emitPlatformFaults(present, seconds)
 	}
 	em.publishDelayedDuplicates()
@@ -272,7 +215,7 @@ func (em *eventEmitter) occurrences(rate, seconds float64) int {
 	return n
 }
 
-// emitGauges emits the utilization of connection pools and worker threads.
+// emitGauges emits the utilization of connection pools and worker threads: measured of the API, drawn of the worker.
 func (em *eventEmitter) emitGauges() {
 	now := em.p.now()
 	if now.Before(em.nextGauges) {
@@ -284,62 +227,18 @@ func (em *eventEmitter) emitGauges() {
 	if em.p.failing.Load() != nil {
 		busy = 1 // all of them wait for the database
 	}
-	for _, component := range []string{"api", "worker"} {
-		if component == "api" && em.p.api != nil {
-			em.emitAPIGauges()
-			continue
-		}
-		for n := range instances(component) {
-			src := source{em, tenant{}, sourceURI(component, n), ""}
-			size := map[string]int{"api": 40, "worker": 10}[component]
-			used := int(busy * float64(size))
-			src.emit(stream.DBPool{Pool: component, InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
-			src.emit(stream.WorkerThreads{Pool: component, Busy: int(busy * 64), Max: 64})
-		}
+	em.emitAPIGauges()
+	for n := range instances("worker") {
+		src := source{em, tenant{}, sourceURI("worker", n), ""}
+		const size = 10
+		used := int(busy * size)
+		src.emit(stream.DBPool{Pool: "worker", InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
+		src.emit(stream.WorkerThreads{Pool: "worker", Busy: int(busy * 64), Max: 64})
 	}
 }
 
-// emitPageViews emits synthetic requests of the active visitors.
-func (em *eventEmitter) emitPageViews(x *presence, seconds float64) {
-	down := em.p.failing.Load() != nil
-	for _, visitors := range x.visitors {
-		for range em.occurrences(float64(visitors.n)*requestsPerSecond, seconds) {
-			src := em.sourceFor(x.tenant, "api").withTrace()
-			e := oneOf(em, endpointsOf(visitors.role)...)
-			status := 200
-			switch {
-			case down && em.chance(0.7):
-				status = 503
-			case em.randomFailure(0.001):
-				status = 500
-			case em.randomFailure(0.02):
-				status = oneOf(em, 404, 422, 401, 409)
-			}
-			src.request(e, status)
-			switch {
-			case status == 503:
-				src.userError("system", "database", "api", e.feature)
-				src.recovery("retry", "api")
-			case status == 500:
-				src.userError("system", oneOf(em, "cache", "queue"), "api", e.feature)
-				src.recovery("fallback", "api")
-			case status == 401:
-				src.emit(stream.AuthToken{Result: "expired"})
-				src.emit(stream.AuthRequest{Operation: "refresh", Outcome: "ok", Duration: src.jitter(80 * time.Millisecond)})
-			case status == 422:
-				src.userError("business", "validation", "api", e.feature)
-			case em.chance(0.3):
-				src.emit(stream.FeatureUsed{Feature: e.feature, Role: visitors.role})
-			}
-		}
-	}
-}
-
-// emitVisits emits what visitors do. With an API, their page views are real requests (trafficGenerator).
+// emitVisits emits what visitors do beside their requests (trafficGenerator).
 func (em *eventEmitter) emitVisits(x *presence, seconds float64) {
-	if em.p.api == nil {
-		em.emitPageViews(x, seconds)
-	}
 	for range em.occurrences(0.02*float64(x.picking), seconds) {
 		src := em.sourceFor(x.tenant, "pos-gateway")
 		src.emit(stream.ProcessStarted{Process: "pickup"})
@@ -359,23 +258,9 @@ func (src source) userError(category, kind, component, feature string) {
 	src.emit(stream.ErrorRaised{Category: category, Kind: kind, Component: component, UserVisible: true, Feature: feature})
 }
 
-// emitBackground emits what happens without visitors.
-func (em *eventEmitter) emitBackground(seconds float64) {
-	for range em.occurrences(0.5, seconds) {
-		if em.p.api != nil {
-			break // the load balancer sends real requests
-		}
-		em.platformSource("api").request(endpoint{"GET", "/healthz", "", "clients", "select"}, 200)
-	}
+// enqueueReports enqueues reports on usage.
+func (em *eventEmitter) enqueueReports(seconds float64) {
 	for range em.occurrences(0.05, seconds) {
 		em.platformSource("worker").enqueue(jobs.Report, "usage")
-	}
-	for range em.occurrences(0.02, seconds) {
-		if em.p.config.Cache != "" {
-			break // cache operations are real
-		}
-		src := em.platformSource("worker")
-		src.emit(stream.CacheOperation{Operation: "set", Result: "error", Duration: src.jitter(time.Millisecond)})
-		src.recovery("fallback", "cache")
 	}
 }

@@ -19,10 +19,11 @@ import (
 )
 
 const (
-	visitorSlots     = 32              // requests in flight; further ones are dropped
-	visitorTimeout   = 6 * time.Second // of a request; longer than the slowest response of the API
-	healthCheckEvery = 2 * time.Second // of the load balancer
-	popularRows      = 25              // rows of each kind that visitors look at
+	visitorSlots      = 32              // requests in flight; further ones are dropped
+	visitorTimeout    = 6 * time.Second // of a request; longer than the slowest response of the API
+	healthCheckEvery  = 2 * time.Second // of the load balancer
+	requestsPerSecond = 0.3             // of a visitor
+	popularRows       = 25              // rows of each kind that visitors look at
 )
 
 // trafficGenerator sends the requests of visitors to the API. It runs beside life, and holds no lock while it waits for a response.
