@@ -6,15 +6,15 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/simulator"
 )
 
 // streamNeeds are the addresses that a platform with a stream cannot do without, by whether somebody gave them.
 type streamNeeds struct{ api, outside bool }
 
 // without clears the addresses that nobody gave, for a platform without a stream.
-func (n streamNeeds) without(config *platform.Config) {
+func (n streamNeeds) without(config *simulator.Config) {
 	if !n.api {
 		config.API = ""
 	}
@@ -24,7 +24,7 @@ func (n streamNeeds) without(config *platform.Config) {
 }
 
 // infraFlags declares the flags of the infrastructure and of the external services, and returns the process of the cache.
-func infraFlags(app *kingpin.Application, config *platform.Config, given *streamNeeds) *int {
+func infraFlags(app *kingpin.Application, config *simulator.Config, given *streamNeeds) *int {
 	m := &config.Infra
 	app.Flag("api-address", "Address of the platform's API, which visitors use: host:port for HTTPS with a certificate of its own authority, or http://host:port. Without a host it is 127.0.0.1; port 0 is a free one. GET /state says where it listens. Without a stream, and without this flag, there is none.").
 		Default("127.0.0.1:0").IsSetByUser(&given.api).StringVar(&m.API)

@@ -17,12 +17,12 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
-	"github.com/consignwatch/consignwatch/pkg/platform/quota"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/quota"
 )
 
 func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
@@ -79,15 +79,15 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended, data, images := make(chan error, 1), t.TempDir(), t.TempDir()
-	infra := platform.Infra{
+	infra := simulator.Infra{
 		API: "127.0.0.1:0", APICertificates: t.TempDir(), Cache: cache.Address(), CacheDown: signals("cache", cache.PID()),
 		Disk: quota.Config{Dir: images, Quota: 4 << 20},
 	}
 	go func() {
-		config := platform.Config{
+		config := simulator.Config{
 			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra, Outside: "127.0.0.1:0",
 		}
-		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
+		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config simulator.Config) error {
 			return simulate(ctx, config, dsn, address)
 		})
 	}()
@@ -114,7 +114,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 		defer response.Body.Close()
 		return response.StatusCode
 	}
-	var state platform.State
+	var state simulator.State
 	lives := func() bool { // and has published events
 		if call("GET", "/-/ready") != 200 {
 			return false
@@ -148,7 +148,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
 		t.Errorf("state of the machinery: %+v", state.InfraState)
 	}
-	var books []platform.Sample
+	var books []simulator.Sample
 	get("/stream-books", &books)
 	records := 0.0
 	for _, s := range books {

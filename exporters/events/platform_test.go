@@ -11,9 +11,9 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/api"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/api"
 )
 
 func TestMain(m *testing.M) {
@@ -31,9 +31,9 @@ func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 	t.Parallel()
 	const patience = 2 * time.Minute
 	c := newCluster(t, time.Second)
-	p, err := platform.New(platform.Config{
+	p, err := simulator.New(simulator.Config{
 		DSN: serverstest.MariaDB(t), Clients: 5, Events: 12, Items: 1500, Speed: 600, Seed: 5, Stream: []string{c.broker.Address()},
-		Infra:   platform.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
+		Infra:   simulator.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
 		Outside: "127.0.0.1:0", OutsideDir: t.TempDir(),
 	})
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/clerk"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+	"github.com/consignwatch/consignwatch/simulator/clerk"
 )
 
 // clerkSite is a fake Clerk, a platform that verifies its tokens, and the requests to both.

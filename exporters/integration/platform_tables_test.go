@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	simulator "github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/shopify"
 )
 
 // platformTables are the tables of the platform's database, with a sale event for each client.

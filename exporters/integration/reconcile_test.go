@@ -17,8 +17,8 @@ import (
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/shopify"
 )
 
 const grace = 2 * time.Second

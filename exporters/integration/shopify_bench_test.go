@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/shopify"
 )
 
 // asExporter makes the test binary an exporter, with the arguments that it holds, one a line: so that a benchmark can measure a

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+	"github.com/consignwatch/consignwatch/simulator/shopify"
 )
 
 // pages counts the requests for orders of a client.

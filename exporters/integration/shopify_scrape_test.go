@@ -9,9 +9,9 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/shopify"
 )
 
 // TestTheScrapeResponseOfTheShopsIsAsRecorded compares the scrape response of a shop that is up and one that is down with testdata/shopify-page.txt:

@@ -13,8 +13,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/consignwatch/consignwatch/pkg/platform/authority"
 	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/simulator/authority"
 )
 
 // Each configuration is accepted by the checker of its server.

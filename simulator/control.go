@@ -1,0 +1,193 @@
+package simulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/stream"
+)
+
+// State is the state of the simulator, in the control interface.
+type State struct {
+	Filled   bool           `json:"filled"`
+	Living   bool           `json:"living"`
+	Paused   bool           `json:"paused"`
+	Speed    float64        `json:"speed"`
+	Time     time.Time      `json:"platform_time"` // time of day of the platform
+	Changes  int64          `json:"changes"`       // transactions since the fill
+	Failures int64          `json:"failures"`      // of the database, since the fill
+	Failing  string         `json:"failing,omitempty"`
+	Rows     map[string]int `json:"rows"`
+	Events   map[string]int `json:"events"` // by status
+	Faults   []string       `json:"faults"` // on
+	Clients  []string       `json:"clients"`
+	Stream   *stream.State  `json:"stream,omitempty"` // nil: no stream
+	Jobs     *jobs.State    `json:"jobs,omitempty"`   // nil: no stream
+	InfraState
+	Outside *ExternalState `json:"outside,omitempty"` // nil: no external services
+}
+
+// State returns the state of the simulator.
+func (p *Platform) State() State {
+	s := State{
+		Filled: p.filled.Load(), Living: p.living.Load(), Paused: p.paused.Load(), Speed: p.config.Speed,
+		Failures: p.failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{},
+	}
+	if message := p.failing.Load(); message != nil {
+		s.Failing = *message
+	}
+	if p.emitter != nil {
+		out := p.emitter.publisher.State()
+		background := p.emitter.jobs.State()
+		s.Stream, s.Jobs = &out, &background
+	}
+	s.InfraState = p.infraState()
+	s.Outside = p.externalState()
+	for _, fault := range p.faults.List() {
+		if fault.On {
+			s.Faults = append(s.Faults, fault.Name)
+		}
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	s.Time, s.Changes = p.clock.platform, p.changes
+	for _, t := range allTables() {
+		s.Rows[t.title()] = t.count(p.books)
+	}
+	for _, e := range p.books.Events {
+		s.Events[e.Status]++
+	}
+	for _, c := range p.books.Clients {
+		if c.Active {
+			s.Clients = append(s.Clients, c.Slug)
+		}
+	}
+	return s
+}
+
+// Ready reports whether the database is filled and life goes on.
+func (p *Platform) Ready() bool { return p.filled.Load() && p.living.Load() }
+
+// Control returns the control interface:
+//
+//	GET  /-/ready                          200 when the database is filled and the platform lives
+//	GET  /state                            sizes, statuses, jobs by queue, faults that are on
+//	GET  /books                            every sample that the business-exporter has to export now
+//	GET  /stream-books                     what an exact consumer of the stream has counted (StreamTruth)
+//	GET  /faults                           all faults
+//	POST /faults/NAME/on|off?client=SLUG   without a client: what the fault's scope says
+//	POST /pause, POST /resume              life
+//
+// It has no authentication: serve it on the loopback interface only (ListenLoopback).
+func (p *Platform) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !p.Ready() {
+			http.Error(w, "not ready: the database is being filled", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.State()) })
+	mux.HandleFunc("GET /books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Truth()) })
+	mux.HandleFunc("GET /stream-books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.StreamTruth()) })
+	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.faults.List()) })
+	mux.HandleFunc("POST /faults/{name}/on", p.switchFault(p.faults.On))
+	mux.HandleFunc("POST /faults/{name}/off", p.switchFault(p.faults.Off))
+	mux.HandleFunc("POST /pause", func(w http.ResponseWriter, r *http.Request) {
+		if err := p.Pause(r.Context()); err != nil {
+			refuse(w, http.StatusServiceUnavailable, err, nil)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST /resume", func(w http.ResponseWriter, _ *http.Request) {
+		p.Resume()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return sameSite(mux)
+}
+
+func (p *Platform) switchFault(do func(ctx context.Context, name, client string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := do(r.Context(), r.PathValue("name"), r.URL.Query().Get("client"))
+		switch {
+		case err == nil:
+			w.WriteHeader(http.StatusNoContent)
+		case errors.Is(err, ErrUnknownFault):
+			refuse(w, http.StatusNotFound, err, p.faults.Names())
+		case errors.Is(err, ErrUnknownClient):
+			refuse(w, http.StatusNotFound, err, p.State().Clients)
+		case notConfigured(err), errors.Is(err, ErrNoSaleEvent), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
+			refuse(w, http.StatusConflict, err, nil)
+		default:
+			refuse(w, http.StatusServiceUnavailable, err, nil)
+		}
+	}
+}
+
+// sameSite rejects cross-origin requests of browsers.
+func sameSite(next http.Handler) http.Handler { return http.NewCrossOriginProtection().Handler(next) }
+
+func refuse(w http.ResponseWriter, status int, err error, known []string) {
+	answer(w, status, struct {
+		Error string   `json:"error"`
+		Known []string `json:"known,omitempty"`
+	}{err.Error(), known})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the caller may have left
+}
+
+// ListenLoopback listens on an address of the loopback interface, and on no other.
+func ListenLoopback(ctx context.Context, address string) (net.Listener, error) {
+	return listenLoopback(ctx, "control address", address)
+}
+
+func listenLoopback(ctx context.Context, what, address string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", what, address, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%s %q: it must be on the loopback interface, for example 127.0.0.1:9479", what, address)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", what, address, err)
+	}
+	return listener, nil
+}
+
+// ServeControl serves the control interface until the context ends. Requests that wait for something end with it.
+func (p *Platform) ServeControl(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           p.Control(),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(patience) != nil {
+			_ = server.Close() // a client that does not read its response
+		}
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control interface: %w", err)
+	}
+	<-stopped
+	return nil
+}

@@ -1,0 +1,305 @@
+package simulator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/stream"
+)
+
+// The platform's own calls to the external services, beside life. They are real calls; what happens more often follows the last one.
+
+const (
+	callCheckEvery     = 100 * time.Millisecond // for due calls
+	shopsEvery         = 2 * time.Second        // of each shop; with many clients less often
+	shopGap            = 50 * time.Millisecond  // between two shops
+	clerkEvery         = time.Second
+	mandrillEvery      = 2 * time.Second
+	forgedTokenEvery   = 10 * time.Second // somebody presents a forged token
+	forgedWebhookEvery = time.Second
+	rotationEvery      = 20 * time.Second // while signing-key-rotated is on
+	browserCount       = 8                // with a token
+	tokenMaxAge        = 45 * time.Second // then the browser refreshes it
+	tokensPerSecond    = 2                // presented
+)
+
+// browser is a signed-in browser with its session token.
+type browser struct {
+	token string
+	since time.Time
+}
+
+// serviceCaller makes the calls.
+type serviceCaller struct {
+	*externalServices
+	inflight sync.WaitGroup
+	due      map[string]time.Time
+
+	// Of the one goroutine that calls Clerk.
+	browsers [browserCount]browser
+	turn     int
+	forged   time.Time // time of the last forged token
+}
+
+// run makes calls until the context ends.
+func (o *externalServices) run(ctx context.Context) {
+	l := &serviceCaller{externalServices: o, due: map[string]time.Time{}}
+	defer l.inflight.Wait()
+	ticker := time.NewTicker(o.p.accelerated(callCheckEvery))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if !o.p.paused.Load() {
+			l.makeDueCalls(ctx)
+		}
+	}
+}
+
+// isDue reports whether the interval of a call has passed, and begins the next one.
+func (l *serviceCaller) isDue(what string, often time.Duration) bool {
+	now := time.Now()
+	if now.Before(l.due[what]) {
+		return false
+	}
+	l.due[what] = now.Add(l.p.accelerated(often))
+	return true
+}
+
+func (l *serviceCaller) makeDueCalls(ctx context.Context) {
+	shops := l.shopsNow()
+	round := max(shopsEvery, time.Duration(len(shops))*shopGap)
+	for client, domain := range shops {
+		if l.isDue(shopService(client), round) {
+			l.call(ctx, shopService(client), func(ctx context.Context) func(*eventEmitter) { return l.askShop(ctx, client, domain) })
+		}
+		if l.p.faults.isOn(WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
+			l.logError(l.Shopify.Forge(domain, outside.OrdersTopic))
+		}
+	}
+	if l.isDue(mandrillService, mandrillEvery) {
+		l.call(ctx, mandrillService, l.askMandrill)
+	}
+	if l.isDue(clerkService, clerkEvery) {
+		l.call(ctx, clerkService, l.askClerk)
+	}
+	if l.p.faults.isOn(SigningKeyRotated, 0) && l.isDue("rotation", rotationEvery) {
+		l.call(ctx, "rotation", func(context.Context) func(*eventEmitter) { l.Clerk.RotateKey(false); return nil })
+	}
+}
+
+// call makes a call in the background, unless one to the same service is in flight.
+func (l *serviceCaller) call(ctx context.Context, what string, do func(context.Context) func(*eventEmitter)) {
+	l.mu.Lock()
+	busy := l.calling[what]
+	l.calling[what] = true
+	l.mu.Unlock()
+	if busy {
+		return
+	}
+	f := l.p.beginRequest()
+	done := func(emit func(*eventEmitter)) {
+		if f.whilePaused || ctx.Err() != nil { // no call was made, or the simulator stops
+			emit = nil
+		}
+		f.end(emit)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.calling, what)
+	}
+	if f.whilePaused {
+		done(nil)
+		return
+	}
+	l.inflight.Go(func() { done(do(ctx)) })
+}
+
+func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*eventEmitter) {
+	call := l.AskShop(ctx, domain, fakeToken(client))
+	if ctx.Err() != nil {
+		return nil
+	}
+	l.recordCall(shopService(client), call)
+	return func(em *eventEmitter) {
+		src := em.sourceFor(tenant{client, l.Slug(domain)}, "sync-worker")
+		src.externalCall("shopify", "shop", call)
+		src.callError(call, "sync-worker")
+	}
+}
+
+// externalCall emits a call that was made.
+func (src source) externalCall(service, operation string, c outside.Call) {
+	src.emit(stream.ExternalCall{Service: service, Operation: operation, Outcome: c.Outcome, Duration: stream.Seconds(c.Duration)})
+}
+
+// callError emits the error of a failed call.
+func (src source) callError(c outside.Call, component string) {
+	if !c.OK() {
+		src.emit(stream.ErrorRaised{Category: "integration", Kind: errorKind(c), Component: component})
+	}
+}
+
+func (l *serviceCaller) askMandrill(ctx context.Context) func(*eventEmitter) {
+	call := l.PingMandrill(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	l.recordCall(mandrillService, call)
+	return func(em *eventEmitter) {
+		src := em.platformSource("worker")
+		src.externalCall(mandrillService, "users.ping2", call)
+		src.callError(call, "worker")
+	}
+}
+
+// askClerk verifies a session, and presents the tokens of some browsers.
+func (l *serviceCaller) askClerk(ctx context.Context) func(*eventEmitter) {
+	call := l.AskClerk(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	l.recordCall(clerkService, call)
+	emits := []func(source){func(src source) {
+		src.externalCall(clerkService, "sessions.verify", call)
+		src.emit(stream.AuthRequest{Operation: "verify", Outcome: authOutcome(call), Duration: stream.Seconds(call.Duration)})
+		src.callError(call, "api")
+	}}
+	for range tokensPerSecond {
+		l.turn = (l.turn + 1) % browserCount
+		emits = append(emits, l.presentToken(ctx, &l.browsers[l.turn])...)
+	}
+	if b := l.browsers[l.turn]; b.token != "" {
+		often := forgedTokenEvery
+		if l.p.faults.isOn(ClerkAcceptsForged, 0) {
+			often = 0 // every time
+		}
+		if time.Since(l.forged) >= l.p.accelerated(often) {
+			l.forged = time.Now()
+			result, _ := l.Verify(ctx, outside.Forge(b.token))
+			emits = append(emits, forgedTokenEvents(result))
+		}
+	}
+	return func(em *eventEmitter) {
+		src := em.platformSource("api")
+		for _, emits := range emits {
+			emits(src)
+		}
+	}
+}
+
+// presentToken presents a browser's token. The token is refreshed when it is old or was refused.
+func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(source) {
+	var emits []func(source)
+	if b.token == "" || time.Since(b.since) > l.p.accelerated(tokenMaxAge) {
+		token, call := l.Refresh(ctx)
+		if call.OK() {
+			b.token, b.since = token, time.Now()
+		}
+		emits = append(emits, func(src source) {
+			src.externalCall(clerkService, "sessions.tokens", call)
+			src.emit(stream.AuthRequest{Operation: "refresh", Outcome: authOutcome(call), Duration: stream.Seconds(call.Duration)})
+		})
+	}
+	if b.token == "" {
+		return emits
+	}
+	result, _ := l.Verify(ctx, b.token)
+	if result == "" { // not verified
+		return emits
+	}
+	if result != outside.Valid {
+		b.since = time.Time{}
+	}
+	return append(emits, func(src source) { src.emit(stream.AuthToken{Result: result}) })
+}
+
+// forgedTokenEvents returns the events of a forged token. An accepted one is a security violation.
+func forgedTokenEvents(result string) func(source) {
+	return func(src source) {
+		if result == "" {
+			return
+		}
+		src.emit(stream.AuthToken{Result: result})
+		if result == outside.Valid {
+			src.emit(stream.SecurityViolation{Kind: "forged_token"})
+		}
+	}
+}
+
+// authOutcome returns the outcome of a call, with throttling as an error.
+func authOutcome(c outside.Call) string {
+	if c.Outcome == outside.Throttled {
+		return outside.Error
+	}
+	return c.Outcome
+}
+
+// What follows from the outcome of the last call.
+
+// refusedByClerk reports whether sign-ins and sign-ups fail now, and emits the failed request.
+func (p *Platform) refusedByClerk(client uint64, operation, feature string) bool {
+	if p.external == nil {
+		return false
+	}
+	call := p.external.lastCall(clerkService)
+	if call.OK() {
+		return false
+	}
+	c := p.books.Clients.Get(client)
+	if c == nil {
+		return true
+	}
+	who := tenant{c.ID, c.Slug}
+	p.beginRequest().end(func(em *eventEmitter) {
+		src := em.sourceFor(who, "api")
+		src.emit(stream.AuthRequest{Operation: operation, Outcome: authOutcome(call), Duration: src.jitter(call.Duration)})
+		src.userError("integration", errorKind(call), "api", feature)
+	})
+	return true
+}
+
+func errorKind(c outside.Call) string {
+	if c.Outcome == outside.Timeout {
+		return "timeout"
+	}
+	return "api"
+}
+
+// lastShopCall returns the last call to a client's shop.
+func (p *Platform) lastShopCall(client uint64) outside.Call {
+	if p.external == nil {
+		return outside.Call{}
+	}
+	return p.external.lastCall(shopService(client))
+}
+
+// shopDown reports whether a client's shop is down, so that nobody can buy.
+func (p *Platform) shopDown(client uint64) bool { return p.lastShopCall(client).Down }
+
+// failCheckout emits a checkout that fails because the shop is down.
+func (p *Platform) failCheckout(client uint64) {
+	c := p.books.Clients.Get(client)
+	if c == nil || !p.shopDown(client) {
+		return
+	}
+	call := p.lastShopCall(client)
+	who := tenant{c.ID, c.Slug}
+	p.beginRequest().end(func(em *eventEmitter) {
+		src := em.sourceFor(who, "api").withTrace()
+		src.failedCheckout(call.Outcome, src.jitter(call.Duration))
+	})
+}
+
+// callLike emits a call with the outcome of the last real one.
+func (src source) callLike(service, operation string, last outside.Call) {
+	if last.Outcome == "" { // there was no call yet
+		src.syntheticCall(service, operation, outside.OK)
+		return
+	}
+	src.emit(stream.ExternalCall{Service: service, Operation: operation, Outcome: last.Outcome, Duration: src.jitter(last.Duration)})
+}

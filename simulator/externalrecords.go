@@ -1,0 +1,225 @@
+package simulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/clerk"
+	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/shopify"
+)
+
+// How the external services get the rows of the books.
+
+// ordersKept is how far back a shop returns its orders.
+const ordersKept = 60 * 24 * time.Hour
+
+// seed fills the services from the books: recent orders, products of synced items, users.
+func (o *externalServices) seed(b *Books) error {
+	var clients []outside.Client
+	for _, c := range b.Clients {
+		access := b.ShopifyAccess.Get(c.ID)
+		if !c.Active || access == nil {
+			continue
+		}
+		clients = append(clients, outside.Client{
+			Slug: c.Slug, Name: c.Name, Domain: access.ShopDomain, Token: fakeToken(c.ID), TokenExpires: access.TokenExpiresAt,
+		})
+		o.shops[c.ID] = access.ShopDomain
+	}
+	if err := o.Open(clients); err != nil {
+		return fmt.Errorf("platform: external services: %w", err)
+	}
+	for i := range b.Items {
+		if err := o.product(b, &b.Items[i], o.Shopify.PutProduct); err != nil {
+			return fmt.Errorf("platform: external services: %w", err)
+		}
+	}
+	var orders []*order
+	open := map[uint64]*order{}
+	since := o.p.now().Add(-ordersKept)
+	for _, s := range b.Sales {
+		if s.SoldAt.Before(since) {
+			continue
+		}
+		if open[s.ShopifyOrderID] == nil {
+			open[s.ShopifyOrderID] = &order{sale: s}
+			orders = append(orders, open[s.ShopifyOrderID])
+		}
+		open[s.ShopifyOrderID].add(s)
+	}
+	slices.SortFunc(orders, func(a, b *order) int { return a.sale.SoldAt.Compare(b.sale.SoldAt) }) // the fake appends
+	for _, order := range orders {
+		if domain := o.shopOf(b, order.sale.EventID); domain != "" {
+			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, order.lines)); err != nil {
+				return fmt.Errorf("platform: external services: %w", err)
+			}
+		}
+	}
+	for _, c := range b.Consignors {
+		if c.Active {
+			if _, err := o.Clerk.AddUser(user(c)); err != nil {
+				return fmt.Errorf("platform: external services: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// shopOf returns the domain of the shop of a sale event; "" if there is none. The caller may read the books.
+func (o *externalServices) shopOf(b *Books, event uint64) string {
+	e := b.Events.Get(event)
+	if e == nil {
+		return ""
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.shops[e.ClientID]
+}
+
+// applyChange applies a change of the books to the services. recordChange calls it.
+func (o *externalServices) applyChange(b *Books, c *Change) {
+	var orders []*order
+	for _, n := range c.rowChanges {
+		var err error
+		switch after := n.after.(type) {
+		case nil:
+			err = o.remove(b, n.before)
+		case Sale:
+			before, known := n.before.(Sale)
+			switch {
+			case !known:
+				addToOrder(&orders, after)
+			case after.IsReturned && !before.IsReturned:
+				err = o.refund(b, after)
+			}
+		case Item:
+			before, known := n.before.(Item)
+			if !known || before.SyncedAt.IsZero() {
+				err = o.product(b, &after, o.Shopify.CreateProduct)
+			}
+		case Consignor:
+			if n.before == nil {
+				_, err = o.Clerk.SignUp(user(after))
+			}
+		}
+		o.logError(err)
+	}
+	for _, order := range orders {
+		if !c.importedLate { // otherwise the shop has it already
+			o.logError(o.order(b, order.lines))
+		}
+	}
+}
+
+func (o *externalServices) logError(err error) {
+	if err != nil {
+		o.p.config.Logger.Warn("platform: the external services do not follow", "err", err)
+	}
+}
+
+// order creates an order in its shop.
+func (o *externalServices) order(b *Books, lines []Sale) error {
+	domain := o.shopOf(b, lines[0].EventID)
+	if domain == "" {
+		return nil
+	}
+	o.mu.Lock()
+	if !o.ordersLost[b.Events.Get(lines[0].EventID).ClientID] {
+		o.orderEvents[lines[0].ShopifyOrderID] = b.Events.Get(lines[0].EventID).Slug
+	}
+	o.mu.Unlock()
+	_, err := o.Shopify.CreateOrder(domain, shopOrder(b, lines))
+	return err
+}
+
+// takeOrderEvent returns the sale event of an order whose webhook has arrived, once.
+func (o *externalServices) takeOrderEvent(body []byte) (event string, ok bool) {
+	var order struct {
+		ID uint64 `json:"id"`
+	}
+	if json.Unmarshal(body, &order) != nil {
+		return "", false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	event, ok = o.orderEvents[order.ID]
+	delete(o.orderEvents, order.ID)
+	return event, ok
+}
+
+// refund updates a refunded order in the shop. The order may be older than what the shop keeps.
+func (o *externalServices) refund(b *Books, s Sale) error {
+	domain := o.shopOf(b, s.EventID)
+	if domain == "" || s.SoldAt.Before(o.p.now().Add(-ordersKept)) {
+		return nil
+	}
+	return o.Shopify.UpdateOrder(domain, int64(s.ShopifyOrderID), func(order *shopify.Order) {
+		order.FinancialStatus = "PARTIALLY_REFUNDED"
+		if len(order.Lines) == 1 {
+			order.FinancialStatus = "REFUNDED"
+		}
+	})
+}
+
+// remove removes deleted rows from the shop: an order is cancelled.
+func (o *externalServices) remove(b *Books, row Row) error {
+	switch row := row.(type) {
+	case Sale:
+		domain := o.shopOf(b, row.EventID)
+		if domain == "" || slices.ContainsFunc(b.Sales, func(s Sale) bool { return s.ShopifyOrderID == row.ShopifyOrderID }) {
+			return nil
+		}
+		return o.Shopify.UpdateOrder(domain, int64(row.ShopifyOrderID), func(order *shopify.Order) { order.CancelledAt = o.p.now() })
+	case Item:
+		if domain := o.shopOf(b, row.EventID); domain != "" && inShop(&row) {
+			return o.Shopify.DeleteProduct(domain, int64(row.ShopifyProductID))
+		}
+	}
+	return nil
+}
+
+// inShop reports whether an item is a product in the shop.
+func inShop(i *Item) bool { return i.ShopifyProductID != 0 && !i.SyncedAt.IsZero() }
+
+func (o *externalServices) product(b *Books, i *Item, put func(string, shopify.Product) (shopify.Product, error)) error {
+	domain := o.shopOf(b, i.EventID)
+	if domain == "" || !inShop(i) {
+		return nil
+	}
+	_, err := put(domain, shopify.Product{
+		ID: int64(i.ShopifyProductID), Title: fakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt, UpdatedAt: later(i.UpdatedAt, i.SyncedAt),
+	})
+	return err
+}
+
+// shopOrder returns an order as the shop has it.
+func shopOrder(b *Books, lines []Sale) shopify.Order {
+	o := shopify.Order{ID: int64(lines[0].ShopifyOrderID), CreatedAt: lines[0].SoldAt, Currency: lines[0].Currency}
+	returned := 0
+	for _, s := range lines {
+		line := shopify.Line{Quantity: 1, Price: fmt.Sprintf("%.*f", exponent(s.Currency), major(s.AmountCents, s.Currency))}
+		if i := b.Items.Get(s.ItemID); i != nil {
+			line.ProductID, line.Title = int64(i.ShopifyProductID), fakeTitle(i.ID, i.CategoryID)
+		}
+		o.Lines = append(o.Lines, line)
+		if s.IsReturned {
+			returned++
+		}
+	}
+	switch returned {
+	case 0:
+	case len(lines):
+		o.FinancialStatus = "REFUNDED"
+	default:
+		o.FinancialStatus = "PARTIALLY_REFUNDED"
+	}
+	return o
+}
+
+// user returns a consignor as Clerk has them.
+func user(c Consignor) clerk.User {
+	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), Email: fakeMail(c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
+}

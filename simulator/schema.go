@@ -1,0 +1,43 @@
+package simulator
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"fmt"
+	"strings"
+)
+
+//go:embed schema.sql
+var schema string
+
+// Schema returns the statements that create the tables, as one script.
+func Schema() string { return schema }
+
+// CreateSchema creates the tables that are missing in the database that the connection has selected.
+func CreateSchema(ctx context.Context, db *sql.DB) error {
+	for _, statement := range statements(schema) {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			first, _, _ := strings.Cut(statement, "\n")
+			return fmt.Errorf("platform schema: %s: %w", first, err)
+		}
+	}
+	return nil
+}
+
+// statements splits a script at the semicolons that end a line, without comments.
+func statements(script string) []string {
+	var all []string
+	var current strings.Builder
+	for line := range strings.Lines(script) {
+		if strings.HasPrefix(line, "--") {
+			continue
+		}
+		current.WriteString(line)
+		if strings.HasSuffix(strings.TrimSpace(line), ";") {
+			all = append(all, strings.TrimSuffix(strings.TrimSpace(current.String()), ";"))
+			current.Reset()
+		}
+	}
+	return all
+}

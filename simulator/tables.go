@@ -1,0 +1,289 @@
+package simulator
+
+import (
+	"fmt"
+	"strings"
+)
+
+// column is a column of a table, with the value of a row.
+type column[T Row] struct {
+	name  string
+	value func(*T) any // uint64, int64, string, bool, time.Time or nil
+	fixed bool         // written on insert only: keys and personal columns
+}
+
+// table maps a Go type to a database table, to the books and to the index.
+type table[T Row] struct {
+	name    string
+	rows    func(*Books) *Rows[T]
+	index   func(*index, *T, bool) // updates the index for an inserted or changed row (true) or a deleted one (false)
+	columns []column[T]            // the primary key first
+}
+
+// anyTable is a table without its type.
+type anyTable interface {
+	insert(*Change, Row)
+	update(*Change, Row)
+	remove(*Change, Row)
+	loadAll(*Books, *loader) error
+	count(*Books) int
+	title() string
+}
+
+func (t *table[T]) title() string { return t.name }
+
+func (t *table[T]) count(b *Books) int { return len(*t.rows(b)) }
+
+// allTables is every table of the schema, in the order in which they are filled.
+func allTables() []anyTable {
+	return []anyTable{
+		Client{}.table(), ShopifyAccess{}.table(), Event{}.table(), Category{}.table(), Consignor{}.table(),
+		EventConsignor{}.table(), Item{}.table(), Sale{}.table(), DropoffSlot{}.table(), DropoffBooking{}.table(),
+		VolunteerShift{}.table(), VolunteerBooking{}.table(), Session{}.table(), Settlement{}.table(),
+		SyncRun{}.table(), Backup{}.table(), SupportTicket{}.table(),
+	}
+}
+
+// The tables. None of these variables ever changes.
+var (
+	clientsTable = &table[Client]{name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients }, index: (*index).client,
+		columns: []column[Client]{
+			{"id", func(r *Client) any { return r.ID }, true},
+			{"slug", func(r *Client) any { return r.Slug }, false},
+			{"name", func(r *Client) any { return r.Name }, false},
+			{"domain", func(r *Client) any { return r.Domain }, false},
+			{"plan", func(r *Client) any { return r.Plan }, false},
+			{"active", func(r *Client) any { return r.Active }, false},
+			{"created_at", func(r *Client) any { return r.CreatedAt }, true},
+		}}
+
+	shopifyAccessTable = &table[ShopifyAccess]{name: "client_shopify_access", rows: func(b *Books) *Rows[ShopifyAccess] { return &b.ShopifyAccess },
+		columns: []column[ShopifyAccess]{
+			{"client_id", func(r *ShopifyAccess) any { return r.ClientID }, true},
+			{"shop_domain", func(r *ShopifyAccess) any { return r.ShopDomain }, false},
+			{"access_token", func(r *ShopifyAccess) any { return fakeToken(r.ClientID) }, true},
+			{"token_expires_at", func(r *ShopifyAccess) any { return r.TokenExpiresAt }, false},
+			{"active", func(r *ShopifyAccess) any { return r.Active }, false},
+		}}
+
+	eventsTable = &table[Event]{name: "events", rows: func(b *Books) *Rows[Event] { return &b.Events }, index: (*index).event,
+		columns: []column[Event]{
+			{"id", func(r *Event) any { return r.ID }, true},
+			{"client_id", func(r *Event) any { return r.ClientID }, true},
+			{"slug", func(r *Event) any { return r.Slug }, false},
+			{"name", func(r *Event) any { return r.Name }, false},
+			{"status", func(r *Event) any { return r.Status }, false},
+			{"start_at", func(r *Event) any { return r.StartAt }, false},
+			{"end_at", func(r *Event) any { return r.EndAt }, false},
+			{"return_window_end", func(r *Event) any { return r.ReturnWindowEnd }, false},
+			{"max_consignors", func(r *Event) any { return r.MaxConsignors }, false},
+			{"currency", func(r *Event) any { return r.Currency }, false},
+			{"completed_at", func(r *Event) any { return r.CompletedAt }, false},
+		}}
+
+	categoriesTable = &table[Category]{name: "categories", rows: func(b *Books) *Rows[Category] { return &b.Categories },
+		columns: []column[Category]{
+			{"id", func(r *Category) any { return r.ID }, true},
+			{"slug", func(r *Category) any { return r.Slug }, false},
+			{"name", func(r *Category) any { return r.Name }, false},
+		}}
+
+	consignorsTable = &table[Consignor]{name: "consignors", rows: func(b *Books) *Rows[Consignor] { return &b.Consignors }, index: (*index).consignor,
+		columns: []column[Consignor]{
+			{"id", func(r *Consignor) any { return r.ID }, true},
+			{"client_id", func(r *Consignor) any { return r.ClientID }, true},
+			{"email", func(r *Consignor) any { return fakeMail(r.ID) }, true},
+			{"name", func(r *Consignor) any { return fakeName(r.ID) }, true},
+			{"active", func(r *Consignor) any { return r.Active }, false},
+			{"created_at", func(r *Consignor) any { return r.CreatedAt }, true},
+			{"sync_status", func(r *Consignor) any { return r.SyncStatus }, false},
+			{"last_sync_attempt", func(r *Consignor) any { return r.LastSyncAttempt }, false},
+		}}
+
+	eventConsignorsTable = &table[EventConsignor]{name: "event_consignors", rows: func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, index: (*index).eventConsignor,
+		columns: []column[EventConsignor]{
+			{"id", func(r *EventConsignor) any { return r.ID }, true},
+			{"event_id", func(r *EventConsignor) any { return r.EventID }, true},
+			{"consignor_id", func(r *EventConsignor) any { return r.ConsignorID }, true},
+			{"type", func(r *EventConsignor) any { return r.Type }, false},
+			{"fee_paid", func(r *EventConsignor) any { return r.FeePaid }, false},
+			{"volunteer_shift_count", func(r *EventConsignor) any { return r.VolunteerShiftCount }, false},
+			{"total_earnings_cents", func(r *EventConsignor) any { return r.TotalEarningsCents }, false},
+			{"is_paid", func(r *EventConsignor) any { return r.IsPaid }, false},
+			{"created_at", func(r *EventConsignor) any { return r.CreatedAt }, true},
+		}}
+
+	itemsTable = &table[Item]{name: "items", rows: func(b *Books) *Rows[Item] { return &b.Items }, index: (*index).item,
+		columns: []column[Item]{
+			{"id", func(r *Item) any { return r.ID }, true},
+			{"event_id", func(r *Item) any { return r.EventID }, true},
+			{"event_consignor_id", func(r *Item) any { return r.EventConsignorID }, true},
+			{"category_id", func(r *Item) any { return r.CategoryID }, false},
+			{"shopify_product_id", func(r *Item) any { return orNull(r.ShopifyProductID) }, false},
+			{"title", func(r *Item) any { return fakeTitle(r.ID, r.CategoryID) }, true},
+			{"price_cents", func(r *Item) any { return r.PriceCents }, false},
+			{"status", func(r *Item) any { return r.Status }, false},
+			{"markdown_eligible", func(r *Item) any { return r.MarkdownEligible }, false},
+			{"transfer_count", func(r *Item) any { return r.TransferCount }, false},
+			{"sold_price_cents", func(r *Item) any { return nullUnless(!r.SoldAt.IsZero(), r.SoldPriceCents) }, false},
+			{"image_bytes", func(r *Item) any { return r.ImageBytes }, false},
+			{"listed_at", func(r *Item) any { return r.ListedAt }, false},
+			{"sold_at", func(r *Item) any { return r.SoldAt }, false},
+			{"synced_at", func(r *Item) any { return r.SyncedAt }, false},
+			{"updated_at", func(r *Item) any { return r.UpdatedAt }, false},
+		}}
+
+	salesTable = &table[Sale]{name: "sales", rows: func(b *Books) *Rows[Sale] { return &b.Sales }, index: (*index).sale,
+		columns: []column[Sale]{
+			{"id", func(r *Sale) any { return r.ID }, true},
+			{"event_id", func(r *Sale) any { return r.EventID }, true},
+			{"item_id", func(r *Sale) any { return r.ItemID }, true},
+			{"shopify_order_id", func(r *Sale) any { return r.ShopifyOrderID }, true},
+			{"amount_cents", func(r *Sale) any { return r.AmountCents }, false},
+			{"currency", func(r *Sale) any { return r.Currency }, true},
+			{"channel", func(r *Sale) any { return r.Channel }, true},
+			{"sold_at", func(r *Sale) any { return r.SoldAt }, true},
+			{"is_returned", func(r *Sale) any { return r.IsReturned }, false},
+			{"returned_at", func(r *Sale) any { return r.ReturnedAt }, false},
+			{"shopper_code", func(r *Sale) any { return fakeShopper(r.ShopifyOrderID) }, true},
+		}}
+
+	dropoffSlotsTable = &table[DropoffSlot]{name: "dropoff_slots", rows: func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, index: (*index).slot,
+		columns: []column[DropoffSlot]{
+			{"id", func(r *DropoffSlot) any { return r.ID }, true},
+			{"event_id", func(r *DropoffSlot) any { return r.EventID }, true},
+			{"start_at", func(r *DropoffSlot) any { return r.StartAt }, false},
+			{"capacity", func(r *DropoffSlot) any { return r.Capacity }, false},
+			{"remaining", func(r *DropoffSlot) any { return r.Remaining }, false},
+		}}
+
+	dropoffBookingsTable = &table[DropoffBooking]{name: "dropoff_bookings", rows: func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, index: (*index).dropoffBooking,
+		columns: []column[DropoffBooking]{
+			{"id", func(r *DropoffBooking) any { return r.ID }, true},
+			{"slot_id", func(r *DropoffBooking) any { return r.SlotID }, true},
+			{"event_consignor_id", func(r *DropoffBooking) any { return r.EventConsignorID }, true},
+			{"status", func(r *DropoffBooking) any { return r.Status }, false},
+			{"arrived_at", func(r *DropoffBooking) any { return r.ArrivedAt }, false},
+			{"completed_at", func(r *DropoffBooking) any { return r.CompletedAt }, false},
+		}}
+
+	volunteerShiftsTable = &table[VolunteerShift]{name: "volunteer_shifts", rows: func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, index: (*index).shift,
+		columns: []column[VolunteerShift]{
+			{"id", func(r *VolunteerShift) any { return r.ID }, true},
+			{"event_id", func(r *VolunteerShift) any { return r.EventID }, true},
+			{"shift_type", func(r *VolunteerShift) any { return r.ShiftType }, false},
+			{"start_at", func(r *VolunteerShift) any { return r.StartAt }, false},
+			{"end_at", func(r *VolunteerShift) any { return r.EndAt }, false},
+			{"capacity", func(r *VolunteerShift) any { return r.Capacity }, false},
+			{"remaining", func(r *VolunteerShift) any { return r.Remaining }, false},
+		}}
+
+	volunteerBookingsTable = &table[VolunteerBooking]{name: "volunteer_bookings", rows: func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, index: (*index).volunteerBooking,
+		columns: []column[VolunteerBooking]{
+			{"id", func(r *VolunteerBooking) any { return r.ID }, true},
+			{"shift_id", func(r *VolunteerBooking) any { return r.ShiftID }, true},
+			{"event_consignor_id", func(r *VolunteerBooking) any { return r.EventConsignorID }, true},
+			{"status", func(r *VolunteerBooking) any { return r.Status }, false},
+		}}
+
+	sessionsTable = &table[Session]{name: "sessions", rows: func(b *Books) *Rows[Session] { return &b.Sessions }, index: (*index).session,
+		columns: []column[Session]{
+			{"id", func(r *Session) any { return r.ID }, true},
+			{"client_id", func(r *Session) any { return r.ClientID }, true},
+			{"event_id", func(r *Session) any { return orNull(r.EventID) }, true},
+			{"role", func(r *Session) any { return r.Role }, true},
+			{"started_at", func(r *Session) any { return r.StartedAt }, true},
+			{"last_seen_at", func(r *Session) any { return r.LastSeenAt }, false},
+			{"ended_at", func(r *Session) any { return r.EndedAt }, false},
+		}}
+
+	settlementsTable = &table[Settlement]{name: "settlements", rows: func(b *Books) *Rows[Settlement] { return &b.Settlements }, index: (*index).settlement,
+		columns: []column[Settlement]{
+			{"id", func(r *Settlement) any { return r.ID }, true},
+			{"event_id", func(r *Settlement) any { return r.EventID }, true},
+			{"event_consignor_id", func(r *Settlement) any { return r.EventConsignorID }, true},
+			{"amount_cents", func(r *Settlement) any { return r.AmountCents }, false},
+			{"status", func(r *Settlement) any { return r.Status }, false},
+			{"created_at", func(r *Settlement) any { return r.CreatedAt }, true},
+			{"paid_at", func(r *Settlement) any { return r.PaidAt }, false},
+		}}
+
+	syncRunsTable = &table[SyncRun]{name: "sync_runs", rows: func(b *Books) *Rows[SyncRun] { return &b.SyncRuns },
+		columns: []column[SyncRun]{
+			{"id", func(r *SyncRun) any { return r.ID }, true},
+			{"client_id", func(r *SyncRun) any { return r.ClientID }, true},
+			{"kind", func(r *SyncRun) any { return r.Kind }, true},
+			{"outcome", func(r *SyncRun) any { return r.Outcome }, false},
+			{"finished_at", func(r *SyncRun) any { return r.FinishedAt }, false},
+		}}
+
+	backupsTable = &table[Backup]{name: "backups", rows: func(b *Books) *Rows[Backup] { return &b.Backups },
+		columns: []column[Backup]{
+			{"id", func(r *Backup) any { return r.ID }, true},
+			{"target", func(r *Backup) any { return r.Target }, true},
+			{"outcome", func(r *Backup) any { return nullUnless(r.Outcome != "", r.Outcome) }, false},
+			{"bytes", func(r *Backup) any { return nullUnless(r.Bytes > 0, r.Bytes) }, false},
+			{"started_at", func(r *Backup) any { return r.StartedAt }, true},
+			{"finished_at", func(r *Backup) any { return r.FinishedAt }, false},
+		}}
+
+	supportTicketsTable = &table[SupportTicket]{name: "support_tickets", rows: func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, index: (*index).ticket,
+		columns: []column[SupportTicket]{
+			{"id", func(r *SupportTicket) any { return r.ID }, true},
+			{"client_id", func(r *SupportTicket) any { return r.ClientID }, true},
+			{"priority", func(r *SupportTicket) any { return r.Priority }, false},
+			{"status", func(r *SupportTicket) any { return r.Status }, false},
+			{"category", func(r *SupportTicket) any { return r.Category }, true},
+			{"opened_at", func(r *SupportTicket) any { return r.OpenedAt }, true},
+			{"first_response_at", func(r *SupportTicket) any { return r.FirstResponseAt }, false},
+			{"solved_at", func(r *SupportTicket) any { return r.SolvedAt }, false},
+		}}
+)
+
+func (Client) table() anyTable           { return clientsTable }
+func (ShopifyAccess) table() anyTable    { return shopifyAccessTable }
+func (Event) table() anyTable            { return eventsTable }
+func (Category) table() anyTable         { return categoriesTable }
+func (Consignor) table() anyTable        { return consignorsTable }
+func (EventConsignor) table() anyTable   { return eventConsignorsTable }
+func (Item) table() anyTable             { return itemsTable }
+func (Sale) table() anyTable             { return salesTable }
+func (DropoffSlot) table() anyTable      { return dropoffSlotsTable }
+func (DropoffBooking) table() anyTable   { return dropoffBookingsTable }
+func (VolunteerShift) table() anyTable   { return volunteerShiftsTable }
+func (VolunteerBooking) table() anyTable { return volunteerBookingsTable }
+func (Session) table() anyTable          { return sessionsTable }
+func (Settlement) table() anyTable       { return settlementsTable }
+func (SyncRun) table() anyTable          { return syncRunsTable }
+func (Backup) table() anyTable           { return backupsTable }
+func (SupportTicket) table() anyTable    { return supportTicketsTable }
+
+func orNull(id uint64) any { return nullUnless(id != 0, id) }
+
+func nullUnless(ok bool, value any) any {
+	if ok {
+		return value
+	}
+	return nil
+}
+
+// Placeholders for personal data and secrets.
+
+func fakeToken(id uint64) string { return fmt.Sprintf("shpat_not-a-token-%012x", id*2654435761) }
+
+func fakeMail(id uint64) string { return fmt.Sprintf("consignor-%d@mail.example", id) }
+
+func fakeName(id uint64) string { return fmt.Sprintf("Consignor No. %d", id) }
+
+func fakeShopper(order uint64) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	var code strings.Builder
+	for i := range 9 {
+		if i == 3 || i == 6 {
+			code.WriteByte('-')
+		}
+		code.WriteByte(letters[order%26])
+		order = order/26 + 7*order%101
+	}
+	return code.String()
+}

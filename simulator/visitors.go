@@ -1,0 +1,240 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/stream"
+)
+
+const (
+	visitorSlots      = 32              // requests in flight; further ones are dropped
+	visitorTimeout    = 6 * time.Second // of a request; longer than the slowest response of the API
+	healthCheckEvery  = 2 * time.Second // of the load balancer
+	requestsPerSecond = 0.3             // of a visitor
+	popularRows       = 25              // rows of each kind that visitors look at
+)
+
+// trafficGenerator sends the requests of visitors to the API. It runs beside life, and holds no lock while it waits for a response.
+type trafficGenerator struct {
+	p      *Platform
+	http   *http.Client
+	slots  chan struct{}
+	orders chan wantedOrder
+	rng    *rand.Rand // of the goroutine of run
+}
+
+// wantedOrder is an order that a visitor is going to place.
+type wantedOrder struct {
+	slug  string
+	event uint64
+}
+
+func newTrafficGenerator(p *Platform) *trafficGenerator {
+	transport := &http.Transport{MaxIdleConnsPerHost: visitorSlots, IdleConnTimeout: 30 * time.Second}
+	if a := p.api.Authority(); a != nil {
+		transport.TLSClientConfig = a.Client()
+	}
+	return &trafficGenerator{
+		p: p, http: &http.Client{Transport: transport, Timeout: visitorTimeout},
+		slots: make(chan struct{}, visitorSlots), orders: make(chan wantedOrder, visitorSlots),
+		rng: rand.New(rand.NewPCG(p.config.Seed, 0x76697369)),
+	}
+}
+
+// run sends requests until the context ends, and waits until the last one has ended.
+func (g *trafficGenerator) run(ctx context.Context) {
+	var sending sync.WaitGroup
+	defer g.http.CloseIdleConnections()
+	defer sending.Wait()
+	ticker := time.NewTicker(g.p.config.Tick)
+	defer ticker.Stop()
+	last, health := time.Now(), time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case wanted := <-g.orders:
+			g.send(ctx, &sending, g.orderRequest(wanted))
+			continue
+		case <-ticker.C:
+		}
+		now := time.Now()
+		elapsed := min(now.Sub(last), longestStep).Seconds()
+		last = now
+		if g.p.paused.Load() {
+			continue
+		}
+		for _, r := range g.requestsDue(elapsed) {
+			g.send(ctx, &sending, r)
+		}
+		if now.Sub(health) >= healthCheckEvery {
+			health = now
+			g.send(ctx, &sending, visitorRequest{method: "GET", path: api.HealthRoute})
+		}
+	}
+}
+
+// visitorRequest is a request of a visitor.
+type visitorRequest struct {
+	method, path  string
+	body          []byte
+	slug          string // of the client
+	role, feature string
+	trace         string
+	usesResult    bool // the visitor then uses the feature
+}
+
+// requestsDue draws the requests of a time span.
+func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
+	var all []visitorRequest
+	for _, x := range g.p.presences() {
+		for _, who := range x.visitors {
+			for range poisson(g.rng, float64(who.n)*requestsPerSecond*seconds) {
+				e := pickEndpoint(g.rng, endpointsOf(who.role))
+				all = append(all, visitorRequest{
+					method: e.method, path: g.path(x.id, e), slug: x.slug, role: who.role, feature: e.feature,
+					trace: fmt.Sprintf("%016x%016x", g.rng.Uint64(), g.rng.Uint64()|1), usesResult: g.rng.Float64() < 0.3,
+				})
+			}
+		}
+	}
+	return all
+}
+
+// pickEndpoint picks one of the endpoints, the first ones more often.
+func pickEndpoint(rng *rand.Rand, of []endpoint) endpoint {
+	u := rng.Float64()
+	return of[int(u*u*float64(len(of)))]
+}
+
+// path fills the placeholders of a route: mostly with rows that exist, popular ones more often.
+func (g *trafficGenerator) path(client uint64, e endpoint) string {
+	p := g.p
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	event := g.popular(p.index.events, client)
+	id := event
+	switch {
+	case strings.HasPrefix(e.route, "/api/items/{id}"):
+		id = g.popular(p.index.forSale, event)
+	case strings.HasPrefix(e.route, "/api/consignors/{id}"):
+		id = g.popular(p.index.consignors, client)
+	}
+	if g.rng.Float64() < 0.01 {
+		id, event = 1<<40, 0 // an outdated link
+	}
+	query := url.Values{}
+	if event != 0 {
+		query.Set("event", fmt.Sprint(event))
+	}
+	if strings.HasSuffix(e.route, "/search") {
+		kind := goodsCategories()[pickCategory(g.rng)]
+		query.Set("q", strings.Fields(kind.titles[g.rng.IntN(len(kind.titles))])[0])
+	}
+	return strings.Replace(e.route, "{id}", fmt.Sprint(id), 1) + "?" + query.Encode()
+}
+
+// popular picks a row that visitors look at, the first ones more often; 0 if there is none. The caller may read the index.
+func (g *trafficGenerator) popular(of pools, owner uint64) uint64 {
+	all := of.some(owner, popularRows)
+	if len(all) == 0 {
+		return 0
+	}
+	u := g.rng.Float64()
+	return all[int(u*u*float64(len(all)))]
+}
+
+// enqueueOrder makes a visitor place an order. When too many wait, the order is dropped.
+func (g *trafficGenerator) enqueueOrder(client, event uint64) {
+	c := g.p.books.Clients.Get(client)
+	if c == nil {
+		return
+	}
+	select {
+	case g.orders <- wantedOrder{c.Slug, event}:
+	default:
+	}
+}
+
+func (g *trafficGenerator) orderRequest(wanted wantedOrder) visitorRequest {
+	body, _ := json.Marshal(map[string]uint64{"event": wanted.event}) // a map of numbers can be encoded
+	return visitorRequest{
+		method: "POST", path: api.OrderRoute, body: body, slug: wanted.slug, role: "shopper", feature: "checkout",
+		trace: fmt.Sprintf("%016x%016x", g.rng.Uint64(), g.rng.Uint64()|1),
+	}
+}
+
+// send sends a request, if a slot is free.
+func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r visitorRequest) {
+	select {
+	case g.slots <- struct{}{}:
+	default:
+		return
+	}
+	f := g.p.beginRequest()
+	if f.whilePaused {
+		f.end(nil)
+		<-g.slots
+		return
+	}
+	sending.Go(func() {
+		defer func() { <-g.slots }()
+		status, err := g.do(ctx, r)
+		if ctx.Err() != nil { // the simulator stops
+			f.end(nil)
+			return
+		}
+		f.end(func(em *eventEmitter) { em.emitVisit(r, status, err) })
+	})
+}
+
+// do sends the request and returns the status of the response.
+func (g *trafficGenerator) do(ctx context.Context, r visitorRequest) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, r.method, g.p.api.URL()+r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return 0, err
+	}
+	if r.slug != "" {
+		request.Header.Set("X-Client", r.slug)
+		request.Header.Set("traceparent", "00-"+r.trace+"-"+r.trace[:16]+"-01")
+	}
+	response, err := g.http.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	return response.StatusCode, nil
+}
+
+// emitVisit emits what only the visitor knows: which feature was used, and that a request got no response. The API reports the rest.
+func (em *eventEmitter) emitVisit(r visitorRequest, status int, err error) {
+	if r.slug == "" {
+		return
+	}
+	src := source{em, tenant{slug: r.slug}, "/web/1", r.trace}
+	switch {
+	case err != nil:
+		src.userError("system", "crash", "api", r.feature)
+	case status == http.StatusOK && r.usesResult:
+		src.emit(stream.FeatureUsed{Feature: r.feature, Role: r.role})
+	}
+	if r.path == api.OrderRoute && (err != nil || status >= 500) {
+		src.emit(stream.ProcessStarted{Process: "checkout"})
+		src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: src.jitter(10 * time.Second)})
+	}
+}
