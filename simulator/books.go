@@ -69,7 +69,7 @@ func (r *Rows[T]) put(row T) {
 }
 
 // remove deletes rows.
-func (r *Rows[T]) remove(rows []T) {
+func (r *Rows[T]) remove(rows []Row) {
 	gone := make(map[uint64]bool, len(rows))
 	for _, row := range rows {
 		gone[row.RowID()] = true
@@ -79,25 +79,9 @@ func (r *Rows[T]) remove(rows []T) {
 
 // Clone returns a deep copy.
 func (b *Books) Clone() *Books {
-	c := &Books{
-		Clients:           slices.Clone(b.Clients),
-		ShopifyAccess:     slices.Clone(b.ShopifyAccess),
-		Events:            slices.Clone(b.Events),
-		Categories:        slices.Clone(b.Categories),
-		Consignors:        slices.Clone(b.Consignors),
-		EventConsignors:   slices.Clone(b.EventConsignors),
-		Items:             slices.Clone(b.Items),
-		Sales:             slices.Clone(b.Sales),
-		DropoffSlots:      slices.Clone(b.DropoffSlots),
-		DropoffBookings:   slices.Clone(b.DropoffBookings),
-		VolunteerShifts:   slices.Clone(b.VolunteerShifts),
-		VolunteerBookings: slices.Clone(b.VolunteerBookings),
-		Sessions:          slices.Clone(b.Sessions),
-		Settlements:       slices.Clone(b.Settlements),
-		SyncRuns:          slices.Clone(b.SyncRuns),
-		Backups:           slices.Clone(b.Backups),
-		SupportTickets:    slices.Clone(b.SupportTickets),
-		Totals:            make(map[uint64]Totals, len(b.Totals)),
+	c := &Books{Totals: make(map[uint64]Totals, len(b.Totals))}
+	for _, t := range allTables() {
+		t.copyRows(b, c)
 	}
 	for id, t := range b.Totals {
 		c.Totals[id] = t // nobody changes a Totals after it was made

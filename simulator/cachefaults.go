@@ -41,19 +41,19 @@ func refusedByCache(err error) bool {
 type cacheSettings struct{ memory, policy string }
 
 // evict limits Redis's memory so that it evicts keys, and keeps filling it.
-func (p *Platform) evict(on, alive context.Context, active func()) error {
+func (i *Infrastructure) evict(on, alive context.Context, active func()) error {
 	var was cacheSettings
 	var before int64
 	err := retryUntil(on, refusedByCache, func() (err error) {
-		was, before, err = p.shrinkCache(alive, was)
+		was, before, err = i.shrinkCache(alive, was)
 		return err
 	})
 	for err == nil && on.Err() == nil {
-		if p.fillCache(alive) != nil { // Redis is down: it comes back, or the fault ends
-			sleep(on, shortestRetry)
+		if i.fillCache(alive) != nil { // Redis is down: it comes back, or the fault ends
+			sleep(on, retryEvery)
 			continue
 		}
-		if evicted, look := p.cacheNumber(alive, "stats", "evicted_keys"); look == nil && evicted > before {
+		if evicted, look := i.cacheNumber(alive, "stats", "evicted_keys"); look == nil && evicted > before {
 			active()
 		}
 		sleep(on, fillerEvery)
@@ -65,35 +65,35 @@ func (p *Platform) evict(on, alive context.Context, active func()) error {
 	if err = unlessEnded(on, err); err != nil { // who may not break it may not repair it either, and there is little to repair
 		refused = refusedByCache
 	}
-	return errors.Join(err, retryUntil(alive, refused, func() error { return p.restoreCache(alive, was) }))
+	return errors.Join(err, retryUntil(alive, refused, func() error { return i.restoreCache(alive, was) }))
 }
 
 // shrinkCache limits Redis's memory. It returns the original settings, and evicted_keys before.
-func (p *Platform) shrinkCache(ctx context.Context, was cacheSettings) (cacheSettings, int64, error) {
+func (i *Infrastructure) shrinkCache(ctx context.Context, was cacheSettings) (cacheSettings, int64, error) {
 	if was == (cacheSettings{}) {
 		var err error
-		if was.memory, err = p.cacheSetting(ctx, "maxmemory"); err != nil {
+		if was.memory, err = i.cacheSetting(ctx, "maxmemory"); err != nil {
 			return cacheSettings{}, 0, err
 		}
-		if was.policy, err = p.cacheSetting(ctx, "maxmemory-policy"); err != nil {
+		if was.policy, err = i.cacheSetting(ctx, "maxmemory-policy"); err != nil {
 			return cacheSettings{}, 0, err
 		}
 	}
-	evicted, err := p.cacheNumber(ctx, "stats", "evicted_keys")
+	evicted, err := i.cacheNumber(ctx, "stats", "evicted_keys")
 	if err != nil {
 		return was, 0, err
 	}
-	used, err := p.cacheNumber(ctx, "memory", "used_memory")
+	used, err := i.cacheNumber(ctx, "memory", "used_memory")
 	if err != nil {
 		return was, 0, err
 	}
 	return was, evicted, errors.Join(
-		p.cache.ConfigSet(ctx, "maxmemory-policy", "allkeys-lru").Err(),
-		p.cache.ConfigSet(ctx, "maxmemory", strconv.FormatInt(used+headroom, 10)).Err())
+		i.cache.ConfigSet(ctx, "maxmemory-policy", "allkeys-lru").Err(),
+		i.cache.ConfigSet(ctx, "maxmemory", strconv.FormatInt(used+headroom, 10)).Err())
 }
 
-func (p *Platform) cacheSetting(ctx context.Context, name string) (string, error) {
-	all, err := p.cache.ConfigGet(ctx, name).Result()
+func (i *Infrastructure) cacheSetting(ctx context.Context, name string) (string, error) {
+	all, err := i.cache.ConfigGet(ctx, name).Result()
 	if err != nil {
 		return "", fmt.Errorf("cache: %s: %w", name, err)
 	}
@@ -101,8 +101,8 @@ func (p *Platform) cacheSetting(ctx context.Context, name string) (string, error
 }
 
 // cacheNumber returns a number of INFO.
-func (p *Platform) cacheNumber(ctx context.Context, section, name string) (int64, error) {
-	info, err := p.cache.Info(ctx, section).Result()
+func (i *Infrastructure) cacheNumber(ctx context.Context, section, name string) (int64, error) {
+	info, err := i.cache.Info(ctx, section).Result()
 	if err != nil {
 		return 0, fmt.Errorf("cache: %s: %w", name, err)
 	}
@@ -115,9 +115,9 @@ func (p *Platform) cacheNumber(ctx context.Context, section, name string) (int64
 }
 
 // fillCache writes filler keys.
-func (p *Platform) fillCache(ctx context.Context) error {
+func (i *Infrastructure) fillCache(ctx context.Context) error {
 	value := strings.Repeat("x", fillerBytes)
-	_, err := p.cache.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err := i.cache.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for range fillerKeys {
 			pipe.Set(ctx, fillerPrefix+strconv.FormatUint(rand.Uint64(), 36), value, fillerTTL)
 		}
@@ -127,19 +127,19 @@ func (p *Platform) fillCache(ctx context.Context) error {
 }
 
 // restoreCache restores the settings and deletes the filler keys.
-func (p *Platform) restoreCache(ctx context.Context, was cacheSettings) error {
+func (i *Infrastructure) restoreCache(ctx context.Context, was cacheSettings) error {
 	if err := errors.Join(
-		p.cache.ConfigSet(ctx, "maxmemory", was.memory).Err(),
-		p.cache.ConfigSet(ctx, "maxmemory-policy", was.policy).Err()); err != nil {
+		i.cache.ConfigSet(ctx, "maxmemory", was.memory).Err(),
+		i.cache.ConfigSet(ctx, "maxmemory-policy", was.policy).Err()); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	var keys []string
-	all := p.cache.Scan(ctx, 0, fillerPrefix+"*", 1000).Iterator()
+	all := i.cache.Scan(ctx, 0, fillerPrefix+"*", 1000).Iterator()
 	for all.Next(ctx) {
 		keys = append(keys, all.Val())
 	}
 	if err := all.Err(); err != nil || len(keys) == 0 {
 		return err
 	}
-	return p.cache.Unlink(ctx, keys...).Err()
+	return i.cache.Unlink(ctx, keys...).Err()
 }

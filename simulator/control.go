@@ -36,34 +36,34 @@ type State struct {
 // State returns the state of the simulator.
 func (p *Platform) State() State {
 	s := State{
-		Filled: p.filled.Load(), Living: p.living.Load(), Paused: p.paused.Load(), Speed: p.config.Speed,
-		Failures: p.failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{},
+		Filled: p.store.filled.Load(), Living: p.life.Living.Load(), Paused: p.store.paused.Load(), Speed: p.config.Speed, Time: p.life.TimeOfDay(),
+		Failures: p.store.failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{}, InfraState: p.infra.State(),
 	}
-	if message := p.failing.Load(); message != nil {
+	if message := p.store.failing.Load(); message != nil {
 		s.Failing = *message
 	}
 	if p.emitter != nil {
-		out := p.emitter.publisher.State()
-		background := p.emitter.jobs.State()
+		out, background := p.emitter.State()
 		s.Stream, s.Jobs = &out, &background
 	}
-	s.InfraState = p.infraState()
-	s.Outside = p.externalState()
+	if p.services != nil {
+		s.Outside = p.services.State()
+	}
 	for _, fault := range p.faults.List() {
 		if fault.On {
 			s.Faults = append(s.Faults, fault.Name)
 		}
 	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	s.Time, s.Changes = p.clock.platform, p.changes
+	p.store.memory.RLock()
+	defer p.store.memory.RUnlock()
+	s.Changes = p.store.changes
 	for _, t := range allTables() {
-		s.Rows[t.title()] = t.count(p.books)
+		s.Rows[t.title()] = t.count(p.store.books)
 	}
-	for _, e := range p.books.Events {
+	for _, e := range p.store.books.Events {
 		s.Events[e.Status]++
 	}
-	for _, c := range p.books.Clients {
+	for _, c := range p.store.books.Clients {
 		if c.Active {
 			s.Clients = append(s.Clients, c.Slug)
 		}
@@ -72,7 +72,7 @@ func (p *Platform) State() State {
 }
 
 // Ready reports whether the database is filled and life goes on.
-func (p *Platform) Ready() bool { return p.filled.Load() && p.living.Load() }
+func (p *Platform) Ready() bool { return p.store.filled.Load() && p.life.Living.Load() }
 
 // Control returns the control interface:
 //
@@ -116,6 +116,7 @@ func (p *Platform) Control() http.Handler {
 
 func (p *Platform) switchFault(do func(ctx context.Context, name, client string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		var missing NotConfigured
 		err := do(r.Context(), r.PathValue("name"), r.URL.Query().Get("client"))
 		switch {
 		case err == nil:
@@ -124,7 +125,7 @@ func (p *Platform) switchFault(do func(ctx context.Context, name, client string)
 			refuse(w, http.StatusNotFound, err, p.faults.Names())
 		case errors.Is(err, ErrUnknownClient):
 			refuse(w, http.StatusNotFound, err, p.State().Clients)
-		case notConfigured(err), errors.Is(err, ErrNoSaleEvent), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
+		case errors.As(err, &missing), errors.Is(err, ErrNoSaleEvent), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
 			refuse(w, http.StatusConflict, err, nil)
 		default:
 			refuse(w, http.StatusServiceUnavailable, err, nil)

@@ -18,7 +18,6 @@ const (
 	deadlockEvery = 250 * time.Millisecond
 
 	deadlockFound = 1213 // the server's error number for a deadlock (ER_LOCK_DEADLOCK)
-	keptIdle      = 2    // idle connections of a pool; database/sql's default
 )
 
 // refusedByDatabase reports whether the error is the server's answer, and a retry gets the same.
@@ -29,8 +28,8 @@ func refusedByDatabase(err error) bool {
 
 // admin returns a pool of one connection with the DSN's user, so that the server gets its statements one after the other. It has no time
 // limit: a statement that nobody waits for any more could be carried out after a later one.
-func (p *Platform) admin() (*sql.DB, error) {
-	db, _, err := open(p.config.DSN, p.config.Timeout)
+func (i *Infrastructure) admin() (*sql.DB, error) {
+	db, _, err := openPool(i.DSN, i.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +58,8 @@ func (s script) run(statements ...string) error {
 }
 
 // exhaustPool takes all connections of the API's pool and holds them.
-func (p *Platform) exhaustPool(on, _ context.Context, active func()) error {
-	pool := p.api.Pool()
+func (i *Infrastructure) exhaustPool(on, _ context.Context, active func()) error {
+	pool := i.api.Pool()
 	var leaked []*sql.Conn
 	defer func() {
 		for _, conn := range leaked {
@@ -72,7 +71,7 @@ func (p *Platform) exhaustPool(on, _ context.Context, active func()) error {
 		switch {
 		case err == nil:
 			leaked = append(leaked, conn)
-		case !sleep(on, shortestRetry): // the database is down: it comes back, or the fault ends
+		case !sleep(on, retryEvery): // the database is down: it comes back, or the fault ends
 			return nil
 		}
 	}
@@ -82,8 +81,8 @@ func (p *Platform) exhaustPool(on, _ context.Context, active func()) error {
 }
 
 // deadlock causes deadlocks.
-func (p *Platform) deadlock(on, alive context.Context, active func()) error {
-	db, err := p.admin()
+func (i *Infrastructure) deadlock(on, alive context.Context, active func()) error {
+	db, err := i.admin()
 	if err != nil {
 		return err
 	}
@@ -93,7 +92,7 @@ func (p *Platform) deadlock(on, alive context.Context, active func()) error {
 		"CREATE TABLE IF NOT EXISTS "+deadlockTable+" (id INT NOT NULL PRIMARY KEY, n BIGINT NOT NULL) ENGINE=InnoDB",
 		"INSERT IGNORE INTO "+deadlockTable+" VALUES (1, 0), (2, 0)")
 	for err == nil && on.Err() == nil {
-		round, cancel := context.WithTimeout(on, p.config.Timeout)
+		round, cancel := context.WithTimeout(on, i.Timeout)
 		if deadlockOnce(round, db) {
 			active()
 		}
@@ -135,14 +134,14 @@ func deadlockOnce(ctx context.Context, db *sql.DB) bool {
 }
 
 // readOnly makes the server read_only. The user who may set read_only may write nevertheless, so life writes as another user meanwhile.
-func (p *Platform) readOnly(on, alive context.Context, active func()) error {
-	db, err := p.admin()
+func (i *Infrastructure) readOnly(on, alive context.Context, active func()) error {
+	db, err := i.admin()
 	if err != nil {
 		return err
 	}
 	defer db.Close()
 	name := fnv.New32a()
-	_, _ = name.Write([]byte(p.login.configured.DBName))
+	_, _ = name.Write([]byte(i.configured().DBName))
 	user, password := fmt.Sprintf("platform_sim_%08x", name.Sum32()), rand.Text()
 	account := "'" + user + "'@'%'"
 	var was bool
@@ -156,8 +155,8 @@ func (p *Platform) readOnly(on, alive context.Context, active func()) error {
 	if err = breakScript.run(
 		"CREATE USER IF NOT EXISTS "+account+" IDENTIFIED BY '"+password+"'",
 		"ALTER USER "+account+" IDENTIFIED BY '"+password+"'",
-		"GRANT ALL PRIVILEGES ON `"+p.login.configured.DBName+"`.* TO "+account); err == nil {
-		err = p.writeAs(on, user, password)
+		"GRANT ALL PRIVILEGES ON `"+i.configured().DBName+"`.* TO "+account); err == nil {
+		err = i.writeAs(on, user, password)
 	}
 	for err == nil && on.Err() == nil {
 		// Repeated: a restarted server has lost the setting.
@@ -173,7 +172,7 @@ func (p *Platform) readOnly(on, alive context.Context, active func()) error {
 	if !was {
 		err = errors.Join(err, repairScript.run("SET GLOBAL read_only = 0"))
 	}
-	return errors.Join(err, p.writeAs(alive, p.login.configured.User, p.login.configured.Passwd), repairScript.run("DROP USER IF EXISTS "+account))
+	return errors.Join(err, i.writeAs(alive, i.configured().User, i.configured().Passwd), repairScript.run("DROP USER IF EXISTS "+account))
 }
 
 // unlessEnded returns the error, or nil if the context has ended: then its end is the reason.
@@ -182,18 +181,4 @@ func unlessEnded(ended context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// writeAs sets the user of life's connections.
-func (p *Platform) writeAs(ctx context.Context, user, password string) error {
-	if err := p.lockWrites(ctx); err != nil {
-		return err
-	}
-	defer p.unlockWrites()
-	if err := p.login.setUser(user, password); err != nil {
-		return err
-	}
-	p.db.SetMaxIdleConns(0) // idle connections have the previous user
-	p.db.SetMaxIdleConns(keptIdle)
-	return nil
 }

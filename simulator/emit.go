@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -9,56 +10,113 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
-// eventEmitter publishes the platform's events: each change of the books that the contract has an event for, exactly once, and around
+// Emitter publishes the platform's events: each change of the books that the contract has an event for, exactly once, and around
 // them the telemetry of a platform at work (requests, queries, calls, emails). The former follow from the rows, so that stream and
 // database agree. The latter report what the API, the external services and the jobs did. Only some are made up: the requests with which
 // people make changes that the API has no endpoint for, those of faults, and what the worker measures.
-type eventEmitter struct {
-	p         *Platform
+type Emitter struct {
+	*Store
+	config    EmitterConfig
+	faults    *Switches
 	publisher *stream.Publisher
 	jobs      *jobs.Pool
+	api       API
+	external  External
 
 	mu          sync.Mutex
 	rng         *rand.Rand
 	runID       string // of this process; prefix of event ids
 	lastID      uint64
-	mailCount   int
 	duplicates  duplicates
 	nextGauges  time.Time // when pools and threads are reported next
 	nextCrash   time.Time // while crash-loop is on
 	nextBurst   time.Time
-	utilization float64               // share of the pools in use
-	deferred    []func(*eventEmitter) // events of requests that were made while life was paused
-
-	postponed []postponed // emails that wait for Mandrill
+	utilization float64          // share of the pools in use
+	deferred    []func(*Emitter) // events of requests that were made while life was paused
 }
 
-func newEventEmitter(p *Platform, out *stream.Publisher) (*eventEmitter, error) {
-	em := &eventEmitter{
-		p: p, publisher: out, rng: rand.New(rand.NewPCG(p.config.Seed, 0x74656c6c)),
+// EmitterConfig configures an emitter.
+type EmitterConfig struct {
+	Brokers    []string
+	Seed       uint64
+	Tick       time.Duration // how often telemetry is emitted
+	Flawless   bool          // nothing fails at random
+	BrokerDown func(on bool) error
+}
+
+// API is the platform's API, which measures its connection pool and its request slots.
+type API interface {
+	Gauges() (stream.DBPool, stream.WorkerThreads)
+}
+
+// External is the external services. Apart from Deliver, it is called with the emitter locked.
+type External interface {
+	// LastCall returns the last call to Clerk, and LastShopCall the last one to a client's shop.
+	LastCall() outside.Call
+	LastShopCall(client uint64) outside.Call
+	// Deliver sends the email of a job.
+	Deliver(jobs.Job) error
+	// Delivered emits what follows from an attempt to send an email, and Processed what follows from that of a webhook.
+	Delivered(source, jobs.Finished)
+	Processed(source, jobs.Finished)
+	// Resend enqueues the emails that could not be sent.
+	Resend(*Emitter)
+}
+
+// NewEmitter makes an emitter. Connect it before anything is emitted.
+func NewEmitter(config EmitterConfig, s *Store, faults *Switches) (*Emitter, error) {
+	out, err := stream.Open(config.Brokers)
+	if err != nil {
+		return nil, fmt.Errorf("platform: %w", err)
+	}
+	em := &Emitter{
+		Store: s, config: config, faults: faults, publisher: out, rng: rand.New(rand.NewPCG(config.Seed, 0x74656c6c)),
 		runID: strconv.FormatInt(time.Now().UnixMicro(), 36), utilization: 0.2, duplicates: duplicates{recent: map[uint64][]*stream.Event{}},
 	}
-	var err error
-	em.jobs, err = openJobs(em)
-	return em, err
+	if em.jobs, err = openJobs(em); err != nil {
+		out.Close()
+		return nil, err
+	}
+	return em, nil
 }
 
-func (em *eventEmitter) chance(p float64) bool { return em.rng.Float64() < p }
+// Connect connects the emitter to what it reports on.
+func (em *Emitter) Connect(api API, external External) { em.api, em.external = api, external }
+
+// Close closes the queues and the publisher.
+func (em *Emitter) Close() {
+	em.jobs.Close()
+	em.publisher.Close()
+}
+
+// Flush waits until the broker has acknowledged everything that was published so far.
+func (em *Emitter) Flush(ctx context.Context) error {
+	em.mu.Lock() // after a running emit
+	out := em.publisher
+	em.mu.Unlock()
+	return out.Flush(ctx)
+}
+
+// Totals returns what an exact consumer counts.
+func (em *Emitter) Totals() []stream.Total { return em.publisher.Totals() }
+
+func (em *Emitter) chance(p float64) bool { return em.rng.Float64() < p }
 
 // randomFailure reports whether a random failure happens, which Config.Flawless turns off.
-func (em *eventEmitter) randomFailure(p float64) bool { return !em.p.config.Flawless && em.chance(p) }
+func (em *Emitter) randomFailure(p float64) bool { return !em.config.Flawless && em.chance(p) }
 
 // oneOf picks one of the values, the first ones more often.
-func oneOf[T any](em *eventEmitter, of ...T) T {
+func oneOf[T any](em *Emitter, of ...T) T {
 	u := em.rng.Float64()
 	return of[int(u*u*float64(len(of)))]
 }
 
 // jitter returns a duration around d, log-normally distributed.
-func (em *eventEmitter) jitter(d time.Duration) stream.Duration {
+func (em *Emitter) jitter(d time.Duration) stream.Duration {
 	return stream.Seconds(time.Duration(float64(d) * math.Exp(0.5*em.rng.NormFloat64())))
 }
 
@@ -70,19 +128,24 @@ type tenant struct {
 
 // source emits events as one instance of a component, on behalf of a tenant.
 type source struct {
-	*eventEmitter
+	*Emitter
 	tenant
 	uri   string
 	trace string // trace id of the request that the events belong to
 }
 
 // sourceFor returns a source: a random instance of a component, for a tenant.
-func (em *eventEmitter) sourceFor(who tenant, component string) source {
-	return source{em, who, sourceURI(component, em.rng.IntN(instances(component))), ""}
+func (em *Emitter) sourceFor(who tenant, component string) source {
+	return em.sourceOf(who, component, em.rng.IntN(instances(component)))
+}
+
+// sourceOf returns an instance of a component as a source, for a tenant.
+func (em *Emitter) sourceOf(who tenant, component string, instance int) source {
+	return source{em, who, "/" + component + "/" + strconv.Itoa(instance+1), ""}
 }
 
 // platformSource returns a source without a tenant.
-func (em *eventEmitter) platformSource(component string) source {
+func (em *Emitter) platformSource(component string) source {
 	return em.sourceFor(tenant{}, component)
 }
 
@@ -97,20 +160,22 @@ func instances(component string) int {
 	}
 }
 
-func sourceURI(component string, instance int) string {
-	return "/" + component + "/" + strconv.Itoa(instance+1)
-}
-
 // withTrace returns the source with a new trace id.
 func (src source) withTrace() source {
 	src.trace = fmt.Sprintf("%016x%016x", src.rng.Uint64(), src.rng.Uint64()|1)
 	return src
 }
 
+// inTrace returns the source within a trace.
+func (src source) inTrace(id string) source {
+	src.trace = id
+	return src
+}
+
 // emit publishes an event of the source.
 func (src source) emit(d stream.Data) {
 	src.lastID++
-	e := &stream.Event{ID: src.runID + "-" + strconv.FormatUint(src.lastID, 36), Source: src.uri, Time: src.p.now(), Client: src.slug, Data: d}
+	e := &stream.Event{ID: src.runID + "-" + strconv.FormatUint(src.lastID, 36), Source: src.uri, Time: src.now(), Client: src.slug, Data: d}
 	if src.trace != "" {
 		e.TraceParent = fmt.Sprintf("00-%s-%016x-01", src.trace, src.rng.Uint64()|1)
 	}
@@ -118,12 +183,12 @@ func (src source) emit(d stream.Data) {
 	src.rememberForDuplicates(src.tenant, e)
 }
 
-// emitChange emits the events that follow from a change of the books. recordChange calls it with the books as they are after the change.
-func (em *eventEmitter) emitChange(books *Books, c *Change) {
+// Changed emits the events that follow from a change of the books.
+func (em *Emitter) Changed(books *Books, c *Change) {
 	em.mu.Lock()
 	defer em.mu.Unlock()
-	s := &changeEvents{eventEmitter: em, books: books, reportedByAPI: c.reportedByAPI, importedLate: c.importedLate}
-	for _, n := range c.rowChanges {
+	s := &changeEvents{Emitter: em, books: books, change: c}
+	for _, n := range c.Rows {
 		s.row(n)
 	}
 	for _, o := range s.orders {
@@ -136,10 +201,10 @@ func (em *eventEmitter) emitChange(books *Books, c *Change) {
 
 // changeEvents emits the events of one change.
 type changeEvents struct {
-	*eventEmitter
-	books                       *Books
-	orders, refunds             []*order // sales by order
-	reportedByAPI, importedLate bool     // as in Change
+	*Emitter
+	books           *Books
+	change          *Change
+	orders, refunds []*order // sales by order
 }
 
 type order struct {
@@ -189,10 +254,10 @@ func (s *changeEvents) category(id uint64) string {
 	return noCategory
 }
 
-func (s *changeEvents) row(n rowChange) {
-	switch after := n.after.(type) {
+func (s *changeEvents) row(n RowChange) {
+	switch after := n.After.(type) {
 	case Sale:
-		before, known := n.before.(Sale)
+		before, known := n.Before.(Sale)
 		if !known {
 			addToOrder(&s.orders, after)
 		}
@@ -200,37 +265,37 @@ func (s *changeEvents) row(n rowChange) {
 			addToOrder(&s.refunds, after)
 		}
 	case Item:
-		before, known := n.before.(Item)
+		before, known := n.Before.(Item)
 		s.item(before, after, known)
 	case EventConsignor:
-		if n.before == nil {
+		if n.Before == nil {
 			s.registered(after)
 		}
 	case VolunteerBooking:
-		before, _ := n.before.(VolunteerBooking)
+		before, _ := n.Before.(VolunteerBooking)
 		s.volunteer(before, after)
 	case DropoffBooking:
-		before, _ := n.before.(DropoffBooking)
+		before, _ := n.Before.(DropoffBooking)
 		s.dropoff(before, after)
 	case Session:
-		before, known := n.before.(Session)
+		before, known := n.Before.(Session)
 		s.session(before, after, known)
 	case SyncRun:
-		if n.before == nil {
+		if n.Before == nil {
 			s.synced(after)
 		}
 	case Settlement:
-		before, _ := n.before.(Settlement)
+		before, _ := n.Before.(Settlement)
 		s.settlement(before, after)
 	case Event:
-		before, _ := n.before.(Event)
+		before, _ := n.Before.(Event)
 		s.event(before, after)
 	case Backup:
-		if before, known := n.before.(Backup); known && before.FinishedAt.IsZero() && !after.FinishedAt.IsZero() {
+		if before, known := n.Before.(Backup); known && before.FinishedAt.IsZero() && !after.FinishedAt.IsZero() {
 			s.platformSource("worker").enqueue(jobs.Report, "backup", outcomeArg, after.Outcome)
 		}
 	case SupportTicket:
-		if n.before == nil {
+		if n.Before == nil {
 			s.sourceFor(s.client(after.ClientID), "api").visit(endpoint{"POST", "/api/tickets", "support", "support_tickets", "insert"}, 201, "client_admin")
 		}
 	}
@@ -248,7 +313,7 @@ func (s *changeEvents) order(o *order) {
 	src = src.withTrace()
 	took := src.jitter(40 * time.Second)
 	src.emit(stream.ProcessStarted{Process: "checkout"})
-	if !s.reportedByAPI {
+	if !s.change.ReportedByAPI {
 		src.request(endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 201)
 	}
 	src.emit(stream.OrderPlaced{Event: e.Slug, Channel: o.sale.Channel, Items: len(o.lines), AmountCents: o.cents, Currency: o.sale.Currency})
@@ -256,9 +321,9 @@ func (s *changeEvents) order(o *order) {
 	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Succeeded, Duration: took})
 
 	worker := s.sourceFor(src.tenant, "worker")
-	if s.importedLate { // otherwise its webhook arrives
+	if s.change.ImportedLate { // otherwise its webhook arrives
 		worker.emit(stream.ErrorRaised{Category: "integration", Kind: "webhook_miss", Component: "order-import"})
-		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: Succeeded, Delay: stream.Seconds(s.p.now().Sub(o.sale.SoldAt))})
+		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: Succeeded, Delay: stream.Seconds(s.now().Sub(o.sale.SoldAt))})
 	}
 	if o.sale.Channel == Online {
 		worker.mail("order-receipt")
@@ -271,7 +336,7 @@ func (s *changeEvents) refund(o *order) {
 	src.request(endpoint{"POST", "/api/returns", "returns", "sales", "update"}, 201)
 	src.emit(stream.OrderRefunded{
 		Event: e.Slug, Items: len(o.lines), AmountCents: o.cents, Currency: o.sale.Currency,
-		Reason: oneOf(s.eventEmitter, "wrong-size", "changed-mind", "damaged", "duplicate-gift", "other"),
+		Reason: oneOf(s.Emitter, "wrong-size", "changed-mind", "damaged", "duplicate-gift", "other"),
 	})
 }
 
@@ -351,7 +416,7 @@ func (s *changeEvents) dropoff(before, after DropoffBooking) {
 func (s *changeEvents) session(before, after Session, known bool) {
 	src := s.sourceFor(s.client(after.ClientID), "api")
 	if !known {
-		last := s.p.external.lastCall(clerkService)
+		last := s.external.LastCall()
 		src.callLike("clerk", "sessions.verify", last)
 		src.emit(stream.AuthRequest{Operation: "sign_in", Outcome: "ok", Duration: src.jitter(120*time.Millisecond + last.Duration)})
 		src.emit(stream.SessionStarted{Role: after.Role})
@@ -368,7 +433,7 @@ func (s *changeEvents) synced(r SyncRun) {
 	if s.randomFailure(0.03) {
 		d.Conflicts = 1
 	}
-	if s.p.faults.isOn(StateConflicts, r.ClientID) {
+	if s.faults.isOn(StateConflicts, r.ClientID) {
 		d.Conflicts = 3 + s.rng.IntN(8)
 	}
 	ok := r.Outcome == Succeeded
@@ -378,7 +443,7 @@ func (s *changeEvents) synced(r SyncRun) {
 		src.emit(stream.ErrorRaised{Category: "integration", Kind: "sync", Component: "sync-worker"})
 		src.recovery("retry", "sync-worker")
 	}
-	if last := s.p.lastShopCall(r.ClientID); ok == last.OK() {
+	if last := s.external.LastShopCall(r.ClientID); ok == last.OK() {
 		src.callLike("shopify", r.Kind, last)
 	} else {
 		src.syntheticCall("shopify", r.Kind, call)

@@ -14,13 +14,15 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/webhook"
 )
 
-// externalServices are the fakes of the external services, and what the platform knows of them.
+// Services are the fakes of the external services, and what the platform knows of them.
 //
 // The shops follow the books: an order is created in its shop when its rows are committed, so that a shop never has an order that the
 // platform lacks. The exception is on purpose: while webhooks of orders get lost, orders are created in the shop only (missingOrder).
-type externalServices struct {
+type Services struct {
 	*outside.Services
-	p *Platform
+	*Store
+	inflight *Inflight
+	faults   *Switches
 
 	switchMu sync.Mutex // of applyFaults
 
@@ -34,34 +36,44 @@ type externalServices struct {
 	ordersLost    map[uint64]bool           // clients whose orders get lost
 	missingOrders map[uint64][]missingOrder // by client, the oldest first
 	unsubscribed  map[uint64]bool           // clients whose subscription was removed
+
+	// Guarded by the emitter's lock.
+	postponed []postponed // emails that wait for Mandrill
+	mailCount int
 }
 
-// openExternal serves the external services, if Config.Outside is set.
-func (p *Platform) openExternal() error {
-	if p.config.Outside == "" {
-		return nil
-	}
-	listener, err := listenLoopback(context.Background(), "address of the external services", p.config.Outside)
+// ServicesConfig configures the services.
+type ServicesConfig struct {
+	Address string // host:port of the loopback interface
+	Dir     string // for secrets and for the list of clients; empty: a temporary one
+}
+
+// ServeServices serves the external services, and handles their webhooks.
+func ServeServices(config ServicesConfig, s *Store, faults *Switches, inflight *Inflight) (*Services, error) {
+	listener, err := listenLoopback(context.Background(), "address of the external services", config.Address)
 	if err != nil {
-		return fmt.Errorf("platform: %w", err)
+		return nil, fmt.Errorf("platform: %w", err)
 	}
-	o := &externalServices{
-		p: p, shops: map[uint64]string{}, orderEvents: map[uint64]string{}, lastCalls: map[string]outside.Call{}, calling: map[string]bool{},
+	o := &Services{
+		Store: s, inflight: inflight, faults: faults,
+		shops: map[uint64]string{}, orderEvents: map[uint64]string{}, lastCalls: map[string]outside.Call{}, calling: map[string]bool{},
 		sent: map[string]mailSent{}, queuedMails: map[string]time.Time{}, ordersLost: map[uint64]bool{}, missingOrders: map[uint64][]missingOrder{}, unsubscribed: map[uint64]bool{},
 	}
 	// Short days have more emails in an hour, and webhooks should not take longer than jobs.
-	hurry := min(max(p.config.Speed, 1), usualSpeed)
+	hurry := min(max(s.Speed, 1), usualSpeed)
 	o.Services, err = outside.Start(outside.Config{
-		Listener: listener, Dir: p.config.OutsideDir, Speed: hurry, Mails: int(mailsPerHour * max(p.config.Speed/usualSpeed, 1)),
-		Now: p.config.Now, Received: o.received,
+		Listener: listener, Dir: config.Dir, Speed: hurry, Mails: int(mailsPerHour * max(s.Speed/usualSpeed, 1)),
+		Now: s.Time, Received: o.received,
 	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("platform: %w", err), listener.Close())
+		return nil, errors.Join(fmt.Errorf("platform: %w", err), listener.Close())
 	}
 	o.applyFaults()
-	p.external = o
-	return nil
+	return o, nil
 }
+
+// Close stops the services.
+func (o *Services) Close() error { return o.Services.Close() }
 
 // mailsPerHour is Mandrill's default quota.
 const mailsPerHour = 25_000
@@ -73,13 +85,11 @@ type ExternalState struct {
 	OrdersMissing map[string]int `json:"orders_missing"`
 }
 
-func (p *Platform) externalState() *ExternalState {
-	if p.external == nil {
-		return nil
-	}
-	s := &ExternalState{State: p.external.State(), OrdersMissing: map[string]int{}}
-	for _, c := range p.clientList() {
-		if n := p.external.missingCount(c.ID); n > 0 {
+// State returns the state of the services.
+func (o *Services) State() *ExternalState {
+	s := &ExternalState{State: o.Services.State(), OrdersMissing: map[string]int{}}
+	for _, c := range o.clientList() {
+		if n := o.missingCount(c.ID); n > 0 {
 			s.OrdersMissing[c.Slug] = n
 		}
 	}
@@ -87,16 +97,12 @@ func (p *Platform) externalState() *ExternalState {
 }
 
 // received handles a webhook. While life is paused, its events are deferred.
-func (o *externalServices) received(_ context.Context, r webhook.Received) error {
-	em := o.p.emitter
-	if em == nil {
-		return nil
-	}
-	if r.Outcome == webhook.Accepted && em.publisher.Waiting() >= telemetryLimit {
+func (o *Services) received(_ context.Context, r webhook.Received) error {
+	if r.Outcome == webhook.Accepted && o.inflight.full() {
 		return errors.New("the stream takes no more: come again")
 	}
-	who := o.p.tenantOf(r.Client)
-	o.p.beginRequest().end(func(em *eventEmitter) { em.emitWebhook(who, r) })
+	who := tenantOf(o.Store, r.Client)
+	o.inflight.emit(func(em *Emitter) { o.emitWebhook(em, who, r) })
 	return nil
 }
 
@@ -105,7 +111,7 @@ const (
 	sinceArg = "since"
 )
 
-func (em *eventEmitter) emitWebhook(who tenant, r webhook.Received) {
+func (o *Services) emitWebhook(em *Emitter, who tenant, r webhook.Received) {
 	src := em.sourceFor(who, "webhook-receiver")
 	src.emit(stream.WebhookReceived{Provider: r.Provider, Topic: r.Topic, Outcome: r.Outcome, Delay: stream.Seconds(r.Delay)})
 	if r.Outcome != webhook.Accepted {
@@ -114,32 +120,44 @@ func (em *eventEmitter) emitWebhook(who tenant, r webhook.Received) {
 	args := []string{topicArg, r.Topic}
 	switch {
 	case r.Provider == webhook.ProviderMandrill:
-		src.mailEvent(r)
+		o.mailEvent(src, r)
 	case r.Topic == "orders/create":
-		if event, ok := em.p.external.takeOrderEvent(r.Body); ok {
-			args = append(args, eventArg, event, sinceArg, em.p.now().Add(-r.Delay).Format(time.RFC3339Nano))
+		if event, ok := o.takeOrderEvent(r.Body); ok {
+			args = append(args, eventArg, event, sinceArg, em.now().Add(-r.Delay).Format(time.RFC3339Nano))
 		}
 	}
 	src.enqueue(jobs.Webhook, r.Provider, args...)
 }
 
-// orderImported emits the import of an order, if the job was one of a new order's webhook.
-func (src source) orderImported(f jobs.Finished) {
+// Processed emits the import of an order, if the job was one of a new order's webhook.
+func (o *Services) Processed(src source, f jobs.Finished) {
 	since, err := time.Parse(time.RFC3339Nano, f.Args[sinceArg])
 	if err != nil { // the webhook of something else
 		return
 	}
-	src.emit(stream.OrderImported{Event: f.Args[eventArg], Outcome: outcomeOf(f.Outcome == jobs.Succeeded), Delay: stream.Seconds(max(src.p.now().Sub(since), 0))})
+	src.emit(stream.OrderImported{Event: f.Args[eventArg], Outcome: outcomeOf(f.Outcome == jobs.Succeeded), Delay: stream.Seconds(max(o.now().Sub(since), 0))})
 }
 
+// LastCall returns the last call to Clerk.
+func (o *Services) LastCall() outside.Call { return o.lastCall(clerkService) }
+
+// LastShopCall returns the last call to a client's shop.
+func (o *Services) LastShopCall(client uint64) outside.Call { return o.lastCall(shopService(client)) }
+
+// ShopAnswers reports whether the last call to a client's shop succeeded.
+func (o *Services) ShopAnswers(client uint64) bool { return o.LastShopCall(client).OK() }
+
+// ShopDown reports whether a client's shop is down, so that nobody can buy.
+func (o *Services) ShopDown(client uint64) bool { return o.LastShopCall(client).Down }
+
 // lastCall returns the last call to a service.
-func (o *externalServices) lastCall(service string) outside.Call {
+func (o *Services) lastCall(service string) outside.Call {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.lastCalls[service]
 }
 
-func (o *externalServices) recordCall(service string, c outside.Call) {
+func (o *Services) recordCall(service string, c outside.Call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lastCalls[service] = c
@@ -154,7 +172,7 @@ const (
 func shopService(client uint64) string { return fmt.Sprintf("shopify %d", client) }
 
 // shopsNow returns the domains of the shops, by client.
-func (o *externalServices) shopsNow() map[uint64]string {
+func (o *Services) shopsNow() map[uint64]string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return maps.Clone(o.shops)

@@ -33,9 +33,9 @@ type browser struct {
 
 // serviceCaller makes the calls.
 type serviceCaller struct {
-	*externalServices
-	inflight sync.WaitGroup
-	due      map[string]time.Time
+	*Services
+	running sync.WaitGroup
+	due     map[string]time.Time
 
 	// Of the one goroutine that calls Clerk.
 	browsers [browserCount]browser
@@ -43,11 +43,11 @@ type serviceCaller struct {
 	forged   time.Time // time of the last forged token
 }
 
-// run makes calls until the context ends.
-func (o *externalServices) run(ctx context.Context) {
-	l := &serviceCaller{externalServices: o, due: map[string]time.Time{}}
-	defer l.inflight.Wait()
-	ticker := time.NewTicker(o.p.accelerated(callCheckEvery))
+// Run makes the platform's calls until the context ends.
+func (o *Services) Run(ctx context.Context) {
+	l := &serviceCaller{Services: o, due: map[string]time.Time{}}
+	defer l.running.Wait()
+	ticker := time.NewTicker(o.accelerated(callCheckEvery))
 	defer ticker.Stop()
 	for {
 		select {
@@ -55,7 +55,7 @@ func (o *externalServices) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if !o.p.paused.Load() {
+		if !o.paused.Load() {
 			l.makeDueCalls(ctx)
 		}
 	}
@@ -67,7 +67,7 @@ func (l *serviceCaller) isDue(what string, often time.Duration) bool {
 	if now.Before(l.due[what]) {
 		return false
 	}
-	l.due[what] = now.Add(l.p.accelerated(often))
+	l.due[what] = now.Add(l.accelerated(often))
 	return true
 }
 
@@ -76,9 +76,9 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 	round := max(shopsEvery, time.Duration(len(shops))*shopGap)
 	for client, domain := range shops {
 		if l.isDue(shopService(client), round) {
-			l.call(ctx, shopService(client), func(ctx context.Context) func(*eventEmitter) { return l.askShop(ctx, client, domain) })
+			l.call(ctx, shopService(client), func(ctx context.Context) func(*Emitter) { return l.askShop(ctx, client, domain) })
 		}
-		if l.p.faults.isOn(WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
+		if l.faults.isOn(WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
 			l.logError(l.Shopify.Forge(domain, outside.OrdersTopic))
 		}
 	}
@@ -88,13 +88,13 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 	if l.isDue(clerkService, clerkEvery) {
 		l.call(ctx, clerkService, l.askClerk)
 	}
-	if l.p.faults.isOn(SigningKeyRotated, 0) && l.isDue("rotation", rotationEvery) {
-		l.call(ctx, "rotation", func(context.Context) func(*eventEmitter) { l.Clerk.RotateKey(false); return nil })
+	if l.faults.isOn(SigningKeyRotated, 0) && l.isDue("rotation", rotationEvery) {
+		l.call(ctx, "rotation", func(context.Context) func(*Emitter) { l.Clerk.RotateKey(false); return nil })
 	}
 }
 
 // call makes a call in the background, unless one to the same service is in flight.
-func (l *serviceCaller) call(ctx context.Context, what string, do func(context.Context) func(*eventEmitter)) {
+func (l *serviceCaller) call(ctx context.Context, what string, do func(context.Context) func(*Emitter)) {
 	l.mu.Lock()
 	busy := l.calling[what]
 	l.calling[what] = true
@@ -102,8 +102,8 @@ func (l *serviceCaller) call(ctx context.Context, what string, do func(context.C
 	if busy {
 		return
 	}
-	f := l.p.beginRequest()
-	done := func(emit func(*eventEmitter)) {
+	f := l.inflight.begin()
+	done := func(emit func(*Emitter)) {
 		if f.whilePaused || ctx.Err() != nil { // no call was made, or the simulator stops
 			emit = nil
 		}
@@ -116,41 +116,29 @@ func (l *serviceCaller) call(ctx context.Context, what string, do func(context.C
 		done(nil)
 		return
 	}
-	l.inflight.Go(func() { done(do(ctx)) })
+	l.running.Go(func() { done(do(ctx)) })
 }
 
-func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*eventEmitter) {
+func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*Emitter) {
 	call := l.AskShop(ctx, domain, fakeToken(client))
 	if ctx.Err() != nil {
 		return nil
 	}
 	l.recordCall(shopService(client), call)
-	return func(em *eventEmitter) {
+	return func(em *Emitter) {
 		src := em.sourceFor(tenant{client, l.Slug(domain)}, "sync-worker")
 		src.externalCall("shopify", "shop", call)
 		src.callError(call, "sync-worker")
 	}
 }
 
-// externalCall emits a call that was made.
-func (src source) externalCall(service, operation string, c outside.Call) {
-	src.emit(stream.ExternalCall{Service: service, Operation: operation, Outcome: c.Outcome, Duration: stream.Seconds(c.Duration)})
-}
-
-// callError emits the error of a failed call.
-func (src source) callError(c outside.Call, component string) {
-	if !c.OK() {
-		src.emit(stream.ErrorRaised{Category: "integration", Kind: errorKind(c), Component: component})
-	}
-}
-
-func (l *serviceCaller) askMandrill(ctx context.Context) func(*eventEmitter) {
+func (l *serviceCaller) askMandrill(ctx context.Context) func(*Emitter) {
 	call := l.PingMandrill(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
 	l.recordCall(mandrillService, call)
-	return func(em *eventEmitter) {
+	return func(em *Emitter) {
 		src := em.platformSource("worker")
 		src.externalCall(mandrillService, "users.ping2", call)
 		src.callError(call, "worker")
@@ -158,7 +146,7 @@ func (l *serviceCaller) askMandrill(ctx context.Context) func(*eventEmitter) {
 }
 
 // askClerk verifies a session, and presents the tokens of some browsers.
-func (l *serviceCaller) askClerk(ctx context.Context) func(*eventEmitter) {
+func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
 	call := l.AskClerk(ctx)
 	if ctx.Err() != nil {
 		return nil
@@ -175,16 +163,16 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*eventEmitter) {
 	}
 	if b := l.browsers[l.turn]; b.token != "" {
 		often := forgedTokenEvery
-		if l.p.faults.isOn(ClerkAcceptsForged, 0) {
+		if l.faults.isOn(ClerkAcceptsForged, 0) {
 			often = 0 // every time
 		}
-		if time.Since(l.forged) >= l.p.accelerated(often) {
+		if time.Since(l.forged) >= l.accelerated(often) {
 			l.forged = time.Now()
 			result, _ := l.Verify(ctx, outside.Forge(b.token))
 			emits = append(emits, forgedTokenEvents(result))
 		}
 	}
-	return func(em *eventEmitter) {
+	return func(em *Emitter) {
 		src := em.platformSource("api")
 		for _, emits := range emits {
 			emits(src)
@@ -195,7 +183,7 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*eventEmitter) {
 // presentToken presents a browser's token. The token is refreshed when it is old or was refused.
 func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(source) {
 	var emits []func(source)
-	if b.token == "" || time.Since(b.since) > l.p.accelerated(tokenMaxAge) {
+	if b.token == "" || time.Since(b.since) > l.accelerated(tokenMaxAge) {
 		token, call := l.Refresh(ctx)
 		if call.OK() {
 			b.token, b.since = token, time.Now()
@@ -231,75 +219,34 @@ func forgedTokenEvents(result string) func(source) {
 	}
 }
 
-// authOutcome returns the outcome of a call, with throttling as an error.
-func authOutcome(c outside.Call) string {
-	if c.Outcome == outside.Throttled {
-		return outside.Error
-	}
-	return c.Outcome
-}
-
 // What follows from the outcome of the last call.
 
-// refusedByClerk reports whether sign-ins and sign-ups fail now, and emits the failed request.
-func (p *Platform) refusedByClerk(client uint64, operation, feature string) bool {
-	if p.external == nil {
-		return false
-	}
-	call := p.external.lastCall(clerkService)
+// RefusedByClerk reports whether sign-ins and sign-ups fail now, and emits the failed request.
+func (o *Services) RefusedByClerk(client uint64, operation, feature string) bool {
+	call := o.LastCall()
 	if call.OK() {
 		return false
 	}
-	c := p.books.Clients.Get(client)
-	if c == nil {
-		return true
+	if c := o.books.Clients.Get(client); c != nil {
+		who := tenant{c.ID, c.Slug}
+		o.inflight.emit(func(em *Emitter) {
+			src := em.sourceFor(who, "api")
+			src.emit(stream.AuthRequest{Operation: operation, Outcome: authOutcome(call), Duration: src.jitter(call.Duration)})
+			src.userError("integration", errorKind(call), "api", feature)
+		})
 	}
-	who := tenant{c.ID, c.Slug}
-	p.beginRequest().end(func(em *eventEmitter) {
-		src := em.sourceFor(who, "api")
-		src.emit(stream.AuthRequest{Operation: operation, Outcome: authOutcome(call), Duration: src.jitter(call.Duration)})
-		src.userError("integration", errorKind(call), "api", feature)
-	})
 	return true
 }
 
-func errorKind(c outside.Call) string {
-	if c.Outcome == outside.Timeout {
-		return "timeout"
-	}
-	return "api"
-}
-
-// lastShopCall returns the last call to a client's shop.
-func (p *Platform) lastShopCall(client uint64) outside.Call {
-	if p.external == nil {
-		return outside.Call{}
-	}
-	return p.external.lastCall(shopService(client))
-}
-
-// shopDown reports whether a client's shop is down, so that nobody can buy.
-func (p *Platform) shopDown(client uint64) bool { return p.lastShopCall(client).Down }
-
-// failCheckout emits a checkout that fails because the shop is down.
-func (p *Platform) failCheckout(client uint64) {
-	c := p.books.Clients.Get(client)
-	if c == nil || !p.shopDown(client) {
+// FailCheckout emits a checkout that fails because the shop is down.
+func (o *Services) FailCheckout(client uint64) {
+	c, call := o.books.Clients.Get(client), o.LastShopCall(client)
+	if c == nil || !call.Down {
 		return
 	}
-	call := p.lastShopCall(client)
 	who := tenant{c.ID, c.Slug}
-	p.beginRequest().end(func(em *eventEmitter) {
+	o.inflight.emit(func(em *Emitter) {
 		src := em.sourceFor(who, "api").withTrace()
 		src.failedCheckout(call.Outcome, src.jitter(call.Duration))
 	})
-}
-
-// callLike emits a call with the outcome of the last real one.
-func (src source) callLike(service, operation string, last outside.Call) {
-	if last.Outcome == "" { // there was no call yet
-		src.syntheticCall(service, operation, outside.OK)
-		return
-	}
-	src.emit(stream.ExternalCall{Service: service, Operation: operation, Outcome: last.Outcome, Duration: src.jitter(last.Duration)})
 }

@@ -2,34 +2,12 @@ package simulator
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/clerk"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
-)
-
-// The faults of the external services.
-const (
-	ShopifyDown                = "shopify-down"
-	ShopifySlow                = "shopify-slow"
-	ShopifyThrottled           = "shopify-throttled"
-	ShopifyTokenExpired        = "shopify-token-expired"
-	ShopifyOrdersLost          = "shopify-orders-lost"
-	WebhooksLost               = "webhooks-lost"
-	WebhookSubscriptionRemoved = "webhook-subscription-removed"
-	WebhookForged              = "webhook-forged"
-	SyncFailing                = "sync-failing"
-	ClerkDown                  = "clerk-down"
-	ClerkSlow                  = "clerk-slow"
-	ClerkAcceptsForged         = "clerk-accepts-forged"
-	SigningKeyRotated          = "signing-key-rotated"
-	MandrillDown               = "mandrill-down"
-	MandrillBacklog            = "mandrill-backlog"
-	MailBouncing               = "mail-bouncing"
-	DomainBroken               = "domain-broken"
 )
 
 const (
@@ -39,11 +17,8 @@ const (
 	usualBounces, domainBounces, manyBounces = 0.005, 0.2, 0.5
 )
 
-// ErrNoExternal is the error of faults of external services, without such services.
-var ErrNoExternal = errors.New("there are no external services (Config.Outside, or --outside)")
-
-// externalFaults returns the faults of the external services.
-func (f *Faults) externalFaults() []Fault {
+// Faults returns the faults of the external services. Those of nil Services cannot be switched on.
+func (o *Services) Faults() []Fault {
 	all := []Fault{
 		{Name: ShopifyDown, Scope: clients,
 			Description: "The shop does not answer.",
@@ -69,7 +44,7 @@ func (f *Faults) externalFaults() []Fault {
 		{Name: WebhookForged, Scope: clients,
 			Description: "Somebody sends forged webhooks in the name of the shop.",
 			Changes:     "In the stream: a webhook with an invalid signature every second."},
-		{Name: SyncFailing, Scope: clients, touches: true,
+		{Name: SyncFailing, Scope: clients, Touches: true,
 			Description: "Every sync fails.",
 			Changes:     "Only failed sync_runs and no synced_at; some prices change immediately. Off: the next run catches up."},
 		{Name: ClerkDown, Scope: everybody,
@@ -98,27 +73,23 @@ func (f *Faults) externalFaults() []Fault {
 			Changes:     "At Mandrill: neither SPF nor DKIM of the domain is valid. One of five emails bounces."},
 	}
 	for i := range all {
-		touches := all[i].touches
-		all[i].on = func(ctx context.Context, clients []uint64) error {
-			if f.p.external == nil {
+		all[i].On = func(context.Context, Where) error {
+			if o == nil {
 				return ErrNoExternal
 			}
-			f.p.external.applyFaults()
-			if touches {
-				return f.touchItems(ctx, clients)
-			}
+			o.applyFaults()
 			return nil
 		}
-		all[i].afterOff = func() { f.p.external.applyFaults() }
+		all[i].AfterOff = o.applyFaults
 	}
 	return all
 }
 
 // applyFaults sets the services' switches to the faults that are on.
-func (o *externalServices) applyFaults() {
+func (o *Services) applyFaults() {
 	o.switchMu.Lock()
 	defer o.switchMu.Unlock()
-	on := o.p.faults.isOn
+	on := o.faults.isOn
 	for client, domain := range o.shopsNow() {
 		o.applyShopFaults(client, domain)
 	}
@@ -152,17 +123,17 @@ func (o *externalServices) applyFaults() {
 }
 
 // slow returns the additional latency of a service.
-func (o *externalServices) slow(on bool) time.Duration {
+func (o *Services) slow(on bool) time.Duration {
 	if on {
-		return o.p.accelerated(slowAnswer)
+		return o.accelerated(slowAnswer)
 	}
 	return 0
 }
 
 // applyShopFaults sets the switches of a shop. The platform stops to record orders after their webhooks get lost, and records them again
 // before: in between, an order is recorded whose webhook never comes.
-func (o *externalServices) applyShopFaults(client uint64, domain string) {
-	on := func(fault string) bool { return o.p.faults.isOn(fault, client) }
+func (o *Services) applyShopFaults(client uint64, domain string) {
+	on := func(fault string) bool { return o.faults.isOn(fault, client) }
 	var lost []string
 	if on(ShopifyOrdersLost) {
 		lost = []string{"orders/create"}
@@ -190,7 +161,7 @@ func (o *externalServices) applyShopFaults(client uint64, domain string) {
 }
 
 // setOrdersLost sets whether a client's orders get lost, if that is the given value.
-func (o *externalServices) setOrdersLost(client uint64, lost, value bool) {
+func (o *Services) setOrdersLost(client uint64, lost, value bool) {
 	if lost != value {
 		return
 	}

@@ -28,7 +28,7 @@ func (r *serviceReader) queryShop(client string) (status int, body string, took 
 // shopSwitches returns the switches of a client's shop. The tests of simulator/shopify prove what each of them does.
 func (r *serviceReader) shopSwitches(client string) (all shopify.Switches) {
 	r.t.Helper()
-	if err := r.p.external.Shopify.Switch(r.shops[client].domain, func(s *shopify.Switches) { all = *s }); err != nil {
+	if err := r.p.services.Shopify.Switch(r.shops[client].domain, func(s *shopify.Switches) { all = *s }); err != nil {
 		r.t.Fatal(err)
 	}
 	return all
@@ -64,7 +64,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 		r.compareShops()
 		if fault == WebhookSubscriptionRemoved {
 			for client := range r.shops {
-				b, err := r.p.external.Shopify.Books(r.shops[client].domain)
+				b, err := r.p.services.Shopify.Books(r.shops[client].domain)
 				if err != nil || slices.ContainsFunc(b.Subscriptions, func(s shopify.Subscription) bool { return s.Topic == outside.OrdersTopic }) {
 					t.Errorf("%s: the subscription is there: %v", client, err)
 				}
@@ -97,7 +97,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 	}
 	failedSyncs := count(r.p, "consign_sync_runs_total", "client", client, "kind", "products", "outcome", Failed)
 	grows(t, "calls", calls("ok"), 2)
-	slow := r.p.accelerated(slowAnswer)
+	slow := r.p.store.accelerated(slowAnswer)
 	for _, test := range []struct {
 		fault, outcome string
 		shows          func(status int, body string, took time.Duration, err error) bool
@@ -127,7 +127,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 		grows(t, test.fault+": calls that are "+test.outcome, calls(test.outcome), 3)
 		switch test.fault {
 		case ShopifySlow:
-			waitFor(t, "calls that take long", func() bool { return r.p.external.lastCall(shopService(1)).Duration >= slow })
+			waitFor(t, "calls that take long", func() bool { return r.p.services.LastShopCall(1).Duration >= slow })
 		default:
 			grows(t, test.fault+": failed synchronisations", failedSyncs, 2)
 		}
@@ -142,7 +142,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 			t.Errorf("what is wrong after %s:\n%s", test.fault, diff)
 		}
 		waitFor(t, "the platform to hear of it", func() bool {
-			last := r.p.external.lastCall(shopService(1))
+			last := r.p.services.LastShopCall(1)
 			return last.OK() && last.Duration < slow
 		})
 	}
@@ -164,11 +164,11 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	r := startTrading(t)
 	livePlatform(t, r.p)
 	verify := func(token string) string {
-		result, _ := r.p.external.Verify(t.Context(), token)
+		result, _ := r.p.services.Verify(t.Context(), token)
 		return result
 	}
 	mint := func() string {
-		token, call := r.p.external.Refresh(t.Context())
+		token, call := r.p.services.Refresh(t.Context())
 		if !call.OK() {
 			t.Fatalf("no token: %+v", call)
 		}
@@ -182,7 +182,7 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	grows(t, "valid tokens", tokens("valid"), 5)
 
 	switchOn(t, r.p, ClerkDown)
-	if call := r.p.external.AskClerk(t.Context()); !call.Down {
+	if call := r.p.services.AskClerk(t.Context()); !call.Down {
 		t.Errorf("clerk answers: %+v", call)
 	}
 	grows(t, "sign-ins that fail", auth("sign_in", "error"), 5)
@@ -197,10 +197,10 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	grows(t, "sign-ins again", auth("sign_in", "ok"), 5)
 
 	switchOn(t, r.p, ClerkSlow)
-	slow := r.p.accelerated(slowAnswer)
-	waitFor(t, "slow calls", func() bool { return r.p.external.lastCall(clerkService).Duration >= slow })
+	slow := r.p.store.accelerated(slowAnswer)
+	waitFor(t, "slow calls", func() bool { return r.p.services.LastCall().Duration >= slow })
 	switchOff(t, r.p, ClerkSlow)
-	waitFor(t, "quick calls", func() bool { return r.p.external.lastCall(clerkService).Duration < slow })
+	waitFor(t, "quick calls", func() bool { return r.p.services.LastCall().Duration < slow })
 
 	token := mint()
 	if got := verify(outside.Forge(token)); got != outside.InvalidSignature {
@@ -234,7 +234,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	r := startTrading(t)
 	livePlatform(t, r.p)
 	mails := func(outcome string) func() int { return count(r.p, "consign_emails_total", "outcome", outcome) }
-	books := func() mandrill.Books { return r.p.external.Mandrill.Books() }
+	books := func() mandrill.Books { return r.p.services.Mandrill.Books() }
 	grows(t, "mails", mails("sent"), 20)
 
 	switchOn(t, r.p, MandrillDown)
@@ -242,7 +242,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	waitFor(t, "mails that wait", func() bool {
 		r.p.emitter.mu.Lock()
 		defer r.p.emitter.mu.Unlock()
-		return len(r.p.emitter.postponed) > 5
+		return len(r.p.services.postponed) > 5
 	})
 	if n := books().Requests["down"]; n < 20 {
 		t.Errorf("mandrill cut %d requests", n)
@@ -251,7 +251,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	waitFor(t, "all mails to be sent", func() bool {
 		r.p.emitter.mu.Lock()
 		defer r.p.emitter.mu.Unlock()
-		return len(r.p.emitter.postponed) == 0
+		return len(r.p.services.postponed) == 0
 	})
 	grows(t, "mails again", mails("sent"), 20)
 
@@ -263,9 +263,9 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	switchOff(t, r.p, MandrillBacklog)
 	waitFor(t, "the backlog to end", func() bool { return books().Backlog == 0 })
 	waitFor(t, "mails that waited to be told", func() bool {
-		r.p.external.mu.Lock()
-		defer r.p.external.mu.Unlock()
-		return len(r.p.external.queuedMails) == 0
+		r.p.services.mu.Lock()
+		defer r.p.services.mu.Unlock()
+		return len(r.p.services.queuedMails) == 0
 	})
 
 	switchOn(t, r.p, MailBouncing)
@@ -302,8 +302,8 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 func TestWithoutExternalServicesTheirFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	p, _ := filled(t, Config{Clients: 2, Events: 2, Items: 50})
-	for _, f := range p.Faults().externalFaults() {
-		if err := p.Faults().On(t.Context(), f.Name, ""); !errors.Is(err, ErrNoExternal) || !notConfigured(err) {
+	for _, f := range p.services.Faults() {
+		if err := p.Faults().On(t.Context(), f.Name, ""); !errors.Is(err, ErrNoExternal) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}

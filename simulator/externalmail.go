@@ -16,7 +16,6 @@ import (
 // Emails that are sent through Mandrill.
 
 const (
-	attempts     = 3      // of a job
 	maxPostponed = 10_000 // emails that wait for Mandrill; further ones are dropped
 	resendBatch  = 25
 )
@@ -27,8 +26,8 @@ type mailSent struct {
 	outside.Call
 }
 
-// send sends the email of a job. While Mandrill is down, the email is postponed after its last attempt.
-func (o *externalServices) send(j jobs.Job) error {
+// Deliver sends the email of a job. While Mandrill is down, the email is postponed after its last attempt.
+func (o *Services) Deliver(j jobs.Job) error {
 	queued := j.Args[sinceArg]
 	if queued == "" {
 		queued = j.EnqueuedAt.Format(time.RFC3339Nano)
@@ -46,7 +45,7 @@ func (o *externalServices) send(j jobs.Job) error {
 	switch {
 	case call.OK():
 		return nil
-	case j.Attempt >= attempts:
+	case j.Attempt >= Attempts:
 		return fmt.Errorf("mandrill: %s: %w", call.Outcome, jobs.ErrFinal)
 	default:
 		return fmt.Errorf("mandrill: %s", call.Outcome)
@@ -54,16 +53,15 @@ func (o *externalServices) send(j jobs.Job) error {
 }
 
 // subaccount returns the subaccount of a client; "" if it has none.
-func (o *externalServices) subaccount(slug string) string {
-	if who := o.p.tenantOf(slug); o.shopsNow()[who.id] != "" {
+func (o *Services) subaccount(slug string) string {
+	if who := tenantOf(o.Store, slug); o.shopsNow()[who.id] != "" {
 		return slug
 	}
 	return ""
 }
 
-// sendResult emits the events of an attempt to send an email.
-func (src source) sendResult(f jobs.Finished) {
-	o := src.p.external
+// Delivered emits the events of an attempt to send an email.
+func (o *Services) Delivered(src source, f jobs.Finished) {
 	o.mu.Lock()
 	s, made := o.sent[f.ID]
 	delete(o.sent, f.ID)
@@ -75,8 +73,8 @@ func (src source) sendResult(f jobs.Finished) {
 	template := f.Args[templateArg]
 	queued := mailQueued(f.Args[sinceArg], f.EnqueuedAt)
 	switch {
-	case f.Outcome == jobs.Failed && len(src.postponed) < maxPostponed:
-		src.postponed = append(src.postponed, postponed{src.tenant, template, queued})
+	case f.Outcome == jobs.Failed && len(o.postponed) < maxPostponed:
+		o.postponed = append(o.postponed, postponed{src.tenant, template, queued})
 	case f.Outcome != jobs.Succeeded:
 	case s.Status == "rejected":
 		src.emit(stream.EmailRejected{Template: template})
@@ -86,16 +84,16 @@ func (src source) sendResult(f jobs.Finished) {
 		o.queuedMails[s.ID] = queued
 		o.mu.Unlock()
 	default:
-		src.emit(stream.EmailSent{Template: template, Delay: stream.Seconds(src.p.now().Sub(queued))})
-		src.mailCount++
-		if src.mailCount%200 == 5 {
+		src.emit(stream.EmailSent{Template: template, Delay: stream.Seconds(src.now().Sub(queued))})
+		o.mailCount++
+		if o.mailCount%200 == 5 {
 			o.complainAbout(s.ID)
 		}
 	}
 }
 
 // complainAbout makes the recipient complain. An email that bounced has no reader: its error does not matter.
-func (o *externalServices) complainAbout(id string) { _ = o.Mandrill.Trigger(id, mandrill.Complain) }
+func (o *Services) complainAbout(id string) { _ = o.Mandrill.Trigger(id, mandrill.Complain) }
 
 func mailQueued(text string, otherwise time.Time) time.Time {
 	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
@@ -111,20 +109,20 @@ type postponed struct {
 	queued   time.Time
 }
 
-// resend enqueues postponed emails again once Mandrill is up.
-func (em *eventEmitter) resend() {
-	if len(em.postponed) == 0 || !em.p.external.lastCall(mandrillService).OK() {
+// Resend enqueues postponed emails again once Mandrill is up.
+func (o *Services) Resend(em *Emitter) {
+	if len(o.postponed) == 0 || !o.lastCall(mandrillService).OK() {
 		return
 	}
-	n := min(len(em.postponed), resendBatch)
-	for _, m := range em.postponed[:n] {
+	n := min(len(o.postponed), resendBatch)
+	for _, m := range o.postponed[:n] {
 		em.sourceFor(m.tenant, "worker").enqueue(jobs.Email, "send", templateArg, m.template, sinceArg, m.queued.Format(time.RFC3339Nano))
 	}
-	em.postponed = em.postponed[n:]
+	o.postponed = o.postponed[n:]
 }
 
 // mailEvent emits the event of a webhook of Mandrill.
-func (src source) mailEvent(r webhook.Received) {
+func (o *Services) mailEvent(src source, r webhook.Received) {
 	var e struct {
 		ID  string `json:"_id"`
 		TS  int64  `json:"ts"`
@@ -140,7 +138,6 @@ func (src source) mailEvent(r webhook.Received) {
 		return
 	}
 	at := time.Unix(e.TS, 0)
-	o := src.p.external
 	o.mu.Lock()
 	queued, waited := o.queuedMails[e.ID]
 	delete(o.queuedMails, e.ID)

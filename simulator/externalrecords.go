@@ -16,8 +16,8 @@ import (
 // ordersKept is how far back a shop returns its orders.
 const ordersKept = 60 * 24 * time.Hour
 
-// seed fills the services from the books: recent orders, products of synced items, users.
-func (o *externalServices) seed(b *Books) error {
+// Seed fills the services from the books: recent orders, products of synced items, users.
+func (o *Services) Seed(b *Books) error {
 	var clients []outside.Client
 	for _, c := range b.Clients {
 		access := b.ShopifyAccess.Get(c.ID)
@@ -39,7 +39,7 @@ func (o *externalServices) seed(b *Books) error {
 	}
 	var orders []*order
 	open := map[uint64]*order{}
-	since := o.p.now().Add(-ordersKept)
+	since := o.now().Add(-ordersKept)
 	for _, s := range b.Sales {
 		if s.SoldAt.Before(since) {
 			continue
@@ -69,7 +69,7 @@ func (o *externalServices) seed(b *Books) error {
 }
 
 // shopOf returns the domain of the shop of a sale event; "" if there is none. The caller may read the books.
-func (o *externalServices) shopOf(b *Books, event uint64) string {
+func (o *Services) shopOf(b *Books, event uint64) string {
 	e := b.Events.Get(event)
 	if e == nil {
 		return ""
@@ -79,16 +79,16 @@ func (o *externalServices) shopOf(b *Books, event uint64) string {
 	return o.shops[e.ClientID]
 }
 
-// applyChange applies a change of the books to the services. recordChange calls it.
-func (o *externalServices) applyChange(b *Books, c *Change) {
+// Changed applies a change of the books to the services.
+func (o *Services) Changed(b *Books, c *Change) {
 	var orders []*order
-	for _, n := range c.rowChanges {
+	for _, n := range c.Rows {
 		var err error
-		switch after := n.after.(type) {
+		switch after := n.After.(type) {
 		case nil:
-			err = o.remove(b, n.before)
+			err = o.remove(b, n.Before)
 		case Sale:
-			before, known := n.before.(Sale)
+			before, known := n.Before.(Sale)
 			switch {
 			case !known:
 				addToOrder(&orders, after)
@@ -96,32 +96,32 @@ func (o *externalServices) applyChange(b *Books, c *Change) {
 				err = o.refund(b, after)
 			}
 		case Item:
-			before, known := n.before.(Item)
+			before, known := n.Before.(Item)
 			if !known || before.SyncedAt.IsZero() {
 				err = o.product(b, &after, o.Shopify.CreateProduct)
 			}
 		case Consignor:
-			if n.before == nil {
+			if n.Before == nil {
 				_, err = o.Clerk.SignUp(user(after))
 			}
 		}
 		o.logError(err)
 	}
 	for _, order := range orders {
-		if !c.importedLate { // otherwise the shop has it already
+		if !c.ImportedLate { // otherwise the shop has it already
 			o.logError(o.order(b, order.lines))
 		}
 	}
 }
 
-func (o *externalServices) logError(err error) {
+func (o *Services) logError(err error) {
 	if err != nil {
-		o.p.config.Logger.Warn("platform: the external services do not follow", "err", err)
+		o.Logger.Warn("platform: the external services do not follow", "err", err)
 	}
 }
 
 // order creates an order in its shop.
-func (o *externalServices) order(b *Books, lines []Sale) error {
+func (o *Services) order(b *Books, lines []Sale) error {
 	domain := o.shopOf(b, lines[0].EventID)
 	if domain == "" {
 		return nil
@@ -136,7 +136,7 @@ func (o *externalServices) order(b *Books, lines []Sale) error {
 }
 
 // takeOrderEvent returns the sale event of an order whose webhook has arrived, once.
-func (o *externalServices) takeOrderEvent(body []byte) (event string, ok bool) {
+func (o *Services) takeOrderEvent(body []byte) (event string, ok bool) {
 	var order struct {
 		ID uint64 `json:"id"`
 	}
@@ -151,9 +151,9 @@ func (o *externalServices) takeOrderEvent(body []byte) (event string, ok bool) {
 }
 
 // refund updates a refunded order in the shop. The order may be older than what the shop keeps.
-func (o *externalServices) refund(b *Books, s Sale) error {
+func (o *Services) refund(b *Books, s Sale) error {
 	domain := o.shopOf(b, s.EventID)
-	if domain == "" || s.SoldAt.Before(o.p.now().Add(-ordersKept)) {
+	if domain == "" || s.SoldAt.Before(o.now().Add(-ordersKept)) {
 		return nil
 	}
 	return o.Shopify.UpdateOrder(domain, int64(s.ShopifyOrderID), func(order *shopify.Order) {
@@ -165,14 +165,14 @@ func (o *externalServices) refund(b *Books, s Sale) error {
 }
 
 // remove removes deleted rows from the shop: an order is cancelled.
-func (o *externalServices) remove(b *Books, row Row) error {
+func (o *Services) remove(b *Books, row Row) error {
 	switch row := row.(type) {
 	case Sale:
 		domain := o.shopOf(b, row.EventID)
 		if domain == "" || slices.ContainsFunc(b.Sales, func(s Sale) bool { return s.ShopifyOrderID == row.ShopifyOrderID }) {
 			return nil
 		}
-		return o.Shopify.UpdateOrder(domain, int64(row.ShopifyOrderID), func(order *shopify.Order) { order.CancelledAt = o.p.now() })
+		return o.Shopify.UpdateOrder(domain, int64(row.ShopifyOrderID), func(order *shopify.Order) { order.CancelledAt = o.now() })
 	case Item:
 		if domain := o.shopOf(b, row.EventID); domain != "" && inShop(&row) {
 			return o.Shopify.DeleteProduct(domain, int64(row.ShopifyProductID))
@@ -184,7 +184,7 @@ func (o *externalServices) remove(b *Books, row Row) error {
 // inShop reports whether an item is a product in the shop.
 func inShop(i *Item) bool { return i.ShopifyProductID != 0 && !i.SyncedAt.IsZero() }
 
-func (o *externalServices) product(b *Books, i *Item, put func(string, shopify.Product) (shopify.Product, error)) error {
+func (o *Services) product(b *Books, i *Item, put func(string, shopify.Product) (shopify.Product, error)) error {
 	domain := o.shopOf(b, i.EventID)
 	if domain == "" || !inShop(i) {
 		return nil

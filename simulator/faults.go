@@ -9,43 +9,6 @@ import (
 	"time"
 )
 
-// The faults.
-const (
-	SoldTwiceFault   = "sold-twice"
-	NegativeSlots    = "negative-slots"
-	SyncStalled      = "sync-stalled"
-	DatabaseDown     = "database-down"
-	ReturnAfterFault = "return-after-window"
-	OverbookedFault  = "overbooked-slot"
-	PaidEarly        = "paid-early"
-	TicketsPilingUp  = "tickets-piling-up"
-	BackupMissing    = "backup-missing"
-	SaleStalled      = "sale-stalled"
-)
-
-// The faults of the event stream.
-const (
-	MalformedEvents   = "malformed-events"
-	DuplicateEvents   = "duplicate-events"
-	StreamBurst       = "stream-burst"
-	BrokerRestart     = "broker-restart"
-	ErrorsBurst       = "errors-burst"
-	CrashLoop         = "crash-loop"
-	CheckoutFailing   = "checkout-failing"
-	ValidationStorm   = "validation-storm"
-	StateConflicts    = "state-conflicts"
-	RecoveriesFailing = "recoveries-failing"
-	CrossTenantAccess = "cross-tenant-access"
-	BruteForce        = "brute-force"
-)
-
-// The faults of the jobs.
-const (
-	WorkersStopped = "workers-stopped"
-	JobsFailing    = "jobs-failing"
-	DeadLetters    = "dead-letters"
-)
-
 // Scopes of a fault.
 const (
 	oneClient = "one client" // without a name: the first client with a suitable sale event
@@ -60,112 +23,59 @@ type Fault struct {
 	Description string `json:"description"`
 	Changes     string `json:"changes"` // in the database, or in the stream
 
-	check    string // violations of this check are injected
-	on       func(context.Context, []uint64) error
-	off      func(context.Context, []uint64, time.Time) error
-	afterOff func() // runs after it was switched off somewhere
-	// touches: some prices change immediately, so that there is something to sync.
-	touches bool
+	// Check is an integrity check of which a violation is injected.
+	Check string `json:"-"`
+	// Touches: some prices change immediately, so that there is something to sync.
+	Touches bool `json:"-"`
+	// On and Off break something and repair it; nil: nothing to do.
+	On, Off Action `json:"-"`
+	// AfterOff runs after the fault was switched off somewhere.
+	AfterOff func() `json:"-"`
 }
 
-// catalogue returns all faults.
-func (f *Faults) catalogue() []Fault {
-	return append(append(f.infraFaults(), f.externalFaults()...), []Fault{
-		{Name: SoldTwiceFault, Scope: oneClient, check: SoldTwice,
-			Description: "An item was sold to two shoppers.",
-			Changes:     "An item with two sales that are not returned is added; off removes it."},
-		{Name: NegativeSlots, Scope: oneClient, check: NegativeRemaining,
-			Description: "A drop-off slot has a negative number of remaining places.",
-			Changes:     "A drop-off slot with remaining = -1 is added; off removes it."},
-		{Name: OverbookedFault, Scope: oneClient, check: OverbookedSlot,
-			Description: "A drop-off slot has more bookings than places.",
-			Changes:     "A drop-off slot with one place and two bookings is added; off removes them."},
-		{Name: ReturnAfterFault, Scope: oneClient, check: ReturnAfterWindow,
-			Description: "A sale was returned after the return window had ended.",
-			Changes:     "A returned item and its sale are added; off removes them."},
-		{Name: PaidEarly, Scope: oneClient, check: PaidBeforeReconciliation,
-			Description: "A consignor was paid before the reconciliation.",
-			Changes:     "A participant with a paid settlement is added to a live sale event; off removes them."},
-		{Name: SyncStalled, Scope: clients, on: f.touchItems,
-			Description: "The sync with the shop does not run: products, inventory and orders.",
-			Changes:     "No sync_runs of these kinds and no synced_at; some prices change immediately. Off: the next run catches up."},
-		{Name: TicketsPilingUp, Scope: clients, on: f.openTickets, off: f.solveTickets,
-			Description: "Support tickets pile up, and nobody answers.",
-			Changes:     "Eight tickets immediately, many more follow, none is answered. Off solves those that were opened meanwhile."},
-		{Name: SaleStalled, Scope: clients,
-			Description: "Shoppers are there, and nobody buys.",
-			Changes:     "No new sales. Off: people buy again."},
-		{Name: BackupMissing, Scope: everybody, on: f.backUpNow, off: f.backUpLater,
-			Description: "Backups fail.",
-			Changes:     "A run of each target starts immediately, and all fail. Off: a run of each starts immediately, and succeeds."},
-		{Name: DatabaseDown, Scope: everybody, on: f.database(true), off: f.databaseOff,
-			Description: "The database does not answer.",
-			Changes:     "Nothing; the server is stopped. Off resumes it."},
+// Action is what a fault does when it is switched on or off.
+type Action func(context.Context, Where) error
 
-		{Name: MalformedEvents, Scope: clients, on: f.inStream(malformedAll),
-			Description: "Producers publish records that nobody can read: cut off, not UTF-8, too large, of unknown types, without values, nested too deeply.",
-			Changes:     "In the stream: each kind of bad record in each topic immediately, then one a second. GET /stream-books says how each is counted."},
-		{Name: DuplicateEvents, Scope: clients, on: f.inStream(republishAll),
-			Description: "Producers publish duplicates of the sale's events.",
-			Changes:     "In the stream: the client's last 20 events of consign.commerce again immediately; then many new ones twice, immediately or 300 events later, and one of the last 20 every two seconds."},
-		{Name: StreamBurst, Scope: clients, on: f.inStream(burstAll),
-			Description: "Far more events than usual.",
-			Changes:     "In the stream: 20,000 requests and queries immediately, then 5,000 every 10 seconds."},
-		{Name: BrokerRestart, Scope: everybody, on: f.broker(true), off: f.brokerBack,
-			Description: "The Kafka broker stops, and comes back with its data when the fault is switched off.",
-			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out. No more than 10,000 jobs wait."},
-		{Name: ErrorsBurst, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Many requests fail.",
-			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
-		{Name: CrashLoop, Scope: everybody, on: f.inStream(crashAll),
-			Description: "The worker crashes again and again.",
-			Changes:     "In the stream: a crash and a start of the worker immediately, and every four seconds."},
-		{Name: CheckoutFailing, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Nobody can pay.",
-			Changes:     "No new sales. In the stream: two failed checkouts a second, each with status 502 and an integration error that the user sees."},
-		{Name: ValidationStorm, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Many entries fail validation.",
-			Changes:     "In the stream: five requests a second with status 422 and a validation error."},
-		{Name: StateConflicts, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Platform and shop are inconsistent.",
-			Changes:     "In the stream: three requests a second with status 409 and a state conflict, syncs with many conflicts."},
-		{Name: RecoveriesFailing, Scope: everybody, on: f.inStream(noImmediateEvents),
-			Description: "The platform's attempts to recover by itself fail.",
-			Changes:     "In the stream: every recovery fails, and there are two more a second."},
-		{Name: CrossTenantAccess, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Somebody requests data of another client.",
-			Changes:     "In the stream: a request a second with status 403, a token of the wrong tenant and a security violation."},
-		{Name: BruteForce, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Somebody tries out passwords.",
-			Changes:     "In the stream: ten sign-ins a second that are denied, a security violation a second."},
-
-		{Name: WorkersStopped, Scope: everybody, on: f.stopWorkers, off: f.startWorkers,
-			Description: "The workers of background jobs have stopped.",
-			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and work off the backlog."},
-		{Name: JobsFailing, Scope: clients, on: f.inStream(noImmediateEvents),
-			Description: "Most background jobs fail.",
-			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are retried and a third of them become dead letters."},
-		{Name: DeadLetters, Scope: everybody, on: f.inStream(noImmediateEvents),
-			Description: "After a release the workers cannot read the jobs of one queue.",
-			Changes:     "In the queues: the release remakes images, a job every two seconds, and every job of the queue image becomes a dead letter at its first attempt."},
-	}...)
+// Where is where a fault is on, and since when.
+type Where struct {
+	Clients []uint64 // active ones
+	Since   time.Time
 }
+
+// NotConfigured is the error of a fault that breaks what the platform does not have.
+type NotConfigured string
+
+func (e NotConfigured) Error() string { return string(e) }
+
+// Errors of fault switches.
+const (
+	ErrNoDatabase    = NotConfigured("nobody said how to stop the database (Config.DatabaseDown, or --database-pid)")
+	ErrNoStream      = NotConfigured("the platform publishes no events (Config.Stream, or --kafka-listen)")
+	ErrNoBroker      = NotConfigured("nobody said how to stop the broker (Config.BrokerDown, or --kafka-listen)")
+	ErrNoAPI         = NotConfigured("the platform has no API (Config.API, or --api-address)")
+	ErrNoCertificate = NotConfigured("the API has no certificate: it speaks HTTP")
+	ErrNoCache       = NotConfigured("the platform has no cache (Config.Cache, or --cache)")
+	ErrNoCacheServer = NotConfigured("nobody said how to stop the cache (Config.CacheDown, or --cache-pid)")
+	ErrNoDisk        = NotConfigured("the platform has no disk (Config.Disk, or --disk-dir)")
+	ErrNoExternal    = NotConfigured("there are no external services (Config.Outside, or --outside)")
+)
 
 // Errors of fault switches.
 var (
-	ErrUnknownFault  = errors.New("unknown fault")
-	ErrUnknownClient = errors.New("unknown client")
-	ErrNoDatabase    = errors.New("nobody said how to stop the database (Config.DatabaseDown, or --database-pid)")
-	ErrNoStream      = errors.New("the platform publishes no events (Config.Stream, or --kafka-listen)")
-	ErrNoBroker      = errors.New("nobody said how to stop the broker (Config.BrokerDown, or --kafka-listen)")
-	ErrScope         = errors.New("it concerns the platform and takes no client")
-	ErrOnForAll      = errors.New("it is on for all clients: switch it off for all")
-	ErrNoSaleEvent   = errors.New("the client has no sale event in which this can go wrong")
+	ErrUnknownFault = errors.New("unknown fault")
+	ErrScope        = errors.New("it concerns the platform and takes no client")
+	ErrOnForAll     = errors.New("it is on for all clients: switch it off for all")
 )
 
-// Faults are the fault switches. A fault that is on for a client can be switched off for that client, or for all.
-type Faults struct {
-	p *Platform
+// Always makes an action that does not depend on where the fault is on.
+func Always(do func(context.Context) error) Action {
+	return func(ctx context.Context, _ Where) error { return do(ctx) }
+}
+
+// Switches are the fault switches. A fault that is on for a client can be switched off for that client, or for all.
+type Switches struct {
+	store *Store
+	all   []Fault
 
 	// A lock for each fault: an injection that waits for the database must not keep anybody from switching database-down off.
 	switching map[string]*sync.Mutex
@@ -181,12 +91,17 @@ type faultState struct {
 	injected []Row
 }
 
-func newFaults(p *Platform) *Faults {
-	f := &Faults{p: p, switching: map[string]*sync.Mutex{}, states: map[string][]*faultState{}}
-	for _, name := range f.Names() {
-		f.switching[name] = new(sync.Mutex)
+// NewSwitches makes switches without faults.
+func NewSwitches(s *Store) *Switches {
+	return &Switches{store: s, switching: map[string]*sync.Mutex{}, states: map[string][]*faultState{}}
+}
+
+// Register adds faults, in the order in which they are listed. It is called before anything is switched.
+func (f *Switches) Register(all ...Fault) {
+	f.all = append(f.all, all...)
+	for _, fault := range all {
+		f.switching[fault.Name] = new(sync.Mutex)
 	}
-	return f
 }
 
 // FaultState is a fault with its state.
@@ -197,15 +112,15 @@ type FaultState struct {
 }
 
 // List returns every fault with its state.
-func (f *Faults) List() []FaultState {
+func (f *Switches) List() []FaultState {
 	slugs := map[uint64]string{}
-	for _, c := range f.p.clientList() {
+	for _, c := range f.store.clientList() {
 		slugs[c.ID] = c.Slug
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	var list []FaultState
-	for _, fault := range f.catalogue() {
+	for _, fault := range f.all {
 		s := FaultState{Fault: fault, On: len(f.states[fault.Name]) > 0}
 		for _, on := range f.states[fault.Name] {
 			if on.client != 0 {
@@ -218,23 +133,23 @@ func (f *Faults) List() []FaultState {
 }
 
 // Names returns the names of all faults.
-func (f *Faults) Names() []string {
+func (f *Switches) Names() []string {
 	var names []string
-	for _, fault := range f.catalogue() {
+	for _, fault := range f.all {
 		names = append(names, fault.Name)
 	}
 	return names
 }
 
 // isOn reports whether a fault is on for a client.
-func (f *Faults) isOn(name string, client uint64) bool {
+func (f *Switches) isOn(name string, client uint64) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return slices.ContainsFunc(f.states[name], func(s *faultState) bool { return s.client == 0 || s.client == client })
 }
 
 // On switches a fault on. The fault's Scope says what client "" means. A fault that is on already stays as it is.
-func (f *Faults) On(ctx context.Context, name, client string) error {
+func (f *Switches) On(ctx context.Context, name, client string) error {
 	fault, id, err := f.find(name, client)
 	if err != nil {
 		return err
@@ -244,9 +159,9 @@ func (f *Faults) On(ctx context.Context, name, client string) error {
 	if f.isOn(name, id) || fault.Scope == oneClient && id == 0 && f.any(name) {
 		return nil
 	}
-	state := &faultState{client: id, since: f.p.now()}
-	if fault.check != "" {
-		state.client, state.injected, err = f.p.injectViolation(ctx, fault.check, id, 1)
+	state := &faultState{client: id, since: f.store.now()}
+	if fault.Check != "" {
+		state.client, state.injected, err = InjectViolation(ctx, f.store, fault.Check, id, 1)
 		if errors.Is(err, ErrOutcomeUnknown) { // the rows will be there, and have to be removed
 			f.set(name, append(slices.Clone(f.statesOf(name)), state))
 		}
@@ -256,18 +171,22 @@ func (f *Faults) On(ctx context.Context, name, client string) error {
 	}
 	// State before action, so that life does not work against the fault; off again if the action fails.
 	f.set(name, append(slices.Clone(f.statesOf(name)), state))
-	if fault.on != nil {
-		if err := fault.on(ctx, f.affected(id)); err != nil {
-			f.drop(name, state)
-			return fmt.Errorf("fault %s: %w", name, err)
-		}
+	if fault.On != nil {
+		err = fault.On(ctx, f.where(state))
 	}
-	f.p.config.Logger.Info("platform: fault on", "fault", name, "client", client)
+	if fault.Touches && err == nil {
+		err = f.touchItems(ctx, f.where(state))
+	}
+	if err != nil {
+		f.drop(name, state)
+		return fmt.Errorf("fault %s: %w", name, err)
+	}
+	f.store.Logger.Info("platform: fault on", "fault", name, "client", client)
 	return nil
 }
 
 // Off switches a fault off and repairs what it changed. Client "" switches it off everywhere.
-func (f *Faults) Off(ctx context.Context, name, client string) error {
+func (f *Switches) Off(ctx context.Context, name, client string) error {
 	fault, id, err := f.find(name, client)
 	if err != nil {
 		return err
@@ -282,27 +201,33 @@ func (f *Faults) Off(ctx context.Context, name, client string) error {
 			continue
 		}
 		if len(state.injected) > 0 {
-			err = f.p.removeViolation(ctx, state.injected)
-		} else if fault.off != nil {
-			err = fault.off(ctx, f.affected(state.client), state.since)
+			err = RemoveViolation(ctx, f.store, state.injected)
+		} else if fault.Off != nil {
+			err = fault.Off(ctx, f.where(state))
 		}
 		if err != nil {
 			return fmt.Errorf("fault %s: switch off: %w", name, err)
 		}
 		f.drop(name, state)
-		if fault.afterOff != nil {
-			fault.afterOff()
+		if fault.AfterOff != nil {
+			fault.AfterOff()
 		}
 	}
-	f.p.config.Logger.Info("platform: fault off", "fault", name, "client", client)
+	f.store.Logger.Info("platform: fault off", "fault", name, "client", client)
 	return nil
 }
 
-// AllOff switches every fault off.
-func (f *Faults) AllOff(ctx context.Context) error {
+// AllOff switches every fault off. Servers come first: the other faults need them.
+func (f *Switches) AllOff(ctx context.Context) error {
+	return f.switchOff(ctx, append(serverFaults(), f.Names()...))
+}
+
+// ServersUp switches off all faults that stop or change a server: no server is left broken.
+func (f *Switches) ServersUp() error { return f.switchOff(context.Background(), serverFaults()) }
+
+func (f *Switches) switchOff(ctx context.Context, names []string) error {
 	var all []error
-	// Servers first: the other faults need them.
-	for _, name := range append(serverFaults(), f.Names()...) {
+	for _, name := range names {
 		if f.any(name) {
 			all = append(all, f.Off(ctx, name, ""))
 		}
@@ -310,74 +235,85 @@ func (f *Faults) AllOff(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// ServersUp switches off all faults that stop or change a server: no server is left broken.
-func (f *Faults) ServersUp() error {
-	var all []error
-	for _, name := range serverFaults() {
-		if f.any(name) {
-			all = append(all, f.Off(context.Background(), name, ""))
-		}
-	}
-	return errors.Join(all...)
+// serverFaults are the faults that stop or change a server. Those that stop one come first: the other faults need the servers.
+func serverFaults() []string {
+	return []string{DatabaseDown, BrokerRestart, CacheDown, DatabaseReadOnly, CacheEvicting, Deadlocks, PoolExhausted, DiskFilling}
 }
 
-func (f *Faults) find(name, client string) (Fault, uint64, error) {
-	all := f.catalogue()
-	i := slices.IndexFunc(all, func(fault Fault) bool { return fault.Name == name })
+// Violations returns the faults that inject a violation of an integrity check.
+func Violations() []Fault {
+	return []Fault{
+		{Name: SoldTwiceFault, Scope: oneClient, Check: SoldTwice,
+			Description: "An item was sold to two shoppers.",
+			Changes:     "An item with two sales that are not returned is added; off removes it."},
+		{Name: NegativeSlots, Scope: oneClient, Check: NegativeRemaining,
+			Description: "A drop-off slot has a negative number of remaining places.",
+			Changes:     "A drop-off slot with remaining = -1 is added; off removes it."},
+		{Name: OverbookedFault, Scope: oneClient, Check: OverbookedSlot,
+			Description: "A drop-off slot has more bookings than places.",
+			Changes:     "A drop-off slot with one place and two bookings is added; off removes them."},
+		{Name: ReturnAfterFault, Scope: oneClient, Check: ReturnAfterWindow,
+			Description: "A sale was returned after the return window had ended.",
+			Changes:     "A returned item and its sale are added; off removes them."},
+		{Name: PaidEarly, Scope: oneClient, Check: PaidBeforeReconciliation,
+			Description: "A consignor was paid before the reconciliation.",
+			Changes:     "A participant with a paid settlement is added to a live sale event; off removes them."},
+	}
+}
+
+func (f *Switches) find(name, client string) (Fault, uint64, error) {
+	i := slices.IndexFunc(f.all, func(fault Fault) bool { return fault.Name == name })
 	if i < 0 {
 		return Fault{}, 0, fmt.Errorf("fault %q: %w", name, ErrUnknownFault)
 	}
 	if client == "" {
-		return all[i], 0, nil
+		return f.all[i], 0, nil
 	}
-	if all[i].Scope == everybody {
+	if f.all[i].Scope == everybody {
 		return Fault{}, 0, fmt.Errorf("fault %s: %w", name, ErrScope)
 	}
-	id, err := f.p.clientID(client)
-	return all[i], id, err
+	id, err := f.store.clientID(client)
+	return f.all[i], id, err
 }
 
-func (f *Faults) statesOf(name string) []*faultState {
+func (f *Switches) statesOf(name string) []*faultState {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.states[name]
 }
 
-func (f *Faults) any(name string) bool { return len(f.statesOf(name)) > 0 }
+func (f *Switches) any(name string) bool { return len(f.statesOf(name)) > 0 }
 
-func (f *Faults) set(name string, states []*faultState) {
+func (f *Switches) set(name string, states []*faultState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.states[name] = states
 }
 
-func (f *Faults) drop(name string, state *faultState) {
+func (f *Switches) drop(name string, state *faultState) {
 	f.set(name, slices.DeleteFunc(slices.Clone(f.statesOf(name)), func(s *faultState) bool { return s == state }))
 }
 
-// affected returns the client, or all active ones for 0.
-func (f *Faults) affected(client uint64) []uint64 {
-	if client != 0 {
-		return []uint64{client}
-	}
-	var all []uint64
-	for _, c := range f.p.clientList() {
-		if c.Active {
-			all = append(all, c.ID)
+// where returns where a fault is on: for one client, or for all active ones.
+func (f *Switches) where(state *faultState) Where {
+	at := Where{Since: state.since}
+	for _, c := range f.store.clientList() {
+		if c.ID == state.client || state.client == 0 && c.Active {
+			at.Clients = append(at.Clients, c.ID)
 		}
 	}
-	return all
+	return at
 }
 
 // touchItems changes some prices, so that there is something to sync.
-func (f *Faults) touchItems(ctx context.Context, clients []uint64) error {
-	return f.p.Do(ctx, "touch items", func(b *Books, c *Change) error {
-		now := f.p.now()
+func (f *Switches) touchItems(ctx context.Context, at Where) error {
+	return f.store.Do(ctx, "touch items", func(b *Books, c *Change) error {
+		now := f.store.now()
 		for _, e := range b.Events {
-			if !slices.Contains(clients, e.ClientID) || !selling(e.Status) && e.Status != Registration {
+			if !slices.Contains(at.Clients, e.ClientID) || !selling(e.Status) && e.Status != Registration {
 				continue
 			}
-			for _, id := range f.p.index.forSale.some(e.ID, 5) {
+			for _, id := range f.store.index.forSale.some(e.ID, 5) {
 				item := *b.Items.Get(id)
 				item.UpdatedAt = now
 				c.Update(item)
@@ -385,75 +321,4 @@ func (f *Faults) touchItems(ctx context.Context, clients []uint64) error {
 		}
 		return nil
 	})
-}
-
-func (f *Faults) openTickets(ctx context.Context, clients []uint64) error {
-	return f.p.Do(ctx, "open tickets", func(_ *Books, c *Change) error {
-		for _, client := range clients {
-			for i := range 8 {
-				f.p.openTicket(c, client, priorities()[i%2])
-			}
-		}
-		return nil
-	})
-}
-
-func (f *Faults) solveTickets(ctx context.Context, clients []uint64, since time.Time) error {
-	return f.p.Do(ctx, "solve tickets", func(b *Books, c *Change) error {
-		now := f.p.now()
-		for _, ticket := range b.SupportTickets {
-			if ticket.Status == Open && !ticket.OpenedAt.Before(since) && slices.Contains(clients, ticket.ClientID) {
-				ticket.Status, ticket.FirstResponseAt, ticket.SolvedAt = Solved, now, now
-				c.Update(ticket)
-			}
-		}
-		return nil
-	})
-}
-
-// backUpNow makes every backup due.
-func (f *Faults) backUpNow(ctx context.Context, _ []uint64) error {
-	if err := f.p.lockWrites(ctx); err != nil {
-		return err
-	}
-	defer f.p.unlockWrites()
-	for _, clock := range f.p.clock.backups {
-		clock.next = f.p.now()
-	}
-	return nil
-}
-
-func (f *Faults) backUpLater(ctx context.Context, clients []uint64, _ time.Time) error {
-	return f.backUpNow(ctx, clients)
-}
-
-func (f *Faults) database(down bool) func(context.Context, []uint64) error {
-	return func(context.Context, []uint64) error {
-		if f.p.config.DatabaseDown == nil {
-			return ErrNoDatabase
-		}
-		return f.p.config.DatabaseDown(down)
-	}
-}
-
-func (f *Faults) databaseOff(ctx context.Context, clients []uint64, _ time.Time) error {
-	return f.database(false)(ctx, clients)
-}
-
-func (p *Platform) clientList() []Client {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return slices.Clone(p.books.Clients)
-}
-
-func (p *Platform) clientID(slug string) (uint64, error) {
-	for _, c := range p.clientList() {
-		if c.Slug == slug {
-			if !c.Active {
-				return 0, fmt.Errorf("client %q is not active: %w", slug, ErrUnknownClient)
-			}
-			return c.ID, nil
-		}
-	}
-	return 0, fmt.Errorf("client %q: %w", slug, ErrUnknownClient)
 }

@@ -11,13 +11,21 @@ import (
 // errStillBroken says that a fault has not ended, because a server does not answer.
 var errStillBroken = errors.New("the server does not answer yet; it will be put right as soon as it does")
 
-// faultTasks are the running tasks of faults, each in a goroutine of its own.
-type faultTasks struct {
+// retryEvery is the time between two attempts to change a server.
+const retryEvery = 200 * time.Millisecond
+
+// Tasks are the running tasks of faults, each in a goroutine of its own.
+type Tasks struct {
 	timeout time.Duration // of start and finish; after it the task goes on in the background
 
 	mu      sync.Mutex
 	running map[string]*faultTask
 	closed  bool
+}
+
+// NewTasks makes tasks whose start and finish take no longer than a timeout.
+func NewTasks(timeout time.Duration) *Tasks {
+	return &Tasks{timeout: timeout, running: map[string]*faultTask{}}
 }
 
 // faultTask breaks a server, keeps it broken, and repairs it.
@@ -34,7 +42,7 @@ type faultTask struct {
 type action func(on, alive context.Context, active func()) error
 
 // start starts a task and waits until its fault is in effect, but not longer than the timeout; the task goes on.
-func (t *faultTasks) start(ctx context.Context, name string, do action) error {
+func (t *Tasks) start(ctx context.Context, name string, do action) error {
 	t.mu.Lock()
 	if t.closed || t.running[name] != nil {
 		t.mu.Unlock()
@@ -61,7 +69,7 @@ func (t *faultTasks) start(ctx context.Context, name string, do action) error {
 }
 
 // finish makes a task repair, and waits until it has, but not longer than the timeout.
-func (t *faultTasks) finish(ctx context.Context, name string) error {
+func (t *Tasks) finish(ctx context.Context, name string) error {
 	t.mu.Lock()
 	task := t.running[name]
 	t.mu.Unlock()
@@ -80,7 +88,7 @@ func (t *faultTasks) finish(ctx context.Context, name string) error {
 	}
 }
 
-func (t *faultTasks) forget(name string) {
+func (t *Tasks) forget(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if task := t.running[name]; task != nil {
@@ -90,7 +98,7 @@ func (t *faultTasks) forget(name string) {
 }
 
 // abandon makes all tasks return without a repair, and rejects new ones. The returned function waits for the tasks.
-func (t *faultTasks) abandon() (wait func()) {
+func (t *Tasks) abandon() (wait func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
@@ -114,7 +122,7 @@ func retryUntil(ctx context.Context, refused func(error) bool, do func() error) 
 		if err == nil || refused(err) {
 			return err
 		}
-		if !sleep(ctx, shortestRetry) {
+		if !sleep(ctx, retryEvery) {
 			return errors.Join(context.Cause(ctx), err)
 		}
 	}

@@ -9,61 +9,14 @@ import (
 	"time"
 )
 
-// Fill creates the missing tables and fills them. It refuses tables that hold a client, because they may be somebody else's, unless
-// Config.Fresh is set.
-func (p *Platform) Fill(ctx context.Context) error {
-	if err := p.lockWrites(ctx); err != nil {
-		return err
+// Fill generates the rows of a platform, writes them into empty tables, and returns them.
+func Fill(ctx context.Context, db *sql.DB, config SeedConfig, now time.Time, ids ids) (*Books, error) {
+	g := newGenerator(config, now, ids)
+	l := newLoader(ctx, db, config.Progress)
+	if err := l.finish(g.load(l)); err != nil {
+		return nil, fmt.Errorf("platform: fill: %w", err)
 	}
-	defer p.unlockWrites()
-	if p.filled.Load() {
-		return fmt.Errorf("platform: fill: it is filled already")
-	}
-	if err := CreateSchema(ctx, p.db); err != nil {
-		return err
-	}
-	if p.config.Fresh {
-		if err := emptyTables(ctx, p.db); err != nil {
-			return err
-		}
-	}
-	var clients int
-	if err := p.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM clients").Scan(&clients); err != nil {
-		return fmt.Errorf("platform: fill: %w", err)
-	}
-	if clients > 0 {
-		return fmt.Errorf("platform: fill: the database has %d clients already; give it an empty one, or let it be emptied (Config.Fresh, or --fresh)", clients)
-	}
-	now := p.now()
-	p.ids = firstIDs()
-	g := newGenerator(p.config, now, &p.ids)
-	l := newLoader(ctx, p.db, p.config.Progress)
-	err := g.load(l)
-	if err := l.finish(err); err != nil {
-		return fmt.Errorf("platform: fill: %w", err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.books = g.books
-	p.index = indexOf(g.books, now)
-	if p.external != nil {
-		if err := p.external.seed(p.books); err != nil {
-			return err
-		}
-	}
-	p.clock = newLifeClock(now, p.config.Noon)
-	p.filled.Store(true)
-	return nil
-}
-
-// emptyTables truncates all tables.
-func emptyTables(ctx context.Context, db *sql.DB) error {
-	for _, t := range allTables() {
-		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.title()); err != nil {
-			return fmt.Errorf("platform: empty the table %s: %w", t.title(), err)
-		}
-	}
-	return nil
+	return g.books, nil
 }
 
 // load generates the rows and writes them: items and sales after each sale event, the other tables at the end.
@@ -73,10 +26,10 @@ func (g *generator) load(l *loader) error {
 		items, sales := len(g.books.Items), len(g.books.Sales)
 		e := g.event(plan)
 		of := &Books{Events: Rows[Event]{e}, Items: g.books.Items[items:], Sales: g.books.Sales[sales:]}
-		if err := itemsTable.loadAll(of, l); err != nil {
+		if err := l.insert(itemsTable, of); err != nil {
 			return err
 		}
-		if err := salesTable.loadAll(of, l); err != nil {
+		if err := l.insert(salesTable, of); err != nil {
 			return err
 		}
 		if g.config.Bulk && !live(e.Status) && plan.items > 0 {
@@ -89,7 +42,7 @@ func (g *generator) load(l *loader) error {
 		if t.title() == itemsTable.name || t.title() == salesTable.name {
 			continue
 		}
-		if err := t.loadAll(g.books, l); err != nil {
+		if err := l.insert(t, g.books); err != nil {
 			return err
 		}
 	}
@@ -127,7 +80,19 @@ type loader struct {
 
 type chunk struct {
 	statement string
-	rows      int64
+	rows      int
+}
+
+// insert writes the rows of a table.
+func (l *loader) insert(t anyTable, b *Books) error {
+	for statement, rows := range t.insertStatements(b, chunkBytes) {
+		select {
+		case l.chunks <- chunk{statement, rows}:
+		case <-l.ctx.Done():
+			return context.Cause(l.ctx)
+		}
+	}
+	return nil
 }
 
 func newLoader(ctx context.Context, db *sql.DB, progress func(int64)) *loader {
@@ -153,7 +118,7 @@ func (l *loader) work(db *sql.DB) error {
 		if _, err := conn.ExecContext(l.ctx, c.statement); err != nil {
 			return fmt.Errorf("%.60s: %w", c.statement, err)
 		}
-		l.wrote(c.rows)
+		l.wrote(int64(c.rows))
 	}
 	return nil
 }
@@ -176,24 +141,4 @@ func (l *loader) finish(err error) error {
 		return cause
 	}
 	return err
-}
-
-// loadAll writes the rows of a table in statements of about a megabyte.
-func (t *table[T]) loadAll(b *Books, l *loader) error {
-	rows := *t.rows(b)
-	for len(rows) > 0 {
-		text := t.tuple(t.insertHead(make([]byte, 0, chunkBytes+4096)), &rows[0])
-		n := 1
-		for n < len(rows) && len(text) < chunkBytes {
-			text = t.tuple(append(text, ','), &rows[n])
-			n++
-		}
-		rows = rows[n:]
-		select {
-		case l.chunks <- chunk{string(text), int64(n)}:
-		case <-l.ctx.Done():
-			return context.Cause(l.ctx)
-		}
-	}
-	return nil
 }

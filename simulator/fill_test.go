@@ -87,7 +87,7 @@ func TestFillIsAsLargeAsAskedFor(t *testing.T) {
 		t.Errorf("currencies: %v", currencies)
 	}
 	seen := map[string]bool{}
-	for _, s := range b.Truth(noon()) {
+	for _, s := range Truth(b, noon()) {
 		seen[s.Name] = true
 	}
 	for _, name := range metricNames() {

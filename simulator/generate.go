@@ -1,87 +1,36 @@
 package simulator
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// ids assigns the primary keys. The simulator assigns them itself, so that a duplicate key shows that a change with an unknown outcome had
-// been committed. The keys of a failed change are not used again.
-type ids struct {
-	client, event, category, consignor, participant, item, sale, slot, dropoff, shift, helper,
-	session, settlement, sync, backup, ticket, product, order uint64
-}
-
-func firstIDs() ids { return ids{product: 7_400_000_000_000, order: 5_100_000_000_000} }
-
-func next(counter *uint64) uint64 {
-	*counter++
-	return *counter
-}
-
-// counter returns the counter for a kind of row.
-func (i *ids) counter(of Row) *uint64 {
-	switch of.(type) {
-	case Client, ShopifyAccess:
-		return &i.client
-	case Event:
-		return &i.event
-	case Category:
-		return &i.category
-	case Consignor:
-		return &i.consignor
-	case EventConsignor:
-		return &i.participant
-	case Item:
-		return &i.item
-	case Sale:
-		return &i.sale
-	case DropoffSlot:
-		return &i.slot
-	case DropoffBooking:
-		return &i.dropoff
-	case VolunteerShift:
-		return &i.shift
-	case VolunteerBooking:
-		return &i.helper
-	case Session:
-		return &i.session
-	case Settlement:
-		return &i.settlement
-	case SyncRun:
-		return &i.sync
-	case Backup:
-		return &i.backup
-	case SupportTicket:
-		return &i.ticket
-	default:
-		panic(fmt.Sprintf("platform: no keys for %T", of)) // a table without a counter
-	}
-}
-
 // generator generates the rows of a healthy platform that has been running for a while. The same seed, sizes and time give the same rows.
 // Live sale events fit the platform's speed; past ones are in real days.
 type generator struct {
-	config     Config
+	config     SeedConfig
 	rng        *rand.Rand
 	now        time.Time
 	day        time.Duration // a platform day
 	books      *Books
-	ids        *ids
+	ids        ids
 	consignors map[uint64][]uint64 // by client
 }
 
-func newGenerator(config Config, now time.Time, ids *ids) *generator {
+// SeedConfig says what to generate.
+type SeedConfig struct {
+	Clients, Events, LiveEvents, Items int
+	Seed                               uint64
+	Bulk                               bool          // keep the items and sales of sale events that are over as totals only
+	Day                                time.Duration // the length of a platform day
+	Progress                           func(rows int64)
+}
+
+func newGenerator(config SeedConfig, now time.Time, ids ids) *generator {
 	return &generator{
-		config:     config,
-		rng:        rand.New(rand.NewPCG(config.Seed, 0x66696c6c)),
-		now:        now,
-		day:        max(time.Duration(float64(24*time.Hour)/config.Speed), time.Microsecond),
-		books:      &Books{Totals: map[uint64]Totals{}},
-		ids:        ids,
-		consignors: map[uint64][]uint64{},
+		config: config, rng: rand.New(rand.NewPCG(config.Seed, 0x66696c6c)), now: now, day: config.Day,
+		books: &Books{Totals: map[uint64]Totals{}}, ids: ids, consignors: map[uint64][]uint64{},
 	}
 }
 
@@ -92,10 +41,6 @@ type plan struct {
 	position float64 // within its status, 0 to 1
 	ago      float64 // days since it ended
 	items    int
-}
-
-func live(status string) bool {
-	return status == Reconciliation || beforeReconciliation(status)
 }
 
 // plans distributes the sale events over the clients, the live ones first, and the items over the sale events.
@@ -146,13 +91,13 @@ func (g *generator) plans() []plan {
 // base generates the clients and the categories.
 func (g *generator) base() {
 	for _, k := range goodsCategories() {
-		g.books.Categories = append(g.books.Categories, Category{next(&g.ids.category), k.slug, k.name})
+		g.books.Categories = append(g.books.Categories, Category{g.ids.of(Category{}), k.slug, k.name})
 	}
 	for n := range g.config.Clients {
 		name := clientName(n)
 		slug := slugOf(name)
 		c := Client{
-			ID: next(&g.ids.client), Slug: slug, Name: name, Domain: slug + ".consign.example", Plan: planNames()[n%3],
+			ID: g.ids.of(Client{}), Slug: slug, Name: name, Domain: slug + ".consign.example", Plan: planNames()[n%3],
 			// An inactive client, which must not be exported.
 			Active:    n == 0 || n < g.config.Clients-1 || g.config.Clients < 4,
 			CreatedAt: g.ago(time.Duration(100+g.rng.IntN(900)) * 24 * time.Hour),
@@ -184,7 +129,7 @@ func (g *generator) event(p plan) Event {
 	if p.items > 0 {
 		participants = max(p.items/30, 3)
 	}
-	e := newEvent(next(&g.ids.event), client, start, day, g.books)
+	e := newEvent(g.ids.of(Event{}), client, start, day, g.books)
 	e.Status = p.status
 	e.MaxConsignors = int64(max(participants*3/2, 20)+9) / 10 * 10
 	if p.status == Complete {
@@ -206,30 +151,6 @@ func (g *generator) event(p plan) Event {
 	return e
 }
 
-// newEvent returns a sale event in draft, with a unique slug.
-func newEvent(id uint64, client *Client, start time.Time, day time.Duration, books *Books) Event {
-	season := [...]string{"winter", "spring", "summer", "fall"}[(int(start.Month())%12)/3]
-	slug := fmt.Sprintf("%s-%d", season, start.Year())
-	taken := func(slug string) bool {
-		return slices.ContainsFunc(books.Events, func(e Event) bool { return e.ClientID == client.ID && e.Slug == slug })
-	}
-	base, number := slug, 2
-	for taken(slug) {
-		slug = fmt.Sprintf("%s-%d", base, number)
-		number++
-	}
-	name := fmt.Sprintf("%s%s Sale %d", string(season[0]-'a'+'A'), season[1:], start.Year())
-	if number > 2 {
-		name += fmt.Sprintf(" (%d)", number-1)
-	}
-	end := start.Add(days(day, saleDays)).Truncate(time.Microsecond)
-	return Event{
-		ID: id, ClientID: client.ID, Slug: slug, Name: name, Status: Draft,
-		StartAt: start, EndAt: end, ReturnWindowEnd: end.Add(days(day, returnDays)).Truncate(time.Microsecond),
-		MaxConsignors: 50, Currency: currencyOf(int(client.ID - 1)),
-	}
-}
-
 // participants makes consignors of the client take part, half of them known ones.
 func (g *generator) participants(e *Event, day time.Duration, n int) {
 	known := slices.Clone(g.consignors[e.ClientID])
@@ -245,7 +166,7 @@ func (g *generator) participants(e *Event, day time.Duration, n int) {
 			consignor = g.consignor(e.ClientID, at)
 		}
 		p := EventConsignor{
-			ID: next(&g.ids.participant), EventID: e.ID, ConsignorID: consignor, Type: Regular,
+			ID: g.ids.of(EventConsignor{}), EventID: e.ID, ConsignorID: consignor, Type: Regular,
 			FeePaid: g.chance(0.93) || e.Status == Complete, CreatedAt: at,
 		}
 		if g.chance(0.2) {
@@ -256,7 +177,7 @@ func (g *generator) participants(e *Event, day time.Duration, n int) {
 }
 
 func (g *generator) consignor(client uint64, at time.Time) uint64 {
-	c := Consignor{ID: next(&g.ids.consignor), ClientID: client, Active: g.chance(0.97), CreatedAt: at, SyncStatus: Completed}
+	c := Consignor{ID: g.ids.of(Consignor{}), ClientID: client, Active: g.chance(0.97), CreatedAt: at, SyncStatus: Completed}
 	c.LastSyncAttempt = earlier(at.Add(g.day/200).Truncate(time.Microsecond), g.now)
 	switch {
 	case g.chance(0.02):
@@ -296,10 +217,10 @@ func (g *generator) items(e *Event, day time.Duration, n int, participants []Eve
 	open := 0                         // free lines of order
 	for range n {
 		owner := g.rng.IntN(len(participants))
-		category := g.category()
+		category := pickCategory(g.rng)
 		item := Item{
-			ID: next(&g.ids.item), EventID: e.ID, EventConsignorID: participants[owner].ID, CategoryID: uint64(category + 1),
-			PriceCents: g.price(goods[category], e.Currency), MarkdownEligible: g.chance(0.8), ImageBytes: 80_000 + g.rng.Int64N(900_000),
+			ID: g.ids.of(Item{}), EventID: e.ID, EventConsignorID: participants[owner].ID, CategoryID: uint64(category + 1),
+			PriceCents: pickPrice(g.rng, goods[category], e.Currency), MarkdownEligible: g.chance(0.8), ImageBytes: 80_000 + g.rng.Int64N(900_000),
 		}
 		item.ListedAt = g.between(opened, earlier(e.StartAt, g.now))
 		item.UpdatedAt = item.ListedAt
@@ -309,8 +230,8 @@ func (g *generator) items(e *Event, day time.Duration, n int, participants []Eve
 		switch {
 		case g.chance(sold):
 			if open == 0 {
-				open = g.lines()
-				order = Sale{EventID: e.ID, ShopifyOrderID: next(&g.ids.order), Currency: e.Currency, Channel: g.channel(), SoldAt: g.between(e.StartAt, closed)}
+				open = pickLines(g.rng)
+				order = Sale{EventID: e.ID, ShopifyOrderID: g.ids.next(orders), Currency: e.Currency, Channel: pickChannel(g.rng), SoldAt: g.between(e.StartAt, closed)}
 			}
 			open--
 			g.sell(e, &item, order, markdown)
@@ -330,7 +251,7 @@ func (g *generator) items(e *Event, day time.Duration, n int, participants []Eve
 			item.Status, item.UpdatedAt = Locked, g.between(e.EndAt, earlier(e.EndAt.Add(days(day, closedDays)), g.now))
 		}
 		if item.Status != Draft {
-			item.ShopifyProductID = next(&g.ids.product)
+			item.ShopifyProductID = g.ids.next(products)
 			if item.UpdatedAt.Before(recent) {
 				item.SyncedAt = earlier(item.UpdatedAt.Add(g.day/288).Truncate(time.Microsecond), g.now)
 			}
@@ -348,38 +269,12 @@ func (g *generator) sell(e *Event, item *Item, order Sale, markdown time.Time) {
 		item.SoldPriceCents = half(item.PriceCents)
 	}
 	sale := order
-	sale.ID, sale.ItemID, sale.AmountCents = next(&g.ids.sale), item.ID, item.SoldPriceCents
+	sale.ID, sale.ItemID, sale.AmountCents = g.ids.of(Sale{}), item.ID, item.SoldPriceCents
 	if g.chance(0.03) {
 		sale.IsReturned, sale.ReturnedAt = true, g.between(sale.SoldAt, earlier(e.ReturnWindowEnd, g.now))
 		item.Status, item.UpdatedAt = Returned, sale.ReturnedAt
 	}
 	g.books.Sales = append(g.books.Sales, sale)
-}
-
-// slotsOf returns the drop-off slots of a sale event: quarters of an hour on the day before it starts.
-func slotsOf(e *Event, day time.Duration, ids *ids, participants int) []DropoffSlot {
-	const capacity = 6
-	var slots []DropoffSlot
-	for i := range participants*5/4/capacity + 2 {
-		at := e.StartAt.Add(-day + days(day, float64(i%80)/96)).Truncate(time.Microsecond)
-		slots = append(slots, DropoffSlot{ID: next(&ids.slot), EventID: e.ID, StartAt: at, Capacity: capacity, Remaining: capacity})
-	}
-	return slots
-}
-
-// shiftsOf returns the volunteer shifts of a sale event: three hours each, from the day before it starts to its end.
-func shiftsOf(e *Event, day time.Duration, ids *ids, participants int) []VolunteerShift {
-	const capacity = 4
-	n := max(participants/3/capacity, 4)
-	var shifts []VolunteerShift
-	for i := range n {
-		at := e.StartAt.Add(days(day, -1+float64(i)*(saleDays+0.875)/float64(n))).Truncate(time.Microsecond)
-		shifts = append(shifts, VolunteerShift{
-			ID: next(&ids.shift), EventID: e.ID, ShiftType: shiftTypes()[i%4], StartAt: at, EndAt: at.Add(day / 8).Truncate(time.Microsecond),
-			Capacity: capacity, Remaining: capacity,
-		})
-	}
-	return shifts
 }
 
 func (g *generator) dropoffs(e *Event, day time.Duration, participants []EventConsignor) {
@@ -392,7 +287,7 @@ func (g *generator) dropoffs(e *Event, day time.Duration, participants []EventCo
 		if slot.Remaining == 0 || g.chance(0.15) {
 			continue
 		}
-		b := DropoffBooking{ID: next(&g.ids.dropoff), SlotID: slot.ID, EventConsignorID: p.ID, Status: Scheduled}
+		b := DropoffBooking{ID: g.ids.of(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: p.ID, Status: Scheduled}
 		switch {
 		case g.chance(0.05):
 			b.Status = Cancelled
@@ -422,7 +317,7 @@ func (g *generator) shifts(e *Event, day time.Duration, participants []EventCons
 		if shift.Remaining == 0 || g.chance(0.6) {
 			continue
 		}
-		b := VolunteerBooking{ID: next(&g.ids.helper), ShiftID: shift.ID, EventConsignorID: p.ID, Status: Scheduled}
+		b := VolunteerBooking{ID: g.ids.of(VolunteerBooking{}), ShiftID: shift.ID, EventConsignorID: p.ID, Status: Scheduled}
 		switch {
 		case g.chance(0.05):
 			b.Status = Cancelled
@@ -448,7 +343,7 @@ func (g *generator) settle(e *Event, participants []EventConsignor, sold []int64
 	for i := range participants {
 		p := &participants[i]
 		p.TotalEarningsCents = earnings(p, sold[i])
-		s := Settlement{ID: next(&g.ids.settlement), EventID: e.ID, EventConsignorID: p.ID, AmountCents: p.TotalEarningsCents, Status: Pending, CreatedAt: earlier(e.ReturnWindowEnd, g.now)}
+		s := Settlement{ID: g.ids.of(Settlement{}), EventID: e.ID, EventConsignorID: p.ID, AmountCents: p.TotalEarningsCents, Status: Pending, CreatedAt: earlier(e.ReturnWindowEnd, g.now)}
 		switch {
 		case s.AmountCents == 0:
 			s.Status = Cancelled
@@ -457,63 +352,6 @@ func (g *generator) settle(e *Event, participants []EventConsignor, sold []int64
 		}
 		g.books.Settlements = append(g.books.Settlements, s)
 	}
-}
-
-// earnings returns what a participant gets of what their items sold for: 60 %, super consignors 65 %, and 5 % more for each of up to
-// three volunteer shifts.
-func earnings(p *EventConsignor, sold int64) int64 {
-	rate := int64(60)
-	if p.Type == Super {
-		rate = 65
-	}
-	rate += 5 * min(p.VolunteerShiftCount, 3)
-	return sold * rate / 100
-}
-
-func half(cents int64) int64 { return max(cents/2, 1) }
-
-func (g *generator) category() int { return pickCategory(g.rng) }
-
-// pickCategory prefers the first three categories: clothes.
-func pickCategory(rng *rand.Rand) int {
-	n := len(goodsCategories())
-	if rng.Float64() < 0.5 {
-		return rng.IntN(3)
-	}
-	return rng.IntN(n)
-}
-
-func (g *generator) price(k goodsCategory, currency string) int64 {
-	return pickPrice(g.rng, k, currency)
-}
-
-func pickPrice(rng *rand.Rand, k goodsCategory, currency string) int64 {
-	u := rng.Float64()
-	step := int64(50)
-	if exponent(currency) == 0 {
-		step = 10
-	}
-	return max((k.low+int64(float64(k.high-k.low)*u*u))/step*step, step)
-}
-
-// lines returns how many items an order has: mostly one or two, at most five.
-func (g *generator) lines() int { return pickLines(g.rng) }
-
-func pickLines(rng *rand.Rand) int {
-	n := 1
-	for n < 5 && rng.Float64() < 0.45 {
-		n++
-	}
-	return n
-}
-
-func (g *generator) channel() string { return pickChannel(g.rng) }
-
-func pickChannel(rng *rand.Rand) string {
-	if rng.Float64() < 0.65 {
-		return POS
-	}
-	return Online
 }
 
 func (g *generator) chance(p float64) bool { return g.rng.Float64() < p }
@@ -528,19 +366,3 @@ func (g *generator) between(from, to time.Time) time.Time {
 	}
 	return from.Add(time.Duration(g.rng.Int64N(int64(to.Sub(from))))).Truncate(time.Microsecond)
 }
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-func clamp(v, low, high float64) float64 { return min(max(v, low), high) }

@@ -23,68 +23,69 @@ type image struct {
 	bytes int64
 }
 
-// queueImages queues the images of published items. When the queue is full, they are dropped.
-func (p *Platform) queueImages(all []rowChange) {
-	if p.disk == nil {
-		return
-	}
-	for _, n := range all {
-		after, isItem := n.after.(Item)
-		before, _ := n.before.(Item)
-		if !isItem || after.Status != Active || before.Status != Draft {
-			continue
-		}
-		select {
-		case p.images <- image{after.ID, after.ImageBytes / imageShare}:
-		default:
+// Changed queues the images of published items.
+func (i *Infrastructure) Changed(_ *Books, c *Change) {
+	for _, n := range c.Rows {
+		after, isItem := n.After.(Item)
+		before, _ := n.Before.(Item)
+		if isItem && after.Status == Active && before.Status == Draft {
+			i.queueImage(&after)
 		}
 	}
 }
 
+// queueImage queues the image of an item. When the queue is full, it is dropped.
+func (i *Infrastructure) queueImage(of *Item) {
+	select {
+	case i.images <- image{of.ID, of.ImageBytes / imageShare}:
+	default:
+	}
+}
+
 // storeImages stores images until the context ends, and deletes old ones before the disk is full.
-func (p *Platform) storeImages(ctx context.Context) {
+func (i *Infrastructure) storeImages(ctx context.Context) {
 	ticker := time.NewTicker(trimEvery)
 	defer ticker.Stop()
-	p.queueInitialImages()
+	i.queueInitialImages()
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case i := <-p.images:
-			if err = p.disk.Store(fmt.Sprintf("%d.jpg", i.item), i.bytes); errors.Is(err, quota.ErrFull) {
-				p.emitStoreFailure()
+		case next := <-i.images:
+			if err = i.disk.Store(fmt.Sprintf("%d.jpg", next.item), next.bytes); errors.Is(err, quota.ErrFull) {
+				i.emitStoreFailure()
 				continue
 			}
 		case <-ticker.C:
-			if used, look := p.disk.Usage(); look != nil {
+			if used, look := i.disk.Usage(); look != nil {
 				err = look
-			} else if float64(used.Bytes) > fullShare*float64(p.disk.Size()) && !p.faults.isOn(DiskFilling, 0) {
-				err = p.disk.Trim(trimmedShare)
+			} else if float64(used.Bytes) > fullShare*float64(i.disk.Size()) && !i.faults.isOn(DiskFilling, 0) {
+				err = i.disk.Trim(trimmedShare)
 			}
 		}
 		if err != nil {
-			p.config.Logger.Warn("platform: images", "err", err)
+			i.Logger.Warn("platform: images", "err", err)
 		}
 	}
 }
 
 // queueInitialImages queues the images of some items that are for sale already.
-func (p *Platform) queueInitialImages() {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	for _, e := range p.books.Events {
-		for _, id := range p.index.forSale.some(e.ID, imageQueueSize/10) {
-			if item := p.books.Items.Get(id); item != nil {
-				p.queueImages([]rowChange{{before: Item{Status: Draft}, after: *item}})
+func (i *Infrastructure) queueInitialImages() {
+	i.memory.RLock()
+	defer i.memory.RUnlock()
+	for _, e := range i.books.Events {
+		for _, id := range i.index.forSale.some(e.ID, imageQueueSize/10) {
+			if item := i.books.Items.Get(id); item != nil {
+				i.queueImage(item)
 			}
 		}
 	}
 }
 
 // emitStoreFailure emits that an image did not fit on the disk.
-func (p *Platform) emitStoreFailure() {
-	p.beginRequest().end(func(em *eventEmitter) {
+func (i *Infrastructure) emitStoreFailure() {
+	i.inflight.emit(func(em *Emitter) {
 		src := em.platformSource("worker")
 		src.syntheticCall("storage", "object.put", "error")
 	})

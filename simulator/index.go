@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -52,19 +53,7 @@ func keyOf(r Row) rowKey { return rowKey{r.table().title(), r.RowID()} }
 func newIndex() *index {
 	return &index{
 		injected: map[rowKey]bool{}, abandoned: map[uint64]bool{}, reserved: map[uint64]bool{},
-		participants: pools{}, unpaid: pools{}, undropped: pools{}, unsettled: pools{}, drafts: pools{}, forSale: pools{},
-		locked: pools{}, unsynced: pools{}, sold: pools{}, openSlots: pools{}, openShifts: pools{}, dropoffs: pools{},
-		helpers: pools{}, dueSlots: pools{}, dueShifts: pools{}, pending: pools{}, shoppers: pools{}, staff: pools{}, abandonedByClient: pools{},
-		consignors: pools{}, mail: pools{}, open: pools{}, waiting: pools{}, events: pools{},
 		joined: map[[2]uint64]uint64{}, slotOf: map[uint64]uint64{}, shiftOf: map[uint64]uint64{},
-	}
-}
-
-// indexAll indexes every row of a table.
-func indexAll[T Row](x *index, t *table[T], b *Books) {
-	rows := *t.rows(b)
-	for i := range rows {
-		t.index(x, &rows[i], true)
 	}
 }
 
@@ -76,24 +65,20 @@ func indexOf(b *Books, now time.Time) *index {
 			x.abandoned[s.ID] = true
 		}
 	}
-	indexAll(x, eventsTable, b)
-	indexAll(x, consignorsTable, b)
-	indexAll(x, eventConsignorsTable, b)
-	indexAll(x, itemsTable, b)
-	indexAll(x, salesTable, b)
-	indexAll(x, dropoffSlotsTable, b)
-	indexAll(x, dropoffBookingsTable, b)
-	indexAll(x, volunteerShiftsTable, b)
-	indexAll(x, volunteerBookingsTable, b)
-	indexAll(x, sessionsTable, b)
-	indexAll(x, settlementsTable, b)
-	indexAll(x, supportTicketsTable, b)
+	for _, t := range allTables() {
+		t.indexAll(x, b)
+	}
 	return x
 }
 
-func (x *index) free(r Row, there bool) bool { return there && !x.injected[keyOf(r)] }
+// inject marks rows of violations: life leaves them alone.
+func (x *index) inject(rows []Row) {
+	for _, r := range rows {
+		x.injected[keyOf(r)] = true
+	}
+}
 
-func (x *index) client(*Client, bool) {}
+func (x *index) free(r Row, there bool) bool { return there && !x.injected[keyOf(r)] }
 
 func (x *index) event(r *Event, there bool) {
 	x.events.set(r.ClientID, r.ID, there && r.Status != Complete && r.Status != Cancelled)
@@ -128,6 +113,19 @@ func (x *index) item(r *Item, there bool) {
 	x.forSale.set(r.EventID, r.ID, free && r.Status == Active && !x.reserved[r.ID])
 	x.locked.set(r.EventID, r.ID, free && r.Status == Locked)
 	x.unsynced.set(r.EventID, r.ID, free && r.Unsynced())
+}
+
+// reserve sets whether an item is reserved: reserved items are not for sale.
+func (x *index) reserve(i *Item, on bool) {
+	if i == nil {
+		return
+	}
+	if on {
+		x.reserved[i.ID] = true
+	} else {
+		delete(x.reserved, i.ID)
+	}
+	x.item(i, true)
 }
 
 func (x *index) sale(r *Sale, there bool) {
@@ -186,7 +184,7 @@ func (x *index) ticket(r *SupportTicket, there bool) {
 }
 
 // pools are sets of row ids, each by the id of its owner.
-type pools map[uint64]*pool
+type pools struct{ of map[uint64]*pool }
 
 // pool is a set from which random members are drawn quickly and reproducibly.
 type pool struct {
@@ -194,14 +192,17 @@ type pool struct {
 	at  map[uint64]int
 }
 
-func (p pools) set(owner, id uint64, in bool) {
-	set := p[owner]
+func (p *pools) set(owner, id uint64, in bool) {
+	set := p.of[owner]
 	if set == nil {
 		if !in {
 			return
 		}
 		set = &pool{at: map[uint64]int{}}
-		p[owner] = set
+		if p.of == nil {
+			p.of = map[uint64]*pool{}
+		}
+		p.of[owner] = set
 	}
 	i, there := set.at[id]
 	switch {
@@ -217,27 +218,26 @@ func (p pools) set(owner, id uint64, in bool) {
 	}
 }
 
-func (p pools) len(owner uint64) int {
-	if set := p[owner]; set != nil {
-		return len(set.ids)
+func (p *pools) members(owner uint64) []uint64 {
+	if set := p.of[owner]; set != nil {
+		return set.ids
 	}
-	return 0
+	return nil
 }
 
+func (p *pools) len(owner uint64) int { return len(p.members(owner)) }
+
 // pick draws a member; false if there is none.
-func (p pools) pick(rng *rand.Rand, owner uint64) (uint64, bool) {
-	if p.len(owner) == 0 {
+func (p *pools) pick(rng *rand.Rand, owner uint64) (uint64, bool) {
+	ids := p.members(owner)
+	if len(ids) == 0 {
 		return 0, false
 	}
-	ids := p[owner].ids
 	return ids[rng.IntN(len(ids))], true
 }
 
 // some returns up to n members.
-func (p pools) some(owner uint64, n int) []uint64 {
-	if p.len(owner) == 0 {
-		return nil
-	}
-	ids := p[owner].ids
-	return append([]uint64(nil), ids[:min(n, len(ids))]...)
+func (p *pools) some(owner uint64, n int) []uint64 {
+	ids := p.members(owner)
+	return slices.Clone(ids[:min(n, len(ids))])
 }

@@ -7,45 +7,61 @@ import (
 	"sync"
 )
 
-// inflight is the set of requests in flight: requests that the API serves, and those that visitors send. Each request emits its events
+// Inflight is the set of requests in flight: requests that the API serves, and those that visitors send. Each request emits its events
 // when it ends; before that, the totals of the stream are not final.
-type inflight struct {
+type Inflight struct {
+	store   *Store
+	emitter *Emitter // nil: nothing is emitted
+
 	mu      sync.Mutex
 	pending map[*inflightRequest]struct{}
 }
 
+// NewInflight makes an empty set. Without a stream, the emitter is nil.
+func NewInflight(s *Store, emitter *Emitter) *Inflight {
+	return &Inflight{store: s, emitter: emitter, pending: map[*inflightRequest]struct{}{}}
+}
+
 // inflightRequest is a request in flight.
 type inflightRequest struct {
-	p           *Platform
+	set         *Inflight
 	whilePaused bool // it began while life was paused: it changes no row, and its events are deferred until Resume
 	ended       chan struct{}
 }
 
-// beginRequest adds a request.
-func (p *Platform) beginRequest() *inflightRequest {
-	f := &inflightRequest{p: p, ended: make(chan struct{})}
-	p.inflight.mu.Lock()
-	defer p.inflight.mu.Unlock()
+// begin adds a request.
+func (f *Inflight) begin() *inflightRequest {
+	r := &inflightRequest{set: f, ended: make(chan struct{})}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	// Under the lock: Pause sets paused first, and awaits the pending requests then.
-	if f.whilePaused = p.paused.Load(); !f.whilePaused {
-		p.inflight.pending[f] = struct{}{}
+	if r.whilePaused = f.store.paused.Load(); !r.whilePaused {
+		f.pending[r] = struct{}{}
 	}
-	return f
+	return r
 }
 
 // end removes the request, and emits its events if there is a stream.
-func (f *inflightRequest) end(emit func(*eventEmitter)) {
-	if em := f.p.emitter; em != nil && emit != nil {
-		em.emitOrDefer(f.whilePaused, emit)
+func (r *inflightRequest) end(emit func(*Emitter)) {
+	if em := r.set.emitter; em != nil && emit != nil {
+		em.emitOrDefer(r.whilePaused, emit)
 	}
-	f.p.inflight.mu.Lock()
-	defer f.p.inflight.mu.Unlock()
-	delete(f.p.inflight.pending, f)
-	close(f.ended)
+	r.set.mu.Lock()
+	defer r.set.mu.Unlock()
+	delete(r.set.pending, r)
+	close(r.ended)
+}
+
+// emit emits events as a request does that ends at once.
+func (f *Inflight) emit(emit func(*Emitter)) { f.begin().end(emit) }
+
+// full reports whether so many records wait for the broker that telemetry is dropped.
+func (f *Inflight) full() bool {
+	return f.emitter != nil && f.emitter.publisher.Waiting() >= telemetryLimit
 }
 
 // await waits until the requests that are in flight now have ended.
-func (f *inflight) await(ctx context.Context) error {
+func (f *Inflight) await(ctx context.Context) error {
 	f.mu.Lock()
 	now := slices.Collect(maps.Keys(f.pending))
 	f.mu.Unlock()
@@ -60,7 +76,7 @@ func (f *inflight) await(ctx context.Context) error {
 }
 
 // emitOrDefer emits the events of a request, or defers them until Resume. While too many records wait for the broker, they are dropped.
-func (em *eventEmitter) emitOrDefer(whilePaused bool, emit func(*eventEmitter)) {
+func (em *Emitter) emitOrDefer(whilePaused bool, emit func(*Emitter)) {
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	switch {
@@ -73,7 +89,7 @@ func (em *eventEmitter) emitOrDefer(whilePaused bool, emit func(*eventEmitter)) 
 }
 
 // emitDeferred emits the events that were deferred while life was paused.
-func (em *eventEmitter) emitDeferred() {
+func (em *Emitter) emitDeferred() {
 	deferred := em.deferred
 	em.deferred = nil
 	for _, emit := range deferred {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,79 +31,98 @@ type Infra struct {
 	Disk quota.Config
 }
 
-// infra is the running infrastructure.
-type infra struct {
-	api        *api.Server       // nil: no API
-	traffic    *trafficGenerator // requests to the API
-	cache      *redis.Client     // for the faults; nil: no cache
-	disk       *quota.Disk       // nil: no disk
-	images     chan image        // to be stored
-	faultTasks faultTasks
+// InfraConfig is Infra, and how life goes on in it.
+type InfraConfig struct {
+	Infra
+	Seed uint64
+	Tick time.Duration // how often visitors decide on their next requests
 }
 
-// startInfra starts the infrastructure.
-func (p *Platform) startInfra() error {
-	m := &p.config.Infra
-	m.Disk.Logger = p.config.Logger
-	p.faultTasks.running, p.faultTasks.timeout = map[string]*faultTask{}, 2*p.config.Timeout
-	if m.API != "" {
-		pool, _, err := open(p.config.DSN, p.config.Timeout)
+// Orders places the orders of people who buy.
+type Orders interface {
+	// Buying reports whether shoppers of a client can buy.
+	Buying(client uint64) bool
+	// Purchase places an order. When the order gets lost, the change stays empty.
+	Purchase(c *Change, event uint64) []Sale
+}
+
+// Infrastructure is the running infrastructure.
+type Infrastructure struct {
+	*Store
+	config   InfraConfig
+	faults   *Switches
+	inflight *Inflight
+	orders   Orders
+	tasks    *Tasks
+
+	api     *api.Server       // nil: no API
+	traffic *trafficGenerator // requests to the API
+	cache   *redis.Client     // for the faults; nil: no cache
+	disk    *quota.Disk       // nil: no disk
+	images  chan image        // to be stored
+}
+
+// StartInfrastructure starts the infrastructure. Connect it before people use it.
+func StartInfrastructure(config InfraConfig, s *Store, faults *Switches, inflight *Inflight) (*Infrastructure, error) {
+	i := &Infrastructure{Store: s, config: config, faults: faults, inflight: inflight, tasks: NewTasks(2 * s.Timeout)}
+	if config.API != "" {
+		pool, _, err := openPool(s.DSN, s.Timeout)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		p.api, err = api.Start(api.Config{
-			Address: m.API, Certificates: m.APICertificates, Pool: pool, Cache: m.Cache, Platform: storefront{p},
-			QueryTimeout: p.config.Timeout, Limits: m.APILimits, Now: p.config.Now, Logger: p.config.Logger,
+		i.api, err = api.Start(api.Config{
+			Address: config.API, Certificates: config.APICertificates, Pool: pool, Cache: config.Cache, Platform: storefront{i},
+			QueryTimeout: s.Timeout, Limits: config.APILimits, Now: s.Time, Logger: s.Logger,
 		})
 		if err != nil {
-			return fmt.Errorf("platform: %w", err)
+			return nil, fmt.Errorf("platform: %w", err)
 		}
-		p.traffic = newTrafficGenerator(p)
+		i.traffic = newTrafficGenerator(i)
 	}
-	if m.Cache != "" {
-		p.cache = adminOfCache(m.Cache)
+	if config.Cache != "" {
+		i.cache = adminOfCache(config.Cache)
 	}
-	if m.Disk.Dir != "" {
-		disk, err := quota.Open(m.Disk)
+	if config.Disk.Dir != "" {
+		config.Disk.Logger = s.Logger
+		disk, err := quota.Open(config.Disk)
 		if err != nil {
-			return fmt.Errorf("platform: %w", err)
+			return nil, errors.Join(fmt.Errorf("platform: %w", err), i.Close())
 		}
-		p.disk, p.images = disk, make(chan image, imageQueueSize)
+		i.disk, i.images = disk, make(chan image, imageQueueSize)
 	}
-	return nil
+	return i, nil
 }
 
-// runInfra runs the infrastructure's clients beside life, until the returned function is called.
-func (p *Platform) runInfra(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+// Connect connects the API to what places its orders.
+func (i *Infrastructure) Connect(orders Orders) { i.orders = orders }
+
+// API returns the API, or nil.
+func (i *Infrastructure) API() *api.Server { return i.api }
+
+// Run runs the infrastructure's clients beside life, until the context ends.
+func (i *Infrastructure) Run(ctx context.Context) {
 	var done sync.WaitGroup
-	if p.traffic != nil {
-		done.Go(func() { p.traffic.run(ctx) })
+	if i.traffic != nil {
+		done.Go(func() { i.traffic.run(ctx) })
 	}
-	if p.disk != nil {
-		done.Go(func() { p.storeImages(ctx) })
+	if i.disk != nil {
+		done.Go(func() { i.storeImages(ctx) })
 	}
-	if p.external != nil {
-		done.Go(func() { p.external.run(ctx) })
-	}
-	return func() {
-		cancel()
-		done.Wait()
-	}
+	done.Wait()
 }
 
-// stopInfra stops the infrastructure. What faults changed in servers stays changed, unless they were switched off (Faults.ServersUp).
-func (p *Platform) stopInfra() error {
-	wait := p.faultTasks.abandon()
+// Close stops the infrastructure. What faults changed in servers stays changed, unless they were switched off (Switches.ServersUp).
+func (i *Infrastructure) Close() error {
+	wait := i.tasks.abandon()
 	var err error
-	if p.api != nil {
-		err = p.api.Close()
+	if i.api != nil {
+		err = i.api.Close()
 	}
-	if p.cache != nil {
-		err = errors.Join(err, p.cache.Close())
+	if i.cache != nil {
+		err = errors.Join(err, i.cache.Close())
 	}
-	if p.disk != nil {
-		err = errors.Join(err, p.disk.Close())
+	if i.disk != nil {
+		err = errors.Join(err, i.disk.Close())
 	}
 	wait()
 	return err
@@ -116,33 +136,26 @@ type InfraState struct {
 	Disk  string `json:"disk,omitempty"` // folder
 }
 
-func (p *Platform) infraState() InfraState {
-	s := InfraState{Cache: p.config.Cache, Disk: p.config.Disk.Dir}
-	if p.api != nil {
-		s.API, s.APICA = p.api.URL(), p.api.CA()
+// State returns the addresses of the infrastructure.
+func (i *Infrastructure) State() InfraState {
+	s := InfraState{Cache: i.config.Cache, Disk: i.config.Disk.Dir}
+	if i.api != nil {
+		s.API, s.APICA = i.api.URL(), i.api.CA()
 	}
 	return s
 }
 
-// buy makes a shopper buy: by a request to the API if visitors use one, else directly.
-func (p *Platform) buy(c *Change, client, event uint64) {
-	if p.traffic != nil && p.living.Load() {
-		p.traffic.enqueueOrder(client, event)
-		return
-	}
-	p.purchase(c, event)
-}
-
-// impossible reports whether an activity cannot happen now: people do nothing while the API does not serve.
-func (p *Platform) impossible(j activity) bool {
-	if !p.faults.isOn(APIDown, 0) && !p.faults.isOn(PoolExhausted, 0) {
+// Order makes a visitor place an order, by a request to the API. When too many wait, the order is dropped. The caller holds the store's
+// write lock.
+func (i *Infrastructure) Order(client, event uint64) bool {
+	if i.traffic == nil {
 		return false
 	}
-	switch j.name {
-	case "list item", "publish item", "change price", "register", "pay fee", "return", "shopper comes", "sign in", "open ticket",
-		"change mail address", "book drop-off", "cancel drop-off", "sign up for a shift", "cancel a shift":
-		return true
-	default:
-		return false
+	if c := i.books.Clients.Get(client); c != nil {
+		select {
+		case i.traffic.orders <- wantedOrder{c.Slug, event}:
+		default:
+		}
 	}
+	return true
 }

@@ -156,7 +156,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 	slug := p.State().Clients[0]
 	c.healthy()
 	switchTwice(t, p, PoolExhausted, true)
-	stats := p.api.Pool().Stats()
+	stats := p.infra.api.Pool().Stats()
 	if stats.MaxOpenConnections == 0 || stats.InUse != stats.MaxOpenConnections {
 		t.Errorf("%d of %d connections are in use", stats.InUse, stats.MaxOpenConnections)
 	}
@@ -168,7 +168,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 		t.Errorf("the request waited for %s only", d)
 	}
 	c.get("/api/tickets", slug, 503)
-	waitFor(t, "waits", func() bool { return p.api.Pool().Stats().WaitCount > stats.WaitCount+5 })
+	waitFor(t, "waits", func() bool { return p.infra.api.Pool().Stats().WaitCount > stats.WaitCount+5 })
 	grows(t, "visitors who are told to come back", count(p, "consign_errors_total", "kind", "database", "component", "api"), 3)
 	p.emitter.mu.Lock()
 	p.emitter.nextGauges = time.Time{} // due now
@@ -200,7 +200,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 	switchTwice(t, p, PoolExhausted, false)
 	c.healthy()
 	waitFor(t, "connections that are given back", func() bool {
-		stats := p.api.Pool().Stats()
+		stats := p.infra.api.Pool().Stats()
 		return stats.InUse < stats.MaxOpenConnections
 	})
 }
@@ -238,7 +238,7 @@ func TestSlowQueriesAreSlowOnTheServer(t *testing.T) {
 	if sum := streamSum(p, "consign_db_query_duration_seconds_sum", "table", "clients"); sum < 0.9 {
 		t.Errorf("three queries took %g seconds", sum)
 	}
-	p.api.Pool().SetMaxIdleConns(1) // the slow connection is the one that is reused
+	p.infra.api.Pool().SetMaxIdleConns(1) // the slow connection is the one that is reused
 	switchTwice(t, p, SlowQueries, false)
 	before = slow()
 	for range 3 {
@@ -305,9 +305,9 @@ func TestDeadlocksAreTheServersOwn(t *testing.T) {
 
 // running returns the task of a fault that is on.
 func (p *Platform) running(fault string) *faultTask {
-	p.faultTasks.mu.Lock()
-	defer p.faultTasks.mu.Unlock()
-	return p.faultTasks.running[fault]
+	p.infra.tasks.mu.Lock()
+	defer p.infra.tasks.mu.Unlock()
+	return p.infra.tasks.running[fault]
 }
 
 // checkEnded checks that a task has ended.
@@ -371,7 +371,7 @@ func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
 	p.Resume()
 
 	// Both switches while the server hangs: the last one wins.
-	p.faultTasks.timeout = time.Second
+	p.infra.tasks.timeout = time.Second
 	if err := p.Faults().On(t.Context(), DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +381,7 @@ func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
 	if err := p.Faults().Off(t.Context(), DatabaseReadOnly, ""); err != nil && !errors.Is(err, errStillBroken) {
 		t.Errorf("off while the server hangs: %v", err)
 	}
-	p.faultTasks.timeout = patience
+	p.infra.tasks.timeout = patience
 	if err := p.Faults().ServersUp(); err != nil {
 		t.Fatal(err)
 	}
@@ -449,13 +449,13 @@ func TestACacheThatEvictsIsRepaired(t *testing.T) {
 		t.Errorf("%d keys are left, %v", len(keys), err)
 	}
 	// Both switches while Redis hangs: the last one wins.
-	p.faultTasks.timeout = time.Second
+	p.infra.tasks.timeout = time.Second
 	switchOn(t, p, CacheDown)
 	switchOn(t, p, CacheEvicting)
 	if err := p.Faults().Off(t.Context(), CacheEvicting, ""); err != nil && !errors.Is(err, errStillBroken) {
 		t.Errorf("off while Redis hangs: %v", err)
 	}
-	p.faultTasks.timeout = patience
+	p.infra.tasks.timeout = patience
 	if err := p.Faults().ServersUp(); err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +469,7 @@ func TestACertificateThatExpiresIsShown(t *testing.T) {
 	p, _ := startWithInfra(t, infraConfig())
 	left := func() time.Duration {
 		t.Helper()
-		conn, err := tls.Dial("tcp", strings.TrimPrefix(p.State().API, "https://"), p.api.Authority().Client())
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(p.State().API, "https://"), p.infra.api.Authority().Client())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -498,7 +498,7 @@ func TestTheDiskFillsAndIsEmptiedAgain(t *testing.T) {
 	livePlatform(t, p)
 	used := func() float64 {
 		t.Helper()
-		u, err := p.disk.Usage()
+		u, err := p.infra.disk.Usage()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -583,7 +583,7 @@ func TestFaultsCanBeSwitchedWhileTheDatabaseHangs(t *testing.T) {
 	p, _ := startWithInfra(t, config)
 	c := newAPIClient(t, p)
 	switchOn(t, p, DatabaseDown)
-	p.faultTasks.timeout = time.Second
+	p.infra.tasks.timeout = time.Second
 	faults := []string{PoolExhausted, SlowQueries, Deadlocks, CacheEvicting, CertificateExpiring, APISlow, APIDown}
 	var all sync.WaitGroup
 	for _, fault := range faults {
@@ -597,7 +597,7 @@ func TestFaultsCanBeSwitchedWhileTheDatabaseHangs(t *testing.T) {
 		})
 	}
 	all.Wait()
-	p.faultTasks.timeout = patience
+	p.infra.tasks.timeout = patience
 	if body := string(c.get("/healthz", "", 503)); !strings.Contains(body, `"cache":"ok"`) || !strings.Contains(body, `"database":"database: `) {
 		t.Errorf("it answers %s", body)
 	}

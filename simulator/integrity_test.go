@@ -43,7 +43,7 @@ func checkHealthy(t *testing.T, b *Books, db *sql.DB, now time.Time) {
 			t.Errorf("%s: %d in the tables", check, n)
 		}
 	}
-	for _, s := range b.Truth(now) {
+	for _, s := range Truth(b, now) {
 		if s.Name == "consign_integrity_violations" && s.Value != 0 {
 			t.Errorf("%s of %s: %g in the books", s.Labels["check"], s.Labels["client"], s.Value)
 		}

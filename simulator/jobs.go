@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
@@ -13,29 +12,23 @@ import (
 
 // The platform's background jobs: which there are, how long they take, whether they fail, and the events that report them.
 
-// Topics returns all topics of the platform with their numbers of partitions. jobs.TopicConfigs returns the configuration of the jobs'
-// topics.
-func Topics() map[string]int32 {
-	topics := stream.Topics()
-	maps.Copy(topics, jobs.Topics())
-	return topics
-}
+// Attempts is how often a job is tried.
+const Attempts = 3
 
 const (
 	retryAfter      = 250 * time.Millisecond
 	attemptFailures = 0.01 // share of attempts that fail at random
 	failingAttempts = 0.7  // share of attempts that fail while jobs-failing is on
-	usualSpeed      = 60.0 // above it, jobs take less time, too
 	outcomeArg      = "outcome"
 	templateArg     = "template"
 	topicArg        = "topic"
 )
 
 // openJobs opens the queues and their workers.
-func openJobs(em *eventEmitter) (*jobs.Pool, error) {
+func openJobs(em *Emitter) (*jobs.Pool, error) {
 	pool, err := jobs.Open(jobs.Config{
-		Brokers: em.p.config.Stream, Workers: instances("worker"), Backoff: em.p.paced(retryAfter),
-		Attempts: attempts, Now: em.p.now, Logger: em.p.config.Logger, Work: em.attemptJob, Report: em.emitAttempt,
+		Brokers: em.config.Brokers, Workers: instances("worker"), Backoff: em.paced(retryAfter),
+		Attempts: Attempts, Now: em.now, Logger: em.Logger, Work: em.attemptJob, Report: em.emitAttempt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -43,23 +36,21 @@ func openJobs(em *eventEmitter) (*jobs.Pool, error) {
 	return pool, nil
 }
 
-// runWorkers runs the workers until the context ends.
-func (em *eventEmitter) runWorkers(ctx context.Context) {
+// RunWorkers runs the workers until the context ends.
+func (em *Emitter) RunWorkers(ctx context.Context) {
 	if err := em.jobs.Run(ctx); err != nil {
-		em.p.config.Logger.Error("platform: nobody works at the jobs", "err", err)
+		em.Logger.Error("platform: nobody works at the jobs", "err", err)
 	}
 }
 
-func (p *Platform) resumeJobs() {
-	if p.emitter != nil {
-		p.emitter.jobs.Resume()
-	}
-}
+// PauseJobs lets the workers finish their jobs, and begin no other until ResumeJobs.
+func (em *Emitter) PauseJobs(ctx context.Context) error { return em.jobs.Pause(ctx) }
 
-// paced returns the duration of background work. It is not longer when days are long, because people wait for it.
-func (p *Platform) paced(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * min(usualSpeed/p.config.Speed, 1))
-}
+// ResumeJobs lets the workers go on.
+func (em *Emitter) ResumeJobs() { em.jobs.Resume() }
+
+// State returns the state of the stream and of the jobs.
+func (em *Emitter) State() (stream.State, jobs.State) { return em.publisher.State(), em.jobs.State() }
 
 // attemptDuration returns about how long an attempt takes.
 func attemptDuration(queue, task string) time.Duration {
@@ -96,29 +87,29 @@ var (
 )
 
 // attemptJob is the work of an attempt (jobs.Config.Work).
-func (em *eventEmitter) attemptJob(j jobs.Job) error {
+func (em *Emitter) attemptJob(j jobs.Job) error {
 	took, err := em.decideAttempt(j)
 	if err == nil && j.Queue == jobs.Email {
-		return em.p.external.send(j)
+		return em.external.Deliver(j)
 	}
-	time.Sleep(em.p.paced(took))
+	time.Sleep(em.paced(took))
 	return err
 }
 
 // decideAttempt decides how long an attempt takes, and whether it fails.
-func (em *eventEmitter) decideAttempt(j jobs.Job) (time.Duration, error) {
-	client := em.p.tenantOf(j.Client)
+func (em *Emitter) decideAttempt(j jobs.Job) (time.Duration, error) {
+	client := tenantOf(em.Store, j.Client)
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	took := min(time.Duration(em.jitter(attemptDuration(j.Queue, j.Task)))*time.Microsecond, time.Second)
 	fails := em.randomFailure(attemptFailures)
-	if em.p.faults.isOn(JobsFailing, client.id) {
+	if em.faults.isOn(JobsFailing, client.id) {
 		fails = em.chance(failingAttempts)
 	}
 	switch {
-	case j.Queue == jobs.Image && em.p.faults.isOn(DeadLetters, 0):
+	case j.Queue == jobs.Image && em.faults.isOn(DeadLetters, 0):
 		return 0, fmt.Errorf("%s: %w: %w", j.Task, errFormat, jobs.ErrPoison)
-	case j.Attempt > 1 && em.p.faults.isOn(RecoveriesFailing, 0), fails:
+	case j.Attempt > 1 && em.faults.isOn(RecoveriesFailing, 0), fails:
 		return took, fmt.Errorf("%s: %w", j.Task, errAttempt)
 	case j.Args[outcomeArg] == Failed: // its outcome is recorded already
 		return took, fmt.Errorf("%s: %w", j.Task, jobs.ErrFinal)
@@ -127,11 +118,11 @@ func (em *eventEmitter) decideAttempt(j jobs.Job) (time.Duration, error) {
 }
 
 // emitAttempt emits the events of an attempt, and those that follow from it.
-func (em *eventEmitter) emitAttempt(f jobs.Finished) {
-	client := em.p.tenantOf(f.Client)
+func (em *Emitter) emitAttempt(f jobs.Finished) {
+	client := tenantOf(em.Store, f.Client)
 	em.mu.Lock()
 	defer em.mu.Unlock()
-	src := source{em, client, sourceURI("worker", f.Worker), ""}
+	src := em.sourceOf(client, "worker", f.Worker)
 	src.emit(stream.JobFinished{
 		Queue: f.Queue, Task: f.Task, Outcome: f.Outcome, Attempt: f.Attempt, Wait: stream.Seconds(f.Wait), Duration: stream.Seconds(f.Duration),
 	})
@@ -143,46 +134,41 @@ func (em *eventEmitter) emitAttempt(f jobs.Finished) {
 	}
 	switch f.Queue {
 	case jobs.Email:
-		src.sendResult(f)
+		em.external.Delivered(src, f)
 	case jobs.Image:
 		if f.Outcome == jobs.Succeeded {
 			src.syntheticCall("storage", "object.put", "ok")
 		}
 	case jobs.Webhook:
 		src.emit(stream.WebhookProcessed{Provider: f.Task, Topic: f.Args[topicArg], Outcome: f.Outcome, Duration: stream.Seconds(f.Duration)})
-		src.orderImported(f)
+		em.external.Processed(src, f)
 	}
 }
 
 // tenantOf returns a client by its slug. A client of an earlier run, which the platform does not know, has id 0.
-func (p *Platform) tenantOf(slug string) tenant {
-	if slug == "" {
-		return tenant{}
-	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	for i := range p.books.Clients {
-		if c := &p.books.Clients[i]; c.Slug == slug {
-			return tenant{c.ID, slug}
-		}
+func tenantOf(s *Store, slug string) tenant {
+	s.memory.RLock()
+	defer s.memory.RUnlock()
+	if c := s.books.ClientBySlug(slug); c != nil {
+		return tenant{c.ID, slug}
 	}
 	return tenant{0, slug}
 }
 
 // Actions of fault switches.
 
-func (f *Faults) stopWorkers(ctx context.Context, _ []uint64) error {
-	if f.p.emitter == nil {
+func (em *Emitter) stopWorkers(ctx context.Context, _ Where) error {
+	if em == nil {
 		return ErrNoStream
 	}
-	err := f.p.emitter.jobs.Stop(ctx)
+	err := em.jobs.Stop(ctx)
 	if err != nil {
-		f.p.emitter.jobs.Start() // the fault is not on
+		em.jobs.Start() // the fault is not on
 	}
 	return err
 }
 
-func (f *Faults) startWorkers(context.Context, []uint64, time.Time) error {
-	f.p.emitter.jobs.Start()
+func (em *Emitter) startWorkers(context.Context, Where) error {
+	em.jobs.Start()
 	return nil
 }

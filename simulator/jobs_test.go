@@ -192,8 +192,8 @@ func TestPausedWorkersReportNothing(t *testing.T) {
 	if err := p.Do(t.Context(), "register", func(b *Books, c *Change) error {
 		event := b.Events.Get(b.EventConsignors[0].EventID)
 		for range 5 {
-			consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: p.now(), SyncStatus: Completed}
-			c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: p.now()})
+			consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: p.store.now(), SyncStatus: Completed}
+			c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: p.store.now()})
 		}
 		return nil
 	}); err != nil {

@@ -2,23 +2,86 @@ package simulator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	heartbeatEvery = 30 * time.Second // how often the last-seen time of an active session is updated
-	longestStep    = 2 * time.Second  // a longer gap is not made up for
-	maxPerStep     = 25               // activities of one kind in a step, of a sale event or client
-	batch          = 100              // rows that an activity changes at most
-	shortestRetry  = 200 * time.Millisecond
-	longestRetry   = 2 * time.Second
+	shortestRetry = 200 * time.Millisecond
+	longestRetry  = 2 * time.Second
 )
+
+// LifeConfig configures life.
+type LifeConfig struct {
+	Events, Items int // of the whole platform, at the beginning
+	Seed          uint64
+	Tick          time.Duration // how often life decides on the next activities
+	Flawless      bool          // nothing fails at random
+	Nights, Noon  bool          // as in the platform's configuration
+}
+
+// Shops are the external services, as far as they decide on what people can do.
+type Shops interface {
+	// RefusedByClerk reports whether sign-ins and sign-ups fail now, and emits the failed request.
+	RefusedByClerk(client uint64, operation, feature string) bool
+	// ShopAnswers reports whether the last call to a client's shop succeeded, and ShopDown whether the shop is down, so that nobody can buy.
+	ShopAnswers(client uint64) bool
+	ShopDown(client uint64) bool
+	// FailCheckout emits a checkout that fails because the shop is down.
+	FailCheckout(client uint64)
+	// LoseOrder reports whether the orders of a client get lost, and creates a lost one in the shop only.
+	LoseOrder(client uint64, lines []Sale) bool
+	// ImportsLate reports whether a client has lost orders that can be imported, and ImportLate imports the oldest of them.
+	ImportsLate(client uint64) bool
+	ImportLate(c *Change, client uint64)
+}
+
+// Visitors place orders with requests to the API. The result is false if there is no API: then life places the order.
+type Visitors interface {
+	Order(client, event uint64) bool
+}
+
+// Life is the activities of the platform and its people.
+type Life struct {
+	*Store
+	config   LifeConfig
+	faults   *Switches
+	shops    Shops
+	visitors Visitors
+
+	Living atomic.Bool   // it runs: visitors place orders by the API
+	wake   chan struct{} // makes Run take a step at once
+
+	// Guarded by the store's locks.
+	rng   *rand.Rand
+	clock lifeClock
+}
+
+// NewLife makes the life of a platform. Without external services, shops is nil.
+func NewLife(config LifeConfig, s *Store, faults *Switches, shops Shops, visitors Visitors) *Life {
+	if shops == nil {
+		shops = noShops{}
+	}
+	return &Life{
+		Store: s, config: config, faults: faults, shops: shops, visitors: visitors, wake: make(chan struct{}, 1),
+		rng: rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
+	}
+}
+
+// noShops are the external services of a platform without any: nothing fails, and nothing gets lost.
+type noShops struct{}
+
+func (noShops) RefusedByClerk(uint64, string, string) bool { return false }
+func (noShops) ShopAnswers(uint64) bool                    { return true }
+func (noShops) ShopDown(uint64) bool                       { return false }
+func (noShops) FailCheckout(uint64)                        {}
+func (noShops) LoseOrder(uint64, []Sale) bool              { return false }
+func (noShops) ImportsLate(uint64) bool                    { return false }
+func (noShops) ImportLate(*Change, uint64)                 {}
 
 // lifeClock holds the due times that are not in the books.
 type lifeClock struct {
@@ -43,73 +106,59 @@ func newLifeClock(now time.Time, noon bool) lifeClock {
 	return lifeClock{platform: day, heartbeats: map[uint64]time.Time{}, sync: map[uint64]time.Time{}, backups: map[string]*backupClock{}, housekeeper: now.Add(housekeeping)}
 }
 
-// Run simulates life until the context ends, finishes the running activity and returns nil. While the database fails, Run waits and
-// retries.
-func (p *Platform) Run(ctx context.Context) error {
-	if !p.filled.Load() {
-		return ErrNotFilled
-	}
-	if p.living.Swap(true) {
-		return errors.New("platform: life: it runs already")
-	}
-	defer p.living.Store(false)
-	if p.emitter != nil {
-		emitting, stop := context.WithCancel(ctx)
-		var done sync.WaitGroup
-		done.Go(func() { p.emitter.run(emitting) })
-		done.Go(func() { p.emitter.runWorkers(emitting) })
-		defer done.Wait()
-		defer stop()
-	}
-	defer p.runInfra(ctx)()
-	ticker := time.NewTicker(p.config.Tick)
+// Run simulates life until the context ends, finishes the running activity and returns. While the database fails, Run waits and retries.
+func (l *Life) Run(ctx context.Context) {
+	ticker := time.NewTicker(l.config.Tick)
 	defer ticker.Stop()
 	last := time.Now()
 	retry := shortestRetry
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ticker.C:
-		case <-p.wake:
+		case <-l.wake:
 		}
 		now := time.Now()
 		elapsed := now.Sub(last)
 		last = now
-		if p.paused.Load() {
+		if l.paused.Load() {
 			continue
 		}
-		err := p.Step(ctx, elapsed)
-		p.logFailing(ctx, err)
-		if err == nil {
+		err := l.Step(ctx, elapsed)
+		if ctx.Err() != nil {
+			return
+		}
+		if l.noteFailure(err); err == nil {
 			retry = shortestRetry
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(retry):
 			retry = min(2*retry, longestRetry)
 		}
 	}
 }
 
-// logFailing logs the first error of an outage, and its end.
-func (p *Platform) logFailing(ctx context.Context, err error) {
-	switch {
-	case ctx.Err() != nil:
-	case err == nil:
-		if p.failing.Swap(nil) != nil {
-			p.config.Logger.Info("platform: simulation resumes")
-		}
+// Wake makes Run take a step immediately.
+func (l *Life) Wake() {
+	select {
+	case l.wake <- struct{}{}:
 	default:
-		p.failures.Add(1)
-		message := err.Error()
-		if p.failing.Swap(&message) == nil {
-			p.config.Logger.Warn("platform: simulation waits", "err", err)
-		}
 	}
 }
+
+// TimeOfDay returns the platform's time of day.
+func (l *Life) TimeOfDay() time.Time {
+	l.memory.RLock()
+	defer l.memory.RUnlock()
+	return l.clock.platform
+}
+
+// Reset begins the life of a platform that was filled. The caller holds the store's locks.
+func (l *Life) Reset(now time.Time) { l.clock = newLifeClock(now, l.config.Noon) }
 
 // activity is a scheduled change. It chooses its rows when it runs.
 type activity struct {
@@ -119,44 +168,44 @@ type activity struct {
 
 // Step runs the activities of a time span in a random order. It returns at the first activity that the database does not accept, and does
 // nothing while life is paused. Run calls Step; a test that simulates life without a clock calls Step itself.
-func (p *Platform) Step(ctx context.Context, elapsed time.Duration) error {
-	activities, err := p.decide(ctx, min(elapsed, longestStep))
+func (l *Life) Step(ctx context.Context, elapsed time.Duration) error {
+	activities, err := l.decide(ctx, min(elapsed, longestStep))
 	if err != nil {
 		return err
 	}
 	for _, a := range activities {
-		if ctx.Err() != nil || p.paused.Load() {
+		if ctx.Err() != nil || l.paused.Load() {
 			return nil
 		}
-		if err := p.perform(ctx, a); err != nil {
+		if err := l.perform(ctx, a); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Platform) perform(ctx context.Context, a activity) error {
-	if err := p.lockWrites(ctx); err != nil {
+func (l *Life) perform(ctx context.Context, a activity) error {
+	if err := l.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer p.unlockWrites()
-	if p.paused.Load() {
+	defer l.unlockWrites()
+	if l.paused.Load() {
 		return nil
 	}
-	if err := p.resolveUnknown(ctx); err != nil { // before rows are chosen: it changes the books
+	if err := l.resolveUnknown(ctx); err != nil { // before rows are chosen: it changes the books
 		return err
 	}
-	c := p.newChange(a.name)
+	c := l.newChange(a.name)
 	a.do(c)
 	if c.empty() {
 		return nil
 	}
-	return p.apply(ctx, c)
+	return l.apply(ctx, c)
 }
 
 // step collects the activities of one time span.
 type step struct {
-	*Platform
+	*Life
 	at         time.Time
 	wall       float64 // elapsed seconds
 	days       float64 // elapsed platform days
@@ -164,42 +213,42 @@ type step struct {
 	activities []activity
 }
 
-func (p *Platform) decide(ctx context.Context, elapsed time.Duration) ([]activity, error) {
-	if err := p.lockWrites(ctx); err != nil {
+func (l *Life) decide(ctx context.Context, elapsed time.Duration) ([]activity, error) {
+	if err := l.lockWrites(ctx); err != nil {
 		return nil, err
 	}
-	defer p.unlockWrites()
-	p.mu.Lock()
-	p.clock.platform = p.clock.platform.Add(time.Duration(float64(elapsed) * p.config.Speed))
-	p.mu.Unlock()
-	s := &step{Platform: p, at: p.now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * p.config.Speed, tempo: p.config.tempo(p.clock.platform)}
-	for i := range p.books.Clients {
-		if c := &p.books.Clients[i]; c.Active {
+	defer l.unlockWrites()
+	l.memory.Lock()
+	l.clock.platform = l.clock.platform.Add(time.Duration(float64(elapsed) * l.Speed))
+	l.memory.Unlock()
+	s := &step{Life: l, at: l.now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * l.Speed, tempo: l.config.tempo(l.clock.platform)}
+	for i := range l.books.Clients {
+		if c := &l.books.Clients[i]; c.Active {
 			s.clientLife(c)
 		}
 	}
-	for i := range p.books.Events {
-		e := &p.books.Events[i]
-		if c := p.books.Clients.Get(e.ClientID); c == nil || !c.Active || e.Status == Complete || e.Status == Cancelled {
+	for i := range l.books.Events {
+		e := &l.books.Events[i]
+		if c := l.books.Clients.Get(e.ClientID); c == nil || !c.Active || e.Status == Complete || e.Status == Cancelled {
 			continue
 		}
 		s.eventLife(e.ID, e.ClientID, e.Status)
-		if dueStatus(e, s.at, p.day()) != e.Status {
-			s.schedule(fmt.Sprintf("end %s", e.Status), func(c *Change) { p.advance(c, e.ID) })
+		if dueStatus(e, s.at, l.day()) != e.Status {
+			s.schedule(fmt.Sprintf("end %s", e.Status), func(c *Change) { l.advance(c, e.ID) })
 		}
 	}
 	s.backupLife()
-	if !s.at.Before(p.clock.housekeeper) {
-		p.clock.housekeeper = s.at.Add(housekeeping)
-		s.schedule("housekeeping", p.clean)
+	if !s.at.Before(l.clock.housekeeper) {
+		l.clock.housekeeper = s.at.Add(housekeeping)
+		s.schedule("housekeeping", l.clean)
 	}
-	s.activities = slices.DeleteFunc(s.activities, p.impossible)
-	p.rng.Shuffle(len(s.activities), func(i, j int) { s.activities[i], s.activities[j] = s.activities[j], s.activities[i] })
+	s.activities = slices.DeleteFunc(s.activities, l.impossible)
+	l.rng.Shuffle(len(s.activities), func(i, j int) { s.activities[i], s.activities[j] = s.activities[j], s.activities[i] })
 	return s.activities, nil
 }
 
 // tempo is how busy a time of day is: 0.5 at night, 1.5 in the afternoon. With Nights: 0 from one to six, 3 from seven to ten in the evening.
-func (c *Config) tempo(at time.Time) float64 {
+func (c *LifeConfig) tempo(at time.Time) float64 {
 	hour := float64(at.Hour()) + float64(at.Minute())/60
 	switch {
 	case c.Nights && hour >= 1 && hour < 6:
@@ -208,6 +257,20 @@ func (c *Config) tempo(at time.Time) float64 {
 		return 3
 	}
 	return 1 + 0.5*math.Cos((hour-15)/12*math.Pi)
+}
+
+// impossible reports whether an activity cannot happen now: people do nothing while the API does not serve.
+func (l *Life) impossible(j activity) bool {
+	if !l.faults.isOn(APIDown, 0) && !l.faults.isOn(PoolExhausted, 0) {
+		return false
+	}
+	switch j.name {
+	case "list item", "publish item", "change price", "register", "pay fee", "return", "shopper comes", "sign in", "open ticket",
+		"change mail address", "book drop-off", "cancel drop-off", "sign up for a shift", "cancel a shift":
+		return true
+	default:
+		return false
+	}
 }
 
 // schedule adds one activity.
@@ -232,38 +295,38 @@ func (s *step) perSecond(name string, rate float64, do func(*Change)) {
 
 // clientLife schedules the activities of a client and its people.
 func (s *step) clientLife(client *Client) {
-	p, id := s.Platform, client.ID
-	if every := max(p.scaled(5*time.Minute), p.accelerated(time.Second)); !s.at.Before(p.clock.sync[id]) {
-		if p.clock.sync[id].IsZero() { // spread the clients
-			p.clock.sync[id] = s.at.Add(time.Duration(s.rng.Int64N(int64(every))))
+	l, id := s.Life, client.ID
+	if every := max(l.scaled(5*time.Minute), l.accelerated(time.Second)); !s.at.Before(l.clock.sync[id]) {
+		if l.clock.sync[id].IsZero() { // spread the clients
+			l.clock.sync[id] = s.at.Add(time.Duration(s.rng.Int64N(int64(every))))
 		} else {
-			p.clock.sync[id] = s.at.Add(every)
-			s.schedule("sync", func(c *Change) { p.sync(c, id) })
+			l.clock.sync[id] = s.at.Add(every)
+			s.schedule("sync", func(c *Change) { l.sync(c, id) })
 		}
 	}
-	if !s.at.Before(p.clock.heartbeats[id]) {
-		p.clock.heartbeats[id] = s.at.Add(heartbeatEvery)
-		s.schedule("heartbeat", func(c *Change) { p.heartbeat(c, id) })
+	if !s.at.Before(l.clock.heartbeats[id]) {
+		l.clock.heartbeats[id] = s.at.Add(heartbeatEvery)
+		s.schedule("heartbeat", func(c *Change) { l.heartbeat(c, id) })
 	}
-	if p.external != nil && p.external.missingCount(id) > 0 && !p.losesOrders(id) {
-		s.schedule("import late orders", func(c *Change) { p.importLate(c, id) })
+	if l.shops.ImportsLate(id) {
+		s.schedule("import late orders", func(c *Change) { l.shops.ImportLate(c, id) })
 	}
 	stay := s.visitSeconds()
 	for i, role := range Roles()[1:] {
-		s.perSecond("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *Change) { p.arrive(c, id, 0, role) })
+		s.perSecond("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *Change) { l.arrive(c, id, 0, role) })
 	}
-	s.perSecond("sign out", float64(p.index.staff.len(id))/stay*s.leaveFactor(), func(c *Change) { p.leave(c, p.index.staff, id) })
+	s.perSecond("sign out", float64(l.index.staff.len(id))/stay*s.leaveFactor(), func(c *Change) { l.leave(c, &l.index.staff, id) })
 
 	tickets, answers := 0.5, 1.0
-	if p.faults.isOn(TicketsPilingUp, id) {
+	if l.faults.isOn(TicketsPilingUp, id) {
 		tickets, answers = 30, 0
 	}
-	s.perDay("open ticket", tickets*s.tempo, func(c *Change) { p.openTicket(c, id, pickPriority(p.rng.Float64())) })
-	s.perDay("answer ticket", answers*12*float64(p.index.open.len(id)), func(c *Change) { p.answerTicket(c, id) })
-	s.perDay("solve ticket", answers*3*float64(p.index.waiting.len(id)), func(c *Change) { p.solveTicket(c, id) })
-	s.perDay("change mail address", 0.01*float64(p.index.consignors.len(id)), func(c *Change) { p.changeAddress(c, id) })
-	if p.index.events.len(id) < 2 {
-		s.perDay("plan sale event", 0.3, func(c *Change) { p.planEvent(c, id) })
+	s.perDay("open ticket", tickets*s.tempo, func(c *Change) { l.openTicket(c, id, pickPriority(l.rng.Float64())) })
+	s.perDay("answer ticket", answers*12*float64(l.index.open.len(id)), func(c *Change) { l.answerTicket(c, id) })
+	s.perDay("solve ticket", answers*3*float64(l.index.waiting.len(id)), func(c *Change) { l.solveTicket(c, id) })
+	s.perDay("change mail address", 0.01*float64(l.index.consignors.len(id)), func(c *Change) { l.changeAddress(c, id) })
+	if l.index.events.len(id) < 2 {
+		s.perDay("plan sale event", 0.3, func(c *Change) { l.planEvent(c, id) })
 	}
 }
 
@@ -282,89 +345,70 @@ func (s *step) leaveFactor() float64 {
 
 // eventLife schedules the activities of a sale event.
 func (s *step) eventLife(id, client uint64, status string) {
-	p, x := s.Platform, s.index
+	l, x := s.Life, s.index
 	participants := float64(x.participants.len(id))
 	switch status {
 	case Registration:
-		expected := max(float64(p.config.Items)/float64(p.config.Events)/itemsEach, 5)
-		s.perDay("register", 1.3*expected/registrationBefore*s.tempo, func(c *Change) { p.register(c, id) })
-		s.perDay("list item", participants*itemsEach/registrationBefore*s.tempo, func(c *Change) { p.listItem(c, id) })
+		expected := max(float64(l.config.Items)/float64(l.config.Events)/itemsEach, 5)
+		s.perDay("register", 1.3*expected/registrationBefore*s.tempo, func(c *Change) { l.register(c, id) })
+		s.perDay("list item", participants*itemsEach/registrationBefore*s.tempo, func(c *Change) { l.listItem(c, id) })
 	case Active, Markdown:
 		purchases := 0.18 * float64(x.forSale.len(id)) * s.tempo
 		switch {
-		case p.buying(client):
-			s.perDay("purchase", purchases, func(c *Change) { p.buy(c, client, id) })
-		case p.shopDown(client):
-			s.perDay("failed purchase", purchases, func(*Change) { p.failCheckout(client) })
+		case l.Buying(client):
+			s.perDay("purchase", purchases, func(c *Change) { l.buy(c, client, id) })
+		case l.shops.ShopDown(client):
+			s.perDay("failed purchase", purchases, func(*Change) { l.shops.FailCheckout(client) })
 		}
-		s.perDay("list item", participants*0.5*s.tempo, func(c *Change) { p.listItem(c, id) })
-		s.perDay("change price", 0.05*float64(x.forSale.len(id)), func(c *Change) { p.reprice(c, id) })
-		s.perSecond("shopper comes", float64(shoppersOf(id))*s.tempo/s.visitSeconds(), func(c *Change) { p.arrive(c, client, id, "shopper") })
+		s.perDay("list item", participants*0.5*s.tempo, func(c *Change) { l.listItem(c, id) })
+		s.perDay("change price", 0.05*float64(x.forSale.len(id)), func(c *Change) { l.reprice(c, id) })
+		s.perSecond("shopper comes", float64(shoppersOf(id))*s.tempo/s.visitSeconds(), func(c *Change) { l.arrive(c, client, id, "shopper") })
 	case Closed, Returns:
 		if x.forSale.len(id) > 0 {
-			s.schedule("lock items", func(c *Change) { p.lockItems(c, id) })
+			s.schedule("lock items", func(c *Change) { l.lockItems(c, id) })
 		}
-		s.perDay("transfer", 0.1*float64(x.locked.len(id)), func(c *Change) { p.transfer(c, id) })
+		s.perDay("transfer", 0.1*float64(x.locked.len(id)), func(c *Change) { l.transfer(c, id) })
 	case Reconciliation:
 		if x.unsettled.len(id) > 0 {
-			s.schedule("settle", func(c *Change) { p.settleAccounts(c, id) })
+			s.schedule("settle", func(c *Change) { l.settleAccounts(c, id) })
 		}
-		s.perDay("pay", 3*math.Ceil(float64(x.pending.len(id))/4), func(c *Change) { p.pay(c, id, 4) })
+		s.perDay("pay", 3*math.Ceil(float64(x.pending.len(id))/4), func(c *Change) { l.pay(c, id, 4) })
 	}
 	if status != Setup && status != Draft {
-		s.perSecond("shopper leaves", float64(x.shoppers.len(id))/s.visitSeconds()*s.leaveFactor(), func(c *Change) { p.leave(c, x.shoppers, id) })
-		s.perDay("publish item", 3*float64(x.drafts.len(id)), func(c *Change) { p.publish(c, id) })
-		s.perDay("pay fee", 0.5*float64(x.unpaid.len(id)), func(c *Change) { p.payFee(c, id) })
-		s.perDay("return", 0.004*float64(x.sold.len(id)), func(c *Change) { p.returnItem(c, id) })
+		s.perSecond("shopper leaves", float64(x.shoppers.len(id))/s.visitSeconds()*s.leaveFactor(), func(c *Change) { l.leave(c, &x.shoppers, id) })
+		s.perDay("publish item", 3*float64(x.drafts.len(id)), func(c *Change) { l.publish(c, id) })
+		s.perDay("pay fee", 0.5*float64(x.unpaid.len(id)), func(c *Change) { l.payFee(c, id) })
+		s.perDay("return", 0.004*float64(x.sold.len(id)), func(c *Change) { l.returnItem(c, id) })
 		s.dropoffLife(id)
 		s.shiftLife(id)
 	}
 }
 
-// itemsEach is the mean number of items of a consignor.
-const itemsEach = 30.0
-
 func (s *step) dropoffLife(event uint64) {
-	p, x := s.Platform, s.index
-	s.perDay("book drop-off", 0.5*float64(x.undropped.len(event)), func(c *Change) { p.bookDropoff(c, event) })
-	s.perDay("cancel drop-off", 0.03*float64(x.dueSlots.len(event)), func(c *Change) { p.cancelDropoff(c, event) })
+	l, x := s.Life, s.index
+	s.perDay("book drop-off", 0.5*float64(x.undropped.len(event)), func(c *Change) { l.bookDropoff(c, event) })
+	s.perDay("cancel drop-off", 0.03*float64(x.dueSlots.len(event)), func(c *Change) { l.cancelDropoff(c, event) })
 	for _, slot := range x.dueSlots.some(event, math.MaxInt) {
-		if row := p.books.DropoffSlots.Get(slot); row != nil && row.StartAt.Before(s.at) {
-			s.schedule("drop-off", func(c *Change) { p.endDropoffs(c, slot) })
+		if row := l.books.DropoffSlots.Get(slot); row != nil && row.StartAt.Before(s.at) {
+			s.schedule("drop-off", func(c *Change) { l.endDropoffs(c, slot) })
 		}
 	}
 }
 
 func (s *step) shiftLife(event uint64) {
-	p, x := s.Platform, s.index
-	s.perDay("sign up for a shift", 0.1*float64(x.participants.len(event)), func(c *Change) { p.bookShift(c, event) })
-	s.perDay("cancel a shift", 0.03*float64(x.dueShifts.len(event)), func(c *Change) { p.cancelShift(c, event) })
+	l, x := s.Life, s.index
+	s.perDay("sign up for a shift", 0.1*float64(x.participants.len(event)), func(c *Change) { l.bookShift(c, event) })
+	s.perDay("cancel a shift", 0.03*float64(x.dueShifts.len(event)), func(c *Change) { l.cancelShift(c, event) })
 	for _, shift := range x.dueShifts.some(event, math.MaxInt) {
-		if row := p.books.VolunteerShifts.Get(shift); row != nil && row.EndAt.Before(s.at) {
-			s.schedule("shift ends", func(c *Change) { p.endShift(c, shift) })
+		if row := l.books.VolunteerShifts.Get(shift); row != nil && row.EndAt.Before(s.at) {
+			s.schedule("shift ends", func(c *Change) { l.endShift(c, shift) })
 		}
 	}
 }
 
-// poisson draws the number of occurrences from a Poisson distribution with the given mean, at most maxPerStep.
-func poisson(rng *rand.Rand, mean float64) int {
-	if mean <= 0 {
-		return 0
-	}
-	if mean > maxPerStep {
-		return maxPerStep
-	}
-	limit, product, n := math.Exp(-mean), rng.Float64(), 0
-	for product > limit && n < maxPerStep {
-		product *= rng.Float64()
-		n++
-	}
-	return n
-}
-
-func (p *Platform) chance(probability float64) bool { return p.rng.Float64() < probability }
+func (l *Life) chance(probability float64) bool { return l.rng.Float64() < probability }
 
 // randomFailure reports whether a random failure happens, which Config.Flawless turns off.
-func (p *Platform) randomFailure(probability float64) bool {
-	return !p.config.Flawless && p.chance(probability)
+func (l *Life) randomFailure(probability float64) bool {
+	return !l.config.Flawless && l.chance(probability)
 }

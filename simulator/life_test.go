@@ -51,7 +51,7 @@ const patience = 2 * time.Minute
 // finishRound returns when life has ended the step that was running, and one after it.
 func finishRound(p *Platform) {
 	for range 3 { // the first ends the wait, the second the running step, the third a whole one
-		p.wake <- struct{}{}
+		p.life.wake <- struct{}{}
 	}
 }
 
@@ -232,19 +232,19 @@ func TestUnknownOutcomeIsResolved(t *testing.T) {
 	for name, arrived := range map[string]bool{"it arrived": true, "it did not arrive": false} {
 		t.Run(name, func(t *testing.T) {
 			p, db := filled(t, Config{Clients: 2, Events: 4, Items: 100})
-			c := p.newChange("test")
+			c := p.store.newChange("test")
 			client := p.Books().Clients[0]
 			client.Name = "O'Neill & Söhne \\ 子供"
 			c.Update(client)
-			ticket := SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.now()}
+			ticket := SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.store.now()}
 			c.Insert(ticket)
 			c.flush()
 			if arrived {
-				if err := p.transact(t.Context(), c); err != nil {
+				if err := p.store.transact(t.Context(), c); err != nil {
 					t.Fatal(err)
 				}
 			}
-			p.unknownOutcome = c
+			p.store.unknownOutcome = c
 			if p.Books().SupportTickets.Get(ticket.ID) != nil {
 				t.Error("booked before it is known")
 			}
@@ -268,10 +268,10 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 	if err := server.Signal(os.Signal(syscall.SIGSTOP)); err != nil {
 		t.Fatal(err)
 	}
-	c := p.newChange("test")
-	c.Insert(SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.now()})
+	c := p.store.newChange("test")
+	c.Insert(SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.store.now()})
 	c.flush()
-	p.unknownOutcome = c
+	p.store.unknownOutcome = c
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if err := p.Pause(ctx); err == nil {
@@ -284,7 +284,7 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	pause(t, p)
-	if p.Books().SupportTickets.Get(p.ids.ticket) == nil {
+	if p.Books().SupportTickets.Get(p.store.ids[supportTicketsTable.name]) == nil {
 		t.Error("not booked")
 	}
 }
@@ -308,7 +308,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 	}
 	planted := make(chan error, 1)
 	go func() { planted <- p.Faults().On(t.Context(), SoldTwiceFault, "") }()
-	waitFor(t, "the other fault to come before the database", func() bool { return len(p.writeLock) == 1 })
+	waitFor(t, "the other fault to come before the database", func() bool { return len(p.store.writeLock) == 1 })
 	if err := p.Faults().Off(t.Context(), DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 func TestNobodyComesAtNightAndMostInTheEvening(t *testing.T) {
 	t.Parallel()
 	at := func(hour int) time.Time { return time.Date(2026, 9, 5, hour, 30, 0, 0, time.UTC) }
-	usual, withNights := Config{}, Config{Nights: true}
+	usual, withNights := LifeConfig{}, LifeConfig{Nights: true}
 	for hour := range 24 {
 		got, as := withNights.tempo(at(hour)), usual.tempo(at(hour))
 		switch {

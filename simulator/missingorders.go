@@ -9,48 +9,52 @@ type missingOrder struct {
 }
 
 // losesOrders reports whether the orders of a client get lost.
-func (p *Platform) losesOrders(client uint64) bool {
-	if p.external == nil {
-		return false
-	}
-	p.external.mu.Lock()
-	defer p.external.mu.Unlock()
-	return p.external.ordersLost[client]
+func (o *Services) losesOrders(client uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ordersLost[client]
 }
 
-// loseOrder creates an order in the shop and not in the books. The caller holds writeLock.
-func (p *Platform) loseOrder(client uint64, lines []Sale) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range lines {
-		p.index.reserve(p.books.Items.Get(s.ItemID), true)
+// LoseOrder creates an order in the shop and not in the books, if the client's orders get lost. The caller holds the store's write lock.
+func (o *Services) LoseOrder(client uint64, lines []Sale) bool {
+	if !o.losesOrders(client) {
+		return false
 	}
-	o := p.external
+	o.memory.Lock()
+	defer o.memory.Unlock()
+	for _, s := range lines {
+		o.index.reserve(o.books.Items.Get(s.ItemID), true)
+	}
 	o.mu.Lock()
 	o.missingOrders[client] = append(o.missingOrders[client], missingOrder{lines})
 	o.mu.Unlock()
-	o.logError(o.order(p.books, lines))
+	o.logError(o.order(o.books, lines))
+	return true
+}
+
+// ImportsLate reports whether there are missing orders of a client that can be imported.
+func (o *Services) ImportsLate(client uint64) bool {
+	return o.missingCount(client) > 0 && !o.losesOrders(client)
 }
 
 // missingCount returns the number of a client's missing orders.
-func (o *externalServices) missingCount(client uint64) int {
+func (o *Services) missingCount(client uint64) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.missingOrders[client])
 }
 
-// importLate records the oldest missing orders of a client.
-func (p *Platform) importLate(c *Change, client uint64) {
-	o := p.external
+// ImportLate records the oldest missing orders of a client.
+func (o *Services) ImportLate(c *Change, client uint64) {
 	o.mu.Lock()
 	n := min(len(o.missingOrders[client]), batch/5)
 	orders := slices.Clone(o.missingOrders[client][:n])
 	o.mu.Unlock()
-	now := p.now()
+	now := o.now()
 	var sales []Row
 	for _, order := range orders {
 		for _, s := range order.lines {
-			if row := p.books.Items.Get(s.ItemID); row != nil {
+			if row := o.books.Items.Get(s.ItemID); row != nil {
 				item := *row
 				item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = Sold, s.SoldAt, now, s.AmountCents
 				c.Update(item)
@@ -59,8 +63,8 @@ func (p *Platform) importLate(c *Change, client uint64) {
 		}
 	}
 	c.Insert(sales...)
-	c.importedLate = true
-	c.effects = append(c.effects, func(b *Books, x *index) {
+	c.ImportedLate = true
+	c.Then(func(b *Books, x *index) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.missingOrders[client] = o.missingOrders[client][n:]
@@ -70,17 +74,4 @@ func (p *Platform) importLate(c *Change, client uint64) {
 			}
 		}
 	})
-}
-
-// reserve sets whether an item is reserved: reserved items are not for sale.
-func (x *index) reserve(i *Item, on bool) {
-	if i == nil {
-		return
-	}
-	if on {
-		x.reserved[i.ID] = true
-	} else {
-		delete(x.reserved, i.ID)
-	}
-	x.item(i, true)
 }

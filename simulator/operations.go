@@ -36,11 +36,8 @@ func (g *generator) shoppers(e *Event) {
 	}
 }
 
-// shoppersOf returns the usual number of shoppers of a sale event.
-func shoppersOf(event uint64) int { return 6 + int(event*7919%17) }
-
 func (g *generator) session(client, event uint64, role string) {
-	s := Session{ID: next(&g.ids.session), ClientID: client, EventID: event, Role: role}
+	s := Session{ID: g.ids.of(Session{}), ClientID: client, EventID: event, Role: role}
 	s.LastSeenAt = g.between(g.now.Add(-heartbeatEvery), g.now)
 	s.StartedAt = g.between(s.LastSeenAt.Add(-15*time.Minute), s.LastSeenAt)
 	switch {
@@ -58,7 +55,7 @@ func (g *generator) tickets(client uint64) {
 		u := g.rng.Float64() // most are of the last days
 		opened := g.ago(time.Duration(float64(20*24*time.Hour) * u * u * u))
 		k := SupportTicket{
-			ID: next(&g.ids.ticket), ClientID: client, Priority: pickPriority(g.rng.Float64()), Status: Open,
+			ID: g.ids.of(SupportTicket{}), ClientID: client, Priority: pickPriority(g.rng.Float64()), Status: Open,
 			Category: ticketCategories()[g.rng.IntN(len(ticketCategories()))], OpenedAt: opened,
 		}
 		if answered := opened.Add(time.Duration(float64(3*time.Hour) * g.rng.Float64())).Truncate(time.Microsecond); answered.Before(g.now) {
@@ -71,26 +68,13 @@ func (g *generator) tickets(client uint64) {
 	}
 }
 
-func pickPriority(u float64) string {
-	switch {
-	case u < 0.06:
-		return "urgent"
-	case u < 0.2:
-		return "high"
-	case u < 0.75:
-		return "normal"
-	default:
-		return "low"
-	}
-}
-
 // syncs generates the runs of the last platform hour, every five minutes; the last one of each kind succeeded.
 func (g *generator) syncs(client uint64) {
 	every := g.day / 288
 	offset := time.Duration(g.rng.Int64N(int64(every) + 1))
 	for n := 11; n >= 0; n-- {
 		for _, kind := range syncKinds() {
-			r := SyncRun{ID: next(&g.ids.sync), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: g.ago(offset + time.Duration(n)*every)}
+			r := SyncRun{ID: g.ids.of(SyncRun{}), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: g.ago(offset + time.Duration(n)*every)}
 			if n > 0 && g.chance(0.02) {
 				r.Outcome = Failed
 			}
@@ -104,7 +88,7 @@ func (g *generator) backup(target string, every, took time.Duration, runs int, b
 	for n := runs - 1; n >= 0; n-- {
 		start := g.ago(time.Duration(n)*every + every/3 + took)
 		b := Backup{
-			ID: next(&g.ids.backup), Target: target, Outcome: Succeeded, StartedAt: start,
+			ID: g.ids.of(Backup{}), Target: target, Outcome: Succeeded, StartedAt: start,
 			FinishedAt: start.Add(time.Duration(float64(took) * (0.8 + 0.4*g.rng.Float64()))).Truncate(time.Microsecond),
 			Bytes:      bytes - int64(n)*bytes/200,
 		}

@@ -5,56 +5,56 @@ import "time"
 // Periodic activities: sync, backups, and the deletion of old rows.
 
 // sync syncs a client's shop: a run of each kind. The kind products updates items, the kind email_address consignors.
-func (p *Platform) sync(c *Change, client uint64) {
-	now := p.now()
-	stalled := p.faults.isOn(SyncStalled, client)
+func (l *Life) sync(c *Change, client uint64) {
+	now := l.now()
+	stalled := l.faults.isOn(SyncStalled, client)
 	for _, kind := range syncKinds() {
 		mail := kind == "email_address"
 		if stalled && !mail {
 			continue
 		}
-		run := SyncRun{ID: next(&p.ids.sync), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: now}
-		if p.randomFailure(0.01) || p.syncFails(client, kind) {
+		run := SyncRun{ID: l.ids.of(SyncRun{}), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: now}
+		if l.randomFailure(0.01) || l.syncFails(client, kind) {
 			run.Outcome = Failed
 		}
 		c.Insert(run)
 		switch {
 		case run.Outcome == Failed:
 		case kind == "products":
-			p.syncItems(c, client, now)
+			l.syncItems(c, client, now)
 		case mail:
-			p.syncMail(c, client, now)
+			l.syncMail(c, client, now)
 		}
 	}
 }
 
 // syncFails reports whether a run fails for sure: because of a fault, or because the last call to the shop failed.
-func (p *Platform) syncFails(client uint64, kind string) bool {
-	return p.faults.isOn(SyncFailing, client) || kind != "email_address" && !p.lastShopCall(client).OK()
+func (l *Life) syncFails(client uint64, kind string) bool {
+	return l.faults.isOn(SyncFailing, client) || kind != "email_address" && !l.shops.ShopAnswers(client)
 }
 
-func (p *Platform) syncItems(c *Change, client uint64, now time.Time) {
-	for i := range p.books.Events {
-		e := &p.books.Events[i]
-		if e.ClientID != client || p.index.unsynced.len(e.ID) == 0 {
+func (l *Life) syncItems(c *Change, client uint64, now time.Time) {
+	for i := range l.books.Events {
+		e := &l.books.Events[i]
+		if e.ClientID != client || l.index.unsynced.len(e.ID) == 0 {
 			continue
 		}
-		for _, id := range p.index.unsynced.some(e.ID, batch) {
-			item := *p.books.Items.Get(id)
+		for _, id := range l.index.unsynced.some(e.ID, batch) {
+			item := *l.books.Items.Get(id)
 			item.SyncedAt = now
 			c.Update(item)
 		}
 	}
 }
 
-func (p *Platform) syncMail(c *Change, client uint64, now time.Time) {
-	for _, id := range p.index.mail.some(client, batch) {
-		consignor := *p.books.Consignors.Get(id)
-		if consignor.SyncStatus == Failed && p.chance(0.9) {
+func (l *Life) syncMail(c *Change, client uint64, now time.Time) {
+	for _, id := range l.index.mail.some(client, batch) {
+		consignor := *l.books.Consignors.Get(id)
+		if consignor.SyncStatus == Failed && l.chance(0.9) {
 			continue // a later run retries it
 		}
 		consignor.SyncStatus, consignor.LastSyncAttempt = Completed, now
-		if p.chance(0.03) {
+		if l.chance(0.03) {
 			consignor.SyncStatus = Failed
 		}
 		c.Update(consignor)
@@ -76,47 +76,47 @@ func backupPlans() []backupPlan {
 }
 
 func (s *step) backupLife() {
-	p := s.Platform
+	l := s.Life
 	for _, plan := range backupPlans() {
-		clock := p.clock.backups[plan.target]
+		clock := l.clock.backups[plan.target]
 		if clock == nil {
-			clock = &backupClock{next: s.at.Add(time.Duration(p.rng.Float64() * float64(p.scaled(plan.every))))}
-			p.clock.backups[plan.target] = clock
+			clock = &backupClock{next: s.at.Add(time.Duration(l.rng.Float64() * float64(l.scaled(plan.every))))}
+			l.clock.backups[plan.target] = clock
 		}
 		switch {
 		case clock.running != 0 && !s.at.Before(clock.ends):
-			s.schedule("backup ends", func(c *Change) { p.endBackup(c, clock) })
+			s.schedule("backup ends", func(c *Change) { l.endBackup(c, clock) })
 		case clock.running == 0 && !s.at.Before(clock.next):
-			s.schedule("backup starts", func(c *Change) { p.startBackup(c, clock, plan) })
+			s.schedule("backup starts", func(c *Change) { l.startBackup(c, clock, plan) })
 		}
 	}
 }
 
-func (p *Platform) startBackup(c *Change, clock *backupClock, plan backupPlan) {
-	now := p.now()
-	run := Backup{ID: next(&p.ids.backup), Target: plan.target, StartedAt: now}
+func (l *Life) startBackup(c *Change, clock *backupClock, plan backupPlan) {
+	now := l.now()
+	run := Backup{ID: l.ids.of(Backup{}), Target: plan.target, StartedAt: now}
 	c.Insert(run)
-	c.effects = append(c.effects, func(*Books, *index) {
+	c.Then(func(*Books, *index) {
 		clock.running = run.ID
-		clock.ends = now.Add(p.scaled(plan.took))
-		clock.next = now.Add(max(p.scaled(plan.every), p.accelerated(5*time.Second)))
+		clock.ends = now.Add(l.scaled(plan.took))
+		clock.next = now.Add(max(l.scaled(plan.every), l.accelerated(5*time.Second)))
 	})
 }
 
-func (p *Platform) endBackup(c *Change, clock *backupClock) {
-	run := *p.books.Backups.Get(clock.running)
-	run.FinishedAt, run.Outcome = p.now(), Failed
-	if !p.faults.isOn(BackupMissing, 0) {
+func (l *Life) endBackup(c *Change, clock *backupClock) {
+	run := *l.books.Backups.Get(clock.running)
+	run.FinishedAt, run.Outcome = l.now(), Failed
+	if !l.faults.isOn(BackupMissing, 0) {
 		run.Outcome, run.Bytes = Succeeded, 1_000_000
-		for i := len(p.books.Backups) - 1; i >= 0; i-- {
-			if b := &p.books.Backups[i]; b.Target == run.Target && b.Outcome == Succeeded {
+		for i := len(l.books.Backups) - 1; i >= 0; i-- {
+			if b := &l.books.Backups[i]; b.Target == run.Target && b.Outcome == Succeeded {
 				run.Bytes = b.Bytes + b.Bytes/500
 				break
 			}
 		}
 	}
 	c.Update(run)
-	c.effects = append(c.effects, func(*Books, *index) { clock.running = 0 })
+	c.Then(func(*Books, *index) { clock.running = 0 })
 }
 
 const (
@@ -126,23 +126,23 @@ const (
 )
 
 // clean deletes old sync runs and ended sessions, but never the last run of a kind and outcome.
-func (p *Platform) clean(c *Change) {
-	before := p.now().Add(-keptFor)
+func (l *Life) clean(c *Change) {
+	before := l.now().Add(-keptFor)
 	type last struct {
 		client        uint64
 		kind, outcome string
 	}
 	spared := map[last]uint64{}
-	for _, r := range p.books.SyncRuns {
+	for _, r := range l.books.SyncRuns {
 		spared[last{r.ClientID, r.Kind, r.Outcome}] = r.ID
 	}
 	var runs, sessions []Row
-	for _, r := range p.books.SyncRuns {
+	for _, r := range l.books.SyncRuns {
 		if len(runs) < maxCleaned && r.FinishedAt.Before(before) && spared[last{r.ClientID, r.Kind, r.Outcome}] != r.ID {
 			runs = append(runs, r)
 		}
 	}
-	for _, s := range p.books.Sessions {
+	for _, s := range l.books.Sessions {
 		if len(sessions) < maxCleaned && !s.EndedAt.IsZero() && s.EndedAt.Before(before) {
 			sessions = append(sessions, s)
 		}

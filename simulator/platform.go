@@ -19,13 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
 // Config configures the simulator. Only DSN has no default.
@@ -131,108 +127,185 @@ func (c *Config) setDefaults() error {
 
 // Platform is the simulator. Its methods can be called from any goroutine.
 type Platform struct {
-	config  Config
-	db      *sql.DB
-	login   *login // of db
-	faults  *Faults
-	emitter *eventEmitter // nil: no stream
-	infra
-	external *externalServices // nil: no external services
-	inflight inflight
-
-	writeLock chan struct{} // held by whoever runs a transaction
-	paused    atomic.Bool   // life does not acquire writeLock
-	filled    atomic.Bool
-	living    atomic.Bool
-	wake      chan struct{} // makes Run take a step at once
-
-	// Written with writeLock and mu held; read with either.
-	mu      sync.RWMutex
-	books   *Books
-	index   *index
-	changes int64 // changes recorded
-
-	// Guarded by writeLock.
-	ids            ids
-	rng            *rand.Rand
-	unknownOutcome *Change // committed or not: nobody knows yet
-	clock          lifeClock
-
-	failing  atomic.Pointer[string] // the last error while the database fails
-	failures atomic.Int64
+	config   Config
+	store    *Store
+	faults   *Switches
+	emitter  *Emitter // nil: no stream
+	inflight *Inflight
+	infra    *Infrastructure
+	services *Services // nil: no external services
+	life     *Life
 }
 
-// New checks the configuration and makes a simulator. It does not connect.
+// New checks the configuration and makes a simulator. It does not connect to the database.
 func New(config Config) (*Platform, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
 	}
-	db, login, err := open(config.DSN, config.Timeout)
+	store, err := OpenStore(StoreConfig{
+		Clock: Clock{Time: config.Now, Speed: config.Speed, Acceleration: config.Acceleration}, DSN: config.DSN, Timeout: config.Timeout, Logger: config.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{
-		config: config, db: db, login: login, writeLock: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		books: &Books{Totals: map[uint64]Totals{}}, index: newIndex(), ids: firstIDs(),
-		rng:      rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
-		inflight: inflight{pending: map[*inflightRequest]struct{}{}},
-	}
-	p.faults = newFaults(p)
-	if len(config.Stream) > 0 {
-		out, err := stream.Open(config.Stream)
-		if err != nil {
-			_ = db.Close()
-			return nil, fmt.Errorf("platform: %w", err)
-		}
-		if p.emitter, err = newEventEmitter(p, out); err != nil {
-			out.Close()
-			_ = db.Close()
-			return nil, err
-		}
-	}
-	if err := p.startInfra(); err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
-	if err := p.openExternal(); err != nil {
+	p := &Platform{config: config, store: store, faults: NewSwitches(store)}
+	if err := p.connect(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
+// connect makes the parts of the platform and connects them. A change goes to the services first, so that a shop has an order before
+// anybody reports it.
+func (p *Platform) connect() (err error) {
+	c := &p.config
+	if len(c.Stream) > 0 {
+		p.emitter, err = NewEmitter(EmitterConfig{Brokers: c.Stream, Seed: c.Seed, Tick: c.Tick, Flawless: c.Flawless, BrokerDown: c.BrokerDown}, p.store, p.faults)
+		if err != nil {
+			return err
+		}
+	}
+	p.inflight = NewInflight(p.store, p.emitter)
+	if p.infra, err = StartInfrastructure(InfraConfig{c.Infra, c.Seed, c.Tick}, p.store, p.faults, p.inflight); err != nil {
+		return err
+	}
+	var shops Shops
+	if c.Outside != "" {
+		if p.services, err = ServeServices(ServicesConfig{c.Outside, c.OutsideDir}, p.store, p.faults, p.inflight); err != nil {
+			return err
+		}
+		shops = p.services
+		p.store.Observe(p.services)
+	}
+	p.life = NewLife(LifeConfig{
+		Events: c.Events, Items: c.Items, Seed: c.Seed, Tick: c.Tick, Flawless: c.Flawless, Nights: c.Nights, Noon: c.Noon,
+	}, p.store, p.faults, shops, p.infra)
+	p.infra.Connect(p.life)
+	if p.emitter != nil {
+		p.emitter.Connect(p.infra.API(), p.services)
+		p.store.Observe(p.emitter)
+	}
+	if c.Disk.Dir != "" {
+		p.store.Observe(p.infra)
+	}
+	p.faults.Register(slices.Concat(p.infra.Faults(), p.services.Faults(), Violations(), p.life.Faults(), p.databaseFaults(), p.emitter.Faults())...)
+	return nil
+}
+
+func (p *Platform) databaseFaults() []Fault {
+	database := func(down bool) Action {
+		return func(context.Context, Where) error {
+			if p.config.DatabaseDown == nil {
+				return ErrNoDatabase
+			}
+			return p.config.DatabaseDown(down)
+		}
+	}
+	return []Fault{
+		{Name: DatabaseDown, Scope: everybody, On: database(true), Off: database(false),
+			Description: "The database does not answer.",
+			Changes:     "Nothing; the server is stopped. Off resumes it."},
+	}
+}
+
 // Close closes the connections. Run must have returned.
 func (p *Platform) Close() error {
-	err := p.stopInfra()
-	if p.external != nil {
-		err = errors.Join(err, p.external.Close())
+	var err error
+	if p.infra != nil {
+		err = p.infra.Close()
+	}
+	if p.services != nil {
+		err = errors.Join(err, p.services.Close())
 	}
 	if p.emitter != nil {
-		p.emitter.jobs.Close()
-		p.emitter.publisher.Close()
+		p.emitter.Close()
 	}
-	return errors.Join(err, p.db.Close())
+	return errors.Join(err, p.store.Close())
+}
+
+// Fill creates the missing tables and fills them. It refuses tables that hold a client, because they may be somebody else's, unless
+// Config.Fresh is set.
+func (p *Platform) Fill(ctx context.Context) error {
+	c := &p.config
+	generate := func(db *sql.DB, now time.Time, ids ids) (*Books, error) {
+		return Fill(ctx, db, SeedConfig{
+			Clients: c.Clients, Events: c.Events, LiveEvents: c.LiveEvents, Items: c.Items, Seed: c.Seed, Bulk: c.Bulk, Day: p.store.day(), Progress: c.Progress,
+		}, now, ids)
+	}
+	return p.store.Fill(ctx, c.Fresh, generate, func(b *Books, now time.Time) error {
+		p.life.Reset(now)
+		if p.services == nil {
+			return nil
+		}
+		return p.services.Seed(b)
+	})
+}
+
+// Run simulates life until the context ends, finishes the running activity and returns nil. While the database fails, Run waits and
+// retries.
+func (p *Platform) Run(ctx context.Context) error {
+	if !p.store.filled.Load() {
+		return ErrNotFilled
+	}
+	if p.life.Living.Swap(true) {
+		return errors.New("platform: life: it runs already")
+	}
+	defer p.life.Living.Store(false)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { p.infra.Run(ctx) })
+	if p.services != nil {
+		beside.Go(func() { p.services.Run(ctx) })
+	}
+	if p.emitter != nil {
+		beside.Go(func() { p.emitter.Run(ctx) })
+		beside.Go(func() { p.emitter.RunWorkers(ctx) })
+	}
+	p.life.Run(ctx)
+	return nil
+}
+
+// Step runs the activities of a time span (Life.Step), for a test that simulates life without a clock.
+func (p *Platform) Step(ctx context.Context, elapsed time.Duration) error {
+	return p.life.Step(ctx, elapsed)
+}
+
+// Do makes a change of the caller's (Store.Do).
+func (p *Platform) Do(ctx context.Context, name string, fill func(*Books, *Change) error) error {
+	return p.store.Do(ctx, name, fill)
 }
 
 // Books returns a copy of the books. To compare it with the database, pause life first.
-func (p *Platform) Books() *Books {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.books.Clone()
-}
+func (p *Platform) Books() *Books { return p.store.Books() }
 
-// Truth returns every sample that the business-exporter has to export now (Books.Truth).
-func (p *Platform) Truth() []Sample { return p.Books().Truth(p.now()) }
+// Truth returns every sample that the business-exporter has to export now.
+func (p *Platform) Truth() []Sample { return Truth(p.Books(), p.store.now()) }
 
 // Faults returns the fault switches.
-func (p *Platform) Faults() *Faults { return p.faults }
+func (p *Platform) Faults() *Switches { return p.faults }
+
+// InjectViolation adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books. They
+// have rows of their own, which life leaves alone, and stay until the database is dropped. Violations of paid_before_reconciliation end
+// with the reconciliation of their sale event.
+//
+// The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent.
+func (p *Platform) InjectViolation(ctx context.Context, check, client string, n int) error {
+	id, err := p.store.clientID(client)
+	if err != nil {
+		return fmt.Errorf("platform: plant %s: %w", check, err)
+	}
+	_, _, err = InjectViolation(ctx, p.store, check, id, n)
+	return err
+}
 
 // Pause waits for the running activity and starts no other until Resume. After it returns nil, the books, the database and the stream
 // agree, and only Do, InjectViolation and the faults change them; jobs stay in their queues. It waits for the API requests in flight;
 // events of later requests are deferred until Resume. It also waits while the outcome of a transaction is unknown, and while the
 // broker does not acknowledge what was published.
 func (p *Platform) Pause(ctx context.Context) error {
-	was := p.paused.Swap(true)
+	was := p.store.paused.Swap(true)
 	if err := p.quiesce(ctx); err != nil {
-		if p.paused.Store(was); !was {
+		if p.store.paused.Store(was); !was {
 			p.resumeJobs()
 		}
 		return fmt.Errorf("platform: pause: %w", err)
@@ -244,17 +317,17 @@ func (p *Platform) quiesce(ctx context.Context) error {
 	if err := p.inflight.await(ctx); err != nil {
 		return err
 	}
-	if err := p.lockWrites(ctx); err != nil {
+	if err := p.store.lockWrites(ctx); err != nil {
 		return err
 	}
-	defer p.unlockWrites()
-	if err := p.awaitResolved(ctx); err != nil {
+	defer p.store.unlockWrites()
+	if err := p.store.awaitResolved(ctx); err != nil {
 		return err
 	}
 	if p.emitter == nil {
 		return nil
 	}
-	if err := p.emitter.jobs.Pause(ctx); err != nil {
+	if err := p.emitter.PauseJobs(ctx); err != nil {
 		return err
 	}
 	return p.FlushStream(ctx)
@@ -271,7 +344,7 @@ func (p *Platform) StreamTruth() []Sample {
 	if p.emitter == nil {
 		return samples
 	}
-	for _, t := range p.emitter.publisher.Totals() {
+	for _, t := range p.emitter.Totals() {
 		samples = append(samples, Sample{t.Name, t.Labels, float64(t.Value) / float64(t.Scale)})
 	}
 	slices.SortFunc(samples, compareSamples)
@@ -287,18 +360,18 @@ func (p *Platform) FlushStream(ctx context.Context) error {
 	if err := p.inflight.await(ctx); err != nil {
 		return fmt.Errorf("platform: requests that are on their way: %w", err)
 	}
-	p.emitter.mu.Lock() // after a running emit
-	out := p.emitter.publisher
-	p.emitter.mu.Unlock()
-	return out.Flush(ctx)
+	return p.emitter.Flush(ctx)
 }
 
 // Resume lets life go on.
 func (p *Platform) Resume() {
-	p.paused.Store(false)
+	p.store.paused.Store(false)
 	p.resumeJobs()
-	select {
-	case p.wake <- struct{}{}:
-	default:
+	p.life.Wake()
+}
+
+func (p *Platform) resumeJobs() {
+	if p.emitter != nil {
+		p.emitter.ResumeJobs()
 	}
 }

@@ -68,6 +68,14 @@ func planNames() []string { return []string{"starter", "standard", "premium"} }
 // currencyOf returns the currency of the n-th client; one of them has no decimals.
 func currencyOf(n int) string { return [...]string{"USD", "CAD", "EUR", "JPY", "USD"}[n%5] }
 
+// Roles returns the roles of sessions.
+func Roles() []string {
+	return []string{"shopper", "consignor", "volunteer", "event_admin", "client_admin", "super_admin"}
+}
+
+// noCategory is the category of an item that is missing.
+const noCategory = "other"
+
 func shiftTypes() []string {
 	return []string{"drop_off_sorting", "item_organization", "shopper_assistance", "general_help"}
 }

@@ -14,18 +14,15 @@ const (
 	payDays            = 1.0  // days that reconciliation lasts at least
 )
 
-// day returns the length of a platform day.
-func (p *Platform) day() time.Duration { return p.scaled(24 * time.Hour) }
+const (
+	heartbeatEvery = 30 * time.Second // how often the last-seen time of an active session is updated
+	seenWithin     = 5 * time.Minute  // a session counts as active
+	longestStep    = 2 * time.Second  // a longer gap is not made up for
+	batch          = 100              // rows that an activity changes at most
+)
 
-// scaled returns the real duration of a platform duration.
-func (p *Platform) scaled(d time.Duration) time.Duration {
-	return max(time.Duration(float64(d)/p.config.Speed), time.Microsecond)
-}
-
-// accelerated returns the real duration of what does not follow the platform's day.
-func (p *Platform) accelerated(d time.Duration) time.Duration {
-	return time.Duration(float64(d) / p.config.Acceleration)
-}
+// itemsEach is the mean number of items of a consignor.
+const itemsEach = 30.0
 
 func days(day time.Duration, n float64) time.Duration { return time.Duration(float64(day) * n) }
 

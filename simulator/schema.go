@@ -25,6 +25,16 @@ func CreateSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// emptyTables truncates all tables.
+func emptyTables(ctx context.Context, db *sql.DB) error {
+	for _, t := range allTables() {
+		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.title()); err != nil {
+			return fmt.Errorf("platform: empty the table %s: %w", t.title(), err)
+		}
+	}
+	return nil
+}
+
 // statements splits a script at the semicolons that end a line, without comments.
 func statements(script string) []string {
 	var all []string

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -33,8 +34,37 @@ func (t *table[T]) tuple(buf []byte, row *T) []byte {
 	return append(buf, ')')
 }
 
+func (t *table[T]) insertStatement(rows []Row) string {
+	buf := t.insertHead(nil)
+	for i, r := range rows {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		row := r.(T)
+		buf = t.tuple(buf, &row)
+	}
+	return string(buf)
+}
+
+func (t *table[T]) insertStatements(b *Books, size int) iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for rows := *t.rows(b); len(rows) > 0; {
+			text := t.tuple(t.insertHead(make([]byte, 0, size+4096)), &rows[0])
+			n := 1
+			for n < len(rows) && len(text) < size {
+				text = t.tuple(append(text, ','), &rows[n])
+				n++
+			}
+			if rows = rows[n:]; !yield(string(text), n) {
+				return
+			}
+		}
+	}
+}
+
 // updateStatement sets all that can change. Run twice, it does the same as once.
-func (t *table[T]) updateStatement(row *T) string {
+func (t *table[T]) updateStatement(r Row) string {
+	row := r.(T)
 	buf := append([]byte("UPDATE "), t.name...)
 	sep := " SET "
 	for _, c := range t.columns {
@@ -43,27 +73,20 @@ func (t *table[T]) updateStatement(row *T) string {
 		}
 		buf = append(buf, sep...)
 		buf = append(buf, c.name...)
-		buf = literal(append(buf, '='), c.value(row))
+		buf = literal(append(buf, '='), c.value(&row))
 		sep = ","
 	}
-	return string(t.where(buf, row))
+	return string(literal(append(buf, " WHERE "+t.columns[0].name+"="...), row.RowID()))
 }
 
-func (t *table[T]) deleteStatement(rows []T) string {
+func (t *table[T]) deleteStatement(rows []Row) string {
 	buf := append([]byte("DELETE FROM "), t.name...)
 	sep := " WHERE " + t.columns[0].name + " IN ("
-	for i := range rows {
-		buf = literal(append(buf, sep...), rows[i].RowID())
+	for _, row := range rows {
+		buf = literal(append(buf, sep...), row.RowID())
 		sep = ","
 	}
 	return string(append(buf, ')'))
-}
-
-func (t *table[T]) where(buf []byte, row *T) []byte {
-	key := t.columns[0]
-	buf = append(buf, " WHERE "...)
-	buf = append(buf, key.name...)
-	return literal(append(buf, '='), key.value(row))
 }
 
 // literal appends a value as SQL writes it. The connections of this package run with a fixed sql_mode, in which a

@@ -8,18 +8,17 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/api"
-	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
 // storefront implements api.Platform: it finds clients and places orders.
-type storefront struct{ *Platform }
+type storefront struct{ *Infrastructure }
 
 var errPaused = errors.New("life is paused: nothing changes now")
 
 // Client returns an active client by its slug or its domain.
 func (p storefront) Client(name string) (id uint64, slug string, ok bool) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+	p.memory.RLock()
+	defer p.memory.RUnlock()
 	for i := range p.books.Clients {
 		if c := &p.books.Clients[i]; c.Active && (c.Slug == name || c.Domain == name) {
 			return c.ID, c.Slug, true
@@ -29,18 +28,23 @@ func (p storefront) Client(name string) (id uint64, slug string, ok bool) {
 }
 
 // Begin adds a request in flight.
-func (p storefront) Begin() api.PlatformRequest { return (*apiRequest)(p.beginRequest()) }
+func (p storefront) Begin() api.PlatformRequest {
+	return &apiRequest{p.Infrastructure, p.inflight.begin()}
+}
 
 // apiRequest implements api.PlatformRequest.
-type apiRequest inflightRequest
+type apiRequest struct {
+	*Infrastructure
+	*inflightRequest
+}
 
 // End ends the request, and emits the events of the API's report.
 func (r *apiRequest) End(report *api.Report) {
 	if report == nil {
-		(*inflightRequest)(r).end(nil)
+		r.end(nil)
 		return
 	}
-	(*inflightRequest)(r).end(func(em *eventEmitter) { em.emitAPIRequest(report) })
+	r.end(func(em *Emitter) { emitAPIRequest(em, report) })
 }
 
 // Order places an order, in one transaction and in the books, as life does.
@@ -52,23 +56,22 @@ func (r *apiRequest) Order(ctx context.Context, client, event uint64) (api.Order
 }
 
 func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order, error) {
-	p := r.p
-	if err := p.lockFilled(ctx); err != nil {
+	if err := r.lockFilled(ctx); err != nil {
 		return api.Order{}, err
 	}
-	defer p.unlockWrites()
+	defer r.unlockWrites()
 	if r.whilePaused {
 		return api.Order{}, errPaused
 	}
-	if err := p.resolveUnknown(ctx); err != nil { // before items are chosen: it changes the books
+	if err := r.resolveUnknown(ctx); err != nil { // before items are chosen: it changes the books
 		return api.Order{}, err
 	}
-	if e := p.books.Events.Get(event); e == nil || e.ClientID != client || !p.buying(client) {
+	if e := r.books.Events.Get(event); e == nil || e.ClientID != client || !r.orders.Buying(client) {
 		return api.Order{}, api.ErrNothing
 	}
-	c := p.newChange("order")
-	c.reportedByAPI = true
-	sales := p.purchase(c, event)
+	c := r.newChange("order")
+	c.ReportedByAPI = true
+	sales := r.orders.Purchase(c, event)
 	if len(sales) == 0 {
 		return api.Order{}, api.ErrNothing
 	}
@@ -79,17 +82,12 @@ func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order
 	if c.empty() { // the order is in the shop only: its webhook gets lost
 		return order, nil
 	}
-	return order, p.apply(ctx, c)
-}
-
-// buying reports whether shoppers of a client can buy.
-func (p *Platform) buying(client uint64) bool {
-	return !p.faults.isOn(SaleStalled, client) && !p.faults.isOn(CheckoutFailing, client) && !p.shopDown(client)
+	return order, r.apply(ctx, c)
 }
 
 // emitAPIRequest emits the events of a request that the API has reported.
-func (em *eventEmitter) emitAPIRequest(report *api.Report) {
-	src := source{em, tenant{slug: report.Client}, sourceURI("api", 0), traceOf(report.TraceParent)}
+func emitAPIRequest(em *Emitter, report *api.Report) {
+	src := em.sourceOf(tenant{slug: report.Client}, "api", 0).inTrace(traceOf(report.TraceParent))
 	if src.trace == "" {
 		src = src.withTrace()
 	}
@@ -122,13 +120,4 @@ func featureOf(route string) string {
 		}
 	}
 	return "other"
-}
-
-// emitAPIGauges emits the utilization of the API's connection pool and request slots.
-func (em *eventEmitter) emitAPIGauges() {
-	src := source{em, tenant{}, sourceURI("api", 0), ""}
-	pool, threads := em.p.api.Gauges()
-	for _, d := range []stream.Data{pool, threads} {
-		src.emit(d)
-	}
 }

@@ -206,7 +206,7 @@ func counterOf(feed string) (metric string, labels []string, ok bool) {
 // makeEveryChange makes every kind of change to the rows of a sale event.
 func makeEveryChange(t *testing.T, p *Platform) {
 	t.Helper()
-	now := p.now()
+	now := p.store.now()
 	var (
 		dropoffs  [2]DropoffBooking
 		volunteer VolunteerBooking
@@ -265,18 +265,18 @@ func makeEveryChange(t *testing.T, p *Platform) {
 func failEmails(t *testing.T, p *Platform) {
 	t.Helper()
 	send := func(id string) mailSent {
-		job := jobs.Job{Queue: jobs.Email, Task: "send", ID: id, Attempt: 1, EnqueuedAt: p.now(), Args: map[string]string{templateArg: "welcome"}}
-		if err := p.external.send(job); err != nil {
+		job := jobs.Job{Queue: jobs.Email, Task: "send", ID: id, Attempt: 1, EnqueuedAt: p.store.now(), Args: map[string]string{templateArg: "welcome"}}
+		if err := p.services.Deliver(job); err != nil {
 			t.Fatal(err)
 		}
-		p.external.mu.Lock()
-		sent := p.external.sent[id]
-		p.external.mu.Unlock()
+		p.services.mu.Lock()
+		sent := p.services.sent[id]
+		p.services.mu.Unlock()
 		p.emitter.emitAttempt(jobs.Finished{Job: job, Outcome: jobs.Succeeded})
 		return sent
 	}
 	bounce := func(id, kind string) {
-		if err := p.external.Mandrill.Trigger(send(id).ID, kind); err != nil {
+		if err := p.services.Mandrill.Trigger(send(id).ID, kind); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,8 +22,8 @@ const (
 )
 
 // emitClientFaults emits the events of the faults that are on for a client.
-func (em *eventEmitter) emitClientFaults(x *presence, seconds float64) {
-	on := func(fault string) bool { return em.p.faults.isOn(fault, x.id) }
+func (em *Emitter) emitClientFaults(x *presence, seconds float64) {
+	on := func(fault string) bool { return em.faults.isOn(fault, x.id) }
 	src := em.sourceFor(x.tenant, "api").withTrace()
 	if on(ErrorsBurst) {
 		for range em.occurrences(8, seconds) {
@@ -93,26 +93,26 @@ func (src source) failedCheckout(outcome string, took stream.Duration) {
 }
 
 // emitPlatformFaults emits the events of the faults that concern no client, or several.
-func (em *eventEmitter) emitPlatformFaults(present []presence, seconds float64) {
-	now := em.p.now()
-	if em.p.faults.isOn(CrashLoop, 0) && !now.Before(em.nextCrash) {
+func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
+	now := em.now()
+	if em.faults.isOn(CrashLoop, 0) && !now.Before(em.nextCrash) {
 		em.nextCrash = now.Add(crashEvery)
 		em.emitCrash()
 	}
-	if em.p.faults.isOn(RecoveriesFailing, 0) {
+	if em.faults.isOn(RecoveriesFailing, 0) {
 		for range em.occurrences(2, seconds) {
 			src := em.platformSource("worker")
 			src.emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
 			src.recovery(oneOf(em, "retry", "self_heal", "fallback", "state_restore"), oneOf(em, "worker", "cache", "sync-worker"))
 		}
 	}
-	if em.p.faults.isOn(DeadLetters, 0) && len(present) > 0 {
-		for range em.occurrences(reprocessedImages*em.p.config.Acceleration, seconds) {
+	if em.faults.isOn(DeadLetters, 0) && len(present) > 0 {
+		for range em.occurrences(reprocessedImages*em.Acceleration, seconds) {
 			em.sourceFor(oneOf(em, present...).tenant, "worker").enqueue(jobs.Image, "resize")
 		}
 	}
-	if em.p.faults.isOn(MailBouncing, 0) && len(present) > 0 {
-		for range em.occurrences(bulkMails*em.p.config.Acceleration, seconds) {
+	if em.faults.isOn(MailBouncing, 0) && len(present) > 0 {
+		for range em.occurrences(bulkMails*em.Acceleration, seconds) {
 			em.sourceFor(oneOf(em, present...).tenant, "worker").mail("registration-open")
 		}
 	}
@@ -120,7 +120,7 @@ func (em *eventEmitter) emitPlatformFaults(present []presence, seconds float64) 
 		em.nextBurst = now.Add(burstEvery)
 		var all []tenant
 		for _, x := range present {
-			if em.p.faults.isOn(StreamBurst, x.id) {
+			if em.faults.isOn(StreamBurst, x.id) {
 				all = append(all, x.tenant)
 			}
 		}
@@ -128,7 +128,7 @@ func (em *eventEmitter) emitPlatformFaults(present []presence, seconds float64) 
 	}
 }
 
-func (em *eventEmitter) emitCrash() {
+func (em *Emitter) emitCrash() {
 	src := em.platformSource("worker")
 	src.emit(stream.AppCrashed{Component: "worker", Version: version, Reason: "out of memory"})
 	src.emit(stream.ErrorRaised{Category: "system", Kind: "crash", Component: "worker"})
@@ -137,7 +137,7 @@ func (em *eventEmitter) emitCrash() {
 }
 
 // publishBurst publishes n events, spread over some clients.
-func (em *eventEmitter) publishBurst(all []tenant, n int) {
+func (em *Emitter) publishBurst(all []tenant, n int) {
 	if len(all) == 0 {
 		return
 	}
@@ -167,14 +167,14 @@ const (
 )
 
 // rememberForDuplicates remembers an event, and publishes or schedules its duplicate while the fault is on.
-func (em *eventEmitter) rememberForDuplicates(who tenant, e *stream.Event) {
+func (em *Emitter) rememberForDuplicates(who tenant, e *stream.Event) {
 	em.duplicates.published++
 	if who.id == 0 || !stream.CountsOnce(e.Data) {
 		return
 	}
 	recent := append(em.duplicates.recent[who.id], e)
 	em.duplicates.recent[who.id] = recent[max(len(recent)-recentEvents, 0):]
-	if !em.p.faults.isOn(DuplicateEvents, who.id) {
+	if !em.faults.isOn(DuplicateEvents, who.id) {
 		return
 	}
 	switch {
@@ -186,9 +186,9 @@ func (em *eventEmitter) rememberForDuplicates(who tenant, e *stream.Event) {
 }
 
 // publishDelayedDuplicates publishes the duplicates that are due, and all that are left when the fault has ended.
-func (em *eventEmitter) publishDelayedDuplicates() {
+func (em *Emitter) publishDelayedDuplicates() {
 	c := &em.duplicates
-	on := em.p.faults.any(DuplicateEvents)
+	on := em.faults.any(DuplicateEvents)
 	for len(c.delayed) > 0 && (!on || c.delayed[0].due <= c.published) {
 		em.publisher.PublishDuplicate(c.delayed[0].event)
 		c.delayed = c.delayed[1:]
@@ -196,73 +196,116 @@ func (em *eventEmitter) publishDelayedDuplicates() {
 }
 
 // republishRecent publishes n of a client's last events of the sale again.
-func (em *eventEmitter) republishRecent(who tenant, n int) {
+func (em *Emitter) republishRecent(who tenant, n int) {
 	recent := em.duplicates.recent[who.id]
 	for range min(n, len(recent)) {
 		em.publisher.PublishDuplicate(recent[em.rng.IntN(len(recent))])
 	}
 }
 
-// Actions of fault switches.
+// Faults returns the faults of the stream and of the jobs. Those of a nil Emitter cannot be switched on.
+func (em *Emitter) Faults() []Fault {
+	return []Fault{
+		{Name: MalformedEvents, Scope: clients, On: em.inStream(em.malformedAll),
+			Description: "Producers publish records that nobody can read: cut off, not UTF-8, too large, of unknown types, without values, nested too deeply.",
+			Changes:     "In the stream: each kind of bad record in each topic immediately, then one a second. GET /stream-books says how each is counted."},
+		{Name: DuplicateEvents, Scope: clients, On: em.inStream(em.republishAll),
+			Description: "Producers publish duplicates of the sale's events.",
+			Changes:     "In the stream: the client's last 20 events of consign.commerce again immediately; then many new ones twice, immediately or 300 events later, and one of the last 20 every two seconds."},
+		{Name: StreamBurst, Scope: clients, On: em.inStream(em.burstAll),
+			Description: "Far more events than usual.",
+			Changes:     "In the stream: 20,000 requests and queries immediately, then 5,000 every 10 seconds."},
+		{Name: BrokerRestart, Scope: everybody, On: em.broker(true), Off: em.broker(false),
+			Description: "The Kafka broker stops, and comes back with its data when the fault is switched off.",
+			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out. No more than 10,000 jobs wait."},
+		{Name: ErrorsBurst, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Many requests fail.",
+			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
+		{Name: CrashLoop, Scope: everybody, On: em.inStream(func([]tenant) { em.emitCrash() }),
+			Description: "The worker crashes again and again.",
+			Changes:     "In the stream: a crash and a start of the worker immediately, and every four seconds."},
+		{Name: CheckoutFailing, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Nobody can pay.",
+			Changes:     "No new sales. In the stream: two failed checkouts a second, each with status 502 and an integration error that the user sees."},
+		{Name: ValidationStorm, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Many entries fail validation.",
+			Changes:     "In the stream: five requests a second with status 422 and a validation error."},
+		{Name: StateConflicts, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Platform and shop are inconsistent.",
+			Changes:     "In the stream: three requests a second with status 409 and a state conflict, syncs with many conflicts."},
+		{Name: RecoveriesFailing, Scope: everybody, On: em.inStream(noImmediateEvents),
+			Description: "The platform's attempts to recover by itself fail.",
+			Changes:     "In the stream: every recovery fails, and there are two more a second."},
+		{Name: CrossTenantAccess, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Somebody requests data of another client.",
+			Changes:     "In the stream: a request a second with status 403, a token of the wrong tenant and a security violation."},
+		{Name: BruteForce, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Somebody tries out passwords.",
+			Changes:     "In the stream: ten sign-ins a second that are denied, a security violation a second."},
+
+		{Name: WorkersStopped, Scope: everybody, On: em.stopWorkers, Off: em.startWorkers,
+			Description: "The workers of background jobs have stopped.",
+			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and work off the backlog."},
+		{Name: JobsFailing, Scope: clients, On: em.inStream(noImmediateEvents),
+			Description: "Most background jobs fail.",
+			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are retried and a third of them become dead letters."},
+		{Name: DeadLetters, Scope: everybody, On: em.inStream(noImmediateEvents),
+			Description: "After a release the workers cannot read the jobs of one queue.",
+			Changes:     "In the queues: the release remakes images, a job every two seconds, and every job of the queue image becomes a dead letter at its first attempt."},
+	}
+}
 
 // inStream returns an action that emits events immediately, for the clients of the fault.
-func (f *Faults) inStream(emit func(*eventEmitter, []tenant)) func(context.Context, []uint64) error {
-	return func(_ context.Context, clients []uint64) error {
-		em := f.p.emitter
+func (em *Emitter) inStream(emit func([]tenant)) Action {
+	return func(_ context.Context, at Where) error {
 		if em == nil {
 			return ErrNoStream
 		}
-		all := f.p.tenants(clients)
+		all := em.tenants(at.Clients)
 		em.mu.Lock()
 		defer em.mu.Unlock()
-		emit(em, all)
+		emit(all)
 		return nil
 	}
 }
 
-func noImmediateEvents(*eventEmitter, []tenant) {} // its events come over time
+func noImmediateEvents([]tenant) {} // its events come over time
 
-func malformedAll(em *eventEmitter, all []tenant) {
+func (em *Emitter) malformedAll(all []tenant) {
 	for _, who := range all {
 		em.publishAllMalformed(who)
 	}
 }
 
-func republishAll(em *eventEmitter, all []tenant) {
+func (em *Emitter) republishAll(all []tenant) {
 	for _, who := range all {
 		em.republishRecent(who, recentEvents)
 	}
 }
 
-func burstAll(em *eventEmitter, all []tenant) {
-	em.nextBurst = em.p.now().Add(burstEvery)
+func (em *Emitter) burstAll(all []tenant) {
+	em.nextBurst = em.now().Add(burstEvery)
 	em.publishBurst(all, burstFirst)
 }
 
-func crashAll(em *eventEmitter, _ []tenant) { em.emitCrash() }
-
-func (f *Faults) broker(down bool) func(context.Context, []uint64) error {
-	return func(context.Context, []uint64) error {
+func (em *Emitter) broker(down bool) Action {
+	return func(context.Context, Where) error {
 		switch {
-		case f.p.emitter == nil:
+		case em == nil:
 			return ErrNoStream
-		case f.p.config.BrokerDown == nil:
+		case em.config.BrokerDown == nil:
 			return ErrNoBroker
 		}
-		return f.p.config.BrokerDown(down)
+		return em.config.BrokerDown(down)
 	}
 }
 
-func (f *Faults) brokerBack(ctx context.Context, clients []uint64, _ time.Time) error {
-	return f.broker(false)(ctx, clients)
-}
-
-func (p *Platform) tenants(clients []uint64) []tenant {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+func (em *Emitter) tenants(clients []uint64) []tenant {
+	em.memory.RLock()
+	defer em.memory.RUnlock()
 	var all []tenant
 	for _, id := range clients {
-		if c := p.books.Clients.Get(id); c != nil {
+		if c := em.books.Clients.Get(id); c != nil {
 			all = append(all, tenant{id, c.Slug})
 		}
 	}

@@ -2,6 +2,8 @@ package simulator
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 )
 
@@ -22,17 +24,58 @@ type table[T Row] struct {
 
 // anyTable is a table without its type.
 type anyTable interface {
-	insert(*Change, Row)
-	update(*Change, Row)
-	remove(*Change, Row)
-	loadAll(*Books, *loader) error
-	count(*Books) int
 	title() string
+	count(*Books) int
+	// put inserts or replaces a row in the books and the index, and returns what was there before, or nil.
+	put(*Books, *index, Row) (before Row)
+	remove(*Books, *index, []Row)
+	copyRows(from, to *Books)
+	indexAll(*index, *Books)
+
+	insertStatement([]Row) string
+	updateStatement(Row) string
+	deleteStatement([]Row) string
+	// insertStatements returns statements of about a size that insert all rows, with their numbers of rows.
+	insertStatements(b *Books, size int) iter.Seq2[string, int]
 }
 
 func (t *table[T]) title() string { return t.name }
 
 func (t *table[T]) count(b *Books) int { return len(*t.rows(b)) }
+
+func (t *table[T]) put(b *Books, x *index, r Row) (before Row) {
+	row := r.(T)
+	if old := t.rows(b).Get(row.RowID()); old != nil {
+		before = *old
+	}
+	t.rows(b).put(row)
+	if t.index != nil {
+		t.index(x, &row, true)
+	}
+	return before
+}
+
+func (t *table[T]) remove(b *Books, x *index, all []Row) {
+	t.rows(b).remove(all)
+	if t.index == nil {
+		return
+	}
+	for _, r := range all {
+		row := r.(T)
+		t.index(x, &row, false)
+	}
+}
+
+func (t *table[T]) copyRows(from, to *Books) { *t.rows(to) = slices.Clone(*t.rows(from)) }
+
+func (t *table[T]) indexAll(x *index, b *Books) {
+	rows := *t.rows(b)
+	for i := range rows {
+		if t.index != nil {
+			t.index(x, &rows[i], true)
+		}
+	}
+}
 
 // allTables is every table of the schema, in the order in which they are filled.
 func allTables() []anyTable {
@@ -46,7 +89,7 @@ func allTables() []anyTable {
 
 // The tables. None of these variables ever changes.
 var (
-	clientsTable = &table[Client]{name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients }, index: (*index).client,
+	clientsTable = &table[Client]{name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients },
 		columns: []column[Client]{
 			{"id", func(r *Client) any { return r.ID }, true},
 			{"slug", func(r *Client) any { return r.Slug }, false},

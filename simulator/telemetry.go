@@ -71,7 +71,7 @@ func (src source) request(e endpoint, status int) {
 	if !cached && status != 401 && status != 403 {
 		outcome, took := "ok", src.jitter(2*time.Millisecond)
 		if status == 503 {
-			outcome, took = oneOf(src.eventEmitter, "error", "timeout"), src.jitter(time.Second)
+			outcome, took = oneOf(src.Emitter, "error", "timeout"), src.jitter(time.Second)
 		}
 		src.emit(stream.DBQuery{Operation: e.operation, Table: e.table, Outcome: outcome, Duration: took})
 		if e.operation != "select" {
@@ -85,18 +85,9 @@ func (src source) request(e endpoint, status int) {
 	src.emit(stream.APIRequest{Route: e.route, Method: e.method, Status: status, Duration: took})
 }
 
-// syntheticCall emits a call to an external service.
-func (src source) syntheticCall(service, operation, outcome string) {
-	took := src.jitter(180 * time.Millisecond)
-	if outcome == "timeout" {
-		took = src.jitter(10 * time.Second)
-	}
-	src.emit(stream.ExternalCall{Service: service, Operation: operation, Outcome: outcome, Duration: took})
-}
-
 // recovery emits an attempt to recover from an error; most succeed.
 func (src source) recovery(mechanism, component string) {
-	ok := !src.p.faults.isOn(RecoveriesFailing, 0) && !src.randomFailure(0.05)
+	ok := !src.faults.isOn(RecoveriesFailing, 0) && !src.randomFailure(0.05)
 	src.emit(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
 }
 
@@ -119,26 +110,26 @@ type visitors struct {
 }
 
 // presences returns the active visitors of each client.
-func (p *Platform) presences() []presence {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+func presences(s *Store) []presence {
+	s.memory.RLock()
+	defer s.memory.RUnlock()
 	var all []presence
-	for i := range p.books.Clients {
-		c := &p.books.Clients[i]
+	for i := range s.books.Clients {
+		c := &s.books.Clients[i]
 		if !c.Active {
 			continue
 		}
 		x := presence{tenant: tenant{c.ID, c.Slug}}
 		roles := map[string]int{}
-		for _, event := range p.index.events.some(c.ID, batch) {
-			roles["shopper"] += p.index.shoppers.len(event)
-			if e := p.books.Events.Get(event); e != nil && (e.Status == Closed || e.Status == Returns) {
+		for _, event := range s.index.events.some(c.ID, batch) {
+			roles["shopper"] += s.index.shoppers.len(event)
+			if e := s.books.Events.Get(event); e != nil && (e.Status == Closed || e.Status == Returns) {
 				x.picking++
 			}
 		}
-		for _, id := range p.index.staff.some(c.ID, batch) {
-			if s := p.books.Sessions.Get(id); s != nil {
-				roles[s.Role]++
+		for _, id := range s.index.staff.some(c.ID, batch) {
+			if session := s.books.Sessions.Get(id); session != nil {
+				roles[session.Role]++
 			}
 		}
 		for _, role := range Roles() {
@@ -151,9 +142,9 @@ func (p *Platform) presences() []presence {
 	return all
 }
 
-// run emits telemetry until the context ends, independently of life: it goes on while the database does not answer.
-func (em *eventEmitter) run(ctx context.Context) {
-	ticker := time.NewTicker(em.p.config.Tick)
+// Run emits telemetry until the context ends, independently of life: it goes on while the database does not answer.
+func (em *Emitter) Run(ctx context.Context) {
+	ticker := time.NewTicker(em.config.Tick)
 	defer ticker.Stop()
 	em.emitStart()
 	for last := time.Now(); ; {
@@ -175,7 +166,7 @@ func components() []string {
 
 const version = "2026.9.1"
 
-func (em *eventEmitter) emitStart() {
+func (em *Emitter) emitStart() {
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	for _, component := range components() {
@@ -184,15 +175,15 @@ func (em *eventEmitter) emitStart() {
 }
 
 // emitTelemetry emits the telemetry of a time span; none while life is paused.
-func (em *eventEmitter) emitTelemetry(elapsed time.Duration) {
-	present := em.p.presences()
+func (em *Emitter) emitTelemetry(elapsed time.Duration) {
+	present := presences(em.Store)
 	em.mu.Lock()
 	defer em.mu.Unlock()
-	if em.p.paused.Load() {
+	if em.paused.Load() {
 		return
 	}
 	em.emitDeferred()
-	em.resend()
+	em.external.Resend(em)
 	em.emitGauges()
 	if em.publisher.Waiting() < telemetryLimit {
 		seconds := elapsed.Seconds()
@@ -207,7 +198,7 @@ func (em *eventEmitter) emitTelemetry(elapsed time.Duration) {
 }
 
 // occurrences draws the number of occurrences in a time span, given a rate per second.
-func (em *eventEmitter) occurrences(rate, seconds float64) int {
+func (em *Emitter) occurrences(rate, seconds float64) int {
 	n := int(rate * seconds)
 	if em.chance(rate*seconds - float64(n)) {
 		n++
@@ -216,20 +207,23 @@ func (em *eventEmitter) occurrences(rate, seconds float64) int {
 }
 
 // emitGauges emits the utilization of connection pools and worker threads: measured of the API, drawn of the worker.
-func (em *eventEmitter) emitGauges() {
-	now := em.p.now()
+func (em *Emitter) emitGauges() {
+	now := em.now()
 	if now.Before(em.nextGauges) {
 		return
 	}
 	em.nextGauges = now.Add(gaugesEvery)
 	em.utilization = clamp(em.utilization+0.1*em.rng.NormFloat64(), 0.05, 0.6)
 	busy := em.utilization
-	if em.p.failing.Load() != nil {
+	if em.failing.Load() != nil {
 		busy = 1 // all of them wait for the database
 	}
-	em.emitAPIGauges()
+	pool, threads := em.api.Gauges()
+	api := em.sourceOf(tenant{}, "api", 0)
+	api.emit(pool)
+	api.emit(threads)
 	for n := range instances("worker") {
-		src := source{em, tenant{}, sourceURI("worker", n), ""}
+		src := em.sourceOf(tenant{}, "worker", n)
 		const size = 10
 		used := int(busy * size)
 		src.emit(stream.DBPool{Pool: "worker", InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
@@ -238,13 +232,13 @@ func (em *eventEmitter) emitGauges() {
 }
 
 // emitVisits emits what visitors do beside their requests (trafficGenerator).
-func (em *eventEmitter) emitVisits(x *presence, seconds float64) {
+func (em *Emitter) emitVisits(x *presence, seconds float64) {
 	for range em.occurrences(0.02*float64(x.picking), seconds) {
 		src := em.sourceFor(x.tenant, "pos-gateway")
 		src.emit(stream.ProcessStarted{Process: "pickup"})
 		src.emit(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(!em.randomFailure(0.01)), Duration: src.jitter(3 * time.Minute)})
 	}
-	if em.p.faults.isOn(SyncStalled, x.id) {
+	if em.faults.isOn(SyncStalled, x.id) {
 		for range em.occurrences(0.2, seconds) {
 			src := em.sourceFor(x.tenant, "sync-worker")
 			src.syntheticCall("shopify", "products", "timeout")
@@ -259,7 +253,7 @@ func (src source) userError(category, kind, component, feature string) {
 }
 
 // enqueueReports enqueues reports on usage.
-func (em *eventEmitter) enqueueReports(seconds float64) {
+func (em *Emitter) enqueueReports(seconds float64) {
 	for range em.occurrences(0.05, seconds) {
 		em.platformSource("worker").enqueue(jobs.Report, "usage")
 	}

@@ -13,12 +13,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
 const (
 	topicsPatience = time.Minute // until the brokers have created the topics
 	topicsAgain    = time.Second
 )
+
+// Topics returns all topics of the platform with their numbers of partitions. jobs.TopicConfigs returns the configuration of the jobs'
+// topics.
+func Topics() map[string]int32 {
+	topics := stream.Topics()
+	maps.Copy(topics, jobs.Topics())
+	return topics
+}
 
 // CreateTopics creates the platform's topics that the brokers lack, with the brokers' default replication factor. Existing topics stay as
 // they are. It retries while no broker answers, for a minute.

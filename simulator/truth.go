@@ -3,7 +3,6 @@ package simulator
 import (
 	"cmp"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -26,16 +25,7 @@ func (s Sample) Major() float64 {
 	}
 }
 
-const (
-	seenWithin = 5 * time.Minute    // a session counts as active
-	recently   = 7 * 24 * time.Hour // solved tickets, first responses, failed backups
-	noCategory = "other"            // of an item that is missing
-)
-
-// Roles returns the roles of sessions.
-func Roles() []string {
-	return []string{"shopper", "consignor", "volunteer", "event_admin", "client_admin", "super_admin"}
-}
+const recently = 7 * 24 * time.Hour // solved tickets, first responses, failed backups
 
 // Truth returns every sample that the business-exporter has to export at a time, sorted by name and labels.
 //
@@ -51,7 +41,7 @@ func Roles() []string {
 //   - consign_backups_failed: every target with a backup, 0 included.
 //
 // Timestamps that do not exist are absent.
-func (b *Books) Truth(now time.Time) []Sample {
+func Truth(b *Books, now time.Time) []Sample {
 	t := &sampleBuilder{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*Event{}, totals: b.SaleTotals()}
 	for i := range b.Clients {
 		if b.Clients[i].Active {
@@ -383,7 +373,7 @@ func (t *sampleBuilder) integrity() {
 			count[group{id: id, a: check}] = 0
 		}
 	}
-	for id, checks := range t.books.violations(t.totals) {
+	for id, checks := range violations(t.books, t.totals) {
 		e := t.events[id]
 		if e == nil {
 			continue
@@ -490,23 +480,6 @@ func latest[K comparable](m map[K]time.Time, key K, at time.Time) {
 }
 
 func seconds(at time.Time) float64 { return float64(at.UnixMicro()) / 1e6 }
-
-// major converts minor units of a currency.
-func major(minor int64, currency string) float64 {
-	return float64(minor) / math.Pow10(exponent(currency))
-}
-
-// exponent returns the number of decimals of a currency in ISO 4217.
-func exponent(currency string) int {
-	switch currency {
-	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF":
-		return 0
-	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
-		return 3
-	default:
-		return 2
-	}
-}
 
 func compareSamples(a, b Sample) int {
 	if c := cmp.Compare(a.Name, b.Name); c != 0 {

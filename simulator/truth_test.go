@@ -164,7 +164,7 @@ func TestTruth(t *testing.T) {
 		}
 	}
 	got := map[string]float64{}
-	for _, s := range b.Truth(now) {
+	for _, s := range Truth(b, now) {
 		labels := strings.Split(strings.TrimSuffix(s.key(), "\x00"), "\x00")
 		key := strings.TrimPrefix(s.Name, "consign_")
 		for i := 0; i+1 < len(labels); i += 2 {

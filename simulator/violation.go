@@ -2,78 +2,70 @@ package simulator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
 
-// InjectViolation adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books. They
-// have rows of their own, which life leaves alone, and stay until the database is dropped. Violations of paid_before_reconciliation end
-// with the reconciliation of their sale event.
-//
-// The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent.
-func (p *Platform) InjectViolation(ctx context.Context, check, client string, n int) error {
-	id, err := p.clientID(client)
-	if err != nil {
-		return fmt.Errorf("platform: plant %s: %w", check, err)
-	}
-	_, _, err = p.injectViolation(ctx, check, id, n)
-	return err
-}
+// ErrNoSaleEvent says that a client has no sale event for a violation.
+var ErrNoSaleEvent = errors.New("the client has no sale event in which this can go wrong")
 
-// injectViolation adds violations, and returns their client and rows. Client 0 is the first one with a suitable sale event.
-func (p *Platform) injectViolation(ctx context.Context, check string, client uint64, n int) (uint64, []Row, error) {
-	if err := p.lockFilled(ctx); err != nil {
+// InjectViolation adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books, and
+// returns their client and rows. They have rows of their own, which life leaves alone. Violations of paid_before_reconciliation end with
+// the reconciliation of their sale event.
+//
+// The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent. Client 0 is the first one with a suitable
+// sale event.
+func InjectViolation(ctx context.Context, s *Store, check string, client uint64, n int) (uint64, []Row, error) {
+	if err := s.lockFilled(ctx); err != nil {
 		return 0, nil, err
 	}
-	defer p.unlockWrites()
-	if err := p.resolveUnknown(ctx); err != nil {
+	defer s.unlockWrites()
+	if err := s.resolveUnknown(ctx); err != nil {
 		return 0, nil, err
 	}
 	if !slices.Contains(Checks(), check) {
 		return 0, nil, fmt.Errorf("platform: plant %q: no such check", check)
 	}
-	e := p.eventForViolation(check, client)
+	now := s.now()
+	e := eventForViolation(s.books, check, client, now)
 	if e == nil {
 		return 0, nil, fmt.Errorf("platform: plant %s: %w", check, ErrNoSaleEvent)
 	}
-	violations := &violationRows{p: p, event: e, now: p.now()}
+	c := s.newChange("plant " + check)
+	violations := &violationRows{ids: s.ids, event: e, now: now}
 	for range n {
 		violations.addViolation(check)
 	}
-	c := p.newChange("plant " + check)
-	c.effects = append(c.effects, func(_ *Books, x *index) {
-		for _, r := range violations.rows {
-			x.injected[keyOf(r)] = true
-		}
-	})
+	c.Then(func(_ *Books, x *index) { x.inject(violations.rows) })
 	c.Insert(violations.rows...)
-	return e.ClientID, violations.rows, p.applyResolved(ctx, c)
+	return e.ClientID, violations.rows, s.applyResolved(ctx, c)
 }
 
-// removeViolation deletes injected rows.
-func (p *Platform) removeViolation(ctx context.Context, rows []Row) error {
-	if err := p.lockFilled(ctx); err != nil {
+// RemoveViolation deletes injected rows.
+func RemoveViolation(ctx context.Context, s *Store, rows []Row) error {
+	if err := s.lockFilled(ctx); err != nil {
 		return err
 	}
-	defer p.unlockWrites()
-	c := p.newChange("uproot")
+	defer s.unlockWrites()
+	c := s.newChange("uproot")
 	c.Delete(rows...)
-	return p.applyResolved(ctx, c)
+	return s.applyResolved(ctx, c)
 }
 
 // eventForViolation returns a suitable sale event, preferably one that stays live for long; nil if there is none.
-func (p *Platform) eventForViolation(check string, client uint64) *Event {
+func eventForViolation(b *Books, check string, client uint64, now time.Time) *Event {
 	var best *Event
 	rank := func(e *Event) int {
-		if check == ReturnAfterWindow && !e.ReturnWindowEnd.After(p.now()) {
+		if check == ReturnAfterWindow && !e.ReturnWindowEnd.After(now) {
 			return -1 // late returns look most natural where the window has ended
 		}
 		return slices.Index([]string{Active, Markdown, Registration, Setup, Closed, Returns, Reconciliation}, e.Status)
 	}
-	for i := range p.books.Events {
-		e := &p.books.Events[i]
-		owner := p.books.Clients.Get(e.ClientID)
+	for i := range b.Events {
+		e := &b.Events[i]
+		owner := b.Clients.Get(e.ClientID)
 		switch {
 		case owner == nil || !owner.Active || client != 0 && e.ClientID != client:
 		case !live(e.Status) || check == PaidBeforeReconciliation && !beforeReconciliation(e.Status):
@@ -86,7 +78,7 @@ func (p *Platform) eventForViolation(check string, client uint64) *Event {
 
 // violationRows builds the rows of injected violations.
 type violationRows struct {
-	p     *Platform
+	ids   ids
 	event *Event
 	now   time.Time
 	rows  []Row
@@ -95,7 +87,7 @@ type violationRows struct {
 func (s *violationRows) add(rows ...Row) { s.rows = append(s.rows, rows...) }
 
 func (s *violationRows) addViolation(check string) {
-	ids := &s.p.ids
+	ids := s.ids
 	switch check {
 	case SoldWithoutSale:
 		s.add(s.item(Sold))
@@ -103,19 +95,19 @@ func (s *violationRows) addViolation(check string) {
 		item := s.item(Sold)
 		s.add(s.sale(item)) // the item's id is used up, its row is not inserted
 	case NegativeRemaining:
-		s.add(DropoffSlot{ID: next(&ids.slot), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: -1})
+		s.add(DropoffSlot{ID: ids.of(DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: -1})
 	case OverbookedSlot:
-		slot := DropoffSlot{ID: next(&ids.slot), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: 0}
+		slot := DropoffSlot{ID: ids.of(DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: 0}
 		s.add(slot)
 		for range 2 {
-			s.add(DropoffBooking{ID: next(&ids.dropoff), SlotID: slot.ID, EventConsignorID: s.participant(false), Status: Scheduled})
+			s.add(DropoffBooking{ID: ids.of(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: s.participant(false), Status: Scheduled})
 		}
 	case DoubleDropoff:
-		slot := DropoffSlot{ID: next(&ids.slot), EventID: s.event.ID, StartAt: s.later(), Capacity: 2, Remaining: 0}
+		slot := DropoffSlot{ID: ids.of(DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 2, Remaining: 0}
 		s.add(slot)
 		participant := s.participant(false)
 		for range 2 {
-			s.add(DropoffBooking{ID: next(&ids.dropoff), SlotID: slot.ID, EventConsignorID: participant, Status: Scheduled})
+			s.add(DropoffBooking{ID: ids.of(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: participant, Status: Scheduled})
 		}
 	case TooManyTransfers:
 		item := s.item(Active)
@@ -137,7 +129,7 @@ func (s *violationRows) addViolation(check string) {
 		s.add(item, sale)
 	case PaidBeforeReconciliation:
 		s.add(Settlement{
-			ID: next(&ids.settlement), EventID: s.event.ID, EventConsignorID: s.participant(true),
+			ID: ids.of(Settlement{}), EventID: s.event.ID, EventConsignorID: s.participant(true),
 			AmountCents: 1250, Status: Paid, CreatedAt: s.now, PaidAt: s.now,
 		})
 	}
@@ -149,10 +141,10 @@ func (s *violationRows) later() time.Time { return s.now.Add(30 * 24 * time.Hour
 // participant adds a consignor who takes part, and returns the participation.
 func (s *violationRows) participant(paid bool) uint64 {
 	consignor := Consignor{
-		ID: next(&s.p.ids.consignor), ClientID: s.event.ClientID, Active: true, CreatedAt: s.now, SyncStatus: Completed, LastSyncAttempt: s.now,
+		ID: s.ids.of(Consignor{}), ClientID: s.event.ClientID, Active: true, CreatedAt: s.now, SyncStatus: Completed, LastSyncAttempt: s.now,
 	}
 	participant := EventConsignor{
-		ID: next(&s.p.ids.participant), EventID: s.event.ID, ConsignorID: consignor.ID, Type: Regular, FeePaid: true, IsPaid: paid, CreatedAt: s.now,
+		ID: s.ids.of(EventConsignor{}), EventID: s.event.ID, ConsignorID: consignor.ID, Type: Regular, FeePaid: true, IsPaid: paid, CreatedAt: s.now,
 	}
 	s.add(consignor, participant)
 	return participant.ID
@@ -161,8 +153,8 @@ func (s *violationRows) participant(paid bool) uint64 {
 // item returns an item of a new participant.
 func (s *violationRows) item(status string) Item {
 	item := Item{
-		ID: next(&s.p.ids.item), EventID: s.event.ID, EventConsignorID: s.participant(false), CategoryID: 1,
-		ShopifyProductID: next(&s.p.ids.product), PriceCents: 1000, Status: status, MarkdownEligible: true, ImageBytes: 250_000,
+		ID: s.ids.of(Item{}), EventID: s.event.ID, EventConsignorID: s.participant(false), CategoryID: 1,
+		ShopifyProductID: s.ids.next(products), PriceCents: 1000, Status: status, MarkdownEligible: true, ImageBytes: 250_000,
 		ListedAt: s.now, SyncedAt: s.now, UpdatedAt: s.now,
 	}
 	if status == Sold || status == Returned {
@@ -174,7 +166,7 @@ func (s *violationRows) item(status string) Item {
 // sale returns a sale of an item, in an order of its own.
 func (s *violationRows) sale(item Item) Sale {
 	return Sale{
-		ID: next(&s.p.ids.sale), EventID: s.event.ID, ItemID: item.ID, ShopifyOrderID: next(&s.p.ids.order),
+		ID: s.ids.of(Sale{}), EventID: s.event.ID, ItemID: item.ID, ShopifyOrderID: s.ids.next(orders),
 		AmountCents: item.PriceCents, Currency: s.event.Currency, Channel: Online, SoldAt: s.now,
 	}
 }

@@ -28,7 +28,7 @@ const (
 
 // trafficGenerator sends the requests of visitors to the API. It runs beside life, and holds no lock while it waits for a response.
 type trafficGenerator struct {
-	p      *Platform
+	*Infrastructure
 	http   *http.Client
 	slots  chan struct{}
 	orders chan wantedOrder
@@ -41,15 +41,15 @@ type wantedOrder struct {
 	event uint64
 }
 
-func newTrafficGenerator(p *Platform) *trafficGenerator {
+func newTrafficGenerator(i *Infrastructure) *trafficGenerator {
 	transport := &http.Transport{MaxIdleConnsPerHost: visitorSlots, IdleConnTimeout: 30 * time.Second}
-	if a := p.api.Authority(); a != nil {
+	if a := i.api.Authority(); a != nil {
 		transport.TLSClientConfig = a.Client()
 	}
 	return &trafficGenerator{
-		p: p, http: &http.Client{Transport: transport, Timeout: visitorTimeout},
+		Infrastructure: i, http: &http.Client{Transport: transport, Timeout: visitorTimeout},
 		slots: make(chan struct{}, visitorSlots), orders: make(chan wantedOrder, visitorSlots),
-		rng: rand.New(rand.NewPCG(p.config.Seed, 0x76697369)),
+		rng: rand.New(rand.NewPCG(i.config.Seed, 0x76697369)),
 	}
 }
 
@@ -58,7 +58,7 @@ func (g *trafficGenerator) run(ctx context.Context) {
 	var sending sync.WaitGroup
 	defer g.http.CloseIdleConnections()
 	defer sending.Wait()
-	ticker := time.NewTicker(g.p.config.Tick)
+	ticker := time.NewTicker(g.config.Tick)
 	defer ticker.Stop()
 	last, health := time.Now(), time.Time{}
 	for {
@@ -73,7 +73,7 @@ func (g *trafficGenerator) run(ctx context.Context) {
 		now := time.Now()
 		elapsed := min(now.Sub(last), longestStep).Seconds()
 		last = now
-		if g.p.paused.Load() {
+		if g.paused.Load() {
 			continue
 		}
 		for _, r := range g.requestsDue(elapsed) {
@@ -99,7 +99,7 @@ type visitorRequest struct {
 // requestsDue draws the requests of a time span.
 func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
 	var all []visitorRequest
-	for _, x := range g.p.presences() {
+	for _, x := range presences(g.Store) {
 		for _, who := range x.visitors {
 			for range poisson(g.rng, float64(who.n)*requestsPerSecond*seconds) {
 				e := pickEndpoint(g.rng, endpointsOf(who.role))
@@ -121,16 +121,15 @@ func pickEndpoint(rng *rand.Rand, of []endpoint) endpoint {
 
 // path fills the placeholders of a route: mostly with rows that exist, popular ones more often.
 func (g *trafficGenerator) path(client uint64, e endpoint) string {
-	p := g.p
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	event := g.popular(p.index.events, client)
+	g.memory.RLock()
+	defer g.memory.RUnlock()
+	event := g.popular(&g.index.events, client)
 	id := event
 	switch {
 	case strings.HasPrefix(e.route, "/api/items/{id}"):
-		id = g.popular(p.index.forSale, event)
+		id = g.popular(&g.index.forSale, event)
 	case strings.HasPrefix(e.route, "/api/consignors/{id}"):
-		id = g.popular(p.index.consignors, client)
+		id = g.popular(&g.index.consignors, client)
 	}
 	if g.rng.Float64() < 0.01 {
 		id, event = 1<<40, 0 // an outdated link
@@ -147,25 +146,13 @@ func (g *trafficGenerator) path(client uint64, e endpoint) string {
 }
 
 // popular picks a row that visitors look at, the first ones more often; 0 if there is none. The caller may read the index.
-func (g *trafficGenerator) popular(of pools, owner uint64) uint64 {
+func (g *trafficGenerator) popular(of *pools, owner uint64) uint64 {
 	all := of.some(owner, popularRows)
 	if len(all) == 0 {
 		return 0
 	}
 	u := g.rng.Float64()
 	return all[int(u*u*float64(len(all)))]
-}
-
-// enqueueOrder makes a visitor place an order. When too many wait, the order is dropped.
-func (g *trafficGenerator) enqueueOrder(client, event uint64) {
-	c := g.p.books.Clients.Get(client)
-	if c == nil {
-		return
-	}
-	select {
-	case g.orders <- wantedOrder{c.Slug, event}:
-	default:
-	}
 }
 
 func (g *trafficGenerator) orderRequest(wanted wantedOrder) visitorRequest {
@@ -183,7 +170,7 @@ func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r 
 	default:
 		return
 	}
-	f := g.p.beginRequest()
+	f := g.inflight.begin()
 	if f.whilePaused {
 		f.end(nil)
 		<-g.slots
@@ -196,13 +183,13 @@ func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r 
 			f.end(nil)
 			return
 		}
-		f.end(func(em *eventEmitter) { em.emitVisit(r, status, err) })
+		f.end(func(em *Emitter) { emitVisit(em, r, status, err) })
 	})
 }
 
 // do sends the request and returns the status of the response.
 func (g *trafficGenerator) do(ctx context.Context, r visitorRequest) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, r.method, g.p.api.URL()+r.path, bytes.NewReader(r.body))
+	request, err := http.NewRequestWithContext(ctx, r.method, g.api.URL()+r.path, bytes.NewReader(r.body))
 	if err != nil {
 		return 0, err
 	}
@@ -222,11 +209,11 @@ func (g *trafficGenerator) do(ctx context.Context, r visitorRequest) (int, error
 }
 
 // emitVisit emits what only the visitor knows: which feature was used, and that a request got no response. The API reports the rest.
-func (em *eventEmitter) emitVisit(r visitorRequest, status int, err error) {
+func emitVisit(em *Emitter, r visitorRequest, status int, err error) {
 	if r.slug == "" {
 		return
 	}
-	src := source{em, tenant{slug: r.slug}, "/web/1", r.trace}
+	src := em.sourceOf(tenant{slug: r.slug}, "web", 0).inTrace(r.trace)
 	switch {
 	case err != nil:
 		src.userError("system", "crash", "api", r.feature)

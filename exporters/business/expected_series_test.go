@@ -71,7 +71,7 @@ func pause(t *testing.T, p *simulator.Platform) {
 // expectedSeries is the platform's data at a time, by series.
 func expectedSeries(b *simulator.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
-	for _, s := range b.Truth(at) {
+	for _, s := range simulator.Truth(b, at) {
 		m := &dto.Metric{}
 		for k, v := range s.Labels {
 			m.Label = append(m.Label, &dto.LabelPair{Name: &k, Value: &v})

@@ -43,7 +43,7 @@ func (o *unusualPlatform) await(t *testing.T) map[string]float64 {
 // are left out then, and so is money of a currency that does not exist.
 func (o *unusualPlatform) expected(b *simulator.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
-	for _, s := range b.Truth(at) {
+	for _, s := range simulator.Truth(b, at) {
 		m, _ := o.metrics.Lookup(s.Name)
 		labels, odd := maps.Clone(s.Labels), false
 		for i := range m.Labels {

@@ -1,0 +1,60 @@
+package simulator
+
+import (
+	"context"
+	"slices"
+)
+
+// Faults returns the faults of life.
+func (l *Life) Faults() []Fault {
+	return []Fault{
+		{Name: SyncStalled, Scope: clients, Touches: true,
+			Description: "The sync with the shop does not run: products, inventory and orders.",
+			Changes:     "No sync_runs of these kinds and no synced_at; some prices change immediately. Off: the next run catches up."},
+		{Name: TicketsPilingUp, Scope: clients, On: l.openTickets, Off: l.solveTickets,
+			Description: "Support tickets pile up, and nobody answers.",
+			Changes:     "Eight tickets immediately, many more follow, none is answered. Off solves those that were opened meanwhile."},
+		{Name: SaleStalled, Scope: clients,
+			Description: "Shoppers are there, and nobody buys.",
+			Changes:     "No new sales. Off: people buy again."},
+		{Name: BackupMissing, Scope: everybody, On: Always(l.backUpNow), Off: Always(l.backUpNow),
+			Description: "Backups fail.",
+			Changes:     "A run of each target starts immediately, and all fail. Off: a run of each starts immediately, and succeeds."},
+	}
+}
+
+func (l *Life) openTickets(ctx context.Context, at Where) error {
+	return l.Do(ctx, "open tickets", func(_ *Books, c *Change) error {
+		for _, client := range at.Clients {
+			for i := range 8 {
+				l.openTicket(c, client, priorities()[i%2])
+			}
+		}
+		return nil
+	})
+}
+
+func (l *Life) solveTickets(ctx context.Context, at Where) error {
+	return l.Do(ctx, "solve tickets", func(b *Books, c *Change) error {
+		now := l.now()
+		for _, ticket := range b.SupportTickets {
+			if ticket.Status == Open && !ticket.OpenedAt.Before(at.Since) && slices.Contains(at.Clients, ticket.ClientID) {
+				ticket.Status, ticket.FirstResponseAt, ticket.SolvedAt = Solved, now, now
+				c.Update(ticket)
+			}
+		}
+		return nil
+	})
+}
+
+// backUpNow makes every backup due.
+func (l *Life) backUpNow(ctx context.Context) error {
+	if err := l.lockWrites(ctx); err != nil {
+		return err
+	}
+	defer l.unlockWrites()
+	for _, clock := range l.clock.backups {
+		clock.next = l.now()
+	}
+	return nil
+}
