@@ -22,6 +22,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // startWithInfra returns a platform with a stream, an API with HTTPS and a cache, and a client of the cache.
@@ -139,18 +140,18 @@ func flush(t *testing.T, p *Platform) {
 }
 
 // saleOf returns a sale event that sells, its client, and an item of it that is for sale.
-func saleOf(t *testing.T, p *Platform) (Event, Client, Item) {
+func saleOf(t *testing.T, p *Platform) (world.Event, world.Client, world.Item) {
 	t.Helper()
 	b := p.Books()
 	for _, e := range b.Events {
 		for _, i := range b.Items {
-			if c := b.Clients.Get(e.ClientID); selling(e.Status) && i.EventID == e.ID && i.Status == Active && c.Active {
+			if c := b.Clients.Get(e.ClientID); world.Selling(e.Status) && i.EventID == e.ID && i.Status == world.Active && c.Active {
 				return e, *c, i
 			}
 		}
 	}
 	t.Fatal("nothing is for sale")
-	return Event{}, Client{}, Item{}
+	return world.Event{}, world.Client{}, world.Item{}
 }
 
 func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
@@ -159,7 +160,7 @@ func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 	for _, r := range api.Routes() {
 		routes[r.Method+" "+r.Path] = r
 	}
-	for _, role := range Roles() {
+	for _, role := range world.Roles() {
 		for _, e := range endpointsOf(role) {
 			if r, ok := routes[e.method+" "+e.route]; !ok || r.Table != e.table {
 				t.Errorf("%s %s: the page is of table %s, the API's route is %+v", e.method, e.route, e.table, r)
@@ -211,7 +212,7 @@ func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 	if err := json.Unmarshal(c.get(fmt.Sprintf("/api/items/%d", item.ID), client.Slug, 200), &found); err != nil {
 		t.Fatal(err)
 	}
-	if found.ID != item.ID || found.Price != item.PriceCents || found.Title != fakeTitle(item.ID, item.CategoryID) {
+	if found.ID != item.ID || found.Price != item.PriceCents || found.Title != world.FakeTitle(item.ID, item.CategoryID) {
 		t.Errorf("the item is %+v, in the books %+v", found, item)
 	}
 	var stock []struct {
@@ -220,8 +221,8 @@ func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 	if err := json.Unmarshal(c.get(fmt.Sprintf("/api/items?event=%d", event.ID), client.Slug, 200), &stock); err != nil {
 		t.Fatal(err)
 	}
-	if len(stock) != min(20, p.store.index.forSale.len(event.ID)) {
-		t.Errorf("%d items are shown, %d are for sale", len(stock), p.store.index.forSale.len(event.ID))
+	if len(stock) != min(20, p.store.index.ForSale.Len(event.ID)) {
+		t.Errorf("%d items are shown, %d are for sale", len(stock), p.store.index.ForSale.Len(event.ID))
 	}
 	if ttl := cache.TTL(t.Context(), fmt.Sprintf("api:/api/items:%d:%d", client.ID, event.ID)).Val(); ttl <= 0 || ttl > time.Minute {
 		t.Errorf("what is cached stays for %s", ttl)

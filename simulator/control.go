@@ -11,6 +11,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // State is the state of the simulator, in the control interface.
@@ -57,8 +58,8 @@ func (p *Platform) State() State {
 	p.store.memory.RLock()
 	defer p.store.memory.RUnlock()
 	s.Changes = p.store.changes
-	for _, t := range allTables() {
-		s.Rows[t.title()] = t.count(p.store.books)
+	for _, t := range world.AllTables() {
+		s.Rows[t.Title()] = t.Count(p.store.books)
 	}
 	for _, e := range p.store.books.Events {
 		s.Events[e.Status]++

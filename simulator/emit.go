@@ -12,6 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Emitter publishes the platform's events: each change of the books that the contract has an event for, exactly once, and around
@@ -175,7 +176,7 @@ func (src source) inTrace(id string) source {
 // emit publishes an event of the source.
 func (src source) emit(d stream.Data) {
 	src.lastID++
-	e := &stream.Event{ID: src.runID + "-" + strconv.FormatUint(src.lastID, 36), Source: src.uri, Time: src.now(), Client: src.slug, Data: d}
+	e := &stream.Event{ID: src.runID + "-" + strconv.FormatUint(src.lastID, 36), Source: src.uri, Time: src.Now(), Client: src.slug, Data: d}
 	if src.trace != "" {
 		e.TraceParent = fmt.Sprintf("00-%s-%016x-01", src.trace, src.rng.Uint64()|1)
 	}
@@ -184,7 +185,7 @@ func (src source) emit(d stream.Data) {
 }
 
 // Changed emits the events that follow from a change of the books.
-func (em *Emitter) Changed(books *Books, c *Change) {
+func (em *Emitter) Changed(books *world.Books, c *Change) {
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	s := &changeEvents{Emitter: em, books: books, change: c}
@@ -202,24 +203,24 @@ func (em *Emitter) Changed(books *Books, c *Change) {
 // changeEvents emits the events of one change.
 type changeEvents struct {
 	*Emitter
-	books           *Books
+	books           *world.Books
 	change          *Change
 	orders, refunds []*order // sales by order
 }
 
 type order struct {
-	sale  Sale // the first line
-	lines []Sale
+	sale  world.Sale // the first line
+	lines []world.Sale
 	cents int64
 }
 
-func (o *order) add(s Sale) {
+func (o *order) add(s world.Sale) {
 	o.lines = append(o.lines, s)
 	o.cents += s.AmountCents
 }
 
 // addToOrder adds a sale to its order, or begins one.
-func addToOrder(orders *[]*order, s Sale) {
+func addToOrder(orders *[]*order, s world.Sale) {
 	for _, o := range *orders {
 		if o.sale.ShopifyOrderID == s.ShopifyOrderID {
 			o.add(s)
@@ -239,10 +240,10 @@ func (s *changeEvents) client(id uint64) tenant {
 }
 
 // sourceForEvent returns a source for a sale event's client, and the sale event.
-func (s *changeEvents) sourceForEvent(event uint64, component string) (source, *Event) {
+func (s *changeEvents) sourceForEvent(event uint64, component string) (source, *world.Event) {
 	e := s.books.Events.Get(event)
 	if e == nil {
-		e = &Event{}
+		e = &world.Event{}
 	}
 	return s.sourceFor(s.client(e.ClientID), component), e
 }
@@ -251,50 +252,50 @@ func (s *changeEvents) category(id uint64) string {
 	if c := s.books.Categories.Get(id); c != nil {
 		return c.Slug
 	}
-	return noCategory
+	return world.NoCategory
 }
 
 func (s *changeEvents) row(n RowChange) {
 	switch after := n.After.(type) {
-	case Sale:
-		before, known := n.Before.(Sale)
+	case world.Sale:
+		before, known := n.Before.(world.Sale)
 		if !known {
 			addToOrder(&s.orders, after)
 		}
 		if after.IsReturned && !before.IsReturned {
 			addToOrder(&s.refunds, after)
 		}
-	case Item:
-		before, known := n.Before.(Item)
+	case world.Item:
+		before, known := n.Before.(world.Item)
 		s.item(before, after, known)
-	case EventConsignor:
+	case world.EventConsignor:
 		if n.Before == nil {
 			s.registered(after)
 		}
-	case VolunteerBooking:
-		before, _ := n.Before.(VolunteerBooking)
+	case world.VolunteerBooking:
+		before, _ := n.Before.(world.VolunteerBooking)
 		s.volunteer(before, after)
-	case DropoffBooking:
-		before, _ := n.Before.(DropoffBooking)
+	case world.DropoffBooking:
+		before, _ := n.Before.(world.DropoffBooking)
 		s.dropoff(before, after)
-	case Session:
-		before, known := n.Before.(Session)
+	case world.Session:
+		before, known := n.Before.(world.Session)
 		s.session(before, after, known)
-	case SyncRun:
+	case world.SyncRun:
 		if n.Before == nil {
 			s.synced(after)
 		}
-	case Settlement:
-		before, _ := n.Before.(Settlement)
+	case world.Settlement:
+		before, _ := n.Before.(world.Settlement)
 		s.settlement(before, after)
-	case Event:
-		before, _ := n.Before.(Event)
+	case world.Event:
+		before, _ := n.Before.(world.Event)
 		s.event(before, after)
-	case Backup:
-		if before, known := n.Before.(Backup); known && before.FinishedAt.IsZero() && !after.FinishedAt.IsZero() {
+	case world.Backup:
+		if before, known := n.Before.(world.Backup); known && before.FinishedAt.IsZero() && !after.FinishedAt.IsZero() {
 			s.platformSource("worker").enqueue(jobs.Report, "backup", outcomeArg, after.Outcome)
 		}
-	case SupportTicket:
+	case world.SupportTicket:
 		if n.Before == nil {
 			s.sourceFor(s.client(after.ClientID), "api").visit(endpoint{"POST", "/api/tickets", "support", "support_tickets", "insert"}, 201, "client_admin")
 		}
@@ -303,9 +304,9 @@ func (s *changeEvents) row(n RowChange) {
 
 func outcomeOf(ok bool) string {
 	if ok {
-		return Succeeded
+		return world.Succeeded
 	}
-	return Failed
+	return world.Failed
 }
 
 func (s *changeEvents) order(o *order) {
@@ -318,14 +319,14 @@ func (s *changeEvents) order(o *order) {
 	}
 	src.emit(stream.OrderPlaced{Event: e.Slug, Channel: o.sale.Channel, Items: len(o.lines), AmountCents: o.cents, Currency: o.sale.Currency})
 	src.emit(stream.FeatureUsed{Feature: "checkout", Role: "shopper"})
-	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Succeeded, Duration: took})
+	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Succeeded, Duration: took})
 
 	worker := s.sourceFor(src.tenant, "worker")
 	if s.change.ImportedLate { // otherwise its webhook arrives
 		worker.emit(stream.ErrorRaised{Category: "integration", Kind: "webhook_miss", Component: "order-import"})
-		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: Succeeded, Delay: stream.Seconds(s.now().Sub(o.sale.SoldAt))})
+		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: world.Succeeded, Delay: stream.Seconds(s.Now().Sub(o.sale.SoldAt))})
 	}
-	if o.sale.Channel == Online {
+	if o.sale.Channel == world.Online {
 		worker.mail("order-receipt")
 	}
 }
@@ -340,7 +341,7 @@ func (s *changeEvents) refund(o *order) {
 	})
 }
 
-func (s *changeEvents) item(before, after Item, known bool) {
+func (s *changeEvents) item(before, after world.Item, known bool) {
 	src, e := s.sourceForEvent(after.EventID, "api")
 	category := s.category(after.CategoryID)
 	switch {
@@ -348,25 +349,25 @@ func (s *changeEvents) item(before, after Item, known bool) {
 		if after.PriceCents != before.PriceCents {
 			src.visit(endpoint{"PUT", "/api/items/{id}", "pricing", "items", "update"}, 200, "consignor")
 		}
-	case after.Status == Draft:
+	case after.Status == world.Draft:
 		src.visit(endpoint{"POST", "/api/items", "item-entry", "items", "insert"}, 201, "consignor")
-	case after.Status == Active && before.Status == Sold, after.Status == Returned:
+	case after.Status == world.Active && before.Status == world.Sold, after.Status == world.Returned:
 		src.emit(stream.ItemReturned{Event: e.Slug, Category: category})
-	case after.Status == Active:
+	case after.Status == world.Active:
 		src.visit(endpoint{"POST", "/api/items/{id}/publish", "item-entry", "items", "update"}, 200, "consignor")
 		src.emit(stream.ItemListed{Event: e.Slug, Category: category})
 		src.enqueue(jobs.Image, "resize")
-	case after.Status == Sold:
+	case after.Status == world.Sold:
 		src.emit(stream.ItemSold{
 			Event: e.Slug, Category: category, AmountCents: after.SoldPriceCents, Currency: e.Currency,
 			Markdown: after.SoldPriceCents < after.PriceCents, Listed: stream.Seconds(after.SoldAt.Sub(after.ListedAt)),
 		})
-	case after.Status == Transferred:
+	case after.Status == world.Transferred:
 		src.emit(stream.ItemTransferred{Event: e.Slug, Category: category})
 	}
 }
 
-func (s *changeEvents) registered(r EventConsignor) {
+func (s *changeEvents) registered(r world.EventConsignor) {
 	src, e := s.sourceForEvent(r.EventID, "api")
 	src = src.withTrace()
 	src.request(endpoint{"POST", "/api/events/{id}/consignors", "registration", "event_consignors", "insert"}, 201)
@@ -375,45 +376,45 @@ func (s *changeEvents) registered(r EventConsignor) {
 	s.sourceFor(src.tenant, "worker").mail("welcome")
 }
 
-func (s *changeEvents) volunteer(before, after VolunteerBooking) {
+func (s *changeEvents) volunteer(before, after world.VolunteerBooking) {
 	shift := s.books.VolunteerShifts.Get(after.ShiftID)
 	if shift == nil || before.Status == after.Status {
 		return
 	}
 	src, e := s.sourceForEvent(shift.EventID, "api")
 	switch after.Status {
-	case Scheduled:
+	case world.Scheduled:
 		src.visit(endpoint{"POST", "/api/events/{id}/volunteers", "volunteering", "volunteer_bookings", "insert"}, 201, "volunteer")
 		src.emit(stream.VolunteerSignedUp{Event: e.Slug, Shift: shift.ShiftType})
 		s.sourceFor(src.tenant, "worker").mail("shift-confirmation")
-	case Cancelled:
+	case world.Cancelled:
 		src.visit(endpoint{"DELETE", "/api/events/{id}/volunteers", "volunteering", "volunteer_bookings", "update"}, 200, "volunteer")
 		src.emit(stream.VolunteerCancelled{Event: e.Slug, Shift: shift.ShiftType})
 	}
 }
 
-func (s *changeEvents) dropoff(before, after DropoffBooking) {
+func (s *changeEvents) dropoff(before, after world.DropoffBooking) {
 	slot := s.books.DropoffSlots.Get(after.SlotID)
 	if slot == nil || before.Status == after.Status {
 		return
 	}
 	src, e := s.sourceForEvent(slot.EventID, "api")
 	switch after.Status {
-	case Scheduled:
+	case world.Scheduled:
 		src.visit(endpoint{"POST", "/api/events/{id}/dropoffs", "drop-off", "dropoff_bookings", "insert"}, 201, "consignor")
 		src.emit(stream.DropoffScheduled{Event: e.Slug})
 		s.sourceFor(src.tenant, "worker").mail("dropoff-reminder")
-	case Completed:
+	case world.Completed:
 		took := stream.Seconds(after.CompletedAt.Sub(after.ArrivedAt))
 		src.emit(stream.ProcessStarted{Process: "intake"})
 		src.emit(stream.DropoffCompleted{Event: e.Slug, Duration: took, Items: 5 + s.rng.IntN(40)})
-		src.emit(stream.ProcessFinished{Process: "intake", Outcome: Succeeded, Duration: took})
-	case NoShow:
+		src.emit(stream.ProcessFinished{Process: "intake", Outcome: world.Succeeded, Duration: took})
+	case world.NoShow:
 		src.emit(stream.DropoffMissed{Event: e.Slug})
 	}
 }
 
-func (s *changeEvents) session(before, after Session, known bool) {
+func (s *changeEvents) session(before, after world.Session, known bool) {
 	src := s.sourceFor(s.client(after.ClientID), "api")
 	if !known {
 		last := s.external.LastCall()
@@ -427,7 +428,7 @@ func (s *changeEvents) session(before, after Session, known bool) {
 	}
 }
 
-func (s *changeEvents) synced(r SyncRun) {
+func (s *changeEvents) synced(r world.SyncRun) {
 	src := s.sourceFor(s.client(r.ClientID), "worker")
 	d := stream.SyncFinished{Kind: r.Kind, Outcome: r.Outcome, Items: s.rng.IntN(60), Duration: src.jitter(6 * time.Second)}
 	if s.randomFailure(0.03) {
@@ -436,7 +437,7 @@ func (s *changeEvents) synced(r SyncRun) {
 	if s.faults.isOn(StateConflicts, r.ClientID) {
 		d.Conflicts = 3 + s.rng.IntN(8)
 	}
-	ok := r.Outcome == Succeeded
+	ok := r.Outcome == world.Succeeded
 	call := "ok"
 	if !ok {
 		call = "timeout"
@@ -452,37 +453,37 @@ func (s *changeEvents) synced(r SyncRun) {
 	src.emit(d)
 }
 
-func (s *changeEvents) settlement(before, after Settlement) {
+func (s *changeEvents) settlement(before, after world.Settlement) {
 	if before.Status == after.Status {
 		return
 	}
 	src, e := s.sourceForEvent(after.EventID, "worker")
 	switch after.Status {
-	case Pending:
+	case world.Pending:
 		src.emit(stream.ProcessStarted{Process: "settlement"})
-	case Paid:
-		if beforeReconciliation(e.Status) {
+	case world.Paid:
+		if world.BeforeReconciliation(e.Status) {
 			src.emit(stream.ProcessViolated{Process: "settlement"})
 			src.emit(stream.ErrorRaised{Category: "business", Kind: "process_violation", Component: "settlement"})
 			return
 		}
-		src.emit(stream.ProcessFinished{Process: "settlement", Outcome: Succeeded, Duration: stream.Seconds(after.PaidAt.Sub(after.CreatedAt))})
+		src.emit(stream.ProcessFinished{Process: "settlement", Outcome: world.Succeeded, Duration: stream.Seconds(after.PaidAt.Sub(after.CreatedAt))})
 		src.mail("payout")
 	}
 }
 
-func (s *changeEvents) event(before, after Event) {
+func (s *changeEvents) event(before, after world.Event) {
 	if before.Status == after.Status {
 		return
 	}
 	src, _ := s.sourceForEvent(after.ID, "worker")
 	switch after.Status {
-	case Registration:
+	case world.Registration:
 		src.mail("registration-open")
-	case Reconciliation:
+	case world.Reconciliation:
 		src.emit(stream.ProcessStarted{Process: "reconciliation"})
 		src.enqueue(jobs.Report, "reconciliation")
-	case Complete:
-		src.emit(stream.ProcessFinished{Process: "reconciliation", Outcome: Succeeded, Duration: stream.Seconds(after.CompletedAt.Sub(after.ReturnWindowEnd))})
+	case world.Complete:
+		src.emit(stream.ProcessFinished{Process: "reconciliation", Outcome: world.Succeeded, Duration: stream.Seconds(after.CompletedAt.Sub(after.ReturnWindowEnd))})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/webhook"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Services are the fakes of the external services, and what the platform knows of them.
@@ -60,9 +61,9 @@ func ServeServices(config ServicesConfig, s *Store, faults *Switches, inflight *
 		sent: map[string]mailSent{}, queuedMails: map[string]time.Time{}, ordersLost: map[uint64]bool{}, missingOrders: map[uint64][]missingOrder{}, unsubscribed: map[uint64]bool{},
 	}
 	// Short days have more emails in an hour, and webhooks should not take longer than jobs.
-	hurry := min(max(s.Speed, 1), usualSpeed)
+	hurry := min(max(s.Speed, 1), world.UsualSpeed)
 	o.Services, err = outside.Start(outside.Config{
-		Listener: listener, Dir: config.Dir, Speed: hurry, Mails: int(mailsPerHour * max(s.Speed/usualSpeed, 1)),
+		Listener: listener, Dir: config.Dir, Speed: hurry, Mails: int(mailsPerHour * max(s.Speed/world.UsualSpeed, 1)),
 		Now: s.Time, Received: o.received,
 	})
 	if err != nil {
@@ -123,7 +124,7 @@ func (o *Services) emitWebhook(em *Emitter, who tenant, r webhook.Received) {
 		o.mailEvent(src, r)
 	case r.Topic == "orders/create":
 		if event, ok := o.takeOrderEvent(r.Body); ok {
-			args = append(args, eventArg, event, sinceArg, em.now().Add(-r.Delay).Format(time.RFC3339Nano))
+			args = append(args, eventArg, event, sinceArg, em.Now().Add(-r.Delay).Format(time.RFC3339Nano))
 		}
 	}
 	src.enqueue(jobs.Webhook, r.Provider, args...)
@@ -135,7 +136,7 @@ func (o *Services) Processed(src source, f jobs.Finished) {
 	if err != nil { // the webhook of something else
 		return
 	}
-	src.emit(stream.OrderImported{Event: f.Args[eventArg], Outcome: outcomeOf(f.Outcome == jobs.Succeeded), Delay: stream.Seconds(max(o.now().Sub(since), 0))})
+	src.emit(stream.OrderImported{Event: f.Args[eventArg], Outcome: outcomeOf(f.Outcome == jobs.Succeeded), Delay: stream.Seconds(max(o.Now().Sub(since), 0))})
 }
 
 // LastCall returns the last call to Clerk.

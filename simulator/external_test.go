@@ -19,6 +19,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // serviceReader reads the shops over HTTP and the platform's tables by SQL, as a monitor with the services' files does.
@@ -69,10 +70,10 @@ func startTrading(t *testing.T) *serviceReader {
 	config := lively()
 	config.Acceleration = 10
 	r := startWithExternal(t, config)
-	if err := r.p.Do(t.Context(), "sell on", func(b *Books, c *Change) error {
+	if err := r.p.Do(t.Context(), "sell on", func(b *world.Books, c *Change) error {
 		for _, e := range b.Events {
-			if selling(e.Status) || e.Status == Registration {
-				if e.Status == Registration {
+			if world.Selling(e.Status) || e.Status == world.Registration {
+				if e.Status == world.Registration {
 					e.StartAt = e.StartAt.AddDate(0, 0, 1)
 				}
 				e.EndAt, e.ReturnWindowEnd = e.EndAt.AddDate(0, 0, 1), e.ReturnWindowEnd.AddDate(0, 0, 1)
@@ -230,7 +231,7 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 	r := startTrading(t)
 	r.compareShops()
 	livePlatform(t, r.p)
-	grows(t, "orders that come by webhook", count(r.p, "consign_order_imports_total", "outcome", Succeeded), 50)
+	grows(t, "orders that come by webhook", count(r.p, "consign_order_imports_total", "outcome", world.Succeeded), 50)
 	grows(t, "changes of orders", count(r.p, "consign_webhooks_received_total", "topic", "orders/updated", "outcome", "accepted"), 1)
 	grows(t, "users", count(r.p, "consign_webhooks_processed_total", "provider", "clerk", "topic", "user.created"), 1)
 	grows(t, "mails that arrive", count(r.p, "consign_emails_total", "outcome", "delivered"), 20)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // The platform's own calls to the external services, beside life. They are real calls; what happens more often follows the last one.
@@ -47,7 +48,7 @@ type serviceCaller struct {
 func (o *Services) Run(ctx context.Context) {
 	l := &serviceCaller{Services: o, due: map[string]time.Time{}}
 	defer l.running.Wait()
-	ticker := time.NewTicker(o.accelerated(callCheckEvery))
+	ticker := time.NewTicker(o.Accelerated(callCheckEvery))
 	defer ticker.Stop()
 	for {
 		select {
@@ -67,7 +68,7 @@ func (l *serviceCaller) isDue(what string, often time.Duration) bool {
 	if now.Before(l.due[what]) {
 		return false
 	}
-	l.due[what] = now.Add(l.accelerated(often))
+	l.due[what] = now.Add(l.Accelerated(often))
 	return true
 }
 
@@ -120,7 +121,7 @@ func (l *serviceCaller) call(ctx context.Context, what string, do func(context.C
 }
 
 func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*Emitter) {
-	call := l.AskShop(ctx, domain, fakeToken(client))
+	call := l.AskShop(ctx, domain, world.FakeToken(client))
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -166,7 +167,7 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
 		if l.faults.isOn(ClerkAcceptsForged, 0) {
 			often = 0 // every time
 		}
-		if time.Since(l.forged) >= l.accelerated(often) {
+		if time.Since(l.forged) >= l.Accelerated(often) {
 			l.forged = time.Now()
 			result, _ := l.Verify(ctx, outside.Forge(b.token))
 			emits = append(emits, forgedTokenEvents(result))
@@ -183,7 +184,7 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
 // presentToken presents a browser's token. The token is refreshed when it is old or was refused.
 func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(source) {
 	var emits []func(source)
-	if b.token == "" || time.Since(b.since) > l.accelerated(tokenMaxAge) {
+	if b.token == "" || time.Since(b.since) > l.Accelerated(tokenMaxAge) {
 		token, call := l.Refresh(ctx)
 		if call.OK() {
 			b.token, b.since = token, time.Now()

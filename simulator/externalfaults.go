@@ -125,7 +125,7 @@ func (o *Services) applyFaults() {
 // slow returns the additional latency of a service.
 func (o *Services) slow(on bool) time.Duration {
 	if on {
-		return o.accelerated(slowAnswer)
+		return o.Accelerated(slowAnswer)
 	}
 	return 0
 }

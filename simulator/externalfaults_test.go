@@ -16,6 +16,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // queryShop queries a client's shop, and measures how long it takes.
@@ -48,7 +49,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 	t.Parallel()
 	r := startTrading(t)
 	livePlatform(t, r.p)
-	imports := count(r.p, "consign_order_imports_total", "outcome", Succeeded)
+	imports := count(r.p, "consign_order_imports_total", "outcome", world.Succeeded)
 	for _, fault := range []string{ShopifyOrdersLost, WebhooksLost, WebhookSubscriptionRemoved} {
 		grows(t, "orders", imports, 5)
 		switchOn(t, r.p, fault)
@@ -95,9 +96,9 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 	calls := func(outcome string) func() int {
 		return count(r.p, "consign_client_external_requests_total", "client", client, "service", "shopify", "outcome", outcome)
 	}
-	failedSyncs := count(r.p, "consign_sync_runs_total", "client", client, "kind", "products", "outcome", Failed)
+	failedSyncs := count(r.p, "consign_sync_runs_total", "client", client, "kind", "products", "outcome", world.Failed)
 	grows(t, "calls", calls("ok"), 2)
-	slow := r.p.store.accelerated(slowAnswer)
+	slow := r.p.store.Accelerated(slowAnswer)
 	for _, test := range []struct {
 		fault, outcome string
 		shows          func(status int, body string, took time.Duration, err error) bool
@@ -132,7 +133,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 			grows(t, test.fault+": failed synchronisations", failedSyncs, 2)
 		}
 		if test.fault == ShopifyDown {
-			grows(t, "failed checkouts", count(r.p, "consign_processes_total", "client", client, "process", "checkout", "outcome", Failed), 3)
+			grows(t, "failed checkouts", count(r.p, "consign_processes_total", "client", client, "process", "checkout", "outcome", world.Failed), 3)
 		}
 		switchOff(t, r.p, test.fault)
 		if status, body, _, err := r.queryShop(client); err != nil || status != 200 {
@@ -197,7 +198,7 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	grows(t, "sign-ins again", auth("sign_in", "ok"), 5)
 
 	switchOn(t, r.p, ClerkSlow)
-	slow := r.p.store.accelerated(slowAnswer)
+	slow := r.p.store.Accelerated(slowAnswer)
 	waitFor(t, "slow calls", func() bool { return r.p.services.LastCall().Duration >= slow })
 	switchOff(t, r.p, ClerkSlow)
 	waitFor(t, "quick calls", func() bool { return r.p.services.LastCall().Duration < slow })

@@ -84,7 +84,7 @@ func (o *Services) Delivered(src source, f jobs.Finished) {
 		o.queuedMails[s.ID] = queued
 		o.mu.Unlock()
 	default:
-		src.emit(stream.EmailSent{Template: template, Delay: stream.Seconds(src.now().Sub(queued))})
+		src.emit(stream.EmailSent{Template: template, Delay: stream.Seconds(src.Now().Sub(queued))})
 		o.mailCount++
 		if o.mailCount%200 == 5 {
 			o.complainAbout(s.ID)

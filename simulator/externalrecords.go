@@ -9,6 +9,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/clerk"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // How the external services get the rows of the books.
@@ -17,7 +18,7 @@ import (
 const ordersKept = 60 * 24 * time.Hour
 
 // Seed fills the services from the books: recent orders, products of synced items, users.
-func (o *Services) Seed(b *Books) error {
+func (o *Services) Seed(b *world.Books) error {
 	var clients []outside.Client
 	for _, c := range b.Clients {
 		access := b.ShopifyAccess.Get(c.ID)
@@ -25,7 +26,7 @@ func (o *Services) Seed(b *Books) error {
 			continue
 		}
 		clients = append(clients, outside.Client{
-			Slug: c.Slug, Name: c.Name, Domain: access.ShopDomain, Token: fakeToken(c.ID), TokenExpires: access.TokenExpiresAt,
+			Slug: c.Slug, Name: c.Name, Domain: access.ShopDomain, Token: world.FakeToken(c.ID), TokenExpires: access.TokenExpiresAt,
 		})
 		o.shops[c.ID] = access.ShopDomain
 	}
@@ -39,7 +40,7 @@ func (o *Services) Seed(b *Books) error {
 	}
 	var orders []*order
 	open := map[uint64]*order{}
-	since := o.now().Add(-ordersKept)
+	since := o.Now().Add(-ordersKept)
 	for _, s := range b.Sales {
 		if s.SoldAt.Before(since) {
 			continue
@@ -69,7 +70,7 @@ func (o *Services) Seed(b *Books) error {
 }
 
 // shopOf returns the domain of the shop of a sale event; "" if there is none. The caller may read the books.
-func (o *Services) shopOf(b *Books, event uint64) string {
+func (o *Services) shopOf(b *world.Books, event uint64) string {
 	e := b.Events.Get(event)
 	if e == nil {
 		return ""
@@ -80,27 +81,27 @@ func (o *Services) shopOf(b *Books, event uint64) string {
 }
 
 // Changed applies a change of the books to the services.
-func (o *Services) Changed(b *Books, c *Change) {
+func (o *Services) Changed(b *world.Books, c *Change) {
 	var orders []*order
 	for _, n := range c.Rows {
 		var err error
 		switch after := n.After.(type) {
 		case nil:
 			err = o.remove(b, n.Before)
-		case Sale:
-			before, known := n.Before.(Sale)
+		case world.Sale:
+			before, known := n.Before.(world.Sale)
 			switch {
 			case !known:
 				addToOrder(&orders, after)
 			case after.IsReturned && !before.IsReturned:
 				err = o.refund(b, after)
 			}
-		case Item:
-			before, known := n.Before.(Item)
+		case world.Item:
+			before, known := n.Before.(world.Item)
 			if !known || before.SyncedAt.IsZero() {
 				err = o.product(b, &after, o.Shopify.CreateProduct)
 			}
-		case Consignor:
+		case world.Consignor:
 			if n.Before == nil {
 				_, err = o.Clerk.SignUp(user(after))
 			}
@@ -121,7 +122,7 @@ func (o *Services) logError(err error) {
 }
 
 // order creates an order in its shop.
-func (o *Services) order(b *Books, lines []Sale) error {
+func (o *Services) order(b *world.Books, lines []world.Sale) error {
 	domain := o.shopOf(b, lines[0].EventID)
 	if domain == "" {
 		return nil
@@ -151,9 +152,9 @@ func (o *Services) takeOrderEvent(body []byte) (event string, ok bool) {
 }
 
 // refund updates a refunded order in the shop. The order may be older than what the shop keeps.
-func (o *Services) refund(b *Books, s Sale) error {
+func (o *Services) refund(b *world.Books, s world.Sale) error {
 	domain := o.shopOf(b, s.EventID)
-	if domain == "" || s.SoldAt.Before(o.now().Add(-ordersKept)) {
+	if domain == "" || s.SoldAt.Before(o.Now().Add(-ordersKept)) {
 		return nil
 	}
 	return o.Shopify.UpdateOrder(domain, int64(s.ShopifyOrderID), func(order *shopify.Order) {
@@ -165,15 +166,15 @@ func (o *Services) refund(b *Books, s Sale) error {
 }
 
 // remove removes deleted rows from the shop: an order is cancelled.
-func (o *Services) remove(b *Books, row Row) error {
+func (o *Services) remove(b *world.Books, row world.Row) error {
 	switch row := row.(type) {
-	case Sale:
+	case world.Sale:
 		domain := o.shopOf(b, row.EventID)
-		if domain == "" || slices.ContainsFunc(b.Sales, func(s Sale) bool { return s.ShopifyOrderID == row.ShopifyOrderID }) {
+		if domain == "" || slices.ContainsFunc(b.Sales, func(s world.Sale) bool { return s.ShopifyOrderID == row.ShopifyOrderID }) {
 			return nil
 		}
-		return o.Shopify.UpdateOrder(domain, int64(row.ShopifyOrderID), func(order *shopify.Order) { order.CancelledAt = o.now() })
-	case Item:
+		return o.Shopify.UpdateOrder(domain, int64(row.ShopifyOrderID), func(order *shopify.Order) { order.CancelledAt = o.Now() })
+	case world.Item:
 		if domain := o.shopOf(b, row.EventID); domain != "" && inShop(&row) {
 			return o.Shopify.DeleteProduct(domain, int64(row.ShopifyProductID))
 		}
@@ -182,27 +183,27 @@ func (o *Services) remove(b *Books, row Row) error {
 }
 
 // inShop reports whether an item is a product in the shop.
-func inShop(i *Item) bool { return i.ShopifyProductID != 0 && !i.SyncedAt.IsZero() }
+func inShop(i *world.Item) bool { return i.ShopifyProductID != 0 && !i.SyncedAt.IsZero() }
 
-func (o *Services) product(b *Books, i *Item, put func(string, shopify.Product) (shopify.Product, error)) error {
+func (o *Services) product(b *world.Books, i *world.Item, put func(string, shopify.Product) (shopify.Product, error)) error {
 	domain := o.shopOf(b, i.EventID)
 	if domain == "" || !inShop(i) {
 		return nil
 	}
 	_, err := put(domain, shopify.Product{
-		ID: int64(i.ShopifyProductID), Title: fakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt, UpdatedAt: later(i.UpdatedAt, i.SyncedAt),
+		ID: int64(i.ShopifyProductID), Title: world.FakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt, UpdatedAt: world.Later(i.UpdatedAt, i.SyncedAt),
 	})
 	return err
 }
 
 // shopOrder returns an order as the shop has it.
-func shopOrder(b *Books, lines []Sale) shopify.Order {
+func shopOrder(b *world.Books, lines []world.Sale) shopify.Order {
 	o := shopify.Order{ID: int64(lines[0].ShopifyOrderID), CreatedAt: lines[0].SoldAt, Currency: lines[0].Currency}
 	returned := 0
 	for _, s := range lines {
-		line := shopify.Line{Quantity: 1, Price: fmt.Sprintf("%.*f", exponent(s.Currency), major(s.AmountCents, s.Currency))}
+		line := shopify.Line{Quantity: 1, Price: fmt.Sprintf("%.*f", world.Exponent(s.Currency), world.Major(s.AmountCents, s.Currency))}
 		if i := b.Items.Get(s.ItemID); i != nil {
-			line.ProductID, line.Title = int64(i.ShopifyProductID), fakeTitle(i.ID, i.CategoryID)
+			line.ProductID, line.Title = int64(i.ShopifyProductID), world.FakeTitle(i.ID, i.CategoryID)
 		}
 		o.Lines = append(o.Lines, line)
 		if s.IsReturned {
@@ -220,6 +221,6 @@ func shopOrder(b *Books, lines []Sale) shopify.Order {
 }
 
 // user returns a consignor as Clerk has them.
-func user(c Consignor) clerk.User {
-	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), Email: fakeMail(c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
+func user(c world.Consignor) clerk.User {
+	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), Email: world.FakeMail(c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Scopes of a fault.
@@ -88,7 +90,7 @@ type Switches struct {
 type faultState struct {
 	client   uint64 // 0: all clients, or the platform
 	since    time.Time
-	injected []Row
+	injected []world.Row
 }
 
 // NewSwitches makes switches without faults.
@@ -159,7 +161,7 @@ func (f *Switches) On(ctx context.Context, name, client string) error {
 	if f.isOn(name, id) || fault.Scope == oneClient && id == 0 && f.any(name) {
 		return nil
 	}
-	state := &faultState{client: id, since: f.store.now()}
+	state := &faultState{client: id, since: f.store.Now()}
 	if fault.Check != "" {
 		state.client, state.injected, err = InjectViolation(ctx, f.store, fault.Check, id, 1)
 		if errors.Is(err, ErrOutcomeUnknown) { // the rows will be there, and have to be removed
@@ -243,19 +245,19 @@ func serverFaults() []string {
 // Violations returns the faults that inject a violation of an integrity check.
 func Violations() []Fault {
 	return []Fault{
-		{Name: SoldTwiceFault, Scope: oneClient, Check: SoldTwice,
+		{Name: SoldTwiceFault, Scope: oneClient, Check: world.SoldTwice,
 			Description: "An item was sold to two shoppers.",
 			Changes:     "An item with two sales that are not returned is added; off removes it."},
-		{Name: NegativeSlots, Scope: oneClient, Check: NegativeRemaining,
+		{Name: NegativeSlots, Scope: oneClient, Check: world.NegativeRemaining,
 			Description: "A drop-off slot has a negative number of remaining places.",
 			Changes:     "A drop-off slot with remaining = -1 is added; off removes it."},
-		{Name: OverbookedFault, Scope: oneClient, Check: OverbookedSlot,
+		{Name: OverbookedFault, Scope: oneClient, Check: world.OverbookedSlot,
 			Description: "A drop-off slot has more bookings than places.",
 			Changes:     "A drop-off slot with one place and two bookings is added; off removes them."},
-		{Name: ReturnAfterFault, Scope: oneClient, Check: ReturnAfterWindow,
+		{Name: ReturnAfterFault, Scope: oneClient, Check: world.ReturnAfterWindow,
 			Description: "A sale was returned after the return window had ended.",
 			Changes:     "A returned item and its sale are added; off removes them."},
-		{Name: PaidEarly, Scope: oneClient, Check: PaidBeforeReconciliation,
+		{Name: PaidEarly, Scope: oneClient, Check: world.PaidBeforeReconciliation,
 			Description: "A consignor was paid before the reconciliation.",
 			Changes:     "A participant with a paid settlement is added to a live sale event; off removes them."},
 	}
@@ -307,13 +309,13 @@ func (f *Switches) where(state *faultState) Where {
 
 // touchItems changes some prices, so that there is something to sync.
 func (f *Switches) touchItems(ctx context.Context, at Where) error {
-	return f.store.Do(ctx, "touch items", func(b *Books, c *Change) error {
-		now := f.store.now()
+	return f.store.Do(ctx, "touch items", func(b *world.Books, c *Change) error {
+		now := f.store.Now()
 		for _, e := range b.Events {
-			if !slices.Contains(at.Clients, e.ClientID) || !selling(e.Status) && e.Status != Registration {
+			if !slices.Contains(at.Clients, e.ClientID) || !world.Selling(e.Status) && e.Status != world.Registration {
 				continue
 			}
-			for _, id := range f.store.index.forSale.some(e.ID, 5) {
+			for _, id := range f.store.index.ForSale.Some(e.ID, 5) {
 				item := *b.Items.Get(id)
 				item.UpdatedAt = now
 				c.Update(item)

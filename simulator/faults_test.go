@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // truthOf sums the samples of a metric whose labels contain the given ones, names and values in turn.
@@ -30,8 +32,8 @@ func TestInjectedViolationsShowUntilTheirFaultsAreSwitchedOff(t *testing.T) {
 	livePlatform(t, p)
 	slug := p.State().Clients[1]
 	for _, test := range []struct{ fault, check string }{
-		{SoldTwiceFault, SoldTwice}, {NegativeSlots, NegativeRemaining}, {OverbookedFault, OverbookedSlot},
-		{ReturnAfterFault, ReturnAfterWindow}, {PaidEarly, PaidBeforeReconciliation},
+		{SoldTwiceFault, world.SoldTwice}, {NegativeSlots, world.NegativeRemaining}, {OverbookedFault, world.OverbookedSlot},
+		{ReturnAfterFault, world.ReturnAfterWindow}, {PaidEarly, world.PaidBeforeReconciliation},
 	} {
 		fault, check := test.fault, test.check
 		t.Run(fault, func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestTicketsPileUpAndAreSolved(t *testing.T) {
 	t.Parallel()
 	p, _ := filled(t, Config{Clients: 3, Events: 6, Items: 300, Speed: 60})
 	slug := p.State().Clients[1]
-	open := func() float64 { return truthOf(p, "consign_support_tickets", "client", slug, "status", Open) }
+	open := func() float64 { return truthOf(p, "consign_support_tickets", "client", slug, "status", world.Open) }
 	before := open()
 	if err := p.Faults().On(t.Context(), TicketsPilingUp, slug); err != nil {
 		t.Fatal(err)

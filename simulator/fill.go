@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Fill generates the rows of a platform, writes them into empty tables, and returns them.
-func Fill(ctx context.Context, db *sql.DB, config SeedConfig, now time.Time, ids ids) (*Books, error) {
+func Fill(ctx context.Context, db *sql.DB, config SeedConfig, now time.Time, ids world.IDs) (*world.Books, error) {
 	g := newGenerator(config, now, ids)
 	l := newLoader(ctx, db, config.Progress)
 	if err := l.finish(g.load(l)); err != nil {
@@ -25,21 +27,21 @@ func (g *generator) load(l *loader) error {
 	for _, plan := range g.plans() {
 		items, sales := len(g.books.Items), len(g.books.Sales)
 		e := g.event(plan)
-		of := &Books{Events: Rows[Event]{e}, Items: g.books.Items[items:], Sales: g.books.Sales[sales:]}
-		if err := l.insert(itemsTable, of); err != nil {
+		of := &world.Books{Events: world.Rows[world.Event]{e}, Items: g.books.Items[items:], Sales: g.books.Sales[sales:]}
+		if err := l.insert(world.ItemsTable, of); err != nil {
 			return err
 		}
-		if err := l.insert(salesTable, of); err != nil {
+		if err := l.insert(world.SalesTable, of); err != nil {
 			return err
 		}
-		if g.config.Bulk && !live(e.Status) && plan.items > 0 {
+		if g.config.Bulk && !world.Live(e.Status) && plan.items > 0 {
 			g.books.Totals[e.ID] = of.SaleTotals()[e.ID]
 			g.books.Items, g.books.Sales = g.books.Items[:items], g.books.Sales[:sales]
 		}
 	}
 	g.operations()
-	for _, t := range allTables() {
-		if t.title() == itemsTable.name || t.title() == salesTable.name {
+	for _, t := range world.AllTables() {
+		if t.Title() == world.ItemsTable.Name || t.Title() == world.SalesTable.Name {
 			continue
 		}
 		if err := l.insert(t, g.books); err != nil {
@@ -84,8 +86,8 @@ type chunk struct {
 }
 
 // insert writes the rows of a table.
-func (l *loader) insert(t anyTable, b *Books) error {
-	for statement, rows := range t.insertStatements(b, chunkBytes) {
+func (l *loader) insert(t world.Table, b *world.Books) error {
+	for statement, rows := range t.InsertStatements(b, chunkBytes) {
 		select {
 		case l.chunks <- chunk{statement, rows}:
 		case <-l.ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // filled returns a filled platform in a database of its own. Its default time limit is one that no busy machine reaches.
@@ -78,7 +79,7 @@ func TestFillIsAsLargeAsAskedFor(t *testing.T) {
 		statuses[e.Status]++
 		currencies[e.Currency]++
 	}
-	for _, status := range []string{Draft, Setup, Registration, Active, Markdown, Closed, Returns, Reconciliation, Complete, Cancelled} {
+	for _, status := range []string{world.Draft, world.Setup, world.Registration, world.Active, world.Markdown, world.Closed, world.Returns, world.Reconciliation, world.Complete, world.Cancelled} {
 		if statuses[status] == 0 {
 			t.Errorf("no sale event in status %s: %v", status, statuses)
 		}
@@ -143,7 +144,7 @@ func TestFillRefusesTablesWithRows(t *testing.T) {
 }
 
 // compareTables compares the books with the database, by counts and sums of every table.
-func compareTables(t *testing.T, b *Books, db *sql.DB) {
+func compareTables(t *testing.T, b *world.Books, db *sql.DB) {
 	t.Helper()
 	got, want := map[string]int64{}, map[string]int64{}
 	ask := func(label, query string) {
@@ -164,9 +165,9 @@ func compareTables(t *testing.T, b *Books, db *sql.DB) {
 			t.Fatalf("%s: %v", query, err)
 		}
 	}
-	for _, table := range allTables() {
-		ask("rows of", fmt.Sprintf("SELECT '%s', COUNT(*) FROM %[1]s", table.title()))
-		want["rows of "+table.title()] = int64(table.count(b))
+	for _, table := range world.AllTables() {
+		ask("rows of", fmt.Sprintf("SELECT '%s', COUNT(*) FROM %[1]s", table.Title()))
+		want["rows of "+table.Title()] = int64(table.Count(b))
 	}
 	micros := func(at time.Time) int64 {
 		if at.IsZero() {

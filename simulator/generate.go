@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // generator generates the rows of a healthy platform that has been running for a while. The same seed, sizes and time give the same rows.
@@ -13,8 +15,8 @@ type generator struct {
 	rng        *rand.Rand
 	now        time.Time
 	day        time.Duration // a platform day
-	books      *Books
-	ids        ids
+	books      *world.Books
+	ids        world.IDs
 	consignors map[uint64][]uint64 // by client
 }
 
@@ -27,10 +29,10 @@ type SeedConfig struct {
 	Progress                           func(rows int64)
 }
 
-func newGenerator(config SeedConfig, now time.Time, ids ids) *generator {
+func newGenerator(config SeedConfig, now time.Time, ids world.IDs) *generator {
 	return &generator{
 		config: config, rng: rand.New(rand.NewPCG(config.Seed, 0x66696c6c)), now: now, day: config.Day,
-		books: &Books{Totals: map[uint64]Totals{}}, ids: ids, consignors: map[uint64][]uint64{},
+		books: &world.Books{Totals: map[uint64]world.Totals{}}, ids: ids, consignors: map[uint64][]uint64{},
 	}
 }
 
@@ -45,8 +47,8 @@ type plan struct {
 
 // plans distributes the sale events over the clients, the live ones first, and the items over the sale events.
 func (g *generator) plans() []plan {
-	liveStatuses := []string{Active, Markdown, Registration, Active, Returns, Active, Setup, Markdown, Closed, Active, Reconciliation, Registration}
-	weights := map[string]float64{Registration: 0.7, Active: 1, Markdown: 1, Closed: 1, Returns: 1, Reconciliation: 1, Complete: 1, Cancelled: 0.2}
+	liveStatuses := []string{world.Active, world.Markdown, world.Registration, world.Active, world.Returns, world.Active, world.Setup, world.Markdown, world.Closed, world.Active, world.Reconciliation, world.Registration}
+	weights := map[string]float64{world.Registration: 0.7, world.Active: 1, world.Markdown: 1, world.Closed: 1, world.Returns: 1, world.Reconciliation: 1, world.Complete: 1, world.Cancelled: 0.2}
 	plans := make([]plan, g.config.Events)
 	sum := 0.0
 	shares := make([]float64, len(plans))
@@ -58,15 +60,15 @@ func (g *generator) plans() []plan {
 			over := i - g.config.LiveEvents
 			switch {
 			case over >= 24: // past sale events are mostly complete
-				p.status, p.ago = Complete, 20+700*g.rng.Float64()
+				p.status, p.ago = world.Complete, 20+700*g.rng.Float64()
 			case over%6 == 0:
-				p.status, p.ago = Complete, 1+11*g.rng.Float64()
+				p.status, p.ago = world.Complete, 1+11*g.rng.Float64()
 			case over%6 == 2:
-				p.status, p.ago = Cancelled, 10+200*g.rng.Float64()
+				p.status, p.ago = world.Cancelled, 10+200*g.rng.Float64()
 			case over%6 == 4:
-				p.status = Draft
+				p.status = world.Draft
 			default:
-				p.status, p.ago = Complete, 20+700*g.rng.Float64()
+				p.status, p.ago = world.Complete, 20+700*g.rng.Float64()
 			}
 		}
 		shares[i] = weights[p.status] * (0.7 + 0.6*g.rng.Float64())
@@ -90,50 +92,50 @@ func (g *generator) plans() []plan {
 
 // base generates the clients and the categories.
 func (g *generator) base() {
-	for _, k := range goodsCategories() {
-		g.books.Categories = append(g.books.Categories, Category{g.ids.of(Category{}), k.slug, k.name})
+	for _, k := range world.GoodsCategories() {
+		g.books.Categories = append(g.books.Categories, world.Category{ID: g.ids.Of(world.Category{}), Slug: k.Slug, Name: k.Name})
 	}
 	for n := range g.config.Clients {
-		name := clientName(n)
-		slug := slugOf(name)
-		c := Client{
-			ID: g.ids.of(Client{}), Slug: slug, Name: name, Domain: slug + ".consign.example", Plan: planNames()[n%3],
+		name := world.ClientName(n)
+		slug := world.SlugOf(name)
+		c := world.Client{
+			ID: g.ids.Of(world.Client{}), Slug: slug, Name: name, Domain: slug + ".consign.example", Plan: world.PlanNames()[n%3],
 			// An inactive client, which must not be exported.
 			Active:    n == 0 || n < g.config.Clients-1 || g.config.Clients < 4,
 			CreatedAt: g.ago(time.Duration(100+g.rng.IntN(900)) * 24 * time.Hour),
 		}
 		g.books.Clients = append(g.books.Clients, c)
-		g.books.ShopifyAccess = append(g.books.ShopifyAccess, ShopifyAccess{
+		g.books.ShopifyAccess = append(g.books.ShopifyAccess, world.ShopifyAccess{
 			ClientID: c.ID, ShopDomain: slug + ".shop.example", TokenExpiresAt: g.ago(-time.Duration(60+g.rng.IntN(300)) * 24 * time.Hour), Active: c.Active,
 		})
 	}
 }
 
 // event generates a sale event with all its rows.
-func (g *generator) event(p plan) Event {
+func (g *generator) event(p plan) world.Event {
 	day := g.day
 	var start time.Time
 	switch p.status {
-	case Complete:
+	case world.Complete:
 		day = 24 * time.Hour
-		start = g.ago(days(day, p.ago+payDays+saleDays+returnDays))
-	case Cancelled:
+		start = g.ago(world.Days(day, p.ago+world.PayDays+world.SaleDays+world.ReturnDays))
+	case world.Cancelled:
 		day = 24 * time.Hour
-		start = g.ago(days(day, p.ago))
+		start = g.ago(world.Days(day, p.ago))
 	default:
-		from, to := phase(p.status)
-		start = g.ago(days(day, from+p.position*(to-from)))
+		from, to := world.Phase(p.status)
+		start = g.ago(world.Days(day, from+p.position*(to-from)))
 	}
 	client := g.books.Clients.Get(p.client)
 	participants := 0
 	if p.items > 0 {
 		participants = max(p.items/30, 3)
 	}
-	e := newEvent(g.ids.of(Event{}), client, start, day, g.books)
+	e := world.NewEvent(g.ids.Of(world.Event{}), client, start, day, g.books)
 	e.Status = p.status
 	e.MaxConsignors = int64(max(participants*3/2, 20)+9) / 10 * 10
-	if p.status == Complete {
-		e.CompletedAt = e.ReturnWindowEnd.Add(days(day, payDays))
+	if p.status == world.Complete {
+		e.CompletedAt = e.ReturnWindowEnd.Add(world.Days(day, world.PayDays))
 	}
 	g.books.Events = append(g.books.Events, e)
 	if p.items == 0 {
@@ -143,7 +145,7 @@ func (g *generator) event(p plan) Event {
 	g.participants(&e, day, participants)
 	joined := g.books.EventConsignors[firstParticipant:]
 	earned := g.items(&e, day, p.items, joined)
-	if e.Status != Cancelled {
+	if e.Status != world.Cancelled {
 		g.dropoffs(&e, day, joined)
 		g.shifts(&e, day, joined)
 		g.settle(&e, joined, earned)
@@ -152,38 +154,38 @@ func (g *generator) event(p plan) Event {
 }
 
 // participants makes consignors of the client take part, half of them known ones.
-func (g *generator) participants(e *Event, day time.Duration, n int) {
+func (g *generator) participants(e *world.Event, day time.Duration, n int) {
 	known := slices.Clone(g.consignors[e.ClientID])
 	g.rng.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
 	known = known[:min(len(known), n/2)]
-	opened := e.StartAt.Add(-days(day, registrationBefore))
+	opened := e.StartAt.Add(-world.Days(day, world.RegistrationBefore))
 	for i := range n {
-		at := g.between(opened, earlier(e.StartAt, g.now))
+		at := g.between(opened, world.Earlier(e.StartAt, g.now))
 		var consignor uint64
 		if i < len(known) {
 			consignor = known[i]
 		} else {
 			consignor = g.consignor(e.ClientID, at)
 		}
-		p := EventConsignor{
-			ID: g.ids.of(EventConsignor{}), EventID: e.ID, ConsignorID: consignor, Type: Regular,
-			FeePaid: g.chance(0.93) || e.Status == Complete, CreatedAt: at,
+		p := world.EventConsignor{
+			ID: g.ids.Of(world.EventConsignor{}), EventID: e.ID, ConsignorID: consignor, Type: world.Regular,
+			FeePaid: g.chance(0.93) || e.Status == world.Complete, CreatedAt: at,
 		}
 		if g.chance(0.2) {
-			p.Type = Super
+			p.Type = world.Super
 		}
 		g.books.EventConsignors = append(g.books.EventConsignors, p)
 	}
 }
 
 func (g *generator) consignor(client uint64, at time.Time) uint64 {
-	c := Consignor{ID: g.ids.of(Consignor{}), ClientID: client, Active: g.chance(0.97), CreatedAt: at, SyncStatus: Completed}
-	c.LastSyncAttempt = earlier(at.Add(g.day/200).Truncate(time.Microsecond), g.now)
+	c := world.Consignor{ID: g.ids.Of(world.Consignor{}), ClientID: client, Active: g.chance(0.97), CreatedAt: at, SyncStatus: world.Completed}
+	c.LastSyncAttempt = world.Earlier(at.Add(g.day/200).Truncate(time.Microsecond), g.now)
 	switch {
 	case g.chance(0.02):
-		c.SyncStatus, c.CreatedAt, c.LastSyncAttempt = Pending, g.between(g.now.Add(-g.day/48), g.now), time.Time{}
+		c.SyncStatus, c.CreatedAt, c.LastSyncAttempt = world.Pending, g.between(g.now.Add(-g.day/48), g.now), time.Time{}
 	case g.chance(0.02):
-		c.SyncStatus, c.LastSyncAttempt = Failed, later(at, g.between(g.now.Add(-g.day/24), g.now))
+		c.SyncStatus, c.LastSyncAttempt = world.Failed, world.Later(at, g.between(g.now.Add(-g.day/24), g.now))
 	}
 	g.books.Consignors = append(g.books.Consignors, c)
 	g.consignors[client] = append(g.consignors[client], c.ID)
@@ -193,11 +195,11 @@ func (g *generator) consignor(client uint64, at time.Time) uint64 {
 // soldShare is the share of items that is sold by a point of a sale event's life.
 func soldShare(status string, position float64) float64 {
 	switch status {
-	case Registration, Cancelled:
+	case world.Registration, world.Cancelled:
 		return 0
-	case Active:
+	case world.Active:
 		return 0.55 * position
-	case Markdown:
+	case world.Markdown:
 		return 0.5 + 0.15*position
 	default:
 		return 0.68
@@ -205,55 +207,55 @@ func soldShare(status string, position float64) float64 {
 }
 
 // items generates the items of a sale event with their sales, and returns each participant's sales amount.
-func (g *generator) items(e *Event, day time.Duration, n int, participants []EventConsignor) []int64 {
-	goods := goodsCategories()
+func (g *generator) items(e *world.Event, day time.Duration, n int, participants []world.EventConsignor) []int64 {
+	goods := world.GoodsCategories()
 	earned := make([]int64, len(participants))
-	position := clamp(float64(g.now.Sub(e.StartAt))/float64(e.EndAt.Sub(e.StartAt)), 0, 1)
+	position := world.Clamp(float64(g.now.Sub(e.StartAt))/float64(e.EndAt.Sub(e.StartAt)), 0, 1)
 	sold := soldShare(e.Status, position)
-	opened, closed := e.StartAt.Add(-days(day, registrationBefore)), earlier(e.EndAt, g.now)
-	markdown := e.StartAt.Add(time.Duration(markdownShare * float64(e.EndAt.Sub(e.StartAt))))
+	opened, closed := e.StartAt.Add(-world.Days(day, world.RegistrationBefore)), world.Earlier(e.EndAt, g.now)
+	markdown := e.StartAt.Add(time.Duration(world.MarkdownShare * float64(e.EndAt.Sub(e.StartAt))))
 	recent := g.now.Add(-g.day / 288) // five platform minutes
-	var order Sale                    // that the next sold item may belong to
+	var order world.Sale              // that the next sold item may belong to
 	open := 0                         // free lines of order
 	for range n {
 		owner := g.rng.IntN(len(participants))
-		category := pickCategory(g.rng)
-		item := Item{
-			ID: g.ids.of(Item{}), EventID: e.ID, EventConsignorID: participants[owner].ID, CategoryID: uint64(category + 1),
-			PriceCents: pickPrice(g.rng, goods[category], e.Currency), MarkdownEligible: g.chance(0.8), ImageBytes: 80_000 + g.rng.Int64N(900_000),
+		category := world.PickCategory(g.rng)
+		item := world.Item{
+			ID: g.ids.Of(world.Item{}), EventID: e.ID, EventConsignorID: participants[owner].ID, CategoryID: uint64(category + 1),
+			PriceCents: world.PickPrice(g.rng, goods[category], e.Currency), MarkdownEligible: g.chance(0.8), ImageBytes: 80_000 + g.rng.Int64N(900_000),
 		}
-		item.ListedAt = g.between(opened, earlier(e.StartAt, g.now))
+		item.ListedAt = g.between(opened, world.Earlier(e.StartAt, g.now))
 		item.UpdatedAt = item.ListedAt
 		if g.chance(0.1) {
-			item.TransferCount = 1 + g.rng.Int64N(maxTransfers)
+			item.TransferCount = 1 + g.rng.Int64N(world.MaxTransfers)
 		}
 		switch {
 		case g.chance(sold):
 			if open == 0 {
-				open = pickLines(g.rng)
-				order = Sale{EventID: e.ID, ShopifyOrderID: g.ids.next(orders), Currency: e.Currency, Channel: pickChannel(g.rng), SoldAt: g.between(e.StartAt, closed)}
+				open = world.PickLines(g.rng)
+				order = world.Sale{EventID: e.ID, ShopifyOrderID: g.ids.Next(world.Orders), Currency: e.Currency, Channel: world.PickChannel(g.rng), SoldAt: g.between(e.StartAt, closed)}
 			}
 			open--
 			g.sell(e, &item, order, markdown)
-			if item.Status == Sold {
+			if item.Status == world.Sold {
 				earned[owner] += item.SoldPriceCents
 			}
-		case e.Status == Registration && g.chance(0.25), e.Status == Cancelled && g.chance(0.5):
-			item.Status, item.ListedAt = Draft, time.Time{}
-		case e.Status == Registration, e.Status == Active, e.Status == Markdown, e.Status == Cancelled:
-			item.Status = Active
-			if live(e.Status) && g.chance(0.01) { // its price was changed just now
-				item.UpdatedAt = later(item.UpdatedAt, g.between(recent, g.now))
+		case e.Status == world.Registration && g.chance(0.25), e.Status == world.Cancelled && g.chance(0.5):
+			item.Status, item.ListedAt = world.Draft, time.Time{}
+		case e.Status == world.Registration, e.Status == world.Active, e.Status == world.Markdown, e.Status == world.Cancelled:
+			item.Status = world.Active
+			if world.Live(e.Status) && g.chance(0.01) { // its price was changed just now
+				item.UpdatedAt = world.Later(item.UpdatedAt, g.between(recent, g.now))
 			}
-		case e.Status == Complete && g.chance(0.5), e.Status == Reconciliation && g.chance(0.3):
-			item.Status, item.UpdatedAt = Transferred, g.between(e.EndAt, earlier(e.ReturnWindowEnd, g.now))
+		case e.Status == world.Complete && g.chance(0.5), e.Status == world.Reconciliation && g.chance(0.3):
+			item.Status, item.UpdatedAt = world.Transferred, g.between(e.EndAt, world.Earlier(e.ReturnWindowEnd, g.now))
 		default:
-			item.Status, item.UpdatedAt = Locked, g.between(e.EndAt, earlier(e.EndAt.Add(days(day, closedDays)), g.now))
+			item.Status, item.UpdatedAt = world.Locked, g.between(e.EndAt, world.Earlier(e.EndAt.Add(world.Days(day, world.ClosedDays)), g.now))
 		}
-		if item.Status != Draft {
-			item.ShopifyProductID = g.ids.next(products)
+		if item.Status != world.Draft {
+			item.ShopifyProductID = g.ids.Next(world.Products)
 			if item.UpdatedAt.Before(recent) {
-				item.SyncedAt = earlier(item.UpdatedAt.Add(g.day/288).Truncate(time.Microsecond), g.now)
+				item.SyncedAt = world.Earlier(item.UpdatedAt.Add(g.day/288).Truncate(time.Microsecond), g.now)
 			}
 		}
 		g.books.Items = append(g.books.Items, item)
@@ -262,43 +264,43 @@ func (g *generator) items(e *Event, day time.Duration, n int, participants []Eve
 }
 
 // sell generates the sale of an item, as a line of an order, and sometimes its return.
-func (g *generator) sell(e *Event, item *Item, order Sale, markdown time.Time) {
-	item.Status, item.SoldAt, item.UpdatedAt = Sold, order.SoldAt, order.SoldAt
+func (g *generator) sell(e *world.Event, item *world.Item, order world.Sale, markdown time.Time) {
+	item.Status, item.SoldAt, item.UpdatedAt = world.Sold, order.SoldAt, order.SoldAt
 	item.SoldPriceCents = item.PriceCents
 	if item.MarkdownEligible && !order.SoldAt.Before(markdown) {
-		item.SoldPriceCents = half(item.PriceCents)
+		item.SoldPriceCents = world.Half(item.PriceCents)
 	}
 	sale := order
-	sale.ID, sale.ItemID, sale.AmountCents = g.ids.of(Sale{}), item.ID, item.SoldPriceCents
+	sale.ID, sale.ItemID, sale.AmountCents = g.ids.Of(world.Sale{}), item.ID, item.SoldPriceCents
 	if g.chance(0.03) {
-		sale.IsReturned, sale.ReturnedAt = true, g.between(sale.SoldAt, earlier(e.ReturnWindowEnd, g.now))
-		item.Status, item.UpdatedAt = Returned, sale.ReturnedAt
+		sale.IsReturned, sale.ReturnedAt = true, g.between(sale.SoldAt, world.Earlier(e.ReturnWindowEnd, g.now))
+		item.Status, item.UpdatedAt = world.Returned, sale.ReturnedAt
 	}
 	g.books.Sales = append(g.books.Sales, sale)
 }
 
-func (g *generator) dropoffs(e *Event, day time.Duration, participants []EventConsignor) {
-	if e.Status == Setup {
+func (g *generator) dropoffs(e *world.Event, day time.Duration, participants []world.EventConsignor) {
+	if e.Status == world.Setup {
 		return
 	}
-	slots := slotsOf(e, day, g.ids, len(participants))
+	slots := world.SlotsOf(e, day, g.ids, len(participants))
 	for _, p := range participants {
 		slot := &slots[g.rng.IntN(len(slots))]
 		if slot.Remaining == 0 || g.chance(0.15) {
 			continue
 		}
-		b := DropoffBooking{ID: g.ids.of(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: p.ID, Status: Scheduled}
+		b := world.DropoffBooking{ID: g.ids.Of(world.DropoffBooking{}), SlotID: slot.ID, EventConsignorID: p.ID, Status: world.Scheduled}
 		switch {
 		case g.chance(0.05):
-			b.Status = Cancelled
+			b.Status = world.Cancelled
 		case slot.StartAt.Before(g.now) && g.chance(0.05):
-			b.Status = NoShow
+			b.Status = world.NoShow
 		case slot.StartAt.Before(g.now):
-			b.Status = Completed
-			b.ArrivedAt = earlier(slot.StartAt.Add(day/1440).Truncate(time.Microsecond), g.now)
-			b.CompletedAt = earlier(b.ArrivedAt.Add(day/144).Truncate(time.Microsecond), g.now)
+			b.Status = world.Completed
+			b.ArrivedAt = world.Earlier(slot.StartAt.Add(day/1440).Truncate(time.Microsecond), g.now)
+			b.CompletedAt = world.Earlier(b.ArrivedAt.Add(day/144).Truncate(time.Microsecond), g.now)
 		}
-		if b.Status != Cancelled {
+		if b.Status != world.Cancelled {
 			slot.Remaining--
 		}
 		g.books.DropoffBookings = append(g.books.DropoffBookings, b)
@@ -306,28 +308,28 @@ func (g *generator) dropoffs(e *Event, day time.Duration, participants []EventCo
 	g.books.DropoffSlots = append(g.books.DropoffSlots, slots...)
 }
 
-func (g *generator) shifts(e *Event, day time.Duration, participants []EventConsignor) {
-	if e.Status == Setup {
+func (g *generator) shifts(e *world.Event, day time.Duration, participants []world.EventConsignor) {
+	if e.Status == world.Setup {
 		return
 	}
-	shifts := shiftsOf(e, day, g.ids, len(participants))
+	shifts := world.ShiftsOf(e, day, g.ids, len(participants))
 	for i := range participants {
 		p := &participants[i]
 		shift := &shifts[g.rng.IntN(len(shifts))]
 		if shift.Remaining == 0 || g.chance(0.6) {
 			continue
 		}
-		b := VolunteerBooking{ID: g.ids.of(VolunteerBooking{}), ShiftID: shift.ID, EventConsignorID: p.ID, Status: Scheduled}
+		b := world.VolunteerBooking{ID: g.ids.Of(world.VolunteerBooking{}), ShiftID: shift.ID, EventConsignorID: p.ID, Status: world.Scheduled}
 		switch {
 		case g.chance(0.05):
-			b.Status = Cancelled
+			b.Status = world.Cancelled
 		case shift.EndAt.Before(g.now) && g.chance(0.05):
-			b.Status = NoShow
+			b.Status = world.NoShow
 		case shift.EndAt.Before(g.now):
-			b.Status = Completed
+			b.Status = world.Completed
 			p.VolunteerShiftCount++
 		}
-		if b.Status != Cancelled {
+		if b.Status != world.Cancelled {
 			shift.Remaining--
 		}
 		g.books.VolunteerBookings = append(g.books.VolunteerBookings, b)
@@ -336,19 +338,19 @@ func (g *generator) shifts(e *Event, day time.Duration, participants []EventCons
 }
 
 // settle generates the settlements of a sale event in reconciliation or complete.
-func (g *generator) settle(e *Event, participants []EventConsignor, sold []int64) {
-	if e.Status != Reconciliation && e.Status != Complete {
+func (g *generator) settle(e *world.Event, participants []world.EventConsignor, sold []int64) {
+	if e.Status != world.Reconciliation && e.Status != world.Complete {
 		return
 	}
 	for i := range participants {
 		p := &participants[i]
-		p.TotalEarningsCents = earnings(p, sold[i])
-		s := Settlement{ID: g.ids.of(Settlement{}), EventID: e.ID, EventConsignorID: p.ID, AmountCents: p.TotalEarningsCents, Status: Pending, CreatedAt: earlier(e.ReturnWindowEnd, g.now)}
+		p.TotalEarningsCents = world.Earnings(p, sold[i])
+		s := world.Settlement{ID: g.ids.Of(world.Settlement{}), EventID: e.ID, EventConsignorID: p.ID, AmountCents: p.TotalEarningsCents, Status: world.Pending, CreatedAt: world.Earlier(e.ReturnWindowEnd, g.now)}
 		switch {
 		case s.AmountCents == 0:
-			s.Status = Cancelled
-		case e.Status == Complete || g.chance(0.4):
-			s.Status, s.PaidAt, p.IsPaid = Paid, g.between(s.CreatedAt, earlier(later(e.CompletedAt, s.CreatedAt), g.now)), true
+			s.Status = world.Cancelled
+		case e.Status == world.Complete || g.chance(0.4):
+			s.Status, s.PaidAt, p.IsPaid = world.Paid, g.between(s.CreatedAt, world.Earlier(world.Later(e.CompletedAt, s.CreatedAt), g.now)), true
 		}
 		g.books.Settlements = append(g.books.Settlements, s)
 	}

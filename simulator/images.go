@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/quota"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 const (
@@ -24,18 +25,18 @@ type image struct {
 }
 
 // Changed queues the images of published items.
-func (i *Infrastructure) Changed(_ *Books, c *Change) {
+func (i *Infrastructure) Changed(_ *world.Books, c *Change) {
 	for _, n := range c.Rows {
-		after, isItem := n.After.(Item)
-		before, _ := n.Before.(Item)
-		if isItem && after.Status == Active && before.Status == Draft {
+		after, isItem := n.After.(world.Item)
+		before, _ := n.Before.(world.Item)
+		if isItem && after.Status == world.Active && before.Status == world.Draft {
 			i.queueImage(&after)
 		}
 	}
 }
 
 // queueImage queues the image of an item. When the queue is full, it is dropped.
-func (i *Infrastructure) queueImage(of *Item) {
+func (i *Infrastructure) queueImage(of *world.Item) {
 	select {
 	case i.images <- image{of.ID, of.ImageBytes / imageShare}:
 	default:
@@ -75,7 +76,7 @@ func (i *Infrastructure) queueInitialImages() {
 	i.memory.RLock()
 	defer i.memory.RUnlock()
 	for _, e := range i.books.Events {
-		for _, id := range i.index.forSale.some(e.ID, imageQueueSize/10) {
+		for _, id := range i.index.ForSale.Some(e.ID, imageQueueSize/10) {
 			if item := i.books.Items.Get(id); item != nil {
 				i.queueImage(item)
 			}

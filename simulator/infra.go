@@ -11,6 +11,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/api"
 	"github.com/consignwatch/consignwatch/simulator/quota"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Infra names the real infrastructure of the platform. Without an address the platform lacks that part, and the faults that break it cannot
@@ -43,7 +44,7 @@ type Orders interface {
 	// Buying reports whether shoppers of a client can buy.
 	Buying(client uint64) bool
 	// Purchase places an order. When the order gets lost, the change stays empty.
-	Purchase(c *Change, event uint64) []Sale
+	Purchase(c *Change, event uint64) []world.Sale
 }
 
 // Infrastructure is the running infrastructure.

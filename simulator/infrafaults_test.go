@@ -21,6 +21,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/quota"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // infraConfig is the configuration of a platform with infrastructure on which enough happens within seconds.
@@ -564,7 +565,7 @@ func TestADatabaseThatRefusesToBeChangedIsReported(t *testing.T) {
 	if on := p.State().Faults; len(on) > 0 {
 		t.Errorf("faults that are on: %v", on)
 	}
-	if err := p.Do(t.Context(), "rename", func(b *Books, c *Change) error {
+	if err := p.Do(t.Context(), "rename", func(b *world.Books, c *Change) error {
 		client := b.Clients[0]
 		client.Name = "Renamed"
 		c.Update(client)

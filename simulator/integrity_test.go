@@ -4,21 +4,23 @@ import (
 	"database/sql"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // integritySQL returns the ten checks as SQL over the whole database, exported or not.
 func integritySQL() map[string]string {
 	return map[string]string{
-		SoldWithoutSale:          `SELECT COUNT(*) FROM items i LEFT JOIN sales s ON s.item_id = i.id WHERE i.status = 'sold' AND s.id IS NULL`,
-		SaleWithoutItem:          `SELECT COUNT(*) FROM sales s LEFT JOIN items i ON i.id = s.item_id WHERE i.id IS NULL`,
-		NegativeRemaining:        `SELECT (SELECT COUNT(*) FROM dropoff_slots WHERE remaining < 0) + (SELECT COUNT(*) FROM volunteer_shifts WHERE remaining < 0)`,
-		OverbookedSlot:           `SELECT (SELECT COUNT(*) FROM dropoff_slots s WHERE capacity < (SELECT COUNT(*) FROM dropoff_bookings b WHERE b.slot_id = s.id AND b.status <> 'cancelled')) + (SELECT COUNT(*) FROM volunteer_shifts s WHERE capacity < (SELECT COUNT(*) FROM volunteer_bookings b WHERE b.shift_id = s.id AND b.status <> 'cancelled'))`,
-		DoubleDropoff:            `SELECT COUNT(*) FROM (SELECT event_consignor_id FROM dropoff_bookings WHERE status = 'scheduled' GROUP BY event_consignor_id HAVING COUNT(*) > 1) d`,
-		TooManyTransfers:         `SELECT COUNT(*) FROM items WHERE transfer_count > 2`,
-		PriceNotPositive:         `SELECT COUNT(*) FROM items WHERE status <> 'draft' AND price_cents <= 0`,
-		SoldTwice:                `SELECT COUNT(*) FROM (SELECT i.id FROM items i JOIN sales s ON s.item_id = i.id WHERE s.is_returned = 0 GROUP BY i.id HAVING COUNT(*) > 1) d`,
-		ReturnAfterWindow:        `SELECT COUNT(*) FROM sales s JOIN events e ON e.id = s.event_id WHERE s.is_returned = 1 AND s.returned_at > e.return_window_end`,
-		PaidBeforeReconciliation: `SELECT COUNT(*) FROM event_consignors p JOIN events e ON e.id = p.event_id WHERE e.status IN ('draft', 'setup', 'registration', 'active', 'markdown', 'closed', 'returns', 'cancelled') AND (p.is_paid = 1 OR EXISTS (SELECT 1 FROM settlements s WHERE s.event_consignor_id = p.id AND s.status = 'paid'))`,
+		world.SoldWithoutSale:          `SELECT COUNT(*) FROM items i LEFT JOIN sales s ON s.item_id = i.id WHERE i.status = 'sold' AND s.id IS NULL`,
+		world.SaleWithoutItem:          `SELECT COUNT(*) FROM sales s LEFT JOIN items i ON i.id = s.item_id WHERE i.id IS NULL`,
+		world.NegativeRemaining:        `SELECT (SELECT COUNT(*) FROM dropoff_slots WHERE remaining < 0) + (SELECT COUNT(*) FROM volunteer_shifts WHERE remaining < 0)`,
+		world.OverbookedSlot:           `SELECT (SELECT COUNT(*) FROM dropoff_slots s WHERE capacity < (SELECT COUNT(*) FROM dropoff_bookings b WHERE b.slot_id = s.id AND b.status <> 'cancelled')) + (SELECT COUNT(*) FROM volunteer_shifts s WHERE capacity < (SELECT COUNT(*) FROM volunteer_bookings b WHERE b.shift_id = s.id AND b.status <> 'cancelled'))`,
+		world.DoubleDropoff:            `SELECT COUNT(*) FROM (SELECT event_consignor_id FROM dropoff_bookings WHERE status = 'scheduled' GROUP BY event_consignor_id HAVING COUNT(*) > 1) d`,
+		world.TooManyTransfers:         `SELECT COUNT(*) FROM items WHERE transfer_count > 2`,
+		world.PriceNotPositive:         `SELECT COUNT(*) FROM items WHERE status <> 'draft' AND price_cents <= 0`,
+		world.SoldTwice:                `SELECT COUNT(*) FROM (SELECT i.id FROM items i JOIN sales s ON s.item_id = i.id WHERE s.is_returned = 0 GROUP BY i.id HAVING COUNT(*) > 1) d`,
+		world.ReturnAfterWindow:        `SELECT COUNT(*) FROM sales s JOIN events e ON e.id = s.event_id WHERE s.is_returned = 1 AND s.returned_at > e.return_window_end`,
+		world.PaidBeforeReconciliation: `SELECT COUNT(*) FROM event_consignors p JOIN events e ON e.id = p.event_id WHERE e.status IN ('draft', 'setup', 'registration', 'active', 'markdown', 'closed', 'returns', 'cancelled') AND (p.is_paid = 1 OR EXISTS (SELECT 1 FROM settlements s WHERE s.event_consignor_id = p.id AND s.status = 'paid'))`,
 	}
 }
 
@@ -36,7 +38,7 @@ func countViolations(t *testing.T, db *sql.DB) map[string]int64 {
 }
 
 // checkHealthy fails for any violation, in the books and in the tables, and for any wrong remaining number.
-func checkHealthy(t *testing.T, b *Books, db *sql.DB, now time.Time) {
+func checkHealthy(t *testing.T, b *world.Books, db *sql.DB, now time.Time) {
 	t.Helper()
 	for check, n := range countViolations(t, db) {
 		if n != 0 {
@@ -72,7 +74,7 @@ func TestInjectViolationMakesExactlyAsManyViolations(t *testing.T) {
 	p, db := filled(t, Config{Clients: 4, Events: 10, Items: 1500, Seed: 3, Speed: 60})
 	slug := p.Books().Clients[1].Slug
 	total := map[string]int64{}
-	for i, check := range Checks() {
+	for i, check := range world.Checks() {
 		if err := p.InjectViolation(t.Context(), check, slug, i+1); err != nil {
 			t.Fatal(err)
 		}

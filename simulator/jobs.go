@@ -8,6 +8,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // The platform's background jobs: which there are, how long they take, whether they fail, and the events that report them.
@@ -27,8 +28,8 @@ const (
 // openJobs opens the queues and their workers.
 func openJobs(em *Emitter) (*jobs.Pool, error) {
 	pool, err := jobs.Open(jobs.Config{
-		Brokers: em.config.Brokers, Workers: instances("worker"), Backoff: em.paced(retryAfter),
-		Attempts: Attempts, Now: em.now, Logger: em.Logger, Work: em.attemptJob, Report: em.emitAttempt,
+		Brokers: em.config.Brokers, Workers: instances("worker"), Backoff: em.Paced(retryAfter),
+		Attempts: Attempts, Now: em.Now, Logger: em.Logger, Work: em.attemptJob, Report: em.emitAttempt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -92,7 +93,7 @@ func (em *Emitter) attemptJob(j jobs.Job) error {
 	if err == nil && j.Queue == jobs.Email {
 		return em.external.Deliver(j)
 	}
-	time.Sleep(em.paced(took))
+	time.Sleep(em.Paced(took))
 	return err
 }
 
@@ -111,7 +112,7 @@ func (em *Emitter) decideAttempt(j jobs.Job) (time.Duration, error) {
 		return 0, fmt.Errorf("%s: %w: %w", j.Task, errFormat, jobs.ErrPoison)
 	case j.Attempt > 1 && em.faults.isOn(RecoveriesFailing, 0), fails:
 		return took, fmt.Errorf("%s: %w", j.Task, errAttempt)
-	case j.Args[outcomeArg] == Failed: // its outcome is recorded already
+	case j.Args[outcomeArg] == world.Failed: // its outcome is recorded already
 		return took, fmt.Errorf("%s: %w", j.Task, jobs.ErrFinal)
 	}
 	return took, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // jobsEmitted counts the emitted attempts of a queue, by outcome.
@@ -73,7 +74,7 @@ func TestJobsAndWhatFollowsFromThemAreEmittedAsTheyWent(t *testing.T) {
 	if n := streamTruthOf(p, "consign_sync_runs_total"); n != int(queueBooks(p, jobs.Sync).Enqueued) {
 		t.Errorf("%d synchronisations: %+v", n, queueBooks(p, jobs.Sync))
 	}
-	if n := streamTruthOf(p, "consign_recoveries_total", "mechanism", "retry", "component", "worker", "outcome", Failed); n == 0 {
+	if n := streamTruthOf(p, "consign_recoveries_total", "mechanism", "retry", "component", "worker", "outcome", world.Failed); n == 0 {
 		t.Error("every retry helped")
 	}
 }
@@ -189,11 +190,11 @@ func TestPausedWorkersReportNothing(t *testing.T) {
 	waitFor(t, "jobs", func() bool { return queueBooks(p, jobs.Email).Finished > 20 })
 	pause(t, p)
 	queued, before := queueBooks(p, jobs.Email).Queued, streamTruthOf(p, "consign_jobs_total")
-	if err := p.Do(t.Context(), "register", func(b *Books, c *Change) error {
+	if err := p.Do(t.Context(), "register", func(b *world.Books, c *Change) error {
 		event := b.Events.Get(b.EventConsignors[0].EventID)
 		for range 5 {
-			consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: p.store.now(), SyncStatus: Completed}
-			c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: p.store.now()})
+			consignor := world.Consignor{ID: c.NewID(world.Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: p.store.Now(), SyncStatus: world.Completed}
+			c.Insert(consignor, world.EventConsignor{ID: c.NewID(world.EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: world.Super, CreatedAt: p.store.Now()})
 		}
 		return nil
 	}); err != nil {
@@ -209,7 +210,7 @@ func TestPausedWorkersReportNothing(t *testing.T) {
 	waitFor(t, "jobs in hand", func() bool { return p.State().Jobs.Held >= 5 })
 	finishRound(p)
 	for range 10 { // long enough for many events
-		p.emitter.emitTelemetry(longestStep)
+		p.emitter.emitTelemetry(world.LongestStep)
 	}
 	if now := flush(); now != quiet {
 		t.Fatalf("something was told while paused:\n%s", cmp.Diff(quiet, now))
@@ -237,8 +238,8 @@ func TestNothingFailsAtRandomOnAFlawlessPlatform(t *testing.T) {
 		}
 	}
 	for metric, labels := range map[string][]string{
-		"consign_sync_runs_total": {"outcome", Failed}, "consign_processes_total": {"outcome", Failed}, "consign_client_api_requests_total": {"code_class", "5xx"},
-		"consign_recoveries_total": {"outcome", Failed}, "consign_sync_conflicts_total": nil,
+		"consign_sync_runs_total": {"outcome", world.Failed}, "consign_processes_total": {"outcome", world.Failed}, "consign_client_api_requests_total": {"code_class", "5xx"},
+		"consign_recoveries_total": {"outcome", world.Failed}, "consign_sync_conflicts_total": nil,
 	} {
 		if n := streamTruthOf(p, metric, labels...); n > 0 {
 			t.Errorf("%s%v: %d", metric, labels, n)

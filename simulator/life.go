@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 const (
@@ -34,7 +36,7 @@ type Shops interface {
 	// FailCheckout emits a checkout that fails because the shop is down.
 	FailCheckout(client uint64)
 	// LoseOrder reports whether the orders of a client get lost, and creates a lost one in the shop only.
-	LoseOrder(client uint64, lines []Sale) bool
+	LoseOrder(client uint64, lines []world.Sale) bool
 	// ImportsLate reports whether a client has lost orders that can be imported, and ImportLate imports the oldest of them.
 	ImportsLate(client uint64) bool
 	ImportLate(c *Change, client uint64)
@@ -79,7 +81,7 @@ func (noShops) RefusedByClerk(uint64, string, string) bool { return false }
 func (noShops) ShopAnswers(uint64) bool                    { return true }
 func (noShops) ShopDown(uint64) bool                       { return false }
 func (noShops) FailCheckout(uint64)                        {}
-func (noShops) LoseOrder(uint64, []Sale) bool              { return false }
+func (noShops) LoseOrder(uint64, []world.Sale) bool        { return false }
 func (noShops) ImportsLate(uint64) bool                    { return false }
 func (noShops) ImportLate(*Change, uint64)                 {}
 
@@ -169,7 +171,7 @@ type activity struct {
 // Step runs the activities of a time span in a random order. It returns at the first activity that the database does not accept, and does
 // nothing while life is paused. Run calls Step; a test that simulates life without a clock calls Step itself.
 func (l *Life) Step(ctx context.Context, elapsed time.Duration) error {
-	activities, err := l.decide(ctx, min(elapsed, longestStep))
+	activities, err := l.decide(ctx, min(elapsed, world.LongestStep))
 	if err != nil {
 		return err
 	}
@@ -221,7 +223,7 @@ func (l *Life) decide(ctx context.Context, elapsed time.Duration) ([]activity, e
 	l.memory.Lock()
 	l.clock.platform = l.clock.platform.Add(time.Duration(float64(elapsed) * l.Speed))
 	l.memory.Unlock()
-	s := &step{Life: l, at: l.now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * l.Speed, tempo: l.config.tempo(l.clock.platform)}
+	s := &step{Life: l, at: l.Now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * l.Speed, tempo: l.config.tempo(l.clock.platform)}
 	for i := range l.books.Clients {
 		if c := &l.books.Clients[i]; c.Active {
 			s.clientLife(c)
@@ -229,11 +231,11 @@ func (l *Life) decide(ctx context.Context, elapsed time.Duration) ([]activity, e
 	}
 	for i := range l.books.Events {
 		e := &l.books.Events[i]
-		if c := l.books.Clients.Get(e.ClientID); c == nil || !c.Active || e.Status == Complete || e.Status == Cancelled {
+		if c := l.books.Clients.Get(e.ClientID); c == nil || !c.Active || e.Status == world.Complete || e.Status == world.Cancelled {
 			continue
 		}
 		s.eventLife(e.ID, e.ClientID, e.Status)
-		if dueStatus(e, s.at, l.day()) != e.Status {
+		if world.DueStatus(e, s.at, l.Day()) != e.Status {
 			s.schedule(fmt.Sprintf("end %s", e.Status), func(c *Change) { l.advance(c, e.ID) })
 		}
 	}
@@ -280,7 +282,7 @@ func (s *step) schedule(name string, do func(*Change)) {
 
 // perDay schedules an activity with a mean rate per platform day.
 func (s *step) perDay(name string, rate float64, do func(*Change)) {
-	for range poisson(s.rng, rate*s.days) {
+	for range world.Poisson(s.rng, rate*s.days) {
 		s.schedule(name, do)
 	}
 }
@@ -288,15 +290,15 @@ func (s *step) perDay(name string, rate float64, do func(*Change)) {
 // perSecond schedules an activity with a mean rate per second, for what does not follow the platform's day: people do not click faster
 // because days are short.
 func (s *step) perSecond(name string, rate float64, do func(*Change)) {
-	for range poisson(s.rng, rate*s.wall) {
+	for range world.Poisson(s.rng, rate*s.wall) {
 		s.schedule(name, do)
 	}
 }
 
 // clientLife schedules the activities of a client and its people.
-func (s *step) clientLife(client *Client) {
+func (s *step) clientLife(client *world.Client) {
 	l, id := s.Life, client.ID
-	if every := max(l.scaled(5*time.Minute), l.accelerated(time.Second)); !s.at.Before(l.clock.sync[id]) {
+	if every := max(l.Scaled(5*time.Minute), l.Accelerated(time.Second)); !s.at.Before(l.clock.sync[id]) {
 		if l.clock.sync[id].IsZero() { // spread the clients
 			l.clock.sync[id] = s.at.Add(time.Duration(s.rng.Int64N(int64(every))))
 		} else {
@@ -305,34 +307,34 @@ func (s *step) clientLife(client *Client) {
 		}
 	}
 	if !s.at.Before(l.clock.heartbeats[id]) {
-		l.clock.heartbeats[id] = s.at.Add(heartbeatEvery)
+		l.clock.heartbeats[id] = s.at.Add(world.HeartbeatEvery)
 		s.schedule("heartbeat", func(c *Change) { l.heartbeat(c, id) })
 	}
 	if l.shops.ImportsLate(id) {
 		s.schedule("import late orders", func(c *Change) { l.shops.ImportLate(c, id) })
 	}
 	stay := s.visitSeconds()
-	for i, role := range Roles()[1:] {
+	for i, role := range world.Roles()[1:] {
 		s.perSecond("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *Change) { l.arrive(c, id, 0, role) })
 	}
-	s.perSecond("sign out", float64(l.index.staff.len(id))/stay*s.leaveFactor(), func(c *Change) { l.leave(c, &l.index.staff, id) })
+	s.perSecond("sign out", float64(l.index.Staff.Len(id))/stay*s.leaveFactor(), func(c *Change) { l.leave(c, &l.index.Staff, id) })
 
 	tickets, answers := 0.5, 1.0
 	if l.faults.isOn(TicketsPilingUp, id) {
 		tickets, answers = 30, 0
 	}
-	s.perDay("open ticket", tickets*s.tempo, func(c *Change) { l.openTicket(c, id, pickPriority(l.rng.Float64())) })
-	s.perDay("answer ticket", answers*12*float64(l.index.open.len(id)), func(c *Change) { l.answerTicket(c, id) })
-	s.perDay("solve ticket", answers*3*float64(l.index.waiting.len(id)), func(c *Change) { l.solveTicket(c, id) })
-	s.perDay("change mail address", 0.01*float64(l.index.consignors.len(id)), func(c *Change) { l.changeAddress(c, id) })
-	if l.index.events.len(id) < 2 {
+	s.perDay("open ticket", tickets*s.tempo, func(c *Change) { l.openTicket(c, id, world.PickPriority(l.rng.Float64())) })
+	s.perDay("answer ticket", answers*12*float64(l.index.Open.Len(id)), func(c *Change) { l.answerTicket(c, id) })
+	s.perDay("solve ticket", answers*3*float64(l.index.Waiting.Len(id)), func(c *Change) { l.solveTicket(c, id) })
+	s.perDay("change mail address", 0.01*float64(l.index.Consignors.Len(id)), func(c *Change) { l.changeAddress(c, id) })
+	if l.index.Events.Len(id) < 2 {
 		s.perDay("plan sale event", 0.3, func(c *Change) { l.planEvent(c, id) })
 	}
 }
 
 // visitSeconds returns the mean length of a visit in seconds.
 func (s *step) visitSeconds() float64 {
-	return max(s.scaled(15*time.Minute), s.accelerated(time.Minute)).Seconds()
+	return max(s.Scaled(15*time.Minute), s.Accelerated(time.Minute)).Seconds()
 }
 
 // leaveFactor is how much sooner than usual people leave: at night all of them go.
@@ -346,14 +348,14 @@ func (s *step) leaveFactor() float64 {
 // eventLife schedules the activities of a sale event.
 func (s *step) eventLife(id, client uint64, status string) {
 	l, x := s.Life, s.index
-	participants := float64(x.participants.len(id))
+	participants := float64(x.Participants.Len(id))
 	switch status {
-	case Registration:
-		expected := max(float64(l.config.Items)/float64(l.config.Events)/itemsEach, 5)
-		s.perDay("register", 1.3*expected/registrationBefore*s.tempo, func(c *Change) { l.register(c, id) })
-		s.perDay("list item", participants*itemsEach/registrationBefore*s.tempo, func(c *Change) { l.listItem(c, id) })
-	case Active, Markdown:
-		purchases := 0.18 * float64(x.forSale.len(id)) * s.tempo
+	case world.Registration:
+		expected := max(float64(l.config.Items)/float64(l.config.Events)/world.ItemsEach, 5)
+		s.perDay("register", 1.3*expected/world.RegistrationBefore*s.tempo, func(c *Change) { l.register(c, id) })
+		s.perDay("list item", participants*world.ItemsEach/world.RegistrationBefore*s.tempo, func(c *Change) { l.listItem(c, id) })
+	case world.Active, world.Markdown:
+		purchases := 0.18 * float64(x.ForSale.Len(id)) * s.tempo
 		switch {
 		case l.Buying(client):
 			s.perDay("purchase", purchases, func(c *Change) { l.buy(c, client, id) })
@@ -361,24 +363,24 @@ func (s *step) eventLife(id, client uint64, status string) {
 			s.perDay("failed purchase", purchases, func(*Change) { l.shops.FailCheckout(client) })
 		}
 		s.perDay("list item", participants*0.5*s.tempo, func(c *Change) { l.listItem(c, id) })
-		s.perDay("change price", 0.05*float64(x.forSale.len(id)), func(c *Change) { l.reprice(c, id) })
-		s.perSecond("shopper comes", float64(shoppersOf(id))*s.tempo/s.visitSeconds(), func(c *Change) { l.arrive(c, client, id, "shopper") })
-	case Closed, Returns:
-		if x.forSale.len(id) > 0 {
+		s.perDay("change price", 0.05*float64(x.ForSale.Len(id)), func(c *Change) { l.reprice(c, id) })
+		s.perSecond("shopper comes", float64(world.ShoppersOf(id))*s.tempo/s.visitSeconds(), func(c *Change) { l.arrive(c, client, id, "shopper") })
+	case world.Closed, world.Returns:
+		if x.ForSale.Len(id) > 0 {
 			s.schedule("lock items", func(c *Change) { l.lockItems(c, id) })
 		}
-		s.perDay("transfer", 0.1*float64(x.locked.len(id)), func(c *Change) { l.transfer(c, id) })
-	case Reconciliation:
-		if x.unsettled.len(id) > 0 {
+		s.perDay("transfer", 0.1*float64(x.Locked.Len(id)), func(c *Change) { l.transfer(c, id) })
+	case world.Reconciliation:
+		if x.Unsettled.Len(id) > 0 {
 			s.schedule("settle", func(c *Change) { l.settleAccounts(c, id) })
 		}
-		s.perDay("pay", 3*math.Ceil(float64(x.pending.len(id))/4), func(c *Change) { l.pay(c, id, 4) })
+		s.perDay("pay", 3*math.Ceil(float64(x.Pending.Len(id))/4), func(c *Change) { l.pay(c, id, 4) })
 	}
-	if status != Setup && status != Draft {
-		s.perSecond("shopper leaves", float64(x.shoppers.len(id))/s.visitSeconds()*s.leaveFactor(), func(c *Change) { l.leave(c, &x.shoppers, id) })
-		s.perDay("publish item", 3*float64(x.drafts.len(id)), func(c *Change) { l.publish(c, id) })
-		s.perDay("pay fee", 0.5*float64(x.unpaid.len(id)), func(c *Change) { l.payFee(c, id) })
-		s.perDay("return", 0.004*float64(x.sold.len(id)), func(c *Change) { l.returnItem(c, id) })
+	if status != world.Setup && status != world.Draft {
+		s.perSecond("shopper leaves", float64(x.Shoppers.Len(id))/s.visitSeconds()*s.leaveFactor(), func(c *Change) { l.leave(c, &x.Shoppers, id) })
+		s.perDay("publish item", 3*float64(x.Drafts.Len(id)), func(c *Change) { l.publish(c, id) })
+		s.perDay("pay fee", 0.5*float64(x.Unpaid.Len(id)), func(c *Change) { l.payFee(c, id) })
+		s.perDay("return", 0.004*float64(x.Sold.Len(id)), func(c *Change) { l.returnItem(c, id) })
 		s.dropoffLife(id)
 		s.shiftLife(id)
 	}
@@ -386,9 +388,9 @@ func (s *step) eventLife(id, client uint64, status string) {
 
 func (s *step) dropoffLife(event uint64) {
 	l, x := s.Life, s.index
-	s.perDay("book drop-off", 0.5*float64(x.undropped.len(event)), func(c *Change) { l.bookDropoff(c, event) })
-	s.perDay("cancel drop-off", 0.03*float64(x.dueSlots.len(event)), func(c *Change) { l.cancelDropoff(c, event) })
-	for _, slot := range x.dueSlots.some(event, math.MaxInt) {
+	s.perDay("book drop-off", 0.5*float64(x.Undropped.Len(event)), func(c *Change) { l.bookDropoff(c, event) })
+	s.perDay("cancel drop-off", 0.03*float64(x.DueSlots.Len(event)), func(c *Change) { l.cancelDropoff(c, event) })
+	for _, slot := range x.DueSlots.Some(event, math.MaxInt) {
 		if row := l.books.DropoffSlots.Get(slot); row != nil && row.StartAt.Before(s.at) {
 			s.schedule("drop-off", func(c *Change) { l.endDropoffs(c, slot) })
 		}
@@ -397,9 +399,9 @@ func (s *step) dropoffLife(event uint64) {
 
 func (s *step) shiftLife(event uint64) {
 	l, x := s.Life, s.index
-	s.perDay("sign up for a shift", 0.1*float64(x.participants.len(event)), func(c *Change) { l.bookShift(c, event) })
-	s.perDay("cancel a shift", 0.03*float64(x.dueShifts.len(event)), func(c *Change) { l.cancelShift(c, event) })
-	for _, shift := range x.dueShifts.some(event, math.MaxInt) {
+	s.perDay("sign up for a shift", 0.1*float64(x.Participants.Len(event)), func(c *Change) { l.bookShift(c, event) })
+	s.perDay("cancel a shift", 0.03*float64(x.DueShifts.Len(event)), func(c *Change) { l.cancelShift(c, event) })
+	for _, shift := range x.DueShifts.Some(event, math.MaxInt) {
 		if row := l.books.VolunteerShifts.Get(shift); row != nil && row.EndAt.Before(s.at) {
 			s.schedule("shift ends", func(c *Change) { l.endShift(c, shift) })
 		}

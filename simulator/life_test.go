@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
@@ -115,19 +116,19 @@ func TestBooksEqualTheTablesAtAnyMoment(t *testing.T) {
 		checkHealthy(t, b, db, time.Now().UTC())
 		p.Resume()
 	}
-	quiet := map[string]func(after *Books) bool{
-		"events":             func(after *Books) bool { return cmp.Equal(before.Events, after.Events) },
-		"consignors":         func(after *Books) bool { return cmp.Equal(before.Consignors, after.Consignors) },
-		"event_consignors":   func(after *Books) bool { return cmp.Equal(before.EventConsignors, after.EventConsignors) },
-		"items":              func(after *Books) bool { return cmp.Equal(before.Items, after.Items) },
-		"sales":              func(after *Books) bool { return cmp.Equal(before.Sales, after.Sales) },
-		"dropoff_bookings":   func(after *Books) bool { return cmp.Equal(before.DropoffBookings, after.DropoffBookings) },
-		"volunteer_bookings": func(after *Books) bool { return cmp.Equal(before.VolunteerBookings, after.VolunteerBookings) },
-		"sessions":           func(after *Books) bool { return cmp.Equal(before.Sessions, after.Sessions) },
-		"settlements":        func(after *Books) bool { return cmp.Equal(before.Settlements, after.Settlements) },
-		"sync_runs":          func(after *Books) bool { return cmp.Equal(before.SyncRuns, after.SyncRuns) },
-		"backups":            func(after *Books) bool { return cmp.Equal(before.Backups, after.Backups) },
-		"support_tickets":    func(after *Books) bool { return cmp.Equal(before.SupportTickets, after.SupportTickets) },
+	quiet := map[string]func(after *world.Books) bool{
+		"events":             func(after *world.Books) bool { return cmp.Equal(before.Events, after.Events) },
+		"consignors":         func(after *world.Books) bool { return cmp.Equal(before.Consignors, after.Consignors) },
+		"event_consignors":   func(after *world.Books) bool { return cmp.Equal(before.EventConsignors, after.EventConsignors) },
+		"items":              func(after *world.Books) bool { return cmp.Equal(before.Items, after.Items) },
+		"sales":              func(after *world.Books) bool { return cmp.Equal(before.Sales, after.Sales) },
+		"dropoff_bookings":   func(after *world.Books) bool { return cmp.Equal(before.DropoffBookings, after.DropoffBookings) },
+		"volunteer_bookings": func(after *world.Books) bool { return cmp.Equal(before.VolunteerBookings, after.VolunteerBookings) },
+		"sessions":           func(after *world.Books) bool { return cmp.Equal(before.Sessions, after.Sessions) },
+		"settlements":        func(after *world.Books) bool { return cmp.Equal(before.Settlements, after.Settlements) },
+		"sync_runs":          func(after *world.Books) bool { return cmp.Equal(before.SyncRuns, after.SyncRuns) },
+		"backups":            func(after *world.Books) bool { return cmp.Equal(before.Backups, after.Backups) },
+		"support_tickets":    func(after *world.Books) bool { return cmp.Equal(before.SupportTickets, after.SupportTickets) },
 	}
 	for name, same := range quiet {
 		waitFor(t, "something to happen in "+name, func() bool { return !same(p.Books()) })
@@ -159,7 +160,7 @@ func TestPauseStopsLifeAndResumeContinuesIt(t *testing.T) {
 	paused := p.State().Changes
 	finishRound(p)
 	for range 10 { // long enough for many activities
-		if err := p.Step(t.Context(), longestStep); err != nil {
+		if err := p.Step(t.Context(), world.LongestStep); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,7 +237,7 @@ func TestUnknownOutcomeIsResolved(t *testing.T) {
 			client := p.Books().Clients[0]
 			client.Name = "O'Neill & Söhne \\ 子供"
 			c.Update(client)
-			ticket := SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.store.now()}
+			ticket := world.SupportTicket{ID: c.NewID(world.SupportTicket{}), ClientID: 1, Priority: "low", Status: world.Open, Category: "labels", OpenedAt: p.store.Now()}
 			c.Insert(ticket)
 			c.flush()
 			if arrived {
@@ -269,7 +270,7 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := p.store.newChange("test")
-	c.Insert(SupportTicket{ID: c.NewID(SupportTicket{}), ClientID: 1, Priority: "low", Status: Open, Category: "labels", OpenedAt: p.store.now()})
+	c.Insert(world.SupportTicket{ID: c.NewID(world.SupportTicket{}), ClientID: 1, Priority: "low", Status: world.Open, Category: "labels", OpenedAt: p.store.Now()})
 	c.flush()
 	p.store.unknownOutcome = c
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -284,7 +285,7 @@ func TestPauseGivesUpWhileTheOutcomeIsUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	pause(t, p)
-	if p.Books().SupportTickets.Get(p.store.ids[supportTicketsTable.name]) == nil {
+	if p.Books().SupportTickets.Get(p.store.ids["support_tickets"]) == nil {
 		t.Error("not booked")
 	}
 }
@@ -315,7 +316,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 	if err := <-planted; err != nil {
 		t.Fatal(err)
 	}
-	if n := countViolations(t, db)[SoldTwice]; n != 1 {
+	if n := countViolations(t, db)[world.SoldTwice]; n != 1 {
 		t.Errorf("%d violations", n)
 	}
 }

@@ -3,6 +3,8 @@ package simulator
 import (
 	"context"
 	"slices"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Faults returns the faults of life.
@@ -24,10 +26,10 @@ func (l *Life) Faults() []Fault {
 }
 
 func (l *Life) openTickets(ctx context.Context, at Where) error {
-	return l.Do(ctx, "open tickets", func(_ *Books, c *Change) error {
+	return l.Do(ctx, "open tickets", func(_ *world.Books, c *Change) error {
 		for _, client := range at.Clients {
 			for i := range 8 {
-				l.openTicket(c, client, priorities()[i%2])
+				l.openTicket(c, client, world.Priorities()[i%2])
 			}
 		}
 		return nil
@@ -35,11 +37,11 @@ func (l *Life) openTickets(ctx context.Context, at Where) error {
 }
 
 func (l *Life) solveTickets(ctx context.Context, at Where) error {
-	return l.Do(ctx, "solve tickets", func(b *Books, c *Change) error {
-		now := l.now()
+	return l.Do(ctx, "solve tickets", func(b *world.Books, c *Change) error {
+		now := l.Now()
 		for _, ticket := range b.SupportTickets {
-			if ticket.Status == Open && !ticket.OpenedAt.Before(at.Since) && slices.Contains(at.Clients, ticket.ClientID) {
-				ticket.Status, ticket.FirstResponseAt, ticket.SolvedAt = Solved, now, now
+			if ticket.Status == world.Open && !ticket.OpenedAt.Before(at.Since) && slices.Contains(at.Clients, ticket.ClientID) {
+				ticket.Status, ticket.FirstResponseAt, ticket.SolvedAt = world.Solved, now, now
 				c.Update(ticket)
 			}
 		}
@@ -54,7 +56,7 @@ func (l *Life) backUpNow(ctx context.Context) error {
 	}
 	defer l.unlockWrites()
 	for _, clock := range l.clock.backups {
-		clock.next = l.now()
+		clock.next = l.Now()
 	}
 	return nil
 }

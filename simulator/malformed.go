@@ -156,7 +156,7 @@ func malformedAmounts() []func(*eventTemplate) stream.InvalidRecord {
 // templateFor returns a template for a topic.
 func (em *Emitter) templateFor(who tenant, topic string) *eventTemplate {
 	em.lastID++
-	d := &eventTemplate{topic: topic, id: em.runID + "-" + strconv.FormatUint(em.lastID, 36), client: who.slug, time: em.now().Format(time.RFC3339Nano)}
+	d := &eventTemplate{topic: topic, id: em.runID + "-" + strconv.FormatUint(em.lastID, 36), client: who.slug, time: em.Now().Format(time.RFC3339Nano)}
 	switch topic {
 	case stream.Telemetry:
 		d.kind, d.value, d.data = "consign.api.request", "duration_seconds", `{"route":"/api/items","method":"GET","status":200,"duration_seconds":1}`

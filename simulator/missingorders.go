@@ -1,11 +1,15 @@
 package simulator
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
+)
 
 // missingOrder is an order that the shop has and the platform lacks, because its webhook was lost. In the books its items stay active, but
 // nobody else can buy them.
 type missingOrder struct {
-	lines []Sale
+	lines []world.Sale
 }
 
 // losesOrders reports whether the orders of a client get lost.
@@ -16,14 +20,14 @@ func (o *Services) losesOrders(client uint64) bool {
 }
 
 // LoseOrder creates an order in the shop and not in the books, if the client's orders get lost. The caller holds the store's write lock.
-func (o *Services) LoseOrder(client uint64, lines []Sale) bool {
+func (o *Services) LoseOrder(client uint64, lines []world.Sale) bool {
 	if !o.losesOrders(client) {
 		return false
 	}
 	o.memory.Lock()
 	defer o.memory.Unlock()
 	for _, s := range lines {
-		o.index.reserve(o.books.Items.Get(s.ItemID), true)
+		o.index.Reserve(o.books.Items.Get(s.ItemID), true)
 	}
 	o.mu.Lock()
 	o.missingOrders[client] = append(o.missingOrders[client], missingOrder{lines})
@@ -47,16 +51,16 @@ func (o *Services) missingCount(client uint64) int {
 // ImportLate records the oldest missing orders of a client.
 func (o *Services) ImportLate(c *Change, client uint64) {
 	o.mu.Lock()
-	n := min(len(o.missingOrders[client]), batch/5)
+	n := min(len(o.missingOrders[client]), world.Batch/5)
 	orders := slices.Clone(o.missingOrders[client][:n])
 	o.mu.Unlock()
-	now := o.now()
-	var sales []Row
+	now := o.Now()
+	var sales []world.Row
 	for _, order := range orders {
 		for _, s := range order.lines {
 			if row := o.books.Items.Get(s.ItemID); row != nil {
 				item := *row
-				item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = Sold, s.SoldAt, now, s.AmountCents
+				item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = world.Sold, s.SoldAt, now, s.AmountCents
 				c.Update(item)
 			}
 			sales = append(sales, s)
@@ -64,13 +68,13 @@ func (o *Services) ImportLate(c *Change, client uint64) {
 	}
 	c.Insert(sales...)
 	c.ImportedLate = true
-	c.Then(func(b *Books, x *index) {
+	c.Then(func(b *world.Books, x *world.Index) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.missingOrders[client] = o.missingOrders[client][n:]
 		for _, order := range orders {
 			for _, s := range order.lines {
-				x.reserve(b.Items.Get(s.ItemID), false)
+				x.Reserve(b.Items.Get(s.ItemID), false)
 			}
 		}
 	})

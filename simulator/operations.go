@@ -1,6 +1,10 @@
 package simulator
 
-import "time"
+import (
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
+)
 
 // operations generates what does not belong to sale events: sessions, sync runs, backups and tickets.
 func (g *generator) operations() {
@@ -12,7 +16,7 @@ func (g *generator) operations() {
 		}
 	}
 	for _, e := range g.books.Events {
-		if e.Status == Active || e.Status == Markdown {
+		if e.Status == world.Active || e.Status == world.Markdown {
 			g.shoppers(&e)
 		}
 	}
@@ -22,7 +26,7 @@ func (g *generator) operations() {
 }
 
 func (g *generator) staff(client uint64) {
-	for i, role := range Roles()[1:] {
+	for i, role := range world.Roles()[1:] {
 		for range g.rng.IntN(4 - i/2) {
 			g.session(client, 0, role)
 		}
@@ -30,15 +34,15 @@ func (g *generator) staff(client uint64) {
 }
 
 // shoppers generates sessions: most are active, some ended, some abandoned.
-func (g *generator) shoppers(e *Event) {
-	for range shoppersOf(e.ID) {
-		g.session(e.ClientID, e.ID, Roles()[0])
+func (g *generator) shoppers(e *world.Event) {
+	for range world.ShoppersOf(e.ID) {
+		g.session(e.ClientID, e.ID, world.Roles()[0])
 	}
 }
 
 func (g *generator) session(client, event uint64, role string) {
-	s := Session{ID: g.ids.of(Session{}), ClientID: client, EventID: event, Role: role}
-	s.LastSeenAt = g.between(g.now.Add(-heartbeatEvery), g.now)
+	s := world.Session{ID: g.ids.Of(world.Session{}), ClientID: client, EventID: event, Role: role}
+	s.LastSeenAt = g.between(g.now.Add(-world.HeartbeatEvery), g.now)
 	s.StartedAt = g.between(s.LastSeenAt.Add(-15*time.Minute), s.LastSeenAt)
 	switch {
 	case g.chance(0.15):
@@ -54,15 +58,15 @@ func (g *generator) tickets(client uint64) {
 	for range g.rng.IntN(6) {
 		u := g.rng.Float64() // most are of the last days
 		opened := g.ago(time.Duration(float64(20*24*time.Hour) * u * u * u))
-		k := SupportTicket{
-			ID: g.ids.of(SupportTicket{}), ClientID: client, Priority: pickPriority(g.rng.Float64()), Status: Open,
-			Category: ticketCategories()[g.rng.IntN(len(ticketCategories()))], OpenedAt: opened,
+		k := world.SupportTicket{
+			ID: g.ids.Of(world.SupportTicket{}), ClientID: client, Priority: world.PickPriority(g.rng.Float64()), Status: world.Open,
+			Category: world.TicketCategories()[g.rng.IntN(len(world.TicketCategories()))], OpenedAt: opened,
 		}
 		if answered := opened.Add(time.Duration(float64(3*time.Hour) * g.rng.Float64())).Truncate(time.Microsecond); answered.Before(g.now) {
-			k.Status, k.FirstResponseAt = Waiting, answered
+			k.Status, k.FirstResponseAt = world.Waiting, answered
 		}
 		if solved := opened.Add(time.Duration(float64(48*time.Hour) * (0.1 + g.rng.Float64()))).Truncate(time.Microsecond); solved.Before(g.now) {
-			k.Status, k.SolvedAt = Solved, solved
+			k.Status, k.SolvedAt = world.Solved, solved
 		}
 		g.books.SupportTickets = append(g.books.SupportTickets, k)
 	}
@@ -73,10 +77,10 @@ func (g *generator) syncs(client uint64) {
 	every := g.day / 288
 	offset := time.Duration(g.rng.Int64N(int64(every) + 1))
 	for n := 11; n >= 0; n-- {
-		for _, kind := range syncKinds() {
-			r := SyncRun{ID: g.ids.of(SyncRun{}), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: g.ago(offset + time.Duration(n)*every)}
+		for _, kind := range world.SyncKinds() {
+			r := world.SyncRun{ID: g.ids.Of(world.SyncRun{}), ClientID: client, Kind: kind, Outcome: world.Succeeded, FinishedAt: g.ago(offset + time.Duration(n)*every)}
 			if n > 0 && g.chance(0.02) {
-				r.Outcome = Failed
+				r.Outcome = world.Failed
 			}
 			g.books.SyncRuns = append(g.books.SyncRuns, r)
 		}
@@ -87,13 +91,13 @@ func (g *generator) syncs(client uint64) {
 func (g *generator) backup(target string, every, took time.Duration, runs int, bytes int64) {
 	for n := runs - 1; n >= 0; n-- {
 		start := g.ago(time.Duration(n)*every + every/3 + took)
-		b := Backup{
-			ID: g.ids.of(Backup{}), Target: target, Outcome: Succeeded, StartedAt: start,
+		b := world.Backup{
+			ID: g.ids.Of(world.Backup{}), Target: target, Outcome: world.Succeeded, StartedAt: start,
 			FinishedAt: start.Add(time.Duration(float64(took) * (0.8 + 0.4*g.rng.Float64()))).Truncate(time.Microsecond),
 			Bytes:      bytes - int64(n)*bytes/200,
 		}
 		if n == runs/2 {
-			b.Outcome, b.Bytes = Failed, 0
+			b.Outcome, b.Bytes = world.Failed, 0
 		}
 		g.books.Backups = append(g.books.Backups, b)
 	}

@@ -1,33 +1,37 @@
 package simulator
 
-import "time"
+import (
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
+)
 
 // Activities of people: consignors, volunteers, visitors, and those who ask for support.
 
 // register makes a consignor take part: a known one, or a new one.
 func (l *Life) register(c *Change, event uint64) {
 	e := l.books.Events.Get(event)
-	if e.Status != Registration || int64(l.index.participants.len(event)) >= e.MaxConsignors {
+	if e.Status != world.Registration || int64(l.index.Participants.Len(event)) >= e.MaxConsignors {
 		return
 	}
 	if l.shops.RefusedByClerk(e.ClientID, "sign_up", "registration") {
 		return
 	}
-	now := l.now()
-	consignor, ok := l.index.consignors.pick(l.rng, e.ClientID)
-	if !ok || l.chance(0.5) || l.index.joined[[2]uint64{event, consignor}] != 0 {
-		consignor = l.ids.of(Consignor{})
-		c.Insert(Consignor{ID: consignor, ClientID: e.ClientID, Active: true, CreatedAt: now, SyncStatus: Pending})
+	now := l.Now()
+	consignor, ok := l.index.Consignors.Pick(l.rng, e.ClientID)
+	if !ok || l.chance(0.5) || l.index.Joined[[2]uint64{event, consignor}] != 0 {
+		consignor = l.ids.Of(world.Consignor{})
+		c.Insert(world.Consignor{ID: consignor, ClientID: e.ClientID, Active: true, CreatedAt: now, SyncStatus: world.Pending})
 	}
-	participant := EventConsignor{ID: l.ids.of(EventConsignor{}), EventID: event, ConsignorID: consignor, Type: Regular, FeePaid: l.chance(0.8), CreatedAt: now}
+	participant := world.EventConsignor{ID: l.ids.Of(world.EventConsignor{}), EventID: event, ConsignorID: consignor, Type: world.Regular, FeePaid: l.chance(0.8), CreatedAt: now}
 	if l.chance(0.2) {
-		participant.Type = Super
+		participant.Type = world.Super
 	}
 	c.Insert(participant)
 }
 
 func (l *Life) payFee(c *Change, event uint64) {
-	if id, ok := l.index.unpaid.pick(l.rng, event); ok {
+	if id, ok := l.index.Unpaid.Pick(l.rng, event); ok {
 		participant := *l.books.EventConsignors.Get(id)
 		participant.FeePaid = true
 		c.Update(participant)
@@ -36,97 +40,97 @@ func (l *Life) payFee(c *Change, event uint64) {
 
 // changeAddress changes the email address of a consignor, which is not synced yet.
 func (l *Life) changeAddress(c *Change, client uint64) {
-	if id, ok := l.index.consignors.pick(l.rng, client); ok {
+	if id, ok := l.index.Consignors.Pick(l.rng, client); ok {
 		consignor := *l.books.Consignors.Get(id)
-		consignor.SyncStatus, consignor.LastSyncAttempt = Pending, l.now()
+		consignor.SyncStatus, consignor.LastSyncAttempt = world.Pending, l.Now()
 		c.Update(consignor)
 	}
 }
 
 func (l *Life) bookDropoff(c *Change, event uint64) {
-	participant, ok := l.index.undropped.pick(l.rng, event)
-	slotID, open := l.index.openSlots.pick(l.rng, event)
+	participant, ok := l.index.Undropped.Pick(l.rng, event)
+	slotID, open := l.index.OpenSlots.Pick(l.rng, event)
 	if !ok || !open {
 		return
 	}
 	slot := *l.books.DropoffSlots.Get(slotID)
-	if !slot.StartAt.After(l.now()) {
+	if !slot.StartAt.After(l.Now()) {
 		return
 	}
 	slot.Remaining--
-	c.Insert(DropoffBooking{ID: l.ids.of(DropoffBooking{}), SlotID: slotID, EventConsignorID: participant, Status: Scheduled})
+	c.Insert(world.DropoffBooking{ID: l.ids.Of(world.DropoffBooking{}), SlotID: slotID, EventConsignorID: participant, Status: world.Scheduled})
 	c.Update(slot)
 }
 
 func (l *Life) cancelDropoff(c *Change, event uint64) {
-	slotID, ok := l.index.dueSlots.pick(l.rng, event)
+	slotID, ok := l.index.DueSlots.Pick(l.rng, event)
 	if !ok {
 		return
 	}
-	id, ok := l.index.dropoffs.pick(l.rng, slotID)
+	id, ok := l.index.Dropoffs.Pick(l.rng, slotID)
 	if !ok {
 		return
 	}
 	booking, slot := *l.books.DropoffBookings.Get(id), *l.books.DropoffSlots.Get(slotID)
-	booking.Status = Cancelled
+	booking.Status = world.Cancelled
 	slot.Remaining++
 	c.Update(booking, slot)
 }
 
 // endDropoffs ends a drop-off slot: most consignors came.
 func (l *Life) endDropoffs(c *Change, slot uint64) {
-	now := l.now()
-	for _, id := range l.index.dropoffs.some(slot, batch) {
+	now := l.Now()
+	for _, id := range l.index.Dropoffs.Some(slot, world.Batch) {
 		booking := *l.books.DropoffBookings.Get(id)
-		booking.Status = NoShow
+		booking.Status = world.NoShow
 		if l.chance(0.94) {
-			booking.Status, booking.ArrivedAt, booking.CompletedAt = Completed, l.books.DropoffSlots.Get(slot).StartAt, now
+			booking.Status, booking.ArrivedAt, booking.CompletedAt = world.Completed, l.books.DropoffSlots.Get(slot).StartAt, now
 		}
 		c.Update(booking)
 	}
 }
 
 func (l *Life) bookShift(c *Change, event uint64) {
-	participant, ok := l.index.participants.pick(l.rng, event)
-	shiftID, open := l.index.openShifts.pick(l.rng, event)
+	participant, ok := l.index.Participants.Pick(l.rng, event)
+	shiftID, open := l.index.OpenShifts.Pick(l.rng, event)
 	if !ok || !open {
 		return
 	}
 	shift := *l.books.VolunteerShifts.Get(shiftID)
-	if !shift.StartAt.After(l.now()) {
+	if !shift.StartAt.After(l.Now()) {
 		return
 	}
-	for _, id := range l.index.helpers.some(shiftID, batch) {
+	for _, id := range l.index.Helpers.Some(shiftID, world.Batch) {
 		if l.books.VolunteerBookings.Get(id).EventConsignorID == participant {
 			return
 		}
 	}
 	shift.Remaining--
-	c.Insert(VolunteerBooking{ID: l.ids.of(VolunteerBooking{}), ShiftID: shiftID, EventConsignorID: participant, Status: Scheduled})
+	c.Insert(world.VolunteerBooking{ID: l.ids.Of(world.VolunteerBooking{}), ShiftID: shiftID, EventConsignorID: participant, Status: world.Scheduled})
 	c.Update(shift)
 }
 
 func (l *Life) cancelShift(c *Change, event uint64) {
-	shiftID, ok := l.index.dueShifts.pick(l.rng, event)
+	shiftID, ok := l.index.DueShifts.Pick(l.rng, event)
 	if !ok {
 		return
 	}
-	id, ok := l.index.helpers.pick(l.rng, shiftID)
+	id, ok := l.index.Helpers.Pick(l.rng, shiftID)
 	if !ok {
 		return
 	}
 	booking, shift := *l.books.VolunteerBookings.Get(id), *l.books.VolunteerShifts.Get(shiftID)
-	booking.Status = Cancelled
+	booking.Status = world.Cancelled
 	shift.Remaining++
 	c.Update(booking, shift)
 }
 
 func (l *Life) endShift(c *Change, shift uint64) {
-	for _, id := range l.index.helpers.some(shift, batch) {
+	for _, id := range l.index.Helpers.Some(shift, world.Batch) {
 		booking := *l.books.VolunteerBookings.Get(id)
-		booking.Status = NoShow
+		booking.Status = world.NoShow
 		if l.chance(0.94) {
-			booking.Status = Completed
+			booking.Status = world.Completed
 			if row := l.books.EventConsignors.Get(booking.EventConsignorID); row != nil {
 				participant := *row
 				participant.VolunteerShiftCount++
@@ -138,19 +142,19 @@ func (l *Life) endShift(c *Change, shift uint64) {
 }
 
 func (l *Life) arrive(c *Change, client, event uint64, role string) {
-	if event != 0 && !selling(l.books.Events.Get(event).Status) {
+	if event != 0 && !world.Selling(l.books.Events.Get(event).Status) {
 		return
 	}
 	if l.shops.RefusedByClerk(client, "sign_in", "sign-in") {
 		return
 	}
-	now := l.now()
-	c.Insert(Session{ID: l.ids.of(Session{}), ClientID: client, EventID: event, Role: role, StartedAt: now, LastSeenAt: now})
+	now := l.Now()
+	c.Insert(world.Session{ID: l.ids.Of(world.Session{}), ClientID: client, EventID: event, Role: role, StartedAt: now, LastSeenAt: now})
 }
 
 // leave ends a session. Now and then somebody abandons it instead, without the platform's knowledge.
-func (l *Life) leave(c *Change, from *pools, owner uint64) {
-	id, ok := from.pick(l.rng, owner)
+func (l *Life) leave(c *Change, from *world.Pools, owner uint64) {
+	id, ok := from.Pick(l.rng, owner)
 	if !ok {
 		return
 	}
@@ -158,21 +162,21 @@ func (l *Life) leave(c *Change, from *pools, owner uint64) {
 	if l.chance(0.05) {
 		l.memory.Lock()
 		defer l.memory.Unlock()
-		l.index.abandoned[id] = true
-		l.index.session(&session, true)
+		l.index.Abandoned[id] = true
+		l.index.Session(&session, true)
 		return
 	}
-	session.LastSeenAt = l.now()
+	session.LastSeenAt = l.Now()
 	session.EndedAt = session.LastSeenAt
 	c.Update(session)
 }
 
 // heartbeat updates the last-seen time of active sessions, and ends those that were abandoned long ago.
 func (l *Life) heartbeat(c *Change, client uint64) {
-	now := l.now()
-	seen := l.index.staff.some(client, batch)
-	for _, event := range l.index.events.some(client, batch) {
-		seen = append(seen, l.index.shoppers.some(event, batch)...)
+	now := l.Now()
+	seen := l.index.Staff.Some(client, world.Batch)
+	for _, event := range l.index.Events.Some(client, world.Batch) {
+		seen = append(seen, l.index.Shoppers.Some(event, world.Batch)...)
 	}
 	for _, id := range seen {
 		if session := *l.books.Sessions.Get(id); session.LastSeenAt.Before(now) {
@@ -180,7 +184,7 @@ func (l *Life) heartbeat(c *Change, client uint64) {
 			c.Update(session)
 		}
 	}
-	for _, id := range l.index.abandonedByClient.some(client, batch) {
+	for _, id := range l.index.AbandonedByClient.Some(client, world.Batch) {
 		if session := *l.books.Sessions.Get(id); session.LastSeenAt.Before(now.Add(-sessionTimeout)) {
 			session.EndedAt = session.LastSeenAt
 			c.Update(session)
@@ -192,24 +196,24 @@ func (l *Life) heartbeat(c *Change, client uint64) {
 const sessionTimeout = 30 * time.Minute
 
 func (l *Life) openTicket(c *Change, client uint64, priority string) {
-	c.Insert(SupportTicket{
-		ID: l.ids.of(SupportTicket{}), ClientID: client, Priority: priority, Status: Open,
-		Category: ticketCategories()[l.rng.IntN(len(ticketCategories()))], OpenedAt: l.now(),
+	c.Insert(world.SupportTicket{
+		ID: l.ids.Of(world.SupportTicket{}), ClientID: client, Priority: priority, Status: world.Open,
+		Category: world.TicketCategories()[l.rng.IntN(len(world.TicketCategories()))], OpenedAt: l.Now(),
 	})
 }
 
 func (l *Life) answerTicket(c *Change, client uint64) {
-	if id, ok := l.index.open.pick(l.rng, client); ok && !l.faults.isOn(TicketsPilingUp, client) {
+	if id, ok := l.index.Open.Pick(l.rng, client); ok && !l.faults.isOn(TicketsPilingUp, client) {
 		ticket := *l.books.SupportTickets.Get(id)
-		ticket.Status, ticket.FirstResponseAt = Waiting, l.now()
+		ticket.Status, ticket.FirstResponseAt = world.Waiting, l.Now()
 		c.Update(ticket)
 	}
 }
 
 func (l *Life) solveTicket(c *Change, client uint64) {
-	if id, ok := l.index.waiting.pick(l.rng, client); ok {
+	if id, ok := l.index.Waiting.Pick(l.rng, client); ok {
 		ticket := *l.books.SupportTickets.Get(id)
-		ticket.Status, ticket.SolvedAt = Solved, l.now()
+		ticket.Status, ticket.SolvedAt = world.Solved, l.Now()
 		c.Update(ticket)
 	}
 }

@@ -1,25 +1,29 @@
 package simulator
 
-import "time"
+import (
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
+)
 
 // Periodic activities: sync, backups, and the deletion of old rows.
 
 // sync syncs a client's shop: a run of each kind. The kind products updates items, the kind email_address consignors.
 func (l *Life) sync(c *Change, client uint64) {
-	now := l.now()
+	now := l.Now()
 	stalled := l.faults.isOn(SyncStalled, client)
-	for _, kind := range syncKinds() {
+	for _, kind := range world.SyncKinds() {
 		mail := kind == "email_address"
 		if stalled && !mail {
 			continue
 		}
-		run := SyncRun{ID: l.ids.of(SyncRun{}), ClientID: client, Kind: kind, Outcome: Succeeded, FinishedAt: now}
+		run := world.SyncRun{ID: l.ids.Of(world.SyncRun{}), ClientID: client, Kind: kind, Outcome: world.Succeeded, FinishedAt: now}
 		if l.randomFailure(0.01) || l.syncFails(client, kind) {
-			run.Outcome = Failed
+			run.Outcome = world.Failed
 		}
 		c.Insert(run)
 		switch {
-		case run.Outcome == Failed:
+		case run.Outcome == world.Failed:
 		case kind == "products":
 			l.syncItems(c, client, now)
 		case mail:
@@ -36,10 +40,10 @@ func (l *Life) syncFails(client uint64, kind string) bool {
 func (l *Life) syncItems(c *Change, client uint64, now time.Time) {
 	for i := range l.books.Events {
 		e := &l.books.Events[i]
-		if e.ClientID != client || l.index.unsynced.len(e.ID) == 0 {
+		if e.ClientID != client || l.index.Unsynced.Len(e.ID) == 0 {
 			continue
 		}
-		for _, id := range l.index.unsynced.some(e.ID, batch) {
+		for _, id := range l.index.Unsynced.Some(e.ID, world.Batch) {
 			item := *l.books.Items.Get(id)
 			item.SyncedAt = now
 			c.Update(item)
@@ -48,14 +52,14 @@ func (l *Life) syncItems(c *Change, client uint64, now time.Time) {
 }
 
 func (l *Life) syncMail(c *Change, client uint64, now time.Time) {
-	for _, id := range l.index.mail.some(client, batch) {
+	for _, id := range l.index.Mail.Some(client, world.Batch) {
 		consignor := *l.books.Consignors.Get(id)
-		if consignor.SyncStatus == Failed && l.chance(0.9) {
+		if consignor.SyncStatus == world.Failed && l.chance(0.9) {
 			continue // a later run retries it
 		}
-		consignor.SyncStatus, consignor.LastSyncAttempt = Completed, now
+		consignor.SyncStatus, consignor.LastSyncAttempt = world.Completed, now
 		if l.chance(0.03) {
-			consignor.SyncStatus = Failed
+			consignor.SyncStatus = world.Failed
 		}
 		c.Update(consignor)
 	}
@@ -80,7 +84,7 @@ func (s *step) backupLife() {
 	for _, plan := range backupPlans() {
 		clock := l.clock.backups[plan.target]
 		if clock == nil {
-			clock = &backupClock{next: s.at.Add(time.Duration(l.rng.Float64() * float64(l.scaled(plan.every))))}
+			clock = &backupClock{next: s.at.Add(time.Duration(l.rng.Float64() * float64(l.Scaled(plan.every))))}
 			l.clock.backups[plan.target] = clock
 		}
 		switch {
@@ -93,30 +97,30 @@ func (s *step) backupLife() {
 }
 
 func (l *Life) startBackup(c *Change, clock *backupClock, plan backupPlan) {
-	now := l.now()
-	run := Backup{ID: l.ids.of(Backup{}), Target: plan.target, StartedAt: now}
+	now := l.Now()
+	run := world.Backup{ID: l.ids.Of(world.Backup{}), Target: plan.target, StartedAt: now}
 	c.Insert(run)
-	c.Then(func(*Books, *index) {
+	c.Then(func(*world.Books, *world.Index) {
 		clock.running = run.ID
-		clock.ends = now.Add(l.scaled(plan.took))
-		clock.next = now.Add(max(l.scaled(plan.every), l.accelerated(5*time.Second)))
+		clock.ends = now.Add(l.Scaled(plan.took))
+		clock.next = now.Add(max(l.Scaled(plan.every), l.Accelerated(5*time.Second)))
 	})
 }
 
 func (l *Life) endBackup(c *Change, clock *backupClock) {
 	run := *l.books.Backups.Get(clock.running)
-	run.FinishedAt, run.Outcome = l.now(), Failed
+	run.FinishedAt, run.Outcome = l.Now(), world.Failed
 	if !l.faults.isOn(BackupMissing, 0) {
-		run.Outcome, run.Bytes = Succeeded, 1_000_000
+		run.Outcome, run.Bytes = world.Succeeded, 1_000_000
 		for i := len(l.books.Backups) - 1; i >= 0; i-- {
-			if b := &l.books.Backups[i]; b.Target == run.Target && b.Outcome == Succeeded {
+			if b := &l.books.Backups[i]; b.Target == run.Target && b.Outcome == world.Succeeded {
 				run.Bytes = b.Bytes + b.Bytes/500
 				break
 			}
 		}
 	}
 	c.Update(run)
-	c.Then(func(*Books, *index) { clock.running = 0 })
+	c.Then(func(*world.Books, *world.Index) { clock.running = 0 })
 }
 
 const (
@@ -127,7 +131,7 @@ const (
 
 // clean deletes old sync runs and ended sessions, but never the last run of a kind and outcome.
 func (l *Life) clean(c *Change) {
-	before := l.now().Add(-keptFor)
+	before := l.Now().Add(-keptFor)
 	type last struct {
 		client        uint64
 		kind, outcome string
@@ -136,7 +140,7 @@ func (l *Life) clean(c *Change) {
 	for _, r := range l.books.SyncRuns {
 		spared[last{r.ClientID, r.Kind, r.Outcome}] = r.ID
 	}
-	var runs, sessions []Row
+	var runs, sessions []world.Row
 	for _, r := range l.books.SyncRuns {
 		if len(runs) < maxCleaned && r.FinishedAt.Before(before) && spared[last{r.ClientID, r.Kind, r.Outcome}] != r.ID {
 			runs = append(runs, r)

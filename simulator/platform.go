@@ -22,6 +22,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Config configures the simulator. Only DSN has no default.
@@ -143,7 +145,7 @@ func New(config Config) (*Platform, error) {
 		return nil, err
 	}
 	store, err := OpenStore(StoreConfig{
-		Clock: Clock{Time: config.Now, Speed: config.Speed, Acceleration: config.Acceleration}, DSN: config.DSN, Timeout: config.Timeout, Logger: config.Logger,
+		Clock: world.Clock{Time: config.Now, Speed: config.Speed, Acceleration: config.Acceleration}, DSN: config.DSN, Timeout: config.Timeout, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -227,12 +229,12 @@ func (p *Platform) Close() error {
 // Config.Fresh is set.
 func (p *Platform) Fill(ctx context.Context) error {
 	c := &p.config
-	generate := func(db *sql.DB, now time.Time, ids ids) (*Books, error) {
+	generate := func(db *sql.DB, now time.Time, ids world.IDs) (*world.Books, error) {
 		return Fill(ctx, db, SeedConfig{
-			Clients: c.Clients, Events: c.Events, LiveEvents: c.LiveEvents, Items: c.Items, Seed: c.Seed, Bulk: c.Bulk, Day: p.store.day(), Progress: c.Progress,
+			Clients: c.Clients, Events: c.Events, LiveEvents: c.LiveEvents, Items: c.Items, Seed: c.Seed, Bulk: c.Bulk, Day: p.store.Day(), Progress: c.Progress,
 		}, now, ids)
 	}
-	return p.store.Fill(ctx, c.Fresh, generate, func(b *Books, now time.Time) error {
+	return p.store.Fill(ctx, c.Fresh, generate, func(b *world.Books, now time.Time) error {
 		p.life.Reset(now)
 		if p.services == nil {
 			return nil
@@ -271,15 +273,15 @@ func (p *Platform) Step(ctx context.Context, elapsed time.Duration) error {
 }
 
 // Do makes a change of the caller's (Store.Do).
-func (p *Platform) Do(ctx context.Context, name string, fill func(*Books, *Change) error) error {
+func (p *Platform) Do(ctx context.Context, name string, fill func(*world.Books, *Change) error) error {
 	return p.store.Do(ctx, name, fill)
 }
 
 // Books returns a copy of the books. To compare it with the database, pause life first.
-func (p *Platform) Books() *Books { return p.store.Books() }
+func (p *Platform) Books() *world.Books { return p.store.Books() }
 
 // Truth returns every sample that the business-exporter has to export now.
-func (p *Platform) Truth() []Sample { return Truth(p.Books(), p.store.now()) }
+func (p *Platform) Truth() []Sample { return Truth(p.Books(), p.store.Now()) }
 
 // Faults returns the fault switches.
 func (p *Platform) Faults() *Switches { return p.faults }

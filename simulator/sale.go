@@ -3,6 +3,8 @@ package simulator
 import (
 	"slices"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Activities of a sale event. Each changes nothing if there is no row for it.
@@ -10,38 +12,38 @@ import (
 // listItem makes a participant add an item.
 func (l *Life) listItem(c *Change, event uint64) {
 	e := l.books.Events.Get(event)
-	owner, ok := l.index.participants.pick(l.rng, event)
+	owner, ok := l.index.Participants.Pick(l.rng, event)
 	if !ok {
 		return
 	}
-	category := pickCategory(l.rng)
-	c.Insert(Item{
-		ID: l.ids.of(Item{}), EventID: event, EventConsignorID: owner, CategoryID: uint64(category + 1),
-		PriceCents: pickPrice(l.rng, goodsCategories()[category], e.Currency), Status: Draft, MarkdownEligible: l.chance(0.8),
-		ImageBytes: 80_000 + l.rng.Int64N(900_000), UpdatedAt: l.now(),
+	category := world.PickCategory(l.rng)
+	c.Insert(world.Item{
+		ID: l.ids.Of(world.Item{}), EventID: event, EventConsignorID: owner, CategoryID: uint64(category + 1),
+		PriceCents: world.PickPrice(l.rng, world.GoodsCategories()[category], e.Currency), Status: world.Draft, MarkdownEligible: l.chance(0.8),
+		ImageBytes: 80_000 + l.rng.Int64N(900_000), UpdatedAt: l.Now(),
 	})
 }
 
 // publish puts a draft on sale.
 func (l *Life) publish(c *Change, event uint64) {
 	e := l.books.Events.Get(event)
-	id, ok := l.index.drafts.pick(l.rng, event)
-	if !ok || e.Status != Registration && !selling(e.Status) {
+	id, ok := l.index.Drafts.Pick(l.rng, event)
+	if !ok || e.Status != world.Registration && !world.Selling(e.Status) {
 		return
 	}
 	item := *l.books.Items.Get(id)
-	now := l.now()
-	item.Status, item.ListedAt, item.UpdatedAt, item.ShopifyProductID = Active, now, now, l.ids.next(products)
+	now := l.Now()
+	item.Status, item.ListedAt, item.UpdatedAt, item.ShopifyProductID = world.Active, now, now, l.ids.Next(world.Products)
 	c.Update(item)
 }
 
 func (l *Life) reprice(c *Change, event uint64) {
-	id, ok := l.index.forSale.pick(l.rng, event)
+	id, ok := l.index.ForSale.Pick(l.rng, event)
 	if !ok {
 		return
 	}
 	item := *l.books.Items.Get(id)
-	item.PriceCents, item.UpdatedAt = max(item.PriceCents*9/10, 1), l.now()
+	item.PriceCents, item.UpdatedAt = max(item.PriceCents*9/10, 1), l.Now()
 	c.Update(item)
 }
 
@@ -58,33 +60,33 @@ func (l *Life) buy(c *Change, client, event uint64) {
 }
 
 // Purchase places an order of one to five items. When the order gets lost, no row changes.
-func (l *Life) Purchase(c *Change, event uint64) []Sale {
+func (l *Life) Purchase(c *Change, event uint64) []world.Sale {
 	e := l.books.Events.Get(event)
-	if !selling(e.Status) {
+	if !world.Selling(e.Status) {
 		return nil
 	}
 	var chosen []uint64
-	for range pickLines(l.rng) {
-		if id, ok := l.index.forSale.pick(l.rng, event); ok && !slices.Contains(chosen, id) {
+	for range world.PickLines(l.rng) {
+		if id, ok := l.index.ForSale.Pick(l.rng, event); ok && !slices.Contains(chosen, id) {
 			chosen = append(chosen, id)
 		}
 	}
 	if len(chosen) == 0 {
 		return nil
 	}
-	now := l.now()
-	order := Sale{EventID: event, ShopifyOrderID: l.ids.next(orders), Currency: e.Currency, Channel: pickChannel(l.rng), SoldAt: now}
-	var sales []Sale
-	var items []Row
+	now := l.Now()
+	order := world.Sale{EventID: event, ShopifyOrderID: l.ids.Next(world.Orders), Currency: e.Currency, Channel: world.PickChannel(l.rng), SoldAt: now}
+	var sales []world.Sale
+	var items []world.Row
 	for _, id := range chosen {
 		item := *l.books.Items.Get(id)
-		item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = Sold, now, now, item.PriceCents
-		if e.Status == Markdown && item.MarkdownEligible {
-			item.SoldPriceCents = half(item.PriceCents)
+		item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = world.Sold, now, now, item.PriceCents
+		if e.Status == world.Markdown && item.MarkdownEligible {
+			item.SoldPriceCents = world.Half(item.PriceCents)
 		}
 		items = append(items, item)
 		sale := order
-		sale.ID, sale.ItemID, sale.AmountCents = l.ids.of(Sale{}), id, item.SoldPriceCents
+		sale.ID, sale.ItemID, sale.AmountCents = l.ids.Of(world.Sale{}), id, item.SoldPriceCents
 		sales = append(sales, sale)
 	}
 	if l.shops.LoseOrder(e.ClientID, sales) {
@@ -100,31 +102,31 @@ func (l *Life) Purchase(c *Change, event uint64) []Sale {
 // returnItem returns a sold item within the return window. While the sale goes on, the item may be sold again.
 func (l *Life) returnItem(c *Change, event uint64) {
 	e := l.books.Events.Get(event)
-	id, ok := l.index.sold.pick(l.rng, event)
-	now := l.now()
-	if !ok || now.After(e.ReturnWindowEnd) || !selling(e.Status) && e.Status != Closed && e.Status != Returns {
+	id, ok := l.index.Sold.Pick(l.rng, event)
+	now := l.Now()
+	if !ok || now.After(e.ReturnWindowEnd) || !world.Selling(e.Status) && e.Status != world.Closed && e.Status != world.Returns {
 		return
 	}
 	sale := *l.books.Sales.Get(id)
 	row := l.books.Items.Get(sale.ItemID)
-	if row == nil || row.Status != Sold {
+	if row == nil || row.Status != world.Sold {
 		return
 	}
 	sale.IsReturned, sale.ReturnedAt = true, now
 	item := *row
-	item.Status, item.UpdatedAt = Returned, now
-	if selling(e.Status) && l.chance(0.3) {
-		item.Status, item.SoldAt, item.SoldPriceCents = Active, time.Time{}, 0
+	item.Status, item.UpdatedAt = world.Returned, now
+	if world.Selling(e.Status) && l.chance(0.3) {
+		item.Status, item.SoldAt, item.SoldPriceCents = world.Active, time.Time{}, 0
 	}
 	c.Update(sale, item)
 }
 
 // lockItems ends the sale of unsold items.
 func (l *Life) lockItems(c *Change, event uint64) {
-	now := l.now()
-	for _, id := range l.index.forSale.some(event, batch) {
+	now := l.Now()
+	for _, id := range l.index.ForSale.Some(event, world.Batch) {
 		item := *l.books.Items.Get(id)
-		item.Status, item.UpdatedAt = Locked, now
+		item.Status, item.UpdatedAt = world.Locked, now
 		c.Update(item)
 	}
 }
@@ -132,35 +134,35 @@ func (l *Life) lockItems(c *Change, event uint64) {
 // transfer moves an unsold item on to the client's next sale event, in which its consignor takes part, too.
 func (l *Life) transfer(c *Change, event uint64) {
 	e := l.books.Events.Get(event)
-	id, ok := l.index.locked.pick(l.rng, event)
+	id, ok := l.index.Locked.Pick(l.rng, event)
 	if !ok {
 		return
 	}
 	item := *l.books.Items.Get(id)
 	target := l.nextEvent(e)
-	if target == nil || item.TransferCount >= maxTransfers {
+	if target == nil || item.TransferCount >= world.MaxTransfers {
 		return
 	}
-	now := l.now()
+	now := l.Now()
 	consignor := l.books.EventConsignors.Get(item.EventConsignorID).ConsignorID
-	owner := l.index.joined[[2]uint64{target.ID, consignor}]
+	owner := l.index.Joined[[2]uint64{target.ID, consignor}]
 	if owner == 0 {
-		owner = l.ids.of(EventConsignor{})
-		c.Insert(EventConsignor{ID: owner, EventID: target.ID, ConsignorID: consignor, Type: Regular, CreatedAt: now})
+		owner = l.ids.Of(world.EventConsignor{})
+		c.Insert(world.EventConsignor{ID: owner, EventID: target.ID, ConsignorID: consignor, Type: world.Regular, CreatedAt: now})
 	}
 	moved := item
-	moved.ID, moved.EventID, moved.EventConsignorID = l.ids.of(Item{}), target.ID, owner
-	moved.Status, moved.ShopifyProductID, moved.TransferCount = Draft, 0, item.TransferCount+1
+	moved.ID, moved.EventID, moved.EventConsignorID = l.ids.Of(world.Item{}), target.ID, owner
+	moved.Status, moved.ShopifyProductID, moved.TransferCount = world.Draft, 0, item.TransferCount+1
 	moved.ListedAt, moved.SyncedAt, moved.UpdatedAt = time.Time{}, time.Time{}, now
-	item.Status, item.UpdatedAt = Transferred, now
+	item.Status, item.UpdatedAt = world.Transferred, now
 	c.Insert(moved)
 	c.Update(item)
 }
 
 // nextEvent returns the client's next sale event that takes items, or nil.
-func (l *Life) nextEvent(e *Event) *Event {
+func (l *Life) nextEvent(e *world.Event) *world.Event {
 	for i := range l.books.Events {
-		if other := &l.books.Events[i]; other.ClientID == e.ClientID && (other.Status == Registration || other.Status == Setup) && other.Currency == e.Currency {
+		if other := &l.books.Events[i]; other.ClientID == e.ClientID && (other.Status == world.Registration || other.Status == world.Setup) && other.Currency == e.Currency {
 			return other
 		}
 	}
@@ -179,14 +181,14 @@ func (l *Life) settleAccounts(c *Change, event uint64) {
 			sold[item.EventConsignorID] += s.AmountCents
 		}
 	}
-	now := l.now()
-	var settlements []Row
-	for _, id := range l.index.unsettled.some(event, batch) {
+	now := l.Now()
+	var settlements []world.Row
+	for _, id := range l.index.Unsettled.Some(event, world.Batch) {
 		participant := *l.books.EventConsignors.Get(id)
-		participant.TotalEarningsCents = earnings(&participant, sold[id])
-		s := Settlement{ID: l.ids.of(Settlement{}), EventID: event, EventConsignorID: id, AmountCents: participant.TotalEarningsCents, Status: Pending, CreatedAt: now}
+		participant.TotalEarningsCents = world.Earnings(&participant, sold[id])
+		s := world.Settlement{ID: l.ids.Of(world.Settlement{}), EventID: event, EventConsignorID: id, AmountCents: participant.TotalEarningsCents, Status: world.Pending, CreatedAt: now}
 		if s.AmountCents == 0 {
-			s.Status = Cancelled
+			s.Status = world.Cancelled
 		}
 		c.Update(participant)
 		settlements = append(settlements, s)
@@ -195,13 +197,13 @@ func (l *Life) settleAccounts(c *Change, event uint64) {
 }
 
 func (l *Life) pay(c *Change, event uint64, n int) {
-	if l.books.Events.Get(event).Status != Reconciliation {
+	if l.books.Events.Get(event).Status != world.Reconciliation {
 		return
 	}
-	now := l.now()
-	for _, id := range l.index.pending.some(event, n) {
+	now := l.Now()
+	for _, id := range l.index.Pending.Some(event, n) {
 		s := *l.books.Settlements.Get(id)
-		s.Status, s.PaidAt = Paid, now
+		s.Status, s.PaidAt = world.Paid, now
 		participant := *l.books.EventConsignors.Get(s.EventConsignorID)
 		participant.IsPaid = true
 		c.Update(s, participant)
@@ -211,30 +213,30 @@ func (l *Life) pay(c *Change, event uint64, n int) {
 // advance moves a sale event to its next status when that is due and its conditions are met.
 func (l *Life) advance(c *Change, event uint64) {
 	e := *l.books.Events.Get(event)
-	now := l.now()
-	due := dueStatus(&e, now, l.day())
+	now := l.Now()
+	due := world.DueStatus(&e, now, l.Day())
 	if due == e.Status {
 		return
 	}
 	switch due {
-	case Setup:
+	case world.Setup:
 		if l.chance(0.04) {
-			due = Cancelled
+			due = world.Cancelled
 		}
-	case Registration:
-		expected := max(l.config.Items/l.config.Events/itemsEach, 5)
-		for _, slot := range slotsOf(&e, l.day(), l.ids, expected) {
+	case world.Registration:
+		expected := max(l.config.Items/l.config.Events/world.ItemsEach, 5)
+		for _, slot := range world.SlotsOf(&e, l.Day(), l.ids, expected) {
 			c.Insert(slot)
 		}
-		for _, shift := range shiftsOf(&e, l.day(), l.ids, expected) {
+		for _, shift := range world.ShiftsOf(&e, l.Day(), l.ids, expected) {
 			c.Insert(shift)
 		}
-	case Reconciliation:
-		if l.index.forSale.len(event) > 0 {
+	case world.Reconciliation:
+		if l.index.ForSale.Len(event) > 0 {
 			return
 		}
-	case Complete:
-		if l.index.unsettled.len(event) > 0 || l.index.pending.len(event) > 0 {
+	case world.Complete:
+		if l.index.Unsettled.Len(event) > 0 || l.index.Pending.Len(event) > 0 {
 			return
 		}
 		e.CompletedAt = now
@@ -246,10 +248,10 @@ func (l *Life) advance(c *Change, event uint64) {
 // planEvent drafts a client's next sale event.
 func (l *Life) planEvent(c *Change, client uint64) {
 	row := l.books.Clients.Get(client)
-	if l.index.events.len(client) > 1 {
+	if l.index.Events.Len(client) > 1 {
 		return
 	}
-	start := l.now().Add(days(l.day(), setupBefore+1+5*l.rng.Float64())).Truncate(time.Microsecond)
-	e := newEvent(l.ids.of(Event{}), row, start, l.day(), l.books)
+	start := l.Now().Add(world.Days(l.Day(), world.SetupBefore+1+5*l.rng.Float64())).Truncate(time.Microsecond)
+	e := world.NewEvent(l.ids.Of(world.Event{}), row, start, l.Day(), l.books)
 	c.Insert(e)
 }

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // StoreConfig configures a store. All of it is required.
 type StoreConfig struct {
-	Clock
+	world.Clock
 	DSN     string        // go-sql-driver/mysql, with the database's name
 	Timeout time.Duration // of a transaction
 	Logger  *slog.Logger
@@ -25,7 +27,7 @@ type StoreConfig struct {
 
 // An Observer gets every change that was committed, in order, with the books as they are after it. The store is locked meanwhile.
 type Observer interface {
-	Changed(*Books, *Change)
+	Changed(*world.Books, *Change)
 }
 
 // Store is the database and its books in memory. Its methods can be called from any goroutine.
@@ -42,12 +44,12 @@ type Store struct {
 
 	// Written with writeLock and memory held; read with either.
 	memory  sync.RWMutex
-	books   *Books
-	index   *index
+	books   *world.Books
+	index   *world.Index
 	changes int64 // changes recorded
 
 	// Guarded by writeLock.
-	ids            ids
+	ids            world.IDs
 	unknownOutcome *Change // committed or not: nobody knows yet
 
 	failing  atomic.Pointer[string] // the last error while the database fails
@@ -62,7 +64,7 @@ func OpenStore(config StoreConfig) (*Store, error) {
 	}
 	return &Store{
 		StoreConfig: config, db: db, login: login, writeLock: make(chan struct{}, 1),
-		books: &Books{Totals: map[uint64]Totals{}}, index: newIndex(), ids: firstIDs(),
+		books: &world.Books{Totals: map[uint64]world.Totals{}}, index: world.NewIndex(), ids: world.FirstIDs(),
 	}, nil
 }
 
@@ -73,14 +75,14 @@ func (s *Store) Close() error { return s.db.Close() }
 func (s *Store) Observe(all ...Observer) { s.observers = append(s.observers, all...) }
 
 // Books returns a copy of the books.
-func (s *Store) Books() *Books {
+func (s *Store) Books() *world.Books {
 	s.memory.RLock()
 	defer s.memory.RUnlock()
 	return s.books.Clone()
 }
 
 // clientList returns all clients.
-func (s *Store) clientList() []Client {
+func (s *Store) clientList() []world.Client {
 	s.memory.RLock()
 	defer s.memory.RUnlock()
 	return slices.Clone(s.books.Clients)
@@ -249,7 +251,7 @@ func (s *Store) unlockWrites() { <-s.writeLock }
 
 // Fill creates the missing tables and fills them with what generate writes and returns. It refuses tables that hold a client, because they
 // may be somebody else's, unless it is told to empty them. Seeded is called with the new books, before anybody else sees them.
-func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, time.Time, ids) (*Books, error), seeded func(*Books, time.Time) error) error {
+func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, time.Time, world.IDs) (*world.Books, error), seeded func(*world.Books, time.Time) error) error {
 	if err := s.lockWrites(ctx); err != nil {
 		return err
 	}
@@ -257,11 +259,11 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 	if s.filled.Load() {
 		return fmt.Errorf("platform: fill: it is filled already")
 	}
-	if err := CreateSchema(ctx, s.db); err != nil {
+	if err := world.CreateSchema(ctx, s.db); err != nil {
 		return err
 	}
 	if empty {
-		if err := emptyTables(ctx, s.db); err != nil {
+		if err := world.EmptyTables(ctx, s.db); err != nil {
 			return err
 		}
 	}
@@ -272,15 +274,15 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 	if clients > 0 {
 		return fmt.Errorf("platform: fill: the database has %d clients already; give it an empty one, or let it be emptied (Config.Fresh, or --fresh)", clients)
 	}
-	now := s.now()
-	s.ids = firstIDs()
+	now := s.Now()
+	s.ids = world.FirstIDs()
 	books, err := generate(s.db, now, s.ids)
 	if err != nil {
 		return err
 	}
 	s.memory.Lock()
 	defer s.memory.Unlock()
-	s.books, s.index = books, indexOf(books, now)
+	s.books, s.index = books, world.IndexOf(books, now)
 	if err := seeded(books, now); err != nil {
 		return err
 	}
@@ -293,7 +295,7 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 // that were changed by Do; pause it where that matters.
 //
 // After an error nothing has happened, unless the error wraps ErrOutcomeUnknown.
-func (s *Store) Do(ctx context.Context, name string, fill func(*Books, *Change) error) error {
+func (s *Store) Do(ctx context.Context, name string, fill func(*world.Books, *Change) error) error {
 	if err := s.lockFilled(ctx); err != nil {
 		return err
 	}

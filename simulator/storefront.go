@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // storefront implements api.Platform: it finds clients and places orders.
@@ -113,7 +114,7 @@ func featureOf(route string) string {
 	if route == api.OrderRoute {
 		return "checkout"
 	}
-	for _, role := range Roles() {
+	for _, role := range world.Roles() {
 		all := endpointsOf(role)
 		if i := slices.IndexFunc(all, func(e endpoint) bool { return e.route == route }); i >= 0 {
 			return all[i].feature

@@ -17,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
@@ -206,53 +207,53 @@ func counterOf(feed string) (metric string, labels []string, ok bool) {
 // makeEveryChange makes every kind of change to the rows of a sale event.
 func makeEveryChange(t *testing.T, p *Platform) {
 	t.Helper()
-	now := p.store.now()
+	now := p.store.Now()
 	var (
-		dropoffs  [2]DropoffBooking
-		volunteer VolunteerBooking
-		sale      Sale
-		sold      Item
-		moved     Item
-		session   Session
+		dropoffs  [2]world.DropoffBooking
+		volunteer world.VolunteerBooking
+		sale      world.Sale
+		sold      world.Item
+		moved     world.Item
+		session   world.Session
 	)
-	begin := func(b *Books, c *Change) error {
+	begin := func(b *world.Books, c *Change) error {
 		joined := b.EventConsignors[0]
 		event := b.Events.Get(joined.EventID)
-		slot := DropoffSlot{ID: c.NewID(DropoffSlot{}), EventID: event.ID, StartAt: now, Capacity: 2}
-		shift := VolunteerShift{ID: c.NewID(VolunteerShift{}), EventID: event.ID, ShiftType: "general_help", StartAt: now, EndAt: now, Capacity: 1}
+		slot := world.DropoffSlot{ID: c.NewID(world.DropoffSlot{}), EventID: event.ID, StartAt: now, Capacity: 2}
+		shift := world.VolunteerShift{ID: c.NewID(world.VolunteerShift{}), EventID: event.ID, ShiftType: "general_help", StartAt: now, EndAt: now, Capacity: 1}
 		c.Insert(slot, shift)
 		for i := range dropoffs {
-			dropoffs[i] = DropoffBooking{ID: c.NewID(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: joined.ID, Status: Scheduled}
+			dropoffs[i] = world.DropoffBooking{ID: c.NewID(world.DropoffBooking{}), SlotID: slot.ID, EventConsignorID: joined.ID, Status: world.Scheduled}
 			c.Insert(dropoffs[i])
 		}
-		volunteer = VolunteerBooking{ID: c.NewID(VolunteerBooking{}), ShiftID: shift.ID, EventConsignorID: joined.ID, Status: Scheduled}
+		volunteer = world.VolunteerBooking{ID: c.NewID(world.VolunteerBooking{}), ShiftID: shift.ID, EventConsignorID: joined.ID, Status: world.Scheduled}
 		c.Insert(volunteer)
-		sold = Item{ID: c.NewID(Item{}), EventID: event.ID, EventConsignorID: joined.ID, CategoryID: 1, PriceCents: 500, Status: Active, ListedAt: now, UpdatedAt: now}
+		sold = world.Item{ID: c.NewID(world.Item{}), EventID: event.ID, EventConsignorID: joined.ID, CategoryID: 1, PriceCents: 500, Status: world.Active, ListedAt: now, UpdatedAt: now}
 		moved = sold
-		moved.ID = c.NewID(Item{})
-		session = Session{ID: c.NewID(Session{}), ClientID: event.ClientID, Role: "consignor", StartedAt: now, LastSeenAt: now}
+		moved.ID = c.NewID(world.Item{})
+		session = world.Session{ID: c.NewID(world.Session{}), ClientID: event.ClientID, Role: "consignor", StartedAt: now, LastSeenAt: now}
 		c.Insert(sold, moved, session)
-		consignor := Consignor{ID: c.NewID(Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: now, SyncStatus: Completed}
-		c.Insert(consignor, EventConsignor{ID: c.NewID(EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: Super, CreatedAt: now})
+		consignor := world.Consignor{ID: c.NewID(world.Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: now, SyncStatus: world.Completed}
+		c.Insert(consignor, world.EventConsignor{ID: c.NewID(world.EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: world.Super, CreatedAt: now})
 		return nil
 	}
-	end := func(b *Books, c *Change) error {
-		dropoffs[0].Status, dropoffs[0].ArrivedAt, dropoffs[0].CompletedAt = Completed, now, now.Add(time.Minute)
-		dropoffs[1].Status = NoShow
-		volunteer.Status, moved.Status = Cancelled, Transferred
-		sold.Status, sold.SoldAt, sold.SoldPriceCents = Sold, now, 250
-		sale = Sale{ID: c.NewID(Sale{}), EventID: sold.EventID, ItemID: sold.ID, ShopifyOrderID: 1, AmountCents: 250, Currency: "USD", Channel: Online, SoldAt: now}
+	end := func(b *world.Books, c *Change) error {
+		dropoffs[0].Status, dropoffs[0].ArrivedAt, dropoffs[0].CompletedAt = world.Completed, now, now.Add(time.Minute)
+		dropoffs[1].Status = world.NoShow
+		volunteer.Status, moved.Status = world.Cancelled, world.Transferred
+		sold.Status, sold.SoldAt, sold.SoldPriceCents = world.Sold, now, 250
+		sale = world.Sale{ID: c.NewID(world.Sale{}), EventID: sold.EventID, ItemID: sold.ID, ShopifyOrderID: 1, AmountCents: 250, Currency: "USD", Channel: world.Online, SoldAt: now}
 		session.EndedAt = now
 		c.Update(dropoffs[0], dropoffs[1], volunteer, moved, sold, session)
 		c.Insert(sale)
 		return nil
 	}
-	back := func(b *Books, c *Change) error {
-		sold.Status, sale.IsReturned, sale.ReturnedAt = Returned, true, now
+	back := func(b *world.Books, c *Change) error {
+		sold.Status, sale.IsReturned, sale.ReturnedAt = world.Returned, true, now
 		c.Update(sold, sale)
 		return nil
 	}
-	for _, do := range []func(*Books, *Change) error{begin, end, back} {
+	for _, do := range []func(*world.Books, *Change) error{begin, end, back} {
 		if err := p.Do(t.Context(), "one of everything", do); err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +266,7 @@ func makeEveryChange(t *testing.T, p *Platform) {
 func failEmails(t *testing.T, p *Platform) {
 	t.Helper()
 	send := func(id string) mailSent {
-		job := jobs.Job{Queue: jobs.Email, Task: "send", ID: id, Attempt: 1, EnqueuedAt: p.store.now(), Args: map[string]string{templateArg: "welcome"}}
+		job := jobs.Job{Queue: jobs.Email, Task: "send", ID: id, Attempt: 1, EnqueuedAt: p.store.Now(), Args: map[string]string{templateArg: "welcome"}}
 		if err := p.services.Deliver(job); err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +324,7 @@ func TestEventsOfTheSaleEqualTheBooks(t *testing.T) {
 }
 
 // expectedEvents counts the events that follow from the difference between two states of the books.
-func expectedEvents(before, after *Books) map[string]int64 {
+func expectedEvents(before, after *world.Books) map[string]int64 {
 	counts := map[string]int64{}
 	add := func(n int64, name string, event uint64, label string) {
 		e := after.Events.Get(event)
@@ -363,7 +364,7 @@ func expectedEvents(before, after *Books) map[string]int64 {
 		}
 	}
 	for _, i := range after.Items {
-		if old := before.Items.Get(i.ID); i.Status == Transferred && (old == nil || old.Status != Transferred) {
+		if old := before.Items.Get(i.ID); i.Status == world.Transferred && (old == nil || old.Status != world.Transferred) {
 			add(1, "items_transferred_total", i.EventID, "")
 		}
 	}
@@ -384,10 +385,10 @@ func expectedEvents(before, after *Books) map[string]int64 {
 		if old == nil {
 			add(1, "dropoffs_total", event, "scheduled")
 		}
-		if b.Status == Completed && (old == nil || old.Status != Completed) {
+		if b.Status == world.Completed && (old == nil || old.Status != world.Completed) {
 			add(1, "dropoffs_total", event, "completed")
 		}
-		if b.Status == NoShow && (old == nil || old.Status != NoShow) {
+		if b.Status == world.NoShow && (old == nil || old.Status != world.NoShow) {
 			add(1, "dropoffs_total", event, "missed")
 		}
 	}

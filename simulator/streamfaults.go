@@ -6,6 +6,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Faults of the stream. They change no row.
@@ -89,12 +90,12 @@ func (src source) failedCheckout(outcome string, took stream.Duration) {
 	src.emit(stream.ExternalCall{Service: "shopify", Operation: "checkout.complete", Outcome: outcome, Duration: took})
 	src.request(endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 502)
 	src.userError("integration", "api", "checkout", "checkout")
-	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: src.jitter(25 * time.Second)})
+	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Failed, Duration: src.jitter(25 * time.Second)})
 }
 
 // emitPlatformFaults emits the events of the faults that concern no client, or several.
 func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
-	now := em.now()
+	now := em.Now()
 	if em.faults.isOn(CrashLoop, 0) && !now.Before(em.nextCrash) {
 		em.nextCrash = now.Add(crashEvery)
 		em.emitCrash()
@@ -284,7 +285,7 @@ func (em *Emitter) republishAll(all []tenant) {
 }
 
 func (em *Emitter) burstAll(all []tenant) {
-	em.nextBurst = em.now().Add(burstEvery)
+	em.nextBurst = em.Now().Add(burstEvery)
 	em.publishBurst(all, burstFirst)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 const (
@@ -121,18 +122,18 @@ func presences(s *Store) []presence {
 		}
 		x := presence{tenant: tenant{c.ID, c.Slug}}
 		roles := map[string]int{}
-		for _, event := range s.index.events.some(c.ID, batch) {
-			roles["shopper"] += s.index.shoppers.len(event)
-			if e := s.books.Events.Get(event); e != nil && (e.Status == Closed || e.Status == Returns) {
+		for _, event := range s.index.Events.Some(c.ID, world.Batch) {
+			roles["shopper"] += s.index.Shoppers.Len(event)
+			if e := s.books.Events.Get(event); e != nil && (e.Status == world.Closed || e.Status == world.Returns) {
 				x.picking++
 			}
 		}
-		for _, id := range s.index.staff.some(c.ID, batch) {
+		for _, id := range s.index.Staff.Some(c.ID, world.Batch) {
 			if session := s.books.Sessions.Get(id); session != nil {
 				roles[session.Role]++
 			}
 		}
-		for _, role := range Roles() {
+		for _, role := range world.Roles() {
 			if roles[role] > 0 {
 				x.visitors = append(x.visitors, visitors{role, roles[role]})
 			}
@@ -154,7 +155,7 @@ func (em *Emitter) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		em.emitTelemetry(min(now.Sub(last), longestStep))
+		em.emitTelemetry(min(now.Sub(last), world.LongestStep))
 		last = now
 	}
 }
@@ -208,12 +209,12 @@ func (em *Emitter) occurrences(rate, seconds float64) int {
 
 // emitGauges emits the utilization of connection pools and worker threads: measured of the API, drawn of the worker.
 func (em *Emitter) emitGauges() {
-	now := em.now()
+	now := em.Now()
 	if now.Before(em.nextGauges) {
 		return
 	}
 	em.nextGauges = now.Add(gaugesEvery)
-	em.utilization = clamp(em.utilization+0.1*em.rng.NormFloat64(), 0.05, 0.6)
+	em.utilization = world.Clamp(em.utilization+0.1*em.rng.NormFloat64(), 0.05, 0.6)
 	busy := em.utilization
 	if em.failing.Load() != nil {
 		busy = 1 // all of them wait for the database

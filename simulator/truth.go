@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Sample is a sample of the contract's sections 1 and 2.
@@ -19,7 +21,7 @@ type Sample struct {
 func (s Sample) Major() float64 {
 	switch s.Name {
 	case "consign_sales_amount_total", "consign_refunds_amount_total", "consign_order_amount_sum":
-		return major(int64(s.Value), s.Labels["currency"])
+		return world.Major(int64(s.Value), s.Labels["currency"])
 	default:
 		return s.Value
 	}
@@ -41,8 +43,8 @@ const recently = 7 * 24 * time.Hour // solved tickets, first responses, failed b
 //   - consign_backups_failed: every target with a backup, 0 included.
 //
 // Timestamps that do not exist are absent.
-func Truth(b *Books, now time.Time) []Sample {
-	t := &sampleBuilder{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*Event{}, totals: b.SaleTotals()}
+func Truth(b *world.Books, now time.Time) []Sample {
+	t := &sampleBuilder{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*world.Event{}, totals: b.SaleTotals()}
 	for i := range b.Clients {
 		if b.Clients[i].Active {
 			t.clients[b.Clients[i].ID] = b.Clients[i].Slug
@@ -73,11 +75,11 @@ func Truth(b *Books, now time.Time) []Sample {
 
 // sampleBuilder collects the samples of Truth.
 type sampleBuilder struct {
-	books   *Books
+	books   *world.Books
 	now     time.Time
-	clients map[uint64]string // slugs of the active ones
-	events  map[uint64]*Event // the exported ones
-	totals  map[uint64]Totals
+	clients map[uint64]string       // slugs of the active ones
+	events  map[uint64]*world.Event // the exported ones
+	totals  map[uint64]world.Totals
 	samples []Sample
 }
 
@@ -91,7 +93,7 @@ func (t *sampleBuilder) add(name string, value float64, labels ...string) {
 }
 
 // addEvent adds a sample of an exported sale event.
-func (t *sampleBuilder) addEvent(name string, value float64, e *Event, labels ...string) {
+func (t *sampleBuilder) addEvent(name string, value float64, e *world.Event, labels ...string) {
 	t.add(name, value, append([]string{"client", t.clients[e.ClientID], "event", e.Slug}, labels...)...)
 }
 
@@ -105,7 +107,7 @@ func (t *sampleBuilder) category(id uint64) string {
 	if c := t.books.Categories.Get(id); c != nil {
 		return c.Slug
 	}
-	return noCategory
+	return world.NoCategory
 }
 
 // recent reports whether a time is set and lies within the last d.
@@ -129,18 +131,18 @@ func (t *sampleBuilder) inventory() {
 func (t *sampleBuilder) sessions() {
 	shoppers := map[uint64]int64{}
 	for id, e := range t.events {
-		if e.Status == Active || e.Status == Markdown {
+		if e.Status == world.Active || e.Status == world.Markdown {
 			shoppers[id] = 0
 		}
 	}
 	users := map[group]int64{}
 	for id := range t.clients {
-		for _, role := range Roles() {
+		for _, role := range world.Roles() {
 			users[group{id: id, a: role}] = 0
 		}
 	}
 	for _, s := range t.books.Sessions {
-		if !s.EndedAt.IsZero() || !t.recent(s.LastSeenAt, seenWithin) {
+		if !s.EndedAt.IsZero() || !t.recent(s.LastSeenAt, world.SeenWithin) {
 			continue
 		}
 		if t.clients[s.ClientID] != "" {
@@ -171,7 +173,7 @@ func (t *sampleBuilder) stock() {
 			t.addEvent("consign_items", float64(n), e, "category", g.a, "state", g.b)
 		}
 		for state, cents := range value {
-			t.addEvent("consign_items_value", major(cents, e.Currency), e, "state", state, "currency", e.Currency)
+			t.addEvent("consign_items_value", world.Major(cents, e.Currency), e, "state", state, "currency", e.Currency)
 		}
 		for channel, n := range totals.Orders {
 			t.addEvent("consign_event_orders", float64(n), e, "channel", channel)
@@ -181,7 +183,7 @@ func (t *sampleBuilder) stock() {
 			sales[group{a: t.category(g.CategoryID), b: g.Currency}] += sum.Cents
 		}
 		for g, cents := range sales {
-			t.addEvent("consign_event_sales", major(cents, g.b), e, "category", g.a, "currency", g.b)
+			t.addEvent("consign_event_sales", world.Major(cents, g.b), e, "category", g.a, "currency", g.b)
 		}
 		returns := map[string]int64{}
 		for category, n := range totals.Returns {
@@ -212,23 +214,23 @@ func (t *sampleBuilder) expected() {
 	came := func(parts map[int]int64, share float64) float64 {
 		sum := 0.0
 		for part, n := range parts {
-			sum += float64(n) * clamp(share*partsOfSale-float64(part), 0, 1)
+			sum += float64(n) * world.Clamp(share*world.PartsOfSale-float64(part), 0, 1)
 		}
 		return sum
 	}
-	addExpected := func(e *Event, metric string, partsOf func(Totals) map[int]int64, lengthsBefore float64, window time.Duration) {
-		var earlier []*Event
+	addExpected := func(e *world.Event, metric string, partsOf func(world.Totals) map[int]int64, lengthsBefore float64, window time.Duration) {
+		var earlier []*world.Event
 		for i := range t.books.Events {
 			p := &t.books.Events[i]
-			if p.ClientID == e.ClientID && p.Status == Complete && p.StartAt.Before(e.StartAt) && len(partsOf(t.totals[p.ID])) > 0 {
+			if p.ClientID == e.ClientID && p.Status == world.Complete && p.StartAt.Before(e.StartAt) && len(partsOf(t.totals[p.ID])) > 0 {
 				earlier = append(earlier, p)
 			}
 		}
 		if len(earlier) < 2 {
 			return
 		}
-		slices.SortFunc(earlier, func(a, b *Event) int {
-			begins := func(e *Event) time.Time {
+		slices.SortFunc(earlier, func(a, b *world.Event) int {
+			begins := func(e *world.Event) time.Time {
 				return e.StartAt.Add(-time.Duration(lengthsBefore * float64(e.EndAt.Sub(e.StartAt))))
 			}
 			return begins(b).Compare(begins(a))
@@ -245,10 +247,10 @@ func (t *sampleBuilder) expected() {
 	}
 	for _, e := range t.events {
 		switch e.Status {
-		case Active, Markdown:
-			addExpected(e, "consign_event_expected_orders", func(t Totals) map[int]int64 { return t.OrderParts }, 0, time.Hour)
-		case Setup, Registration:
-			addExpected(e, "consign_event_expected_listings", func(t Totals) map[int]int64 { return t.ListedParts }, listedBefore, 24*time.Hour)
+		case world.Active, world.Markdown:
+			addExpected(e, "consign_event_expected_orders", func(t world.Totals) map[int]int64 { return t.OrderParts }, 0, time.Hour)
+		case world.Setup, world.Registration:
+			addExpected(e, "consign_event_expected_listings", func(t world.Totals) map[int]int64 { return t.ListedParts }, world.ListedBefore, 24*time.Hour)
 		}
 	}
 }
@@ -318,7 +320,7 @@ func (t *sampleBuilder) volunteers() {
 func (t *sampleBuilder) syncs() {
 	last := map[group]time.Time{}
 	for _, r := range t.books.SyncRuns {
-		if r.Outcome == Succeeded && t.clients[r.ClientID] != "" {
+		if r.Outcome == world.Succeeded && t.clients[r.ClientID] != "" {
 			latest(last, group{id: r.ClientID, a: r.Kind}, r.FinishedAt)
 		}
 	}
@@ -336,7 +338,7 @@ func (t *sampleBuilder) mailSyncs() {
 			continue
 		}
 		count[group{id: c.ClientID, a: c.SyncStatus}]++
-		if c.SyncStatus == Pending {
+		if c.SyncStatus == world.Pending {
 			since := c.LastSyncAttempt
 			if since.IsZero() {
 				since = c.CreatedAt
@@ -353,15 +355,15 @@ func (t *sampleBuilder) mailSyncs() {
 }
 
 func (t *sampleBuilder) settlements() {
-	sums := map[group]Sum{}
+	sums := map[group]world.Sum{}
 	for _, s := range t.books.Settlements {
 		g := group{id: s.EventID, a: s.Status}
-		sums[g] = Sum{sums[g].Count + 1, sums[g].Cents + s.AmountCents}
+		sums[g] = world.Sum{Count: sums[g].Count + 1, Cents: sums[g].Cents + s.AmountCents}
 	}
 	for g, sum := range sums {
 		if e := t.events[g.id]; e != nil {
 			t.addEvent("consign_settlements", float64(sum.Count), e, "status", g.a)
-			t.addEvent("consign_settlements_amount", major(sum.Cents, e.Currency), e, "status", g.a, "currency", e.Currency)
+			t.addEvent("consign_settlements_amount", world.Major(sum.Cents, e.Currency), e, "status", g.a, "currency", e.Currency)
 		}
 	}
 }
@@ -369,7 +371,7 @@ func (t *sampleBuilder) settlements() {
 func (t *sampleBuilder) integrity() {
 	count := map[group]int64{}
 	for id := range t.clients {
-		for _, check := range Checks() {
+		for _, check := range world.Checks() {
 			count[group{id: id, a: check}] = 0
 		}
 	}
@@ -401,10 +403,10 @@ func (t *sampleBuilder) support() {
 			continue
 		}
 		priority := group{id: k.ClientID, a: k.Priority}
-		if k.Status != Solved || t.recent(k.SolvedAt, recently) {
+		if k.Status != world.Solved || t.recent(k.SolvedAt, recently) {
 			count[group{k.ClientID, k.Priority, k.Status}]++
 		}
-		if k.Status == Open {
+		if k.Status == world.Open {
 			earliest(oldest, priority, k.OpenedAt)
 		}
 		if t.recent(k.FirstResponseAt, recently) {
@@ -439,18 +441,18 @@ func (t *sampleBuilder) storage() {
 }
 
 func (t *sampleBuilder) backups() {
-	last, failed, failure := map[string]Backup{}, map[string]int64{}, map[string]time.Time{}
+	last, failed, failure := map[string]world.Backup{}, map[string]int64{}, map[string]time.Time{}
 	for _, b := range t.books.Backups {
 		if _, ok := failed[b.Target]; !ok {
 			failed[b.Target] = 0
 		}
-		if b.Outcome == Succeeded && b.FinishedAt.After(last[b.Target].FinishedAt) {
+		if b.Outcome == world.Succeeded && b.FinishedAt.After(last[b.Target].FinishedAt) {
 			last[b.Target] = b
 		}
-		if b.Outcome == Failed && t.recent(b.FinishedAt, recently) {
+		if b.Outcome == world.Failed && t.recent(b.FinishedAt, recently) {
 			failed[b.Target]++
 		}
-		if b.Outcome == Failed && b.FinishedAt.After(failure[b.Target]) {
+		if b.Outcome == world.Failed && b.FinishedAt.After(failure[b.Target]) {
 			failure[b.Target] = b.FinishedAt
 		}
 	}

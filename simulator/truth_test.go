@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // A platform of a few rows, and its samples, worked out by hand.
@@ -14,70 +16,70 @@ func TestTruth(t *testing.T) {
 	now := noon()
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	const day = 24 * time.Hour
-	b := &Books{
-		Clients:    Rows[Client]{{ID: 1, Slug: "one", Name: "Öne", Plan: "starter", Active: true}, {ID: 2, Slug: "two", Name: "Two", Plan: "premium", Active: true}, {ID: 3, Slug: "gone", Name: "Gone", Plan: "starter"}},
-		Categories: Rows[Category]{{1, "toys", "Toys"}, {2, "books", "Books"}},
-		Events: Rows[Event]{
-			{ID: 1, ClientID: 1, Slug: "sale", Name: "Sale", Status: Active, StartAt: ago(day), EndAt: now.Add(day), ReturnWindowEnd: now.Add(8 * day), Currency: "USD"},
-			{ID: 2, ClientID: 2, Slug: "sale", Name: "セール", Status: Complete, StartAt: ago(20 * day), EndAt: ago(18 * day), ReturnWindowEnd: ago(15 * day), Currency: "JPY", CompletedAt: ago(14 * day)},
-			{ID: 3, ClientID: 2, Slug: "old", Name: "Old", Status: Complete, Currency: "JPY", CompletedAt: ago(14*day + time.Microsecond)},
-			{ID: 4, ClientID: 1, Slug: "draft", Name: "Draft", Status: Draft, Currency: "USD"},
-			{ID: 5, ClientID: 1, Slug: "off", Name: "Off", Status: Cancelled, Currency: "USD"},
-			{ID: 6, ClientID: 3, Slug: "sale", Name: "Sale", Status: Active, Currency: "USD"},
+	b := &world.Books{
+		Clients:    world.Rows[world.Client]{{ID: 1, Slug: "one", Name: "Öne", Plan: "starter", Active: true}, {ID: 2, Slug: "two", Name: "Two", Plan: "premium", Active: true}, {ID: 3, Slug: "gone", Name: "Gone", Plan: "starter"}},
+		Categories: world.Rows[world.Category]{{ID: 1, Slug: "toys", Name: "Toys"}, {ID: 2, Slug: "books", Name: "Books"}},
+		Events: world.Rows[world.Event]{
+			{ID: 1, ClientID: 1, Slug: "sale", Name: "Sale", Status: world.Active, StartAt: ago(day), EndAt: now.Add(day), ReturnWindowEnd: now.Add(8 * day), Currency: "USD"},
+			{ID: 2, ClientID: 2, Slug: "sale", Name: "セール", Status: world.Complete, StartAt: ago(20 * day), EndAt: ago(18 * day), ReturnWindowEnd: ago(15 * day), Currency: "JPY", CompletedAt: ago(14 * day)},
+			{ID: 3, ClientID: 2, Slug: "old", Name: "Old", Status: world.Complete, Currency: "JPY", CompletedAt: ago(14*day + time.Microsecond)},
+			{ID: 4, ClientID: 1, Slug: "draft", Name: "Draft", Status: world.Draft, Currency: "USD"},
+			{ID: 5, ClientID: 1, Slug: "off", Name: "Off", Status: world.Cancelled, Currency: "USD"},
+			{ID: 6, ClientID: 3, Slug: "sale", Name: "Sale", Status: world.Active, Currency: "USD"},
 		},
-		Consignors: Rows[Consignor]{
-			{ID: 1, ClientID: 1, Active: true, SyncStatus: Completed},
-			{ID: 2, ClientID: 1, Active: true, SyncStatus: Pending, CreatedAt: ago(time.Hour)},
-			{ID: 3, ClientID: 1, Active: true, SyncStatus: Pending, CreatedAt: ago(day), LastSyncAttempt: ago(time.Minute)},
-			{ID: 4, ClientID: 1, SyncStatus: Failed},
+		Consignors: world.Rows[world.Consignor]{
+			{ID: 1, ClientID: 1, Active: true, SyncStatus: world.Completed},
+			{ID: 2, ClientID: 1, Active: true, SyncStatus: world.Pending, CreatedAt: ago(time.Hour)},
+			{ID: 3, ClientID: 1, Active: true, SyncStatus: world.Pending, CreatedAt: ago(day), LastSyncAttempt: ago(time.Minute)},
+			{ID: 4, ClientID: 1, SyncStatus: world.Failed},
 		},
-		EventConsignors: Rows[EventConsignor]{
-			{ID: 1, EventID: 1, ConsignorID: 1, Type: Regular, FeePaid: true, IsPaid: true}, // too early
-			{ID: 2, EventID: 1, ConsignorID: 2, Type: Super},
-			{ID: 3, EventID: 2, ConsignorID: 3, Type: Regular, FeePaid: true, IsPaid: true},
+		EventConsignors: world.Rows[world.EventConsignor]{
+			{ID: 1, EventID: 1, ConsignorID: 1, Type: world.Regular, FeePaid: true, IsPaid: true}, // too early
+			{ID: 2, EventID: 1, ConsignorID: 2, Type: world.Super},
+			{ID: 3, EventID: 2, ConsignorID: 3, Type: world.Regular, FeePaid: true, IsPaid: true},
 		},
-		Items: Rows[Item]{
-			{ID: 1, EventID: 1, EventConsignorID: 1, CategoryID: 1, PriceCents: 1000, Status: Sold, SoldPriceCents: 550, ImageBytes: 10, SoldAt: ago(time.Hour)},
-			{ID: 2, EventID: 1, EventConsignorID: 1, CategoryID: 1, PriceCents: 199, Status: Active, ImageBytes: 20, UpdatedAt: ago(time.Hour)},
-			{ID: 3, EventID: 1, EventConsignorID: 2, CategoryID: 1, PriceCents: 1, Status: Active, UpdatedAt: ago(2 * time.Hour), SyncedAt: ago(2 * time.Hour)},
-			{ID: 4, EventID: 1, EventConsignorID: 2, CategoryID: 2, PriceCents: 0, Status: Locked, TransferCount: 3, UpdatedAt: ago(time.Minute), SyncedAt: ago(time.Hour)}, // two violations
-			{ID: 5, EventID: 2, EventConsignorID: 3, CategoryID: 2, PriceCents: 700, Status: Returned, SoldPriceCents: 350, SoldAt: ago(19 * day)},
-			{ID: 6, EventID: 3, CategoryID: 2, PriceCents: 700, Status: Sold, ImageBytes: 5}, // no sale; but not exported
-			{ID: 7, EventID: 1, EventConsignorID: 2, CategoryID: 2, PriceCents: 300, Status: Draft, UpdatedAt: ago(day)},
+		Items: world.Rows[world.Item]{
+			{ID: 1, EventID: 1, EventConsignorID: 1, CategoryID: 1, PriceCents: 1000, Status: world.Sold, SoldPriceCents: 550, ImageBytes: 10, SoldAt: ago(time.Hour)},
+			{ID: 2, EventID: 1, EventConsignorID: 1, CategoryID: 1, PriceCents: 199, Status: world.Active, ImageBytes: 20, UpdatedAt: ago(time.Hour)},
+			{ID: 3, EventID: 1, EventConsignorID: 2, CategoryID: 1, PriceCents: 1, Status: world.Active, UpdatedAt: ago(2 * time.Hour), SyncedAt: ago(2 * time.Hour)},
+			{ID: 4, EventID: 1, EventConsignorID: 2, CategoryID: 2, PriceCents: 0, Status: world.Locked, TransferCount: 3, UpdatedAt: ago(time.Minute), SyncedAt: ago(time.Hour)}, // two violations
+			{ID: 5, EventID: 2, EventConsignorID: 3, CategoryID: 2, PriceCents: 700, Status: world.Returned, SoldPriceCents: 350, SoldAt: ago(19 * day)},
+			{ID: 6, EventID: 3, CategoryID: 2, PriceCents: 700, Status: world.Sold, ImageBytes: 5}, // no sale; but not exported
+			{ID: 7, EventID: 1, EventConsignorID: 2, CategoryID: 2, PriceCents: 300, Status: world.Draft, UpdatedAt: ago(day)},
 		},
-		Sales: Rows[Sale]{
-			{ID: 1, EventID: 1, ItemID: 1, ShopifyOrderID: 11, AmountCents: 550, Currency: "USD", Channel: POS},
-			{ID: 2, EventID: 1, ItemID: 1, ShopifyOrderID: 11, AmountCents: 250, Currency: "USD", Channel: POS},                                         // sold twice
-			{ID: 3, EventID: 1, ItemID: 99, ShopifyOrderID: 12, AmountCents: 5, Currency: "USD", Channel: Online},                                       // no item
-			{ID: 4, EventID: 2, ItemID: 5, ShopifyOrderID: 13, AmountCents: 350, Currency: "JPY", Channel: POS, IsReturned: true, ReturnedAt: ago(day)}, // too late
+		Sales: world.Rows[world.Sale]{
+			{ID: 1, EventID: 1, ItemID: 1, ShopifyOrderID: 11, AmountCents: 550, Currency: "USD", Channel: world.POS},
+			{ID: 2, EventID: 1, ItemID: 1, ShopifyOrderID: 11, AmountCents: 250, Currency: "USD", Channel: world.POS},                                         // sold twice
+			{ID: 3, EventID: 1, ItemID: 99, ShopifyOrderID: 12, AmountCents: 5, Currency: "USD", Channel: world.Online},                                       // no item
+			{ID: 4, EventID: 2, ItemID: 5, ShopifyOrderID: 13, AmountCents: 350, Currency: "JPY", Channel: world.POS, IsReturned: true, ReturnedAt: ago(day)}, // too late
 		},
-		DropoffSlots:      Rows[DropoffSlot]{{ID: 1, EventID: 1, Capacity: 5, Remaining: 3}, {ID: 2, EventID: 1, Capacity: 1, Remaining: -1}},
-		DropoffBookings:   Rows[DropoffBooking]{{ID: 1, SlotID: 1, EventConsignorID: 1, Status: Scheduled}, {ID: 2, SlotID: 1, EventConsignorID: 1, Status: Scheduled}, {ID: 3, SlotID: 1, EventConsignorID: 2, Status: Cancelled}},
-		VolunteerShifts:   Rows[VolunteerShift]{{ID: 1, EventID: 1, ShiftType: "general_help", Capacity: 1, Remaining: 0}},
-		VolunteerBookings: Rows[VolunteerBooking]{{ID: 1, ShiftID: 1, EventConsignorID: 1, Status: Completed}, {ID: 2, ShiftID: 1, EventConsignorID: 2, Status: Scheduled}},
-		Sessions: Rows[Session]{
+		DropoffSlots:      world.Rows[world.DropoffSlot]{{ID: 1, EventID: 1, Capacity: 5, Remaining: 3}, {ID: 2, EventID: 1, Capacity: 1, Remaining: -1}},
+		DropoffBookings:   world.Rows[world.DropoffBooking]{{ID: 1, SlotID: 1, EventConsignorID: 1, Status: world.Scheduled}, {ID: 2, SlotID: 1, EventConsignorID: 1, Status: world.Scheduled}, {ID: 3, SlotID: 1, EventConsignorID: 2, Status: world.Cancelled}},
+		VolunteerShifts:   world.Rows[world.VolunteerShift]{{ID: 1, EventID: 1, ShiftType: "general_help", Capacity: 1, Remaining: 0}},
+		VolunteerBookings: world.Rows[world.VolunteerBooking]{{ID: 1, ShiftID: 1, EventConsignorID: 1, Status: world.Completed}, {ID: 2, ShiftID: 1, EventConsignorID: 2, Status: world.Scheduled}},
+		Sessions: world.Rows[world.Session]{
 			{ID: 1, ClientID: 1, EventID: 1, Role: "shopper", LastSeenAt: ago(5 * time.Minute)},
 			{ID: 2, ClientID: 1, EventID: 1, Role: "shopper", LastSeenAt: ago(5*time.Minute + time.Microsecond)},
 			{ID: 3, ClientID: 1, EventID: 1, Role: "shopper", LastSeenAt: ago(time.Minute), EndedAt: ago(time.Minute)},
 			{ID: 4, ClientID: 2, Role: "client_admin", LastSeenAt: now},
 			{ID: 5, ClientID: 3, EventID: 6, Role: "shopper", LastSeenAt: now},
 		},
-		Settlements: Rows[Settlement]{
-			{ID: 1, EventID: 2, EventConsignorID: 3, AmountCents: 1234, Status: Paid},
-			{ID: 2, EventID: 1, EventConsignorID: 1, AmountCents: 1234, Status: Paid},
+		Settlements: world.Rows[world.Settlement]{
+			{ID: 1, EventID: 2, EventConsignorID: 3, AmountCents: 1234, Status: world.Paid},
+			{ID: 2, EventID: 1, EventConsignorID: 1, AmountCents: 1234, Status: world.Paid},
 		},
-		SyncRuns: Rows[SyncRun]{{1, 1, "orders", Succeeded, ago(2 * time.Minute)}, {2, 1, "orders", Succeeded, ago(time.Minute)}, {3, 1, "orders", Failed, now}},
-		Backups: Rows[Backup]{
-			{ID: 1, Target: "mysql", Outcome: Succeeded, Bytes: 99, StartedAt: ago(time.Hour), FinishedAt: ago(59 * time.Minute)},
-			{ID: 2, Target: "mysql", Outcome: Failed, StartedAt: ago(2 * time.Minute), FinishedAt: ago(time.Minute)},
-			{ID: 3, Target: "mysql", Outcome: Failed, StartedAt: ago(8 * day), FinishedAt: ago(8 * day)},
+		SyncRuns: world.Rows[world.SyncRun]{{ID: 1, ClientID: 1, Kind: "orders", Outcome: world.Succeeded, FinishedAt: ago(2 * time.Minute)}, {ID: 2, ClientID: 1, Kind: "orders", Outcome: world.Succeeded, FinishedAt: ago(time.Minute)}, {ID: 3, ClientID: 1, Kind: "orders", Outcome: world.Failed, FinishedAt: now}},
+		Backups: world.Rows[world.Backup]{
+			{ID: 1, Target: "mysql", Outcome: world.Succeeded, Bytes: 99, StartedAt: ago(time.Hour), FinishedAt: ago(59 * time.Minute)},
+			{ID: 2, Target: "mysql", Outcome: world.Failed, StartedAt: ago(2 * time.Minute), FinishedAt: ago(time.Minute)},
+			{ID: 3, Target: "mysql", Outcome: world.Failed, StartedAt: ago(8 * day), FinishedAt: ago(8 * day)},
 			{ID: 4, Target: "redis", StartedAt: ago(time.Minute)},
 		},
-		SupportTickets: Rows[SupportTicket]{
-			{ID: 1, ClientID: 1, Priority: "high", Status: Open, OpenedAt: ago(30 * day)},
-			{ID: 2, ClientID: 1, Priority: "high", Status: Solved, OpenedAt: ago(7*day + time.Hour), FirstResponseAt: ago(7 * day), SolvedAt: ago(day)},
-			{ID: 3, ClientID: 1, Priority: "high", Status: Waiting, OpenedAt: ago(3 * time.Hour), FirstResponseAt: now},
-			{ID: 4, ClientID: 1, Priority: "low", Status: Solved, OpenedAt: ago(20 * day), FirstResponseAt: ago(20 * day), SolvedAt: ago(8 * day)},
+		SupportTickets: world.Rows[world.SupportTicket]{
+			{ID: 1, ClientID: 1, Priority: "high", Status: world.Open, OpenedAt: ago(30 * day)},
+			{ID: 2, ClientID: 1, Priority: "high", Status: world.Solved, OpenedAt: ago(7*day + time.Hour), FirstResponseAt: ago(7 * day), SolvedAt: ago(day)},
+			{ID: 3, ClientID: 1, Priority: "high", Status: world.Waiting, OpenedAt: ago(3 * time.Hour), FirstResponseAt: now},
+			{ID: 4, ClientID: 1, Priority: "low", Status: world.Solved, OpenedAt: ago(20 * day), FirstResponseAt: ago(20 * day), SolvedAt: ago(8 * day)},
 		},
 	}
 	want := map[string]float64{
@@ -156,10 +158,10 @@ func TestTruth(t *testing.T) {
 		"backups_failed target=redis":                                           0,
 	}
 	for _, client := range []string{"one", "two"} { // zeros that are said
-		for _, role := range Roles() {
+		for _, role := range world.Roles() {
 			want["active_users client="+client+" role="+role] += 0
 		}
-		for _, check := range Checks() {
+		for _, check := range world.Checks() {
 			want["integrity_violations check="+check+" client="+client] += 0
 		}
 	}
@@ -184,13 +186,13 @@ func TestTruth(t *testing.T) {
 func TestDoKeepsBooksAndTablesTogether(t *testing.T) {
 	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60})
-	err := p.Do(t.Context(), "rename and delete", func(b *Books, c *Change) error {
+	err := p.Do(t.Context(), "rename and delete", func(b *world.Books, c *Change) error {
 		renamed := b.Clients[0]
 		renamed.Slug, renamed.Name = "newly-named", `Nuée d'étoiles "\" 🧸`
 		c.Update(renamed)
 		c.Delete(b.Clients[1])
 		e := b.Events[0]
-		e.ID, e.Slug, e.Status = c.NewID(Event{}), "without-items", Active
+		e.ID, e.Slug, e.Status = c.NewID(world.Event{}), "without-items", world.Active
 		c.Insert(e)
 		return nil
 	})

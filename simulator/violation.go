@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // ErrNoSaleEvent says that a client has no sale event for a violation.
@@ -17,7 +19,7 @@ var ErrNoSaleEvent = errors.New("the client has no sale event in which this can 
 //
 // The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent. Client 0 is the first one with a suitable
 // sale event.
-func InjectViolation(ctx context.Context, s *Store, check string, client uint64, n int) (uint64, []Row, error) {
+func InjectViolation(ctx context.Context, s *Store, check string, client uint64, n int) (uint64, []world.Row, error) {
 	if err := s.lockFilled(ctx); err != nil {
 		return 0, nil, err
 	}
@@ -25,10 +27,10 @@ func InjectViolation(ctx context.Context, s *Store, check string, client uint64,
 	if err := s.resolveUnknown(ctx); err != nil {
 		return 0, nil, err
 	}
-	if !slices.Contains(Checks(), check) {
+	if !slices.Contains(world.Checks(), check) {
 		return 0, nil, fmt.Errorf("platform: plant %q: no such check", check)
 	}
-	now := s.now()
+	now := s.Now()
 	e := eventForViolation(s.books, check, client, now)
 	if e == nil {
 		return 0, nil, fmt.Errorf("platform: plant %s: %w", check, ErrNoSaleEvent)
@@ -38,13 +40,13 @@ func InjectViolation(ctx context.Context, s *Store, check string, client uint64,
 	for range n {
 		violations.addViolation(check)
 	}
-	c.Then(func(_ *Books, x *index) { x.inject(violations.rows) })
+	c.Then(func(_ *world.Books, x *world.Index) { x.Inject(violations.rows) })
 	c.Insert(violations.rows...)
 	return e.ClientID, violations.rows, s.applyResolved(ctx, c)
 }
 
 // RemoveViolation deletes injected rows.
-func RemoveViolation(ctx context.Context, s *Store, rows []Row) error {
+func RemoveViolation(ctx context.Context, s *Store, rows []world.Row) error {
 	if err := s.lockFilled(ctx); err != nil {
 		return err
 	}
@@ -55,20 +57,20 @@ func RemoveViolation(ctx context.Context, s *Store, rows []Row) error {
 }
 
 // eventForViolation returns a suitable sale event, preferably one that stays live for long; nil if there is none.
-func eventForViolation(b *Books, check string, client uint64, now time.Time) *Event {
-	var best *Event
-	rank := func(e *Event) int {
-		if check == ReturnAfterWindow && !e.ReturnWindowEnd.After(now) {
+func eventForViolation(b *world.Books, check string, client uint64, now time.Time) *world.Event {
+	var best *world.Event
+	rank := func(e *world.Event) int {
+		if check == world.ReturnAfterWindow && !e.ReturnWindowEnd.After(now) {
 			return -1 // late returns look most natural where the window has ended
 		}
-		return slices.Index([]string{Active, Markdown, Registration, Setup, Closed, Returns, Reconciliation}, e.Status)
+		return slices.Index([]string{world.Active, world.Markdown, world.Registration, world.Setup, world.Closed, world.Returns, world.Reconciliation}, e.Status)
 	}
 	for i := range b.Events {
 		e := &b.Events[i]
 		owner := b.Clients.Get(e.ClientID)
 		switch {
 		case owner == nil || !owner.Active || client != 0 && e.ClientID != client:
-		case !live(e.Status) || check == PaidBeforeReconciliation && !beforeReconciliation(e.Status):
+		case !world.Live(e.Status) || check == world.PaidBeforeReconciliation && !world.BeforeReconciliation(e.Status):
 		case best == nil || rank(e) < rank(best):
 			best = e
 		}
@@ -78,59 +80,59 @@ func eventForViolation(b *Books, check string, client uint64, now time.Time) *Ev
 
 // violationRows builds the rows of injected violations.
 type violationRows struct {
-	ids   ids
-	event *Event
+	ids   world.IDs
+	event *world.Event
 	now   time.Time
-	rows  []Row
+	rows  []world.Row
 }
 
-func (s *violationRows) add(rows ...Row) { s.rows = append(s.rows, rows...) }
+func (s *violationRows) add(rows ...world.Row) { s.rows = append(s.rows, rows...) }
 
 func (s *violationRows) addViolation(check string) {
 	ids := s.ids
 	switch check {
-	case SoldWithoutSale:
-		s.add(s.item(Sold))
-	case SaleWithoutItem:
-		item := s.item(Sold)
+	case world.SoldWithoutSale:
+		s.add(s.item(world.Sold))
+	case world.SaleWithoutItem:
+		item := s.item(world.Sold)
 		s.add(s.sale(item)) // the item's id is used up, its row is not inserted
-	case NegativeRemaining:
-		s.add(DropoffSlot{ID: ids.of(DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: -1})
-	case OverbookedSlot:
-		slot := DropoffSlot{ID: ids.of(DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: 0}
+	case world.NegativeRemaining:
+		s.add(world.DropoffSlot{ID: ids.Of(world.DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: -1})
+	case world.OverbookedSlot:
+		slot := world.DropoffSlot{ID: ids.Of(world.DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 1, Remaining: 0}
 		s.add(slot)
 		for range 2 {
-			s.add(DropoffBooking{ID: ids.of(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: s.participant(false), Status: Scheduled})
+			s.add(world.DropoffBooking{ID: ids.Of(world.DropoffBooking{}), SlotID: slot.ID, EventConsignorID: s.participant(false), Status: world.Scheduled})
 		}
-	case DoubleDropoff:
-		slot := DropoffSlot{ID: ids.of(DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 2, Remaining: 0}
+	case world.DoubleDropoff:
+		slot := world.DropoffSlot{ID: ids.Of(world.DropoffSlot{}), EventID: s.event.ID, StartAt: s.later(), Capacity: 2, Remaining: 0}
 		s.add(slot)
 		participant := s.participant(false)
 		for range 2 {
-			s.add(DropoffBooking{ID: ids.of(DropoffBooking{}), SlotID: slot.ID, EventConsignorID: participant, Status: Scheduled})
+			s.add(world.DropoffBooking{ID: ids.Of(world.DropoffBooking{}), SlotID: slot.ID, EventConsignorID: participant, Status: world.Scheduled})
 		}
-	case TooManyTransfers:
-		item := s.item(Active)
-		item.TransferCount = maxTransfers + 1
+	case world.TooManyTransfers:
+		item := s.item(world.Active)
+		item.TransferCount = world.MaxTransfers + 1
 		s.add(item)
-	case PriceNotPositive:
-		item := s.item(Active)
+	case world.PriceNotPositive:
+		item := s.item(world.Active)
 		item.PriceCents = 0
 		s.add(item)
-	case SoldTwice:
-		item := s.item(Sold)
+	case world.SoldTwice:
+		item := s.item(world.Sold)
 		s.add(item, s.sale(item), s.sale(item))
-	case ReturnAfterWindow:
-		item := s.item(Returned)
+	case world.ReturnAfterWindow:
+		item := s.item(world.Returned)
 		sale := s.sale(item)
 		sale.IsReturned = true
 		// While the window is open, the time of the return lies in the future.
-		sale.ReturnedAt = later(s.now, s.event.ReturnWindowEnd.Add(time.Hour))
+		sale.ReturnedAt = world.Later(s.now, s.event.ReturnWindowEnd.Add(time.Hour))
 		s.add(item, sale)
-	case PaidBeforeReconciliation:
-		s.add(Settlement{
-			ID: ids.of(Settlement{}), EventID: s.event.ID, EventConsignorID: s.participant(true),
-			AmountCents: 1250, Status: Paid, CreatedAt: s.now, PaidAt: s.now,
+	case world.PaidBeforeReconciliation:
+		s.add(world.Settlement{
+			ID: ids.Of(world.Settlement{}), EventID: s.event.ID, EventConsignorID: s.participant(true),
+			AmountCents: 1250, Status: world.Paid, CreatedAt: s.now, PaidAt: s.now,
 		})
 	}
 }
@@ -140,33 +142,33 @@ func (s *violationRows) later() time.Time { return s.now.Add(30 * 24 * time.Hour
 
 // participant adds a consignor who takes part, and returns the participation.
 func (s *violationRows) participant(paid bool) uint64 {
-	consignor := Consignor{
-		ID: s.ids.of(Consignor{}), ClientID: s.event.ClientID, Active: true, CreatedAt: s.now, SyncStatus: Completed, LastSyncAttempt: s.now,
+	consignor := world.Consignor{
+		ID: s.ids.Of(world.Consignor{}), ClientID: s.event.ClientID, Active: true, CreatedAt: s.now, SyncStatus: world.Completed, LastSyncAttempt: s.now,
 	}
-	participant := EventConsignor{
-		ID: s.ids.of(EventConsignor{}), EventID: s.event.ID, ConsignorID: consignor.ID, Type: Regular, FeePaid: true, IsPaid: paid, CreatedAt: s.now,
+	participant := world.EventConsignor{
+		ID: s.ids.Of(world.EventConsignor{}), EventID: s.event.ID, ConsignorID: consignor.ID, Type: world.Regular, FeePaid: true, IsPaid: paid, CreatedAt: s.now,
 	}
 	s.add(consignor, participant)
 	return participant.ID
 }
 
 // item returns an item of a new participant.
-func (s *violationRows) item(status string) Item {
-	item := Item{
-		ID: s.ids.of(Item{}), EventID: s.event.ID, EventConsignorID: s.participant(false), CategoryID: 1,
-		ShopifyProductID: s.ids.next(products), PriceCents: 1000, Status: status, MarkdownEligible: true, ImageBytes: 250_000,
+func (s *violationRows) item(status string) world.Item {
+	item := world.Item{
+		ID: s.ids.Of(world.Item{}), EventID: s.event.ID, EventConsignorID: s.participant(false), CategoryID: 1,
+		ShopifyProductID: s.ids.Next(world.Products), PriceCents: 1000, Status: status, MarkdownEligible: true, ImageBytes: 250_000,
 		ListedAt: s.now, SyncedAt: s.now, UpdatedAt: s.now,
 	}
-	if status == Sold || status == Returned {
+	if status == world.Sold || status == world.Returned {
 		item.SoldAt, item.SoldPriceCents = s.now, item.PriceCents
 	}
 	return item
 }
 
 // sale returns a sale of an item, in an order of its own.
-func (s *violationRows) sale(item Item) Sale {
-	return Sale{
-		ID: s.ids.of(Sale{}), EventID: s.event.ID, ItemID: item.ID, ShopifyOrderID: s.ids.next(orders),
-		AmountCents: item.PriceCents, Currency: s.event.Currency, Channel: Online, SoldAt: s.now,
+func (s *violationRows) sale(item world.Item) world.Sale {
+	return world.Sale{
+		ID: s.ids.Of(world.Sale{}), EventID: s.event.ID, ItemID: item.ID, ShopifyOrderID: s.ids.Next(world.Orders),
+		AmountCents: item.PriceCents, Currency: s.event.Currency, Channel: world.Online, SoldAt: s.now,
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/api"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 const (
@@ -71,7 +72,7 @@ func (g *trafficGenerator) run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		elapsed := min(now.Sub(last), longestStep).Seconds()
+		elapsed := min(now.Sub(last), world.LongestStep).Seconds()
 		last = now
 		if g.paused.Load() {
 			continue
@@ -101,7 +102,7 @@ func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
 	var all []visitorRequest
 	for _, x := range presences(g.Store) {
 		for _, who := range x.visitors {
-			for range poisson(g.rng, float64(who.n)*requestsPerSecond*seconds) {
+			for range world.Poisson(g.rng, float64(who.n)*requestsPerSecond*seconds) {
 				e := pickEndpoint(g.rng, endpointsOf(who.role))
 				all = append(all, visitorRequest{
 					method: e.method, path: g.path(x.id, e), slug: x.slug, role: who.role, feature: e.feature,
@@ -123,13 +124,13 @@ func pickEndpoint(rng *rand.Rand, of []endpoint) endpoint {
 func (g *trafficGenerator) path(client uint64, e endpoint) string {
 	g.memory.RLock()
 	defer g.memory.RUnlock()
-	event := g.popular(&g.index.events, client)
+	event := g.popular(&g.index.Events, client)
 	id := event
 	switch {
 	case strings.HasPrefix(e.route, "/api/items/{id}"):
-		id = g.popular(&g.index.forSale, event)
+		id = g.popular(&g.index.ForSale, event)
 	case strings.HasPrefix(e.route, "/api/consignors/{id}"):
-		id = g.popular(&g.index.consignors, client)
+		id = g.popular(&g.index.Consignors, client)
 	}
 	if g.rng.Float64() < 0.01 {
 		id, event = 1<<40, 0 // an outdated link
@@ -139,15 +140,15 @@ func (g *trafficGenerator) path(client uint64, e endpoint) string {
 		query.Set("event", fmt.Sprint(event))
 	}
 	if strings.HasSuffix(e.route, "/search") {
-		kind := goodsCategories()[pickCategory(g.rng)]
-		query.Set("q", strings.Fields(kind.titles[g.rng.IntN(len(kind.titles))])[0])
+		kind := world.GoodsCategories()[world.PickCategory(g.rng)]
+		query.Set("q", strings.Fields(kind.Titles[g.rng.IntN(len(kind.Titles))])[0])
 	}
 	return strings.Replace(e.route, "{id}", fmt.Sprint(id), 1) + "?" + query.Encode()
 }
 
 // popular picks a row that visitors look at, the first ones more often; 0 if there is none. The caller may read the index.
-func (g *trafficGenerator) popular(of *pools, owner uint64) uint64 {
-	all := of.some(owner, popularRows)
+func (g *trafficGenerator) popular(of *world.Pools, owner uint64) uint64 {
+	all := of.Some(owner, popularRows)
 	if len(all) == 0 {
 		return 0
 	}
@@ -222,6 +223,6 @@ func emitVisit(em *Emitter, r visitorRequest, status int, err error) {
 	}
 	if r.path == api.OrderRoute && (err != nil || status >= 500) {
 		src.emit(stream.ProcessStarted{Process: "checkout"})
-		src.emit(stream.ProcessFinished{Process: "checkout", Outcome: Failed, Duration: src.jitter(10 * time.Second)})
+		src.emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Failed, Duration: src.jitter(10 * time.Second)})
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
@@ -69,7 +70,7 @@ func pause(t *testing.T, p *simulator.Platform) {
 }
 
 // expectedSeries is the platform's data at a time, by series.
-func expectedSeries(b *simulator.Books, at time.Time) map[string]float64 {
+func expectedSeries(b *world.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
 	for _, s := range simulator.Truth(b, at) {
 		m := &dto.Metric{}
@@ -216,7 +217,7 @@ func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 	violations := func(check string) string {
 		return fmt.Sprintf("consign_integrity_violations{check=%q,client=%q}", check, client)
 	}
-	for i, check := range simulator.Checks() {
+	for i, check := range world.Checks() {
 		if v, ok := r.Series(t)[violations(check)]; !ok || v != 0 {
 			t.Errorf("%s = %v (exported: %v) on a healthy platform, want 0", check, v, ok)
 		}
@@ -226,7 +227,7 @@ func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 	}
 	awaitExpected(t, r, p)
 	s := r.Series(t)
-	for i, check := range simulator.Checks() {
+	for i, check := range world.Checks() {
 		if s[violations(check)] != float64(i+1) {
 			t.Errorf("%s = %v, want the %d that were planted", check, s[violations(check)], i+1)
 		}

@@ -8,6 +8,7 @@ import (
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // history is a platform that stands still: much is over, little is live. It has the shipped indexes.
@@ -46,22 +47,22 @@ func newHistory(t *testing.T) *history {
 }
 
 // longAgo adds what the filling leaves out: visits, runs and tickets of years.
-func longAgo(b *simulator.Books, c *simulator.Change) error {
+func longAgo(b *world.Books, c *simulator.Change) error {
 	at := func(i int) time.Time {
 		return time.Now().UTC().Add(-time.Duration(20+i%700) * 24 * time.Hour).Truncate(time.Microsecond)
 	}
 	for i := range 6000 {
 		client := b.Clients[i%len(b.Clients)].ID
-		session := simulator.Session{ClientID: client, EventID: b.Events[i%len(b.Events)].ID, Role: "shopper", StartedAt: at(i), LastSeenAt: at(i)}
+		session := world.Session{ClientID: client, EventID: b.Events[i%len(b.Events)].ID, Role: "shopper", StartedAt: at(i), LastSeenAt: at(i)}
 		if i%3 > 0 { // the others were left open
 			session.EndedAt = at(i)
 		}
 		session.ID = c.NewID(session)
 		c.Insert(session)
-		run := simulator.SyncRun{ClientID: client, Kind: []string{"products", "inventory", "orders", "email_address"}[i%4], Outcome: []string{simulator.Succeeded, simulator.Failed}[i/4%2], FinishedAt: at(i)}
+		run := world.SyncRun{ClientID: client, Kind: []string{"products", "inventory", "orders", "email_address"}[i%4], Outcome: []string{world.Succeeded, world.Failed}[i/4%2], FinishedAt: at(i)}
 		run.ID = c.NewID(run)
 		c.Insert(run)
-		ticket := simulator.SupportTicket{ClientID: client, Priority: "normal", Status: simulator.Solved, Category: "other", OpenedAt: at(i).Add(-time.Hour), FirstResponseAt: at(i), SolvedAt: at(i)}
+		ticket := world.SupportTicket{ClientID: client, Priority: "normal", Status: world.Solved, Category: "other", OpenedAt: at(i).Add(-time.Hour), FirstResponseAt: at(i), SolvedAt: at(i)}
 		ticket.ID = c.NewID(ticket)
 		c.Insert(ticket)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // marketPack reads how many visitors paid in each tenth of a market's time.
@@ -169,10 +170,10 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 			recent[s.EventID][s.ShopifyOrderID] = true
 		}
 	}
-	name := func(metric string, e *simulator.Event) string {
+	name := func(metric string, e *world.Event) string {
 		return fmt.Sprintf("%s{client=%q,event=%q}", metric, b.Clients.Get(e.ClientID).Slug, e.Slug)
 	}
-	judged := func(s map[string]float64) (events []*simulator.Event) {
+	judged := func(s map[string]float64) (events []*world.Event) {
 		for i := range b.Events {
 			e := &b.Events[i]
 			quarter := s[name("consign_event_expected_orders", e)] * 900 / min(now.Sub(e.StartAt).Seconds(), 3600)
@@ -189,7 +190,7 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 		}
 	}
 	// Always of the same sale events: shoppers come to others and leave these. Sale events that end soon would vanish.
-	watched := slices.DeleteFunc(judged(s), func(e *simulator.Event) bool { return e.EndAt.Sub(now) < 5*time.Minute })
+	watched := slices.DeleteFunc(judged(s), func(e *world.Event) bool { return e.EndAt.Sub(now) < 5*time.Minute })
 	orders := func(s map[string]float64) (sum float64) {
 		for _, e := range watched {
 			for _, channel := range []string{"online", "pos"} {

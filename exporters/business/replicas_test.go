@@ -24,6 +24,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/rules"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // prometheus is a Prometheus with the shipped recording rules, quicker than they are.
@@ -135,7 +136,7 @@ func TestTwoExportersReportTheSameAsOne(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	p := live(t, simulator.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
 	pause(t, p)
-	for i, check := range simulator.Checks() {
+	for i, check := range world.Checks() {
 		if err := p.InjectViolation(t.Context(), check, p.Books().Clients[0].Slug, i+1); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // TestTwoHundredClientsHaveNoMoreSeriesThanEstimated fills a platform to the brim: as many exposed sale events as clients, and
@@ -18,7 +19,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	p := filled(t, simulator.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8})
 	// All visitors leave, so that no series depends on the clock while the scrape responses are compared.
-	if err := p.Do(t.Context(), "everybody leaves", func(b *simulator.Books, c *simulator.Change) error {
+	if err := p.Do(t.Context(), "everybody leaves", func(b *world.Books, c *simulator.Change) error {
 		for _, s := range b.Sessions {
 			s.EndedAt = s.LastSeenAt
 			c.Update(s)

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
-	"github.com/consignwatch/consignwatch/simulator"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // platformTables are the tables of the platform's database, with a sale event for each client.
@@ -23,7 +23,7 @@ type platformTables struct {
 func newPlatformTables(t testing.TB, dsn string, clients ...string) *platformTables {
 	t.Helper()
 	l := &platformTables{db: serverstest.Open(t, dsn), dsn: dsn, clients: map[string]int{}}
-	if err := simulator.CreateSchema(t.Context(), l.db); err != nil {
+	if err := world.CreateSchema(t.Context(), l.db); err != nil {
 		t.Fatal(err)
 	}
 	for i, client := range clients {

@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import (
 	"fmt"
@@ -7,13 +7,13 @@ import (
 
 // goodsCategory is a category of goods with its usual prices, in minor units of a currency like the dollar.
 type goodsCategory struct {
-	slug, name string
+	Slug, Name string
 	low, high  int64
-	titles     [4]string
+	Titles     [4]string
 }
 
-// goodsCategories returns the categories; their ids are their places, from 1.
-func goodsCategories() []goodsCategory {
+// GoodsCategories returns the categories; their ids are their places, from 1.
+func GoodsCategories() []goodsCategory {
 	return []goodsCategory{
 		{"baby-clothing", "Baby clothing", 150, 900, [4]string{"Romper", "Sleepsuit, three pieces", "Knitted cardigan", "Body set"}},
 		{"girls-clothing", "Girls' clothing", 200, 1800, [4]string{"Summer dress", "Denim skirt", "Rain jacket", "Leggings, two pairs"}},
@@ -34,17 +34,17 @@ func goodsCategories() []goodsCategory {
 	}
 }
 
-// fakeTitle returns the title of an item.
-func fakeTitle(id, category uint64) string {
-	all := goodsCategories()
+// FakeTitle returns the title of an item.
+func FakeTitle(id, category uint64) string {
+	all := GoodsCategories()
 	if category == 0 || category > uint64(len(all)) {
 		return fmt.Sprintf("Item No. %d", id)
 	}
-	return fmt.Sprintf("%s, No. %d", all[category-1].titles[id%4], id)
+	return fmt.Sprintf("%s, No. %d", all[category-1].Titles[id%4], id)
 }
 
-// clientName returns the unique name of the n-th client, from 0.
-func clientName(n int) string {
+// ClientName returns the unique name of the n-th client, from 0.
+func ClientName(n int) string {
 	first := [...]string{"Little Sprouts", "Tiny Treasures", "Second Swing", "Petits Pas", "Hand Me On", "Bright Buttons",
 		"Growing Up", "Kinderkiste", "Puddle Jumpers", "Happy Hangers", "Pocket Full", "Round Again", "Small Steps", "Rainbow Rack",
 		"Busy Bees", "Kangaroo Pouch", "Little Owls", "Sunny Side", "Twice Loved", "Seesaw"}
@@ -57,13 +57,13 @@ func clientName(n int) string {
 	return name
 }
 
-// slugOf turns a name into letters, digits and dashes.
-func slugOf(name string) string {
+// SlugOf turns a name into letters, digits and dashes.
+func SlugOf(name string) string {
 	plain := strings.NewReplacer("é", "e", "ô", "o", "'", "", ".", "", "&", "and").Replace(strings.ToLower(name))
 	return strings.Join(strings.FieldsFunc(plain, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }), "-")
 }
 
-func planNames() []string { return []string{"starter", "standard", "premium"} }
+func PlanNames() []string { return []string{"starter", "standard", "premium"} }
 
 // currencyOf returns the currency of the n-th client; one of them has no decimals.
 func currencyOf(n int) string { return [...]string{"USD", "CAD", "EUR", "JPY", "USD"}[n%5] }
@@ -73,17 +73,17 @@ func Roles() []string {
 	return []string{"shopper", "consignor", "volunteer", "event_admin", "client_admin", "super_admin"}
 }
 
-// noCategory is the category of an item that is missing.
-const noCategory = "other"
+// NoCategory is the category of an item that is missing.
+const NoCategory = "other"
 
 func shiftTypes() []string {
 	return []string{"drop_off_sorting", "item_organization", "shopper_assistance", "general_help"}
 }
 
-func syncKinds() []string { return []string{"products", "inventory", "orders", "email_address"} }
+func SyncKinds() []string { return []string{"products", "inventory", "orders", "email_address"} }
 
-func priorities() []string { return []string{"urgent", "high", "normal", "low"} }
+func Priorities() []string { return []string{"urgent", "high", "normal", "low"} }
 
-func ticketCategories() []string {
+func TicketCategories() []string {
 	return []string{"payment", "labels", "sync", "login", "drop-off", "printing", "reports"}
 }

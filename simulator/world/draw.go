@@ -1,30 +1,30 @@
-package simulator
+package world
 
 import (
 	"math"
 	"math/rand/v2"
 )
 
-// pickCategory prefers the first three categories: clothes.
-func pickCategory(rng *rand.Rand) int {
-	n := len(goodsCategories())
+// PickCategory prefers the first three categories: clothes.
+func PickCategory(rng *rand.Rand) int {
+	n := len(GoodsCategories())
 	if rng.Float64() < 0.5 {
 		return rng.IntN(3)
 	}
 	return rng.IntN(n)
 }
 
-func pickPrice(rng *rand.Rand, k goodsCategory, currency string) int64 {
+func PickPrice(rng *rand.Rand, k goodsCategory, currency string) int64 {
 	u := rng.Float64()
 	step := int64(50)
-	if exponent(currency) == 0 {
+	if Exponent(currency) == 0 {
 		step = 10
 	}
 	return max((k.low+int64(float64(k.high-k.low)*u*u))/step*step, step)
 }
 
-// pickLines returns how many items an order has: mostly one or two, at most five.
-func pickLines(rng *rand.Rand) int {
+// PickLines returns how many items an order has: mostly one or two, at most five.
+func PickLines(rng *rand.Rand) int {
 	n := 1
 	for n < 5 && rng.Float64() < 0.45 {
 		n++
@@ -32,14 +32,14 @@ func pickLines(rng *rand.Rand) int {
 	return n
 }
 
-func pickChannel(rng *rand.Rand) string {
+func PickChannel(rng *rand.Rand) string {
 	if rng.Float64() < 0.65 {
 		return POS
 	}
 	return Online
 }
 
-func pickPriority(u float64) string {
+func PickPriority(u float64) string {
 	switch {
 	case u < 0.06:
 		return "urgent"
@@ -52,8 +52,8 @@ func pickPriority(u float64) string {
 	}
 }
 
-// poisson draws the number of occurrences from a Poisson distribution with the given mean, at most maxOccurrences.
-func poisson(rng *rand.Rand, mean float64) int {
+// Poisson draws the number of occurrences from a Poisson distribution with the given mean, at most maxOccurrences.
+func Poisson(rng *rand.Rand, mean float64) int {
 	if mean <= 0 {
 		return 0
 	}

@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import "slices"
 
@@ -39,6 +39,6 @@ func Checks() []string {
 		TooManyTransfers, PriceNotPositive, SoldTwice, ReturnAfterWindow, PaidBeforeReconciliation}
 }
 
-func beforeReconciliation(status string) bool {
+func BeforeReconciliation(status string) bool {
 	return slices.Contains([]string{Setup, Registration, Active, Markdown, Closed, Returns}, status)
 }

@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 // insertHead returns the statement up to VALUES.
 func (t *table[T]) insertHead(buf []byte) []byte {
 	buf = append(buf, "INSERT INTO "...)
-	buf = append(buf, t.name...)
+	buf = append(buf, t.Name...)
 	buf = append(buf, " ("...)
 	for i, c := range t.columns {
 		if i > 0 {
@@ -34,7 +34,7 @@ func (t *table[T]) tuple(buf []byte, row *T) []byte {
 	return append(buf, ')')
 }
 
-func (t *table[T]) insertStatement(rows []Row) string {
+func (t *table[T]) InsertStatement(rows []Row) string {
 	buf := t.insertHead(nil)
 	for i, r := range rows {
 		if i > 0 {
@@ -46,7 +46,7 @@ func (t *table[T]) insertStatement(rows []Row) string {
 	return string(buf)
 }
 
-func (t *table[T]) insertStatements(b *Books, size int) iter.Seq2[string, int] {
+func (t *table[T]) InsertStatements(b *Books, size int) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for rows := *t.rows(b); len(rows) > 0; {
 			text := t.tuple(t.insertHead(make([]byte, 0, size+4096)), &rows[0])
@@ -62,10 +62,10 @@ func (t *table[T]) insertStatements(b *Books, size int) iter.Seq2[string, int] {
 	}
 }
 
-// updateStatement sets all that can change. Run twice, it does the same as once.
-func (t *table[T]) updateStatement(r Row) string {
+// UpdateStatement sets all that can change. Run twice, it does the same as once.
+func (t *table[T]) UpdateStatement(r Row) string {
 	row := r.(T)
-	buf := append([]byte("UPDATE "), t.name...)
+	buf := append([]byte("UPDATE "), t.Name...)
 	sep := " SET "
 	for _, c := range t.columns {
 		if c.fixed {
@@ -79,8 +79,8 @@ func (t *table[T]) updateStatement(r Row) string {
 	return string(literal(append(buf, " WHERE "+t.columns[0].name+"="...), row.RowID()))
 }
 
-func (t *table[T]) deleteStatement(rows []Row) string {
-	buf := append([]byte("DELETE FROM "), t.name...)
+func (t *table[T]) DeleteStatement(rows []Row) string {
+	buf := append([]byte("DELETE FROM "), t.Name...)
 	sep := " WHERE " + t.columns[0].name + " IN ("
 	for _, row := range rows {
 		buf = literal(append(buf, sep...), row.RowID())

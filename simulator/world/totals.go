@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import "time"
 
@@ -37,14 +37,14 @@ func newTotals() *Totals {
 }
 
 const (
-	partsOfSale  = 72 // hours of a sale of three days
-	listedBefore = 4  // lengths of the sale before it begins in which items are listed
+	PartsOfSale  = 72 // hours of a sale of three days
+	ListedBefore = 4  // lengths of the sale before it begins in which items are listed
 )
 
 // partOf returns the 72nd part of a sale event's length that a time lies in, counted from some lengths before its start.
 func partOf(e *Event, at time.Time, lengthsBefore int64) int {
 	length := e.EndAt.Sub(e.StartAt).Microseconds()
-	return max(int(partsOfSale*(at.Sub(e.StartAt).Microseconds()+lengthsBefore*length)/length), 0)
+	return max(int(PartsOfSale*(at.Sub(e.StartAt).Microseconds()+lengthsBefore*length)/length), 0)
 }
 
 // SaleTotals returns the totals of every sale event that has items or sales, by its id.
@@ -118,7 +118,7 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 		t.Items[group] = Sum{sum.Count + 1, sum.Cents + cents}
 		t.StoredBytes += item.ImageBytes
 		if e := b.Events.Get(item.EventID); e != nil && !item.ListedAt.IsZero() {
-			t.ListedParts[partOf(e, item.ListedAt, listedBefore)]++
+			t.ListedParts[partOf(e, item.ListedAt, ListedBefore)]++
 		}
 		if item.Unsynced() {
 			t.Unsynced++
@@ -132,7 +132,7 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 		if salesOf[item.ID].kept > 1 {
 			t.Violations[SoldTwice]++
 		}
-		if item.TransferCount > maxTransfers {
+		if item.TransferCount > MaxTransfers {
 			t.Violations[TooManyTransfers]++
 		}
 		if item.Status != Draft && item.PriceCents <= 0 {
@@ -149,5 +149,5 @@ func (b *Books) SaleTotals() map[uint64]Totals {
 	return all
 }
 
-// maxTransfers is how often an unsold item may be transferred to a later sale event.
-const maxTransfers = 2
+// MaxTransfers is how often an unsold item may be transferred to a later sale event.
+const MaxTransfers = 2

@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import "time"
 
@@ -54,7 +54,7 @@ const (
 type Row interface {
 	// RowID returns the primary key.
 	RowID() uint64
-	table() anyTable
+	Table() Table
 }
 
 // Client is a tenant: a sale owner with a shop of their own.

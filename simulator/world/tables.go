@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import (
 	"fmt"
@@ -16,47 +16,47 @@ type column[T Row] struct {
 
 // table maps a Go type to a database table, to the books and to the index.
 type table[T Row] struct {
-	name    string
+	Name    string
 	rows    func(*Books) *Rows[T]
-	index   func(*index, *T, bool) // updates the index for an inserted or changed row (true) or a deleted one (false)
+	index   func(*Index, *T, bool) // updates the index for an inserted or changed row (true) or a deleted one (false)
 	columns []column[T]            // the primary key first
 }
 
-// anyTable is a table without its type.
-type anyTable interface {
-	title() string
-	count(*Books) int
-	// put inserts or replaces a row in the books and the index, and returns what was there before, or nil.
-	put(*Books, *index, Row) (before Row)
-	remove(*Books, *index, []Row)
+// Table is a table without its type.
+type Table interface {
+	Title() string
+	Count(*Books) int
+	// Put inserts or replaces a row in the books and the index, and returns what was there before, or nil.
+	Put(*Books, *Index, Row) (before Row)
+	Remove(*Books, *Index, []Row)
 	copyRows(from, to *Books)
-	indexAll(*index, *Books)
+	indexAll(*Index, *Books)
 
-	insertStatement([]Row) string
-	updateStatement(Row) string
-	deleteStatement([]Row) string
-	// insertStatements returns statements of about a size that insert all rows, with their numbers of rows.
-	insertStatements(b *Books, size int) iter.Seq2[string, int]
+	InsertStatement([]Row) string
+	UpdateStatement(Row) string
+	DeleteStatement([]Row) string
+	// InsertStatements returns statements of about a size that insert all rows, with their numbers of rows.
+	InsertStatements(b *Books, size int) iter.Seq2[string, int]
 }
 
-func (t *table[T]) title() string { return t.name }
+func (t *table[T]) Title() string { return t.Name }
 
-func (t *table[T]) count(b *Books) int { return len(*t.rows(b)) }
+func (t *table[T]) Count(b *Books) int { return len(*t.rows(b)) }
 
-func (t *table[T]) put(b *Books, x *index, r Row) (before Row) {
+func (t *table[T]) Put(b *Books, x *Index, r Row) (before Row) {
 	row := r.(T)
 	if old := t.rows(b).Get(row.RowID()); old != nil {
 		before = *old
 	}
-	t.rows(b).put(row)
+	t.rows(b).Put(row)
 	if t.index != nil {
 		t.index(x, &row, true)
 	}
 	return before
 }
 
-func (t *table[T]) remove(b *Books, x *index, all []Row) {
-	t.rows(b).remove(all)
+func (t *table[T]) Remove(b *Books, x *Index, all []Row) {
+	t.rows(b).Remove(all)
 	if t.index == nil {
 		return
 	}
@@ -68,7 +68,7 @@ func (t *table[T]) remove(b *Books, x *index, all []Row) {
 
 func (t *table[T]) copyRows(from, to *Books) { *t.rows(to) = slices.Clone(*t.rows(from)) }
 
-func (t *table[T]) indexAll(x *index, b *Books) {
+func (t *table[T]) indexAll(x *Index, b *Books) {
 	rows := *t.rows(b)
 	for i := range rows {
 		if t.index != nil {
@@ -77,19 +77,19 @@ func (t *table[T]) indexAll(x *index, b *Books) {
 	}
 }
 
-// allTables is every table of the schema, in the order in which they are filled.
-func allTables() []anyTable {
-	return []anyTable{
-		Client{}.table(), ShopifyAccess{}.table(), Event{}.table(), Category{}.table(), Consignor{}.table(),
-		EventConsignor{}.table(), Item{}.table(), Sale{}.table(), DropoffSlot{}.table(), DropoffBooking{}.table(),
-		VolunteerShift{}.table(), VolunteerBooking{}.table(), Session{}.table(), Settlement{}.table(),
-		SyncRun{}.table(), Backup{}.table(), SupportTicket{}.table(),
+// AllTables is every table of the schema, in the order in which they are filled.
+func AllTables() []Table {
+	return []Table{
+		Client{}.Table(), ShopifyAccess{}.Table(), Event{}.Table(), Category{}.Table(), Consignor{}.Table(),
+		EventConsignor{}.Table(), Item{}.Table(), Sale{}.Table(), DropoffSlot{}.Table(), DropoffBooking{}.Table(),
+		VolunteerShift{}.Table(), VolunteerBooking{}.Table(), Session{}.Table(), Settlement{}.Table(),
+		SyncRun{}.Table(), Backup{}.Table(), SupportTicket{}.Table(),
 	}
 }
 
 // The tables. None of these variables ever changes.
 var (
-	clientsTable = &table[Client]{name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients },
+	clientsTable = &table[Client]{Name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients },
 		columns: []column[Client]{
 			{"id", func(r *Client) any { return r.ID }, true},
 			{"slug", func(r *Client) any { return r.Slug }, false},
@@ -100,16 +100,16 @@ var (
 			{"created_at", func(r *Client) any { return r.CreatedAt }, true},
 		}}
 
-	shopifyAccessTable = &table[ShopifyAccess]{name: "client_shopify_access", rows: func(b *Books) *Rows[ShopifyAccess] { return &b.ShopifyAccess },
+	shopifyAccessTable = &table[ShopifyAccess]{Name: "client_shopify_access", rows: func(b *Books) *Rows[ShopifyAccess] { return &b.ShopifyAccess },
 		columns: []column[ShopifyAccess]{
 			{"client_id", func(r *ShopifyAccess) any { return r.ClientID }, true},
 			{"shop_domain", func(r *ShopifyAccess) any { return r.ShopDomain }, false},
-			{"access_token", func(r *ShopifyAccess) any { return fakeToken(r.ClientID) }, true},
+			{"access_token", func(r *ShopifyAccess) any { return FakeToken(r.ClientID) }, true},
 			{"token_expires_at", func(r *ShopifyAccess) any { return r.TokenExpiresAt }, false},
 			{"active", func(r *ShopifyAccess) any { return r.Active }, false},
 		}}
 
-	eventsTable = &table[Event]{name: "events", rows: func(b *Books) *Rows[Event] { return &b.Events }, index: (*index).event,
+	eventsTable = &table[Event]{Name: "events", rows: func(b *Books) *Rows[Event] { return &b.Events }, index: (*Index).event,
 		columns: []column[Event]{
 			{"id", func(r *Event) any { return r.ID }, true},
 			{"client_id", func(r *Event) any { return r.ClientID }, true},
@@ -124,18 +124,18 @@ var (
 			{"completed_at", func(r *Event) any { return r.CompletedAt }, false},
 		}}
 
-	categoriesTable = &table[Category]{name: "categories", rows: func(b *Books) *Rows[Category] { return &b.Categories },
+	categoriesTable = &table[Category]{Name: "categories", rows: func(b *Books) *Rows[Category] { return &b.Categories },
 		columns: []column[Category]{
 			{"id", func(r *Category) any { return r.ID }, true},
 			{"slug", func(r *Category) any { return r.Slug }, false},
 			{"name", func(r *Category) any { return r.Name }, false},
 		}}
 
-	consignorsTable = &table[Consignor]{name: "consignors", rows: func(b *Books) *Rows[Consignor] { return &b.Consignors }, index: (*index).consignor,
+	consignorsTable = &table[Consignor]{Name: "consignors", rows: func(b *Books) *Rows[Consignor] { return &b.Consignors }, index: (*Index).consignor,
 		columns: []column[Consignor]{
 			{"id", func(r *Consignor) any { return r.ID }, true},
 			{"client_id", func(r *Consignor) any { return r.ClientID }, true},
-			{"email", func(r *Consignor) any { return fakeMail(r.ID) }, true},
+			{"email", func(r *Consignor) any { return FakeMail(r.ID) }, true},
 			{"name", func(r *Consignor) any { return fakeName(r.ID) }, true},
 			{"active", func(r *Consignor) any { return r.Active }, false},
 			{"created_at", func(r *Consignor) any { return r.CreatedAt }, true},
@@ -143,7 +143,7 @@ var (
 			{"last_sync_attempt", func(r *Consignor) any { return r.LastSyncAttempt }, false},
 		}}
 
-	eventConsignorsTable = &table[EventConsignor]{name: "event_consignors", rows: func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, index: (*index).eventConsignor,
+	eventConsignorsTable = &table[EventConsignor]{Name: "event_consignors", rows: func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, index: (*Index).eventConsignor,
 		columns: []column[EventConsignor]{
 			{"id", func(r *EventConsignor) any { return r.ID }, true},
 			{"event_id", func(r *EventConsignor) any { return r.EventID }, true},
@@ -156,14 +156,14 @@ var (
 			{"created_at", func(r *EventConsignor) any { return r.CreatedAt }, true},
 		}}
 
-	itemsTable = &table[Item]{name: "items", rows: func(b *Books) *Rows[Item] { return &b.Items }, index: (*index).item,
+	ItemsTable = &table[Item]{Name: "items", rows: func(b *Books) *Rows[Item] { return &b.Items }, index: (*Index).item,
 		columns: []column[Item]{
 			{"id", func(r *Item) any { return r.ID }, true},
 			{"event_id", func(r *Item) any { return r.EventID }, true},
 			{"event_consignor_id", func(r *Item) any { return r.EventConsignorID }, true},
 			{"category_id", func(r *Item) any { return r.CategoryID }, false},
 			{"shopify_product_id", func(r *Item) any { return orNull(r.ShopifyProductID) }, false},
-			{"title", func(r *Item) any { return fakeTitle(r.ID, r.CategoryID) }, true},
+			{"title", func(r *Item) any { return FakeTitle(r.ID, r.CategoryID) }, true},
 			{"price_cents", func(r *Item) any { return r.PriceCents }, false},
 			{"status", func(r *Item) any { return r.Status }, false},
 			{"markdown_eligible", func(r *Item) any { return r.MarkdownEligible }, false},
@@ -176,7 +176,7 @@ var (
 			{"updated_at", func(r *Item) any { return r.UpdatedAt }, false},
 		}}
 
-	salesTable = &table[Sale]{name: "sales", rows: func(b *Books) *Rows[Sale] { return &b.Sales }, index: (*index).sale,
+	SalesTable = &table[Sale]{Name: "sales", rows: func(b *Books) *Rows[Sale] { return &b.Sales }, index: (*Index).sale,
 		columns: []column[Sale]{
 			{"id", func(r *Sale) any { return r.ID }, true},
 			{"event_id", func(r *Sale) any { return r.EventID }, true},
@@ -191,7 +191,7 @@ var (
 			{"shopper_code", func(r *Sale) any { return fakeShopper(r.ShopifyOrderID) }, true},
 		}}
 
-	dropoffSlotsTable = &table[DropoffSlot]{name: "dropoff_slots", rows: func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, index: (*index).slot,
+	dropoffSlotsTable = &table[DropoffSlot]{Name: "dropoff_slots", rows: func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, index: (*Index).slot,
 		columns: []column[DropoffSlot]{
 			{"id", func(r *DropoffSlot) any { return r.ID }, true},
 			{"event_id", func(r *DropoffSlot) any { return r.EventID }, true},
@@ -200,7 +200,7 @@ var (
 			{"remaining", func(r *DropoffSlot) any { return r.Remaining }, false},
 		}}
 
-	dropoffBookingsTable = &table[DropoffBooking]{name: "dropoff_bookings", rows: func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, index: (*index).dropoffBooking,
+	dropoffBookingsTable = &table[DropoffBooking]{Name: "dropoff_bookings", rows: func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, index: (*Index).dropoffBooking,
 		columns: []column[DropoffBooking]{
 			{"id", func(r *DropoffBooking) any { return r.ID }, true},
 			{"slot_id", func(r *DropoffBooking) any { return r.SlotID }, true},
@@ -210,7 +210,7 @@ var (
 			{"completed_at", func(r *DropoffBooking) any { return r.CompletedAt }, false},
 		}}
 
-	volunteerShiftsTable = &table[VolunteerShift]{name: "volunteer_shifts", rows: func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, index: (*index).shift,
+	volunteerShiftsTable = &table[VolunteerShift]{Name: "volunteer_shifts", rows: func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, index: (*Index).shift,
 		columns: []column[VolunteerShift]{
 			{"id", func(r *VolunteerShift) any { return r.ID }, true},
 			{"event_id", func(r *VolunteerShift) any { return r.EventID }, true},
@@ -221,7 +221,7 @@ var (
 			{"remaining", func(r *VolunteerShift) any { return r.Remaining }, false},
 		}}
 
-	volunteerBookingsTable = &table[VolunteerBooking]{name: "volunteer_bookings", rows: func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, index: (*index).volunteerBooking,
+	volunteerBookingsTable = &table[VolunteerBooking]{Name: "volunteer_bookings", rows: func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, index: (*Index).volunteerBooking,
 		columns: []column[VolunteerBooking]{
 			{"id", func(r *VolunteerBooking) any { return r.ID }, true},
 			{"shift_id", func(r *VolunteerBooking) any { return r.ShiftID }, true},
@@ -229,7 +229,7 @@ var (
 			{"status", func(r *VolunteerBooking) any { return r.Status }, false},
 		}}
 
-	sessionsTable = &table[Session]{name: "sessions", rows: func(b *Books) *Rows[Session] { return &b.Sessions }, index: (*index).session,
+	sessionsTable = &table[Session]{Name: "sessions", rows: func(b *Books) *Rows[Session] { return &b.Sessions }, index: (*Index).Session,
 		columns: []column[Session]{
 			{"id", func(r *Session) any { return r.ID }, true},
 			{"client_id", func(r *Session) any { return r.ClientID }, true},
@@ -240,7 +240,7 @@ var (
 			{"ended_at", func(r *Session) any { return r.EndedAt }, false},
 		}}
 
-	settlementsTable = &table[Settlement]{name: "settlements", rows: func(b *Books) *Rows[Settlement] { return &b.Settlements }, index: (*index).settlement,
+	settlementsTable = &table[Settlement]{Name: "settlements", rows: func(b *Books) *Rows[Settlement] { return &b.Settlements }, index: (*Index).settlement,
 		columns: []column[Settlement]{
 			{"id", func(r *Settlement) any { return r.ID }, true},
 			{"event_id", func(r *Settlement) any { return r.EventID }, true},
@@ -251,7 +251,7 @@ var (
 			{"paid_at", func(r *Settlement) any { return r.PaidAt }, false},
 		}}
 
-	syncRunsTable = &table[SyncRun]{name: "sync_runs", rows: func(b *Books) *Rows[SyncRun] { return &b.SyncRuns },
+	syncRunsTable = &table[SyncRun]{Name: "sync_runs", rows: func(b *Books) *Rows[SyncRun] { return &b.SyncRuns },
 		columns: []column[SyncRun]{
 			{"id", func(r *SyncRun) any { return r.ID }, true},
 			{"client_id", func(r *SyncRun) any { return r.ClientID }, true},
@@ -260,7 +260,7 @@ var (
 			{"finished_at", func(r *SyncRun) any { return r.FinishedAt }, false},
 		}}
 
-	backupsTable = &table[Backup]{name: "backups", rows: func(b *Books) *Rows[Backup] { return &b.Backups },
+	backupsTable = &table[Backup]{Name: "backups", rows: func(b *Books) *Rows[Backup] { return &b.Backups },
 		columns: []column[Backup]{
 			{"id", func(r *Backup) any { return r.ID }, true},
 			{"target", func(r *Backup) any { return r.Target }, true},
@@ -270,7 +270,7 @@ var (
 			{"finished_at", func(r *Backup) any { return r.FinishedAt }, false},
 		}}
 
-	supportTicketsTable = &table[SupportTicket]{name: "support_tickets", rows: func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, index: (*index).ticket,
+	supportTicketsTable = &table[SupportTicket]{Name: "support_tickets", rows: func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, index: (*Index).ticket,
 		columns: []column[SupportTicket]{
 			{"id", func(r *SupportTicket) any { return r.ID }, true},
 			{"client_id", func(r *SupportTicket) any { return r.ClientID }, true},
@@ -283,23 +283,23 @@ var (
 		}}
 )
 
-func (Client) table() anyTable           { return clientsTable }
-func (ShopifyAccess) table() anyTable    { return shopifyAccessTable }
-func (Event) table() anyTable            { return eventsTable }
-func (Category) table() anyTable         { return categoriesTable }
-func (Consignor) table() anyTable        { return consignorsTable }
-func (EventConsignor) table() anyTable   { return eventConsignorsTable }
-func (Item) table() anyTable             { return itemsTable }
-func (Sale) table() anyTable             { return salesTable }
-func (DropoffSlot) table() anyTable      { return dropoffSlotsTable }
-func (DropoffBooking) table() anyTable   { return dropoffBookingsTable }
-func (VolunteerShift) table() anyTable   { return volunteerShiftsTable }
-func (VolunteerBooking) table() anyTable { return volunteerBookingsTable }
-func (Session) table() anyTable          { return sessionsTable }
-func (Settlement) table() anyTable       { return settlementsTable }
-func (SyncRun) table() anyTable          { return syncRunsTable }
-func (Backup) table() anyTable           { return backupsTable }
-func (SupportTicket) table() anyTable    { return supportTicketsTable }
+func (Client) Table() Table           { return clientsTable }
+func (ShopifyAccess) Table() Table    { return shopifyAccessTable }
+func (Event) Table() Table            { return eventsTable }
+func (Category) Table() Table         { return categoriesTable }
+func (Consignor) Table() Table        { return consignorsTable }
+func (EventConsignor) Table() Table   { return eventConsignorsTable }
+func (Item) Table() Table             { return ItemsTable }
+func (Sale) Table() Table             { return SalesTable }
+func (DropoffSlot) Table() Table      { return dropoffSlotsTable }
+func (DropoffBooking) Table() Table   { return dropoffBookingsTable }
+func (VolunteerShift) Table() Table   { return volunteerShiftsTable }
+func (VolunteerBooking) Table() Table { return volunteerBookingsTable }
+func (Session) Table() Table          { return sessionsTable }
+func (Settlement) Table() Table       { return settlementsTable }
+func (SyncRun) Table() Table          { return syncRunsTable }
+func (Backup) Table() Table           { return backupsTable }
+func (SupportTicket) Table() Table    { return supportTicketsTable }
 
 func orNull(id uint64) any { return nullUnless(id != 0, id) }
 
@@ -312,9 +312,9 @@ func nullUnless(ok bool, value any) any {
 
 // Placeholders for personal data and secrets.
 
-func fakeToken(id uint64) string { return fmt.Sprintf("shpat_not-a-token-%012x", id*2654435761) }
+func FakeToken(id uint64) string { return fmt.Sprintf("shpat_not-a-token-%012x", id*2654435761) }
 
-func fakeMail(id uint64) string { return fmt.Sprintf("consignor-%d@mail.example", id) }
+func FakeMail(id uint64) string { return fmt.Sprintf("consignor-%d@mail.example", id) }
 
 func fakeName(id uint64) string { return fmt.Sprintf("Consignor No. %d", id) }
 

@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import (
 	"cmp"
@@ -58,8 +58,8 @@ func (r Rows[T]) find(id uint64) (int, bool) {
 	return slices.BinarySearchFunc(r, id, func(row T, id uint64) int { return cmp.Compare(row.RowID(), id) })
 }
 
-// put inserts the row, or replaces the one with its id.
-func (r *Rows[T]) put(row T) {
+// Put inserts the row, or replaces the one with its id.
+func (r *Rows[T]) Put(row T) {
 	i, ok := r.find(row.RowID())
 	if ok {
 		(*r)[i] = row
@@ -68,8 +68,8 @@ func (r *Rows[T]) put(row T) {
 	*r = slices.Insert(*r, i, row)
 }
 
-// remove deletes rows.
-func (r *Rows[T]) remove(rows []Row) {
+// Remove deletes rows.
+func (r *Rows[T]) Remove(rows []Row) {
 	gone := make(map[uint64]bool, len(rows))
 	for _, row := range rows {
 		gone[row.RowID()] = true
@@ -80,7 +80,7 @@ func (r *Rows[T]) remove(rows []Row) {
 // Clone returns a deep copy.
 func (b *Books) Clone() *Books {
 	c := &Books{Totals: make(map[uint64]Totals, len(b.Totals))}
-	for _, t := range allTables() {
+	for _, t := range AllTables() {
 		t.copyRows(b, c)
 	}
 	for id, t := range b.Totals {

@@ -1,4 +1,4 @@
-package simulator
+package world
 
 import (
 	"context"
@@ -25,11 +25,11 @@ func CreateSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// emptyTables truncates all tables.
-func emptyTables(ctx context.Context, db *sql.DB) error {
-	for _, t := range allTables() {
-		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.title()); err != nil {
-			return fmt.Errorf("platform: empty the table %s: %w", t.title(), err)
+// EmptyTables truncates all tables.
+func EmptyTables(ctx context.Context, db *sql.DB) error {
+	for _, t := range AllTables() {
+		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.Title()); err != nil {
+			return fmt.Errorf("platform: empty the table %s: %w", t.Title(), err)
 		}
 	}
 	return nil
