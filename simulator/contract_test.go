@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 )
 
 // The contract's section 1 as a table, and a slow and strict reader of the stream, independent of simulator/stream: they check what is
@@ -270,7 +272,7 @@ func recount(records []*kgo.Record) map[string]float64 {
 			}
 			seen[e.Source+"\x00"+e.ID] = true
 		}
-		counts[Sample{Name: "consignwatch_records_total", Labels: map[string]string{"topic": r.Topic, "outcome": outcome}}.series()]++
+		counts[series(oracle.Sample{Name: "consignwatch_records_total", Labels: map[string]string{"topic": r.Topic, "outcome": outcome}})]++
 		if outcome == "counted" {
 			e.feed(counts, times)
 		}
@@ -328,12 +330,12 @@ func (e *contractEvent) feed(counts map[string]int64, times map[string]bool) {
 		if f.condition != "" && e.Data[f.condition] != true {
 			continue
 		}
-		s := Sample{Name: f.name, Labels: map[string]string{}}
+		s := oracle.Sample{Name: f.name, Labels: map[string]string{}}
 		for _, label := range f.labels {
 			s.Labels[label[0]] = e.label(label[1])
 		}
 		add := func(suffix, field string) {
-			series := f.name + suffix + "\x00" + s.key()
+			series := f.name + suffix + "\x00" + s.Key()
 			n := int64(1)
 			if field != "" {
 				value, _ := number(e.Data[field])
@@ -369,7 +371,7 @@ func (e *contractEvent) label(from string) string {
 }
 
 // series returns name and labels as one string.
-func (s Sample) series() string { return s.Name + "\x00" + s.key() }
+func series(s oracle.Sample) string { return s.Name + "\x00" + s.Key() }
 
 var fieldPatterns = map[string]*regexp.Regexp{
 	"route": regexp.MustCompile(`^/[A-Za-z0-9_.:{}*/-]*$`),

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 )
 
 func TestControl(t *testing.T) {
@@ -55,7 +56,7 @@ func TestControl(t *testing.T) {
 	call("GET", "/-/ready", 200)
 
 	call("POST", "/pause", 204)
-	var samples []Sample
+	var samples []oracle.Sample
 	if err := json.Unmarshal(call("GET", "/books", 200), &samples); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -88,7 +89,7 @@ func TestFillIsAsLargeAsAskedFor(t *testing.T) {
 		t.Errorf("currencies: %v", currencies)
 	}
 	seen := map[string]bool{}
-	for _, s := range Truth(b, noon()) {
+	for _, s := range oracle.Truth(b, noon()) {
 		seen[s.Name] = true
 	}
 	for _, name := range metricNames() {
@@ -254,4 +255,38 @@ func compareTables(t *testing.T, b *world.Books, db *sql.DB) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the books and the tables differ (-books +tables):\n%s", diff)
 	}
+}
+
+// Do changes the books together with the database.
+func TestDoKeepsBooksAndTablesTogether(t *testing.T) {
+	t.Parallel()
+	p, db := filled(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60})
+	err := p.Do(t.Context(), "rename and delete", func(b *world.Books, c *Change) error {
+		renamed := b.Clients[0]
+		renamed.Slug, renamed.Name = "newly-named", `Nuée d'étoiles "\" 🧸`
+		c.Update(renamed)
+		c.Delete(b.Clients[1])
+		e := b.Events[0]
+		e.ID, e.Slug, e.Status = c.NewID(world.Event{}), "without-items", world.Active
+		c.Insert(e)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := p.Books()
+	compareTables(t, b, db)
+	if b.ClientBySlug("newly-named") == nil || b.Clients.Get(2) != nil {
+		t.Errorf("clients: %+v", b.Clients)
+	}
+	if truthOf(p, "consign_event_info", "client", "newly-named", "event", "without-items") != 1 {
+		t.Error("the new sale event is not there")
+	}
+	livePlatform(t, p)
+	waitFor(t, "life", func() bool { return p.State().Changes > 5 })
+	pause(t, p)
+	if s := p.State(); s.Failures > 0 {
+		t.Errorf("life stumbles: %+v", s)
+	}
+	compareTables(t, p.Books(), db)
 }

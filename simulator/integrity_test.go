@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -45,7 +46,7 @@ func checkHealthy(t *testing.T, b *world.Books, db *sql.DB, now time.Time) {
 			t.Errorf("%s: %d in the tables", check, n)
 		}
 	}
-	for _, s := range Truth(b, now) {
+	for _, s := range oracle.Truth(b, now) {
 		if s.Name == "consign_integrity_violations" && s.Value != 0 {
 			t.Errorf("%s of %s: %g in the books", s.Labels["check"], s.Labels["client"], s.Value)
 		}

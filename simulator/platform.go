@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -281,7 +282,7 @@ func (p *Platform) Do(ctx context.Context, name string, fill func(*world.Books, 
 func (p *Platform) Books() *world.Books { return p.store.Books() }
 
 // Truth returns every sample that the business-exporter has to export now.
-func (p *Platform) Truth() []Sample { return Truth(p.Books(), p.store.Now()) }
+func (p *Platform) Truth() []oracle.Sample { return oracle.Truth(p.Books(), p.store.Now()) }
 
 // Faults returns the fault switches.
 func (p *Platform) Faults() *Switches { return p.faults }
@@ -341,15 +342,15 @@ func (p *Platform) quiesce(ctx context.Context) error {
 // it is empty.
 //
 // The samples follow from the published events themselves. To compare them with a consumer's, pause life first.
-func (p *Platform) StreamTruth() []Sample {
-	samples := []Sample{}
+func (p *Platform) StreamTruth() []oracle.Sample {
+	samples := []oracle.Sample{}
 	if p.emitter == nil {
 		return samples
 	}
 	for _, t := range p.emitter.Totals() {
-		samples = append(samples, Sample{t.Name, t.Labels, float64(t.Value) / float64(t.Scale)})
+		samples = append(samples, oracle.Sample{Name: t.Name, Labels: t.Labels, Value: float64(t.Value) / float64(t.Scale)})
 	}
-	slices.SortFunc(samples, compareSamples)
+	slices.SortFunc(samples, oracle.Compare)
 	return samples
 }
 

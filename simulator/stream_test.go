@@ -90,7 +90,7 @@ func compareStream(t *testing.T, p *Platform) []*kgo.Record {
 	want := map[string]float64{}
 	for _, s := range p.StreamTruth() {
 		if s.Value != 0 { // a recount has no series with the value 0
-			want[s.series()] = s.Value
+			want[series(s)] = s.Value
 		}
 	}
 	got := recount(records)

@@ -22,6 +22,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/quota"
 )
 
@@ -148,7 +149,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
 		t.Errorf("state of the machinery: %+v", state.InfraState)
 	}
-	var books []simulator.Sample
+	var books []oracle.Sample
 	get("/stream-books", &books)
 	records := 0.0
 	for _, s := range books {

@@ -17,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
@@ -72,7 +73,7 @@ func pause(t *testing.T, p *simulator.Platform) {
 // expectedSeries is the platform's data at a time, by series.
 func expectedSeries(b *world.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
-	for _, s := range simulator.Truth(b, at) {
+	for _, s := range oracle.Truth(b, at) {
 		m := &dto.Metric{}
 		for k, v := range s.Labels {
 			m.Label = append(m.Label, &dto.LabelPair{Name: &k, Value: &v})

@@ -14,6 +14,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -44,7 +45,7 @@ func (o *unusualPlatform) await(t *testing.T) map[string]float64 {
 // are left out then, and so is money of a currency that does not exist.
 func (o *unusualPlatform) expected(b *world.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
-	for _, s := range simulator.Truth(b, at) {
+	for _, s := range oracle.Truth(b, at) {
 		m, _ := o.metrics.Lookup(s.Name)
 		labels, odd := maps.Clone(s.Labels), false
 		for i := range m.Labels {

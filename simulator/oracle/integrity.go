@@ -1,4 +1,4 @@
-package simulator
+package oracle
 
 import "github.com/consignwatch/consignwatch/simulator/world"
 

@@ -1,4 +1,6 @@
-package simulator
+// Package oracle says what the business-exporter has to export, given the books: every sample, and how often the rows violate each
+// integrity check. It reads nothing but the books, and shares no code with the exporter.
+package oracle
 
 import (
 	"cmp"
@@ -69,7 +71,7 @@ func Truth(b *world.Books, now time.Time) []Sample {
 	t.support()
 	t.storage()
 	t.backups()
-	slices.SortFunc(t.samples, compareSamples)
+	slices.SortFunc(t.samples, Compare)
 	return t.samples
 }
 
@@ -483,15 +485,15 @@ func latest[K comparable](m map[K]time.Time, key K, at time.Time) {
 
 func seconds(at time.Time) float64 { return float64(at.UnixMicro()) / 1e6 }
 
-func compareSamples(a, b Sample) int {
+func Compare(a, b Sample) int {
 	if c := cmp.Compare(a.Name, b.Name); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.key(), b.key())
+	return cmp.Compare(a.Key(), b.Key())
 }
 
-// key returns the labels in order, as one string.
-func (s Sample) key() string {
+// Key returns the labels in order, as one string.
+func (s Sample) Key() string {
 	var key strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s.Labels)) {
 		key.WriteString(name + "\x00" + s.Labels[name] + "\x00")

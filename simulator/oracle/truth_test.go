@@ -1,4 +1,4 @@
-package simulator
+package oracle
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ import (
 // A platform of a few rows, and its samples, worked out by hand.
 func TestTruth(t *testing.T) {
 	t.Parallel()
-	now := noon()
+	now := time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	const day = 24 * time.Hour
 	b := &world.Books{
@@ -167,7 +167,7 @@ func TestTruth(t *testing.T) {
 	}
 	got := map[string]float64{}
 	for _, s := range Truth(b, now) {
-		labels := strings.Split(strings.TrimSuffix(s.key(), "\x00"), "\x00")
+		labels := strings.Split(strings.TrimSuffix(s.Key(), "\x00"), "\x00")
 		key := strings.TrimPrefix(s.Name, "consign_")
 		for i := 0; i+1 < len(labels); i += 2 {
 			key += " " + labels[i] + "=" + labels[i+1]
@@ -180,38 +180,4 @@ func TestTruth(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("truth (-want +got):\n%s", diff)
 	}
-}
-
-// Do changes the books together with the database.
-func TestDoKeepsBooksAndTablesTogether(t *testing.T) {
-	t.Parallel()
-	p, db := filled(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60})
-	err := p.Do(t.Context(), "rename and delete", func(b *world.Books, c *Change) error {
-		renamed := b.Clients[0]
-		renamed.Slug, renamed.Name = "newly-named", `Nuée d'étoiles "\" 🧸`
-		c.Update(renamed)
-		c.Delete(b.Clients[1])
-		e := b.Events[0]
-		e.ID, e.Slug, e.Status = c.NewID(world.Event{}), "without-items", world.Active
-		c.Insert(e)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := p.Books()
-	compareTables(t, b, db)
-	if b.ClientBySlug("newly-named") == nil || b.Clients.Get(2) != nil {
-		t.Errorf("clients: %+v", b.Clients)
-	}
-	if truthOf(p, "consign_event_info", "client", "newly-named", "event", "without-items") != 1 {
-		t.Error("the new sale event is not there")
-	}
-	livePlatform(t, p)
-	waitFor(t, "life", func() bool { return p.State().Changes > 5 })
-	pause(t, p)
-	if s := p.State(); s.Failures > 0 {
-		t.Errorf("life stumbles: %+v", s)
-	}
-	compareTables(t, p.Books(), db)
 }
