@@ -221,8 +221,8 @@ func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 	if err := json.Unmarshal(c.get(fmt.Sprintf("/api/items?event=%d", event.ID), client.Slug, 200), &stock); err != nil {
 		t.Fatal(err)
 	}
-	if len(stock) != min(20, p.store.index.ForSale.Len(event.ID)) {
-		t.Errorf("%d items are shown, %d are for sale", len(stock), p.store.index.ForSale.Len(event.ID))
+	if len(stock) != min(20, p.store.Index.ForSale.Len(event.ID)) {
+		t.Errorf("%d items are shown, %d are for sale", len(stock), p.store.Index.ForSale.Len(event.ID))
 	}
 	if ttl := cache.TTL(t.Context(), fmt.Sprintf("api:/api/items:%d:%d", client.ID, event.ID)).Val(); ttl <= 0 || ttl > time.Minute {
 		t.Errorf("what is cached stays for %s", ttl)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -37,10 +38,10 @@ type State struct {
 // State returns the state of the simulator.
 func (p *Platform) State() State {
 	s := State{
-		Filled: p.store.filled.Load(), Living: p.life.Living.Load(), Paused: p.store.paused.Load(), Speed: p.config.Speed, Time: p.life.TimeOfDay(),
-		Failures: p.store.failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{}, InfraState: p.infra.State(),
+		Filled: p.store.Filled.Load(), Living: p.life.Living.Load(), Paused: p.store.Paused.Load(), Speed: p.config.Speed, Time: p.life.TimeOfDay(),
+		Failures: p.store.Failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{}, InfraState: p.infra.State(),
 	}
-	if message := p.store.failing.Load(); message != nil {
+	if message := p.store.Failing.Load(); message != nil {
 		s.Failing = *message
 	}
 	if p.emitter != nil {
@@ -55,16 +56,16 @@ func (p *Platform) State() State {
 			s.Faults = append(s.Faults, fault.Name)
 		}
 	}
-	p.store.memory.RLock()
-	defer p.store.memory.RUnlock()
-	s.Changes = p.store.changes
+	p.store.Memory.RLock()
+	defer p.store.Memory.RUnlock()
+	s.Changes = p.store.Changes
 	for _, t := range world.AllTables() {
-		s.Rows[t.Title()] = t.Count(p.store.books)
+		s.Rows[t.Title()] = t.Count(p.store.Books)
 	}
-	for _, e := range p.store.books.Events {
+	for _, e := range p.store.Books.Events {
 		s.Events[e.Status]++
 	}
-	for _, c := range p.store.books.Clients {
+	for _, c := range p.store.Books.Clients {
 		if c.Active {
 			s.Clients = append(s.Clients, c.Slug)
 		}
@@ -73,7 +74,7 @@ func (p *Platform) State() State {
 }
 
 // Ready reports whether the database is filled and life goes on.
-func (p *Platform) Ready() bool { return p.store.filled.Load() && p.life.Living.Load() }
+func (p *Platform) Ready() bool { return p.store.Filled.Load() && p.life.Living.Load() }
 
 // Control returns the control interface:
 //
@@ -124,7 +125,7 @@ func (p *Platform) switchFault(do func(ctx context.Context, name, client string)
 			w.WriteHeader(http.StatusNoContent)
 		case errors.Is(err, ErrUnknownFault):
 			refuse(w, http.StatusNotFound, err, p.faults.Names())
-		case errors.Is(err, ErrUnknownClient):
+		case errors.Is(err, store.ErrUnknownClient):
 			refuse(w, http.StatusNotFound, err, p.State().Clients)
 		case errors.As(err, &missing), errors.Is(err, ErrNoSaleEvent), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
 			refuse(w, http.StatusConflict, err, nil)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/consignwatch/consignwatch/simulator/store"
 )
 
 const (
@@ -29,7 +31,7 @@ func refusedByDatabase(err error) bool {
 // admin returns a pool of one connection with the DSN's user, so that the server gets its statements one after the other. It has no time
 // limit: a statement that nobody waits for any more could be carried out after a later one.
 func (i *Infrastructure) admin() (*sql.DB, error) {
-	db, _, err := openPool(i.DSN, i.Timeout)
+	db, _, err := store.OpenPool(i.DSN, i.Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +143,7 @@ func (i *Infrastructure) readOnly(on, alive context.Context, active func()) erro
 	}
 	defer db.Close()
 	name := fnv.New32a()
-	_, _ = name.Write([]byte(i.configured().DBName))
+	_, _ = name.Write([]byte(i.Configured().DBName))
 	user, password := fmt.Sprintf("platform_sim_%08x", name.Sum32()), rand.Text()
 	account := "'" + user + "'@'%'"
 	var was bool
@@ -155,8 +157,8 @@ func (i *Infrastructure) readOnly(on, alive context.Context, active func()) erro
 	if err = breakScript.run(
 		"CREATE USER IF NOT EXISTS "+account+" IDENTIFIED BY '"+password+"'",
 		"ALTER USER "+account+" IDENTIFIED BY '"+password+"'",
-		"GRANT ALL PRIVILEGES ON `"+i.configured().DBName+"`.* TO "+account); err == nil {
-		err = i.writeAs(on, user, password)
+		"GRANT ALL PRIVILEGES ON `"+i.Configured().DBName+"`.* TO "+account); err == nil {
+		err = i.WriteAs(on, user, password)
 	}
 	for err == nil && on.Err() == nil {
 		// Repeated: a restarted server has lost the setting.
@@ -172,7 +174,7 @@ func (i *Infrastructure) readOnly(on, alive context.Context, active func()) erro
 	if !was {
 		err = errors.Join(err, repairScript.run("SET GLOBAL read_only = 0"))
 	}
-	return errors.Join(err, i.writeAs(alive, i.configured().User, i.configured().Passwd), repairScript.run("DROP USER IF EXISTS "+account))
+	return errors.Join(err, i.WriteAs(alive, i.Configured().User, i.Configured().Passwd), repairScript.run("DROP USER IF EXISTS "+account))
 }
 
 // unlessEnded returns the error, or nil if the context has ended: then its end is the reason.

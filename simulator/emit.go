@@ -11,6 +11,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -20,7 +21,7 @@ import (
 // database agree. The latter report what the API, the external services and the jobs did. Only some are made up: the requests with which
 // people make changes that the API has no endpoint for, those of faults, and what the worker measures.
 type Emitter struct {
-	*Store
+	*store.Store
 	config    EmitterConfig
 	faults    *Switches
 	publisher *stream.Publisher
@@ -69,7 +70,7 @@ type External interface {
 }
 
 // NewEmitter makes an emitter. Connect it before anything is emitted.
-func NewEmitter(config EmitterConfig, s *Store, faults *Switches) (*Emitter, error) {
+func NewEmitter(config EmitterConfig, s *store.Store, faults *Switches) (*Emitter, error) {
 	out, err := stream.Open(config.Brokers)
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -185,7 +186,7 @@ func (src source) emit(d stream.Data) {
 }
 
 // Changed emits the events that follow from a change of the books.
-func (em *Emitter) Changed(books *world.Books, c *Change) {
+func (em *Emitter) Changed(books *world.Books, c *store.Change) {
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	s := &changeEvents{Emitter: em, books: books, change: c}
@@ -204,7 +205,7 @@ func (em *Emitter) Changed(books *world.Books, c *Change) {
 type changeEvents struct {
 	*Emitter
 	books           *world.Books
-	change          *Change
+	change          *store.Change
 	orders, refunds []*order // sales by order
 }
 
@@ -255,7 +256,7 @@ func (s *changeEvents) category(id uint64) string {
 	return world.NoCategory
 }
 
-func (s *changeEvents) row(n RowChange) {
+func (s *changeEvents) row(n store.RowChange) {
 	switch after := n.After.(type) {
 	case world.Sale:
 		before, known := n.Before.(world.Sale)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/webhook"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -21,7 +22,7 @@ import (
 // platform lacks. The exception is on purpose: while webhooks of orders get lost, orders are created in the shop only (missingOrder).
 type Services struct {
 	*outside.Services
-	*Store
+	*store.Store
 	inflight *Inflight
 	faults   *Switches
 
@@ -50,7 +51,7 @@ type ServicesConfig struct {
 }
 
 // ServeServices serves the external services, and handles their webhooks.
-func ServeServices(config ServicesConfig, s *Store, faults *Switches, inflight *Inflight) (*Services, error) {
+func ServeServices(config ServicesConfig, s *store.Store, faults *Switches, inflight *Inflight) (*Services, error) {
 	listener, err := listenLoopback(context.Background(), "address of the external services", config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -89,7 +90,7 @@ type ExternalState struct {
 // State returns the state of the services.
 func (o *Services) State() *ExternalState {
 	s := &ExternalState{State: o.Services.State(), OrdersMissing: map[string]int{}}
-	for _, c := range o.clientList() {
+	for _, c := range o.ClientList() {
 		if n := o.missingCount(c.ID); n > 0 {
 			s.OrdersMissing[c.Slug] = n
 		}

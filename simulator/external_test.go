@@ -19,6 +19,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -70,7 +71,7 @@ func startTrading(t *testing.T) *serviceReader {
 	config := lively()
 	config.Acceleration = 10
 	r := startWithExternal(t, config)
-	if err := r.p.Do(t.Context(), "sell on", func(b *world.Books, c *Change) error {
+	if err := r.p.Do(t.Context(), "sell on", func(b *world.Books, c *store.Change) error {
 		for _, e := range b.Events {
 			if world.Selling(e.Status) || e.Status == world.Registration {
 				if e.Status == world.Registration {

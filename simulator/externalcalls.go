@@ -56,7 +56,7 @@ func (o *Services) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if !o.paused.Load() {
+		if !o.Paused.Load() {
 			l.makeDueCalls(ctx)
 		}
 	}
@@ -228,7 +228,7 @@ func (o *Services) RefusedByClerk(client uint64, operation, feature string) bool
 	if call.OK() {
 		return false
 	}
-	if c := o.books.Clients.Get(client); c != nil {
+	if c := o.Books.Clients.Get(client); c != nil {
 		who := tenant{c.ID, c.Slug}
 		o.inflight.emit(func(em *Emitter) {
 			src := em.sourceFor(who, "api")
@@ -241,7 +241,7 @@ func (o *Services) RefusedByClerk(client uint64, operation, feature string) bool
 
 // FailCheckout emits a checkout that fails because the shop is down.
 func (o *Services) FailCheckout(client uint64) {
-	c, call := o.books.Clients.Get(client), o.LastShopCall(client)
+	c, call := o.Books.Clients.Get(client), o.LastShopCall(client)
 	if c == nil || !call.Down {
 		return
 	}

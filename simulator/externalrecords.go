@@ -9,6 +9,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/clerk"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -81,7 +82,7 @@ func (o *Services) shopOf(b *world.Books, event uint64) string {
 }
 
 // Changed applies a change of the books to the services.
-func (o *Services) Changed(b *world.Books, c *Change) {
+func (o *Services) Changed(b *world.Books, c *store.Change) {
 	var orders []*order
 	for _, n := range c.Rows {
 		var err error

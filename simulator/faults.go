@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -76,7 +77,7 @@ func Always(do func(context.Context) error) Action {
 
 // Switches are the fault switches. A fault that is on for a client can be switched off for that client, or for all.
 type Switches struct {
-	store *Store
+	store *store.Store
 	all   []Fault
 
 	// A lock for each fault: an injection that waits for the database must not keep anybody from switching database-down off.
@@ -94,7 +95,7 @@ type faultState struct {
 }
 
 // NewSwitches makes switches without faults.
-func NewSwitches(s *Store) *Switches {
+func NewSwitches(s *store.Store) *Switches {
 	return &Switches{store: s, switching: map[string]*sync.Mutex{}, states: map[string][]*faultState{}}
 }
 
@@ -116,7 +117,7 @@ type FaultState struct {
 // List returns every fault with its state.
 func (f *Switches) List() []FaultState {
 	slugs := map[uint64]string{}
-	for _, c := range f.store.clientList() {
+	for _, c := range f.store.ClientList() {
 		slugs[c.ID] = c.Slug
 	}
 	f.mu.RLock()
@@ -164,7 +165,7 @@ func (f *Switches) On(ctx context.Context, name, client string) error {
 	state := &faultState{client: id, since: f.store.Now()}
 	if fault.Check != "" {
 		state.client, state.injected, err = InjectViolation(ctx, f.store, fault.Check, id, 1)
-		if errors.Is(err, ErrOutcomeUnknown) { // the rows will be there, and have to be removed
+		if errors.Is(err, store.ErrOutcomeUnknown) { // the rows will be there, and have to be removed
 			f.set(name, append(slices.Clone(f.statesOf(name)), state))
 		}
 		if err != nil {
@@ -274,7 +275,7 @@ func (f *Switches) find(name, client string) (Fault, uint64, error) {
 	if f.all[i].Scope == everybody {
 		return Fault{}, 0, fmt.Errorf("fault %s: %w", name, ErrScope)
 	}
-	id, err := f.store.clientID(client)
+	id, err := f.store.ClientID(client)
 	return f.all[i], id, err
 }
 
@@ -299,7 +300,7 @@ func (f *Switches) drop(name string, state *faultState) {
 // where returns where a fault is on: for one client, or for all active ones.
 func (f *Switches) where(state *faultState) Where {
 	at := Where{Since: state.since}
-	for _, c := range f.store.clientList() {
+	for _, c := range f.store.ClientList() {
 		if c.ID == state.client || state.client == 0 && c.Active {
 			at.Clients = append(at.Clients, c.ID)
 		}
@@ -309,13 +310,13 @@ func (f *Switches) where(state *faultState) Where {
 
 // touchItems changes some prices, so that there is something to sync.
 func (f *Switches) touchItems(ctx context.Context, at Where) error {
-	return f.store.Do(ctx, "touch items", func(b *world.Books, c *Change) error {
+	return f.store.Do(ctx, "touch items", func(b *world.Books, c *store.Change) error {
 		now := f.store.Now()
 		for _, e := range b.Events {
 			if !slices.Contains(at.Clients, e.ClientID) || !world.Selling(e.Status) && e.Status != world.Registration {
 				continue
 			}
-			for _, id := range f.store.index.ForSale.Some(e.ID, 5) {
+			for _, id := range f.store.Index.ForSale.Some(e.ID, 5) {
 				item := *b.Items.Get(id)
 				item.UpdatedAt = now
 				c.Update(item)

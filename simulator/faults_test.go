@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -168,8 +169,8 @@ func TestFaultsThatCannotBe(t *testing.T) {
 		want         error
 	}{
 		{"no-such-fault", "", ErrUnknownFault},
-		{SoldTwiceFault, "nobody", ErrUnknownClient},
-		{SoldTwiceFault, gone, ErrUnknownClient},
+		{SoldTwiceFault, "nobody", store.ErrUnknownClient},
+		{SoldTwiceFault, gone, store.ErrUnknownClient},
 		{SoldTwiceFault, p.Books().Clients[2].Slug, ErrNoSaleEvent}, // it has no sale event
 		{DatabaseDown, "", ErrNoDatabase},
 		{DatabaseDown, p.Books().Clients[0].Slug, ErrScope},

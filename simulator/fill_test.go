@@ -10,6 +10,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -261,7 +262,7 @@ func compareTables(t *testing.T, b *world.Books, db *sql.DB) {
 func TestDoKeepsBooksAndTablesTogether(t *testing.T) {
 	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 8, Items: 400, Speed: 60})
-	err := p.Do(t.Context(), "rename and delete", func(b *world.Books, c *Change) error {
+	err := p.Do(t.Context(), "rename and delete", func(b *world.Books, c *store.Change) error {
 		renamed := b.Clients[0]
 		renamed.Slug, renamed.Name = "newly-named", `Nuée d'étoiles "\" 🧸`
 		c.Update(renamed)

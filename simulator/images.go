@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/quota"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -25,7 +26,7 @@ type image struct {
 }
 
 // Changed queues the images of published items.
-func (i *Infrastructure) Changed(_ *world.Books, c *Change) {
+func (i *Infrastructure) Changed(_ *world.Books, c *store.Change) {
 	for _, n := range c.Rows {
 		after, isItem := n.After.(world.Item)
 		before, _ := n.Before.(world.Item)
@@ -73,11 +74,11 @@ func (i *Infrastructure) storeImages(ctx context.Context) {
 
 // queueInitialImages queues the images of some items that are for sale already.
 func (i *Infrastructure) queueInitialImages() {
-	i.memory.RLock()
-	defer i.memory.RUnlock()
-	for _, e := range i.books.Events {
-		for _, id := range i.index.ForSale.Some(e.ID, imageQueueSize/10) {
-			if item := i.books.Items.Get(id); item != nil {
+	i.Memory.RLock()
+	defer i.Memory.RUnlock()
+	for _, e := range i.Books.Events {
+		for _, id := range i.Index.ForSale.Some(e.ID, imageQueueSize/10) {
+			if item := i.Books.Items.Get(id); item != nil {
 				i.queueImage(item)
 			}
 		}

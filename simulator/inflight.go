@@ -5,12 +5,14 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/consignwatch/consignwatch/simulator/store"
 )
 
 // Inflight is the set of requests in flight: requests that the API serves, and those that visitors send. Each request emits its events
 // when it ends; before that, the totals of the stream are not final.
 type Inflight struct {
-	store   *Store
+	store   *store.Store
 	emitter *Emitter // nil: nothing is emitted
 
 	mu      sync.Mutex
@@ -18,7 +20,7 @@ type Inflight struct {
 }
 
 // NewInflight makes an empty set. Without a stream, the emitter is nil.
-func NewInflight(s *Store, emitter *Emitter) *Inflight {
+func NewInflight(s *store.Store, emitter *Emitter) *Inflight {
 	return &Inflight{store: s, emitter: emitter, pending: map[*inflightRequest]struct{}{}}
 }
 
@@ -35,7 +37,7 @@ func (f *Inflight) begin() *inflightRequest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// Under the lock: Pause sets paused first, and awaits the pending requests then.
-	if r.whilePaused = f.store.paused.Load(); !r.whilePaused {
+	if r.whilePaused = f.store.Paused.Load(); !r.whilePaused {
 		f.pending[r] = struct{}{}
 	}
 	return r

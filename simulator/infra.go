@@ -11,6 +11,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/api"
 	"github.com/consignwatch/consignwatch/simulator/quota"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -44,12 +45,12 @@ type Orders interface {
 	// Buying reports whether shoppers of a client can buy.
 	Buying(client uint64) bool
 	// Purchase places an order. When the order gets lost, the change stays empty.
-	Purchase(c *Change, event uint64) []world.Sale
+	Purchase(c *store.Change, event uint64) []world.Sale
 }
 
 // Infrastructure is the running infrastructure.
 type Infrastructure struct {
-	*Store
+	*store.Store
 	config   InfraConfig
 	faults   *Switches
 	inflight *Inflight
@@ -64,10 +65,10 @@ type Infrastructure struct {
 }
 
 // StartInfrastructure starts the infrastructure. Connect it before people use it.
-func StartInfrastructure(config InfraConfig, s *Store, faults *Switches, inflight *Inflight) (*Infrastructure, error) {
+func StartInfrastructure(config InfraConfig, s *store.Store, faults *Switches, inflight *Inflight) (*Infrastructure, error) {
 	i := &Infrastructure{Store: s, config: config, faults: faults, inflight: inflight, tasks: NewTasks(2 * s.Timeout)}
 	if config.API != "" {
-		pool, _, err := openPool(s.DSN, s.Timeout)
+		pool, _, err := store.OpenPool(s.DSN, s.Timeout)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +153,7 @@ func (i *Infrastructure) Order(client, event uint64) bool {
 	if i.traffic == nil {
 		return false
 	}
-	if c := i.books.Clients.Get(client); c != nil {
+	if c := i.Books.Clients.Get(client); c != nil {
 		select {
 		case i.traffic.orders <- wantedOrder{c.Slug, event}:
 		default:

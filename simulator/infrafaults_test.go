@@ -21,6 +21,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/quota"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -565,7 +566,7 @@ func TestADatabaseThatRefusesToBeChangedIsReported(t *testing.T) {
 	if on := p.State().Faults; len(on) > 0 {
 		t.Errorf("faults that are on: %v", on)
 	}
-	if err := p.Do(t.Context(), "rename", func(b *world.Books, c *Change) error {
+	if err := p.Do(t.Context(), "rename", func(b *world.Books, c *store.Change) error {
 		client := b.Clients[0]
 		client.Name = "Renamed"
 		c.Update(client)

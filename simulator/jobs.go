@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -147,10 +148,10 @@ func (em *Emitter) emitAttempt(f jobs.Finished) {
 }
 
 // tenantOf returns a client by its slug. A client of an earlier run, which the platform does not know, has id 0.
-func tenantOf(s *Store, slug string) tenant {
-	s.memory.RLock()
-	defer s.memory.RUnlock()
-	if c := s.books.ClientBySlug(slug); c != nil {
+func tenantOf(s *store.Store, slug string) tenant {
+	s.Memory.RLock()
+	defer s.Memory.RUnlock()
+	if c := s.Books.ClientBySlug(slug); c != nil {
 		return tenant{c.ID, slug}
 	}
 	return tenant{0, slug}

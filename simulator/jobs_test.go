@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -190,7 +191,7 @@ func TestPausedWorkersReportNothing(t *testing.T) {
 	waitFor(t, "jobs", func() bool { return queueBooks(p, jobs.Email).Finished > 20 })
 	pause(t, p)
 	queued, before := queueBooks(p, jobs.Email).Queued, streamTruthOf(p, "consign_jobs_total")
-	if err := p.Do(t.Context(), "register", func(b *world.Books, c *Change) error {
+	if err := p.Do(t.Context(), "register", func(b *world.Books, c *store.Change) error {
 		event := b.Events.Get(b.EventConsignors[0].EventID)
 		for range 5 {
 			consignor := world.Consignor{ID: c.NewID(world.Consignor{}), ClientID: event.ClientID, Active: true, CreatedAt: p.store.Now(), SyncStatus: world.Completed}

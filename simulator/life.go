@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -39,7 +40,7 @@ type Shops interface {
 	LoseOrder(client uint64, lines []world.Sale) bool
 	// ImportsLate reports whether a client has lost orders that can be imported, and ImportLate imports the oldest of them.
 	ImportsLate(client uint64) bool
-	ImportLate(c *Change, client uint64)
+	ImportLate(c *store.Change, client uint64)
 }
 
 // Visitors place orders with requests to the API. The result is false if there is no API: then life places the order.
@@ -49,14 +50,14 @@ type Visitors interface {
 
 // Life is the activities of the platform and its people.
 type Life struct {
-	*Store
+	*store.Store
 	config   LifeConfig
 	faults   *Switches
 	shops    Shops
 	visitors Visitors
 
 	Living atomic.Bool   // it runs: visitors place orders by the API
-	wake   chan struct{} // makes Run take a step at once
+	Wake   chan struct{} // makes Run take a step at once
 
 	// Guarded by the store's locks.
 	rng   *rand.Rand
@@ -64,12 +65,12 @@ type Life struct {
 }
 
 // NewLife makes the life of a platform. Without external services, shops is nil.
-func NewLife(config LifeConfig, s *Store, faults *Switches, shops Shops, visitors Visitors) *Life {
+func NewLife(config LifeConfig, s *store.Store, faults *Switches, shops Shops, visitors Visitors) *Life {
 	if shops == nil {
 		shops = noShops{}
 	}
 	return &Life{
-		Store: s, config: config, faults: faults, shops: shops, visitors: visitors, wake: make(chan struct{}, 1),
+		Store: s, config: config, faults: faults, shops: shops, visitors: visitors, Wake: make(chan struct{}, 1),
 		rng: rand.New(rand.NewPCG(config.Seed, 0x6c696665)),
 	}
 }
@@ -83,7 +84,7 @@ func (noShops) ShopDown(uint64) bool                       { return false }
 func (noShops) FailCheckout(uint64)                        {}
 func (noShops) LoseOrder(uint64, []world.Sale) bool        { return false }
 func (noShops) ImportsLate(uint64) bool                    { return false }
-func (noShops) ImportLate(*Change, uint64)                 {}
+func (noShops) ImportLate(*store.Change, uint64)           {}
 
 // lifeClock holds the due times that are not in the books.
 type lifeClock struct {
@@ -119,19 +120,19 @@ func (l *Life) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-l.wake:
+		case <-l.Wake:
 		}
 		now := time.Now()
 		elapsed := now.Sub(last)
 		last = now
-		if l.paused.Load() {
+		if l.Paused.Load() {
 			continue
 		}
 		err := l.Step(ctx, elapsed)
 		if ctx.Err() != nil {
 			return
 		}
-		if l.noteFailure(err); err == nil {
+		if l.NoteFailure(err); err == nil {
 			retry = shortestRetry
 			continue
 		}
@@ -144,18 +145,10 @@ func (l *Life) Run(ctx context.Context) {
 	}
 }
 
-// Wake makes Run take a step immediately.
-func (l *Life) Wake() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
 // TimeOfDay returns the platform's time of day.
 func (l *Life) TimeOfDay() time.Time {
-	l.memory.RLock()
-	defer l.memory.RUnlock()
+	l.Memory.RLock()
+	defer l.Memory.RUnlock()
 	return l.clock.platform
 }
 
@@ -165,7 +158,7 @@ func (l *Life) Reset(now time.Time) { l.clock = newLifeClock(now, l.config.Noon)
 // activity is a scheduled change. It chooses its rows when it runs.
 type activity struct {
 	name string
-	do   func(*Change)
+	do   func(*store.Change)
 }
 
 // Step runs the activities of a time span in a random order. It returns at the first activity that the database does not accept, and does
@@ -176,7 +169,7 @@ func (l *Life) Step(ctx context.Context, elapsed time.Duration) error {
 		return err
 	}
 	for _, a := range activities {
-		if ctx.Err() != nil || l.paused.Load() {
+		if ctx.Err() != nil || l.Paused.Load() {
 			return nil
 		}
 		if err := l.perform(ctx, a); err != nil {
@@ -187,22 +180,22 @@ func (l *Life) Step(ctx context.Context, elapsed time.Duration) error {
 }
 
 func (l *Life) perform(ctx context.Context, a activity) error {
-	if err := l.lockWrites(ctx); err != nil {
+	if err := l.LockWrites(ctx); err != nil {
 		return err
 	}
-	defer l.unlockWrites()
-	if l.paused.Load() {
+	defer l.UnlockWrites()
+	if l.Paused.Load() {
 		return nil
 	}
-	if err := l.resolveUnknown(ctx); err != nil { // before rows are chosen: it changes the books
+	if err := l.ResolveUnknown(ctx); err != nil { // before rows are chosen: it changes the books
 		return err
 	}
-	c := l.newChange(a.name)
+	c := l.NewChange(a.name)
 	a.do(c)
-	if c.empty() {
+	if c.Empty() {
 		return nil
 	}
-	return l.apply(ctx, c)
+	return l.Apply(ctx, c)
 }
 
 // step collects the activities of one time span.
@@ -216,27 +209,27 @@ type step struct {
 }
 
 func (l *Life) decide(ctx context.Context, elapsed time.Duration) ([]activity, error) {
-	if err := l.lockWrites(ctx); err != nil {
+	if err := l.LockWrites(ctx); err != nil {
 		return nil, err
 	}
-	defer l.unlockWrites()
-	l.memory.Lock()
+	defer l.UnlockWrites()
+	l.Memory.Lock()
 	l.clock.platform = l.clock.platform.Add(time.Duration(float64(elapsed) * l.Speed))
-	l.memory.Unlock()
+	l.Memory.Unlock()
 	s := &step{Life: l, at: l.Now(), wall: elapsed.Seconds(), days: elapsed.Hours() / 24 * l.Speed, tempo: l.config.tempo(l.clock.platform)}
-	for i := range l.books.Clients {
-		if c := &l.books.Clients[i]; c.Active {
+	for i := range l.Books.Clients {
+		if c := &l.Books.Clients[i]; c.Active {
 			s.clientLife(c)
 		}
 	}
-	for i := range l.books.Events {
-		e := &l.books.Events[i]
-		if c := l.books.Clients.Get(e.ClientID); c == nil || !c.Active || e.Status == world.Complete || e.Status == world.Cancelled {
+	for i := range l.Books.Events {
+		e := &l.Books.Events[i]
+		if c := l.Books.Clients.Get(e.ClientID); c == nil || !c.Active || e.Status == world.Complete || e.Status == world.Cancelled {
 			continue
 		}
 		s.eventLife(e.ID, e.ClientID, e.Status)
 		if world.DueStatus(e, s.at, l.Day()) != e.Status {
-			s.schedule(fmt.Sprintf("end %s", e.Status), func(c *Change) { l.advance(c, e.ID) })
+			s.schedule(fmt.Sprintf("end %s", e.Status), func(c *store.Change) { l.advance(c, e.ID) })
 		}
 	}
 	s.backupLife()
@@ -276,12 +269,12 @@ func (l *Life) impossible(j activity) bool {
 }
 
 // schedule adds one activity.
-func (s *step) schedule(name string, do func(*Change)) {
+func (s *step) schedule(name string, do func(*store.Change)) {
 	s.activities = append(s.activities, activity{name, do})
 }
 
 // perDay schedules an activity with a mean rate per platform day.
-func (s *step) perDay(name string, rate float64, do func(*Change)) {
+func (s *step) perDay(name string, rate float64, do func(*store.Change)) {
 	for range world.Poisson(s.rng, rate*s.days) {
 		s.schedule(name, do)
 	}
@@ -289,7 +282,7 @@ func (s *step) perDay(name string, rate float64, do func(*Change)) {
 
 // perSecond schedules an activity with a mean rate per second, for what does not follow the platform's day: people do not click faster
 // because days are short.
-func (s *step) perSecond(name string, rate float64, do func(*Change)) {
+func (s *step) perSecond(name string, rate float64, do func(*store.Change)) {
 	for range world.Poisson(s.rng, rate*s.wall) {
 		s.schedule(name, do)
 	}
@@ -303,32 +296,32 @@ func (s *step) clientLife(client *world.Client) {
 			l.clock.sync[id] = s.at.Add(time.Duration(s.rng.Int64N(int64(every))))
 		} else {
 			l.clock.sync[id] = s.at.Add(every)
-			s.schedule("sync", func(c *Change) { l.sync(c, id) })
+			s.schedule("sync", func(c *store.Change) { l.sync(c, id) })
 		}
 	}
 	if !s.at.Before(l.clock.heartbeats[id]) {
 		l.clock.heartbeats[id] = s.at.Add(world.HeartbeatEvery)
-		s.schedule("heartbeat", func(c *Change) { l.heartbeat(c, id) })
+		s.schedule("heartbeat", func(c *store.Change) { l.heartbeat(c, id) })
 	}
 	if l.shops.ImportsLate(id) {
-		s.schedule("import late orders", func(c *Change) { l.shops.ImportLate(c, id) })
+		s.schedule("import late orders", func(c *store.Change) { l.shops.ImportLate(c, id) })
 	}
 	stay := s.visitSeconds()
 	for i, role := range world.Roles()[1:] {
-		s.perSecond("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *Change) { l.arrive(c, id, 0, role) })
+		s.perSecond("sign in", [...]float64{3, 1, 1, 1, 0.3}[i]*s.tempo/stay, func(c *store.Change) { l.arrive(c, id, 0, role) })
 	}
-	s.perSecond("sign out", float64(l.index.Staff.Len(id))/stay*s.leaveFactor(), func(c *Change) { l.leave(c, &l.index.Staff, id) })
+	s.perSecond("sign out", float64(l.Index.Staff.Len(id))/stay*s.leaveFactor(), func(c *store.Change) { l.leave(c, &l.Index.Staff, id) })
 
 	tickets, answers := 0.5, 1.0
 	if l.faults.isOn(TicketsPilingUp, id) {
 		tickets, answers = 30, 0
 	}
-	s.perDay("open ticket", tickets*s.tempo, func(c *Change) { l.openTicket(c, id, world.PickPriority(l.rng.Float64())) })
-	s.perDay("answer ticket", answers*12*float64(l.index.Open.Len(id)), func(c *Change) { l.answerTicket(c, id) })
-	s.perDay("solve ticket", answers*3*float64(l.index.Waiting.Len(id)), func(c *Change) { l.solveTicket(c, id) })
-	s.perDay("change mail address", 0.01*float64(l.index.Consignors.Len(id)), func(c *Change) { l.changeAddress(c, id) })
-	if l.index.Events.Len(id) < 2 {
-		s.perDay("plan sale event", 0.3, func(c *Change) { l.planEvent(c, id) })
+	s.perDay("open ticket", tickets*s.tempo, func(c *store.Change) { l.openTicket(c, id, world.PickPriority(l.rng.Float64())) })
+	s.perDay("answer ticket", answers*12*float64(l.Index.Open.Len(id)), func(c *store.Change) { l.answerTicket(c, id) })
+	s.perDay("solve ticket", answers*3*float64(l.Index.Waiting.Len(id)), func(c *store.Change) { l.solveTicket(c, id) })
+	s.perDay("change mail address", 0.01*float64(l.Index.Consignors.Len(id)), func(c *store.Change) { l.changeAddress(c, id) })
+	if l.Index.Events.Len(id) < 2 {
+		s.perDay("plan sale event", 0.3, func(c *store.Change) { l.planEvent(c, id) })
 	}
 }
 
@@ -347,63 +340,63 @@ func (s *step) leaveFactor() float64 {
 
 // eventLife schedules the activities of a sale event.
 func (s *step) eventLife(id, client uint64, status string) {
-	l, x := s.Life, s.index
+	l, x := s.Life, s.Index
 	participants := float64(x.Participants.Len(id))
 	switch status {
 	case world.Registration:
 		expected := max(float64(l.config.Items)/float64(l.config.Events)/world.ItemsEach, 5)
-		s.perDay("register", 1.3*expected/world.RegistrationBefore*s.tempo, func(c *Change) { l.register(c, id) })
-		s.perDay("list item", participants*world.ItemsEach/world.RegistrationBefore*s.tempo, func(c *Change) { l.listItem(c, id) })
+		s.perDay("register", 1.3*expected/world.RegistrationBefore*s.tempo, func(c *store.Change) { l.register(c, id) })
+		s.perDay("list item", participants*world.ItemsEach/world.RegistrationBefore*s.tempo, func(c *store.Change) { l.listItem(c, id) })
 	case world.Active, world.Markdown:
 		purchases := 0.18 * float64(x.ForSale.Len(id)) * s.tempo
 		switch {
 		case l.Buying(client):
-			s.perDay("purchase", purchases, func(c *Change) { l.buy(c, client, id) })
+			s.perDay("purchase", purchases, func(c *store.Change) { l.buy(c, client, id) })
 		case l.shops.ShopDown(client):
-			s.perDay("failed purchase", purchases, func(*Change) { l.shops.FailCheckout(client) })
+			s.perDay("failed purchase", purchases, func(*store.Change) { l.shops.FailCheckout(client) })
 		}
-		s.perDay("list item", participants*0.5*s.tempo, func(c *Change) { l.listItem(c, id) })
-		s.perDay("change price", 0.05*float64(x.ForSale.Len(id)), func(c *Change) { l.reprice(c, id) })
-		s.perSecond("shopper comes", float64(world.ShoppersOf(id))*s.tempo/s.visitSeconds(), func(c *Change) { l.arrive(c, client, id, "shopper") })
+		s.perDay("list item", participants*0.5*s.tempo, func(c *store.Change) { l.listItem(c, id) })
+		s.perDay("change price", 0.05*float64(x.ForSale.Len(id)), func(c *store.Change) { l.reprice(c, id) })
+		s.perSecond("shopper comes", float64(world.ShoppersOf(id))*s.tempo/s.visitSeconds(), func(c *store.Change) { l.arrive(c, client, id, "shopper") })
 	case world.Closed, world.Returns:
 		if x.ForSale.Len(id) > 0 {
-			s.schedule("lock items", func(c *Change) { l.lockItems(c, id) })
+			s.schedule("lock items", func(c *store.Change) { l.lockItems(c, id) })
 		}
-		s.perDay("transfer", 0.1*float64(x.Locked.Len(id)), func(c *Change) { l.transfer(c, id) })
+		s.perDay("transfer", 0.1*float64(x.Locked.Len(id)), func(c *store.Change) { l.transfer(c, id) })
 	case world.Reconciliation:
 		if x.Unsettled.Len(id) > 0 {
-			s.schedule("settle", func(c *Change) { l.settleAccounts(c, id) })
+			s.schedule("settle", func(c *store.Change) { l.settleAccounts(c, id) })
 		}
-		s.perDay("pay", 3*math.Ceil(float64(x.Pending.Len(id))/4), func(c *Change) { l.pay(c, id, 4) })
+		s.perDay("pay", 3*math.Ceil(float64(x.Pending.Len(id))/4), func(c *store.Change) { l.pay(c, id, 4) })
 	}
 	if status != world.Setup && status != world.Draft {
-		s.perSecond("shopper leaves", float64(x.Shoppers.Len(id))/s.visitSeconds()*s.leaveFactor(), func(c *Change) { l.leave(c, &x.Shoppers, id) })
-		s.perDay("publish item", 3*float64(x.Drafts.Len(id)), func(c *Change) { l.publish(c, id) })
-		s.perDay("pay fee", 0.5*float64(x.Unpaid.Len(id)), func(c *Change) { l.payFee(c, id) })
-		s.perDay("return", 0.004*float64(x.Sold.Len(id)), func(c *Change) { l.returnItem(c, id) })
+		s.perSecond("shopper leaves", float64(x.Shoppers.Len(id))/s.visitSeconds()*s.leaveFactor(), func(c *store.Change) { l.leave(c, &x.Shoppers, id) })
+		s.perDay("publish item", 3*float64(x.Drafts.Len(id)), func(c *store.Change) { l.publish(c, id) })
+		s.perDay("pay fee", 0.5*float64(x.Unpaid.Len(id)), func(c *store.Change) { l.payFee(c, id) })
+		s.perDay("return", 0.004*float64(x.Sold.Len(id)), func(c *store.Change) { l.returnItem(c, id) })
 		s.dropoffLife(id)
 		s.shiftLife(id)
 	}
 }
 
 func (s *step) dropoffLife(event uint64) {
-	l, x := s.Life, s.index
-	s.perDay("book drop-off", 0.5*float64(x.Undropped.Len(event)), func(c *Change) { l.bookDropoff(c, event) })
-	s.perDay("cancel drop-off", 0.03*float64(x.DueSlots.Len(event)), func(c *Change) { l.cancelDropoff(c, event) })
+	l, x := s.Life, s.Index
+	s.perDay("book drop-off", 0.5*float64(x.Undropped.Len(event)), func(c *store.Change) { l.bookDropoff(c, event) })
+	s.perDay("cancel drop-off", 0.03*float64(x.DueSlots.Len(event)), func(c *store.Change) { l.cancelDropoff(c, event) })
 	for _, slot := range x.DueSlots.Some(event, math.MaxInt) {
-		if row := l.books.DropoffSlots.Get(slot); row != nil && row.StartAt.Before(s.at) {
-			s.schedule("drop-off", func(c *Change) { l.endDropoffs(c, slot) })
+		if row := l.Books.DropoffSlots.Get(slot); row != nil && row.StartAt.Before(s.at) {
+			s.schedule("drop-off", func(c *store.Change) { l.endDropoffs(c, slot) })
 		}
 	}
 }
 
 func (s *step) shiftLife(event uint64) {
-	l, x := s.Life, s.index
-	s.perDay("sign up for a shift", 0.1*float64(x.Participants.Len(event)), func(c *Change) { l.bookShift(c, event) })
-	s.perDay("cancel a shift", 0.03*float64(x.DueShifts.Len(event)), func(c *Change) { l.cancelShift(c, event) })
+	l, x := s.Life, s.Index
+	s.perDay("sign up for a shift", 0.1*float64(x.Participants.Len(event)), func(c *store.Change) { l.bookShift(c, event) })
+	s.perDay("cancel a shift", 0.03*float64(x.DueShifts.Len(event)), func(c *store.Change) { l.cancelShift(c, event) })
 	for _, shift := range x.DueShifts.Some(event, math.MaxInt) {
-		if row := l.books.VolunteerShifts.Get(shift); row != nil && row.EndAt.Before(s.at) {
-			s.schedule("shift ends", func(c *Change) { l.endShift(c, shift) })
+		if row := l.Books.VolunteerShifts.Get(shift); row != nil && row.EndAt.Before(s.at) {
+			s.schedule("shift ends", func(c *store.Change) { l.endShift(c, shift) })
 		}
 	}
 }

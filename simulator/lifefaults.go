@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -26,7 +27,7 @@ func (l *Life) Faults() []Fault {
 }
 
 func (l *Life) openTickets(ctx context.Context, at Where) error {
-	return l.Do(ctx, "open tickets", func(_ *world.Books, c *Change) error {
+	return l.Do(ctx, "open tickets", func(_ *world.Books, c *store.Change) error {
 		for _, client := range at.Clients {
 			for i := range 8 {
 				l.openTicket(c, client, world.Priorities()[i%2])
@@ -37,7 +38,7 @@ func (l *Life) openTickets(ctx context.Context, at Where) error {
 }
 
 func (l *Life) solveTickets(ctx context.Context, at Where) error {
-	return l.Do(ctx, "solve tickets", func(b *world.Books, c *Change) error {
+	return l.Do(ctx, "solve tickets", func(b *world.Books, c *store.Change) error {
 		now := l.Now()
 		for _, ticket := range b.SupportTickets {
 			if ticket.Status == world.Open && !ticket.OpenedAt.Before(at.Since) && slices.Contains(at.Clients, ticket.ClientID) {
@@ -51,10 +52,10 @@ func (l *Life) solveTickets(ctx context.Context, at Where) error {
 
 // backUpNow makes every backup due.
 func (l *Life) backUpNow(ctx context.Context) error {
-	if err := l.lockWrites(ctx); err != nil {
+	if err := l.LockWrites(ctx); err != nil {
 		return err
 	}
-	defer l.unlockWrites()
+	defer l.UnlockWrites()
 	for _, clock := range l.clock.backups {
 		clock.next = l.Now()
 	}

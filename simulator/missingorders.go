@@ -3,6 +3,7 @@ package simulator
 import (
 	"slices"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -24,15 +25,15 @@ func (o *Services) LoseOrder(client uint64, lines []world.Sale) bool {
 	if !o.losesOrders(client) {
 		return false
 	}
-	o.memory.Lock()
-	defer o.memory.Unlock()
+	o.Memory.Lock()
+	defer o.Memory.Unlock()
 	for _, s := range lines {
-		o.index.Reserve(o.books.Items.Get(s.ItemID), true)
+		o.Index.Reserve(o.Books.Items.Get(s.ItemID), true)
 	}
 	o.mu.Lock()
 	o.missingOrders[client] = append(o.missingOrders[client], missingOrder{lines})
 	o.mu.Unlock()
-	o.logError(o.order(o.books, lines))
+	o.logError(o.order(o.Books, lines))
 	return true
 }
 
@@ -49,7 +50,7 @@ func (o *Services) missingCount(client uint64) int {
 }
 
 // ImportLate records the oldest missing orders of a client.
-func (o *Services) ImportLate(c *Change, client uint64) {
+func (o *Services) ImportLate(c *store.Change, client uint64) {
 	o.mu.Lock()
 	n := min(len(o.missingOrders[client]), world.Batch/5)
 	orders := slices.Clone(o.missingOrders[client][:n])
@@ -58,7 +59,7 @@ func (o *Services) ImportLate(c *Change, client uint64) {
 	var sales []world.Row
 	for _, order := range orders {
 		for _, s := range order.lines {
-			if row := o.books.Items.Get(s.ItemID); row != nil {
+			if row := o.Books.Items.Get(s.ItemID); row != nil {
 				item := *row
 				item.Status, item.SoldAt, item.UpdatedAt, item.SoldPriceCents = world.Sold, s.SoldAt, now, s.AmountCents
 				c.Update(item)

@@ -3,13 +3,14 @@ package simulator
 import (
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Periodic activities: sync, backups, and the deletion of old rows.
 
 // sync syncs a client's shop: a run of each kind. The kind products updates items, the kind email_address consignors.
-func (l *Life) sync(c *Change, client uint64) {
+func (l *Life) sync(c *store.Change, client uint64) {
 	now := l.Now()
 	stalled := l.faults.isOn(SyncStalled, client)
 	for _, kind := range world.SyncKinds() {
@@ -17,7 +18,7 @@ func (l *Life) sync(c *Change, client uint64) {
 		if stalled && !mail {
 			continue
 		}
-		run := world.SyncRun{ID: l.ids.Of(world.SyncRun{}), ClientID: client, Kind: kind, Outcome: world.Succeeded, FinishedAt: now}
+		run := world.SyncRun{ID: l.IDs.Of(world.SyncRun{}), ClientID: client, Kind: kind, Outcome: world.Succeeded, FinishedAt: now}
 		if l.randomFailure(0.01) || l.syncFails(client, kind) {
 			run.Outcome = world.Failed
 		}
@@ -37,23 +38,23 @@ func (l *Life) syncFails(client uint64, kind string) bool {
 	return l.faults.isOn(SyncFailing, client) || kind != "email_address" && !l.shops.ShopAnswers(client)
 }
 
-func (l *Life) syncItems(c *Change, client uint64, now time.Time) {
-	for i := range l.books.Events {
-		e := &l.books.Events[i]
-		if e.ClientID != client || l.index.Unsynced.Len(e.ID) == 0 {
+func (l *Life) syncItems(c *store.Change, client uint64, now time.Time) {
+	for i := range l.Books.Events {
+		e := &l.Books.Events[i]
+		if e.ClientID != client || l.Index.Unsynced.Len(e.ID) == 0 {
 			continue
 		}
-		for _, id := range l.index.Unsynced.Some(e.ID, world.Batch) {
-			item := *l.books.Items.Get(id)
+		for _, id := range l.Index.Unsynced.Some(e.ID, world.Batch) {
+			item := *l.Books.Items.Get(id)
 			item.SyncedAt = now
 			c.Update(item)
 		}
 	}
 }
 
-func (l *Life) syncMail(c *Change, client uint64, now time.Time) {
-	for _, id := range l.index.Mail.Some(client, world.Batch) {
-		consignor := *l.books.Consignors.Get(id)
+func (l *Life) syncMail(c *store.Change, client uint64, now time.Time) {
+	for _, id := range l.Index.Mail.Some(client, world.Batch) {
+		consignor := *l.Books.Consignors.Get(id)
 		if consignor.SyncStatus == world.Failed && l.chance(0.9) {
 			continue // a later run retries it
 		}
@@ -89,16 +90,16 @@ func (s *step) backupLife() {
 		}
 		switch {
 		case clock.running != 0 && !s.at.Before(clock.ends):
-			s.schedule("backup ends", func(c *Change) { l.endBackup(c, clock) })
+			s.schedule("backup ends", func(c *store.Change) { l.endBackup(c, clock) })
 		case clock.running == 0 && !s.at.Before(clock.next):
-			s.schedule("backup starts", func(c *Change) { l.startBackup(c, clock, plan) })
+			s.schedule("backup starts", func(c *store.Change) { l.startBackup(c, clock, plan) })
 		}
 	}
 }
 
-func (l *Life) startBackup(c *Change, clock *backupClock, plan backupPlan) {
+func (l *Life) startBackup(c *store.Change, clock *backupClock, plan backupPlan) {
 	now := l.Now()
-	run := world.Backup{ID: l.ids.Of(world.Backup{}), Target: plan.target, StartedAt: now}
+	run := world.Backup{ID: l.IDs.Of(world.Backup{}), Target: plan.target, StartedAt: now}
 	c.Insert(run)
 	c.Then(func(*world.Books, *world.Index) {
 		clock.running = run.ID
@@ -107,13 +108,13 @@ func (l *Life) startBackup(c *Change, clock *backupClock, plan backupPlan) {
 	})
 }
 
-func (l *Life) endBackup(c *Change, clock *backupClock) {
-	run := *l.books.Backups.Get(clock.running)
+func (l *Life) endBackup(c *store.Change, clock *backupClock) {
+	run := *l.Books.Backups.Get(clock.running)
 	run.FinishedAt, run.Outcome = l.Now(), world.Failed
 	if !l.faults.isOn(BackupMissing, 0) {
 		run.Outcome, run.Bytes = world.Succeeded, 1_000_000
-		for i := len(l.books.Backups) - 1; i >= 0; i-- {
-			if b := &l.books.Backups[i]; b.Target == run.Target && b.Outcome == world.Succeeded {
+		for i := len(l.Books.Backups) - 1; i >= 0; i-- {
+			if b := &l.Books.Backups[i]; b.Target == run.Target && b.Outcome == world.Succeeded {
 				run.Bytes = b.Bytes + b.Bytes/500
 				break
 			}
@@ -130,23 +131,23 @@ const (
 )
 
 // clean deletes old sync runs and ended sessions, but never the last run of a kind and outcome.
-func (l *Life) clean(c *Change) {
+func (l *Life) clean(c *store.Change) {
 	before := l.Now().Add(-keptFor)
 	type last struct {
 		client        uint64
 		kind, outcome string
 	}
 	spared := map[last]uint64{}
-	for _, r := range l.books.SyncRuns {
+	for _, r := range l.Books.SyncRuns {
 		spared[last{r.ClientID, r.Kind, r.Outcome}] = r.ID
 	}
 	var runs, sessions []world.Row
-	for _, r := range l.books.SyncRuns {
+	for _, r := range l.Books.SyncRuns {
 		if len(runs) < maxCleaned && r.FinishedAt.Before(before) && spared[last{r.ClientID, r.Kind, r.Outcome}] != r.ID {
 			runs = append(runs, r)
 		}
 	}
-	for _, s := range l.books.Sessions {
+	for _, s := range l.Books.Sessions {
 		if len(sessions) < maxCleaned && !s.EndedAt.IsZero() && s.EndedAt.Before(before) {
 			sessions = append(sessions, s)
 		}

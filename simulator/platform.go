@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/oracle"
+	"github.com/consignwatch/consignwatch/simulator/seed"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -131,7 +133,7 @@ func (c *Config) setDefaults() error {
 // Platform is the simulator. Its methods can be called from any goroutine.
 type Platform struct {
 	config   Config
-	store    *Store
+	store    *store.Store
 	faults   *Switches
 	emitter  *Emitter // nil: no stream
 	inflight *Inflight
@@ -145,13 +147,13 @@ func New(config Config) (*Platform, error) {
 	if err := config.setDefaults(); err != nil {
 		return nil, err
 	}
-	store, err := OpenStore(StoreConfig{
+	rows, err := store.Open(store.Config{
 		Clock: world.Clock{Time: config.Now, Speed: config.Speed, Acceleration: config.Acceleration}, DSN: config.DSN, Timeout: config.Timeout, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{config: config, store: store, faults: NewSwitches(store)}
+	p := &Platform{config: config, store: rows, faults: NewSwitches(rows)}
 	if err := p.connect(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -231,7 +233,7 @@ func (p *Platform) Close() error {
 func (p *Platform) Fill(ctx context.Context) error {
 	c := &p.config
 	generate := func(db *sql.DB, now time.Time, ids world.IDs) (*world.Books, error) {
-		return Fill(ctx, db, SeedConfig{
+		return seed.Fill(ctx, db, seed.Config{
 			Clients: c.Clients, Events: c.Events, LiveEvents: c.LiveEvents, Items: c.Items, Seed: c.Seed, Bulk: c.Bulk, Day: p.store.Day(), Progress: c.Progress,
 		}, now, ids)
 	}
@@ -247,8 +249,8 @@ func (p *Platform) Fill(ctx context.Context) error {
 // Run simulates life until the context ends, finishes the running activity and returns nil. While the database fails, Run waits and
 // retries.
 func (p *Platform) Run(ctx context.Context) error {
-	if !p.store.filled.Load() {
-		return ErrNotFilled
+	if !p.store.Filled.Load() {
+		return store.ErrNotFilled
 	}
 	if p.life.Living.Swap(true) {
 		return errors.New("platform: life: it runs already")
@@ -274,12 +276,12 @@ func (p *Platform) Step(ctx context.Context, elapsed time.Duration) error {
 }
 
 // Do makes a change of the caller's (Store.Do).
-func (p *Platform) Do(ctx context.Context, name string, fill func(*world.Books, *Change) error) error {
+func (p *Platform) Do(ctx context.Context, name string, fill func(*world.Books, *store.Change) error) error {
 	return p.store.Do(ctx, name, fill)
 }
 
 // Books returns a copy of the books. To compare it with the database, pause life first.
-func (p *Platform) Books() *world.Books { return p.store.Books() }
+func (p *Platform) Books() *world.Books { return p.store.Snapshot() }
 
 // Truth returns every sample that the business-exporter has to export now.
 func (p *Platform) Truth() []oracle.Sample { return oracle.Truth(p.Books(), p.store.Now()) }
@@ -293,7 +295,7 @@ func (p *Platform) Faults() *Switches { return p.faults }
 //
 // The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent.
 func (p *Platform) InjectViolation(ctx context.Context, check, client string, n int) error {
-	id, err := p.store.clientID(client)
+	id, err := p.store.ClientID(client)
 	if err != nil {
 		return fmt.Errorf("platform: plant %s: %w", check, err)
 	}
@@ -306,9 +308,9 @@ func (p *Platform) InjectViolation(ctx context.Context, check, client string, n 
 // events of later requests are deferred until Resume. It also waits while the outcome of a transaction is unknown, and while the
 // broker does not acknowledge what was published.
 func (p *Platform) Pause(ctx context.Context) error {
-	was := p.store.paused.Swap(true)
+	was := p.store.Paused.Swap(true)
 	if err := p.quiesce(ctx); err != nil {
-		if p.store.paused.Store(was); !was {
+		if p.store.Paused.Store(was); !was {
 			p.resumeJobs()
 		}
 		return fmt.Errorf("platform: pause: %w", err)
@@ -320,11 +322,11 @@ func (p *Platform) quiesce(ctx context.Context) error {
 	if err := p.inflight.await(ctx); err != nil {
 		return err
 	}
-	if err := p.store.lockWrites(ctx); err != nil {
+	if err := p.store.LockWrites(ctx); err != nil {
 		return err
 	}
-	defer p.store.unlockWrites()
-	if err := p.store.awaitResolved(ctx); err != nil {
+	defer p.store.UnlockWrites()
+	if err := p.store.AwaitResolved(ctx); err != nil {
 		return err
 	}
 	if p.emitter == nil {
@@ -368,9 +370,12 @@ func (p *Platform) FlushStream(ctx context.Context) error {
 
 // Resume lets life go on.
 func (p *Platform) Resume() {
-	p.store.paused.Store(false)
+	p.store.Paused.Store(false)
 	p.resumeJobs()
-	p.life.Wake()
+	select {
+	case p.life.Wake <- struct{}{}:
+	default:
+	}
 }
 
 func (p *Platform) resumeJobs() {

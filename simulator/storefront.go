@@ -18,10 +18,10 @@ var errPaused = errors.New("life is paused: nothing changes now")
 
 // Client returns an active client by its slug or its domain.
 func (p storefront) Client(name string) (id uint64, slug string, ok bool) {
-	p.memory.RLock()
-	defer p.memory.RUnlock()
-	for i := range p.books.Clients {
-		if c := &p.books.Clients[i]; c.Active && (c.Slug == name || c.Domain == name) {
+	p.Memory.RLock()
+	defer p.Memory.RUnlock()
+	for i := range p.Books.Clients {
+		if c := &p.Books.Clients[i]; c.Active && (c.Slug == name || c.Domain == name) {
 			return c.ID, c.Slug, true
 		}
 	}
@@ -57,20 +57,20 @@ func (r *apiRequest) Order(ctx context.Context, client, event uint64) (api.Order
 }
 
 func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order, error) {
-	if err := r.lockFilled(ctx); err != nil {
+	if err := r.LockFilled(ctx); err != nil {
 		return api.Order{}, err
 	}
-	defer r.unlockWrites()
+	defer r.UnlockWrites()
 	if r.whilePaused {
 		return api.Order{}, errPaused
 	}
-	if err := r.resolveUnknown(ctx); err != nil { // before items are chosen: it changes the books
+	if err := r.ResolveUnknown(ctx); err != nil { // before items are chosen: it changes the books
 		return api.Order{}, err
 	}
-	if e := r.books.Events.Get(event); e == nil || e.ClientID != client || !r.orders.Buying(client) {
+	if e := r.Books.Events.Get(event); e == nil || e.ClientID != client || !r.orders.Buying(client) {
 		return api.Order{}, api.ErrNothing
 	}
-	c := r.newChange("order")
+	c := r.NewChange("order")
 	c.ReportedByAPI = true
 	sales := r.orders.Purchase(c, event)
 	if len(sales) == 0 {
@@ -80,10 +80,10 @@ func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order
 	for _, sale := range sales {
 		order.Amount += sale.AmountCents
 	}
-	if c.empty() { // the order is in the shop only: its webhook gets lost
+	if c.Empty() { // the order is in the shop only: its webhook gets lost
 		return order, nil
 	}
-	return order, r.apply(ctx, c)
+	return order, r.Apply(ctx, c)
 }
 
 // emitAPIRequest emits the events of a request that the API has reported.

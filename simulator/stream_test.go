@@ -16,6 +16,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
@@ -216,7 +217,7 @@ func makeEveryChange(t *testing.T, p *Platform) {
 		moved     world.Item
 		session   world.Session
 	)
-	begin := func(b *world.Books, c *Change) error {
+	begin := func(b *world.Books, c *store.Change) error {
 		joined := b.EventConsignors[0]
 		event := b.Events.Get(joined.EventID)
 		slot := world.DropoffSlot{ID: c.NewID(world.DropoffSlot{}), EventID: event.ID, StartAt: now, Capacity: 2}
@@ -237,7 +238,7 @@ func makeEveryChange(t *testing.T, p *Platform) {
 		c.Insert(consignor, world.EventConsignor{ID: c.NewID(world.EventConsignor{}), EventID: event.ID, ConsignorID: consignor.ID, Type: world.Super, CreatedAt: now})
 		return nil
 	}
-	end := func(b *world.Books, c *Change) error {
+	end := func(b *world.Books, c *store.Change) error {
 		dropoffs[0].Status, dropoffs[0].ArrivedAt, dropoffs[0].CompletedAt = world.Completed, now, now.Add(time.Minute)
 		dropoffs[1].Status = world.NoShow
 		volunteer.Status, moved.Status = world.Cancelled, world.Transferred
@@ -248,12 +249,12 @@ func makeEveryChange(t *testing.T, p *Platform) {
 		c.Insert(sale)
 		return nil
 	}
-	back := func(b *world.Books, c *Change) error {
+	back := func(b *world.Books, c *store.Change) error {
 		sold.Status, sale.IsReturned, sale.ReturnedAt = world.Returned, true, now
 		c.Update(sold, sale)
 		return nil
 	}
-	for _, do := range []func(*world.Books, *Change) error{begin, end, back} {
+	for _, do := range []func(*world.Books, *store.Change) error{begin, end, back} {
 		if err := p.Do(t.Context(), "one of everything", do); err != nil {
 			t.Fatal(err)
 		}

@@ -302,11 +302,11 @@ func (em *Emitter) broker(down bool) Action {
 }
 
 func (em *Emitter) tenants(clients []uint64) []tenant {
-	em.memory.RLock()
-	defer em.memory.RUnlock()
+	em.Memory.RLock()
+	defer em.Memory.RUnlock()
 	var all []tenant
 	for _, id := range clients {
-		if c := em.books.Clients.Get(id); c != nil {
+		if c := em.Books.Clients.Get(id); c != nil {
 			all = append(all, tenant{id, c.Slug})
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -111,25 +112,25 @@ type visitors struct {
 }
 
 // presences returns the active visitors of each client.
-func presences(s *Store) []presence {
-	s.memory.RLock()
-	defer s.memory.RUnlock()
+func presences(s *store.Store) []presence {
+	s.Memory.RLock()
+	defer s.Memory.RUnlock()
 	var all []presence
-	for i := range s.books.Clients {
-		c := &s.books.Clients[i]
+	for i := range s.Books.Clients {
+		c := &s.Books.Clients[i]
 		if !c.Active {
 			continue
 		}
 		x := presence{tenant: tenant{c.ID, c.Slug}}
 		roles := map[string]int{}
-		for _, event := range s.index.Events.Some(c.ID, world.Batch) {
-			roles["shopper"] += s.index.Shoppers.Len(event)
-			if e := s.books.Events.Get(event); e != nil && (e.Status == world.Closed || e.Status == world.Returns) {
+		for _, event := range s.Index.Events.Some(c.ID, world.Batch) {
+			roles["shopper"] += s.Index.Shoppers.Len(event)
+			if e := s.Books.Events.Get(event); e != nil && (e.Status == world.Closed || e.Status == world.Returns) {
 				x.picking++
 			}
 		}
-		for _, id := range s.index.Staff.Some(c.ID, world.Batch) {
-			if session := s.books.Sessions.Get(id); session != nil {
+		for _, id := range s.Index.Staff.Some(c.ID, world.Batch) {
+			if session := s.Books.Sessions.Get(id); session != nil {
 				roles[session.Role]++
 			}
 		}
@@ -180,7 +181,7 @@ func (em *Emitter) emitTelemetry(elapsed time.Duration) {
 	present := presences(em.Store)
 	em.mu.Lock()
 	defer em.mu.Unlock()
-	if em.paused.Load() {
+	if em.Paused.Load() {
 		return
 	}
 	em.emitDeferred()
@@ -216,7 +217,7 @@ func (em *Emitter) emitGauges() {
 	em.nextGauges = now.Add(gaugesEvery)
 	em.utilization = world.Clamp(em.utilization+0.1*em.rng.NormFloat64(), 0.05, 0.6)
 	busy := em.utilization
-	if em.failing.Load() != nil {
+	if em.Failing.Load() != nil {
 		busy = 1 // all of them wait for the database
 	}
 	pool, threads := em.api.Gauges()

@@ -1,3 +1,4 @@
+// Package violations adds rows that violate an integrity check, and removes them. They are rows of their own, which life leaves alone.
 package simulator
 
 import (
@@ -7,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -19,41 +21,41 @@ var ErrNoSaleEvent = errors.New("the client has no sale event in which this can 
 //
 // The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent. Client 0 is the first one with a suitable
 // sale event.
-func InjectViolation(ctx context.Context, s *Store, check string, client uint64, n int) (uint64, []world.Row, error) {
-	if err := s.lockFilled(ctx); err != nil {
+func InjectViolation(ctx context.Context, s *store.Store, check string, client uint64, n int) (uint64, []world.Row, error) {
+	if err := s.LockFilled(ctx); err != nil {
 		return 0, nil, err
 	}
-	defer s.unlockWrites()
-	if err := s.resolveUnknown(ctx); err != nil {
+	defer s.UnlockWrites()
+	if err := s.ResolveUnknown(ctx); err != nil {
 		return 0, nil, err
 	}
 	if !slices.Contains(world.Checks(), check) {
 		return 0, nil, fmt.Errorf("platform: plant %q: no such check", check)
 	}
 	now := s.Now()
-	e := eventForViolation(s.books, check, client, now)
+	e := eventForViolation(s.Books, check, client, now)
 	if e == nil {
 		return 0, nil, fmt.Errorf("platform: plant %s: %w", check, ErrNoSaleEvent)
 	}
-	c := s.newChange("plant " + check)
-	violations := &violationRows{ids: s.ids, event: e, now: now}
+	c := s.NewChange("plant " + check)
+	violations := &violationRows{ids: s.IDs, event: e, now: now}
 	for range n {
 		violations.addViolation(check)
 	}
 	c.Then(func(_ *world.Books, x *world.Index) { x.Inject(violations.rows) })
 	c.Insert(violations.rows...)
-	return e.ClientID, violations.rows, s.applyResolved(ctx, c)
+	return e.ClientID, violations.rows, s.ApplyResolved(ctx, c)
 }
 
 // RemoveViolation deletes injected rows.
-func RemoveViolation(ctx context.Context, s *Store, rows []world.Row) error {
-	if err := s.lockFilled(ctx); err != nil {
+func RemoveViolation(ctx context.Context, s *store.Store, rows []world.Row) error {
+	if err := s.LockFilled(ctx); err != nil {
 		return err
 	}
-	defer s.unlockWrites()
-	c := s.newChange("uproot")
+	defer s.UnlockWrites()
+	c := s.NewChange("uproot")
 	c.Delete(rows...)
-	return s.applyResolved(ctx, c)
+	return s.ApplyResolved(ctx, c)
 }
 
 // eventForViolation returns a suitable sale event, preferably one that stays live for long; nil if there is none.

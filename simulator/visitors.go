@@ -74,7 +74,7 @@ func (g *trafficGenerator) run(ctx context.Context) {
 		now := time.Now()
 		elapsed := min(now.Sub(last), world.LongestStep).Seconds()
 		last = now
-		if g.paused.Load() {
+		if g.Paused.Load() {
 			continue
 		}
 		for _, r := range g.requestsDue(elapsed) {
@@ -122,15 +122,15 @@ func pickEndpoint(rng *rand.Rand, of []endpoint) endpoint {
 
 // path fills the placeholders of a route: mostly with rows that exist, popular ones more often.
 func (g *trafficGenerator) path(client uint64, e endpoint) string {
-	g.memory.RLock()
-	defer g.memory.RUnlock()
-	event := g.popular(&g.index.Events, client)
+	g.Memory.RLock()
+	defer g.Memory.RUnlock()
+	event := g.popular(&g.Index.Events, client)
 	id := event
 	switch {
 	case strings.HasPrefix(e.route, "/api/items/{id}"):
-		id = g.popular(&g.index.ForSale, event)
+		id = g.popular(&g.Index.ForSale, event)
 	case strings.HasPrefix(e.route, "/api/consignors/{id}"):
-		id = g.popular(&g.index.Consignors, client)
+		id = g.popular(&g.Index.Consignors, client)
 	}
 	if g.rng.Float64() < 0.01 {
 		id, event = 1<<40, 0 // an outdated link

@@ -22,6 +22,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/simulator"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/seed"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -121,7 +122,7 @@ func simulate(ctx context.Context, config simulator.Config, dsnFile, control str
 		return err
 	}
 	config.DSN = dsn.Reveal()
-	config.Progress = simulator.LogProgress(config.Logger, 5*time.Second)
+	config.Progress = seed.LogProgress(config.Logger, 5*time.Second)
 	p, err := simulator.New(config)
 	if err != nil {
 		return err

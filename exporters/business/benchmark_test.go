@@ -26,6 +26,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/seed"
 )
 
 // itemsVariable says how many items the platforms of the benchmark have: 1000000,5000000,10000000.
@@ -100,7 +101,7 @@ func historyOf(b *testing.B, items int) string {
 	dsn := server.DSN("platform")
 	p, err := simulator.New(simulator.Config{
 		DSN: dsn, Clients: 100, Events: 200, LiveEvents: 10, Items: items, Bulk: true, Seed: 1,
-		Progress: simulator.LogProgress(slog.New(slog.NewTextHandler(os.Stderr, nil)), 15*time.Second),
+		Progress: seed.LogProgress(slog.New(slog.NewTextHandler(os.Stderr, nil)), 15*time.Second),
 	})
 	if err != nil {
 		b.Fatal(err)

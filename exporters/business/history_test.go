@@ -8,6 +8,7 @@ import (
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -47,7 +48,7 @@ func newHistory(t *testing.T) *history {
 }
 
 // longAgo adds what the filling leaves out: visits, runs and tickets of years.
-func longAgo(b *world.Books, c *simulator.Change) error {
+func longAgo(b *world.Books, c *store.Change) error {
 	at := func(i int) time.Time {
 		return time.Now().UTC().Add(-time.Duration(20+i%700) * 24 * time.Hour).Truncate(time.Microsecond)
 	}

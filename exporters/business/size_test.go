@@ -8,6 +8,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -19,7 +20,7 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	p := filled(t, simulator.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8})
 	// All visitors leave, so that no series depends on the clock while the scrape responses are compared.
-	if err := p.Do(t.Context(), "everybody leaves", func(b *world.Books, c *simulator.Change) error {
+	if err := p.Do(t.Context(), "everybody leaves", func(b *world.Books, c *store.Change) error {
 		for _, s := range b.Sessions {
 			s.EndedAt = s.LastSeenAt
 			c.Update(s)

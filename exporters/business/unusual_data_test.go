@@ -15,6 +15,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
+	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -26,9 +27,9 @@ type unusualPlatform struct {
 }
 
 // do changes the platform.
-func (o *unusualPlatform) do(t *testing.T, what string, fill func(b *world.Books, c *simulator.Change)) {
+func (o *unusualPlatform) do(t *testing.T, what string, fill func(b *world.Books, c *store.Change)) {
 	t.Helper()
-	if err := o.p.Do(t.Context(), what, func(b *world.Books, c *simulator.Change) error { fill(b, c); return nil }); err != nil {
+	if err := o.p.Do(t.Context(), what, func(b *world.Books, c *store.Change) error { fill(b, c); return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -81,7 +82,7 @@ func saleEventOf(t *testing.T, b *world.Books, client uint64) world.Event {
 }
 
 // newEvent is a sale event without anything in it.
-func newEvent(c *simulator.Change, client uint64, slug, name, currency string) world.Event {
+func newEvent(c *store.Change, client uint64, slug, name, currency string) world.Event {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	e := world.Event{
 		ClientID: client, Slug: slug, Name: name, Status: world.Active, Currency: currency, MaxConsignors: 10,
@@ -92,7 +93,7 @@ func newEvent(c *simulator.Change, client uint64, slug, name, currency string) w
 }
 
 // sell adds a sold item for each amount, in minor units, with its sale.
-func sell(c *simulator.Change, e world.Event, category uint64, amounts ...int64) {
+func sell(c *store.Change, e world.Event, category uint64, amounts ...int64) {
 	for _, cents := range amounts {
 		item := world.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: category, PriceCents: cents, SoldPriceCents: cents, Status: world.Sold,
 			ListedAt: e.StartAt, SoldAt: e.StartAt, UpdatedAt: e.StartAt, SyncedAt: e.StartAt}
@@ -181,7 +182,7 @@ func TestUnusualDataIsReported(t *testing.T) {
 }
 
 func (o *unusualPlatform) testNulls(t *testing.T) {
-	o.do(t, "rows with nothing in them", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "rows with nothing in them", func(b *world.Books, c *store.Change) {
 		e := saleEventOf(t, b, 1)
 		for _, status := range []string{world.Active, world.Locked, world.Sold, world.Draft} {
 			item := world.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: 1, PriceCents: 500, Status: status, UpdatedAt: e.StartAt}
@@ -205,7 +206,7 @@ func (o *unusualPlatform) testNulls(t *testing.T) {
 
 func (o *unusualPlatform) testNames(t *testing.T) {
 	names := []string{"Zwergenflohmarkt Köln 👶", "子供服の委託販売", `"quoted" \ back'slashed`, strings.Repeat("ü", 95) + "end"}
-	o.do(t, "names", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "names", func(b *world.Books, c *store.Change) {
 		for i, name := range names {
 			client := b.Clients[0]
 			if i%2 == 0 {
@@ -227,7 +228,7 @@ func (o *unusualPlatform) testNames(t *testing.T) {
 }
 
 func (o *unusualPlatform) testEmptyEvent(t *testing.T) {
-	o.do(t, "a sale event without items", func(b *world.Books, c *simulator.Change) { c.Insert(newEvent(c, 2, "empty", "Empty", "USD")) })
+	o.do(t, "a sale event without items", func(b *world.Books, c *store.Change) { c.Insert(newEvent(c, 2, "empty", "Empty", "USD")) })
 	s := o.await(t)
 	labels := fmt.Sprintf(`{client=%q,event="empty"}`, o.p.Books().Clients[1].Slug)
 	for _, zero := range []string{"consign_active_shoppers", "consign_unsynced_items", "consign_event_unpaid_fees"} {
@@ -239,7 +240,7 @@ func (o *unusualPlatform) testEmptyEvent(t *testing.T) {
 
 func (o *unusualPlatform) testFuture(t *testing.T) {
 	ahead := time.Now().UTC().Add(50 * time.Hour).Truncate(time.Microsecond)
-	o.do(t, "a clock that jumps ahead", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "a clock that jumps ahead", func(b *world.Books, c *store.Change) {
 		e := saleEventOf(t, b, 1)
 		item := b.Items[0]
 		item.UpdatedAt, item.Status = ahead, world.Active
@@ -263,7 +264,7 @@ func (o *unusualPlatform) testRename(t *testing.T) {
 	var old world.Client
 	var oldEvent world.Event
 	before := o.r.Series(t)
-	o.do(t, "new slugs", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "new slugs", func(b *world.Books, c *store.Change) {
 		old = b.Clients[0]
 		oldEvent = saleEventOf(t, b, b.Clients[1].ID)
 		client, event := old, oldEvent
@@ -292,7 +293,7 @@ func (o *unusualPlatform) testClientGoes(t *testing.T) {
 		}
 	}
 	active := func(on bool) {
-		o.do(t, "active or not", func(b *world.Books, c *simulator.Change) {
+		o.do(t, "active or not", func(b *world.Books, c *store.Change) {
 			client := b.Clients[2]
 			client.Active = on
 			c.Update(client)
@@ -305,14 +306,14 @@ func (o *unusualPlatform) testClientGoes(t *testing.T) {
 		t.Errorf("%d series after it came back, had %d", n, had)
 	}
 	// All that belongs to the client stays behind, as in a platform that deletes carelessly.
-	o.do(t, "delete the client", func(b *world.Books, c *simulator.Change) { c.Delete(b.Clients[2]) })
+	o.do(t, "delete the client", func(b *world.Books, c *store.Change) { c.Delete(b.Clients[2]) })
 	absent("deleted")
 }
 
 func (o *unusualPlatform) testRetire(t *testing.T) {
 	var event world.Event
 	completed := func(ago time.Duration) {
-		o.do(t, "complete", func(b *world.Books, c *simulator.Change) {
+		o.do(t, "complete", func(b *world.Books, c *store.Change) {
 			if event.ID == 0 {
 				event = saleEventOf(t, b, 2)
 			}
@@ -342,7 +343,7 @@ func (o *unusualPlatform) testRetire(t *testing.T) {
 
 func (o *unusualPlatform) testCancel(t *testing.T) {
 	var event world.Event
-	o.do(t, "cancelled", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "cancelled", func(b *world.Books, c *store.Change) {
 		event = saleEventOf(t, b, 4)
 		event.Status = world.Cancelled
 		c.Update(event)
@@ -356,7 +357,7 @@ func (o *unusualPlatform) testCancel(t *testing.T) {
 }
 
 func (o *unusualPlatform) testCurrencies(t *testing.T) {
-	o.do(t, "sales all over the world", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "sales all over the world", func(b *world.Books, c *store.Change) {
 		for slug, amounts := range map[string][]int64{
 			"jpy": {123_456_789, 1},
 			"usd": {10, 20},                       // 0.1 + 0.2 is not 0.3 in floating point
@@ -390,7 +391,7 @@ func (o *unusualPlatform) testCurrencies(t *testing.T) {
 
 func (o *unusualPlatform) testNoSuchCurrency(t *testing.T) {
 	before := o.r.Series(t)
-	o.do(t, "a typing error", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "a typing error", func(b *world.Books, c *store.Change) {
 		e := newEvent(c, 2, "typo", "Typo", noSuchCurrency)
 		c.Insert(e)
 		sell(c, e, 1, 700)
@@ -407,7 +408,7 @@ func (o *unusualPlatform) testNoSuchCurrency(t *testing.T) {
 }
 
 func (o *unusualPlatform) testUnusualSlugs(t *testing.T) {
-	o.do(t, "slugs of every kind", func(b *world.Books, c *simulator.Change) {
+	o.do(t, "slugs of every kind", func(b *world.Books, c *store.Change) {
 		category := b.Categories[0]
 		category.Slug = "Spiel & Spaß"
 		client := b.Clients[1]
@@ -455,7 +456,7 @@ func TestASaleEventThatIsCancelledAfterTheListWasReadIsNotRejected(t *testing.T)
 		}
 		return false
 	})
-	if err := p.Do(t.Context(), "cancelled", func(b *world.Books, c *simulator.Change) error {
+	if err := p.Do(t.Context(), "cancelled", func(b *world.Books, c *store.Change) error {
 		for _, e := range b.Events {
 			if strings.Contains(info, fmt.Sprintf("{client=%q,event=%q,", b.Clients.Get(e.ClientID).Slug, e.Slug)) {
 				e.Status = world.Cancelled

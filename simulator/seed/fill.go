@@ -1,4 +1,4 @@
-package simulator
+package seed
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // Fill generates the rows of a platform, writes them into empty tables, and returns them.
-func Fill(ctx context.Context, db *sql.DB, config SeedConfig, now time.Time, ids world.IDs) (*world.Books, error) {
+func Fill(ctx context.Context, db *sql.DB, config Config, now time.Time, ids world.IDs) (*world.Books, error) {
 	g := newGenerator(config, now, ids)
 	l := newLoader(ctx, db, config.Progress)
 	if err := l.finish(g.load(l)); err != nil {

@@ -1,4 +1,4 @@
-package simulator
+package store
 
 import "github.com/consignwatch/consignwatch/simulator/world"
 
@@ -72,7 +72,7 @@ func (c *Change) put(r world.Row) {
 	})
 }
 
-func (c *Change) empty() bool { return len(c.effects) == 0 }
+func (c *Change) Empty() bool { return len(c.effects) == 0 }
 
 // statement inserts or deletes rows of one table.
 type statement struct {

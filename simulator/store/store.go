@@ -1,4 +1,6 @@
-package simulator
+// Package store changes the database and its books in memory together: each change is one transaction, and the books follow when it is known
+// to be committed, even if the answer to COMMIT was lost. It does not decide what changes, and it never reads rows back.
+package store
 
 import (
 	"context"
@@ -17,8 +19,8 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
-// StoreConfig configures a store. All of it is required.
-type StoreConfig struct {
+// Config configures a store. All of it is required.
+type Config struct {
 	world.Clock
 	DSN     string        // go-sql-driver/mysql, with the database's name
 	Timeout time.Duration // of a transaction
@@ -32,39 +34,39 @@ type Observer interface {
 
 // Store is the database and its books in memory. Its methods can be called from any goroutine.
 type Store struct {
-	StoreConfig
+	Config
 
 	db        *sql.DB
 	login     *login // of db
 	observers []Observer
 
 	writeLock chan struct{} // held by whoever runs a transaction
-	paused    atomic.Bool   // life and telemetry do not go on
-	filled    atomic.Bool
+	Paused    atomic.Bool   // life and telemetry do not go on
+	Filled    atomic.Bool
 
 	// Written with writeLock and memory held; read with either.
-	memory  sync.RWMutex
-	books   *world.Books
-	index   *world.Index
-	changes int64 // changes recorded
+	Memory  sync.RWMutex
+	Books   *world.Books
+	Index   *world.Index
+	Changes int64 // changes recorded
 
 	// Guarded by writeLock.
-	ids            world.IDs
+	IDs            world.IDs
 	unknownOutcome *Change // committed or not: nobody knows yet
 
-	failing  atomic.Pointer[string] // the last error while the database fails
-	failures atomic.Int64
+	Failing  atomic.Pointer[string] // the last error while the database fails
+	Failures atomic.Int64
 }
 
-// OpenStore makes a store that is empty. It does not connect.
-func OpenStore(config StoreConfig) (*Store, error) {
-	db, login, err := openPool(config.DSN, config.Timeout)
+// Open makes a store that is empty. It does not connect.
+func Open(config Config) (*Store, error) {
+	db, login, err := OpenPool(config.DSN, config.Timeout)
 	if err != nil {
 		return nil, err
 	}
 	return &Store{
-		StoreConfig: config, db: db, login: login, writeLock: make(chan struct{}, 1),
-		books: &world.Books{Totals: map[uint64]world.Totals{}}, index: world.NewIndex(), ids: world.FirstIDs(),
+		Config: config, db: db, login: login, writeLock: make(chan struct{}, 1),
+		Books: &world.Books{Totals: map[uint64]world.Totals{}}, Index: world.NewIndex(), IDs: world.FirstIDs(),
 	}, nil
 }
 
@@ -74,28 +76,28 @@ func (s *Store) Close() error { return s.db.Close() }
 // Observe adds observers, in the order in which they get each change. It is called before the first change.
 func (s *Store) Observe(all ...Observer) { s.observers = append(s.observers, all...) }
 
-// Books returns a copy of the books.
-func (s *Store) Books() *world.Books {
-	s.memory.RLock()
-	defer s.memory.RUnlock()
-	return s.books.Clone()
+// Snapshot returns a copy of the books.
+func (s *Store) Snapshot() *world.Books {
+	s.Memory.RLock()
+	defer s.Memory.RUnlock()
+	return s.Books.Clone()
 }
 
-// clientList returns all clients.
-func (s *Store) clientList() []world.Client {
-	s.memory.RLock()
-	defer s.memory.RUnlock()
-	return slices.Clone(s.books.Clients)
+// ClientList returns all clients.
+func (s *Store) ClientList() []world.Client {
+	s.Memory.RLock()
+	defer s.Memory.RUnlock()
+	return slices.Clone(s.Books.Clients)
 }
 
 // ErrUnknownClient says that there is no such client, or that it is not active.
 var ErrUnknownClient = errors.New("unknown client")
 
-// clientID returns the id of an active client.
-func (s *Store) clientID(slug string) (uint64, error) {
-	s.memory.RLock()
-	defer s.memory.RUnlock()
-	switch c := s.books.ClientBySlug(slug); {
+// ClientID returns the id of an active client.
+func (s *Store) ClientID(slug string) (uint64, error) {
+	s.Memory.RLock()
+	defer s.Memory.RUnlock()
+	switch c := s.Books.ClientBySlug(slug); {
 	case c == nil:
 		return 0, fmt.Errorf("client %q: %w", slug, ErrUnknownClient)
 	case !c.Active:
@@ -105,20 +107,20 @@ func (s *Store) clientID(slug string) (uint64, error) {
 	}
 }
 
-func (s *Store) newChange(name string) *Change {
-	return &Change{name: name, ids: s.ids, observed: len(s.observers) > 0}
+func (s *Store) NewChange(name string) *Change {
+	return &Change{name: name, ids: s.IDs, observed: len(s.observers) > 0}
 }
 
 // ErrOutcomeUnknown says that COMMIT was sent and the caller's context ended before the answer. The change is carried out all the same as
 // soon as the database answers, and no other change runs before that.
 var ErrOutcomeUnknown = errors.New("outcome unknown")
 
-// apply runs a change and records it in the books. The caller holds writeLock.
+// Apply runs a change and records it in the books. The caller holds writeLock.
 //
 // An error before COMMIT was sent means that nothing has happened. When the answer to COMMIT is missing, the change is kept, and no
 // other change runs until resolveUnknown has found out.
-func (s *Store) apply(ctx context.Context, c *Change) error {
-	if err := s.resolveUnknown(ctx); err != nil {
+func (s *Store) Apply(ctx context.Context, c *Change) error {
+	if err := s.ResolveUnknown(ctx); err != nil {
 		return err
 	}
 	c.flush()
@@ -132,9 +134,9 @@ func (s *Store) apply(ctx context.Context, c *Change) error {
 	return err
 }
 
-// resolveUnknown finds out whether a change was committed, by running it again: updates and deletes are idempotent, and a duplicate key
+// ResolveUnknown finds out whether a change was committed, by running it again: updates and deletes are idempotent, and a duplicate key
 // says that the inserts had been committed. The locks of a transaction that the server has yet to commit make the second run wait.
-func (s *Store) resolveUnknown(ctx context.Context) error {
+func (s *Store) ResolveUnknown(ctx context.Context) error {
 	c := s.unknownOutcome
 	if c == nil {
 		return nil
@@ -149,21 +151,21 @@ func (s *Store) resolveUnknown(ctx context.Context) error {
 	return fmt.Errorf("platform: find out about an earlier change: %v", err) // %v: the error is not one of the caller's change
 }
 
-// applyResolved runs a change and waits until its outcome is known, or the context ends.
-func (s *Store) applyResolved(ctx context.Context, c *Change) error {
-	err := s.apply(ctx, c)
+// ApplyResolved runs a change and waits until its outcome is known, or the context ends.
+func (s *Store) ApplyResolved(ctx context.Context, c *Change) error {
+	err := s.Apply(ctx, c)
 	if !errors.Is(err, ErrOutcomeUnknown) {
 		return err
 	}
-	if err := s.awaitResolved(ctx); err != nil {
+	if err := s.AwaitResolved(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return nil
 }
 
-func (s *Store) awaitResolved(ctx context.Context) error {
+func (s *Store) AwaitResolved(ctx context.Context) error {
 	for {
-		err := s.resolveUnknown(ctx)
+		err := s.ResolveUnknown(ctx)
 		if err == nil {
 			return nil
 		}
@@ -180,14 +182,14 @@ const duplicateKey = 1062
 
 // record is the only place where the books change after Fill. From here the observers get the changes: in order, and only committed ones.
 func (s *Store) record(c *Change) {
-	s.memory.Lock()
-	defer s.memory.Unlock()
+	s.Memory.Lock()
+	defer s.Memory.Unlock()
 	for _, effect := range c.effects {
-		effect(s.books, s.index)
+		effect(s.Books, s.Index)
 	}
-	s.changes++
+	s.Changes++
 	for _, o := range s.observers {
-		o.Changed(s.books, c)
+		o.Changed(s.Books, c)
 	}
 }
 
@@ -226,8 +228,8 @@ func (s *Store) statements(ctx context.Context, conn *sql.Conn, c *Change) error
 	return nil
 }
 
-// lockWrites acquires writeLock: the right to run transactions and to change the books.
-func (s *Store) lockWrites(ctx context.Context) error {
+// LockWrites acquires writeLock: the right to run transactions and to change the books.
+func (s *Store) LockWrites(ctx context.Context) error {
 	select {
 	case s.writeLock <- struct{}{}:
 		return nil
@@ -236,27 +238,27 @@ func (s *Store) lockWrites(ctx context.Context) error {
 	}
 }
 
-// lockFilled acquires writeLock for changes by callers, which need a filled platform.
-func (s *Store) lockFilled(ctx context.Context) error {
-	if !s.filled.Load() {
+// LockFilled acquires writeLock for changes by callers, which need a filled platform.
+func (s *Store) LockFilled(ctx context.Context) error {
+	if !s.Filled.Load() {
 		return ErrNotFilled
 	}
-	return s.lockWrites(ctx)
+	return s.LockWrites(ctx)
 }
 
 // ErrNotFilled is the error of all operations that need the platform's rows, before Fill.
 var ErrNotFilled = errors.New("platform: the database is not filled yet")
 
-func (s *Store) unlockWrites() { <-s.writeLock }
+func (s *Store) UnlockWrites() { <-s.writeLock }
 
 // Fill creates the missing tables and fills them with what generate writes and returns. It refuses tables that hold a client, because they
 // may be somebody else's, unless it is told to empty them. Seeded is called with the new books, before anybody else sees them.
 func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, time.Time, world.IDs) (*world.Books, error), seeded func(*world.Books, time.Time) error) error {
-	if err := s.lockWrites(ctx); err != nil {
+	if err := s.LockWrites(ctx); err != nil {
 		return err
 	}
-	defer s.unlockWrites()
-	if s.filled.Load() {
+	defer s.UnlockWrites()
+	if s.Filled.Load() {
 		return fmt.Errorf("platform: fill: it is filled already")
 	}
 	if err := world.CreateSchema(ctx, s.db); err != nil {
@@ -275,18 +277,18 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 		return fmt.Errorf("platform: fill: the database has %d clients already; give it an empty one, or let it be emptied (Config.Fresh, or --fresh)", clients)
 	}
 	now := s.Now()
-	s.ids = world.FirstIDs()
-	books, err := generate(s.db, now, s.ids)
+	s.IDs = world.FirstIDs()
+	books, err := generate(s.db, now, s.IDs)
 	if err != nil {
 		return err
 	}
-	s.memory.Lock()
-	defer s.memory.Unlock()
-	s.books, s.index = books, world.IndexOf(books, now)
+	s.Memory.Lock()
+	defer s.Memory.Unlock()
+	s.Books, s.Index = books, world.IndexOf(books, now)
 	if err := seeded(books, now); err != nil {
 		return err
 	}
-	s.filled.Store(true)
+	s.Filled.Store(true)
 	return nil
 }
 
@@ -296,34 +298,34 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 //
 // After an error nothing has happened, unless the error wraps ErrOutcomeUnknown.
 func (s *Store) Do(ctx context.Context, name string, fill func(*world.Books, *Change) error) error {
-	if err := s.lockFilled(ctx); err != nil {
+	if err := s.LockFilled(ctx); err != nil {
 		return err
 	}
-	defer s.unlockWrites()
-	c := s.newChange(name)
-	if err := s.resolveUnknown(ctx); err != nil { // before the books are read: it changes them
+	defer s.UnlockWrites()
+	c := s.NewChange(name)
+	if err := s.ResolveUnknown(ctx); err != nil { // before the books are read: it changes them
 		return err
 	}
-	if err := fill(s.books, c); err != nil {
+	if err := fill(s.Books, c); err != nil {
 		return fmt.Errorf("platform: %s: %w", name, err)
 	}
-	if c.empty() {
+	if c.Empty() {
 		return nil
 	}
-	return s.applyResolved(ctx, c)
+	return s.ApplyResolved(ctx, c)
 }
 
-// noteFailure logs the first error of an outage, and its end.
-func (s *Store) noteFailure(err error) {
+// NoteFailure logs the first error of an outage, and its end.
+func (s *Store) NoteFailure(err error) {
 	if err == nil {
-		if s.failing.Swap(nil) != nil {
+		if s.Failing.Swap(nil) != nil {
 			s.Logger.Info("platform: simulation resumes")
 		}
 		return
 	}
-	s.failures.Add(1)
+	s.Failures.Add(1)
 	message := err.Error()
-	if s.failing.Swap(&message) == nil {
+	if s.Failing.Swap(&message) == nil {
 		s.Logger.Warn("platform: simulation waits", "err", err)
 	}
 }

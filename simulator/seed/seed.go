@@ -1,4 +1,6 @@
-package simulator
+// Package seed generates the rows of a healthy platform that has been running for a while, and writes them into empty tables. The same
+// configuration and time give the same rows. What happens afterwards is not its business.
+package seed
 
 import (
 	"math/rand/v2"
@@ -11,7 +13,7 @@ import (
 // generator generates the rows of a healthy platform that has been running for a while. The same seed, sizes and time give the same rows.
 // Live sale events fit the platform's speed; past ones are in real days.
 type generator struct {
-	config     SeedConfig
+	config     Config
 	rng        *rand.Rand
 	now        time.Time
 	day        time.Duration // a platform day
@@ -20,8 +22,8 @@ type generator struct {
 	consignors map[uint64][]uint64 // by client
 }
 
-// SeedConfig says what to generate.
-type SeedConfig struct {
+// Config says what to generate.
+type Config struct {
 	Clients, Events, LiveEvents, Items int
 	Seed                               uint64
 	Bulk                               bool          // keep the items and sales of sale events that are over as totals only
@@ -29,7 +31,7 @@ type SeedConfig struct {
 	Progress                           func(rows int64)
 }
 
-func newGenerator(config SeedConfig, now time.Time, ids world.IDs) *generator {
+func newGenerator(config Config, now time.Time, ids world.IDs) *generator {
 	return &generator{
 		config: config, rng: rand.New(rand.NewPCG(config.Seed, 0x66696c6c)), now: now, day: config.Day,
 		books: &world.Books{Totals: map[uint64]world.Totals{}}, ids: ids, consignors: map[uint64][]uint64{},

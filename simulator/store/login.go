@@ -1,4 +1,4 @@
-package simulator
+package store
 
 import (
 	"context"
@@ -18,8 +18,8 @@ type login struct {
 	connector  atomic.Pointer[driver.Connector]
 }
 
-// openPool makes a pool whose session settings do not depend on the server's configuration.
-func openPool(dsn string, timeout time.Duration) (*sql.DB, *login, error) {
+// OpenPool makes a pool whose session settings do not depend on the server's configuration.
+func OpenPool(dsn string, timeout time.Duration) (*sql.DB, *login, error) {
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
 		return nil, nil, fmt.Errorf("platform: DSN: %w", err)
@@ -63,12 +63,12 @@ func (l *login) Connect(ctx context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (l *login) Driver() driver.Driver { return (*l.connector.Load()).Driver() }
 
-// writeAs sets the user of the next connections.
-func (s *Store) writeAs(ctx context.Context, user, password string) error {
-	if err := s.lockWrites(ctx); err != nil {
+// WriteAs sets the user of the next connections.
+func (s *Store) WriteAs(ctx context.Context, user, password string) error {
+	if err := s.LockWrites(ctx); err != nil {
 		return err
 	}
-	defer s.unlockWrites()
+	defer s.UnlockWrites()
 	if err := s.login.setUser(user, password); err != nil {
 		return err
 	}
@@ -77,8 +77,8 @@ func (s *Store) writeAs(ctx context.Context, user, password string) error {
 	return nil
 }
 
-// configured returns the configuration that the DSN stands for.
-func (s *Store) configured() *mysql.Config { return s.login.configured }
+// Configured returns the configuration that the DSN stands for.
+func (s *Store) Configured() *mysql.Config { return s.login.configured }
 
 // keptIdle is the number of idle connections of a pool; database/sql's default.
 const keptIdle = 2
