@@ -11,6 +11,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/consignwatch/consignwatch/simulator/faults"
 )
 
 const (
@@ -44,28 +46,28 @@ type cacheSettings struct{ memory, policy string }
 func (i *Infrastructure) evict(on, alive context.Context, active func()) error {
 	var was cacheSettings
 	var before int64
-	err := retryUntil(on, refusedByCache, func() (err error) {
+	err := faults.RetryUntil(on, refusedByCache, func() (err error) {
 		was, before, err = i.shrinkCache(alive, was)
 		return err
 	})
 	for err == nil && on.Err() == nil {
 		if i.fillCache(alive) != nil { // Redis is down: it comes back, or the fault ends
-			sleep(on, retryEvery)
+			faults.Sleep(on, faults.RetryEvery)
 			continue
 		}
 		if evicted, look := i.cacheNumber(alive, "stats", "evicted_keys"); look == nil && evicted > before {
 			active()
 		}
-		sleep(on, fillerEvery)
+		faults.Sleep(on, fillerEvery)
 	}
 	if was == (cacheSettings{}) { // nothing was changed
 		return unlessEnded(on, err)
 	}
-	refused := neverRefused
+	refused := faults.NeverRefused
 	if err = unlessEnded(on, err); err != nil { // who may not break it may not repair it either, and there is little to repair
 		refused = refusedByCache
 	}
-	return errors.Join(err, retryUntil(alive, refused, func() error { return i.restoreCache(alive, was) }))
+	return errors.Join(err, faults.RetryUntil(alive, refused, func() error { return i.restoreCache(alive, was) }))
 }
 
 // shrinkCache limits Redis's memory. It returns the original settings, and evicted_keys before.

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
+	"github.com/consignwatch/consignwatch/simulator/violations"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -118,16 +120,16 @@ func (p *Platform) Control() http.Handler {
 
 func (p *Platform) switchFault(do func(ctx context.Context, name, client string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var missing NotConfigured
+		var missing faults.NotConfigured
 		err := do(r.Context(), r.PathValue("name"), r.URL.Query().Get("client"))
 		switch {
 		case err == nil:
 			w.WriteHeader(http.StatusNoContent)
-		case errors.Is(err, ErrUnknownFault):
+		case errors.Is(err, faults.ErrUnknownFault):
 			refuse(w, http.StatusNotFound, err, p.faults.Names())
 		case errors.Is(err, store.ErrUnknownClient):
 			refuse(w, http.StatusNotFound, err, p.State().Clients)
-		case errors.As(err, &missing), errors.Is(err, ErrNoSaleEvent), errors.Is(err, ErrScope), errors.Is(err, ErrOnForAll):
+		case errors.As(err, &missing), errors.Is(err, violations.ErrNoSaleEvent), errors.Is(err, faults.ErrScope), errors.Is(err, faults.ErrOnForAll):
 			refuse(w, http.StatusConflict, err, nil)
 		default:
 			refuse(w, http.StatusServiceUnavailable, err, nil)

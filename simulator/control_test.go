@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
 )
 
@@ -72,12 +73,12 @@ func TestControl(t *testing.T) {
 	}
 
 	call("POST", "/faults/sold-twice/on?client="+state.Clients[1], 204)
-	var faults []FaultState
-	if err := json.Unmarshal(call("GET", "/faults", 200), &faults); err != nil {
+	var listed []faults.State
+	if err := json.Unmarshal(call("GET", "/faults", 200), &listed); err != nil {
 		t.Fatal(err)
 	}
-	on := slices.DeleteFunc(faults, func(f FaultState) bool { return !f.On })
-	if len(on) != 1 || on[0].Name != SoldTwiceFault || !cmp.Equal(on[0].Clients, []string{state.Clients[1]}) {
+	on := slices.DeleteFunc(listed, func(f faults.State) bool { return !f.On })
+	if len(on) != 1 || on[0].Name != faults.SoldTwice || !cmp.Equal(on[0].Clients, []string{state.Clients[1]}) {
 		t.Errorf("faults that are on: %+v", on)
 	}
 	call("POST", "/faults/sold-twice/off", 204)

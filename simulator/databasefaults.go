@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
 )
 
@@ -48,7 +49,7 @@ type script struct {
 
 func (s script) run(statements ...string) error {
 	for _, statement := range statements {
-		err := retryUntil(s.on, s.refused, func() error {
+		err := faults.RetryUntil(s.on, s.refused, func() error {
 			_, err := s.db.ExecContext(s.alive, statement)
 			return err
 		})
@@ -73,7 +74,7 @@ func (i *Infrastructure) exhaustPool(on, _ context.Context, active func()) error
 		switch {
 		case err == nil:
 			leaked = append(leaked, conn)
-		case !sleep(on, retryEvery): // the database is down: it comes back, or the fault ends
+		case !faults.Sleep(on, faults.RetryEvery): // the database is down: it comes back, or the fault ends
 			return nil
 		}
 	}
@@ -99,12 +100,12 @@ func (i *Infrastructure) deadlock(on, alive context.Context, active func()) erro
 			active()
 		}
 		cancel()
-		sleep(on, deadlockEvery)
+		faults.Sleep(on, deadlockEvery)
 	}
 	if err := unlessEnded(on, err); err != nil {
 		return err
 	}
-	return script{db, alive, alive, neverRefused}.run("DROP TABLE IF EXISTS " + deadlockTable)
+	return script{db, alive, alive, faults.NeverRefused}.run("DROP TABLE IF EXISTS " + deadlockTable)
 }
 
 // deadlockOnce makes two transactions update a row each, and then the other's. It reports whether the server found a deadlock.
@@ -147,7 +148,7 @@ func (i *Infrastructure) readOnly(on, alive context.Context, active func()) erro
 	user, password := fmt.Sprintf("platform_sim_%08x", name.Sum32()), rand.Text()
 	account := "'" + user + "'@'%'"
 	var was bool
-	err = retryUntil(on, refusedByDatabase, func() error {
+	err = faults.RetryUntil(on, refusedByDatabase, func() error {
 		return db.QueryRowContext(alive, "SELECT @@GLOBAL.read_only").Scan(&was)
 	})
 	if err != nil { // nothing was changed
@@ -164,10 +165,10 @@ func (i *Infrastructure) readOnly(on, alive context.Context, active func()) erro
 		// Repeated: a restarted server has lost the setting.
 		if err = breakScript.run("SET GLOBAL read_only = 1"); err == nil {
 			active()
-			sleep(on, time.Second)
+			faults.Sleep(on, time.Second)
 		}
 	}
-	repairScript := script{db, alive, alive, neverRefused}
+	repairScript := script{db, alive, alive, faults.NeverRefused}
 	if err = unlessEnded(on, err); err != nil { // who may not break it may not repair it either, and there is little to repair
 		repairScript.refused = refusedByDatabase
 	}

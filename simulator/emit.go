@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -23,7 +24,7 @@ import (
 type Emitter struct {
 	*store.Store
 	config    EmitterConfig
-	faults    *Switches
+	faults    *faults.Switches
 	publisher *stream.Publisher
 	jobs      *jobs.Pool
 	api       API
@@ -70,7 +71,7 @@ type External interface {
 }
 
 // NewEmitter makes an emitter. Connect it before anything is emitted.
-func NewEmitter(config EmitterConfig, s *store.Store, faults *Switches) (*Emitter, error) {
+func NewEmitter(config EmitterConfig, s *store.Store, faults *faults.Switches) (*Emitter, error) {
 	out, err := stream.Open(config.Brokers)
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -435,7 +436,7 @@ func (s *changeEvents) synced(r world.SyncRun) {
 	if s.randomFailure(0.03) {
 		d.Conflicts = 1
 	}
-	if s.faults.isOn(StateConflicts, r.ClientID) {
+	if s.faults.IsOn(faults.StateConflicts, r.ClientID) {
 		d.Conflicts = 3 + s.rng.IntN(8)
 	}
 	ok := r.Outcome == world.Succeeded

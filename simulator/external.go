@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -24,7 +25,7 @@ type Services struct {
 	*outside.Services
 	*store.Store
 	inflight *Inflight
-	faults   *Switches
+	faults   *faults.Switches
 
 	switchMu sync.Mutex // of applyFaults
 
@@ -51,7 +52,7 @@ type ServicesConfig struct {
 }
 
 // ServeServices serves the external services, and handles their webhooks.
-func ServeServices(config ServicesConfig, s *store.Store, faults *Switches, inflight *Inflight) (*Services, error) {
+func ServeServices(config ServicesConfig, s *store.Store, faults *faults.Switches, inflight *Inflight) (*Services, error) {
 	listener, err := listenLoopback(context.Background(), "address of the external services", config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)

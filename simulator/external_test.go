@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -236,13 +237,13 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 	grows(t, "changes of orders", count(r.p, "consign_webhooks_received_total", "topic", "orders/updated", "outcome", "accepted"), 1)
 	grows(t, "users", count(r.p, "consign_webhooks_processed_total", "provider", "clerk", "topic", "user.created"), 1)
 	grows(t, "mails that arrive", count(r.p, "consign_emails_total", "outcome", "delivered"), 20)
-	switchOn(t, r.p, SoldTwiceFault)
+	switchOn(t, r.p, faults.SoldTwice)
 	pause(t, r.p)
 	r.compareShops()
 	if n := r.p.State().Outside.OrdersMissing; len(n) > 0 {
 		t.Errorf("orders are missing in health: %v", n)
 	}
-	if err := r.p.Faults().Off(t.Context(), SoldTwiceFault, ""); err != nil {
+	if err := r.p.Faults().Off(t.Context(), faults.SoldTwice, ""); err != nil {
 		t.Fatal(err)
 	}
 	r.compareShops()

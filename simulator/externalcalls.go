@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -79,7 +80,7 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 		if l.isDue(shopService(client), round) {
 			l.call(ctx, shopService(client), func(ctx context.Context) func(*Emitter) { return l.askShop(ctx, client, domain) })
 		}
-		if l.faults.isOn(WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
+		if l.faults.IsOn(faults.WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
 			l.logError(l.Shopify.Forge(domain, outside.OrdersTopic))
 		}
 	}
@@ -89,7 +90,7 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 	if l.isDue(clerkService, clerkEvery) {
 		l.call(ctx, clerkService, l.askClerk)
 	}
-	if l.faults.isOn(SigningKeyRotated, 0) && l.isDue("rotation", rotationEvery) {
+	if l.faults.IsOn(faults.SigningKeyRotated, 0) && l.isDue("rotation", rotationEvery) {
 		l.call(ctx, "rotation", func(context.Context) func(*Emitter) { l.Clerk.RotateKey(false); return nil })
 	}
 }
@@ -164,7 +165,7 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
 	}
 	if b := l.browsers[l.turn]; b.token != "" {
 		often := forgedTokenEvery
-		if l.faults.isOn(ClerkAcceptsForged, 0) {
+		if l.faults.IsOn(faults.ClerkAcceptsForged, 0) {
 			often = 0 // every time
 		}
 		if time.Since(l.forged) >= l.Accelerated(often) {

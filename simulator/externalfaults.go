@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/clerk"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
@@ -18,64 +19,64 @@ const (
 )
 
 // Faults returns the faults of the external services. Those of nil Services cannot be switched on.
-func (o *Services) Faults() []Fault {
-	all := []Fault{
-		{Name: ShopifyDown, Scope: clients,
+func (o *Services) Faults() []faults.Fault {
+	all := []faults.Fault{
+		{Name: faults.ShopifyDown, Scope: faults.Clients,
 			Description: "The shop does not answer.",
 			Changes:     "At Shopify: connections are cut. No new sales and only failed syncs. In the stream: failed calls and checkouts."},
-		{Name: ShopifySlow, Scope: clients,
+		{Name: faults.ShopifySlow, Scope: faults.Clients,
 			Description: "The shop is slow.",
 			Changes:     "At Shopify: each response takes three seconds more. In the stream: calls that take as long."},
-		{Name: ShopifyThrottled, Scope: clients,
+		{Name: faults.ShopifyThrottled, Scope: faults.Clients,
 			Description: "Another app uses up the shop's rate limit.",
 			Changes:     "At Shopify: every query is throttled. Only failed syncs. In the stream: throttled calls."},
-		{Name: ShopifyTokenExpired, Scope: clients,
+		{Name: faults.ShopifyTokenExpired, Scope: faults.Clients,
 			Description: "The platform's token for the shop has expired.",
 			Changes:     "At Shopify: the existing tokens are refused. Only failed syncs. In the stream: failed calls. Off: they are accepted again."},
-		{Name: ShopifyOrdersLost, Scope: clients,
+		{Name: faults.ShopifyOrdersLost, Scope: faults.Clients,
 			Description: "Webhooks of new orders get lost.",
 			Changes:     "At Shopify: orders/create is never sent. New orders are in the shop and not in the database; their items stay active. Off: they are imported late."},
-		{Name: WebhooksLost, Scope: clients,
+		{Name: faults.WebhooksLost, Scope: faults.Clients,
 			Description: "Webhooks of all topics get lost.",
 			Changes:     "As shopify-orders-lost, for all topics; for all clients, also those of Clerk, and batches of Mandrill fail. Off: orders are imported late, and Mandrill sends what has waited."},
-		{Name: WebhookSubscriptionRemoved, Scope: clients,
+		{Name: faults.WebhookSubscriptionRemoved, Scope: faults.Clients,
 			Description: "The shop has removed the platform's subscription to new orders.",
 			Changes:     "At Shopify: the subscription to orders/create is gone. New orders are in the shop and not in the database. Off: it is there again, and they are imported late."},
-		{Name: WebhookForged, Scope: clients,
+		{Name: faults.WebhookForged, Scope: faults.Clients,
 			Description: "Somebody sends forged webhooks in the name of the shop.",
 			Changes:     "In the stream: a webhook with an invalid signature every second."},
-		{Name: SyncFailing, Scope: clients, Touches: true,
+		{Name: faults.SyncFailing, Scope: faults.Clients, Touches: true,
 			Description: "Every sync fails.",
 			Changes:     "Only failed sync_runs and no synced_at; some prices change immediately. Off: the next run catches up."},
-		{Name: ClerkDown, Scope: everybody,
+		{Name: faults.ClerkDown, Scope: faults.Everybody,
 			Description: "Clerk does not answer.",
 			Changes:     "At Clerk: connections are cut. No new sessions and consignors. In the stream: failed calls, sign-ins and sign-ups."},
-		{Name: ClerkSlow, Scope: everybody,
+		{Name: faults.ClerkSlow, Scope: faults.Everybody,
 			Description: "Clerk is slow.",
 			Changes:     "At Clerk: each response takes three seconds more. In the stream: calls and sign-ins that take as long."},
-		{Name: ClerkAcceptsForged, Scope: everybody,
+		{Name: faults.ClerkAcceptsForged, Scope: faults.Everybody,
 			Description: "After a release the platform accepts forged session tokens.",
 			Changes:     "The platform's verifier does not check signatures. In the stream: a forged token every second that is accepted, and a security violation."},
-		{Name: SigningKeyRotated, Scope: everybody,
+		{Name: faults.SigningKeyRotated, Scope: faults.Everybody,
 			Description: "The signing key of session tokens is rotated again and again, without overlap.",
 			Changes:     "At Clerk: another key immediately, and every 20 seconds. In the stream: tokens with invalid signatures, and refreshes. Off: the key stays."},
-		{Name: MandrillDown, Scope: everybody,
+		{Name: faults.MandrillDown, Scope: faults.Everybody,
 			Description: "Mandrill does not answer.",
 			Changes:     "At Mandrill: connections are cut. In the stream: failed calls and jobs; emails wait, and are sent after off."},
-		{Name: MandrillBacklog, Scope: everybody,
+		{Name: faults.MandrillBacklog, Scope: faults.Everybody,
 			Description: "The hourly quota of emails is used up.",
 			Changes:     "At Mandrill: a backlog of 60,000 emails, and every email waits. In the stream: deferred emails. Off: they are sent."},
-		{Name: MailBouncing, Scope: everybody,
+		{Name: faults.MailBouncing, Scope: faults.Everybody,
 			Description: "A newsletter goes to old addresses, and half of the emails bounce.",
 			Changes:     "At Mandrill, and in the stream: one more email every two seconds, hard bounces."},
-		{Name: DomainBroken, Scope: everybody,
+		{Name: faults.DomainBroken, Scope: faults.Everybody,
 			Description: "The DNS records of the sending domain are wrong.",
 			Changes:     "At Mandrill: neither SPF nor DKIM of the domain is valid. One of five emails bounces."},
 	}
 	for i := range all {
-		all[i].On = func(context.Context, Where) error {
+		all[i].On = func(context.Context, faults.Where) error {
 			if o == nil {
-				return ErrNoExternal
+				return faults.ErrNoExternal
 			}
 			o.applyFaults()
 			return nil
@@ -89,26 +90,26 @@ func (o *Services) Faults() []Fault {
 func (o *Services) applyFaults() {
 	o.switchMu.Lock()
 	defer o.switchMu.Unlock()
-	on := o.faults.isOn
+	on := o.faults.IsOn
 	for client, domain := range o.shopsNow() {
 		o.applyShopFaults(client, domain)
 	}
-	lost := on(WebhooksLost, 0)
+	lost := on(faults.WebhooksLost, 0)
 	o.Clerk.Switch(func(s *clerk.Switches) {
-		s.Down, s.Slow, s.WebhooksLost = on(ClerkDown, 0), o.slow(on(ClerkSlow, 0)), lost
+		s.Down, s.Slow, s.WebhooksLost = on(faults.ClerkDown, 0), o.slow(on(faults.ClerkSlow, 0)), lost
 	})
-	forged := on(ClerkAcceptsForged, 0)
+	forged := on(faults.ClerkAcceptsForged, 0)
 	o.Verifier.Switch(func(m *clerk.Mistakes) { m.AcceptTampered, m.AcceptUnknownKey = forged, forged })
-	full, broken := on(MandrillBacklog, 0), on(DomainBroken, 0)
+	full, broken := on(faults.MandrillBacklog, 0), on(faults.DomainBroken, 0)
 	o.Mandrill.Switch(func(s *mandrill.Switches) {
-		s.Down, s.QuotaUsedUp, s.Backlog, s.Bouncing = on(MandrillDown, 0), full, 0, usualBounces
+		s.Down, s.QuotaUsedUp, s.Backlog, s.Bouncing = on(faults.MandrillDown, 0), full, 0, usualBounces
 		if full {
 			s.Backlog = backlog
 		}
 		if broken {
 			s.Bouncing = domainBounces
 		}
-		if on(MailBouncing, 0) {
+		if on(faults.MailBouncing, 0) {
 			s.Bouncing = manyBounces
 		}
 	})
@@ -133,19 +134,19 @@ func (o *Services) slow(on bool) time.Duration {
 // applyShopFaults sets the switches of a shop. The platform stops to record orders after their webhooks get lost, and records them again
 // before: in between, an order is recorded whose webhook never comes.
 func (o *Services) applyShopFaults(client uint64, domain string) {
-	on := func(fault string) bool { return o.faults.isOn(fault, client) }
+	on := func(fault string) bool { return o.faults.IsOn(fault, client) }
 	var lost []string
-	if on(ShopifyOrdersLost) {
+	if on(faults.ShopifyOrdersLost) {
 		lost = []string{"orders/create"}
 	}
-	if on(WebhooksLost) {
+	if on(faults.WebhooksLost) {
 		lost = []string{shopify.AllTopics}
 	}
-	removed := on(WebhookSubscriptionRemoved)
+	removed := on(faults.WebhookSubscriptionRemoved)
 	ordersLost := len(lost) > 0 || removed
 	o.setOrdersLost(client, ordersLost, false)
 	o.logError(o.Shopify.Switch(domain, func(s *shopify.Switches) {
-		s.Down, s.Slow, s.Throttled, s.TokenExpired, s.LostTopics = on(ShopifyDown), o.slow(on(ShopifySlow)), on(ShopifyThrottled), on(ShopifyTokenExpired), lost
+		s.Down, s.Slow, s.Throttled, s.TokenExpired, s.LostTopics = on(faults.ShopifyDown), o.slow(on(faults.ShopifySlow)), on(faults.ShopifyThrottled), on(faults.ShopifyTokenExpired), lost
 	}))
 	o.mu.Lock()
 	was := o.unsubscribed[client]

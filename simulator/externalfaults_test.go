@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
@@ -50,7 +51,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 	r := startTrading(t)
 	livePlatform(t, r.p)
 	imports := count(r.p, "consign_order_imports_total", "outcome", world.Succeeded)
-	for _, fault := range []string{ShopifyOrdersLost, WebhooksLost, WebhookSubscriptionRemoved} {
+	for _, fault := range []string{faults.ShopifyOrdersLost, faults.WebhooksLost, faults.WebhookSubscriptionRemoved} {
 		grows(t, "orders", imports, 5)
 		switchOn(t, r.p, fault)
 		lost := func() int {
@@ -63,7 +64,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 		waitFor(t, fault+": lost orders", func() bool { return lost() > 10 })
 		pause(t, r.p)
 		r.compareShops()
-		if fault == WebhookSubscriptionRemoved {
+		if fault == faults.WebhookSubscriptionRemoved {
 			for client := range r.shops {
 				b, err := r.p.services.Shopify.Books(r.shops[client].domain)
 				if err != nil || slices.ContainsFunc(b.Subscriptions, func(s shopify.Subscription) bool { return s.Topic == outside.OrdersTopic }) {
@@ -103,12 +104,12 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 		fault, outcome string
 		shows          func(status int, body string, took time.Duration, err error) bool
 	}{
-		{ShopifyDown, "error", func(_ int, _ string, _ time.Duration, err error) bool { return err != nil }},
-		{ShopifyThrottled, "throttled", func(status int, body string, _ time.Duration, _ error) bool {
+		{faults.ShopifyDown, "error", func(_ int, _ string, _ time.Duration, err error) bool { return err != nil }},
+		{faults.ShopifyThrottled, "throttled", func(status int, body string, _ time.Duration, _ error) bool {
 			return status == 200 && bytes.Contains([]byte(body), []byte("THROTTLED"))
 		}},
-		{ShopifyTokenExpired, "error", func(status int, _ string, _ time.Duration, _ error) bool { return status == http.StatusUnauthorized }},
-		{ShopifySlow, "ok", func(status int, _ string, took time.Duration, _ error) bool {
+		{faults.ShopifyTokenExpired, "error", func(status int, _ string, _ time.Duration, _ error) bool { return status == http.StatusUnauthorized }},
+		{faults.ShopifySlow, "ok", func(status int, _ string, took time.Duration, _ error) bool {
 			return status == 200 && took >= slow
 		}},
 	} {
@@ -127,12 +128,12 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 		}
 		grows(t, test.fault+": calls that are "+test.outcome, calls(test.outcome), 3)
 		switch test.fault {
-		case ShopifySlow:
+		case faults.ShopifySlow:
 			waitFor(t, "calls that take long", func() bool { return r.p.services.LastShopCall(1).Duration >= slow })
 		default:
 			grows(t, test.fault+": failed synchronisations", failedSyncs, 2)
 		}
-		if test.fault == ShopifyDown {
+		if test.fault == faults.ShopifyDown {
 			grows(t, "failed checkouts", count(r.p, "consign_processes_total", "client", client, "process", "checkout", "outcome", world.Failed), 3)
 		}
 		switchOff(t, r.p, test.fault)
@@ -148,10 +149,10 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 		})
 	}
 	grows(t, "sales", count(r.p, "consign_orders_total", "client", client), 2)
-	switchOn(t, r.p, WebhookForged, SyncFailing)
+	switchOn(t, r.p, faults.WebhookForged, faults.SyncFailing)
 	grows(t, "forged webhooks", count(r.p, "consign_client_webhooks_received_total", "client", client, "provider", "shopify", "outcome", "invalid_signature"), 3)
 	grows(t, "failed synchronisations", failedSyncs, 3)
-	switchOff(t, r.p, WebhookForged, SyncFailing)
+	switchOff(t, r.p, faults.WebhookForged, faults.SyncFailing)
 	pause(t, r.p)
 	r.compareShops()
 	if n := r.p.State().Outside.OrdersMissing; len(n) > 0 {
@@ -182,7 +183,7 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	grows(t, "sign-ins", auth("sign_in", "ok"), 5)
 	grows(t, "valid tokens", tokens("valid"), 5)
 
-	switchOn(t, r.p, ClerkDown)
+	switchOn(t, r.p, faults.ClerkDown)
 	if call := r.p.services.AskClerk(t.Context()); !call.Down {
 		t.Errorf("clerk answers: %+v", call)
 	}
@@ -194,37 +195,37 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	if n := auth("sign_in", "ok")() - before; n > 0 {
 		t.Errorf("%d sign-ins although clerk is down", n)
 	}
-	switchOff(t, r.p, ClerkDown)
+	switchOff(t, r.p, faults.ClerkDown)
 	grows(t, "sign-ins again", auth("sign_in", "ok"), 5)
 
-	switchOn(t, r.p, ClerkSlow)
+	switchOn(t, r.p, faults.ClerkSlow)
 	slow := r.p.store.Accelerated(slowAnswer)
 	waitFor(t, "slow calls", func() bool { return r.p.services.LastCall().Duration >= slow })
-	switchOff(t, r.p, ClerkSlow)
+	switchOff(t, r.p, faults.ClerkSlow)
 	waitFor(t, "quick calls", func() bool { return r.p.services.LastCall().Duration < slow })
 
 	token := mint()
 	if got := verify(outside.Forge(token)); got != outside.InvalidSignature {
 		t.Errorf("a forged token is %s", got)
 	}
-	switchOn(t, r.p, ClerkAcceptsForged)
+	switchOn(t, r.p, faults.ClerkAcceptsForged)
 	if got := verify(outside.Forge(token)); got != outside.Valid {
 		t.Errorf("a forged token is %s", got)
 	}
 	grows(t, "violations", count(r.p, "consign_security_violations_total", "kind", "forged_token"), 2)
-	switchOff(t, r.p, ClerkAcceptsForged)
+	switchOff(t, r.p, faults.ClerkAcceptsForged)
 	if got := verify(outside.Forge(token)); got != outside.InvalidSignature {
 		t.Errorf("a forged token is %s afterwards", got)
 	}
 
 	token = mint()
-	switchOn(t, r.p, SigningKeyRotated)
+	switchOn(t, r.p, faults.SigningKeyRotated)
 	waitFor(t, "the old token to be refused", func() bool { return verify(token) == outside.InvalidSignature })
 	grows(t, "tokens that are refused", tokens("invalid_signature"), 3)
 	if got := verify(mint()); got != outside.Valid {
 		t.Errorf("a token of the new key is %s", got)
 	}
-	switchOff(t, r.p, SigningKeyRotated)
+	switchOff(t, r.p, faults.SigningKeyRotated)
 	grows(t, "valid tokens again", tokens("valid"), 10)
 	pause(t, r.p)
 	compareStream(t, r.p)
@@ -238,7 +239,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	books := func() mandrill.Books { return r.p.services.Mandrill.Books() }
 	grows(t, "mails", mails("sent"), 20)
 
-	switchOn(t, r.p, MandrillDown)
+	switchOn(t, r.p, faults.MandrillDown)
 	grows(t, "calls that fail", count(r.p, "consign_external_requests_total", "service", "mandrill", "operation", "messages.send", "outcome", "error"), 20)
 	waitFor(t, "mails that wait", func() bool {
 		r.p.emitter.mu.Lock()
@@ -248,7 +249,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	if n := books().Requests["down"]; n < 20 {
 		t.Errorf("mandrill cut %d requests", n)
 	}
-	switchOff(t, r.p, MandrillDown)
+	switchOff(t, r.p, faults.MandrillDown)
 	waitFor(t, "all mails to be sent", func() bool {
 		r.p.emitter.mu.Lock()
 		defer r.p.emitter.mu.Unlock()
@@ -256,12 +257,12 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	})
 	grows(t, "mails again", mails("sent"), 20)
 
-	switchOn(t, r.p, MandrillBacklog)
+	switchOn(t, r.p, faults.MandrillBacklog)
 	grows(t, "mails that wait", mails("deferred"), 10)
 	if n := books().Backlog; n < backlog+10 {
 		t.Errorf("a backlog of %d", n)
 	}
-	switchOff(t, r.p, MandrillBacklog)
+	switchOff(t, r.p, faults.MandrillBacklog)
 	waitFor(t, "the backlog to end", func() bool { return books().Backlog == 0 })
 	waitFor(t, "mails that waited to be told", func() bool {
 		r.p.services.mu.Lock()
@@ -269,9 +270,9 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 		return len(r.p.services.queuedMails) == 0
 	})
 
-	switchOn(t, r.p, MailBouncing)
+	switchOn(t, r.p, faults.MailBouncing)
 	grows(t, "mails that bounce", mails("hard_bounced"), 20)
-	switchOff(t, r.p, MailBouncing)
+	switchOff(t, r.p, faults.MailBouncing)
 	if n := books().AllTime.HardBounces; n < 20 {
 		t.Errorf("%d bounces", n)
 	}
@@ -286,12 +287,12 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	if !valid() {
 		t.Error("the domain is broken")
 	}
-	switchOn(t, r.p, DomainBroken)
+	switchOn(t, r.p, faults.DomainBroken)
 	if valid() {
 		t.Error("the domain is not broken")
 	}
 	grows(t, "mails that bounce", mails("hard_bounced"), 5)
-	switchOff(t, r.p, DomainBroken)
+	switchOff(t, r.p, faults.DomainBroken)
 	if !valid() {
 		t.Error("the domain stays broken")
 	}
@@ -304,7 +305,7 @@ func TestWithoutExternalServicesTheirFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	p, _ := filled(t, Config{Clients: 2, Events: 2, Items: 50})
 	for _, f := range p.services.Faults() {
-		if err := p.Faults().On(t.Context(), f.Name, ""); !errors.Is(err, ErrNoExternal) {
+		if err := p.Faults().On(t.Context(), f.Name, ""); !errors.Is(err, faults.ErrNoExternal) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}

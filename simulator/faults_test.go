@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
+	"github.com/consignwatch/consignwatch/simulator/violations"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -33,8 +35,8 @@ func TestInjectedViolationsShowUntilTheirFaultsAreSwitchedOff(t *testing.T) {
 	livePlatform(t, p)
 	slug := p.State().Clients[1]
 	for _, test := range []struct{ fault, check string }{
-		{SoldTwiceFault, world.SoldTwice}, {NegativeSlots, world.NegativeRemaining}, {OverbookedFault, world.OverbookedSlot},
-		{ReturnAfterFault, world.ReturnAfterWindow}, {PaidEarly, world.PaidBeforeReconciliation},
+		{faults.SoldTwice, world.SoldTwice}, {faults.NegativeSlots, world.NegativeRemaining}, {faults.OverbookedSlot, world.OverbookedSlot},
+		{faults.ReturnAfterWindow, world.ReturnAfterWindow}, {faults.PaidEarly, world.PaidBeforeReconciliation},
 	} {
 		fault, check := test.fault, test.check
 		t.Run(fault, func(t *testing.T) {
@@ -71,7 +73,7 @@ func TestSyncStalledLetsItemsWait(t *testing.T) {
 	t.Parallel()
 	p, _ := newSteppedPlatform(t, Config{Clients: 3, Events: 6, Items: 600, Speed: 3000})
 	slug := p.State().Clients[0]
-	if err := p.Faults().On(t.Context(), SyncStalled, slug); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SyncStalled, slug); err != nil {
 		t.Fatal(err)
 	}
 	last := func(kind string) float64 {
@@ -89,7 +91,7 @@ func TestSyncStalledLetsItemsWait(t *testing.T) {
 	if truthOf(p.Platform, "consign_oldest_unsynced_item_timestamp_seconds", "client", slug) == 0 {
 		t.Error("no oldest item")
 	}
-	if err := p.Faults().Off(t.Context(), SyncStalled, slug); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.SyncStalled, slug); err != nil {
 		t.Fatal(err)
 	}
 	p.until("the next run", func() bool { return last("products") > before })
@@ -101,13 +103,13 @@ func TestTicketsPileUpAndAreSolved(t *testing.T) {
 	slug := p.State().Clients[1]
 	open := func() float64 { return truthOf(p, "consign_support_tickets", "client", slug, "status", world.Open) }
 	before := open()
-	if err := p.Faults().On(t.Context(), TicketsPilingUp, slug); err != nil {
+	if err := p.Faults().On(t.Context(), faults.TicketsPilingUp, slug); err != nil {
 		t.Fatal(err)
 	}
 	if n := open() - before; n != 8 {
 		t.Errorf("%g more tickets", n)
 	}
-	if err := p.Faults().Off(t.Context(), TicketsPilingUp, slug); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.TicketsPilingUp, slug); err != nil {
 		t.Fatal(err)
 	}
 	if n := open() - before; n != 0 {
@@ -124,12 +126,12 @@ func TestBackupsFailAndComeBack(t *testing.T) {
 	}
 	before := failed()
 	p.until("life", func() bool { return p.State().Changes > 0 })
-	if err := p.Faults().On(t.Context(), BackupMissing, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.BackupMissing, ""); err != nil {
 		t.Fatal(err)
 	}
 	p.until("a backup that fails", func() bool { return failed() > before })
 	success := last()
-	if err := p.Faults().Off(t.Context(), BackupMissing, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.BackupMissing, ""); err != nil {
 		t.Fatal(err)
 	}
 	p.until("a backup that succeeds", func() bool { return last() > success })
@@ -143,7 +145,7 @@ func TestSaleStalledLeavesShoppersWithoutSales(t *testing.T) {
 	before, begun := sales(), p.now
 	p.until("many sales", func() bool { return sales() > before+10 })
 	took := p.now.Sub(begun)
-	if err := p.Faults().On(t.Context(), SaleStalled, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	stalled := sales()
@@ -154,7 +156,7 @@ func TestSaleStalledLeavesShoppersWithoutSales(t *testing.T) {
 	if truthOf(p.Platform, "consign_active_shoppers") == 0 {
 		t.Error("no shoppers are there")
 	}
-	if err := p.Faults().Off(t.Context(), SaleStalled, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	p.until("a sale", func() bool { return sales() > stalled })
@@ -168,12 +170,12 @@ func TestFaultsThatCannotBe(t *testing.T) {
 		name, client string
 		want         error
 	}{
-		{"no-such-fault", "", ErrUnknownFault},
-		{SoldTwiceFault, "nobody", store.ErrUnknownClient},
-		{SoldTwiceFault, gone, store.ErrUnknownClient},
-		{SoldTwiceFault, p.Books().Clients[2].Slug, ErrNoSaleEvent}, // it has no sale event
-		{DatabaseDown, "", ErrNoDatabase},
-		{DatabaseDown, p.Books().Clients[0].Slug, ErrScope},
+		{"no-such-fault", "", faults.ErrUnknownFault},
+		{faults.SoldTwice, "nobody", store.ErrUnknownClient},
+		{faults.SoldTwice, gone, store.ErrUnknownClient},
+		{faults.SoldTwice, p.Books().Clients[2].Slug, violations.ErrNoSaleEvent}, // it has no sale event
+		{faults.DatabaseDown, "", faults.ErrNoDatabase},
+		{faults.DatabaseDown, p.Books().Clients[0].Slug, faults.ErrScope},
 	} {
 		if err := p.Faults().On(t.Context(), test.name, test.client); !errors.Is(err, test.want) {
 			t.Errorf("%s for %q: %v, want %v", test.name, test.client, err, test.want)
@@ -187,10 +189,10 @@ func TestFaultsThatCannotBe(t *testing.T) {
 			t.Errorf("%s is not described", f.Name)
 		}
 	}
-	if err := p.Faults().On(t.Context(), SyncStalled, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SyncStalled, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Faults().Off(t.Context(), SyncStalled, p.Books().Clients[0].Slug); !errors.Is(err, ErrOnForAll) {
+	if err := p.Faults().Off(t.Context(), faults.SyncStalled, p.Books().Clients[0].Slug); !errors.Is(err, faults.ErrOnForAll) {
 		t.Errorf("off for one of all: %v", err)
 	}
 	if err := p.Faults().AllOff(t.Context()); err != nil || len(p.State().Faults) > 0 {

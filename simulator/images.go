@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/quota"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -62,7 +63,7 @@ func (i *Infrastructure) storeImages(ctx context.Context) {
 		case <-ticker.C:
 			if used, look := i.disk.Usage(); look != nil {
 				err = look
-			} else if float64(used.Bytes) > fullShare*float64(i.disk.Size()) && !i.faults.isOn(DiskFilling, 0) {
+			} else if float64(used.Bytes) > fullShare*float64(i.disk.Size()) && !i.faults.IsOn(faults.DiskFilling, 0) {
 				err = i.disk.Trim(trimmedShare)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/quota"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -52,10 +53,10 @@ type Orders interface {
 type Infrastructure struct {
 	*store.Store
 	config   InfraConfig
-	faults   *Switches
+	faults   *faults.Switches
 	inflight *Inflight
 	orders   Orders
-	tasks    *Tasks
+	tasks    *faults.Tasks
 
 	api     *api.Server       // nil: no API
 	traffic *trafficGenerator // requests to the API
@@ -65,8 +66,8 @@ type Infrastructure struct {
 }
 
 // StartInfrastructure starts the infrastructure. Connect it before people use it.
-func StartInfrastructure(config InfraConfig, s *store.Store, faults *Switches, inflight *Inflight) (*Infrastructure, error) {
-	i := &Infrastructure{Store: s, config: config, faults: faults, inflight: inflight, tasks: NewTasks(2 * s.Timeout)}
+func StartInfrastructure(config InfraConfig, s *store.Store, switches *faults.Switches, inflight *Inflight) (*Infrastructure, error) {
+	i := &Infrastructure{Store: s, config: config, faults: switches, inflight: inflight, tasks: faults.NewTasks(2 * s.Timeout)}
 	if config.API != "" {
 		pool, _, err := store.OpenPool(s.DSN, s.Timeout)
 		if err != nil {
@@ -115,7 +116,7 @@ func (i *Infrastructure) Run(ctx context.Context) {
 
 // Close stops the infrastructure. What faults changed in servers stays changed, unless they were switched off (Switches.ServersUp).
 func (i *Infrastructure) Close() error {
-	wait := i.tasks.abandon()
+	wait := i.tasks.Abandon()
 	var err error
 	if i.api != nil {
 		err = i.api.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
@@ -14,36 +15,36 @@ const (
 )
 
 // Faults returns the faults of the infrastructure.
-func (i *Infrastructure) Faults() []Fault {
-	return []Fault{
-		{Name: APIDown, Scope: everybody, On: Always(i.crashAPI), Off: Always(i.restartAPI),
+func (i *Infrastructure) Faults() []faults.Fault {
+	return []faults.Fault{
+		{Name: faults.APIDown, Scope: faults.Everybody, On: faults.Always(i.crashAPI), Off: faults.Always(i.restartAPI),
 			Description: "The API has crashed: connections are refused.",
 			Changes:     "Nothing; what people do through it fails. In the stream: a crash, and an error that the user sees for each visitor. Off: it starts."},
-		{Name: APISlow, Scope: everybody, On: Always(i.withAPI(func() { i.api.SlowRequests(true) })), Off: Always(i.withAPI(func() { i.api.SlowRequests(false) })),
+		{Name: faults.APISlow, Scope: faults.Everybody, On: faults.Always(i.withAPI(func() { i.api.SlowRequests(true) })), Off: faults.Always(i.withAPI(func() { i.api.SlowRequests(false) })),
 			Description: "The API is slow.",
 			Changes:     "Nothing; each request takes one to three seconds more."},
-		{Name: PoolExhausted, Scope: everybody, On: Always(i.startTask(PoolExhausted, i.exhaustPool, ErrNoAPI)), Off: Always(i.finishTask(PoolExhausted)),
+		{Name: faults.PoolExhausted, Scope: faults.Everybody, On: faults.Always(i.startTask(faults.PoolExhausted, i.exhaustPool, faults.ErrNoAPI)), Off: faults.Always(i.finishTask(faults.PoolExhausted)),
 			Description: "Connections to the database leak, until the API has none left.",
 			Changes:     "Nothing; all connections of the API's pool are held. Requests wait for a second, and get status 503. Off releases them."},
-		{Name: SlowQueries, Scope: everybody, On: Always(i.withAPI(func() { i.api.SlowQueries(true) })), Off: Always(i.withAPI(func() { i.api.SlowQueries(false) })),
+		{Name: faults.SlowQueries, Scope: faults.Everybody, On: faults.Always(i.withAPI(func() { i.api.SlowQueries(true) })), Off: faults.Always(i.withAPI(func() { i.api.SlowQueries(false) })),
 			Description: "The API's queries are slow on the server.",
 			Changes:     "Nothing; each query takes 0.3 seconds more in sessions with long_query_time = 0.1."},
-		{Name: Deadlocks, Scope: everybody, On: Always(i.startTask(Deadlocks, i.deadlock, nil)), Off: Always(i.finishTask(Deadlocks)),
+		{Name: faults.Deadlocks, Scope: faults.Everybody, On: faults.Always(i.startTask(faults.Deadlocks, i.deadlock, nil)), Off: faults.Always(i.finishTask(faults.Deadlocks)),
 			Description: "Transactions of the database deadlock.",
 			Changes:     "The table " + deadlockTable + ", in which two transactions end in a deadlock four times a second. Off drops it."},
-		{Name: DatabaseReadOnly, Scope: everybody, On: Always(i.startTask(DatabaseReadOnly, i.readOnly, nil)), Off: Always(i.finishTask(DatabaseReadOnly)),
+		{Name: faults.DatabaseReadOnly, Scope: faults.Everybody, On: faults.Always(i.startTask(faults.DatabaseReadOnly, i.readOnly, nil)), Off: faults.Always(i.finishTask(faults.DatabaseReadOnly)),
 			Description: "The database is read-only.",
 			Changes:     "The server is read_only, and the platform writes as a user without the privilege to ignore it. The simulation waits. Off restores both."},
-		{Name: CacheDown, Scope: everybody, On: Always(i.stopCache(true)), Off: Always(i.stopCache(false)),
+		{Name: faults.CacheDown, Scope: faults.Everybody, On: faults.Always(i.stopCache(true)), Off: faults.Always(i.stopCache(false)),
 			Description: "The cache does not answer.",
 			Changes:     "Nothing; Redis is stopped. The API asks the database instead. Off resumes it."},
-		{Name: CacheEvicting, Scope: everybody, On: Always(i.startTask(CacheEvicting, i.evict, ErrNoCache)), Off: Always(i.finishTask(CacheEvicting)),
+		{Name: faults.CacheEvicting, Scope: faults.Everybody, On: faults.Always(i.startTask(faults.CacheEvicting, i.evict, faults.ErrNoCache)), Off: faults.Always(i.finishTask(faults.CacheEvicting)),
 			Description: "The cache has too little memory, and evicts keys that are still needed.",
 			Changes:     "Nothing; Redis gets a low maxmemory, the policy allkeys-lru, and about 250 keys a second that fill it. Off restores both settings and deletes the keys."},
-		{Name: CertificateExpiring, Scope: everybody, On: Always(i.certificate(true)), Off: Always(i.certificate(false)),
+		{Name: faults.CertificateExpiring, Scope: faults.Everybody, On: faults.Always(i.certificate(true)), Off: faults.Always(i.certificate(false)),
 			Description: "The API's certificate expires soon, and is not renewed.",
 			Changes:     "Nothing; the certificate is replaced by one that expires in five days. Off: by a fresh one."},
-		{Name: DiskFilling, Scope: everybody, On: Always(i.startTask(DiskFilling, i.fillDisk, ErrNoDisk)), Off: Always(i.finishTask(DiskFilling)),
+		{Name: faults.DiskFilling, Scope: faults.Everybody, On: faults.Always(i.startTask(faults.DiskFilling, i.fillDisk, faults.ErrNoDisk)), Off: faults.Always(i.finishTask(faults.DiskFilling)),
 			Description: "The disk for images is nearly full.",
 			Changes:     "Nothing; files fill the folder's quota to 97 % within seconds. Off deletes them."},
 	}
@@ -51,23 +52,23 @@ func (i *Infrastructure) Faults() []Fault {
 
 // startTask returns an action that starts a fault task. The error missing (ErrNoAPI, ErrNoCache, ErrNoDisk) names the infrastructure that
 // the fault needs; nil: the database.
-func (i *Infrastructure) startTask(name string, run action, missing error) func(context.Context) error {
+func (i *Infrastructure) startTask(name string, run faults.TaskFunc, missing error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if missing == ErrNoAPI && i.api == nil || missing == ErrNoCache && i.cache == nil || missing == ErrNoDisk && i.disk == nil {
+		if missing == faults.ErrNoAPI && i.api == nil || missing == faults.ErrNoCache && i.cache == nil || missing == faults.ErrNoDisk && i.disk == nil {
 			return missing
 		}
-		return i.tasks.start(ctx, name, run)
+		return i.tasks.Start(ctx, name, run)
 	}
 }
 
 func (i *Infrastructure) finishTask(name string) func(context.Context) error {
-	return func(ctx context.Context) error { return i.tasks.finish(ctx, name) }
+	return func(ctx context.Context) error { return i.tasks.Finish(ctx, name) }
 }
 
 func (i *Infrastructure) withAPI(do func()) func(context.Context) error {
 	return func(context.Context) error {
 		if i.api == nil {
-			return ErrNoAPI
+			return faults.ErrNoAPI
 		}
 		do()
 		return nil
@@ -76,7 +77,7 @@ func (i *Infrastructure) withAPI(do func()) func(context.Context) error {
 
 func (i *Infrastructure) crashAPI(context.Context) error {
 	if i.api == nil {
-		return ErrNoAPI
+		return faults.ErrNoAPI
 	}
 	if err := i.api.Down(); err != nil {
 		return err
@@ -101,9 +102,9 @@ func (i *Infrastructure) certificate(expiring bool) func(context.Context) error 
 	return func(context.Context) error {
 		switch {
 		case i.api == nil:
-			return ErrNoAPI
+			return faults.ErrNoAPI
 		case i.api.Authority() == nil:
-			return ErrNoCertificate
+			return faults.ErrNoCertificate
 		case expiring:
 			return i.api.Authority().Expire(expiringIn)
 		default:
@@ -116,9 +117,9 @@ func (i *Infrastructure) stopCache(stop bool) func(context.Context) error {
 	return func(context.Context) error {
 		switch {
 		case i.config.Cache == "":
-			return ErrNoCache
+			return faults.ErrNoCache
 		case i.config.CacheDown == nil:
-			return ErrNoCacheServer
+			return faults.ErrNoCacheServer
 		}
 		return i.config.CacheDown(stop)
 	}
@@ -136,7 +137,7 @@ func (i *Infrastructure) fillDisk(on, _ context.Context, active func()) error {
 			active()
 			pause = time.Second
 		}
-		sleep(on, pause)
+		faults.Sleep(on, pause)
 	}
 	return i.disk.Clear()
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/quota"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -82,7 +83,7 @@ func TestAPIDownRefusesConnectionsAndVisitorsReportErrors(t *testing.T) {
 	livePlatform(t, p)
 	c := newAPIClient(t, p)
 	c.get("/healthz", "", 200)
-	switchTwice(t, p, APIDown, true)
+	switchTwice(t, p, faults.APIDown, true)
 	c.CloseIdleConnections()
 	if _, _, err := c.ask("GET", "/healthz", "", ""); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("it answers with %v", err)
@@ -113,7 +114,7 @@ func TestAPIDownRefusesConnectionsAndVisitorsReportErrors(t *testing.T) {
 		t.Errorf("requests are told while nobody can make one (-want +got):\n%s", diff)
 	}
 	p.Resume()
-	switchTwice(t, p, APIDown, false)
+	switchTwice(t, p, faults.APIDown, false)
 	c.get("/healthz", "", 200)
 	grows(t, "orders", count(p, "consign_api_requests_total", "route", "/api/orders", "code", "201"), 2)
 	pause(t, p)
@@ -140,13 +141,13 @@ func TestAPISlowDelaysEachRequest(t *testing.T) {
 	p, _ := startWithInfra(t, config)
 	c := newAPIClient(t, p)
 	c.get("/healthz", "", 200)
-	switchTwice(t, p, APISlow, true)
+	switchTwice(t, p, faults.APISlow, true)
 	c.Timeout = time.Second
 	if status, body, err := c.ask("GET", "/healthz", "", ""); err == nil {
 		t.Errorf("a slow request is answered within %s: %d %s", c.Timeout, status, body)
 	}
 	c.Timeout = patience
-	switchTwice(t, p, APISlow, false)
+	switchTwice(t, p, faults.APISlow, false)
 	c.get("/healthz", "", 200)
 }
 
@@ -157,7 +158,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 	c := newAPIClient(t, p)
 	slug := p.State().Clients[0]
 	c.healthy()
-	switchTwice(t, p, PoolExhausted, true)
+	switchTwice(t, p, faults.PoolExhausted, true)
 	stats := p.infra.api.Pool().Stats()
 	if stats.MaxOpenConnections == 0 || stats.InUse != stats.MaxOpenConnections {
 		t.Errorf("%d of %d connections are in use", stats.InUse, stats.MaxOpenConnections)
@@ -199,7 +200,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 		t.Error("nobody tells that the pool is exhausted")
 	}
 	p.Resume()
-	switchTwice(t, p, PoolExhausted, false)
+	switchTwice(t, p, faults.PoolExhausted, false)
 	c.healthy()
 	waitFor(t, "connections that are given back", func() bool {
 		stats := p.infra.api.Pool().Stats()
@@ -229,7 +230,7 @@ func TestSlowQueriesAreSlowOnTheServer(t *testing.T) {
 	c.get("/api/sync", p.State().Clients[0], 200)
 	fine := c.get("/api/tickets", p.State().Clients[1], 200)
 	before := slow()
-	switchTwice(t, p, SlowQueries, true)
+	switchTwice(t, p, faults.SlowQueries, true)
 	for range 3 {
 		c.get("/healthz", "", 200)
 	}
@@ -241,7 +242,7 @@ func TestSlowQueriesAreSlowOnTheServer(t *testing.T) {
 		t.Errorf("three queries took %g seconds", sum)
 	}
 	p.infra.api.Pool().SetMaxIdleConns(1) // the slow connection is the one that is reused
-	switchTwice(t, p, SlowQueries, false)
+	switchTwice(t, p, faults.SlowQueries, false)
 	before = slow()
 	for range 3 {
 		c.get("/healthz", "", 200)
@@ -249,7 +250,7 @@ func TestSlowQueriesAreSlowOnTheServer(t *testing.T) {
 	if n := slow() - before; n != 0 {
 		t.Errorf("the server counts %d slow queries afterwards", n)
 	}
-	switchTwice(t, p, SlowQueries, true)
+	switchTwice(t, p, faults.SlowQueries, true)
 	if err := cache.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -295,28 +296,21 @@ func TestDeadlocksAreTheServersOwn(t *testing.T) {
 		t.Errorf("the server counts %d deadlocks in six rounds", n)
 	}
 	before = deadlocks()
-	switchTwice(t, p, Deadlocks, true)
+	switchTwice(t, p, faults.Deadlocks, true)
 	waitFor(t, "deadlocks", func() bool { return deadlocks() >= before+6 })
-	running := p.running(Deadlocks)
-	switchTwice(t, p, Deadlocks, false)
+	running := p.infra.tasks.Running(faults.Deadlocks)
+	switchTwice(t, p, faults.Deadlocks, false)
 	checkEnded(t, running) // no further deadlocks
 	if tables() != 0 {
 		t.Error("the table is left")
 	}
 }
 
-// running returns the task of a fault that is on.
-func (p *Platform) running(fault string) *faultTask {
-	p.infra.tasks.mu.Lock()
-	defer p.infra.tasks.mu.Unlock()
-	return p.infra.tasks.running[fault]
-}
-
 // checkEnded checks that a task has ended.
-func checkEnded(t *testing.T, task *faultTask) {
+func checkEnded(t *testing.T, done <-chan struct{}) {
 	t.Helper()
 	select {
-	case <-task.done:
+	case <-done:
 	default:
 		t.Error("it goes on")
 	}
@@ -345,7 +339,7 @@ func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
 		waitFor(t, "life to go on", func() bool { return p.State().Changes > changes+5 && p.State().Failing == "" })
 	}
 	lives()
-	switchTwice(t, p, DatabaseReadOnly, true)
+	switchTwice(t, p, faults.DatabaseReadOnly, true)
 	if !readOnly() {
 		t.Error("the server takes writes")
 	}
@@ -363,7 +357,7 @@ func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the server to be read-only again", readOnly)
-	switchTwice(t, p, DatabaseReadOnly, false)
+	switchTwice(t, p, faults.DatabaseReadOnly, false)
 	if readOnly() || users() != 0 {
 		t.Errorf("afterwards: read-only %t, %d users are left", readOnly(), users())
 	}
@@ -373,17 +367,17 @@ func TestAReadOnlyDatabaseLetsLifeWait(t *testing.T) {
 	p.Resume()
 
 	// Both switches while the server hangs: the last one wins.
-	p.infra.tasks.timeout = time.Second
-	if err := p.Faults().On(t.Context(), DatabaseDown, ""); err != nil {
+	p.infra.tasks.Timeout = time.Second
+	if err := p.Faults().On(t.Context(), faults.DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Faults().On(t.Context(), DatabaseReadOnly, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.DatabaseReadOnly, ""); err != nil {
 		t.Errorf("on while the server hangs: %v", err)
 	}
-	if err := p.Faults().Off(t.Context(), DatabaseReadOnly, ""); err != nil && !errors.Is(err, errStillBroken) {
+	if err := p.Faults().Off(t.Context(), faults.DatabaseReadOnly, ""); err != nil && !errors.Is(err, faults.ErrStillBroken) {
 		t.Errorf("off while the server hangs: %v", err)
 	}
-	p.infra.tasks.timeout = patience
+	p.infra.tasks.Timeout = patience
 	if err := p.Faults().ServersUp(); err != nil {
 		t.Fatal(err)
 	}
@@ -400,14 +394,14 @@ func TestCacheDownLetsTheDatabaseAnswer(t *testing.T) {
 	c := newAPIClient(t, p)
 	slug := p.State().Clients[0]
 	c.get("/api/sync", slug, 200)
-	switchTwice(t, p, CacheDown, true)
+	switchTwice(t, p, faults.CacheDown, true)
 	if body := string(c.get("/healthz", "", 503)); !strings.Contains(body, "cache: ") || !strings.Contains(body, `"database":"ok"`) {
 		t.Errorf("it answers %s", body)
 	}
 	c.get("/api/sync", slug, 200)
 	grows(t, "errors of the cache", count(p, "consign_cache_operations_total", "operation", "get", "result", "error"), 3)
 	grows(t, "recoveries", count(p, "consign_recoveries_total", "mechanism", "fallback", "component", "cache", "outcome", "succeeded"), 3)
-	switchTwice(t, p, CacheDown, false)
+	switchTwice(t, p, faults.CacheDown, false)
 	if err := cache.Ping(t.Context()).Err(); err != nil {
 		t.Error(err)
 	}
@@ -435,14 +429,14 @@ func TestACacheThatEvictsIsRepaired(t *testing.T) {
 	if err := cache.Set(t.Context(), "api:kept", "x", time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}
-	switchTwice(t, p, CacheEvicting, true)
+	switchTwice(t, p, faults.CacheEvicting, true)
 	evicted := func() int { return info(t, cache, "stats", "evicted_keys") }
 	grows(t, "evicted keys", evicted, 100)
 	if s := settings(); s["maxmemory-policy"] != "allkeys-lru" || s["maxmemory"] == was["maxmemory"] {
 		t.Errorf("settings: %v", s)
 	}
-	running := p.running(CacheEvicting)
-	switchTwice(t, p, CacheEvicting, false)
+	running := p.infra.tasks.Running(faults.CacheEvicting)
+	switchTwice(t, p, faults.CacheEvicting, false)
 	checkEnded(t, running) // no further evictions
 	if diff := cmp.Diff(was, settings()); diff != "" {
 		t.Errorf("settings (-before +after):\n%s", diff)
@@ -451,13 +445,13 @@ func TestACacheThatEvictsIsRepaired(t *testing.T) {
 		t.Errorf("%d keys are left, %v", len(keys), err)
 	}
 	// Both switches while Redis hangs: the last one wins.
-	p.infra.tasks.timeout = time.Second
-	switchOn(t, p, CacheDown)
-	switchOn(t, p, CacheEvicting)
-	if err := p.Faults().Off(t.Context(), CacheEvicting, ""); err != nil && !errors.Is(err, errStillBroken) {
+	p.infra.tasks.Timeout = time.Second
+	switchOn(t, p, faults.CacheDown)
+	switchOn(t, p, faults.CacheEvicting)
+	if err := p.Faults().Off(t.Context(), faults.CacheEvicting, ""); err != nil && !errors.Is(err, faults.ErrStillBroken) {
 		t.Errorf("off while Redis hangs: %v", err)
 	}
-	p.infra.tasks.timeout = patience
+	p.infra.tasks.Timeout = patience
 	if err := p.Faults().ServersUp(); err != nil {
 		t.Fatal(err)
 	}
@@ -481,12 +475,12 @@ func TestACertificateThatExpiresIsShown(t *testing.T) {
 	if d := left(); d < 80*24*time.Hour {
 		t.Errorf("%s left at the beginning", d)
 	}
-	switchTwice(t, p, CertificateExpiring, true)
+	switchTwice(t, p, faults.CertificateExpiring, true)
 	if d := left(); d != 5*24*time.Hour {
 		t.Errorf("%s left", d)
 	}
 	newAPIClient(t, p).get("/healthz", "", 200)
-	switchTwice(t, p, CertificateExpiring, false)
+	switchTwice(t, p, faults.CertificateExpiring, false)
 	if d := left(); d < 80*24*time.Hour {
 		t.Errorf("%s left afterwards", d)
 	}
@@ -507,12 +501,12 @@ func TestTheDiskFillsAndIsEmptiedAgain(t *testing.T) {
 		return float64(u.Bytes) / float64(16<<20)
 	}
 	waitFor(t, "images", func() bool { return used() > 0.02 })
-	switchTwice(t, p, DiskFilling, true)
+	switchTwice(t, p, faults.DiskFilling, true)
 	waitFor(t, "a full disk", func() bool { return used() >= 0.96 })
 	if u := used(); u > 1 {
 		t.Errorf("%.3f of the quota is used", u)
 	}
-	switchTwice(t, p, DiskFilling, false)
+	switchTwice(t, p, faults.DiskFilling, false)
 	waitFor(t, "room again", func() bool { return used() < 0.7 })
 	if used() == 0 {
 		t.Error("the images are gone, too")
@@ -523,15 +517,15 @@ func TestFaultsOfAbsentInfrastructureAreRefused(t *testing.T) {
 	t.Parallel()
 	p, _ := filled(t, Config{})
 	for fault, want := range map[string]error{
-		APIDown: ErrNoAPI, APISlow: ErrNoAPI, PoolExhausted: ErrNoAPI, SlowQueries: ErrNoAPI, CertificateExpiring: ErrNoAPI,
-		CacheDown: ErrNoCache, CacheEvicting: ErrNoCache, DiskFilling: ErrNoDisk,
+		faults.APIDown: faults.ErrNoAPI, faults.APISlow: faults.ErrNoAPI, faults.PoolExhausted: faults.ErrNoAPI, faults.SlowQueries: faults.ErrNoAPI, faults.CertificateExpiring: faults.ErrNoAPI,
+		faults.CacheDown: faults.ErrNoCache, faults.CacheEvicting: faults.ErrNoCache, faults.DiskFilling: faults.ErrNoDisk,
 	} {
 		if err := p.Faults().On(t.Context(), fault, ""); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", fault, err, want)
 		}
 	}
 	plain, _ := filled(t, Config{Infra: Infra{API: "http://127.0.0.1:0", Cache: "127.0.0.1:1"}})
-	for fault, want := range map[string]error{CertificateExpiring: ErrNoCertificate, CacheDown: ErrNoCacheServer} {
+	for fault, want := range map[string]error{faults.CertificateExpiring: faults.ErrNoCertificate, faults.CacheDown: faults.ErrNoCacheServer} {
 		if err := plain.Faults().On(t.Context(), fault, ""); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", fault, err, want)
 		}
@@ -560,7 +554,7 @@ func TestADatabaseThatRefusesToBeChangedIsReported(t *testing.T) {
 	})
 	dsn.User, dsn.Passwd = "app", "app"
 	p, db := filled(t, Config{DSN: dsn.FormatDSN()})
-	if err := p.Faults().On(t.Context(), DatabaseReadOnly, ""); err == nil || !refusedByDatabase(err) {
+	if err := p.Faults().On(t.Context(), faults.DatabaseReadOnly, ""); err == nil || !refusedByDatabase(err) {
 		t.Errorf("it says %v", err)
 	}
 	if on := p.State().Faults; len(on) > 0 {
@@ -584,22 +578,22 @@ func TestFaultsCanBeSwitchedWhileTheDatabaseHangs(t *testing.T) {
 	config.Timeout = time.Second // the API's, for a query
 	p, _ := startWithInfra(t, config)
 	c := newAPIClient(t, p)
-	switchOn(t, p, DatabaseDown)
-	p.infra.tasks.timeout = time.Second
-	faults := []string{PoolExhausted, SlowQueries, Deadlocks, CacheEvicting, CertificateExpiring, APISlow, APIDown}
+	switchOn(t, p, faults.DatabaseDown)
+	p.infra.tasks.Timeout = time.Second
+	names := []string{faults.PoolExhausted, faults.SlowQueries, faults.Deadlocks, faults.CacheEvicting, faults.CertificateExpiring, faults.APISlow, faults.APIDown}
 	var all sync.WaitGroup
-	for _, fault := range faults {
+	for _, fault := range names {
 		all.Go(func() {
 			if err := p.Faults().On(t.Context(), fault, ""); err != nil {
 				t.Errorf("%s on: %v", fault, err)
 			}
-			if err := p.Faults().Off(t.Context(), fault, ""); err != nil && !errors.Is(err, errStillBroken) {
+			if err := p.Faults().Off(t.Context(), fault, ""); err != nil && !errors.Is(err, faults.ErrStillBroken) {
 				t.Errorf("%s off: %v", fault, err)
 			}
 		})
 	}
 	all.Wait()
-	p.infra.tasks.timeout = patience
+	p.infra.tasks.Timeout = patience
 	if body := string(c.get("/healthz", "", 503)); !strings.Contains(body, `"cache":"ok"`) || !strings.Contains(body, `"database":"database: `) {
 		t.Errorf("it answers %s", body)
 	}
@@ -620,7 +614,7 @@ func TestACacheThatRefusesToBeChangedIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused redis.Error
-	if err := p.Faults().On(t.Context(), CacheEvicting, ""); !errors.As(err, &refused) {
+	if err := p.Faults().On(t.Context(), faults.CacheEvicting, ""); !errors.As(err, &refused) {
 		t.Errorf("it says %v", err)
 	}
 	if on := p.State().Faults; len(on) > 0 {
@@ -636,7 +630,7 @@ func TestManySwitchesAtOnce(t *testing.T) {
 	p, cache := startWithInfra(t, config)
 	livePlatform(t, p)
 	var all sync.WaitGroup
-	for _, fault := range []string{APIDown, APISlow, PoolExhausted, SlowQueries, Deadlocks, CacheDown, CertificateExpiring, DiskFilling} {
+	for _, fault := range []string{faults.APIDown, faults.APISlow, faults.PoolExhausted, faults.SlowQueries, faults.Deadlocks, faults.CacheDown, faults.CertificateExpiring, faults.DiskFilling} {
 		all.Go(func() {
 			for range 2 {
 				if err := p.Faults().On(t.Context(), fault, ""); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -105,13 +106,13 @@ func (em *Emitter) decideAttempt(j jobs.Job) (time.Duration, error) {
 	defer em.mu.Unlock()
 	took := min(time.Duration(em.jitter(attemptDuration(j.Queue, j.Task)))*time.Microsecond, time.Second)
 	fails := em.randomFailure(attemptFailures)
-	if em.faults.isOn(JobsFailing, client.id) {
+	if em.faults.IsOn(faults.JobsFailing, client.id) {
 		fails = em.chance(failingAttempts)
 	}
 	switch {
-	case j.Queue == jobs.Image && em.faults.isOn(DeadLetters, 0):
+	case j.Queue == jobs.Image && em.faults.IsOn(faults.DeadLetters, 0):
 		return 0, fmt.Errorf("%s: %w: %w", j.Task, errFormat, jobs.ErrPoison)
-	case j.Attempt > 1 && em.faults.isOn(RecoveriesFailing, 0), fails:
+	case j.Attempt > 1 && em.faults.IsOn(faults.RecoveriesFailing, 0), fails:
 		return took, fmt.Errorf("%s: %w", j.Task, errAttempt)
 	case j.Args[outcomeArg] == world.Failed: // its outcome is recorded already
 		return took, fmt.Errorf("%s: %w", j.Task, jobs.ErrFinal)
@@ -159,9 +160,9 @@ func tenantOf(s *store.Store, slug string) tenant {
 
 // Actions of fault switches.
 
-func (em *Emitter) stopWorkers(ctx context.Context, _ Where) error {
+func (em *Emitter) stopWorkers(ctx context.Context, _ faults.Where) error {
 	if em == nil {
-		return ErrNoStream
+		return faults.ErrNoStream
 	}
 	err := em.jobs.Stop(ctx)
 	if err != nil {
@@ -170,7 +171,7 @@ func (em *Emitter) stopWorkers(ctx context.Context, _ Where) error {
 	return err
 }
 
-func (em *Emitter) startWorkers(context.Context, Where) error {
+func (em *Emitter) startWorkers(context.Context, faults.Where) error {
 	em.jobs.Start()
 	return nil
 }

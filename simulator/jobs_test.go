@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -44,7 +45,7 @@ func TestJobsAndWhatFollowsFromThemAreEmittedAsTheyWent(t *testing.T) {
 	t.Parallel()
 	p := startWithStream(t, lively())
 	livePlatform(t, p)
-	switchOn(t, p, JobsFailing)
+	switchOn(t, p, faults.JobsFailing)
 	waitFor(t, "dead letters of many queues", func() bool {
 		for queue, n := range p.State().Jobs.Queues {
 			if queue != jobs.Report && (n.Dead == 0 || n.Finished == 0) { // reports are rare
@@ -84,10 +85,10 @@ func TestNoJobDiesOnceTheyDoNotFailAnyMore(t *testing.T) {
 	t.Parallel()
 	p := startWithStream(t, flawless())
 	livePlatform(t, p)
-	switchOn(t, p, JobsFailing)
+	switchOn(t, p, faults.JobsFailing)
 	waitFor(t, "dead letters", func() bool { return queueBooks(p, jobs.Webhook).Dead > 0 })
 	pause(t, p) // no attempt that is sure to fail is running
-	switchOff(t, p, JobsFailing)
+	switchOff(t, p, faults.JobsFailing)
 	before := queueBooks(p, jobs.Webhook)
 	p.Resume()
 	waitFor(t, "normal life", func() bool { return queueBooks(p, jobs.Webhook).Finished > before.Finished+40 })
@@ -108,7 +109,7 @@ func TestStoppedWorkersLetJobsPileUp(t *testing.T) {
 	p := startWithStream(t, lively())
 	livePlatform(t, p)
 	waitFor(t, "jobs", func() bool { return queueBooks(p, jobs.Email).Finished > 20 })
-	switchOn(t, p, WorkersStopped)
+	switchOn(t, p, faults.WorkersStopped)
 	if n := p.State().Jobs.Workers; n != 0 {
 		t.Errorf("%d workers", n)
 	}
@@ -126,7 +127,7 @@ func TestStoppedWorkersLetJobsPileUp(t *testing.T) {
 		t.Errorf("%d jobs were told of, %d before the workers stopped; %d attempts", now, emitted, attempts)
 	}
 	p.Resume()
-	if err := p.Faults().Off(t.Context(), WorkersStopped, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.WorkersStopped, ""); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the backlog to be worked off", func() bool {
@@ -143,7 +144,7 @@ func TestOneClientsJobsFail(t *testing.T) {
 	p := startWithStream(t, flawless())
 	livePlatform(t, p)
 	slug := p.State().Clients[2]
-	if err := p.Faults().On(t.Context(), JobsFailing, slug); err != nil {
+	if err := p.Faults().On(t.Context(), faults.JobsFailing, slug); err != nil {
 		t.Fatal(err)
 	}
 	dead := func(client string) int {
@@ -163,7 +164,7 @@ func TestAPoisonedQueueDiesAtTheFirstAttempt(t *testing.T) {
 	livePlatform(t, p)
 	waitFor(t, "images", func() bool { return queueBooks(p, jobs.Image).Finished > 0 })
 	pause(t, p) // no job that can still be read is in progress
-	switchOn(t, p, DeadLetters)
+	switchOn(t, p, faults.DeadLetters)
 	before := queueBooks(p, jobs.Image)
 	p.Resume()
 	waitFor(t, "dead letters", func() bool { return queueBooks(p, jobs.Image).Dead > before.Dead+10 })
@@ -176,7 +177,7 @@ func TestAPoisonedQueueDiesAtTheFirstAttempt(t *testing.T) {
 	if n := queueBooks(p, jobs.Email); n.Dead > 0 {
 		t.Errorf("mails: %+v", n)
 	}
-	if err := p.Faults().Off(t.Context(), DeadLetters, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.DeadLetters, ""); err != nil {
 		t.Fatal(err)
 	}
 	p.Resume()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -52,7 +53,7 @@ type Visitors interface {
 type Life struct {
 	*store.Store
 	config   LifeConfig
-	faults   *Switches
+	faults   *faults.Switches
 	shops    Shops
 	visitors Visitors
 
@@ -65,7 +66,7 @@ type Life struct {
 }
 
 // NewLife makes the life of a platform. Without external services, shops is nil.
-func NewLife(config LifeConfig, s *store.Store, faults *Switches, shops Shops, visitors Visitors) *Life {
+func NewLife(config LifeConfig, s *store.Store, faults *faults.Switches, shops Shops, visitors Visitors) *Life {
 	if shops == nil {
 		shops = noShops{}
 	}
@@ -256,7 +257,7 @@ func (c *LifeConfig) tempo(at time.Time) float64 {
 
 // impossible reports whether an activity cannot happen now: people do nothing while the API does not serve.
 func (l *Life) impossible(j activity) bool {
-	if !l.faults.isOn(APIDown, 0) && !l.faults.isOn(PoolExhausted, 0) {
+	if !l.faults.IsOn(faults.APIDown, 0) && !l.faults.IsOn(faults.PoolExhausted, 0) {
 		return false
 	}
 	switch j.name {
@@ -313,7 +314,7 @@ func (s *step) clientLife(client *world.Client) {
 	s.perSecond("sign out", float64(l.Index.Staff.Len(id))/stay*s.leaveFactor(), func(c *store.Change) { l.leave(c, &l.Index.Staff, id) })
 
 	tickets, answers := 0.5, 1.0
-	if l.faults.isOn(TicketsPilingUp, id) {
+	if l.faults.IsOn(faults.TicketsPilingUp, id) {
 		tickets, answers = 30, 0
 	}
 	s.perDay("open ticket", tickets*s.tempo, func(c *store.Change) { l.openTicket(c, id, world.PickPriority(l.rng.Float64())) })

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
@@ -208,11 +209,11 @@ func TestLifeSurvivesADatabaseThatDiesAndHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 		} else {
-			if err := p.Faults().On(t.Context(), DatabaseDown, ""); err != nil {
+			if err := p.Faults().On(t.Context(), faults.DatabaseDown, ""); err != nil {
 				t.Fatal(err)
 			}
 			waitFor(t, "life to notice that the server hangs", func() bool { return p.State().Failing != "" })
-			if err := p.Faults().Off(t.Context(), DatabaseDown, ""); err != nil {
+			if err := p.Faults().Off(t.Context(), faults.DatabaseDown, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -258,11 +259,11 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 		}
 		return server.Signal(syscall.SIGCONT)
 	}})
-	if err := p.Faults().On(t.Context(), DatabaseDown, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}
 	planted := make(chan error, 1)
-	go func() { planted <- p.Faults().On(t.Context(), SoldTwiceFault, "") }()
+	go func() { planted <- p.Faults().On(t.Context(), faults.SoldTwice, "") }()
 	waitFor(t, "the other fault to come before the database", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
@@ -272,7 +273,7 @@ func TestDatabaseDownCanBeSwitchedOffWhileAnotherFaultWaits(t *testing.T) {
 		p.store.UnlockWrites()
 		return false
 	})
-	if err := p.Faults().Off(t.Context(), DatabaseDown, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.DatabaseDown, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-planted; err != nil {

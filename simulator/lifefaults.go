@@ -4,29 +4,30 @@ import (
 	"context"
 	"slices"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Faults returns the faults of life.
-func (l *Life) Faults() []Fault {
-	return []Fault{
-		{Name: SyncStalled, Scope: clients, Touches: true,
+func (l *Life) Faults() []faults.Fault {
+	return []faults.Fault{
+		{Name: faults.SyncStalled, Scope: faults.Clients, Touches: true,
 			Description: "The sync with the shop does not run: products, inventory and orders.",
 			Changes:     "No sync_runs of these kinds and no synced_at; some prices change immediately. Off: the next run catches up."},
-		{Name: TicketsPilingUp, Scope: clients, On: l.openTickets, Off: l.solveTickets,
+		{Name: faults.TicketsPilingUp, Scope: faults.Clients, On: l.openTickets, Off: l.solveTickets,
 			Description: "Support tickets pile up, and nobody answers.",
 			Changes:     "Eight tickets immediately, many more follow, none is answered. Off solves those that were opened meanwhile."},
-		{Name: SaleStalled, Scope: clients,
+		{Name: faults.SaleStalled, Scope: faults.Clients,
 			Description: "Shoppers are there, and nobody buys.",
 			Changes:     "No new sales. Off: people buy again."},
-		{Name: BackupMissing, Scope: everybody, On: Always(l.backUpNow), Off: Always(l.backUpNow),
+		{Name: faults.BackupMissing, Scope: faults.Everybody, On: faults.Always(l.backUpNow), Off: faults.Always(l.backUpNow),
 			Description: "Backups fail.",
 			Changes:     "A run of each target starts immediately, and all fail. Off: a run of each starts immediately, and succeeds."},
 	}
 }
 
-func (l *Life) openTickets(ctx context.Context, at Where) error {
+func (l *Life) openTickets(ctx context.Context, at faults.Where) error {
 	return l.Do(ctx, "open tickets", func(_ *world.Books, c *store.Change) error {
 		for _, client := range at.Clients {
 			for i := range 8 {
@@ -37,7 +38,7 @@ func (l *Life) openTickets(ctx context.Context, at Where) error {
 	})
 }
 
-func (l *Life) solveTickets(ctx context.Context, at Where) error {
+func (l *Life) solveTickets(ctx context.Context, at faults.Where) error {
 	return l.Do(ctx, "solve tickets", func(b *world.Books, c *store.Change) error {
 		now := l.Now()
 		for _, ticket := range b.SupportTickets {

@@ -3,6 +3,7 @@ package simulator
 import (
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -204,7 +205,7 @@ func (l *Life) openTicket(c *store.Change, client uint64, priority string) {
 }
 
 func (l *Life) answerTicket(c *store.Change, client uint64) {
-	if id, ok := l.Index.Open.Pick(l.rng, client); ok && !l.faults.isOn(TicketsPilingUp, client) {
+	if id, ok := l.Index.Open.Pick(l.rng, client); ok && !l.faults.IsOn(faults.TicketsPilingUp, client) {
 		ticket := *l.Books.SupportTickets.Get(id)
 		ticket.Status, ticket.FirstResponseAt = world.Waiting, l.Now()
 		c.Update(ticket)

@@ -3,6 +3,7 @@ package simulator
 import (
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -12,7 +13,7 @@ import (
 // sync syncs a client's shop: a run of each kind. The kind products updates items, the kind email_address consignors.
 func (l *Life) sync(c *store.Change, client uint64) {
 	now := l.Now()
-	stalled := l.faults.isOn(SyncStalled, client)
+	stalled := l.faults.IsOn(faults.SyncStalled, client)
 	for _, kind := range world.SyncKinds() {
 		mail := kind == "email_address"
 		if stalled && !mail {
@@ -35,7 +36,7 @@ func (l *Life) sync(c *store.Change, client uint64) {
 
 // syncFails reports whether a run fails for sure: because of a fault, or because the last call to the shop failed.
 func (l *Life) syncFails(client uint64, kind string) bool {
-	return l.faults.isOn(SyncFailing, client) || kind != "email_address" && !l.shops.ShopAnswers(client)
+	return l.faults.IsOn(faults.SyncFailing, client) || kind != "email_address" && !l.shops.ShopAnswers(client)
 }
 
 func (l *Life) syncItems(c *store.Change, client uint64, now time.Time) {
@@ -111,7 +112,7 @@ func (l *Life) startBackup(c *store.Change, clock *backupClock, plan backupPlan)
 func (l *Life) endBackup(c *store.Change, clock *backupClock) {
 	run := *l.Books.Backups.Get(clock.running)
 	run.FinishedAt, run.Outcome = l.Now(), world.Failed
-	if !l.faults.isOn(BackupMissing, 0) {
+	if !l.faults.IsOn(faults.BackupMissing, 0) {
 		run.Outcome, run.Bytes = world.Succeeded, 1_000_000
 		for i := len(l.Books.Backups) - 1; i >= 0; i-- {
 			if b := &l.Books.Backups[i]; b.Target == run.Target && b.Outcome == world.Succeeded {

@@ -23,9 +23,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/seed"
 	"github.com/consignwatch/consignwatch/simulator/store"
+	"github.com/consignwatch/consignwatch/simulator/violations"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -123,9 +125,9 @@ func (c *Config) setDefaults() error {
 	case c.Speed < 0.01 || c.Speed > 100_000:
 		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
 	case len(c.Stream) > 0 && c.API == "":
-		return fmt.Errorf("platform: publish events: %w", ErrNoAPI)
+		return fmt.Errorf("platform: publish events: %w", faults.ErrNoAPI)
 	case len(c.Stream) > 0 && c.Outside == "":
-		return fmt.Errorf("platform: publish events: %w", ErrNoExternal)
+		return fmt.Errorf("platform: publish events: %w", faults.ErrNoExternal)
 	}
 	return nil
 }
@@ -134,7 +136,7 @@ func (c *Config) setDefaults() error {
 type Platform struct {
 	config   Config
 	store    *store.Store
-	faults   *Switches
+	faults   *faults.Switches
 	emitter  *Emitter // nil: no stream
 	inflight *Inflight
 	infra    *Infrastructure
@@ -153,7 +155,7 @@ func New(config Config) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{config: config, store: rows, faults: NewSwitches(rows)}
+	p := &Platform{config: config, store: rows, faults: faults.NewSwitches(rows)}
 	if err := p.connect(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -193,21 +195,21 @@ func (p *Platform) connect() (err error) {
 	if c.Disk.Dir != "" {
 		p.store.Observe(p.infra)
 	}
-	p.faults.Register(slices.Concat(p.infra.Faults(), p.services.Faults(), Violations(), p.life.Faults(), p.databaseFaults(), p.emitter.Faults())...)
+	p.faults.Register(slices.Concat(p.infra.Faults(), p.services.Faults(), faults.Violations(), p.life.Faults(), p.databaseFaults(), p.emitter.Faults())...)
 	return nil
 }
 
-func (p *Platform) databaseFaults() []Fault {
-	database := func(down bool) Action {
-		return func(context.Context, Where) error {
+func (p *Platform) databaseFaults() []faults.Fault {
+	database := func(down bool) faults.Action {
+		return func(context.Context, faults.Where) error {
 			if p.config.DatabaseDown == nil {
-				return ErrNoDatabase
+				return faults.ErrNoDatabase
 			}
 			return p.config.DatabaseDown(down)
 		}
 	}
-	return []Fault{
-		{Name: DatabaseDown, Scope: everybody, On: database(true), Off: database(false),
+	return []faults.Fault{
+		{Name: faults.DatabaseDown, Scope: faults.Everybody, On: database(true), Off: database(false),
 			Description: "The database does not answer.",
 			Changes:     "Nothing; the server is stopped. Off resumes it."},
 	}
@@ -287,9 +289,9 @@ func (p *Platform) Books() *world.Books { return p.store.Snapshot() }
 func (p *Platform) Truth() []oracle.Sample { return oracle.Truth(p.Books(), p.store.Now()) }
 
 // Faults returns the fault switches.
-func (p *Platform) Faults() *Switches { return p.faults }
+func (p *Platform) Faults() *faults.Switches { return p.faults }
 
-// InjectViolation adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books. They
+// violations.Inject adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books. They
 // have rows of their own, which life leaves alone, and stay until the database is dropped. Violations of paid_before_reconciliation end
 // with the reconciliation of their sale event.
 //
@@ -299,12 +301,12 @@ func (p *Platform) InjectViolation(ctx context.Context, check, client string, n 
 	if err != nil {
 		return fmt.Errorf("platform: plant %s: %w", check, err)
 	}
-	_, _, err = InjectViolation(ctx, p.store, check, id, n)
+	_, _, err = violations.Inject(ctx, p.store, check, id, n)
 	return err
 }
 
 // Pause waits for the running activity and starts no other until Resume. After it returns nil, the books, the database and the stream
-// agree, and only Do, InjectViolation and the faults change them; jobs stay in their queues. It waits for the API requests in flight;
+// agree, and only Do, violations.Inject and the faults change them; jobs stay in their queues. It waits for the API requests in flight;
 // events of later requests are deferred until Resume. It also waits while the outcome of a transaction is unknown, and while the
 // broker does not acknowledge what was published.
 func (p *Platform) Pause(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -50,7 +51,7 @@ func (l *Life) reprice(c *store.Change, event uint64) {
 
 // Buying reports whether shoppers of a client can buy.
 func (l *Life) Buying(client uint64) bool {
-	return !l.faults.isOn(SaleStalled, client) && !l.faults.isOn(CheckoutFailing, client) && !l.shops.ShopDown(client)
+	return !l.faults.IsOn(faults.SaleStalled, client) && !l.faults.IsOn(faults.CheckoutFailing, client) && !l.shops.ShopDown(client)
 }
 
 // buy makes a shopper buy: by a request to the API if visitors use one, else directly.

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -145,10 +146,10 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 	makeEveryChange(t, p)
 	failEmails(t, p)
 	livePlatform(t, p)
-	switchOn(t, p, CrashLoop, BruteForce, CrossTenantAccess, StateConflicts, PaidEarly)
-	switchOn(t, p, MandrillBacklog)
+	switchOn(t, p, faults.CrashLoop, faults.BruteForce, faults.CrossTenantAccess, faults.StateConflicts, faults.PaidEarly)
+	switchOn(t, p, faults.MandrillBacklog)
 	waitFor(t, "mails that are deferred", func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", "deferred") > 0 })
-	switchOff(t, p, MandrillBacklog)
+	switchOff(t, p, faults.MandrillBacklog)
 	waitFor(t, "enough to be told", func() bool { return p.State().Stream.Acknowledged > 5000 })
 	for kind, how := range theContract {
 		for _, feed := range how.feeds {
@@ -298,7 +299,7 @@ func TestEventsOfTheSaleEqualTheBooks(t *testing.T) {
 	stop := livePlatform(t, p)
 	waitFor(t, "a lot to happen", func() bool { return p.State().Changes > 400 })
 	waitFor(t, "forty series", func() bool { return len(expectedEvents(before, p.Books())) >= 40 })
-	switchOn(t, p, SoldTwiceFault, ReturnAfterFault, OverbookedFault)
+	switchOn(t, p, faults.SoldTwice, faults.ReturnAfterWindow, faults.OverbookedSlot)
 	changes(t, p, 50)
 	stop()
 	pause(t, p)
@@ -407,14 +408,14 @@ func TestInvalidAndDuplicateRecordsAreCountedExactly(t *testing.T) {
 	livePlatform(t, p)
 	slug := p.State().Clients[0]
 	waitFor(t, "orders", func() bool { return streamTruthOf(p, "consign_orders_total") > 20 })
-	if err := p.Faults().On(t.Context(), MalformedEvents, slug); err != nil {
+	if err := p.Faults().On(t.Context(), faults.MalformedEvents, slug); err != nil {
 		t.Fatal(err)
 	}
-	switchOn(t, p, DuplicateEvents)
+	switchOn(t, p, faults.DuplicateEvents)
 	waitFor(t, "duplicates", func() bool {
 		return streamTruthOf(p, "consignwatch_records_total", "outcome", "duplicate") > 200
 	})
-	if err := p.Faults().Off(t.Context(), DuplicateEvents, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.DuplicateEvents, ""); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "the late ones", func() bool {
@@ -461,14 +462,14 @@ func TestBrokerRestartLosesAndDuplicatesNothing(t *testing.T) {
 	p := startWithStream(t, lively())
 	r := seed.Rand(t)
 	livePlatform(t, p)
-	switchOn(t, p, ErrorsBurst)
+	switchOn(t, p, faults.ErrorsBurst)
 	for i := range 5 {
 		before, more := p.State().Stream.Acknowledged, 1+r.Int64N(500)
 		waitFor(t, "records", func() bool { return p.State().Stream.Acknowledged >= before+more })
 		if i == 2 {
-			switchOn(t, p, StreamBurst)
+			switchOn(t, p, faults.StreamBurst)
 		}
-		switchOn(t, p, BrokerRestart)
+		switchOn(t, p, faults.BrokerRestart)
 		waiting := 1 + r.Int64N(300)
 		waitFor(t, "records that wait", func() bool { return p.State().Stream.Waiting >= waiting })
 		if i == 4 {
@@ -478,7 +479,7 @@ func TestBrokerRestartLosesAndDuplicatesNothing(t *testing.T) {
 			}
 			cancel()
 		}
-		if err := p.Faults().Off(t.Context(), BrokerRestart, ""); err != nil {
+		if err := p.Faults().Off(t.Context(), faults.BrokerRestart, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -498,21 +499,21 @@ func TestFaultsShowInTheStream(t *testing.T) {
 		labels        string
 		n             int
 	}{
-		{ErrorsBurst, "consign_client_errors_total", "category=system", 5},
-		{ErrorsBurst, "consign_client_api_requests_total", "code_class=5xx", 5},
-		{CheckoutFailing, "consign_processes_total", "process=checkout outcome=failed", 2},
-		{ValidationStorm, "consign_client_errors_total", "kind=validation", 5},
-		{StateConflicts, "consign_client_errors_total", "kind=state_conflict", 2},
-		{CrossTenantAccess, "consign_security_violations_total", "kind=cross_tenant_access", 1},
-		{BruteForce, "consign_security_violations_total", "kind=brute_force", 1},
-		{BruteForce, "consign_client_auth_requests_total", "outcome=denied", 5},
-		{CrashLoop, "consign_app_crashes_total", "component=worker", 1},
-		{RecoveriesFailing, "consign_recoveries_total", "outcome=failed", 2},
-		{StreamBurst, "consign_client_api_requests_total", "code_class=2xx", 5_000},
+		{faults.ErrorsBurst, "consign_client_errors_total", "category=system", 5},
+		{faults.ErrorsBurst, "consign_client_api_requests_total", "code_class=5xx", 5},
+		{faults.CheckoutFailing, "consign_processes_total", "process=checkout outcome=failed", 2},
+		{faults.ValidationStorm, "consign_client_errors_total", "kind=validation", 5},
+		{faults.StateConflicts, "consign_client_errors_total", "kind=state_conflict", 2},
+		{faults.CrossTenantAccess, "consign_security_violations_total", "kind=cross_tenant_access", 1},
+		{faults.BruteForce, "consign_security_violations_total", "kind=brute_force", 1},
+		{faults.BruteForce, "consign_client_auth_requests_total", "outcome=denied", 5},
+		{faults.CrashLoop, "consign_app_crashes_total", "component=worker", 1},
+		{faults.RecoveriesFailing, "consign_recoveries_total", "outcome=failed", 2},
+		{faults.StreamBurst, "consign_client_api_requests_total", "code_class=2xx", 5_000},
 	} {
 		labels := strings.FieldsFunc(test.labels, func(r rune) bool { return r == '=' || r == ' ' })
 		client := slug
-		if test.fault == CrashLoop || test.fault == RecoveriesFailing {
+		if test.fault == faults.CrashLoop || test.fault == faults.RecoveriesFailing {
 			client = ""
 		} else {
 			labels = append(labels, "client", slug)
@@ -532,11 +533,11 @@ func TestAStreamNeedsAnAPIAndExternalServices(t *testing.T) {
 	t.Parallel()
 	config := Config{DSN: "user@tcp(127.0.0.1:1)/platform", Stream: []string{"127.0.0.1:1"}}
 	config.Outside = "127.0.0.1:0"
-	if _, err := New(config); !errors.Is(err, ErrNoAPI) {
+	if _, err := New(config); !errors.Is(err, faults.ErrNoAPI) {
 		t.Errorf("without an API: %v", err)
 	}
 	config.API, config.Outside = "http://127.0.0.1:0", ""
-	if _, err := New(config); !errors.Is(err, ErrNoExternal) {
+	if _, err := New(config); !errors.Is(err, faults.ErrNoExternal) {
 		t.Errorf("without external services: %v", err)
 	}
 }
@@ -558,9 +559,9 @@ func TestNoEventIsMadeUpForWantOfAnAPI(t *testing.T) {
 func TestStreamFaultsNeedAStream(t *testing.T) {
 	t.Parallel()
 	p, _ := filled(t, Config{})
-	for _, fault := range []string{MalformedEvents, DuplicateEvents, StreamBurst, BrokerRestart, ErrorsBurst, CrashLoop, CheckoutFailing,
-		ValidationStorm, StateConflicts, RecoveriesFailing, CrossTenantAccess, BruteForce, WorkersStopped, JobsFailing, DeadLetters} {
-		if err := p.Faults().On(t.Context(), fault, ""); !errors.Is(err, ErrNoStream) {
+	for _, fault := range []string{faults.MalformedEvents, faults.DuplicateEvents, faults.StreamBurst, faults.BrokerRestart, faults.ErrorsBurst, faults.CrashLoop, faults.CheckoutFailing,
+		faults.ValidationStorm, faults.StateConflicts, faults.RecoveriesFailing, faults.CrossTenantAccess, faults.BruteForce, faults.WorkersStopped, faults.JobsFailing, faults.DeadLetters} {
+		if err := p.Faults().On(t.Context(), fault, ""); !errors.Is(err, faults.ErrNoStream) {
 			t.Errorf("%s: %v", fault, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -24,9 +25,9 @@ const (
 
 // emitClientFaults emits the events of the faults that are on for a client.
 func (em *Emitter) emitClientFaults(x *presence, seconds float64) {
-	on := func(fault string) bool { return em.faults.isOn(fault, x.id) }
+	on := func(fault string) bool { return em.faults.IsOn(fault, x.id) }
 	src := em.sourceFor(x.tenant, "api").withTrace()
-	if on(ErrorsBurst) {
+	if on(faults.ErrorsBurst) {
 		for range em.occurrences(8, seconds) {
 			e := oneOf(em, endpointsOf("shopper")...)
 			src.request(e, 500)
@@ -37,32 +38,32 @@ func (em *Emitter) emitClientFaults(x *presence, seconds float64) {
 			src.recovery("retry", "sync-worker")
 		}
 	}
-	if on(CheckoutFailing) {
+	if on(faults.CheckoutFailing) {
 		for range em.occurrences(2, seconds) {
 			src.failedCheckout("error", src.jitter(180*time.Millisecond))
 		}
 	}
-	if on(ValidationStorm) {
+	if on(faults.ValidationStorm) {
 		for range em.occurrences(5, seconds) {
 			src.request(endpoint{"POST", "/api/items", "item-entry", "items", "select"}, 422)
 			src.userError("business", "validation", "api", "item-entry")
 		}
 	}
-	if on(StateConflicts) {
+	if on(faults.StateConflicts) {
 		for range em.occurrences(3, seconds) {
 			src.request(endpoint{"PUT", "/api/items/{id}", "pricing", "items", "select"}, 409)
 			src.userError("business", "state_conflict", "api", "pricing")
 			src.recovery("state_restore", "api")
 		}
 	}
-	if on(CrossTenantAccess) {
+	if on(faults.CrossTenantAccess) {
 		for range em.occurrences(1, seconds) {
 			src.request(endpoint{"GET", "/api/consignors/{id}", "consignors", "consignors", "select"}, 403)
 			src.emit(stream.AuthToken{Result: "wrong_tenant"})
 			src.emit(stream.SecurityViolation{Kind: "cross_tenant_access"})
 		}
 	}
-	if on(BruteForce) {
+	if on(faults.BruteForce) {
 		for range em.occurrences(10, seconds) {
 			src.request(endpoint{"POST", "/api/sessions", "sign-in", "sessions", "select"}, 401)
 			src.emit(stream.AuthRequest{Operation: "sign_in", Outcome: "denied", Duration: src.jitter(150 * time.Millisecond)})
@@ -72,12 +73,12 @@ func (em *Emitter) emitClientFaults(x *presence, seconds float64) {
 			src.emit(stream.SecurityViolation{Kind: "brute_force"})
 		}
 	}
-	if on(MalformedEvents) {
+	if on(faults.MalformedEvents) {
 		for range em.occurrences(1/malformedEvery.Seconds(), seconds) {
 			em.publishMalformed(x.tenant)
 		}
 	}
-	if on(DuplicateEvents) {
+	if on(faults.DuplicateEvents) {
 		for range em.occurrences(0.5, seconds) {
 			em.republishRecent(x.tenant, 1)
 		}
@@ -96,23 +97,23 @@ func (src source) failedCheckout(outcome string, took stream.Duration) {
 // emitPlatformFaults emits the events of the faults that concern no client, or several.
 func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
 	now := em.Now()
-	if em.faults.isOn(CrashLoop, 0) && !now.Before(em.nextCrash) {
+	if em.faults.IsOn(faults.CrashLoop, 0) && !now.Before(em.nextCrash) {
 		em.nextCrash = now.Add(crashEvery)
 		em.emitCrash()
 	}
-	if em.faults.isOn(RecoveriesFailing, 0) {
+	if em.faults.IsOn(faults.RecoveriesFailing, 0) {
 		for range em.occurrences(2, seconds) {
 			src := em.platformSource("worker")
 			src.emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
 			src.recovery(oneOf(em, "retry", "self_heal", "fallback", "state_restore"), oneOf(em, "worker", "cache", "sync-worker"))
 		}
 	}
-	if em.faults.isOn(DeadLetters, 0) && len(present) > 0 {
+	if em.faults.IsOn(faults.DeadLetters, 0) && len(present) > 0 {
 		for range em.occurrences(reprocessedImages*em.Acceleration, seconds) {
 			em.sourceFor(oneOf(em, present...).tenant, "worker").enqueue(jobs.Image, "resize")
 		}
 	}
-	if em.faults.isOn(MailBouncing, 0) && len(present) > 0 {
+	if em.faults.IsOn(faults.MailBouncing, 0) && len(present) > 0 {
 		for range em.occurrences(bulkMails*em.Acceleration, seconds) {
 			em.sourceFor(oneOf(em, present...).tenant, "worker").mail("registration-open")
 		}
@@ -121,7 +122,7 @@ func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
 		em.nextBurst = now.Add(burstEvery)
 		var all []tenant
 		for _, x := range present {
-			if em.faults.isOn(StreamBurst, x.id) {
+			if em.faults.IsOn(faults.StreamBurst, x.id) {
 				all = append(all, x.tenant)
 			}
 		}
@@ -175,7 +176,7 @@ func (em *Emitter) rememberForDuplicates(who tenant, e *stream.Event) {
 	}
 	recent := append(em.duplicates.recent[who.id], e)
 	em.duplicates.recent[who.id] = recent[max(len(recent)-recentEvents, 0):]
-	if !em.faults.isOn(DuplicateEvents, who.id) {
+	if !em.faults.IsOn(faults.DuplicateEvents, who.id) {
 		return
 	}
 	switch {
@@ -189,7 +190,7 @@ func (em *Emitter) rememberForDuplicates(who tenant, e *stream.Event) {
 // publishDelayedDuplicates publishes the duplicates that are due, and all that are left when the fault has ended.
 func (em *Emitter) publishDelayedDuplicates() {
 	c := &em.duplicates
-	on := em.faults.any(DuplicateEvents)
+	on := em.faults.Any(faults.DuplicateEvents)
 	for len(c.delayed) > 0 && (!on || c.delayed[0].due <= c.published) {
 		em.publisher.PublishDuplicate(c.delayed[0].event)
 		c.delayed = c.delayed[1:]
@@ -205,62 +206,62 @@ func (em *Emitter) republishRecent(who tenant, n int) {
 }
 
 // Faults returns the faults of the stream and of the jobs. Those of a nil Emitter cannot be switched on.
-func (em *Emitter) Faults() []Fault {
-	return []Fault{
-		{Name: MalformedEvents, Scope: clients, On: em.inStream(em.malformedAll),
+func (em *Emitter) Faults() []faults.Fault {
+	return []faults.Fault{
+		{Name: faults.MalformedEvents, Scope: faults.Clients, On: em.inStream(em.malformedAll),
 			Description: "Producers publish records that nobody can read: cut off, not UTF-8, too large, of unknown types, without values, nested too deeply.",
 			Changes:     "In the stream: each kind of bad record in each topic immediately, then one a second. GET /stream-books says how each is counted."},
-		{Name: DuplicateEvents, Scope: clients, On: em.inStream(em.republishAll),
+		{Name: faults.DuplicateEvents, Scope: faults.Clients, On: em.inStream(em.republishAll),
 			Description: "Producers publish duplicates of the sale's events.",
 			Changes:     "In the stream: the client's last 20 events of consign.commerce again immediately; then many new ones twice, immediately or 300 events later, and one of the last 20 every two seconds."},
-		{Name: StreamBurst, Scope: clients, On: em.inStream(em.burstAll),
+		{Name: faults.StreamBurst, Scope: faults.Clients, On: em.inStream(em.burstAll),
 			Description: "Far more events than usual.",
 			Changes:     "In the stream: 20,000 requests and queries immediately, then 5,000 every 10 seconds."},
-		{Name: BrokerRestart, Scope: everybody, On: em.broker(true), Off: em.broker(false),
+		{Name: faults.BrokerRestart, Scope: faults.Everybody, On: em.broker(true), Off: em.broker(false),
 			Description: "The Kafka broker stops, and comes back with its data when the fault is switched off.",
 			Changes:     "Nothing is lost: what happens meanwhile is published afterwards, as long as no more than 100,000 records wait; then telemetry is left out. No more than 10,000 jobs wait."},
-		{Name: ErrorsBurst, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.ErrorsBurst, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Many requests fail.",
 			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
-		{Name: CrashLoop, Scope: everybody, On: em.inStream(func([]tenant) { em.emitCrash() }),
+		{Name: faults.CrashLoop, Scope: faults.Everybody, On: em.inStream(func([]tenant) { em.emitCrash() }),
 			Description: "The worker crashes again and again.",
 			Changes:     "In the stream: a crash and a start of the worker immediately, and every four seconds."},
-		{Name: CheckoutFailing, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.CheckoutFailing, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Nobody can pay.",
 			Changes:     "No new sales. In the stream: two failed checkouts a second, each with status 502 and an integration error that the user sees."},
-		{Name: ValidationStorm, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.ValidationStorm, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Many entries fail validation.",
 			Changes:     "In the stream: five requests a second with status 422 and a validation error."},
-		{Name: StateConflicts, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.StateConflicts, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Platform and shop are inconsistent.",
 			Changes:     "In the stream: three requests a second with status 409 and a state conflict, syncs with many conflicts."},
-		{Name: RecoveriesFailing, Scope: everybody, On: em.inStream(noImmediateEvents),
+		{Name: faults.RecoveriesFailing, Scope: faults.Everybody, On: em.inStream(noImmediateEvents),
 			Description: "The platform's attempts to recover by itself fail.",
 			Changes:     "In the stream: every recovery fails, and there are two more a second."},
-		{Name: CrossTenantAccess, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.CrossTenantAccess, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Somebody requests data of another client.",
 			Changes:     "In the stream: a request a second with status 403, a token of the wrong tenant and a security violation."},
-		{Name: BruteForce, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.BruteForce, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Somebody tries out passwords.",
 			Changes:     "In the stream: ten sign-ins a second that are denied, a security violation a second."},
 
-		{Name: WorkersStopped, Scope: everybody, On: em.stopWorkers, Off: em.startWorkers,
+		{Name: faults.WorkersStopped, Scope: faults.Everybody, On: em.stopWorkers, Off: em.startWorkers,
 			Description: "The workers of background jobs have stopped.",
 			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and work off the backlog."},
-		{Name: JobsFailing, Scope: clients, On: em.inStream(noImmediateEvents),
+		{Name: faults.JobsFailing, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Most background jobs fail.",
 			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are retried and a third of them become dead letters."},
-		{Name: DeadLetters, Scope: everybody, On: em.inStream(noImmediateEvents),
+		{Name: faults.DeadLetters, Scope: faults.Everybody, On: em.inStream(noImmediateEvents),
 			Description: "After a release the workers cannot read the jobs of one queue.",
 			Changes:     "In the queues: the release remakes images, a job every two seconds, and every job of the queue image becomes a dead letter at its first attempt."},
 	}
 }
 
 // inStream returns an action that emits events immediately, for the clients of the fault.
-func (em *Emitter) inStream(emit func([]tenant)) Action {
-	return func(_ context.Context, at Where) error {
+func (em *Emitter) inStream(emit func([]tenant)) faults.Action {
+	return func(_ context.Context, at faults.Where) error {
 		if em == nil {
-			return ErrNoStream
+			return faults.ErrNoStream
 		}
 		all := em.tenants(at.Clients)
 		em.mu.Lock()
@@ -289,13 +290,13 @@ func (em *Emitter) burstAll(all []tenant) {
 	em.publishBurst(all, burstFirst)
 }
 
-func (em *Emitter) broker(down bool) Action {
-	return func(context.Context, Where) error {
+func (em *Emitter) broker(down bool) faults.Action {
+	return func(context.Context, faults.Where) error {
 		switch {
 		case em == nil:
-			return ErrNoStream
+			return faults.ErrNoStream
 		case em.config.BrokerDown == nil:
-			return ErrNoBroker
+			return faults.ErrNoBroker
 		}
 		return em.config.BrokerDown(down)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -89,7 +90,7 @@ func (src source) request(e endpoint, status int) {
 
 // recovery emits an attempt to recover from an error; most succeed.
 func (src source) recovery(mechanism, component string) {
-	ok := !src.faults.isOn(RecoveriesFailing, 0) && !src.randomFailure(0.05)
+	ok := !src.faults.IsOn(faults.RecoveriesFailing, 0) && !src.randomFailure(0.05)
 	src.emit(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
 }
 
@@ -240,7 +241,7 @@ func (em *Emitter) emitVisits(x *presence, seconds float64) {
 		src.emit(stream.ProcessStarted{Process: "pickup"})
 		src.emit(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(!em.randomFailure(0.01)), Duration: src.jitter(3 * time.Minute)})
 	}
-	if em.faults.isOn(SyncStalled, x.id) {
+	if em.faults.IsOn(faults.SyncStalled, x.id) {
 		for range em.occurrences(0.2, seconds) {
 			src := em.sourceFor(x.tenant, "sync-worker")
 			src.syntheticCall("shopify", "products", "timeout")

@@ -12,6 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -201,7 +202,7 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 	}
 	before := orders(s)
 	r.Await(t, "somebody buys", func(s map[string]float64) bool { return orders(s) > before })
-	if err := p.Faults().On(t.Context(), simulator.SaleStalled, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	pause(t, p) // what was decided on before has happened, or will not

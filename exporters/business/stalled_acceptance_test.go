@@ -17,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 )
 
 // slower is for how many seconds of the rules a second of this test stands: an hour passes in a minute.
@@ -94,12 +95,12 @@ func TestAStalledSaleFiresItsAlertAndAHealthyOneDoesNot(t *testing.T) {
 	if alerts := urgent(t, prometheus, begin); len(alerts) > 0 {
 		t.Fatalf("people buy, and %v", alerts)
 	}
-	if err := p.Faults().On(t.Context(), simulator.SaleStalled, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	stalled := time.Now()
 	wait("the alert fires", time.Minute, func() bool { return len(urgent(t, prometheus, begin)) > 0 })
-	if err := p.Faults().Off(t.Context(), simulator.SaleStalled, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	wait("people buy again, or the sale is over, and the alert ends", 90*time.Second, func() bool {

@@ -1,17 +1,17 @@
-package simulator
+package faults
 
 // The faults.
 const (
-	SoldTwiceFault   = "sold-twice"
-	NegativeSlots    = "negative-slots"
-	SyncStalled      = "sync-stalled"
-	DatabaseDown     = "database-down"
-	ReturnAfterFault = "return-after-window"
-	OverbookedFault  = "overbooked-slot"
-	PaidEarly        = "paid-early"
-	TicketsPilingUp  = "tickets-piling-up"
-	BackupMissing    = "backup-missing"
-	SaleStalled      = "sale-stalled"
+	SoldTwice         = "sold-twice"
+	NegativeSlots     = "negative-slots"
+	SyncStalled       = "sync-stalled"
+	DatabaseDown      = "database-down"
+	ReturnAfterWindow = "return-after-window"
+	OverbookedSlot    = "overbooked-slot"
+	PaidEarly         = "paid-early"
+	TicketsPilingUp   = "tickets-piling-up"
+	BackupMissing     = "backup-missing"
+	SaleStalled       = "sale-stalled"
 )
 
 // The faults of the event stream.

@@ -1,4 +1,4 @@
-package simulator
+package faults
 
 import (
 	"context"
@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// errStillBroken says that a fault has not ended, because a server does not answer.
-var errStillBroken = errors.New("the server does not answer yet; it will be put right as soon as it does")
+// ErrStillBroken says that a fault has not ended, because a server does not answer.
+var ErrStillBroken = errors.New("the server does not answer yet; it will be put right as soon as it does")
 
-// retryEvery is the time between two attempts to change a server.
-const retryEvery = 200 * time.Millisecond
+// RetryEvery is the time between two attempts to change a server.
+const RetryEvery = 200 * time.Millisecond
 
 // Tasks are the running tasks of faults, each in a goroutine of its own.
 type Tasks struct {
-	timeout time.Duration // of start and finish; after it the task goes on in the background
+	Timeout time.Duration // of Start and Finish; after it the task goes on in the background
 
 	mu      sync.Mutex
 	running map[string]*faultTask
@@ -25,7 +25,7 @@ type Tasks struct {
 
 // NewTasks makes tasks whose start and finish take no longer than a timeout.
 func NewTasks(timeout time.Duration) *Tasks {
-	return &Tasks{timeout: timeout, running: map[string]*faultTask{}}
+	return &Tasks{Timeout: timeout, running: map[string]*faultTask{}}
 }
 
 // faultTask breaks a server, keeps it broken, and repairs it.
@@ -37,16 +37,16 @@ type faultTask struct {
 	err     error              // of the action; valid after done
 }
 
-// action is what a fault task runs. It breaks something and calls active; when the context on ends, it repairs and returns. When alive
+// TaskFunc is what a fault task runs. It breaks something and calls active; when the context on ends, it repairs and returns. When alive
 // ends, it returns at once. Waits while it breaks end with on, all others with alive.
-type action func(on, alive context.Context, active func()) error
+type TaskFunc func(on, alive context.Context, active func()) error
 
-// start starts a task and waits until its fault is in effect, but not longer than the timeout; the task goes on.
-func (t *Tasks) start(ctx context.Context, name string, do action) error {
+// Start starts a task and waits until its fault is in effect, but not longer than the timeout; the task goes on.
+func (t *Tasks) Start(ctx context.Context, name string, do TaskFunc) error {
 	t.mu.Lock()
 	if t.closed || t.running[name] != nil {
 		t.mu.Unlock()
-		return errStillBroken
+		return ErrStillBroken
 	}
 	alive, abandon := context.WithCancel(context.Background())
 	on, end := context.WithCancel(alive)
@@ -60,7 +60,7 @@ func (t *Tasks) start(ctx context.Context, name string, do action) error {
 	select {
 	case <-task.active:
 	case <-ctx.Done():
-	case <-time.After(t.timeout):
+	case <-time.After(t.Timeout):
 	case <-task.done:
 		t.forget(name)
 		return task.err
@@ -68,8 +68,18 @@ func (t *Tasks) start(ctx context.Context, name string, do action) error {
 	return nil
 }
 
-// finish makes a task repair, and waits until it has, but not longer than the timeout.
-func (t *Tasks) finish(ctx context.Context, name string) error {
+// Running returns a channel that is closed when the running task of a fault ends; nil: none runs.
+func (t *Tasks) Running(name string) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if task := t.running[name]; task != nil {
+		return task.done
+	}
+	return nil
+}
+
+// Finish makes a task repair, and waits until it has, but not longer than the timeout.
+func (t *Tasks) Finish(ctx context.Context, name string) error {
 	t.mu.Lock()
 	task := t.running[name]
 	t.mu.Unlock()
@@ -82,9 +92,9 @@ func (t *Tasks) finish(ctx context.Context, name string) error {
 		t.forget(name)
 		return task.err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errStillBroken, context.Cause(ctx))
-	case <-time.After(t.timeout):
-		return errStillBroken
+		return fmt.Errorf("%w: %w", ErrStillBroken, context.Cause(ctx))
+	case <-time.After(t.Timeout):
+		return ErrStillBroken
 	}
 }
 
@@ -97,8 +107,8 @@ func (t *Tasks) forget(name string) {
 	}
 }
 
-// abandon makes all tasks return without a repair, and rejects new ones. The returned function waits for the tasks.
-func (t *Tasks) abandon() (wait func()) {
+// Abandon makes all tasks return without a repair, and rejects new ones. The returned function waits for the tasks.
+func (t *Tasks) Abandon() (wait func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
@@ -114,25 +124,25 @@ func (t *Tasks) abandon() (wait func()) {
 	}
 }
 
-// retryUntil calls a function until it succeeds, its error is a refusal, or the context ends. A call is never interrupted: a server that
+// RetryUntil calls a function until it succeeds, its error is a refusal, or the context ends. A call is never interrupted: a server that
 // hangs carries out what was sent as soon as it resumes, and that must not come after what is sent later.
-func retryUntil(ctx context.Context, refused func(error) bool, do func() error) error {
+func RetryUntil(ctx context.Context, refused func(error) bool, do func() error) error {
 	for {
 		err := do()
 		if err == nil || refused(err) {
 			return err
 		}
-		if !sleep(ctx, retryEvery) {
+		if !Sleep(ctx, RetryEvery) {
 			return errors.Join(context.Cause(ctx), err)
 		}
 	}
 }
 
-// neverRefused is for repairs: every error is retried.
-func neverRefused(error) bool { return false }
+// NeverRefused is for repairs: every error is retried.
+func NeverRefused(error) bool { return false }
 
-// sleep waits, and reports whether the context has not ended.
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits, and reports whether the context has not ended.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false

@@ -1,4 +1,6 @@
-package simulator
+// Package faults holds the switches of the faults: which there are, where each is on, and the tasks that keep a server broken. What a fault
+// breaks is decided by the rooms that register it.
+package faults
 
 import (
 	"context"
@@ -9,14 +11,15 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/store"
+	"github.com/consignwatch/consignwatch/simulator/violations"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Scopes of a fault.
 const (
 	oneClient = "one client" // without a name: the first client with a suitable sale event
-	clients   = "clients"    // without a name: all clients
-	everybody = "platform"   // takes no client
+	Clients   = "clients"    // without a name: all clients
+	Everybody = "platform"   // takes no client
 )
 
 // Fault is a fault that can be switched on while the simulator runs.
@@ -107,24 +110,24 @@ func (f *Switches) Register(all ...Fault) {
 	}
 }
 
-// FaultState is a fault with its state.
-type FaultState struct {
+// State is a fault with its state.
+type State struct {
 	Fault
 	On      bool     `json:"on"`
 	Clients []string `json:"clients,omitempty"` // slugs, if it is on for some clients only
 }
 
 // List returns every fault with its state.
-func (f *Switches) List() []FaultState {
+func (f *Switches) List() []State {
 	slugs := map[uint64]string{}
 	for _, c := range f.store.ClientList() {
 		slugs[c.ID] = c.Slug
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	var list []FaultState
+	var list []State
 	for _, fault := range f.all {
-		s := FaultState{Fault: fault, On: len(f.states[fault.Name]) > 0}
+		s := State{Fault: fault, On: len(f.states[fault.Name]) > 0}
 		for _, on := range f.states[fault.Name] {
 			if on.client != 0 {
 				s.Clients = append(s.Clients, slugs[on.client])
@@ -144,8 +147,8 @@ func (f *Switches) Names() []string {
 	return names
 }
 
-// isOn reports whether a fault is on for a client.
-func (f *Switches) isOn(name string, client uint64) bool {
+// IsOn reports whether a fault is on for a client.
+func (f *Switches) IsOn(name string, client uint64) bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return slices.ContainsFunc(f.states[name], func(s *faultState) bool { return s.client == 0 || s.client == client })
@@ -159,12 +162,12 @@ func (f *Switches) On(ctx context.Context, name, client string) error {
 	}
 	f.switching[name].Lock()
 	defer f.switching[name].Unlock()
-	if f.isOn(name, id) || fault.Scope == oneClient && id == 0 && f.any(name) {
+	if f.IsOn(name, id) || fault.Scope == oneClient && id == 0 && f.Any(name) {
 		return nil
 	}
 	state := &faultState{client: id, since: f.store.Now()}
 	if fault.Check != "" {
-		state.client, state.injected, err = InjectViolation(ctx, f.store, fault.Check, id, 1)
+		state.client, state.injected, err = violations.Inject(ctx, f.store, fault.Check, id, 1)
 		if errors.Is(err, store.ErrOutcomeUnknown) { // the rows will be there, and have to be removed
 			f.set(name, append(slices.Clone(f.statesOf(name)), state))
 		}
@@ -204,7 +207,7 @@ func (f *Switches) Off(ctx context.Context, name, client string) error {
 			continue
 		}
 		if len(state.injected) > 0 {
-			err = RemoveViolation(ctx, f.store, state.injected)
+			err = violations.Remove(ctx, f.store, state.injected)
 		} else if fault.Off != nil {
 			err = fault.Off(ctx, f.where(state))
 		}
@@ -231,7 +234,7 @@ func (f *Switches) ServersUp() error { return f.switchOff(context.Background(), 
 func (f *Switches) switchOff(ctx context.Context, names []string) error {
 	var all []error
 	for _, name := range names {
-		if f.any(name) {
+		if f.Any(name) {
 			all = append(all, f.Off(ctx, name, ""))
 		}
 	}
@@ -246,16 +249,16 @@ func serverFaults() []string {
 // Violations returns the faults that inject a violation of an integrity check.
 func Violations() []Fault {
 	return []Fault{
-		{Name: SoldTwiceFault, Scope: oneClient, Check: world.SoldTwice,
+		{Name: SoldTwice, Scope: oneClient, Check: world.SoldTwice,
 			Description: "An item was sold to two shoppers.",
 			Changes:     "An item with two sales that are not returned is added; off removes it."},
 		{Name: NegativeSlots, Scope: oneClient, Check: world.NegativeRemaining,
 			Description: "A drop-off slot has a negative number of remaining places.",
 			Changes:     "A drop-off slot with remaining = -1 is added; off removes it."},
-		{Name: OverbookedFault, Scope: oneClient, Check: world.OverbookedSlot,
+		{Name: OverbookedSlot, Scope: oneClient, Check: world.OverbookedSlot,
 			Description: "A drop-off slot has more bookings than places.",
 			Changes:     "A drop-off slot with one place and two bookings is added; off removes them."},
-		{Name: ReturnAfterFault, Scope: oneClient, Check: world.ReturnAfterWindow,
+		{Name: ReturnAfterWindow, Scope: oneClient, Check: world.ReturnAfterWindow,
 			Description: "A sale was returned after the return window had ended.",
 			Changes:     "A returned item and its sale are added; off removes them."},
 		{Name: PaidEarly, Scope: oneClient, Check: world.PaidBeforeReconciliation,
@@ -272,7 +275,7 @@ func (f *Switches) find(name, client string) (Fault, uint64, error) {
 	if client == "" {
 		return f.all[i], 0, nil
 	}
-	if f.all[i].Scope == everybody {
+	if f.all[i].Scope == Everybody {
 		return Fault{}, 0, fmt.Errorf("fault %s: %w", name, ErrScope)
 	}
 	id, err := f.store.ClientID(client)
@@ -285,7 +288,7 @@ func (f *Switches) statesOf(name string) []*faultState {
 	return f.states[name]
 }
 
-func (f *Switches) any(name string) bool { return len(f.statesOf(name)) > 0 }
+func (f *Switches) Any(name string) bool { return len(f.statesOf(name)) > 0 }
 
 func (f *Switches) set(name string, states []*faultState) {
 	f.mu.Lock()

@@ -1,5 +1,5 @@
 // Package violations adds rows that violate an integrity check, and removes them. They are rows of their own, which life leaves alone.
-package simulator
+package violations
 
 import (
 	"context"
@@ -15,13 +15,13 @@ import (
 // ErrNoSaleEvent says that a client has no sale event for a violation.
 var ErrNoSaleEvent = errors.New("the client has no sale event in which this can go wrong")
 
-// InjectViolation adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books, and
+// Inject adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books, and
 // returns their client and rows. They have rows of their own, which life leaves alone. Violations of paid_before_reconciliation end with
 // the reconciliation of their sale event.
 //
 // The client needs a live sale event that is exported; without one the error is ErrNoSaleEvent. Client 0 is the first one with a suitable
 // sale event.
-func InjectViolation(ctx context.Context, s *store.Store, check string, client uint64, n int) (uint64, []world.Row, error) {
+func Inject(ctx context.Context, s *store.Store, check string, client uint64, n int) (uint64, []world.Row, error) {
 	if err := s.LockFilled(ctx); err != nil {
 		return 0, nil, err
 	}
@@ -47,8 +47,8 @@ func InjectViolation(ctx context.Context, s *store.Store, check string, client u
 	return e.ClientID, violations.rows, s.ApplyResolved(ctx, c)
 }
 
-// RemoveViolation deletes injected rows.
-func RemoveViolation(ctx context.Context, s *store.Store, rows []world.Row) error {
+// Remove deletes injected rows.
+func Remove(ctx context.Context, s *store.Store, rows []world.Row) error {
 	if err := s.LockFilled(ctx); err != nil {
 		return err
 	}
