@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/faults"
+	"github.com/consignwatch/consignwatch/simulator/life"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/seed"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -141,7 +142,7 @@ type Platform struct {
 	inflight *Inflight
 	infra    *Infrastructure
 	services *Services // nil: no external services
-	life     *Life
+	life     *life.Life
 }
 
 // New checks the configuration and makes a simulator. It does not connect to the database.
@@ -176,7 +177,7 @@ func (p *Platform) connect() (err error) {
 	if p.infra, err = StartInfrastructure(InfraConfig{c.Infra, c.Seed, c.Tick}, p.store, p.faults, p.inflight); err != nil {
 		return err
 	}
-	var shops Shops
+	var shops life.Shops
 	if c.Outside != "" {
 		if p.services, err = ServeServices(ServicesConfig{c.Outside, c.OutsideDir}, p.store, p.faults, p.inflight); err != nil {
 			return err
@@ -184,7 +185,7 @@ func (p *Platform) connect() (err error) {
 		shops = p.services
 		p.store.Observe(p.services)
 	}
-	p.life = NewLife(LifeConfig{
+	p.life = life.New(life.Config{
 		Events: c.Events, Items: c.Items, Seed: c.Seed, Tick: c.Tick, Flawless: c.Flawless, Nights: c.Nights, Noon: c.Noon,
 	}, p.store, p.faults, shops, p.infra)
 	p.infra.Connect(p.life)

@@ -1,4 +1,6 @@
-package simulator
+// Package life decides what happens on the platform, and when: people consign, buy and help, sale events go through their stages, and shops
+// are synced. It changes rows through the store; it emits nothing, and calls nobody.
+package life
 
 import (
 	"context"
@@ -19,8 +21,8 @@ const (
 	longestRetry  = 2 * time.Second
 )
 
-// LifeConfig configures life.
-type LifeConfig struct {
+// Config configures life.
+type Config struct {
 	Events, Items int // of the whole platform, at the beginning
 	Seed          uint64
 	Tick          time.Duration // how often life decides on the next activities
@@ -52,7 +54,7 @@ type Visitors interface {
 // Life is the activities of the platform and its people.
 type Life struct {
 	*store.Store
-	config   LifeConfig
+	config   Config
 	faults   *faults.Switches
 	shops    Shops
 	visitors Visitors
@@ -65,8 +67,8 @@ type Life struct {
 	clock lifeClock
 }
 
-// NewLife makes the life of a platform. Without external services, shops is nil.
-func NewLife(config LifeConfig, s *store.Store, faults *faults.Switches, shops Shops, visitors Visitors) *Life {
+// New makes the life of a platform. Without external services, shops is nil.
+func New(config Config, s *store.Store, faults *faults.Switches, shops Shops, visitors Visitors) *Life {
 	if shops == nil {
 		shops = noShops{}
 	}
@@ -244,7 +246,7 @@ func (l *Life) decide(ctx context.Context, elapsed time.Duration) ([]activity, e
 }
 
 // tempo is how busy a time of day is: 0.5 at night, 1.5 in the afternoon. With Nights: 0 from one to six, 3 from seven to ten in the evening.
-func (c *LifeConfig) tempo(at time.Time) float64 {
+func (c *Config) tempo(at time.Time) float64 {
 	hour := float64(at.Hour()) + float64(at.Minute())/60
 	switch {
 	case c.Nights && hour >= 1 && hour < 6:

@@ -1,4 +1,4 @@
-package simulator
+package life
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 func TestNobodyComesAtNightAndMostInTheEvening(t *testing.T) {
 	t.Parallel()
 	at := func(hour int) time.Time { return time.Date(2026, 9, 5, hour, 30, 0, 0, time.UTC) }
-	usual, withNights := LifeConfig{}, LifeConfig{Nights: true}
+	usual, withNights := Config{}, Config{Nights: true}
 	for hour := range 24 {
 		got, as := withNights.tempo(at(hour)), usual.tempo(at(hour))
 		switch {

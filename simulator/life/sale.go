@@ -1,4 +1,4 @@
-package simulator
+package life
 
 import (
 	"slices"
