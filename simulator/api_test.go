@@ -22,6 +22,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -161,9 +162,9 @@ func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 		routes[r.Method+" "+r.Path] = r
 	}
 	for _, role := range world.Roles() {
-		for _, e := range endpointsOf(role) {
-			if r, ok := routes[e.method+" "+e.route]; !ok || r.Table != e.table {
-				t.Errorf("%s %s: the page is of table %s, the API's route is %+v", e.method, e.route, e.table, r)
+		for _, e := range emit.EndpointsOf(role) {
+			if r, ok := routes[e.Method+" "+e.Route]; !ok || r.Table != e.Table {
+				t.Errorf("%s %s: the page is of table %s, the API's route is %+v", e.Method, e.Route, e.Table, r)
 			}
 		}
 	}
@@ -335,13 +336,6 @@ func TestAnOrderIsInTheBooksTheTablesAndTheStreamOnce(t *testing.T) {
 	compareTables(t, after, db)
 }
 
-// deferredRequests is the number of requests whose events are deferred until Resume.
-func deferredRequests(p *Platform) int {
-	p.emitter.mu.Lock()
-	defer p.emitter.mu.Unlock()
-	return len(p.emitter.deferred)
-}
-
 // Life with an API: the emitted cache operations are those that Redis counted, and every emitted order came through the API.
 func TestVisitorsSendRealRequests(t *testing.T) {
 	t.Parallel()
@@ -358,7 +352,7 @@ func TestVisitorsSendRealRequests(t *testing.T) {
 	for range 3 {
 		pause(t, p)
 		// Redis counts late answers and requests made after the pause, too: their events are deferred until Resume.
-		deferred := emitted("consign_cache_operations_total", "operation", "get", "result", "error") + deferredRequests(p)
+		deferred := emitted("consign_cache_operations_total", "operation", "get", "result", "error") + p.emitter.Deferred()
 		for result, name := range map[string]string{"hit": "keyspace_hits", "miss": "keyspace_misses"} {
 			if got, want := emitted("consign_cache_operations_total", "operation", "get", "result", result), info(t, cache, "stats", name); got > want || got+deferred < want {
 				t.Errorf("%d lookups told as %s and %d as failed or later, Redis counts %d", got, result, deferred, want)
@@ -403,9 +397,9 @@ func TestPauseWaitsForRequestsInFlightAndDefersLaterOnes(t *testing.T) {
 		c.get("/api/tickets", client.Slug, 200)
 	}()
 	waitFor(t, "the request", func() bool {
-		p.inflight.mu.Lock()
-		defer p.inflight.mu.Unlock()
-		return len(p.inflight.pending) > 0
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		return p.inflight.Await(ctx) != nil
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
@@ -24,7 +25,7 @@ import (
 type Services struct {
 	*outside.Services
 	*store.Store
-	inflight *Inflight
+	inflight *emit.Inflight
 	faults   *faults.Switches
 
 	switchMu sync.Mutex // of applyFaults
@@ -39,10 +40,8 @@ type Services struct {
 	ordersLost    map[uint64]bool           // clients whose orders get lost
 	missingOrders map[uint64][]missingOrder // by client, the oldest first
 	unsubscribed  map[uint64]bool           // clients whose subscription was removed
-
-	// Guarded by the emitter's lock.
-	postponed []postponed // emails that wait for Mandrill
-	mailCount int
+	postponed     []postponed               // emails that could not be sent
+	mailCount     int                       // emails that were sent; of Delivered alone
 }
 
 // ServicesConfig configures the services.
@@ -52,7 +51,7 @@ type ServicesConfig struct {
 }
 
 // ServeServices serves the external services, and handles their webhooks.
-func ServeServices(config ServicesConfig, s *store.Store, faults *faults.Switches, inflight *Inflight) (*Services, error) {
+func ServeServices(config ServicesConfig, s *store.Store, faults *faults.Switches, inflight *emit.Inflight) (*Services, error) {
 	listener, err := listenLoopback(context.Background(), "address of the external services", config.Address)
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -101,11 +100,11 @@ func (o *Services) State() *ExternalState {
 
 // received handles a webhook. While life is paused, its events are deferred.
 func (o *Services) received(_ context.Context, r webhook.Received) error {
-	if r.Outcome == webhook.Accepted && o.inflight.full() {
+	if r.Outcome == webhook.Accepted && o.inflight.Full() {
 		return errors.New("the stream takes no more: come again")
 	}
-	who := tenantOf(o.Store, r.Client)
-	o.inflight.emit(func(em *Emitter) { o.emitWebhook(em, who, r) })
+	who := emit.TenantOf(o.Store, r.Client)
+	o.inflight.Emit(func(em *emit.Emitter) { o.emitWebhook(em, who, r) })
 	return nil
 }
 
@@ -114,13 +113,13 @@ const (
 	sinceArg = "since"
 )
 
-func (o *Services) emitWebhook(em *Emitter, who tenant, r webhook.Received) {
-	src := em.sourceFor(who, "webhook-receiver")
-	src.emit(stream.WebhookReceived{Provider: r.Provider, Topic: r.Topic, Outcome: r.Outcome, Delay: stream.Seconds(r.Delay)})
+func (o *Services) emitWebhook(em *emit.Emitter, who emit.Tenant, r webhook.Received) {
+	src := em.SourceFor(who, "webhook-receiver")
+	src.Emit(stream.WebhookReceived{Provider: r.Provider, Topic: r.Topic, Outcome: r.Outcome, Delay: stream.Seconds(r.Delay)})
 	if r.Outcome != webhook.Accepted {
 		return
 	}
-	args := []string{topicArg, r.Topic}
+	args := []string{emit.TopicArg, r.Topic}
 	switch {
 	case r.Provider == webhook.ProviderMandrill:
 		o.mailEvent(src, r)
@@ -129,16 +128,16 @@ func (o *Services) emitWebhook(em *Emitter, who tenant, r webhook.Received) {
 			args = append(args, eventArg, event, sinceArg, em.Now().Add(-r.Delay).Format(time.RFC3339Nano))
 		}
 	}
-	src.enqueue(jobs.Webhook, r.Provider, args...)
+	src.Enqueue(jobs.Webhook, r.Provider, args...)
 }
 
 // Processed emits the import of an order, if the job was one of a new order's webhook.
-func (o *Services) Processed(src source, f jobs.Finished) {
+func (o *Services) Processed(src emit.Source, f jobs.Finished) {
 	since, err := time.Parse(time.RFC3339Nano, f.Args[sinceArg])
 	if err != nil { // the webhook of something else
 		return
 	}
-	src.emit(stream.OrderImported{Event: f.Args[eventArg], Outcome: outcomeOf(f.Outcome == jobs.Succeeded), Delay: stream.Seconds(max(o.Now().Sub(since), 0))})
+	src.Emit(stream.OrderImported{Event: f.Args[eventArg], Outcome: emit.OutcomeOf(f.Outcome == jobs.Succeeded), Delay: stream.Seconds(max(o.Now().Sub(since), 0))})
 }
 
 // LastCall returns the last call to Clerk.

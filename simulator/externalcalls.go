@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -78,7 +79,7 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 	round := max(shopsEvery, time.Duration(len(shops))*shopGap)
 	for client, domain := range shops {
 		if l.isDue(shopService(client), round) {
-			l.call(ctx, shopService(client), func(ctx context.Context) func(*Emitter) { return l.askShop(ctx, client, domain) })
+			l.call(ctx, shopService(client), func(ctx context.Context) func(*emit.Emitter) { return l.askShop(ctx, client, domain) })
 		}
 		if l.faults.IsOn(faults.WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
 			l.logError(l.Shopify.Forge(domain, outside.OrdersTopic))
@@ -91,12 +92,12 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 		l.call(ctx, clerkService, l.askClerk)
 	}
 	if l.faults.IsOn(faults.SigningKeyRotated, 0) && l.isDue("rotation", rotationEvery) {
-		l.call(ctx, "rotation", func(context.Context) func(*Emitter) { l.Clerk.RotateKey(false); return nil })
+		l.call(ctx, "rotation", func(context.Context) func(*emit.Emitter) { l.Clerk.RotateKey(false); return nil })
 	}
 }
 
 // call makes a call in the background, unless one to the same service is in flight.
-func (l *serviceCaller) call(ctx context.Context, what string, do func(context.Context) func(*Emitter)) {
+func (l *serviceCaller) call(ctx context.Context, what string, do func(context.Context) func(*emit.Emitter)) {
 	l.mu.Lock()
 	busy := l.calling[what]
 	l.calling[what] = true
@@ -104,60 +105,60 @@ func (l *serviceCaller) call(ctx context.Context, what string, do func(context.C
 	if busy {
 		return
 	}
-	f := l.inflight.begin()
-	done := func(emit func(*Emitter)) {
-		if f.whilePaused || ctx.Err() != nil { // no call was made, or the simulator stops
+	f := l.inflight.Begin()
+	done := func(emit func(*emit.Emitter)) {
+		if f.WhilePaused || ctx.Err() != nil { // no call was made, or the simulator stops
 			emit = nil
 		}
-		f.end(emit)
+		f.End(emit)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.calling, what)
 	}
-	if f.whilePaused {
+	if f.WhilePaused {
 		done(nil)
 		return
 	}
 	l.running.Go(func() { done(do(ctx)) })
 }
 
-func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*Emitter) {
+func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*emit.Emitter) {
 	call := l.AskShop(ctx, domain, world.FakeToken(client))
 	if ctx.Err() != nil {
 		return nil
 	}
 	l.recordCall(shopService(client), call)
-	return func(em *Emitter) {
-		src := em.sourceFor(tenant{client, l.Slug(domain)}, "sync-worker")
-		src.externalCall("shopify", "shop", call)
-		src.callError(call, "sync-worker")
+	return func(em *emit.Emitter) {
+		src := em.SourceFor(emit.Tenant{ID: client, Slug: l.Slug(domain)}, "sync-worker")
+		src.ExternalCall("shopify", "shop", call)
+		src.CallError(call, "sync-worker")
 	}
 }
 
-func (l *serviceCaller) askMandrill(ctx context.Context) func(*Emitter) {
+func (l *serviceCaller) askMandrill(ctx context.Context) func(*emit.Emitter) {
 	call := l.PingMandrill(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
 	l.recordCall(mandrillService, call)
-	return func(em *Emitter) {
-		src := em.platformSource("worker")
-		src.externalCall(mandrillService, "users.ping2", call)
-		src.callError(call, "worker")
+	return func(em *emit.Emitter) {
+		src := em.PlatformSource("worker")
+		src.ExternalCall(mandrillService, "users.ping2", call)
+		src.CallError(call, "worker")
 	}
 }
 
 // askClerk verifies a session, and presents the tokens of some browsers.
-func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
+func (l *serviceCaller) askClerk(ctx context.Context) func(*emit.Emitter) {
 	call := l.AskClerk(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
 	l.recordCall(clerkService, call)
-	emits := []func(source){func(src source) {
-		src.externalCall(clerkService, "sessions.verify", call)
-		src.emit(stream.AuthRequest{Operation: "verify", Outcome: authOutcome(call), Duration: stream.Seconds(call.Duration)})
-		src.callError(call, "api")
+	emits := []func(emit.Source){func(src emit.Source) {
+		src.ExternalCall(clerkService, "sessions.verify", call)
+		src.Emit(stream.AuthRequest{Operation: "verify", Outcome: emit.AuthOutcome(call), Duration: stream.Seconds(call.Duration)})
+		src.CallError(call, "api")
 	}}
 	for range tokensPerSecond {
 		l.turn = (l.turn + 1) % browserCount
@@ -174,8 +175,8 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
 			emits = append(emits, forgedTokenEvents(result))
 		}
 	}
-	return func(em *Emitter) {
-		src := em.platformSource("api")
+	return func(em *emit.Emitter) {
+		src := em.PlatformSource("api")
 		for _, emits := range emits {
 			emits(src)
 		}
@@ -183,16 +184,16 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*Emitter) {
 }
 
 // presentToken presents a browser's token. The token is refreshed when it is old or was refused.
-func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(source) {
-	var emits []func(source)
+func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(emit.Source) {
+	var emits []func(emit.Source)
 	if b.token == "" || time.Since(b.since) > l.Accelerated(tokenMaxAge) {
 		token, call := l.Refresh(ctx)
 		if call.OK() {
 			b.token, b.since = token, time.Now()
 		}
-		emits = append(emits, func(src source) {
-			src.externalCall(clerkService, "sessions.tokens", call)
-			src.emit(stream.AuthRequest{Operation: "refresh", Outcome: authOutcome(call), Duration: stream.Seconds(call.Duration)})
+		emits = append(emits, func(src emit.Source) {
+			src.ExternalCall(clerkService, "sessions.tokens", call)
+			src.Emit(stream.AuthRequest{Operation: "refresh", Outcome: emit.AuthOutcome(call), Duration: stream.Seconds(call.Duration)})
 		})
 	}
 	if b.token == "" {
@@ -205,18 +206,18 @@ func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(sou
 	if result != outside.Valid {
 		b.since = time.Time{}
 	}
-	return append(emits, func(src source) { src.emit(stream.AuthToken{Result: result}) })
+	return append(emits, func(src emit.Source) { src.Emit(stream.AuthToken{Result: result}) })
 }
 
 // forgedTokenEvents returns the events of a forged token. An accepted one is a security violation.
-func forgedTokenEvents(result string) func(source) {
-	return func(src source) {
+func forgedTokenEvents(result string) func(emit.Source) {
+	return func(src emit.Source) {
 		if result == "" {
 			return
 		}
-		src.emit(stream.AuthToken{Result: result})
+		src.Emit(stream.AuthToken{Result: result})
 		if result == outside.Valid {
-			src.emit(stream.SecurityViolation{Kind: "forged_token"})
+			src.Emit(stream.SecurityViolation{Kind: "forged_token"})
 		}
 	}
 }
@@ -230,11 +231,11 @@ func (o *Services) RefusedByClerk(client uint64, operation, feature string) bool
 		return false
 	}
 	if c := o.Books.Clients.Get(client); c != nil {
-		who := tenant{c.ID, c.Slug}
-		o.inflight.emit(func(em *Emitter) {
-			src := em.sourceFor(who, "api")
-			src.emit(stream.AuthRequest{Operation: operation, Outcome: authOutcome(call), Duration: src.jitter(call.Duration)})
-			src.userError("integration", errorKind(call), "api", feature)
+		who := emit.Tenant{ID: c.ID, Slug: c.Slug}
+		o.inflight.Emit(func(em *emit.Emitter) {
+			src := em.SourceFor(who, "api")
+			src.Emit(stream.AuthRequest{Operation: operation, Outcome: emit.AuthOutcome(call), Duration: src.Jitter(call.Duration)})
+			src.UserError("integration", emit.ErrorKind(call), "api", feature)
 		})
 	}
 	return true
@@ -246,9 +247,9 @@ func (o *Services) FailCheckout(client uint64) {
 	if c == nil || !call.Down {
 		return
 	}
-	who := tenant{c.ID, c.Slug}
-	o.inflight.emit(func(em *Emitter) {
-		src := em.sourceFor(who, "api").withTrace()
-		src.failedCheckout(call.Outcome, src.jitter(call.Duration))
+	who := emit.Tenant{ID: c.ID, Slug: c.Slug}
+	o.inflight.Emit(func(em *emit.Emitter) {
+		src := em.SourceFor(who, "api").WithTrace()
+		src.FailedCheckout(call.Outcome, src.Jitter(call.Duration))
 	})
 }

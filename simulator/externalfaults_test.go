@@ -241,20 +241,12 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 
 	switchOn(t, r.p, faults.MandrillDown)
 	grows(t, "calls that fail", count(r.p, "consign_external_requests_total", "service", "mandrill", "operation", "messages.send", "outcome", "error"), 20)
-	waitFor(t, "mails that wait", func() bool {
-		r.p.emitter.mu.Lock()
-		defer r.p.emitter.mu.Unlock()
-		return len(r.p.services.postponed) > 5
-	})
+	waitFor(t, "mails that wait", func() bool { return r.p.services.Postponed() > 5 })
 	if n := books().Requests["down"]; n < 20 {
 		t.Errorf("mandrill cut %d requests", n)
 	}
 	switchOff(t, r.p, faults.MandrillDown)
-	waitFor(t, "all mails to be sent", func() bool {
-		r.p.emitter.mu.Lock()
-		defer r.p.emitter.mu.Unlock()
-		return len(r.p.services.postponed) == 0
-	})
+	waitFor(t, "all mails to be sent", func() bool { return r.p.services.Postponed() == 0 })
 	grows(t, "mails again", mails("sent"), 20)
 
 	switchOn(t, r.p, faults.MandrillBacklog)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
@@ -35,8 +36,8 @@ func (o *Services) Deliver(j jobs.Job) error {
 	ctx, cancel := context.WithTimeout(context.Background(), outside.RequestTimeout)
 	defer cancel()
 	answer, call := o.Send(ctx, outside.Mail{
-		Client: o.subaccount(j.Client), To: "to-" + j.ID + "@mail.example", Subject: j.Args[templateArg],
-		Metadata: map[string]string{templateArg: j.Args[templateArg], sinceArg: queued},
+		Client: o.subaccount(j.Client), To: "to-" + j.ID + "@mail.example", Subject: j.Args[emit.TemplateArg],
+		Metadata: map[string]string{emit.TemplateArg: j.Args[emit.TemplateArg], sinceArg: queued},
 	})
 	o.recordCall(mandrillService, call)
 	o.mu.Lock()
@@ -45,7 +46,7 @@ func (o *Services) Deliver(j jobs.Job) error {
 	switch {
 	case call.OK():
 		return nil
-	case j.Attempt >= Attempts:
+	case j.Attempt >= emit.Attempts:
 		return fmt.Errorf("mandrill: %s: %w", call.Outcome, jobs.ErrFinal)
 	default:
 		return fmt.Errorf("mandrill: %s", call.Outcome)
@@ -54,14 +55,14 @@ func (o *Services) Deliver(j jobs.Job) error {
 
 // subaccount returns the subaccount of a client; "" if it has none.
 func (o *Services) subaccount(slug string) string {
-	if who := tenantOf(o.Store, slug); o.shopsNow()[who.id] != "" {
+	if who := emit.TenantOf(o.Store, slug); o.shopsNow()[who.ID] != "" {
 		return slug
 	}
 	return ""
 }
 
 // Delivered emits the events of an attempt to send an email.
-func (o *Services) Delivered(src source, f jobs.Finished) {
+func (o *Services) Delivered(src emit.Source, f jobs.Finished) {
 	o.mu.Lock()
 	s, made := o.sent[f.ID]
 	delete(o.sent, f.ID)
@@ -69,22 +70,26 @@ func (o *Services) Delivered(src source, f jobs.Finished) {
 	if !made { // it failed before the call
 		return
 	}
-	src.emit(stream.ExternalCall{Service: mandrillService, Operation: "messages.send", Outcome: s.Outcome, Duration: stream.Seconds(s.Duration)})
-	template := f.Args[templateArg]
+	src.Emit(stream.ExternalCall{Service: mandrillService, Operation: "messages.send", Outcome: s.Outcome, Duration: stream.Seconds(s.Duration)})
+	template := f.Args[emit.TemplateArg]
 	queued := mailQueued(f.Args[sinceArg], f.EnqueuedAt)
 	switch {
-	case f.Outcome == jobs.Failed && len(o.postponed) < maxPostponed:
-		o.postponed = append(o.postponed, postponed{src.tenant, template, queued})
+	case f.Outcome == jobs.Failed:
+		o.mu.Lock()
+		if len(o.postponed) < maxPostponed {
+			o.postponed = append(o.postponed, postponed{src.Tenant, template, queued})
+		}
+		o.mu.Unlock()
 	case f.Outcome != jobs.Succeeded:
 	case s.Status == "rejected":
-		src.emit(stream.EmailRejected{Template: template})
+		src.Emit(stream.EmailRejected{Template: template})
 	case s.Status == "queued":
-		src.emit(stream.EmailDeferred{Template: template})
+		src.Emit(stream.EmailDeferred{Template: template})
 		o.mu.Lock()
 		o.queuedMails[s.ID] = queued
 		o.mu.Unlock()
 	default:
-		src.emit(stream.EmailSent{Template: template, Delay: stream.Seconds(src.Now().Sub(queued))})
+		src.Emit(stream.EmailSent{Template: template, Delay: stream.Seconds(src.Now().Sub(queued))})
 		o.mailCount++
 		if o.mailCount%200 == 5 {
 			o.complainAbout(s.ID)
@@ -104,25 +109,35 @@ func mailQueued(text string, otherwise time.Time) time.Time {
 
 // postponed is an email that waits for Mandrill.
 type postponed struct {
-	tenant
+	emit.Tenant
 	template string
 	queued   time.Time
 }
 
+// Postponed returns the number of emails that wait until Mandrill is up.
+func (o *Services) Postponed() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.postponed)
+}
+
 // Resend enqueues postponed emails again once Mandrill is up.
-func (o *Services) Resend(em *Emitter) {
-	if len(o.postponed) == 0 || !o.lastCall(mandrillService).OK() {
+func (o *Services) Resend(em *emit.Emitter) {
+	if !o.lastCall(mandrillService).OK() {
 		return
 	}
+	o.mu.Lock()
 	n := min(len(o.postponed), resendBatch)
-	for _, m := range o.postponed[:n] {
-		em.sourceFor(m.tenant, "worker").enqueue(jobs.Email, "send", templateArg, m.template, sinceArg, m.queued.Format(time.RFC3339Nano))
-	}
+	due := o.postponed[:n]
 	o.postponed = o.postponed[n:]
+	o.mu.Unlock()
+	for _, m := range due {
+		em.SourceFor(m.Tenant, "worker").Enqueue(jobs.Email, "send", emit.TemplateArg, m.template, sinceArg, m.queued.Format(time.RFC3339Nano))
+	}
 }
 
 // mailEvent emits the event of a webhook of Mandrill.
-func (o *Services) mailEvent(src source, r webhook.Received) {
+func (o *Services) mailEvent(src emit.Source, r webhook.Received) {
 	var e struct {
 		ID  string `json:"_id"`
 		TS  int64  `json:"ts"`
@@ -133,7 +148,7 @@ func (o *Services) mailEvent(src source, r webhook.Received) {
 	if json.Unmarshal(r.Body, &e) != nil {
 		return
 	}
-	template := e.Msg.Metadata[templateArg]
+	template := e.Msg.Metadata[emit.TemplateArg]
 	if template == "" {
 		return
 	}
@@ -143,16 +158,16 @@ func (o *Services) mailEvent(src source, r webhook.Received) {
 	delete(o.queuedMails, e.ID)
 	o.mu.Unlock()
 	if waited && r.Topic != "reject" {
-		src.emit(stream.EmailSent{Template: template, Delay: stream.Seconds(max(at.Sub(queued), 0))})
+		src.Emit(stream.EmailSent{Template: template, Delay: stream.Seconds(max(at.Sub(queued), 0))})
 	}
 	switch r.Topic {
 	case "delivered":
-		src.emit(stream.EmailDelivered{Template: template, Delay: stream.Seconds(max(at.Sub(mailQueued(e.Msg.Metadata[sinceArg], at)), 0))})
+		src.Emit(stream.EmailDelivered{Template: template, Delay: stream.Seconds(max(at.Sub(mailQueued(e.Msg.Metadata[sinceArg], at)), 0))})
 	case mandrill.HardBounce:
-		src.emit(stream.EmailBounced{Template: template, Bounce: "hard"})
+		src.Emit(stream.EmailBounced{Template: template, Bounce: "hard"})
 	case mandrill.SoftBounce:
-		src.emit(stream.EmailBounced{Template: template, Bounce: "soft"})
+		src.Emit(stream.EmailBounced{Template: template, Bounce: "soft"})
 	case mandrill.Complain:
-		src.emit(stream.EmailComplained{Template: template})
+		src.Emit(stream.EmailComplained{Template: template})
 	}
 }

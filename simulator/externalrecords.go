@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/clerk"
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -39,23 +40,23 @@ func (o *Services) Seed(b *world.Books) error {
 			return fmt.Errorf("platform: external services: %w", err)
 		}
 	}
-	var orders []*order
-	open := map[uint64]*order{}
+	var orders []*emit.Order
+	open := map[uint64]*emit.Order{}
 	since := o.Now().Add(-ordersKept)
 	for _, s := range b.Sales {
 		if s.SoldAt.Before(since) {
 			continue
 		}
 		if open[s.ShopifyOrderID] == nil {
-			open[s.ShopifyOrderID] = &order{sale: s}
+			open[s.ShopifyOrderID] = &emit.Order{Sale: s}
 			orders = append(orders, open[s.ShopifyOrderID])
 		}
-		open[s.ShopifyOrderID].add(s)
+		open[s.ShopifyOrderID].Add(s)
 	}
-	slices.SortFunc(orders, func(a, b *order) int { return a.sale.SoldAt.Compare(b.sale.SoldAt) }) // the fake appends
+	slices.SortFunc(orders, func(a, b *emit.Order) int { return a.Sale.SoldAt.Compare(b.Sale.SoldAt) }) // the fake appends
 	for _, order := range orders {
-		if domain := o.shopOf(b, order.sale.EventID); domain != "" {
-			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, order.lines)); err != nil {
+		if domain := o.shopOf(b, order.Sale.EventID); domain != "" {
+			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, order.Lines)); err != nil {
 				return fmt.Errorf("platform: external services: %w", err)
 			}
 		}
@@ -83,7 +84,7 @@ func (o *Services) shopOf(b *world.Books, event uint64) string {
 
 // Changed applies a change of the books to the services.
 func (o *Services) Changed(b *world.Books, c *store.Change) {
-	var orders []*order
+	var orders []*emit.Order
 	for _, n := range c.Rows {
 		var err error
 		switch after := n.After.(type) {
@@ -93,7 +94,7 @@ func (o *Services) Changed(b *world.Books, c *store.Change) {
 			before, known := n.Before.(world.Sale)
 			switch {
 			case !known:
-				addToOrder(&orders, after)
+				emit.AddToOrder(&orders, after)
 			case after.IsReturned && !before.IsReturned:
 				err = o.refund(b, after)
 			}
@@ -111,7 +112,7 @@ func (o *Services) Changed(b *world.Books, c *store.Change) {
 	}
 	for _, order := range orders {
 		if !c.ImportedLate { // otherwise the shop has it already
-			o.logError(o.order(b, order.lines))
+			o.logError(o.order(b, order.Lines))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/quota"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -88,8 +89,8 @@ func (i *Infrastructure) queueInitialImages() {
 
 // emitStoreFailure emits that an image did not fit on the disk.
 func (i *Infrastructure) emitStoreFailure() {
-	i.inflight.emit(func(em *Emitter) {
-		src := em.platformSource("worker")
-		src.syntheticCall("storage", "object.put", "error")
+	i.inflight.Emit(func(em *emit.Emitter) {
+		src := em.PlatformSource("worker")
+		src.SyntheticCall("storage", "object.put", "error")
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/quota"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -54,7 +55,7 @@ type Infrastructure struct {
 	*store.Store
 	config   InfraConfig
 	faults   *faults.Switches
-	inflight *Inflight
+	inflight *emit.Inflight
 	orders   Orders
 	tasks    *faults.Tasks
 
@@ -66,7 +67,7 @@ type Infrastructure struct {
 }
 
 // StartInfrastructure starts the infrastructure. Connect it before people use it.
-func StartInfrastructure(config InfraConfig, s *store.Store, switches *faults.Switches, inflight *Inflight) (*Infrastructure, error) {
+func StartInfrastructure(config InfraConfig, s *store.Store, switches *faults.Switches, inflight *emit.Inflight) (*Infrastructure, error) {
 	i := &Infrastructure{Store: s, config: config, faults: switches, inflight: inflight, tasks: faults.NewTasks(2 * s.Timeout)}
 	if config.API != "" {
 		pool, _, err := store.OpenPool(s.DSN, s.Timeout)

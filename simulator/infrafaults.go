@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 )
@@ -82,7 +83,7 @@ func (i *Infrastructure) crashAPI(context.Context) error {
 	if err := i.api.Down(); err != nil {
 		return err
 	}
-	i.emitOfAPI(stream.AppCrashed{Component: "api", Version: version, Reason: "segmentation fault"})
+	i.emitOfAPI(stream.AppCrashed{Component: "api", Version: emit.Version, Reason: "segmentation fault"})
 	return nil
 }
 
@@ -90,12 +91,12 @@ func (i *Infrastructure) restartAPI(context.Context) error {
 	if err := i.api.Up(); err != nil {
 		return err
 	}
-	i.emitOfAPI(stream.AppStarted{Component: "api", Version: version, Reason: "restart"})
+	i.emitOfAPI(stream.AppStarted{Component: "api", Version: emit.Version, Reason: "restart"})
 	return nil
 }
 
 func (i *Infrastructure) emitOfAPI(d stream.Data) {
-	i.inflight.emit(func(em *Emitter) { em.sourceOf(tenant{}, "api", 0).emit(d) })
+	i.inflight.Emit(func(em *emit.Emitter) { em.SourceOf(emit.Tenant{}, "api", 0).Emit(d) })
 }
 
 func (i *Infrastructure) certificate(expiring bool) func(context.Context) error {

@@ -173,14 +173,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 	c.get("/api/tickets", slug, 503)
 	waitFor(t, "waits", func() bool { return p.infra.api.Pool().Stats().WaitCount > stats.WaitCount+5 })
 	grows(t, "visitors who are told to come back", count(p, "consign_errors_total", "kind", "database", "component", "api"), 3)
-	p.emitter.mu.Lock()
-	p.emitter.nextGauges = time.Time{} // due now
-	p.emitter.mu.Unlock()
-	waitFor(t, "the report of the pool", func() bool {
-		p.emitter.mu.Lock()
-		defer p.emitter.mu.Unlock()
-		return !p.emitter.nextGauges.IsZero()
-	})
+	p.emitter.EmitGauges()
 	pause(t, p)
 	found := false
 	for _, r := range compareStream(t, p) {

@@ -212,7 +212,7 @@ func TestPausedWorkersReportNothing(t *testing.T) {
 	waitFor(t, "jobs in hand", func() bool { return p.State().Jobs.Held >= 5 })
 	finishRound(p)
 	for range 10 { // long enough for many events
-		p.emitter.emitTelemetry(world.LongestStep)
+		p.emitter.EmitTelemetry(world.LongestStep)
 	}
 	if now := flush(); now != quiet {
 		t.Fatalf("something was told while paused:\n%s", cmp.Diff(quiet, now))

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/life"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
@@ -138,8 +139,8 @@ type Platform struct {
 	config   Config
 	store    *store.Store
 	faults   *faults.Switches
-	emitter  *Emitter // nil: no stream
-	inflight *Inflight
+	emitter  *emit.Emitter // nil: no stream
+	inflight *emit.Inflight
 	infra    *Infrastructure
 	services *Services // nil: no external services
 	life     *life.Life
@@ -168,12 +169,12 @@ func New(config Config) (*Platform, error) {
 func (p *Platform) connect() (err error) {
 	c := &p.config
 	if len(c.Stream) > 0 {
-		p.emitter, err = NewEmitter(EmitterConfig{Brokers: c.Stream, Seed: c.Seed, Tick: c.Tick, Flawless: c.Flawless, BrokerDown: c.BrokerDown}, p.store, p.faults)
+		p.emitter, err = emit.New(emit.Config{Brokers: c.Stream, Seed: c.Seed, Tick: c.Tick, Flawless: c.Flawless, BrokerDown: c.BrokerDown}, p.store, p.faults)
 		if err != nil {
 			return err
 		}
 	}
-	p.inflight = NewInflight(p.store, p.emitter)
+	p.inflight = emit.NewInflight(p.store, p.emitter)
 	if p.infra, err = StartInfrastructure(InfraConfig{c.Infra, c.Seed, c.Tick}, p.store, p.faults, p.inflight); err != nil {
 		return err
 	}
@@ -322,7 +323,7 @@ func (p *Platform) Pause(ctx context.Context) error {
 }
 
 func (p *Platform) quiesce(ctx context.Context) error {
-	if err := p.inflight.await(ctx); err != nil {
+	if err := p.inflight.Await(ctx); err != nil {
 		return err
 	}
 	if err := p.store.LockWrites(ctx); err != nil {
@@ -365,7 +366,7 @@ func (p *Platform) FlushStream(ctx context.Context) error {
 	if p.emitter == nil {
 		return nil
 	}
-	if err := p.inflight.await(ctx); err != nil {
+	if err := p.inflight.Await(ctx); err != nil {
 		return fmt.Errorf("platform: requests that are on their way: %w", err)
 	}
 	return p.emitter.Flush(ctx)

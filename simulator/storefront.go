@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -30,22 +31,22 @@ func (p storefront) Client(name string) (id uint64, slug string, ok bool) {
 
 // Begin adds a request in flight.
 func (p storefront) Begin() api.PlatformRequest {
-	return &apiRequest{p.Infrastructure, p.inflight.begin()}
+	return &apiRequest{p.Infrastructure, p.inflight.Begin()}
 }
 
 // apiRequest implements api.PlatformRequest.
 type apiRequest struct {
 	*Infrastructure
-	*inflightRequest
+	*emit.Request
 }
 
 // End ends the request, and emits the events of the API's report.
 func (r *apiRequest) End(report *api.Report) {
 	if report == nil {
-		r.end(nil)
+		r.Request.End(nil)
 		return
 	}
-	r.end(func(em *Emitter) { emitAPIRequest(em, report) })
+	r.Request.End(func(em *emit.Emitter) { emitAPIRequest(em, report) })
 }
 
 // Order places an order, in one transaction and in the books, as life does.
@@ -61,7 +62,7 @@ func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order
 		return api.Order{}, err
 	}
 	defer r.UnlockWrites()
-	if r.whilePaused {
+	if r.WhilePaused {
 		return api.Order{}, errPaused
 	}
 	if err := r.ResolveUnknown(ctx); err != nil { // before items are chosen: it changes the books
@@ -87,16 +88,16 @@ func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order
 }
 
 // emitAPIRequest emits the events of a request that the API has reported.
-func emitAPIRequest(em *Emitter, report *api.Report) {
-	src := em.sourceOf(tenant{slug: report.Client}, "api", 0).inTrace(traceOf(report.TraceParent))
-	if src.trace == "" {
-		src = src.withTrace()
+func emitAPIRequest(em *emit.Emitter, report *api.Report) {
+	src := em.SourceOf(emit.Tenant{Slug: report.Client}, "api", 0).InTrace(traceOf(report.TraceParent))
+	if src.Trace == "" {
+		src = src.WithTrace()
 	}
 	for _, d := range report.Events {
-		src.emit(d)
+		src.Emit(d)
 	}
 	if f := report.Failure; f.Kind != "" {
-		src.userError(f.Category, f.Kind, "api", featureOf(f.Route))
+		src.UserError(f.Category, f.Kind, "api", featureOf(f.Route))
 	}
 }
 
@@ -115,9 +116,9 @@ func featureOf(route string) string {
 		return "checkout"
 	}
 	for _, role := range world.Roles() {
-		all := endpointsOf(role)
-		if i := slices.IndexFunc(all, func(e endpoint) bool { return e.route == route }); i >= 0 {
-			return all[i].feature
+		all := emit.EndpointsOf(role)
+		if i := slices.IndexFunc(all, func(e emit.Endpoint) bool { return e.Route == route }); i >= 0 {
+			return all[i].Feature
 		}
 	}
 	return "other"

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -100,12 +101,12 @@ type visitorRequest struct {
 // requestsDue draws the requests of a time span.
 func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
 	var all []visitorRequest
-	for _, x := range presences(g.Store) {
-		for _, who := range x.visitors {
-			for range world.Poisson(g.rng, float64(who.n)*requestsPerSecond*seconds) {
-				e := pickEndpoint(g.rng, endpointsOf(who.role))
+	for _, x := range emit.Presences(g.Store) {
+		for _, who := range x.Visitors {
+			for range world.Poisson(g.rng, float64(who.N)*requestsPerSecond*seconds) {
+				e := pickEndpoint(g.rng, emit.EndpointsOf(who.Role))
 				all = append(all, visitorRequest{
-					method: e.method, path: g.path(x.id, e), slug: x.slug, role: who.role, feature: e.feature,
+					method: e.Method, path: g.path(x.ID, e), slug: x.Slug, role: who.Role, feature: e.Feature,
 					trace: fmt.Sprintf("%016x%016x", g.rng.Uint64(), g.rng.Uint64()|1), usesResult: g.rng.Float64() < 0.3,
 				})
 			}
@@ -115,21 +116,21 @@ func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
 }
 
 // pickEndpoint picks one of the endpoints, the first ones more often.
-func pickEndpoint(rng *rand.Rand, of []endpoint) endpoint {
+func pickEndpoint(rng *rand.Rand, of []emit.Endpoint) emit.Endpoint {
 	u := rng.Float64()
 	return of[int(u*u*float64(len(of)))]
 }
 
 // path fills the placeholders of a route: mostly with rows that exist, popular ones more often.
-func (g *trafficGenerator) path(client uint64, e endpoint) string {
+func (g *trafficGenerator) path(client uint64, e emit.Endpoint) string {
 	g.Memory.RLock()
 	defer g.Memory.RUnlock()
 	event := g.popular(&g.Index.Events, client)
 	id := event
 	switch {
-	case strings.HasPrefix(e.route, "/api/items/{id}"):
+	case strings.HasPrefix(e.Route, "/api/items/{id}"):
 		id = g.popular(&g.Index.ForSale, event)
-	case strings.HasPrefix(e.route, "/api/consignors/{id}"):
+	case strings.HasPrefix(e.Route, "/api/consignors/{id}"):
 		id = g.popular(&g.Index.Consignors, client)
 	}
 	if g.rng.Float64() < 0.01 {
@@ -139,11 +140,11 @@ func (g *trafficGenerator) path(client uint64, e endpoint) string {
 	if event != 0 {
 		query.Set("event", fmt.Sprint(event))
 	}
-	if strings.HasSuffix(e.route, "/search") {
+	if strings.HasSuffix(e.Route, "/search") {
 		kind := world.GoodsCategories()[world.PickCategory(g.rng)]
 		query.Set("q", strings.Fields(kind.Titles[g.rng.IntN(len(kind.Titles))])[0])
 	}
-	return strings.Replace(e.route, "{id}", fmt.Sprint(id), 1) + "?" + query.Encode()
+	return strings.Replace(e.Route, "{id}", fmt.Sprint(id), 1) + "?" + query.Encode()
 }
 
 // popular picks a row that visitors look at, the first ones more often; 0 if there is none. The caller may read the index.
@@ -171,9 +172,9 @@ func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r 
 	default:
 		return
 	}
-	f := g.inflight.begin()
-	if f.whilePaused {
-		f.end(nil)
+	f := g.inflight.Begin()
+	if f.WhilePaused {
+		f.End(nil)
 		<-g.slots
 		return
 	}
@@ -181,10 +182,10 @@ func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r 
 		defer func() { <-g.slots }()
 		status, err := g.do(ctx, r)
 		if ctx.Err() != nil { // the simulator stops
-			f.end(nil)
+			f.End(nil)
 			return
 		}
-		f.end(func(em *Emitter) { emitVisit(em, r, status, err) })
+		f.End(func(em *emit.Emitter) { emitVisit(em, r, status, err) })
 	})
 }
 
@@ -210,19 +211,19 @@ func (g *trafficGenerator) do(ctx context.Context, r visitorRequest) (int, error
 }
 
 // emitVisit emits what only the visitor knows: which feature was used, and that a request got no response. The API reports the rest.
-func emitVisit(em *Emitter, r visitorRequest, status int, err error) {
+func emitVisit(em *emit.Emitter, r visitorRequest, status int, err error) {
 	if r.slug == "" {
 		return
 	}
-	src := em.sourceOf(tenant{slug: r.slug}, "web", 0).inTrace(r.trace)
+	src := em.SourceOf(emit.Tenant{Slug: r.slug}, "web", 0).InTrace(r.trace)
 	switch {
 	case err != nil:
-		src.userError("system", "crash", "api", r.feature)
+		src.UserError("system", "crash", "api", r.feature)
 	case status == http.StatusOK && r.usesResult:
-		src.emit(stream.FeatureUsed{Feature: r.feature, Role: r.role})
+		src.Emit(stream.FeatureUsed{Feature: r.feature, Role: r.role})
 	}
 	if r.path == api.OrderRoute && (err != nil || status >= 500) {
-		src.emit(stream.ProcessStarted{Process: "checkout"})
-		src.emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Failed, Duration: src.jitter(10 * time.Second)})
+		src.Emit(stream.ProcessStarted{Process: "checkout"})
+		src.Emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Failed, Duration: src.Jitter(10 * time.Second)})
 	}
 }

@@ -1,4 +1,4 @@
-package simulator
+package emit
 
 import (
 	"fmt"
@@ -154,9 +154,9 @@ func malformedAmounts() []func(*eventTemplate) stream.InvalidRecord {
 }
 
 // templateFor returns a template for a topic.
-func (em *Emitter) templateFor(who tenant, topic string) *eventTemplate {
+func (em *Emitter) templateFor(who Tenant, topic string) *eventTemplate {
 	em.lastID++
-	d := &eventTemplate{topic: topic, id: em.runID + "-" + strconv.FormatUint(em.lastID, 36), client: who.slug, time: em.Now().Format(time.RFC3339Nano)}
+	d := &eventTemplate{topic: topic, id: em.runID + "-" + strconv.FormatUint(em.lastID, 36), client: who.Slug, time: em.Now().Format(time.RFC3339Nano)}
 	switch topic {
 	case stream.Telemetry:
 		d.kind, d.value, d.data = "consign.api.request", "duration_seconds", `{"route":"/api/items","method":"GET","status":200,"duration_seconds":1}`
@@ -169,7 +169,7 @@ func (em *Emitter) templateFor(who tenant, topic string) *eventTemplate {
 }
 
 // publishAllMalformed publishes an invalid record of each kind to each topic.
-func (em *Emitter) publishAllMalformed(who tenant) {
+func (em *Emitter) publishAllMalformed(who Tenant) {
 	for _, topic := range []string{stream.Telemetry, stream.Commerce, stream.Integration} {
 		for _, bad := range malformedKinds() {
 			em.publisher.PublishInvalid(bad(em.templateFor(who, topic)))
@@ -181,7 +181,7 @@ func (em *Emitter) publishAllMalformed(who tenant) {
 }
 
 // publishMalformed publishes an invalid record of a random kind, seldom the oversized one.
-func (em *Emitter) publishMalformed(who tenant) {
+func (em *Emitter) publishMalformed(who Tenant) {
 	kinds := malformedKinds()
 	if !em.chance(0.02) {
 		kinds = kinds[1:]

@@ -1,4 +1,4 @@
-package simulator
+package emit
 
 import (
 	"context"
@@ -24,78 +24,78 @@ const (
 )
 
 // emitClientFaults emits the events of the faults that are on for a client.
-func (em *Emitter) emitClientFaults(x *presence, seconds float64) {
-	on := func(fault string) bool { return em.faults.IsOn(fault, x.id) }
-	src := em.sourceFor(x.tenant, "api").withTrace()
+func (em *Emitter) emitClientFaults(x *Presence, seconds float64) {
+	on := func(fault string) bool { return em.faults.IsOn(fault, x.ID) }
+	src := em.SourceFor(x.Tenant, "api").WithTrace()
 	if on(faults.ErrorsBurst) {
 		for range em.occurrences(8, seconds) {
-			e := oneOf(em, endpointsOf("shopper")...)
+			e := oneOf(em, EndpointsOf("shopper")...)
 			src.request(e, 500)
-			src.userError("system", oneOf(em, "queue", "cache", "database"), "api", e.feature)
+			src.UserError("system", oneOf(em, "queue", "cache", "database"), "api", e.Feature)
 		}
 		for range em.occurrences(2, seconds) {
-			src.emit(stream.ErrorRaised{Category: "integration", Kind: oneOf(em, "api", "timeout", "webhook_miss", "sync"), Component: "sync-worker"})
+			src.Emit(stream.ErrorRaised{Category: "integration", Kind: oneOf(em, "api", "timeout", "webhook_miss", "sync"), Component: "sync-worker"})
 			src.recovery("retry", "sync-worker")
 		}
 	}
 	if on(faults.CheckoutFailing) {
 		for range em.occurrences(2, seconds) {
-			src.failedCheckout("error", src.jitter(180*time.Millisecond))
+			src.FailedCheckout("error", src.Jitter(180*time.Millisecond))
 		}
 	}
 	if on(faults.ValidationStorm) {
 		for range em.occurrences(5, seconds) {
-			src.request(endpoint{"POST", "/api/items", "item-entry", "items", "select"}, 422)
-			src.userError("business", "validation", "api", "item-entry")
+			src.request(Endpoint{"POST", "/api/items", "item-entry", "items", "select"}, 422)
+			src.UserError("business", "validation", "api", "item-entry")
 		}
 	}
 	if on(faults.StateConflicts) {
 		for range em.occurrences(3, seconds) {
-			src.request(endpoint{"PUT", "/api/items/{id}", "pricing", "items", "select"}, 409)
-			src.userError("business", "state_conflict", "api", "pricing")
+			src.request(Endpoint{"PUT", "/api/items/{id}", "pricing", "items", "select"}, 409)
+			src.UserError("business", "state_conflict", "api", "pricing")
 			src.recovery("state_restore", "api")
 		}
 	}
 	if on(faults.CrossTenantAccess) {
 		for range em.occurrences(1, seconds) {
-			src.request(endpoint{"GET", "/api/consignors/{id}", "consignors", "consignors", "select"}, 403)
-			src.emit(stream.AuthToken{Result: "wrong_tenant"})
-			src.emit(stream.SecurityViolation{Kind: "cross_tenant_access"})
+			src.request(Endpoint{"GET", "/api/consignors/{id}", "consignors", "consignors", "select"}, 403)
+			src.Emit(stream.AuthToken{Result: "wrong_tenant"})
+			src.Emit(stream.SecurityViolation{Kind: "cross_tenant_access"})
 		}
 	}
 	if on(faults.BruteForce) {
 		for range em.occurrences(10, seconds) {
-			src.request(endpoint{"POST", "/api/sessions", "sign-in", "sessions", "select"}, 401)
-			src.emit(stream.AuthRequest{Operation: "sign_in", Outcome: "denied", Duration: src.jitter(150 * time.Millisecond)})
+			src.request(Endpoint{"POST", "/api/sessions", "sign-in", "sessions", "select"}, 401)
+			src.Emit(stream.AuthRequest{Operation: "sign_in", Outcome: "denied", Duration: src.Jitter(150 * time.Millisecond)})
 		}
 		for range em.occurrences(1, seconds) {
-			src.emit(stream.AuthToken{Result: oneOf(em, "invalid_signature", "malformed")})
-			src.emit(stream.SecurityViolation{Kind: "brute_force"})
+			src.Emit(stream.AuthToken{Result: oneOf(em, "invalid_signature", "malformed")})
+			src.Emit(stream.SecurityViolation{Kind: "brute_force"})
 		}
 	}
 	if on(faults.MalformedEvents) {
 		for range em.occurrences(1/malformedEvery.Seconds(), seconds) {
-			em.publishMalformed(x.tenant)
+			em.publishMalformed(x.Tenant)
 		}
 	}
 	if on(faults.DuplicateEvents) {
 		for range em.occurrences(0.5, seconds) {
-			em.republishRecent(x.tenant, 1)
+			em.republishRecent(x.Tenant, 1)
 		}
 	}
 }
 
-// failedCheckout emits a checkout that fails because of the outcome of a call to the shop.
-func (src source) failedCheckout(outcome string, took stream.Duration) {
-	src.emit(stream.ProcessStarted{Process: "checkout"})
-	src.emit(stream.ExternalCall{Service: "shopify", Operation: "checkout.complete", Outcome: outcome, Duration: took})
-	src.request(endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 502)
-	src.userError("integration", "api", "checkout", "checkout")
-	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Failed, Duration: src.jitter(25 * time.Second)})
+// FailedCheckout emits a checkout that fails because of the outcome of a call to the shop.
+func (src Source) FailedCheckout(outcome string, took stream.Duration) {
+	src.Emit(stream.ProcessStarted{Process: "checkout"})
+	src.Emit(stream.ExternalCall{Service: "shopify", Operation: "checkout.complete", Outcome: outcome, Duration: took})
+	src.request(Endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 502)
+	src.UserError("integration", "api", "checkout", "checkout")
+	src.Emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Failed, Duration: src.Jitter(25 * time.Second)})
 }
 
 // emitPlatformFaults emits the events of the faults that concern no client, or several.
-func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
+func (em *Emitter) emitPlatformFaults(present []Presence, seconds float64) {
 	now := em.Now()
 	if em.faults.IsOn(faults.CrashLoop, 0) && !now.Before(em.nextCrash) {
 		em.nextCrash = now.Add(crashEvery)
@@ -103,27 +103,27 @@ func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
 	}
 	if em.faults.IsOn(faults.RecoveriesFailing, 0) {
 		for range em.occurrences(2, seconds) {
-			src := em.platformSource("worker")
-			src.emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
+			src := em.PlatformSource("worker")
+			src.Emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
 			src.recovery(oneOf(em, "retry", "self_heal", "fallback", "state_restore"), oneOf(em, "worker", "cache", "sync-worker"))
 		}
 	}
 	if em.faults.IsOn(faults.DeadLetters, 0) && len(present) > 0 {
 		for range em.occurrences(reprocessedImages*em.Acceleration, seconds) {
-			em.sourceFor(oneOf(em, present...).tenant, "worker").enqueue(jobs.Image, "resize")
+			em.SourceFor(oneOf(em, present...).Tenant, "worker").Enqueue(jobs.Image, "resize")
 		}
 	}
 	if em.faults.IsOn(faults.MailBouncing, 0) && len(present) > 0 {
 		for range em.occurrences(bulkMails*em.Acceleration, seconds) {
-			em.sourceFor(oneOf(em, present...).tenant, "worker").mail("registration-open")
+			em.SourceFor(oneOf(em, present...).Tenant, "worker").mail("registration-open")
 		}
 	}
 	if !now.Before(em.nextBurst) {
 		em.nextBurst = now.Add(burstEvery)
-		var all []tenant
+		var all []Tenant
 		for _, x := range present {
-			if em.faults.IsOn(faults.StreamBurst, x.id) {
-				all = append(all, x.tenant)
+			if em.faults.IsOn(faults.StreamBurst, x.ID) {
+				all = append(all, x.Tenant)
 			}
 		}
 		em.publishBurst(all, burstNext)
@@ -131,23 +131,23 @@ func (em *Emitter) emitPlatformFaults(present []presence, seconds float64) {
 }
 
 func (em *Emitter) emitCrash() {
-	src := em.platformSource("worker")
-	src.emit(stream.AppCrashed{Component: "worker", Version: version, Reason: "out of memory"})
-	src.emit(stream.ErrorRaised{Category: "system", Kind: "crash", Component: "worker"})
-	src.emit(stream.AppStarted{Component: "worker", Version: version, Reason: "restart"})
+	src := em.PlatformSource("worker")
+	src.Emit(stream.AppCrashed{Component: "worker", Version: Version, Reason: "out of memory"})
+	src.Emit(stream.ErrorRaised{Category: "system", Kind: "crash", Component: "worker"})
+	src.Emit(stream.AppStarted{Component: "worker", Version: Version, Reason: "restart"})
 	src.recovery("self_heal", "worker")
 }
 
 // publishBurst publishes n events, spread over some clients.
-func (em *Emitter) publishBurst(all []tenant, n int) {
+func (em *Emitter) publishBurst(all []Tenant, n int) {
 	if len(all) == 0 {
 		return
 	}
 	for published := 0; published < n; published += 2 {
-		src := em.sourceFor(all[em.rng.IntN(len(all))], "api").withTrace()
-		e := oneOf(em, endpointsOf("shopper")...)
-		src.emit(stream.APIRequest{Route: e.route, Method: e.method, Status: 200, Duration: src.jitter(35 * time.Millisecond)})
-		src.emit(stream.DBQuery{Operation: e.operation, Table: e.table, Outcome: "ok", Duration: src.jitter(2 * time.Millisecond)})
+		src := em.SourceFor(all[em.rng.IntN(len(all))], "api").WithTrace()
+		e := oneOf(em, EndpointsOf("shopper")...)
+		src.Emit(stream.APIRequest{Route: e.Route, Method: e.Method, Status: 200, Duration: src.Jitter(35 * time.Millisecond)})
+		src.Emit(stream.DBQuery{Operation: e.operation, Table: e.Table, Outcome: "ok", Duration: src.Jitter(2 * time.Millisecond)})
 	}
 }
 
@@ -169,14 +169,14 @@ const (
 )
 
 // rememberForDuplicates remembers an event, and publishes or schedules its duplicate while the fault is on.
-func (em *Emitter) rememberForDuplicates(who tenant, e *stream.Event) {
+func (em *Emitter) rememberForDuplicates(who Tenant, e *stream.Event) {
 	em.duplicates.published++
-	if who.id == 0 || !stream.CountsOnce(e.Data) {
+	if who.ID == 0 || !stream.CountsOnce(e.Data) {
 		return
 	}
-	recent := append(em.duplicates.recent[who.id], e)
-	em.duplicates.recent[who.id] = recent[max(len(recent)-recentEvents, 0):]
-	if !em.faults.IsOn(faults.DuplicateEvents, who.id) {
+	recent := append(em.duplicates.recent[who.ID], e)
+	em.duplicates.recent[who.ID] = recent[max(len(recent)-recentEvents, 0):]
+	if !em.faults.IsOn(faults.DuplicateEvents, who.ID) {
 		return
 	}
 	switch {
@@ -198,8 +198,8 @@ func (em *Emitter) publishDelayedDuplicates() {
 }
 
 // republishRecent publishes n of a client's last events of the sale again.
-func (em *Emitter) republishRecent(who tenant, n int) {
-	recent := em.duplicates.recent[who.id]
+func (em *Emitter) republishRecent(who Tenant, n int) {
+	recent := em.duplicates.recent[who.ID]
 	for range min(n, len(recent)) {
 		em.publisher.PublishDuplicate(recent[em.rng.IntN(len(recent))])
 	}
@@ -223,7 +223,7 @@ func (em *Emitter) Faults() []faults.Fault {
 		{Name: faults.ErrorsBurst, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Many requests fail.",
 			Changes:     "In the stream: eight requests a second with status 500 and a system error that the user sees, two integration errors a second."},
-		{Name: faults.CrashLoop, Scope: faults.Everybody, On: em.inStream(func([]tenant) { em.emitCrash() }),
+		{Name: faults.CrashLoop, Scope: faults.Everybody, On: em.inStream(func([]Tenant) { em.emitCrash() }),
 			Description: "The worker crashes again and again.",
 			Changes:     "In the stream: a crash and a start of the worker immediately, and every four seconds."},
 		{Name: faults.CheckoutFailing, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
@@ -258,7 +258,7 @@ func (em *Emitter) Faults() []faults.Fault {
 }
 
 // inStream returns an action that emits events immediately, for the clients of the fault.
-func (em *Emitter) inStream(emit func([]tenant)) faults.Action {
+func (em *Emitter) inStream(emit func([]Tenant)) faults.Action {
 	return func(_ context.Context, at faults.Where) error {
 		if em == nil {
 			return faults.ErrNoStream
@@ -271,21 +271,21 @@ func (em *Emitter) inStream(emit func([]tenant)) faults.Action {
 	}
 }
 
-func noImmediateEvents([]tenant) {} // its events come over time
+func noImmediateEvents([]Tenant) {} // its events come over time
 
-func (em *Emitter) malformedAll(all []tenant) {
+func (em *Emitter) malformedAll(all []Tenant) {
 	for _, who := range all {
 		em.publishAllMalformed(who)
 	}
 }
 
-func (em *Emitter) republishAll(all []tenant) {
+func (em *Emitter) republishAll(all []Tenant) {
 	for _, who := range all {
 		em.republishRecent(who, recentEvents)
 	}
 }
 
-func (em *Emitter) burstAll(all []tenant) {
+func (em *Emitter) burstAll(all []Tenant) {
 	em.nextBurst = em.Now().Add(burstEvery)
 	em.publishBurst(all, burstFirst)
 }
@@ -302,13 +302,13 @@ func (em *Emitter) broker(down bool) faults.Action {
 	}
 }
 
-func (em *Emitter) tenants(clients []uint64) []tenant {
+func (em *Emitter) tenants(clients []uint64) []Tenant {
 	em.Memory.RLock()
 	defer em.Memory.RUnlock()
-	var all []tenant
+	var all []Tenant
 	for _, id := range clients {
 		if c := em.Books.Clients.Get(id); c != nil {
-			all = append(all, tenant{id, c.Slug})
+			all = append(all, Tenant{id, c.Slug})
 		}
 	}
 	return all

@@ -1,4 +1,6 @@
-package simulator
+// Package emit publishes what happens as CloudEvents: the events that follow from each committed change, and around them the telemetry of a
+// platform at work and of its background jobs. It changes no row.
+package emit
 
 import (
 	"context"
@@ -23,7 +25,7 @@ import (
 // people make changes that the API has no endpoint for, those of faults, and what the worker measures.
 type Emitter struct {
 	*store.Store
-	config    EmitterConfig
+	config    Config
 	faults    *faults.Switches
 	publisher *stream.Publisher
 	jobs      *jobs.Pool
@@ -42,8 +44,8 @@ type Emitter struct {
 	deferred    []func(*Emitter) // events of requests that were made while life was paused
 }
 
-// EmitterConfig configures an emitter.
-type EmitterConfig struct {
+// Config configures an emitter.
+type Config struct {
 	Brokers    []string
 	Seed       uint64
 	Tick       time.Duration // how often telemetry is emitted
@@ -64,14 +66,14 @@ type External interface {
 	// Deliver sends the email of a job.
 	Deliver(jobs.Job) error
 	// Delivered emits what follows from an attempt to send an email, and Processed what follows from that of a webhook.
-	Delivered(source, jobs.Finished)
-	Processed(source, jobs.Finished)
+	Delivered(Source, jobs.Finished)
+	Processed(Source, jobs.Finished)
 	// Resend enqueues the emails that could not be sent.
 	Resend(*Emitter)
 }
 
-// NewEmitter makes an emitter. Connect it before anything is emitted.
-func NewEmitter(config EmitterConfig, s *store.Store, faults *faults.Switches) (*Emitter, error) {
+// New makes an emitter. Connect it before anything is emitted.
+func New(config Config, s *store.Store, faults *faults.Switches) (*Emitter, error) {
 	out, err := stream.Open(config.Brokers)
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -118,38 +120,38 @@ func oneOf[T any](em *Emitter, of ...T) T {
 	return of[int(u*u*float64(len(of)))]
 }
 
-// jitter returns a duration around d, log-normally distributed.
-func (em *Emitter) jitter(d time.Duration) stream.Duration {
+// Jitter returns a duration around d, log-normally distributed.
+func (em *Emitter) Jitter(d time.Duration) stream.Duration {
 	return stream.Seconds(time.Duration(float64(d) * math.Exp(0.5*em.rng.NormFloat64())))
 }
 
-// tenant is a client in the stream; the zero value is the platform itself.
-type tenant struct {
-	id   uint64
-	slug string
+// Tenant is a client in the stream; the zero value is the platform itself.
+type Tenant struct {
+	ID   uint64
+	Slug string
 }
 
-// source emits events as one instance of a component, on behalf of a tenant.
-type source struct {
+// Source emits events as one instance of a component, on behalf of a tenant.
+type Source struct {
 	*Emitter
-	tenant
+	Tenant
 	uri   string
-	trace string // trace id of the request that the events belong to
+	Trace string // trace id of the request that the events belong to
 }
 
-// sourceFor returns a source: a random instance of a component, for a tenant.
-func (em *Emitter) sourceFor(who tenant, component string) source {
-	return em.sourceOf(who, component, em.rng.IntN(instances(component)))
+// SourceFor returns a source: a random instance of a component, for a tenant.
+func (em *Emitter) SourceFor(who Tenant, component string) Source {
+	return em.SourceOf(who, component, em.rng.IntN(instances(component)))
 }
 
-// sourceOf returns an instance of a component as a source, for a tenant.
-func (em *Emitter) sourceOf(who tenant, component string, instance int) source {
-	return source{em, who, "/" + component + "/" + strconv.Itoa(instance+1), ""}
+// SourceOf returns an instance of a component as a source, for a tenant.
+func (em *Emitter) SourceOf(who Tenant, component string, instance int) Source {
+	return Source{em, who, "/" + component + "/" + strconv.Itoa(instance+1), ""}
 }
 
-// platformSource returns a source without a tenant.
-func (em *Emitter) platformSource(component string) source {
-	return em.sourceFor(tenant{}, component)
+// PlatformSource returns a source without a tenant.
+func (em *Emitter) PlatformSource(component string) Source {
+	return em.SourceFor(Tenant{}, component)
 }
 
 func instances(component string) int {
@@ -163,27 +165,27 @@ func instances(component string) int {
 	}
 }
 
-// withTrace returns the source with a new trace id.
-func (src source) withTrace() source {
-	src.trace = fmt.Sprintf("%016x%016x", src.rng.Uint64(), src.rng.Uint64()|1)
+// WithTrace returns the source with a new trace id.
+func (src Source) WithTrace() Source {
+	src.Trace = fmt.Sprintf("%016x%016x", src.rng.Uint64(), src.rng.Uint64()|1)
 	return src
 }
 
-// inTrace returns the source within a trace.
-func (src source) inTrace(id string) source {
-	src.trace = id
+// InTrace returns the source within a trace.
+func (src Source) InTrace(id string) Source {
+	src.Trace = id
 	return src
 }
 
-// emit publishes an event of the source.
-func (src source) emit(d stream.Data) {
+// Emit publishes an event of the source.
+func (src Source) Emit(d stream.Data) {
 	src.lastID++
-	e := &stream.Event{ID: src.runID + "-" + strconv.FormatUint(src.lastID, 36), Source: src.uri, Time: src.Now(), Client: src.slug, Data: d}
-	if src.trace != "" {
-		e.TraceParent = fmt.Sprintf("00-%s-%016x-01", src.trace, src.rng.Uint64()|1)
+	e := &stream.Event{ID: src.runID + "-" + strconv.FormatUint(src.lastID, 36), Source: src.uri, Time: src.Now(), Client: src.Slug, Data: d}
+	if src.Trace != "" {
+		e.TraceParent = fmt.Sprintf("00-%s-%016x-01", src.Trace, src.rng.Uint64()|1)
 	}
 	src.publisher.Publish(e)
-	src.rememberForDuplicates(src.tenant, e)
+	src.rememberForDuplicates(src.Tenant, e)
 }
 
 // Changed emits the events that follow from a change of the books.
@@ -207,47 +209,47 @@ type changeEvents struct {
 	*Emitter
 	books           *world.Books
 	change          *store.Change
-	orders, refunds []*order // sales by order
+	orders, refunds []*Order // sales by order
 }
 
-type order struct {
-	sale  world.Sale // the first line
-	lines []world.Sale
+type Order struct {
+	Sale  world.Sale // the first line
+	Lines []world.Sale
 	cents int64
 }
 
-func (o *order) add(s world.Sale) {
-	o.lines = append(o.lines, s)
+func (o *Order) Add(s world.Sale) {
+	o.Lines = append(o.Lines, s)
 	o.cents += s.AmountCents
 }
 
-// addToOrder adds a sale to its order, or begins one.
-func addToOrder(orders *[]*order, s world.Sale) {
+// AddToOrder adds a sale to its order, or begins one.
+func AddToOrder(orders *[]*Order, s world.Sale) {
 	for _, o := range *orders {
-		if o.sale.ShopifyOrderID == s.ShopifyOrderID {
-			o.add(s)
+		if o.Sale.ShopifyOrderID == s.ShopifyOrderID {
+			o.Add(s)
 			return
 		}
 	}
-	o := &order{sale: s}
-	o.add(s)
+	o := &Order{Sale: s}
+	o.Add(s)
 	*orders = append(*orders, o)
 }
 
-func (s *changeEvents) client(id uint64) tenant {
+func (s *changeEvents) client(id uint64) Tenant {
 	if c := s.books.Clients.Get(id); c != nil {
-		return tenant{id, c.Slug}
+		return Tenant{id, c.Slug}
 	}
-	return tenant{}
+	return Tenant{}
 }
 
 // sourceForEvent returns a source for a sale event's client, and the sale event.
-func (s *changeEvents) sourceForEvent(event uint64, component string) (source, *world.Event) {
+func (s *changeEvents) sourceForEvent(event uint64, component string) (Source, *world.Event) {
 	e := s.books.Events.Get(event)
 	if e == nil {
 		e = &world.Event{}
 	}
-	return s.sourceFor(s.client(e.ClientID), component), e
+	return s.SourceFor(s.client(e.ClientID), component), e
 }
 
 func (s *changeEvents) category(id uint64) string {
@@ -262,10 +264,10 @@ func (s *changeEvents) row(n store.RowChange) {
 	case world.Sale:
 		before, known := n.Before.(world.Sale)
 		if !known {
-			addToOrder(&s.orders, after)
+			AddToOrder(&s.orders, after)
 		}
 		if after.IsReturned && !before.IsReturned {
-			addToOrder(&s.refunds, after)
+			AddToOrder(&s.refunds, after)
 		}
 	case world.Item:
 		before, known := n.Before.(world.Item)
@@ -295,50 +297,50 @@ func (s *changeEvents) row(n store.RowChange) {
 		s.event(before, after)
 	case world.Backup:
 		if before, known := n.Before.(world.Backup); known && before.FinishedAt.IsZero() && !after.FinishedAt.IsZero() {
-			s.platformSource("worker").enqueue(jobs.Report, "backup", outcomeArg, after.Outcome)
+			s.PlatformSource("worker").Enqueue(jobs.Report, "backup", outcomeArg, after.Outcome)
 		}
 	case world.SupportTicket:
 		if n.Before == nil {
-			s.sourceFor(s.client(after.ClientID), "api").visit(endpoint{"POST", "/api/tickets", "support", "support_tickets", "insert"}, 201, "client_admin")
+			s.SourceFor(s.client(after.ClientID), "api").visit(Endpoint{"POST", "/api/tickets", "support", "support_tickets", "insert"}, 201, "client_admin")
 		}
 	}
 }
 
-func outcomeOf(ok bool) string {
+func OutcomeOf(ok bool) string {
 	if ok {
 		return world.Succeeded
 	}
 	return world.Failed
 }
 
-func (s *changeEvents) order(o *order) {
-	src, e := s.sourceForEvent(o.sale.EventID, "api")
-	src = src.withTrace()
-	took := src.jitter(40 * time.Second)
-	src.emit(stream.ProcessStarted{Process: "checkout"})
+func (s *changeEvents) order(o *Order) {
+	src, e := s.sourceForEvent(o.Sale.EventID, "api")
+	src = src.WithTrace()
+	took := src.Jitter(40 * time.Second)
+	src.Emit(stream.ProcessStarted{Process: "checkout"})
 	if !s.change.ReportedByAPI {
-		src.request(endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 201)
+		src.request(Endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 201)
 	}
-	src.emit(stream.OrderPlaced{Event: e.Slug, Channel: o.sale.Channel, Items: len(o.lines), AmountCents: o.cents, Currency: o.sale.Currency})
-	src.emit(stream.FeatureUsed{Feature: "checkout", Role: "shopper"})
-	src.emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Succeeded, Duration: took})
+	src.Emit(stream.OrderPlaced{Event: e.Slug, Channel: o.Sale.Channel, Items: len(o.Lines), AmountCents: o.cents, Currency: o.Sale.Currency})
+	src.Emit(stream.FeatureUsed{Feature: "checkout", Role: "shopper"})
+	src.Emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Succeeded, Duration: took})
 
-	worker := s.sourceFor(src.tenant, "worker")
+	worker := s.SourceFor(src.Tenant, "worker")
 	if s.change.ImportedLate { // otherwise its webhook arrives
-		worker.emit(stream.ErrorRaised{Category: "integration", Kind: "webhook_miss", Component: "order-import"})
-		worker.emit(stream.OrderImported{Event: e.Slug, Outcome: world.Succeeded, Delay: stream.Seconds(s.Now().Sub(o.sale.SoldAt))})
+		worker.Emit(stream.ErrorRaised{Category: "integration", Kind: "webhook_miss", Component: "order-import"})
+		worker.Emit(stream.OrderImported{Event: e.Slug, Outcome: world.Succeeded, Delay: stream.Seconds(s.Now().Sub(o.Sale.SoldAt))})
 	}
-	if o.sale.Channel == world.Online {
+	if o.Sale.Channel == world.Online {
 		worker.mail("order-receipt")
 	}
 }
 
-func (s *changeEvents) refund(o *order) {
-	src, e := s.sourceForEvent(o.sale.EventID, "api")
-	src = src.withTrace()
-	src.request(endpoint{"POST", "/api/returns", "returns", "sales", "update"}, 201)
-	src.emit(stream.OrderRefunded{
-		Event: e.Slug, Items: len(o.lines), AmountCents: o.cents, Currency: o.sale.Currency,
+func (s *changeEvents) refund(o *Order) {
+	src, e := s.sourceForEvent(o.Sale.EventID, "api")
+	src = src.WithTrace()
+	src.request(Endpoint{"POST", "/api/returns", "returns", "sales", "update"}, 201)
+	src.Emit(stream.OrderRefunded{
+		Event: e.Slug, Items: len(o.Lines), AmountCents: o.cents, Currency: o.Sale.Currency,
 		Reason: oneOf(s.Emitter, "wrong-size", "changed-mind", "damaged", "duplicate-gift", "other"),
 	})
 }
@@ -349,33 +351,33 @@ func (s *changeEvents) item(before, after world.Item, known bool) {
 	switch {
 	case after.Status == before.Status && known:
 		if after.PriceCents != before.PriceCents {
-			src.visit(endpoint{"PUT", "/api/items/{id}", "pricing", "items", "update"}, 200, "consignor")
+			src.visit(Endpoint{"PUT", "/api/items/{id}", "pricing", "items", "update"}, 200, "consignor")
 		}
 	case after.Status == world.Draft:
-		src.visit(endpoint{"POST", "/api/items", "item-entry", "items", "insert"}, 201, "consignor")
+		src.visit(Endpoint{"POST", "/api/items", "item-entry", "items", "insert"}, 201, "consignor")
 	case after.Status == world.Active && before.Status == world.Sold, after.Status == world.Returned:
-		src.emit(stream.ItemReturned{Event: e.Slug, Category: category})
+		src.Emit(stream.ItemReturned{Event: e.Slug, Category: category})
 	case after.Status == world.Active:
-		src.visit(endpoint{"POST", "/api/items/{id}/publish", "item-entry", "items", "update"}, 200, "consignor")
-		src.emit(stream.ItemListed{Event: e.Slug, Category: category})
-		src.enqueue(jobs.Image, "resize")
+		src.visit(Endpoint{"POST", "/api/items/{id}/publish", "item-entry", "items", "update"}, 200, "consignor")
+		src.Emit(stream.ItemListed{Event: e.Slug, Category: category})
+		src.Enqueue(jobs.Image, "resize")
 	case after.Status == world.Sold:
-		src.emit(stream.ItemSold{
+		src.Emit(stream.ItemSold{
 			Event: e.Slug, Category: category, AmountCents: after.SoldPriceCents, Currency: e.Currency,
 			Markdown: after.SoldPriceCents < after.PriceCents, Listed: stream.Seconds(after.SoldAt.Sub(after.ListedAt)),
 		})
 	case after.Status == world.Transferred:
-		src.emit(stream.ItemTransferred{Event: e.Slug, Category: category})
+		src.Emit(stream.ItemTransferred{Event: e.Slug, Category: category})
 	}
 }
 
 func (s *changeEvents) registered(r world.EventConsignor) {
 	src, e := s.sourceForEvent(r.EventID, "api")
-	src = src.withTrace()
-	src.request(endpoint{"POST", "/api/events/{id}/consignors", "registration", "event_consignors", "insert"}, 201)
-	src.emit(stream.ConsignorRegistered{Event: e.Slug, Kind: r.Type, FeePaid: r.FeePaid})
-	src.emit(stream.AuthRequest{Operation: "sign_up", Outcome: "ok", Duration: src.jitter(150 * time.Millisecond)})
-	s.sourceFor(src.tenant, "worker").mail("welcome")
+	src = src.WithTrace()
+	src.request(Endpoint{"POST", "/api/events/{id}/consignors", "registration", "event_consignors", "insert"}, 201)
+	src.Emit(stream.ConsignorRegistered{Event: e.Slug, Kind: r.Type, FeePaid: r.FeePaid})
+	src.Emit(stream.AuthRequest{Operation: "sign_up", Outcome: "ok", Duration: src.Jitter(150 * time.Millisecond)})
+	s.SourceFor(src.Tenant, "worker").mail("welcome")
 }
 
 func (s *changeEvents) volunteer(before, after world.VolunteerBooking) {
@@ -386,12 +388,12 @@ func (s *changeEvents) volunteer(before, after world.VolunteerBooking) {
 	src, e := s.sourceForEvent(shift.EventID, "api")
 	switch after.Status {
 	case world.Scheduled:
-		src.visit(endpoint{"POST", "/api/events/{id}/volunteers", "volunteering", "volunteer_bookings", "insert"}, 201, "volunteer")
-		src.emit(stream.VolunteerSignedUp{Event: e.Slug, Shift: shift.ShiftType})
-		s.sourceFor(src.tenant, "worker").mail("shift-confirmation")
+		src.visit(Endpoint{"POST", "/api/events/{id}/volunteers", "volunteering", "volunteer_bookings", "insert"}, 201, "volunteer")
+		src.Emit(stream.VolunteerSignedUp{Event: e.Slug, Shift: shift.ShiftType})
+		s.SourceFor(src.Tenant, "worker").mail("shift-confirmation")
 	case world.Cancelled:
-		src.visit(endpoint{"DELETE", "/api/events/{id}/volunteers", "volunteering", "volunteer_bookings", "update"}, 200, "volunteer")
-		src.emit(stream.VolunteerCancelled{Event: e.Slug, Shift: shift.ShiftType})
+		src.visit(Endpoint{"DELETE", "/api/events/{id}/volunteers", "volunteering", "volunteer_bookings", "update"}, 200, "volunteer")
+		src.Emit(stream.VolunteerCancelled{Event: e.Slug, Shift: shift.ShiftType})
 	}
 }
 
@@ -403,36 +405,36 @@ func (s *changeEvents) dropoff(before, after world.DropoffBooking) {
 	src, e := s.sourceForEvent(slot.EventID, "api")
 	switch after.Status {
 	case world.Scheduled:
-		src.visit(endpoint{"POST", "/api/events/{id}/dropoffs", "drop-off", "dropoff_bookings", "insert"}, 201, "consignor")
-		src.emit(stream.DropoffScheduled{Event: e.Slug})
-		s.sourceFor(src.tenant, "worker").mail("dropoff-reminder")
+		src.visit(Endpoint{"POST", "/api/events/{id}/dropoffs", "drop-off", "dropoff_bookings", "insert"}, 201, "consignor")
+		src.Emit(stream.DropoffScheduled{Event: e.Slug})
+		s.SourceFor(src.Tenant, "worker").mail("dropoff-reminder")
 	case world.Completed:
 		took := stream.Seconds(after.CompletedAt.Sub(after.ArrivedAt))
-		src.emit(stream.ProcessStarted{Process: "intake"})
-		src.emit(stream.DropoffCompleted{Event: e.Slug, Duration: took, Items: 5 + s.rng.IntN(40)})
-		src.emit(stream.ProcessFinished{Process: "intake", Outcome: world.Succeeded, Duration: took})
+		src.Emit(stream.ProcessStarted{Process: "intake"})
+		src.Emit(stream.DropoffCompleted{Event: e.Slug, Duration: took, Items: 5 + s.rng.IntN(40)})
+		src.Emit(stream.ProcessFinished{Process: "intake", Outcome: world.Succeeded, Duration: took})
 	case world.NoShow:
-		src.emit(stream.DropoffMissed{Event: e.Slug})
+		src.Emit(stream.DropoffMissed{Event: e.Slug})
 	}
 }
 
 func (s *changeEvents) session(before, after world.Session, known bool) {
-	src := s.sourceFor(s.client(after.ClientID), "api")
+	src := s.SourceFor(s.client(after.ClientID), "api")
 	if !known {
 		last := s.external.LastCall()
 		src.callLike("clerk", "sessions.verify", last)
-		src.emit(stream.AuthRequest{Operation: "sign_in", Outcome: "ok", Duration: src.jitter(120*time.Millisecond + last.Duration)})
-		src.emit(stream.SessionStarted{Role: after.Role})
+		src.Emit(stream.AuthRequest{Operation: "sign_in", Outcome: "ok", Duration: src.Jitter(120*time.Millisecond + last.Duration)})
+		src.Emit(stream.SessionStarted{Role: after.Role})
 	}
 	if before.EndedAt.IsZero() && !after.EndedAt.IsZero() {
-		src.emit(stream.SessionEnded{Role: after.Role, Duration: stream.Seconds(after.EndedAt.Sub(after.StartedAt))})
-		src.emit(stream.AuthRequest{Operation: "sign_out", Outcome: "ok", Duration: src.jitter(60 * time.Millisecond)})
+		src.Emit(stream.SessionEnded{Role: after.Role, Duration: stream.Seconds(after.EndedAt.Sub(after.StartedAt))})
+		src.Emit(stream.AuthRequest{Operation: "sign_out", Outcome: "ok", Duration: src.Jitter(60 * time.Millisecond)})
 	}
 }
 
 func (s *changeEvents) synced(r world.SyncRun) {
-	src := s.sourceFor(s.client(r.ClientID), "worker")
-	d := stream.SyncFinished{Kind: r.Kind, Outcome: r.Outcome, Items: s.rng.IntN(60), Duration: src.jitter(6 * time.Second)}
+	src := s.SourceFor(s.client(r.ClientID), "worker")
+	d := stream.SyncFinished{Kind: r.Kind, Outcome: r.Outcome, Items: s.rng.IntN(60), Duration: src.Jitter(6 * time.Second)}
 	if s.randomFailure(0.03) {
 		d.Conflicts = 1
 	}
@@ -443,16 +445,16 @@ func (s *changeEvents) synced(r world.SyncRun) {
 	call := "ok"
 	if !ok {
 		call = "timeout"
-		src.emit(stream.ErrorRaised{Category: "integration", Kind: "sync", Component: "sync-worker"})
+		src.Emit(stream.ErrorRaised{Category: "integration", Kind: "sync", Component: "sync-worker"})
 		src.recovery("retry", "sync-worker")
 	}
 	if last := s.external.LastShopCall(r.ClientID); ok == last.OK() {
 		src.callLike("shopify", r.Kind, last)
 	} else {
-		src.syntheticCall("shopify", r.Kind, call)
+		src.SyntheticCall("shopify", r.Kind, call)
 	}
-	src.enqueue(jobs.Sync, r.Kind, outcomeArg, r.Outcome)
-	src.emit(d)
+	src.Enqueue(jobs.Sync, r.Kind, outcomeArg, r.Outcome)
+	src.Emit(d)
 }
 
 func (s *changeEvents) settlement(before, after world.Settlement) {
@@ -462,14 +464,14 @@ func (s *changeEvents) settlement(before, after world.Settlement) {
 	src, e := s.sourceForEvent(after.EventID, "worker")
 	switch after.Status {
 	case world.Pending:
-		src.emit(stream.ProcessStarted{Process: "settlement"})
+		src.Emit(stream.ProcessStarted{Process: "settlement"})
 	case world.Paid:
 		if world.BeforeReconciliation(e.Status) {
-			src.emit(stream.ProcessViolated{Process: "settlement"})
-			src.emit(stream.ErrorRaised{Category: "business", Kind: "process_violation", Component: "settlement"})
+			src.Emit(stream.ProcessViolated{Process: "settlement"})
+			src.Emit(stream.ErrorRaised{Category: "business", Kind: "process_violation", Component: "settlement"})
 			return
 		}
-		src.emit(stream.ProcessFinished{Process: "settlement", Outcome: world.Succeeded, Duration: stream.Seconds(after.PaidAt.Sub(after.CreatedAt))})
+		src.Emit(stream.ProcessFinished{Process: "settlement", Outcome: world.Succeeded, Duration: stream.Seconds(after.PaidAt.Sub(after.CreatedAt))})
 		src.mail("payout")
 	}
 }
@@ -483,9 +485,9 @@ func (s *changeEvents) event(before, after world.Event) {
 	case world.Registration:
 		src.mail("registration-open")
 	case world.Reconciliation:
-		src.emit(stream.ProcessStarted{Process: "reconciliation"})
-		src.enqueue(jobs.Report, "reconciliation")
+		src.Emit(stream.ProcessStarted{Process: "reconciliation"})
+		src.Enqueue(jobs.Report, "reconciliation")
 	case world.Complete:
-		src.emit(stream.ProcessFinished{Process: "reconciliation", Outcome: world.Succeeded, Duration: stream.Seconds(after.CompletedAt.Sub(after.ReturnWindowEnd))})
+		src.Emit(stream.ProcessFinished{Process: "reconciliation", Outcome: world.Succeeded, Duration: stream.Seconds(after.CompletedAt.Sub(after.ReturnWindowEnd))})
 	}
 }

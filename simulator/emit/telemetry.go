@@ -1,4 +1,4 @@
-package simulator
+package emit
 
 import (
 	"context"
@@ -16,14 +16,14 @@ const (
 	telemetryLimit = 100_000          // records that wait for the broker; above it only events of the sale are emitted
 )
 
-// endpoint is a request's method and route, the feature it serves, and its database operation.
-type endpoint struct{ method, route, feature, table, operation string }
+// Endpoint is a request's method and route, the feature it serves, and its database operation.
+type Endpoint struct{ Method, Route, Feature, Table, operation string }
 
-// endpointsOf returns the endpoints that visitors of a role use, the most popular first.
-func endpointsOf(role string) []endpoint {
+// EndpointsOf returns the endpoints that visitors of a role use, the most popular first.
+func EndpointsOf(role string) []Endpoint {
 	switch role {
 	case "shopper":
-		return []endpoint{
+		return []Endpoint{
 			{"GET", "/api/items", "catalog", "items", "select"},
 			{"GET", "/api/items/{id}", "catalog", "items", "select"},
 			{"GET", "/api/search", "search", "items", "select"},
@@ -32,7 +32,7 @@ func endpointsOf(role string) []endpoint {
 			{"GET", "/api/events/{id}", "sale-page", "events", "select"},
 		}
 	case "consignor", "volunteer":
-		return []endpoint{
+		return []Endpoint{
 			{"GET", "/api/consignors/{id}/items", "item-entry", "items", "select"},
 			{"GET", "/api/consignors/{id}/earnings", "earnings", "settlements", "select"},
 			{"GET", "/api/events/{id}/dropoffs", "drop-off", "dropoff_slots", "select"},
@@ -40,7 +40,7 @@ func endpointsOf(role string) []endpoint {
 			{"GET", "/api/items/{id}/label", "labels", "items", "select"},
 		}
 	default:
-		return []endpoint{
+		return []Endpoint{
 			{"GET", "/api/events/{id}", "sale-page", "events", "select"},
 			{"GET", "/api/reports/sales", "reports", "sales", "select"},
 			{"GET", "/api/consignors/{id}", "consignors", "consignors", "select"},
@@ -52,16 +52,16 @@ func endpointsOf(role string) []endpoint {
 }
 
 // visit emits the request of somebody who uses a feature.
-func (src source) visit(e endpoint, status int, role string) {
-	src = src.withTrace()
+func (src Source) visit(e Endpoint, status int, role string) {
+	src = src.WithTrace()
 	src.request(e, status)
-	src.emit(stream.FeatureUsed{Feature: e.feature, Role: role})
+	src.Emit(stream.FeatureUsed{Feature: e.Feature, Role: role})
 }
 
 // request emits a request with its cache lookup and its query.
-func (src source) request(e endpoint, status int) {
+func (src Source) request(e Endpoint, status int) {
 	if status != 401 && src.chance(0.5) {
-		src.emit(stream.AuthToken{Result: "valid"})
+		src.Emit(stream.AuthToken{Result: "valid"})
 	}
 	cached := false
 	if e.operation == "select" {
@@ -69,60 +69,60 @@ func (src source) request(e endpoint, status int) {
 		if cached = src.chance(0.8); cached {
 			result = "hit"
 		}
-		src.emit(stream.CacheOperation{Operation: "get", Result: result, Duration: src.jitter(400 * time.Microsecond)})
+		src.Emit(stream.CacheOperation{Operation: "get", Result: result, Duration: src.Jitter(400 * time.Microsecond)})
 	}
 	if !cached && status != 401 && status != 403 {
-		outcome, took := "ok", src.jitter(2*time.Millisecond)
+		outcome, took := "ok", src.Jitter(2*time.Millisecond)
 		if status == 503 {
-			outcome, took = oneOf(src.Emitter, "error", "timeout"), src.jitter(time.Second)
+			outcome, took = oneOf(src.Emitter, "error", "timeout"), src.Jitter(time.Second)
 		}
-		src.emit(stream.DBQuery{Operation: e.operation, Table: e.table, Outcome: outcome, Duration: took})
+		src.Emit(stream.DBQuery{Operation: e.operation, Table: e.Table, Outcome: outcome, Duration: took})
 		if e.operation != "select" {
-			src.emit(stream.CacheOperation{Operation: "delete", Result: "ok", Duration: src.jitter(400 * time.Microsecond)})
+			src.Emit(stream.CacheOperation{Operation: "delete", Result: "ok", Duration: src.Jitter(400 * time.Microsecond)})
 		}
 	}
-	took := src.jitter(35 * time.Millisecond)
+	took := src.Jitter(35 * time.Millisecond)
 	if status == 503 {
-		took = src.jitter(1500 * time.Millisecond)
+		took = src.Jitter(1500 * time.Millisecond)
 	}
-	src.emit(stream.APIRequest{Route: e.route, Method: e.method, Status: status, Duration: took})
+	src.Emit(stream.APIRequest{Route: e.Route, Method: e.Method, Status: status, Duration: took})
 }
 
 // recovery emits an attempt to recover from an error; most succeed.
-func (src source) recovery(mechanism, component string) {
+func (src Source) recovery(mechanism, component string) {
 	ok := !src.faults.IsOn(faults.RecoveriesFailing, 0) && !src.randomFailure(0.05)
-	src.emit(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: outcomeOf(ok)})
+	src.Emit(stream.RecoveryAttempted{Mechanism: mechanism, Component: component, Outcome: OutcomeOf(ok)})
 }
 
 // mail emits a queued email. A job sends it, and later events follow.
-func (src source) mail(template string) {
-	src.emit(stream.EmailQueued{Template: template})
-	src.enqueue(jobs.Email, "send", templateArg, template)
+func (src Source) mail(template string) {
+	src.Emit(stream.EmailQueued{Template: template})
+	src.Enqueue(jobs.Email, "send", TemplateArg, template)
 }
 
-// presence is the active visitors of a client.
-type presence struct {
-	tenant
-	visitors []visitors
+// Presence is the active visitors of a client.
+type Presence struct {
+	Tenant
+	Visitors []Visitors
 	picking  int // sale events at which unsold items are picked up
 }
 
-type visitors struct {
-	role string
-	n    int
+type Visitors struct {
+	Role string
+	N    int
 }
 
-// presences returns the active visitors of each client.
-func presences(s *store.Store) []presence {
+// Presences returns the active visitors of each client.
+func Presences(s *store.Store) []Presence {
 	s.Memory.RLock()
 	defer s.Memory.RUnlock()
-	var all []presence
+	var all []Presence
 	for i := range s.Books.Clients {
 		c := &s.Books.Clients[i]
 		if !c.Active {
 			continue
 		}
-		x := presence{tenant: tenant{c.ID, c.Slug}}
+		x := Presence{Tenant: Tenant{c.ID, c.Slug}}
 		roles := map[string]int{}
 		for _, event := range s.Index.Events.Some(c.ID, world.Batch) {
 			roles["shopper"] += s.Index.Shoppers.Len(event)
@@ -137,7 +137,7 @@ func presences(s *store.Store) []presence {
 		}
 		for _, role := range world.Roles() {
 			if roles[role] > 0 {
-				x.visitors = append(x.visitors, visitors{role, roles[role]})
+				x.Visitors = append(x.Visitors, Visitors{role, roles[role]})
 			}
 		}
 		all = append(all, x)
@@ -157,7 +157,7 @@ func (em *Emitter) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		em.emitTelemetry(min(now.Sub(last), world.LongestStep))
+		em.EmitTelemetry(min(now.Sub(last), world.LongestStep))
 		last = now
 	}
 }
@@ -167,19 +167,19 @@ func components() []string {
 	return []string{"api", "worker", "sync-worker", "webhook-receiver", "pos-gateway"}
 }
 
-const version = "2026.9.1"
+const Version = "2026.9.1"
 
 func (em *Emitter) emitStart() {
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	for _, component := range components() {
-		em.platformSource(component).emit(stream.AppStarted{Component: component, Version: version, Reason: "deploy"})
+		em.PlatformSource(component).Emit(stream.AppStarted{Component: component, Version: Version, Reason: "deploy"})
 	}
 }
 
-// emitTelemetry emits the telemetry of a time span; none while life is paused.
-func (em *Emitter) emitTelemetry(elapsed time.Duration) {
-	present := presences(em.Store)
+// EmitTelemetry emits the telemetry of a time span; none while life is paused.
+func (em *Emitter) EmitTelemetry(elapsed time.Duration) {
+	present := Presences(em.Store)
 	em.mu.Lock()
 	defer em.mu.Unlock()
 	if em.Paused.Load() {
@@ -187,7 +187,10 @@ func (em *Emitter) emitTelemetry(elapsed time.Duration) {
 	}
 	em.emitDeferred()
 	em.external.Resend(em)
-	em.emitGauges()
+	if now := em.Now(); !now.Before(em.nextGauges) {
+		em.nextGauges = now.Add(gaugesEvery)
+		em.emitGauges()
+	}
 	if em.publisher.Waiting() < telemetryLimit {
 		seconds := elapsed.Seconds()
 		for i := range present {
@@ -209,55 +212,56 @@ func (em *Emitter) occurrences(rate, seconds float64) int {
 	return n
 }
 
-// emitGauges emits the utilization of connection pools and worker threads: measured of the API, drawn of the worker.
+// EmitGauges emits the utilization of connection pools and worker threads: measured of the API, drawn of the worker.
+func (em *Emitter) EmitGauges() {
+	em.mu.Lock()
+	defer em.mu.Unlock()
+	em.emitGauges()
+}
+
 func (em *Emitter) emitGauges() {
-	now := em.Now()
-	if now.Before(em.nextGauges) {
-		return
-	}
-	em.nextGauges = now.Add(gaugesEvery)
 	em.utilization = world.Clamp(em.utilization+0.1*em.rng.NormFloat64(), 0.05, 0.6)
 	busy := em.utilization
 	if em.Failing.Load() != nil {
 		busy = 1 // all of them wait for the database
 	}
 	pool, threads := em.api.Gauges()
-	api := em.sourceOf(tenant{}, "api", 0)
-	api.emit(pool)
-	api.emit(threads)
+	api := em.SourceOf(Tenant{}, "api", 0)
+	api.Emit(pool)
+	api.Emit(threads)
 	for n := range instances("worker") {
-		src := em.sourceOf(tenant{}, "worker", n)
+		src := em.SourceOf(Tenant{}, "worker", n)
 		const size = 10
 		used := int(busy * size)
-		src.emit(stream.DBPool{Pool: "worker", InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
-		src.emit(stream.WorkerThreads{Pool: "worker", Busy: int(busy * 64), Max: 64})
+		src.Emit(stream.DBPool{Pool: "worker", InUse: used, Idle: (size - used) / 2, Max: size, Waits: max(used-size+1, 0) * 10})
+		src.Emit(stream.WorkerThreads{Pool: "worker", Busy: int(busy * 64), Max: 64})
 	}
 }
 
 // emitVisits emits what visitors do beside their requests (trafficGenerator).
-func (em *Emitter) emitVisits(x *presence, seconds float64) {
+func (em *Emitter) emitVisits(x *Presence, seconds float64) {
 	for range em.occurrences(0.02*float64(x.picking), seconds) {
-		src := em.sourceFor(x.tenant, "pos-gateway")
-		src.emit(stream.ProcessStarted{Process: "pickup"})
-		src.emit(stream.ProcessFinished{Process: "pickup", Outcome: outcomeOf(!em.randomFailure(0.01)), Duration: src.jitter(3 * time.Minute)})
+		src := em.SourceFor(x.Tenant, "pos-gateway")
+		src.Emit(stream.ProcessStarted{Process: "pickup"})
+		src.Emit(stream.ProcessFinished{Process: "pickup", Outcome: OutcomeOf(!em.randomFailure(0.01)), Duration: src.Jitter(3 * time.Minute)})
 	}
-	if em.faults.IsOn(faults.SyncStalled, x.id) {
+	if em.faults.IsOn(faults.SyncStalled, x.ID) {
 		for range em.occurrences(0.2, seconds) {
-			src := em.sourceFor(x.tenant, "sync-worker")
-			src.syntheticCall("shopify", "products", "timeout")
-			src.emit(stream.ErrorRaised{Category: "integration", Kind: "timeout", Component: "sync-worker"})
+			src := em.SourceFor(x.Tenant, "sync-worker")
+			src.SyntheticCall("shopify", "products", "timeout")
+			src.Emit(stream.ErrorRaised{Category: "integration", Kind: "timeout", Component: "sync-worker"})
 		}
 	}
 }
 
-// userError emits an error that a user saw.
-func (src source) userError(category, kind, component, feature string) {
-	src.emit(stream.ErrorRaised{Category: category, Kind: kind, Component: component, UserVisible: true, Feature: feature})
+// UserError emits an error that a user saw.
+func (src Source) UserError(category, kind, component, feature string) {
+	src.Emit(stream.ErrorRaised{Category: category, Kind: kind, Component: component, UserVisible: true, Feature: feature})
 }
 
 // enqueueReports enqueues reports on usage.
 func (em *Emitter) enqueueReports(seconds float64) {
 	for range em.occurrences(0.05, seconds) {
-		em.platformSource("worker").enqueue(jobs.Report, "usage")
+		em.PlatformSource("worker").Enqueue(jobs.Report, "usage")
 	}
 }

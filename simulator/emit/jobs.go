@@ -1,4 +1,4 @@
-package simulator
+package emit
 
 import (
 	"context"
@@ -23,15 +23,15 @@ const (
 	attemptFailures = 0.01 // share of attempts that fail at random
 	failingAttempts = 0.7  // share of attempts that fail while jobs-failing is on
 	outcomeArg      = "outcome"
-	templateArg     = "template"
-	topicArg        = "topic"
+	TemplateArg     = "template"
+	TopicArg        = "topic"
 )
 
 // openJobs opens the queues and their workers.
 func openJobs(em *Emitter) (*jobs.Pool, error) {
 	pool, err := jobs.Open(jobs.Config{
 		Brokers: em.config.Brokers, Workers: instances("worker"), Backoff: em.Paced(retryAfter),
-		Attempts: Attempts, Now: em.Now, Logger: em.Logger, Work: em.attemptJob, Report: em.emitAttempt,
+		Attempts: Attempts, Now: em.Now, Logger: em.Logger, Work: em.attemptJob, Report: em.EmitAttempt,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -73,14 +73,14 @@ func attemptDuration(queue, task string) time.Duration {
 	}
 }
 
-// enqueue enqueues a job. Args are names and values in turn.
-func (src source) enqueue(queue, task string, args ...string) {
-	j := jobs.Job{Queue: queue, Task: task, Client: src.slug, Args: map[string]string{}}
+// Enqueue enqueues a job. Args are names and values in turn.
+func (src Source) Enqueue(queue, task string, args ...string) {
+	j := jobs.Job{Queue: queue, Task: task, Client: src.Slug, Args: map[string]string{}}
 	for i := 0; i < len(args); i += 2 {
 		j.Args[args[i]] = args[i+1]
 	}
 	if err := src.jobs.Enqueue(j); err != nil {
-		src.emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
+		src.Emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
 	}
 }
 
@@ -101,12 +101,12 @@ func (em *Emitter) attemptJob(j jobs.Job) error {
 
 // decideAttempt decides how long an attempt takes, and whether it fails.
 func (em *Emitter) decideAttempt(j jobs.Job) (time.Duration, error) {
-	client := tenantOf(em.Store, j.Client)
+	client := TenantOf(em.Store, j.Client)
 	em.mu.Lock()
 	defer em.mu.Unlock()
-	took := min(time.Duration(em.jitter(attemptDuration(j.Queue, j.Task)))*time.Microsecond, time.Second)
+	took := min(time.Duration(em.Jitter(attemptDuration(j.Queue, j.Task)))*time.Microsecond, time.Second)
 	fails := em.randomFailure(attemptFailures)
-	if em.faults.IsOn(faults.JobsFailing, client.id) {
+	if em.faults.IsOn(faults.JobsFailing, client.ID) {
 		fails = em.chance(failingAttempts)
 	}
 	switch {
@@ -120,42 +120,42 @@ func (em *Emitter) decideAttempt(j jobs.Job) (time.Duration, error) {
 	return took, nil
 }
 
-// emitAttempt emits the events of an attempt, and those that follow from it.
-func (em *Emitter) emitAttempt(f jobs.Finished) {
-	client := tenantOf(em.Store, f.Client)
+// EmitAttempt emits the events of an attempt, and those that follow from it.
+func (em *Emitter) EmitAttempt(f jobs.Finished) {
+	client := TenantOf(em.Store, f.Client)
 	em.mu.Lock()
 	defer em.mu.Unlock()
-	src := em.sourceOf(client, "worker", f.Worker)
-	src.emit(stream.JobFinished{
+	src := em.SourceOf(client, "worker", f.Worker)
+	src.Emit(stream.JobFinished{
 		Queue: f.Queue, Task: f.Task, Outcome: f.Outcome, Attempt: f.Attempt, Wait: stream.Seconds(f.Wait), Duration: stream.Seconds(f.Duration),
 	})
 	if f.Attempt > 1 {
-		src.emit(stream.RecoveryAttempted{Mechanism: "retry", Component: "worker", Outcome: outcomeOf(f.Outcome == jobs.Succeeded)})
+		src.Emit(stream.RecoveryAttempted{Mechanism: "retry", Component: "worker", Outcome: OutcomeOf(f.Outcome == jobs.Succeeded)})
 	}
 	if f.Outcome == jobs.Dead {
-		src.emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
+		src.Emit(stream.ErrorRaised{Category: "system", Kind: "queue", Component: "worker"})
 	}
 	switch f.Queue {
 	case jobs.Email:
 		em.external.Delivered(src, f)
 	case jobs.Image:
 		if f.Outcome == jobs.Succeeded {
-			src.syntheticCall("storage", "object.put", "ok")
+			src.SyntheticCall("storage", "object.put", "ok")
 		}
 	case jobs.Webhook:
-		src.emit(stream.WebhookProcessed{Provider: f.Task, Topic: f.Args[topicArg], Outcome: f.Outcome, Duration: stream.Seconds(f.Duration)})
+		src.Emit(stream.WebhookProcessed{Provider: f.Task, Topic: f.Args[TopicArg], Outcome: f.Outcome, Duration: stream.Seconds(f.Duration)})
 		em.external.Processed(src, f)
 	}
 }
 
-// tenantOf returns a client by its slug. A client of an earlier run, which the platform does not know, has id 0.
-func tenantOf(s *store.Store, slug string) tenant {
+// TenantOf returns a client by its slug. A client of an earlier run, which the platform does not know, has id 0.
+func TenantOf(s *store.Store, slug string) Tenant {
 	s.Memory.RLock()
 	defer s.Memory.RUnlock()
 	if c := s.Books.ClientBySlug(slug); c != nil {
-		return tenant{c.ID, slug}
+		return Tenant{c.ID, slug}
 	}
-	return tenant{0, slug}
+	return Tenant{0, slug}
 }
 
 // Actions of fault switches.

@@ -1,4 +1,4 @@
-package simulator
+package emit
 
 import (
 	"context"
@@ -16,37 +16,37 @@ type Inflight struct {
 	emitter *Emitter // nil: nothing is emitted
 
 	mu      sync.Mutex
-	pending map[*inflightRequest]struct{}
+	pending map[*Request]struct{}
 }
 
 // NewInflight makes an empty set. Without a stream, the emitter is nil.
 func NewInflight(s *store.Store, emitter *Emitter) *Inflight {
-	return &Inflight{store: s, emitter: emitter, pending: map[*inflightRequest]struct{}{}}
+	return &Inflight{store: s, emitter: emitter, pending: map[*Request]struct{}{}}
 }
 
-// inflightRequest is a request in flight.
-type inflightRequest struct {
+// Request is a request in flight.
+type Request struct {
 	set         *Inflight
-	whilePaused bool // it began while life was paused: it changes no row, and its events are deferred until Resume
+	WhilePaused bool // it began while life was paused: it changes no row, and its events are deferred until Resume
 	ended       chan struct{}
 }
 
-// begin adds a request.
-func (f *Inflight) begin() *inflightRequest {
-	r := &inflightRequest{set: f, ended: make(chan struct{})}
+// Begin adds a request.
+func (f *Inflight) Begin() *Request {
+	r := &Request{set: f, ended: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// Under the lock: Pause sets paused first, and awaits the pending requests then.
-	if r.whilePaused = f.store.Paused.Load(); !r.whilePaused {
+	if r.WhilePaused = f.store.Paused.Load(); !r.WhilePaused {
 		f.pending[r] = struct{}{}
 	}
 	return r
 }
 
-// end removes the request, and emits its events if there is a stream.
-func (r *inflightRequest) end(emit func(*Emitter)) {
+// End removes the request, and emits its events if there is a stream.
+func (r *Request) End(emit func(*Emitter)) {
 	if em := r.set.emitter; em != nil && emit != nil {
-		em.emitOrDefer(r.whilePaused, emit)
+		em.emitOrDefer(r.WhilePaused, emit)
 	}
 	r.set.mu.Lock()
 	defer r.set.mu.Unlock()
@@ -54,16 +54,16 @@ func (r *inflightRequest) end(emit func(*Emitter)) {
 	close(r.ended)
 }
 
-// emit emits events as a request does that ends at once.
-func (f *Inflight) emit(emit func(*Emitter)) { f.begin().end(emit) }
+// Emit emits events as a request does that ends at once.
+func (f *Inflight) Emit(emit func(*Emitter)) { f.Begin().End(emit) }
 
-// full reports whether so many records wait for the broker that telemetry is dropped.
-func (f *Inflight) full() bool {
+// Full reports whether so many records wait for the broker that telemetry is dropped.
+func (f *Inflight) Full() bool {
 	return f.emitter != nil && f.emitter.publisher.Waiting() >= telemetryLimit
 }
 
-// await waits until the requests that are in flight now have ended.
-func (f *Inflight) await(ctx context.Context) error {
+// Await waits until the requests that are in flight now have ended.
+func (f *Inflight) Await(ctx context.Context) error {
 	f.mu.Lock()
 	now := slices.Collect(maps.Keys(f.pending))
 	f.mu.Unlock()
@@ -88,6 +88,13 @@ func (em *Emitter) emitOrDefer(whilePaused bool, emit func(*Emitter)) {
 	default:
 		emit(em)
 	}
+}
+
+// Deferred returns the number of requests whose events are deferred until life goes on.
+func (em *Emitter) Deferred() int {
+	em.mu.Lock()
+	defer em.mu.Unlock()
+	return len(em.deferred)
 }
 
 // emitDeferred emits the events that were deferred while life was paused.
