@@ -33,7 +33,7 @@ type Services struct {
 	mu            sync.Mutex
 	shops         map[uint64]string         // domains of the shops, by client
 	orderEvents   map[uint64]string         // slug of the sale event, by the id of an order whose webhook is expected
-	lastCalls     map[string]outside.Call   // by service
+	lastCalls     map[string]emit.Call      // by service
 	calling       map[string]bool           // calls in flight, by service
 	sent          map[string]mailSent       // by the id of the job
 	queuedMails   map[string]time.Time      // emails that wait at Mandrill, by id: when they were queued
@@ -58,7 +58,7 @@ func ServeServices(config ServicesConfig, s *store.Store, faults *faults.Switche
 	}
 	o := &Services{
 		Store: s, inflight: inflight, faults: faults,
-		shops: map[uint64]string{}, orderEvents: map[uint64]string{}, lastCalls: map[string]outside.Call{}, calling: map[string]bool{},
+		shops: map[uint64]string{}, orderEvents: map[uint64]string{}, lastCalls: map[string]emit.Call{}, calling: map[string]bool{},
 		sent: map[string]mailSent{}, queuedMails: map[string]time.Time{}, ordersLost: map[uint64]bool{}, missingOrders: map[uint64][]missingOrder{}, unsubscribed: map[uint64]bool{},
 	}
 	// Short days have more emails in an hour, and webhooks should not take longer than jobs.
@@ -141,10 +141,10 @@ func (o *Services) Processed(src emit.Source, f jobs.Finished) {
 }
 
 // LastCall returns the last call to Clerk.
-func (o *Services) LastCall() outside.Call { return o.lastCall(clerkService) }
+func (o *Services) LastCall() emit.Call { return o.lastCall(clerkService) }
 
 // LastShopCall returns the last call to a client's shop.
-func (o *Services) LastShopCall(client uint64) outside.Call { return o.lastCall(shopService(client)) }
+func (o *Services) LastShopCall(client uint64) emit.Call { return o.lastCall(shopService(client)) }
 
 // ShopAnswers reports whether the last call to a client's shop succeeded.
 func (o *Services) ShopAnswers(client uint64) bool { return o.LastShopCall(client).OK() }
@@ -153,13 +153,13 @@ func (o *Services) ShopAnswers(client uint64) bool { return o.LastShopCall(clien
 func (o *Services) ShopDown(client uint64) bool { return o.LastShopCall(client).Down }
 
 // lastCall returns the last call to a service.
-func (o *Services) lastCall(service string) outside.Call {
+func (o *Services) lastCall(service string) emit.Call {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.lastCalls[service]
 }
 
-func (o *Services) recordCall(service string, c outside.Call) {
+func (o *Services) recordCall(service string, c emit.Call) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.lastCalls[service] = c

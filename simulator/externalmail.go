@@ -24,7 +24,7 @@ const (
 // mailSent is Mandrill's response and the call.
 type mailSent struct {
 	mandrill.Sent
-	outside.Call
+	emit.Call
 }
 
 // Deliver sends the email of a job. While Mandrill is down, the email is postponed after its last attempt.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -61,8 +60,8 @@ type API interface {
 // External is the external services. Apart from Deliver, it is called with the emitter locked.
 type External interface {
 	// LastCall returns the last call to Clerk, and LastShopCall the last one to a client's shop.
-	LastCall() outside.Call
-	LastShopCall(client uint64) outside.Call
+	LastCall() Call
+	LastShopCall(client uint64) Call
 	// Deliver sends the email of a job.
 	Deliver(jobs.Job) error
 	// Delivered emits what follows from an attempt to send an email, and Processed what follows from that of a webhook.

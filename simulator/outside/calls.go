@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/clerk"
+	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/shopify"
 	"github.com/consignwatch/consignwatch/simulator/wire"
@@ -21,44 +22,25 @@ import (
 // RequestTimeout is the platform's timeout of a request.
 const RequestTimeout = 5 * time.Second
 
-// Outcomes of a call.
-const (
-	OK        = "ok"
-	Error     = "error"
-	Timeout   = "timeout"
-	Throttled = "throttled"
-)
-
-// Call is the outcome of a call to a service.
-type Call struct {
-	Outcome  string
-	Duration time.Duration
-	// Down says that the service is down: there was no response, or a server error. Otherwise the service refused the request.
-	Down bool
-}
-
-// OK reports whether the call succeeded. The zero Call, before the first one, is OK, too.
-func (c Call) OK() bool { return c.Outcome == OK || c.Outcome == "" }
-
 // ask sends a request and returns the response's status and body.
-func (s *Services) ask(ctx context.Context, method, path string, header http.Header, body any) (Call, int, []byte) {
+func (s *Services) ask(ctx context.Context, method, path string, header http.Header, body any) (emit.Call, int, []byte) {
 	var text []byte
 	if body != nil {
 		text = wire.Marshal(body)
 	}
 	begun := time.Now()
 	status, answer, err := s.exchange(ctx, method, s.base+path, header, text)
-	call := Call{Outcome: OK, Duration: time.Since(begun)}
+	call := emit.Call{Outcome: emit.OK, Duration: time.Since(begun)}
 	var network net.Error
 	switch {
 	case errors.As(err, &network) && network.Timeout():
-		call.Outcome, call.Down = Timeout, true
+		call.Outcome, call.Down = emit.TimedOut, true
 	case err != nil, status >= http.StatusInternalServerError:
-		call.Outcome, call.Down = Error, true
+		call.Outcome, call.Down = emit.Failed, true
 	case status == http.StatusTooManyRequests:
-		call.Outcome = Throttled
+		call.Outcome = emit.Throttled
 	case status/100 != 2:
-		call.Outcome = Error
+		call.Outcome = emit.Failed
 	}
 	return call, status, answer
 }
@@ -80,7 +62,7 @@ func (s *Services) exchange(ctx context.Context, method, address string, header 
 }
 
 // AskShop queries a shop's name, with a token.
-func (s *Services) AskShop(ctx context.Context, domain, token string) Call {
+func (s *Services) AskShop(ctx context.Context, domain, token string) emit.Call {
 	path := shopifyPath + "/" + domain + "/admin/api/" + shopify.Newest(s.now()) + "/graphql.json"
 	call, _, body := s.ask(ctx, http.MethodPost, path, http.Header{"X-Shopify-Access-Token": {token}},
 		map[string]string{"query": "query platformShop { shop { name } }"})
@@ -96,31 +78,31 @@ func (s *Services) AskShop(ctx context.Context, domain, token string) Call {
 	}
 	switch err := json.Unmarshal(body, &answer); {
 	case err != nil:
-		call.Outcome, call.Down = Error, true
+		call.Outcome, call.Down = emit.Failed, true
 	case len(answer.Errors) > 0 && answer.Errors[0].Extensions.Code == "THROTTLED":
-		call.Outcome = Throttled
+		call.Outcome = emit.Throttled
 	case len(answer.Errors) > 0:
-		call.Outcome = Error
+		call.Outcome = emit.Failed
 	}
 	return call
 }
 
-func (s *Services) askClerk(ctx context.Context, method, path string, into any) Call {
+func (s *Services) askClerk(ctx context.Context, method, path string, into any) emit.Call {
 	call, _, body := s.ask(ctx, method, clerkPath+path, http.Header{"Authorization": {"Bearer " + s.clerkKey}}, nil)
 	if call.OK() && json.Unmarshal(body, into) != nil {
-		call.Outcome, call.Down = Error, true
+		call.Outcome, call.Down = emit.Failed, true
 	}
 	return call
 }
 
 // AskClerk requests the platform's own session.
-func (s *Services) AskClerk(ctx context.Context) Call {
+func (s *Services) AskClerk(ctx context.Context) emit.Call {
 	var session struct{}
 	return s.askClerk(ctx, http.MethodGet, "/v1/sessions/"+platformSession, &session)
 }
 
 // Refresh mints a session token.
-func (s *Services) Refresh(ctx context.Context) (string, Call) {
+func (s *Services) Refresh(ctx context.Context) (string, emit.Call) {
 	var minted struct {
 		JWT string `json:"jwt"`
 	}
@@ -146,7 +128,7 @@ const (
 )
 
 // Verify sends a token to the platform's verification endpoint. The result is empty if there is no verdict.
-func (s *Services) Verify(ctx context.Context, token string) (result string, call Call) {
+func (s *Services) Verify(ctx context.Context, token string) (result string, call emit.Call) {
 	call, status, body := s.ask(ctx, http.MethodGet, platformPath+verifyPath, http.Header{"Authorization": {"Bearer " + token}}, nil)
 	if status != http.StatusUnauthorized {
 		if call.OK() {
@@ -154,7 +136,7 @@ func (s *Services) Verify(ctx context.Context, token string) (result string, cal
 		}
 		return "", call
 	}
-	call.Outcome = OK
+	call.Outcome = emit.OK
 	var refusal struct {
 		Error string `json:"error"`
 	}
@@ -184,17 +166,17 @@ func Forge(token string) string {
 	return token[:i] + string(signature)
 }
 
-func (s *Services) askMandrill(ctx context.Context, operation string, body map[string]any, into any) Call {
+func (s *Services) askMandrill(ctx context.Context, operation string, body map[string]any, into any) emit.Call {
 	body["key"] = s.mandrillKey
 	call, _, answer := s.ask(ctx, http.MethodPost, mandrillPath+"/api/1.4/"+operation+".json", http.Header{}, body)
 	if call.OK() && json.Unmarshal(answer, into) != nil {
-		call.Outcome, call.Down = Error, true
+		call.Outcome, call.Down = emit.Failed, true
 	}
 	return call
 }
 
 // PingMandrill calls users/ping2.
-func (s *Services) PingMandrill(ctx context.Context) Call {
+func (s *Services) PingMandrill(ctx context.Context) emit.Call {
 	var pong map[string]string
 	return s.askMandrill(ctx, "users/ping2", map[string]any{}, &pong)
 }
@@ -208,7 +190,7 @@ type Mail struct {
 }
 
 // Send sends an email. The result is valid if the call is OK.
-func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, Call) {
+func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, emit.Call) {
 	message := map[string]any{
 		"subject": m.Subject, "from_email": "hello@" + SendingDomain, "to": []map[string]string{{"email": m.To}}, "metadata": m.Metadata,
 	}
@@ -221,7 +203,7 @@ func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, Call) {
 	case !call.OK():
 		return mandrill.Sent{}, call
 	case len(results) != 1:
-		call.Outcome = Error
+		call.Outcome = emit.Failed
 		return mandrill.Sent{}, call
 	}
 	return results[0], call
