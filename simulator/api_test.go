@@ -21,8 +21,8 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
-	"github.com/consignwatch/consignwatch/simulator/api"
 	"github.com/consignwatch/consignwatch/simulator/emit"
+	"github.com/consignwatch/consignwatch/simulator/infra/api"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 

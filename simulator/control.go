@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/faults"
+	"github.com/consignwatch/consignwatch/simulator/infra"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -33,7 +34,7 @@ type State struct {
 	Clients  []string       `json:"clients"`
 	Stream   *stream.State  `json:"stream,omitempty"` // nil: no stream
 	Jobs     *jobs.State    `json:"jobs,omitempty"`   // nil: no stream
-	InfraState
+	infra.State
 	Outside *ExternalState `json:"outside,omitempty"` // nil: no external services
 }
 
@@ -41,7 +42,7 @@ type State struct {
 func (p *Platform) State() State {
 	s := State{
 		Filled: p.store.Filled.Load(), Living: p.life.Living.Load(), Paused: p.store.Paused.Load(), Speed: p.config.Speed, Time: p.life.TimeOfDay(),
-		Failures: p.store.Failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{}, InfraState: p.infra.State(),
+		Failures: p.store.Failures.Load(), Rows: map[string]int{}, Events: map[string]int{}, Faults: []string{}, Clients: []string{}, State: p.infra.State(),
 	}
 	if message := p.store.Failing.Load(); message != nil {
 		s.Failing = *message

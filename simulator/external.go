@@ -12,9 +12,9 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
-	"github.com/consignwatch/consignwatch/simulator/webhook"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/clerk"
 	"github.com/consignwatch/consignwatch/simulator/faults"
-	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/clerk"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
 const (

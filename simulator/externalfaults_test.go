@@ -14,9 +14,9 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
@@ -27,7 +27,7 @@ func (r *serviceReader) queryShop(client string) (status int, body string, took 
 	return status, string(answer), time.Since(begun), err
 }
 
-// shopSwitches returns the switches of a client's shop. The tests of simulator/shopify prove what each of them does.
+// shopSwitches returns the switches of a client's shop. The tests of simulator/services/shopify prove what each of them does.
 func (r *serviceReader) shopSwitches(client string) (all shopify.Switches) {
 	r.t.Helper()
 	if err := r.p.services.Shopify.Switch(r.shops[client].domain, func(s *shopify.Switches) { all = *s }); err != nil {

@@ -8,10 +8,10 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/stream"
-	"github.com/consignwatch/consignwatch/simulator/webhook"
 )
 
 // Emails that are sent through Mandrill.

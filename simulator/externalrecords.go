@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/clerk"
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/outside"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/clerk"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )

@@ -25,6 +25,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
+	"github.com/consignwatch/consignwatch/simulator/infra"
 	"github.com/consignwatch/consignwatch/simulator/life"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/seed"
@@ -134,14 +135,18 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
+// Infra names the infrastructure of the platform.
+type Infra = infra.Config
+
 // Platform is the simulator. Its methods can be called from any goroutine.
 type Platform struct {
 	config   Config
 	store    *store.Store
 	faults   *faults.Switches
+	tasks    *faults.Tasks
 	emitter  *emit.Emitter // nil: no stream
 	inflight *emit.Inflight
-	infra    *Infrastructure
+	infra    *infra.Infra
 	services *Services // nil: no external services
 	life     *life.Life
 }
@@ -157,7 +162,7 @@ func New(config Config) (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{config: config, store: rows, faults: faults.NewSwitches(rows)}
+	p := &Platform{config: config, store: rows, faults: faults.NewSwitches(rows), tasks: faults.NewTasks(2 * config.Timeout)}
 	if err := p.connect(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -175,7 +180,7 @@ func (p *Platform) connect() (err error) {
 		}
 	}
 	p.inflight = emit.NewInflight(p.store, p.emitter)
-	if p.infra, err = StartInfrastructure(InfraConfig{c.Infra, c.Seed, c.Tick}, p.store, p.faults, p.inflight); err != nil {
+	if p.infra, err = infra.Start(infra.Setup{Config: c.Infra, Seed: c.Seed, Tick: c.Tick}, p.store, p.faults, p.tasks, p.inflight); err != nil {
 		return err
 	}
 	var shops life.Shops

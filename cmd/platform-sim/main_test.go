@@ -21,9 +21,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/infra/quota"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
-	"github.com/consignwatch/consignwatch/simulator/quota"
 )
 
 func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
@@ -147,7 +147,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 		t.Errorf("state of the stream: %+v", state.Stream)
 	}
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
-		t.Errorf("state of the machinery: %+v", state.InfraState)
+		t.Errorf("state of the machinery: %+v", state.State)
 	}
 	var books []oracle.Sample
 	get("/stream-books", &books)

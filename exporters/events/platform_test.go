@@ -13,7 +13,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator"
-	"github.com/consignwatch/consignwatch/simulator/api"
+	"github.com/consignwatch/consignwatch/simulator/infra/api"
 )
 
 func TestMain(m *testing.M) {

@@ -18,7 +18,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
-	"github.com/consignwatch/consignwatch/simulator/clerk"
+	"github.com/consignwatch/consignwatch/simulator/services/clerk"
 )
 
 // clerkSite is a fake Clerk, a platform that verifies its tokens, and the requests to both.

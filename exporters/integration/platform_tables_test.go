@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 

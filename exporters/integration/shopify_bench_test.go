@@ -17,7 +17,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
 // asExporter makes the test binary an exporter, with the arguments that it holds, one a line: so that a benchmark can measure a

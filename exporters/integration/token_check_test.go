@@ -20,7 +20,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
-	"github.com/consignwatch/consignwatch/simulator/clerk"
+	"github.com/consignwatch/consignwatch/simulator/services/clerk"
 )
 
 const (

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/clerk"
 	"github.com/consignwatch/consignwatch/simulator/emit"
-	"github.com/consignwatch/consignwatch/simulator/mandrill"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
-	"github.com/consignwatch/consignwatch/simulator/wire"
+	"github.com/consignwatch/consignwatch/simulator/services/clerk"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
 
 // RequestTimeout is the platform's timeout of a request.

@@ -8,8 +8,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/consignwatch/consignwatch/simulator/shopify"
-	"github.com/consignwatch/consignwatch/simulator/webhook"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 )
 
 // Files are the paths of the secrets and of the list of clients.

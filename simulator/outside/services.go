@@ -18,10 +18,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/clerk"
-	"github.com/consignwatch/consignwatch/simulator/mandrill"
-	"github.com/consignwatch/consignwatch/simulator/shopify"
-	"github.com/consignwatch/consignwatch/simulator/webhook"
+	"github.com/consignwatch/consignwatch/simulator/services/clerk"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 )
 
 // Common to every simulated platform.
