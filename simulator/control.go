@@ -12,6 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/infra"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/services"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/violations"
@@ -35,7 +36,7 @@ type State struct {
 	Stream   *stream.State  `json:"stream,omitempty"` // nil: no stream
 	Jobs     *jobs.State    `json:"jobs,omitempty"`   // nil: no stream
 	infra.State
-	Outside *ExternalState `json:"outside,omitempty"` // nil: no external services
+	Outside *services.State `json:"outside,omitempty"` // nil: no external services
 }
 
 // State returns the state of the simulator.

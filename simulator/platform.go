@@ -29,6 +29,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/life"
 	"github.com/consignwatch/consignwatch/simulator/oracle"
 	"github.com/consignwatch/consignwatch/simulator/seed"
+	"github.com/consignwatch/consignwatch/simulator/services"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/violations"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -147,7 +148,7 @@ type Platform struct {
 	emitter  *emit.Emitter // nil: no stream
 	inflight *emit.Inflight
 	infra    *infra.Infra
-	services *Services // nil: no external services
+	services *services.Services // nil: no external services
 	life     *life.Life
 }
 
@@ -185,7 +186,11 @@ func (p *Platform) connect() (err error) {
 	}
 	var shops life.Shops
 	if c.Outside != "" {
-		if p.services, err = ServeServices(ServicesConfig{c.Outside, c.OutsideDir}, p.store, p.faults, p.inflight); err != nil {
+		listener, err := listenLoopback(context.Background(), "address of the external services", c.Outside)
+		if err != nil {
+			return fmt.Errorf("platform: %w", err)
+		}
+		if p.services, err = services.Serve(services.Config{Listener: listener, Dir: c.OutsideDir}, p.store, p.faults, p.inflight); err != nil {
 			return err
 		}
 		shops = p.services

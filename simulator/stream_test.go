@@ -18,6 +18,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -269,26 +270,24 @@ func makeEveryChange(t *testing.T, p *Platform) {
 // by themselves.
 func failEmails(t *testing.T, p *Platform) {
 	t.Helper()
-	send := func(id string) mailSent {
-		job := jobs.Job{Queue: jobs.Email, Task: "send", ID: id, Attempt: 1, EnqueuedAt: p.store.Now(), Args: map[string]string{emit.TemplateArg: "welcome"}}
-		if err := p.services.Deliver(job); err != nil {
-			t.Fatal(err)
+	bounce := func(to, kind string) {
+		sent, call := p.services.Send(t.Context(), outside.Mail{To: to, Metadata: map[string]string{emit.TemplateArg: "welcome"}})
+		if !call.OK() {
+			t.Fatalf("send an email: %+v", call)
 		}
-		p.services.mu.Lock()
-		sent := p.services.sent[id]
-		p.services.mu.Unlock()
-		p.emitter.EmitAttempt(jobs.Finished{Job: job, Outcome: jobs.Succeeded})
-		return sent
-	}
-	bounce := func(id, kind string) {
-		if err := p.services.Mandrill.Trigger(send(id).ID, kind); err != nil {
+		if err := p.services.Mandrill.Trigger(sent.ID, kind); err != nil {
 			t.Fatal(err)
 		}
 	}
-	bounce("softly", mandrill.SoftBounce)
-	bounce("hard", mandrill.HardBounce)
-	if status := send("hard").Status; status != "rejected" {
-		t.Fatalf("an email to an address that has bounced is %s", status)
+	bounce("reader@mail.example", mandrill.SoftBounce)
+	bounce("to-hard@mail.example", mandrill.HardBounce)
+	job := jobs.Job{Queue: jobs.Email, Task: "send", ID: "hard", Attempt: 1, EnqueuedAt: p.store.Now(), Args: map[string]string{emit.TemplateArg: "welcome"}}
+	if err := p.services.Deliver(job); err != nil {
+		t.Fatal(err)
+	}
+	p.emitter.EmitAttempt(jobs.Finished{Job: job, Outcome: jobs.Succeeded})
+	if n := streamTruthOf(p, "consign_emails_total", "outcome", "rejected"); n != 1 {
+		t.Fatalf("%d emails to an address that has bounced are rejected", n)
 	}
 }
 

@@ -1,4 +1,4 @@
-package simulator
+package services
 
 import (
 	"context"
@@ -114,11 +114,11 @@ type postponed struct {
 	queued   time.Time
 }
 
-// Postponed returns the number of emails that wait until Mandrill is up.
-func (o *Services) Postponed() int {
+// Waiting returns how many emails wait until Mandrill is up, and how many wait at Mandrill.
+func (o *Services) Waiting() (postponed, queued int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.postponed)
+	return len(o.postponed), len(o.queuedMails)
 }
 
 // Resend enqueues postponed emails again once Mandrill is up.

@@ -1,10 +1,13 @@
-package simulator
+// Package services serves fakes of Shopify, Clerk and Mandrill at one address of the loopback interface, keeps them in step with the books,
+// and makes the platform's own calls to them over HTTP. It decides nothing about life. Secrets leave it in files only.
+package services
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"sync"
 	"time"
 
@@ -44,18 +47,14 @@ type Services struct {
 	mailCount     int                       // emails that were sent; of Delivered alone
 }
 
-// ServicesConfig configures the services.
-type ServicesConfig struct {
-	Address string // host:port of the loopback interface
-	Dir     string // for secrets and for the list of clients; empty: a temporary one
+// Config configures the services.
+type Config struct {
+	Listener net.Listener
+	Dir      string // for secrets and for the list of clients; empty: a temporary one
 }
 
-// ServeServices serves the external services, and handles their webhooks.
-func ServeServices(config ServicesConfig, s *store.Store, faults *faults.Switches, inflight *emit.Inflight) (*Services, error) {
-	listener, err := listenLoopback(context.Background(), "address of the external services", config.Address)
-	if err != nil {
-		return nil, fmt.Errorf("platform: %w", err)
-	}
+// Serve serves the external services, and handles their webhooks.
+func Serve(config Config, s *store.Store, faults *faults.Switches, inflight *emit.Inflight) (*Services, error) {
 	o := &Services{
 		Store: s, inflight: inflight, faults: faults,
 		shops: map[uint64]string{}, orderEvents: map[uint64]string{}, lastCalls: map[string]emit.Call{}, calling: map[string]bool{},
@@ -63,12 +62,13 @@ func ServeServices(config ServicesConfig, s *store.Store, faults *faults.Switche
 	}
 	// Short days have more emails in an hour, and webhooks should not take longer than jobs.
 	hurry := min(max(s.Speed, 1), world.UsualSpeed)
+	var err error
 	o.Services, err = outside.Start(outside.Config{
-		Listener: listener, Dir: config.Dir, Speed: hurry, Mails: int(mailsPerHour * max(s.Speed/world.UsualSpeed, 1)),
+		Listener: config.Listener, Dir: config.Dir, Speed: hurry, Mails: int(mailsPerHour * max(s.Speed/world.UsualSpeed, 1)),
 		Now: s.Time, Received: o.received,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("platform: %w", err), listener.Close())
+		return nil, errors.Join(fmt.Errorf("platform: %w", err), config.Listener.Close())
 	}
 	o.applyFaults()
 	return o, nil
@@ -80,16 +80,16 @@ func (o *Services) Close() error { return o.Services.Close() }
 // mailsPerHour is Mandrill's default quota.
 const mailsPerHour = 25_000
 
-// ExternalState is the addresses of the external services, and the missing orders.
-type ExternalState struct {
+// State is the addresses of the external services, and the missing orders.
+type State struct {
 	outside.State
 	// OrdersMissing counts the orders that shops have and the platform lacks, by client. Clients without any are left out.
 	OrdersMissing map[string]int `json:"orders_missing"`
 }
 
 // State returns the state of the services.
-func (o *Services) State() *ExternalState {
-	s := &ExternalState{State: o.Services.State(), OrdersMissing: map[string]int{}}
+func (o *Services) State() *State {
+	s := &State{State: o.Services.State(), OrdersMissing: map[string]int{}}
 	for _, c := range o.ClientList() {
 		if n := o.missingCount(c.ID); n > 0 {
 			s.OrdersMissing[c.Slug] = n
