@@ -19,7 +19,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/simulator/faults"
-	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/services"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -29,7 +29,7 @@ type serviceReader struct {
 	t     *testing.T
 	p     *Platform
 	db    *sql.DB
-	at    outside.State
+	at    services.Addresses
 	shops map[string]shopAccess // by client
 }
 
@@ -42,7 +42,7 @@ func startWithExternal(t *testing.T, config Config) *serviceReader {
 		config.DSN = serverstest.MariaDB(t)
 	}
 	p := startWithStream(t, config)
-	r := &serviceReader{t: t, p: p, db: serverstest.Open(t, config.DSN), at: p.State().Outside.State, shops: map[string]shopAccess{}}
+	r := &serviceReader{t: t, p: p, db: serverstest.Open(t, config.DSN), at: p.State().Outside.Addresses, shops: map[string]shopAccess{}}
 	text, err := os.ReadFile(r.at.Clients)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/services"
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/world"
@@ -67,7 +67,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 		if fault == faults.WebhookSubscriptionRemoved {
 			for client := range r.shops {
 				b, err := r.p.services.Shopify.Books(r.shops[client].domain)
-				if err != nil || slices.ContainsFunc(b.Subscriptions, func(s shopify.Subscription) bool { return s.Topic == outside.OrdersTopic }) {
+				if err != nil || slices.ContainsFunc(b.Subscriptions, func(s shopify.Subscription) bool { return s.Topic == services.OrdersTopic }) {
 					t.Errorf("%s: the subscription is there: %v", client, err)
 				}
 			}
@@ -205,24 +205,24 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	waitFor(t, "quick calls", func() bool { return r.p.services.LastCall().Duration < slow })
 
 	token := mint()
-	if got := verify(outside.Forge(token)); got != outside.InvalidSignature {
+	if got := verify(services.Forge(token)); got != services.InvalidSignature {
 		t.Errorf("a forged token is %s", got)
 	}
 	switchOn(t, r.p, faults.ClerkAcceptsForged)
-	if got := verify(outside.Forge(token)); got != outside.Valid {
+	if got := verify(services.Forge(token)); got != services.Valid {
 		t.Errorf("a forged token is %s", got)
 	}
 	grows(t, "violations", count(r.p, "consign_security_violations_total", "kind", "forged_token"), 2)
 	switchOff(t, r.p, faults.ClerkAcceptsForged)
-	if got := verify(outside.Forge(token)); got != outside.InvalidSignature {
+	if got := verify(services.Forge(token)); got != services.InvalidSignature {
 		t.Errorf("a forged token is %s afterwards", got)
 	}
 
 	token = mint()
 	switchOn(t, r.p, faults.SigningKeyRotated)
-	waitFor(t, "the old token to be refused", func() bool { return verify(token) == outside.InvalidSignature })
+	waitFor(t, "the old token to be refused", func() bool { return verify(token) == services.InvalidSignature })
 	grows(t, "tokens that are refused", tokens("invalid_signature"), 3)
-	if got := verify(mint()); got != outside.Valid {
+	if got := verify(mint()); got != services.Valid {
 		t.Errorf("a token of the new key is %s", got)
 	}
 	switchOff(t, r.p, faults.SigningKeyRotated)

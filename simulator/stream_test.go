@@ -18,7 +18,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/outside"
+	"github.com/consignwatch/consignwatch/simulator/services"
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -271,7 +271,7 @@ func makeEveryChange(t *testing.T, p *Platform) {
 func failEmails(t *testing.T, p *Platform) {
 	t.Helper()
 	bounce := func(to, kind string) {
-		sent, call := p.services.Send(t.Context(), outside.Mail{To: to, Metadata: map[string]string{emit.TemplateArg: "welcome"}})
+		sent, call := p.services.Send(t.Context(), services.Mail{To: to, Metadata: map[string]string{emit.TemplateArg: "welcome"}})
 		if !call.OK() {
 			t.Fatalf("send an email: %+v", call)
 		}

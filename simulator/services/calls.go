@@ -7,7 +7,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
-	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
@@ -82,7 +81,7 @@ func (l *serviceCaller) makeDueCalls(ctx context.Context) {
 			l.call(ctx, shopService(client), func(ctx context.Context) func(*emit.Emitter) { return l.askShop(ctx, client, domain) })
 		}
 		if l.faults.IsOn(faults.WebhookForged, client) && l.isDue("forged hook "+domain, forgedWebhookEvery) {
-			l.logError(l.Shopify.Forge(domain, outside.OrdersTopic))
+			l.logError(l.Shopify.Forge(domain, OrdersTopic))
 		}
 	}
 	if l.isDue(mandrillService, mandrillEvery) {
@@ -129,7 +128,7 @@ func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain strin
 	}
 	l.recordCall(shopService(client), call)
 	return func(em *emit.Emitter) {
-		src := em.SourceFor(emit.Tenant{ID: client, Slug: l.Slug(domain)}, "sync-worker")
+		src := em.SourceFor(emit.Tenant{ID: client, Slug: l.slug(domain)}, "sync-worker")
 		src.ExternalCall("shopify", "shop", call)
 		src.CallError(call, "sync-worker")
 	}
@@ -171,7 +170,7 @@ func (l *serviceCaller) askClerk(ctx context.Context) func(*emit.Emitter) {
 		}
 		if time.Since(l.forged) >= l.Accelerated(often) {
 			l.forged = time.Now()
-			result, _ := l.Verify(ctx, outside.Forge(b.token))
+			result, _ := l.Verify(ctx, Forge(b.token))
 			emits = append(emits, forgedTokenEvents(result))
 		}
 	}
@@ -203,7 +202,7 @@ func (l *serviceCaller) presentToken(ctx context.Context, b *browser) []func(emi
 	if result == "" { // not verified
 		return emits
 	}
-	if result != outside.Valid {
+	if result != Valid {
 		b.since = time.Time{}
 	}
 	return append(emits, func(src emit.Source) { src.Emit(stream.AuthToken{Result: result}) })
@@ -216,7 +215,7 @@ func forgedTokenEvents(result string) func(emit.Source) {
 			return
 		}
 		src.Emit(stream.AuthToken{Result: result})
-		if result == outside.Valid {
+		if result == Valid {
 			src.Emit(stream.SecurityViolation{Kind: "forged_token"})
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/faults"
-	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/services/clerk"
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
@@ -117,9 +116,9 @@ func (o *Services) applyFaults() {
 	if lost {
 		problem = "POST failed: no answer"
 	}
-	o.logError(o.Mandrill.FailWebhook(o.MailHook, problem))
+	o.logError(o.Mandrill.FailWebhook(o.mailHook, problem))
 	for _, mechanism := range []string{"spf", "dkim"} {
-		o.logError(o.Mandrill.BreakDomain(outside.SendingDomain, mechanism, broken))
+		o.logError(o.Mandrill.BreakDomain(SendingDomain, mechanism, broken))
 	}
 }
 
@@ -154,9 +153,9 @@ func (o *Services) applyShopFaults(client uint64, domain string) {
 	o.mu.Unlock()
 	switch {
 	case removed && !was:
-		o.logError(o.Unsubscribe(domain))
+		o.logError(o.unsubscribe(domain))
 	case !removed && was:
-		o.logError(o.Subscribe(domain))
+		o.logError(o.subscribe(domain, OrdersTopic))
 	}
 	o.setOrdersLost(client, ordersLost, true)
 }

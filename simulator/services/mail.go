@@ -8,7 +8,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -33,9 +32,9 @@ func (o *Services) Deliver(j jobs.Job) error {
 	if queued == "" {
 		queued = j.EnqueuedAt.Format(time.RFC3339Nano)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), outside.RequestTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	answer, call := o.Send(ctx, outside.Mail{
+	answer, call := o.Send(ctx, Mail{
 		Client: o.subaccount(j.Client), To: "to-" + j.ID + "@mail.example", Subject: j.Args[emit.TemplateArg],
 		Metadata: map[string]string{emit.TemplateArg: j.Args[emit.TemplateArg], sinceArg: queued},
 	})

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/simulator/emit"
-	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/services/clerk"
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -21,18 +20,18 @@ const ordersKept = 60 * 24 * time.Hour
 
 // Seed fills the services from the books: recent orders, products of synced items, users.
 func (o *Services) Seed(b *world.Books) error {
-	var clients []outside.Client
+	var clients []Client
 	for _, c := range b.Clients {
 		access := b.ShopifyAccess.Get(c.ID)
 		if !c.Active || access == nil {
 			continue
 		}
-		clients = append(clients, outside.Client{
+		clients = append(clients, Client{
 			Slug: c.Slug, Name: c.Name, Domain: access.ShopDomain, Token: world.FakeToken(c.ID), TokenExpires: access.TokenExpiresAt,
 		})
 		o.shops[c.ID] = access.ShopDomain
 	}
-	if err := o.Open(clients); err != nil {
+	if err := o.open(clients); err != nil {
 		return fmt.Errorf("platform: external services: %w", err)
 	}
 	for i := range b.Items {

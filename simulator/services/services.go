@@ -14,11 +14,9 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
-	"github.com/consignwatch/consignwatch/simulator/outside"
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/store"
 	"github.com/consignwatch/consignwatch/simulator/stream"
-	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Services are the fakes of the external services, and what the platform knows of them.
@@ -26,7 +24,7 @@ import (
 // The shops follow the books: an order is created in its shop when its rows are committed, so that a shop never has an order that the
 // platform lacks. The exception is on purpose: while webhooks of orders get lost, orders are created in the shop only (missingOrder).
 type Services struct {
-	*outside.Services
+	*server
 	*store.Store
 	inflight *emit.Inflight
 	faults   *faults.Switches
@@ -60,13 +58,8 @@ func Serve(config Config, s *store.Store, faults *faults.Switches, inflight *emi
 		shops: map[uint64]string{}, orderEvents: map[uint64]string{}, lastCalls: map[string]emit.Call{}, calling: map[string]bool{},
 		sent: map[string]mailSent{}, queuedMails: map[string]time.Time{}, ordersLost: map[uint64]bool{}, missingOrders: map[uint64][]missingOrder{}, unsubscribed: map[uint64]bool{},
 	}
-	// Short days have more emails in an hour, and webhooks should not take longer than jobs.
-	hurry := min(max(s.Speed, 1), world.UsualSpeed)
 	var err error
-	o.Services, err = outside.Start(outside.Config{
-		Listener: config.Listener, Dir: config.Dir, Speed: hurry, Mails: int(mailsPerHour * max(s.Speed/world.UsualSpeed, 1)),
-		Now: s.Time, Received: o.received,
-	})
+	o.server, err = serve(config, s.Clock, o.received)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("platform: %w", err), config.Listener.Close())
 	}
@@ -75,21 +68,18 @@ func Serve(config Config, s *store.Store, faults *faults.Switches, inflight *emi
 }
 
 // Close stops the services.
-func (o *Services) Close() error { return o.Services.Close() }
-
-// mailsPerHour is Mandrill's default quota.
-const mailsPerHour = 25_000
+func (o *Services) Close() error { return o.server.close() }
 
 // State is the addresses of the external services, and the missing orders.
 type State struct {
-	outside.State
+	Addresses
 	// OrdersMissing counts the orders that shops have and the platform lacks, by client. Clients without any are left out.
 	OrdersMissing map[string]int `json:"orders_missing"`
 }
 
 // State returns the state of the services.
 func (o *Services) State() *State {
-	s := &State{State: o.Services.State(), OrdersMissing: map[string]int{}}
+	s := &State{Addresses: o.addresses(), OrdersMissing: map[string]int{}}
 	for _, c := range o.ClientList() {
 		if n := o.missingCount(c.ID); n > 0 {
 			s.OrdersMissing[c.Slug] = n

@@ -1,4 +1,4 @@
-package outside
+package services
 
 import (
 	"bytes"
@@ -19,11 +19,11 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
 
-// RequestTimeout is the platform's timeout of a request.
-const RequestTimeout = 5 * time.Second
+// requestTimeout is the platform's timeout of a request.
+const requestTimeout = 5 * time.Second
 
 // ask sends a request and returns the response's status and body.
-func (s *Services) ask(ctx context.Context, method, path string, header http.Header, body any) (emit.Call, int, []byte) {
+func (s *server) ask(ctx context.Context, method, path string, header http.Header, body any) (emit.Call, int, []byte) {
 	var text []byte
 	if body != nil {
 		text = wire.Marshal(body)
@@ -45,7 +45,7 @@ func (s *Services) ask(ctx context.Context, method, path string, header http.Hea
 	return call, status, answer
 }
 
-func (s *Services) exchange(ctx context.Context, method, address string, header http.Header, body []byte) (int, []byte, error) {
+func (s *server) exchange(ctx context.Context, method, address string, header http.Header, body []byte) (int, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -62,7 +62,7 @@ func (s *Services) exchange(ctx context.Context, method, address string, header 
 }
 
 // AskShop queries a shop's name, with a token.
-func (s *Services) AskShop(ctx context.Context, domain, token string) emit.Call {
+func (s *server) AskShop(ctx context.Context, domain, token string) emit.Call {
 	path := shopifyPath + "/" + domain + "/admin/api/" + shopify.Newest(s.now()) + "/graphql.json"
 	call, _, body := s.ask(ctx, http.MethodPost, path, http.Header{"X-Shopify-Access-Token": {token}},
 		map[string]string{"query": "query platformShop { shop { name } }"})
@@ -87,7 +87,7 @@ func (s *Services) AskShop(ctx context.Context, domain, token string) emit.Call 
 	return call
 }
 
-func (s *Services) askClerk(ctx context.Context, method, path string, into any) emit.Call {
+func (s *server) askClerk(ctx context.Context, method, path string, into any) emit.Call {
 	call, _, body := s.ask(ctx, method, clerkPath+path, http.Header{"Authorization": {"Bearer " + s.clerkKey}}, nil)
 	if call.OK() && json.Unmarshal(body, into) != nil {
 		call.Outcome, call.Down = emit.Failed, true
@@ -96,13 +96,13 @@ func (s *Services) askClerk(ctx context.Context, method, path string, into any) 
 }
 
 // AskClerk requests the platform's own session.
-func (s *Services) AskClerk(ctx context.Context) emit.Call {
+func (s *server) AskClerk(ctx context.Context) emit.Call {
 	var session struct{}
 	return s.askClerk(ctx, http.MethodGet, "/v1/sessions/"+platformSession, &session)
 }
 
 // Refresh mints a session token.
-func (s *Services) Refresh(ctx context.Context) (string, emit.Call) {
+func (s *server) Refresh(ctx context.Context) (string, emit.Call) {
 	var minted struct {
 		JWT string `json:"jwt"`
 	}
@@ -111,7 +111,7 @@ func (s *Services) Refresh(ctx context.Context) (string, emit.Call) {
 }
 
 // keys fetches the signing keys, for the verifier.
-func (s *Services) keys(ctx context.Context) (clerk.JWKS, error) {
+func (s *server) keys(ctx context.Context) (clerk.JWKS, error) {
 	var set clerk.JWKS
 	if call := s.askClerk(ctx, http.MethodGet, "/v1/jwks", &set); !call.OK() {
 		return clerk.JWKS{}, fmt.Errorf("clerk: signing keys: %s", call.Outcome)
@@ -128,7 +128,7 @@ const (
 )
 
 // Verify sends a token to the platform's verification endpoint. The result is empty if there is no verdict.
-func (s *Services) Verify(ctx context.Context, token string) (result string, call emit.Call) {
+func (s *server) Verify(ctx context.Context, token string) (result string, call emit.Call) {
 	call, status, body := s.ask(ctx, http.MethodGet, platformPath+verifyPath, http.Header{"Authorization": {"Bearer " + token}}, nil)
 	if status != http.StatusUnauthorized {
 		if call.OK() {
@@ -166,7 +166,7 @@ func Forge(token string) string {
 	return token[:i] + string(signature)
 }
 
-func (s *Services) askMandrill(ctx context.Context, operation string, body map[string]any, into any) emit.Call {
+func (s *server) askMandrill(ctx context.Context, operation string, body map[string]any, into any) emit.Call {
 	body["key"] = s.mandrillKey
 	call, _, answer := s.ask(ctx, http.MethodPost, mandrillPath+"/api/1.4/"+operation+".json", http.Header{}, body)
 	if call.OK() && json.Unmarshal(answer, into) != nil {
@@ -176,7 +176,7 @@ func (s *Services) askMandrill(ctx context.Context, operation string, body map[s
 }
 
 // PingMandrill calls users/ping2.
-func (s *Services) PingMandrill(ctx context.Context) emit.Call {
+func (s *server) PingMandrill(ctx context.Context) emit.Call {
 	var pong map[string]string
 	return s.askMandrill(ctx, "users/ping2", map[string]any{}, &pong)
 }
@@ -190,7 +190,7 @@ type Mail struct {
 }
 
 // Send sends an email. The result is valid if the call is OK.
-func (s *Services) Send(ctx context.Context, m Mail) (mandrill.Sent, emit.Call) {
+func (s *server) Send(ctx context.Context, m Mail) (mandrill.Sent, emit.Call) {
 	message := map[string]any{
 		"subject": m.Subject, "from_email": "hello@" + SendingDomain, "to": []map[string]string{{"email": m.To}}, "metadata": m.Metadata,
 	}

@@ -1,9 +1,4 @@
-// Package outside serves fakes of the external services Shopify, Clerk and Mandrill at one address of the loopback interface, together
-// with the platform's two endpoints for them: the webhook receiver and the verification of session tokens. It also makes the platform's
-// own calls to the services, over HTTP.
-//
-// It does not know the platform's books. Secrets leave it in files only.
-package outside
+package services
 
 import (
 	"context"
@@ -11,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -22,6 +16,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Common to every simulated platform.
@@ -46,52 +41,40 @@ const (
 	verifyPath   = "/verify"
 )
 
-// Config configures the services.
-type Config struct {
-	Listener net.Listener
-	Dir      string           // for files with secrets; empty: a temporary one
-	Speed    float64          // speedup of webhook retries and of batches of mail events; 0: 1
-	Mails    int              // hourly quota of emails; 0: Mandrill's default
-	Now      func() time.Time // time.Now
-	// Received handles the webhooks that the platform receives (webhook.ReceiverConfig.Handle).
-	Received func(context.Context, webhook.Received) error
-}
-
-// Services are the fakes of the external services, and the platform's endpoints for them. The fakes can be used directly.
-type Services struct {
+// server serves the fakes of the external services, and the platform's endpoints for them. The fakes can be used directly.
+type server struct {
 	Shopify  *shopify.Fake
 	Clerk    *clerk.Fake
 	Mandrill *mandrill.Fake
 	Verifier *clerk.Verifier
-	// MailHook is the id of the platform's webhook at Mandrill.
-	MailHook int64
+	mailHook int64 // id of the platform's webhook at Mandrill
 
 	base    string
 	dir     string
 	now     func() time.Time
 	tempDir bool // dir is a temporary one
-	server  *http.Server
+	serving *http.Server
 	served  chan error
 	http    *http.Client
 
 	clerkKey, mandrillKey string
 
-	mu    sync.Mutex
-	shops map[string]shopAccess // by domain
-	files Files
+	mu     sync.Mutex
+	access map[string]shopAccess // by domain
+	files  Files
 }
 
 // shopAccess is what the receiver knows of a shop.
 type shopAccess struct{ client, secret string }
 
-// Start serves the services. Until Open there are no clients.
-func Start(c Config) (*Services, error) {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	s := &Services{
-		base: "http://" + c.Listener.Addr().String(), dir: c.Dir, now: c.Now, served: make(chan error, 1), shops: map[string]shopAccess{},
-		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second}, Timeout: RequestTimeout},
+// mailsPerHour is Mandrill's default quota.
+const mailsPerHour = 25_000
+
+// serve serves the services, and hands the webhooks that the platform receives to a function. Until open there are no clients.
+func serve(c Config, clock world.Clock, received func(context.Context, webhook.Received) error) (*server, error) {
+	s := &server{
+		base: "http://" + c.Listener.Addr().String(), dir: c.Dir, now: clock.Time, served: make(chan error, 1), access: map[string]shopAccess{},
+		http:     &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second}, Timeout: requestTimeout},
 		clerkKey: "sk_live_" + rand.Text(), mandrillKey: "md-" + rand.Text(),
 	}
 	if s.dir == "" {
@@ -101,24 +84,25 @@ func Start(c Config) (*Services, error) {
 		}
 		s.dir, s.tempDir = dir, true
 	}
-	hooks := webhook.SenderConfig{Speed: c.Speed}
+	// Short days have more emails in an hour, and webhooks should not take longer than jobs.
+	hooks := webhook.SenderConfig{Speed: min(max(clock.Speed, 1), world.UsualSpeed)}
 	webhookSecret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
-	s.Shopify = shopify.New(shopify.Config{Now: c.Now, Webhooks: hooks})
+	s.Shopify = shopify.New(shopify.Config{Now: clock.Time, Webhooks: hooks})
 	s.Clerk = clerk.New(clerk.Config{
-		Now: c.Now, SecretKey: s.clerkKey, Issuer: Issuer, Webhooks: hooks,
+		Now: clock.Time, SecretKey: s.clerkKey, Issuer: Issuer, Webhooks: hooks,
 		WebhookURL: s.base + platformPath + webhook.ClerkPath, WebhookSecret: webhookSecret,
 	})
-	s.Mandrill = mandrill.New(mandrill.Config{Now: c.Now, Key: s.mandrillKey, Username: "consign", HourlyQuota: c.Mails, Webhooks: hooks})
+	s.Mandrill = mandrill.New(mandrill.Config{Now: clock.Time, Key: s.mandrillKey, Username: "consign", HourlyQuota: int(mailsPerHour * max(clock.Speed/world.UsualSpeed, 1)), Webhooks: hooks})
 	mailHook := s.Mandrill.AddWebhook(mandrill.Webhook{
 		URL: s.base + platformPath + webhook.MandrillPath, Description: "mail events", AuthKey: rand.Text(), Events: mailTopics(),
 	})
-	s.MailHook = mailHook.ID
+	s.mailHook = mailHook.ID
 	s.Mandrill.AddDomain(mandrill.Domain{Name: SendingDomain})
-	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: c.Now, Keys: s.keys, Issuer: Issuer, Parties: []string{AuthorizedParty}})
+	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: clock.Time, Keys: s.keys, Issuer: Issuer, Parties: []string{AuthorizedParty}})
 	receiver := webhook.NewReceiver(webhook.ReceiverConfig{
-		Now: c.Now, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
+		Now: clock.Time, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
 		MandrillKeys: func() []string { return []string{mailHook.AuthKey} }, MandrillURL: mailHook.URL,
-		Topics: topics(), Handle: c.Received,
+		Topics: topics(), Handle: received,
 	})
 	mux := http.NewServeMux()
 	mux.Handle(shopifyPath+"/", http.StripPrefix(shopifyPath, s.Shopify))
@@ -126,17 +110,17 @@ func Start(c Config) (*Services, error) {
 	mux.Handle(mandrillPath+"/", http.StripPrefix(mandrillPath, s.Mandrill))
 	mux.Handle(platformPath+"/webhooks/", http.StripPrefix(platformPath, receiver))
 	mux.Handle(platformPath+verifyPath, s.Verifier)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { s.served <- s.server.Serve(c.Listener) }()
+	s.serving = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { s.served <- s.serving.Serve(c.Listener) }()
 	return s, nil
 }
 
-// Close stops the services, drops their pending webhooks, and removes the folder if it is a temporary one.
-func (s *Services) Close() error {
+// close stops the services, drops their pending webhooks, and removes the folder if it is a temporary one.
+func (s *server) close() error {
 	s.Shopify.Close()
 	s.Clerk.Close()
 	s.Mandrill.Close()
-	err := s.server.Close()
+	err := s.serving.Close()
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
@@ -170,31 +154,29 @@ func hookTopics() []string {
 	return all
 }
 
-// Subscribe subscribes to a shop's new orders.
-func (s *Services) Subscribe(domain string) error { return s.subscribe(domain, OrdersTopic) }
-
-func (s *Services) subscribe(domain, topic string) error {
+// subscribe subscribes to a topic of a shop.
+func (s *server) subscribe(domain, topic string) error {
 	_, err := s.Shopify.Subscribe(domain, "", shopify.Subscription{Topic: topic, URI: s.base + platformPath + webhook.ShopifyPath})
 	return err
 }
 
-// Unsubscribe removes a shop's subscription to new orders.
-func (s *Services) Unsubscribe(domain string) error {
+// unsubscribe removes a shop's subscription to new orders.
+func (s *server) unsubscribe(domain string) error {
 	_, err := s.Shopify.Unsubscribe(domain, OrdersTopic)
 	return err
 }
 
-// Slug returns the slug of a shop's client.
-func (s *Services) Slug(domain string) string {
+// slug returns the slug of a shop's client.
+func (s *server) slug(domain string) string {
 	client, _ := s.shop(domain)
 	return client
 }
 
 // shop returns the client and the secrets of a shop.
-func (s *Services) shop(domain string) (string, []string) {
+func (s *server) shop(domain string) (string, []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, ok := s.shops[domain]
+	d, ok := s.access[domain]
 	if !ok {
 		return "", nil
 	}
@@ -209,8 +191,8 @@ type Client struct {
 	TokenExpires time.Time
 }
 
-// Open adds the shops and subaccounts of the clients and the probe's users with their sessions, and writes the files.
-func (s *Services) Open(clients []Client) error {
+// open adds the shops and subaccounts of the clients and the probe's users with their sessions, and writes the files.
+func (s *server) open(clients []Client) error {
 	for _, c := range clients {
 		app := shopify.App{
 			ClientID: "platform", ClientSecret: rand.Text(), AccessToken: c.Token,
@@ -220,7 +202,7 @@ func (s *Services) Open(clients []Client) error {
 			return err
 		}
 		s.mu.Lock()
-		s.shops[c.Domain] = shopAccess{c.Slug, app.ClientSecret}
+		s.access[c.Domain] = shopAccess{c.Slug, app.ClientSecret}
 		s.mu.Unlock()
 		for _, topic := range shopTopics() {
 			if err := s.subscribe(c.Domain, topic); err != nil {

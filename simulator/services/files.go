@@ -1,4 +1,4 @@
-package outside
+package services
 
 import (
 	"fmt"
@@ -19,8 +19,8 @@ type Files struct {
 	MandrillKey string `json:"mandrill_key_file,omitempty"`
 }
 
-// State is the addresses of the services. It holds no secret.
-type State struct {
+// Addresses are the addresses of the services. It holds no secret.
+type Addresses struct {
 	URL string `json:"url"`
 	Files
 	// Addresses in the form of the integration-exporter's configuration.
@@ -37,11 +37,11 @@ type State struct {
 	WebhooksURL        string `json:"webhooks_url"` // of the platform's receiver
 }
 
-// State returns the addresses of the services. Before Open there are no files.
-func (s *Services) State() State {
+// addresses returns the addresses of the services. Before Open there are no files.
+func (s *server) addresses() Addresses {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return State{
+	return Addresses{
 		URL: s.base, Files: s.files,
 		ShopifyURLTemplate: s.base + shopifyPath + "/{domain}/admin/api/{version}/graphql.json", ShopifyAPIVersion: shopify.Newest(s.now()),
 		ClerkURL: s.base + clerkPath + "/v1", Issuer: Issuer, AuthorizedParty: AuthorizedParty, ProbeSession: ProbeSession, ForeignSession: ForeignSession,
@@ -64,7 +64,7 @@ type listedShop struct {
 }
 
 // write writes the secrets, and the list of clients that refers to their files.
-func (s *Services) write(clients []Client) error {
+func (s *server) write(clients []Client) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("external services: %w", err)
 	}
