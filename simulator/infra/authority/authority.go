@@ -3,21 +3,19 @@
 package authority
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/servers/certificates"
 )
 
 const (
@@ -34,11 +32,9 @@ const FileName = "ca.pem"
 
 // Authority issues the certificates of one server. Its methods can be called from any goroutine.
 type Authority struct {
+	*certificates.Authority
 	now   func() time.Time
 	names []string
-
-	root    *x509.Certificate
-	rootKey *ecdsa.PrivateKey
 
 	mu       sync.Mutex
 	leaf     *tls.Certificate
@@ -47,43 +43,16 @@ type Authority struct {
 
 // New makes an authority for a server with the given names or addresses.
 func New(now func() time.Time, names ...string) (*Authority, error) {
-	a := &Authority{now: now, names: names}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	root, err := certificates.New("Simulated platform "+rand.Text()[:8], now().Add(-backdated), now().Add(rootLifetime))
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
+		return nil, err
 	}
-	root := &x509.Certificate{
-		Subject:   pkix.Name{CommonName: "Simulated platform " + rand.Text()[:8]},
-		NotBefore: now().Add(-backdated), NotAfter: now().Add(rootLifetime),
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
-	}
-	if a.root, err = sign(root, root, key, key); err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
-	}
-	a.rootKey = key
+	a := &Authority{Authority: root, now: now, names: names}
 	return a, a.issue(Lifetime)
-}
-
-// sign makes a certificate for a key.
-func sign(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, err
-	}
-	template.SerialNumber = serial
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
 }
 
 // issue replaces the leaf. The caller holds mu, or nobody else knows the authority.
 func (a *Authority) issue(lifetime time.Duration) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("certificate: %w", err)
-	}
 	template := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: "Simulated platform"},
 		NotBefore: a.now().Add(-backdated), NotAfter: a.now().Add(lifetime),
@@ -96,11 +65,11 @@ func (a *Authority) issue(lifetime time.Duration) error {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	leaf, err := sign(template, a.root, key, a.rootKey)
+	leaf, err := a.Issue(template)
 	if err != nil {
 		return fmt.Errorf("certificate: %w", err)
 	}
-	a.leaf = &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	a.leaf = leaf
 	return nil
 }
 
@@ -138,18 +107,6 @@ func (a *Authority) Server() *tls.Config {
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.Certificate() },
 	}
-}
-
-// Client returns the TLS configuration of a client that trusts this authority alone.
-func (a *Authority) Client() *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.root)
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
-}
-
-// PEM returns the authority's certificate.
-func (a *Authority) PEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
 }
 
 // Write writes the authority's certificate into a folder that it makes, and returns the file's path.
