@@ -11,6 +11,16 @@
 //
 // All times in the database are real times. Config.Speed makes days shorter: at speed 60 a platform day lasts 24 minutes, and as much
 // happens in it as in a day.
+//
+// This package configures and connects the rooms, and serves the control interface; it decides nothing about life itself. Rooms import only
+// those above them here:
+//
+//	world                    rows, books, and the rules of a sale
+//	oracle, seed, store      what has to be exported; the rows at the beginning; the database with its books
+//	stream, jobs             events and job queues in Kafka
+//	violations, faults       rows that violate a check; the fault switches
+//	emit                     the events of changes, jobs and faults
+//	life, infra, services    what happens; the API, the cache and the disk; Shopify, Clerk and Mandrill
 package simulator
 
 import (

@@ -19,7 +19,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/rules"
-	"github.com/consignwatch/consignwatch/simulator/world"
+	"github.com/consignwatch/consignwatch/simulator/store"
 )
 
 // testStack has fakes of the named parts up.
@@ -97,7 +97,7 @@ func TestTheReaderHasTheShippedRightsAndIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := serverstest.Open(t, admin.DSN(databaseName))
-	if err := world.CreateSchema(t.Context(), db); err != nil {
+	if err := store.CreateSchema(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "dsn")

@@ -195,44 +195,20 @@ func (em *Emitter) Changed(books *world.Books, c *store.Change) {
 	for _, n := range c.Rows {
 		s.row(n)
 	}
-	for _, o := range s.orders {
-		s.order(o)
+	for _, lines := range world.OrdersOf(s.sold) {
+		s.order(lines)
 	}
-	for _, o := range s.refunds {
-		s.refund(o)
+	for _, lines := range world.OrdersOf(s.refunded) {
+		s.refund(lines)
 	}
 }
 
 // changeEvents emits the events of one change.
 type changeEvents struct {
 	*Emitter
-	books           *world.Books
-	change          *store.Change
-	orders, refunds []*Order // sales by order
-}
-
-type Order struct {
-	Sale  world.Sale // the first line
-	Lines []world.Sale
-	cents int64
-}
-
-func (o *Order) Add(s world.Sale) {
-	o.Lines = append(o.Lines, s)
-	o.cents += s.AmountCents
-}
-
-// AddToOrder adds a sale to its order, or begins one.
-func AddToOrder(orders *[]*Order, s world.Sale) {
-	for _, o := range *orders {
-		if o.Sale.ShopifyOrderID == s.ShopifyOrderID {
-			o.Add(s)
-			return
-		}
-	}
-	o := &Order{Sale: s}
-	o.Add(s)
-	*orders = append(*orders, o)
+	books          *world.Books
+	change         *store.Change
+	sold, refunded []world.Sale // lines of orders
 }
 
 func (s *changeEvents) client(id uint64) Tenant {
@@ -263,10 +239,10 @@ func (s *changeEvents) row(n store.RowChange) {
 	case world.Sale:
 		before, known := n.Before.(world.Sale)
 		if !known {
-			AddToOrder(&s.orders, after)
+			s.sold = append(s.sold, after)
 		}
 		if after.IsReturned && !before.IsReturned {
-			AddToOrder(&s.refunds, after)
+			s.refunded = append(s.refunded, after)
 		}
 	case world.Item:
 		before, known := n.Before.(world.Item)
@@ -305,6 +281,7 @@ func (s *changeEvents) row(n store.RowChange) {
 	}
 }
 
+// OutcomeOf returns the outcome of what went well or not.
 func OutcomeOf(ok bool) string {
 	if ok {
 		return world.Succeeded
@@ -312,34 +289,35 @@ func OutcomeOf(ok bool) string {
 	return world.Failed
 }
 
-func (s *changeEvents) order(o *Order) {
-	src, e := s.sourceForEvent(o.Sale.EventID, "api")
+func (s *changeEvents) order(lines []world.Sale) {
+	first := lines[0]
+	src, e := s.sourceForEvent(first.EventID, "api")
 	src = src.WithTrace()
 	took := src.Jitter(40 * time.Second)
 	src.Emit(stream.ProcessStarted{Process: "checkout"})
 	if !s.change.ReportedByAPI {
 		src.request(Endpoint{"POST", "/api/orders", "checkout", "sales", "insert"}, 201)
 	}
-	src.Emit(stream.OrderPlaced{Event: e.Slug, Channel: o.Sale.Channel, Items: len(o.Lines), AmountCents: o.cents, Currency: o.Sale.Currency})
+	src.Emit(stream.OrderPlaced{Event: e.Slug, Channel: first.Channel, Items: len(lines), AmountCents: world.AmountOf(lines), Currency: first.Currency})
 	src.Emit(stream.FeatureUsed{Feature: "checkout", Role: "shopper"})
 	src.Emit(stream.ProcessFinished{Process: "checkout", Outcome: world.Succeeded, Duration: took})
 
 	worker := s.SourceFor(src.Tenant, "worker")
 	if s.change.ImportedLate { // otherwise its webhook arrives
 		worker.Emit(stream.ErrorRaised{Category: "integration", Kind: "webhook_miss", Component: "order-import"})
-		worker.Emit(stream.OrderImported{Event: e.Slug, Outcome: world.Succeeded, Delay: stream.Seconds(s.Now().Sub(o.Sale.SoldAt))})
+		worker.Emit(stream.OrderImported{Event: e.Slug, Outcome: world.Succeeded, Delay: stream.Seconds(s.Now().Sub(first.SoldAt))})
 	}
-	if o.Sale.Channel == world.Online {
+	if first.Channel == world.Online {
 		worker.mail("order-receipt")
 	}
 }
 
-func (s *changeEvents) refund(o *Order) {
-	src, e := s.sourceForEvent(o.Sale.EventID, "api")
+func (s *changeEvents) refund(lines []world.Sale) {
+	src, e := s.sourceForEvent(lines[0].EventID, "api")
 	src = src.WithTrace()
 	src.request(Endpoint{"POST", "/api/returns", "returns", "sales", "update"}, 201)
 	src.Emit(stream.OrderRefunded{
-		Event: e.Slug, Items: len(o.Lines), AmountCents: o.cents, Currency: o.Sale.Currency,
+		Event: e.Slug, Items: len(lines), AmountCents: world.AmountOf(lines), Currency: lines[0].Currency,
 		Reason: oneOf(s.Emitter, "wrong-size", "changed-mind", "damaged", "duplicate-gift", "other"),
 	})
 }

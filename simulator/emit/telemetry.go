@@ -107,6 +107,7 @@ type Presence struct {
 	picking  int // sale events at which unsold items are picked up
 }
 
+// Visitors are the visitors of a client in a role.
 type Visitors struct {
 	Role string
 	N    int
@@ -167,6 +168,7 @@ func components() []string {
 	return []string{"api", "worker", "sync-worker", "webhook-receiver", "pos-gateway"}
 }
 
+// Version is the release of the platform that runs.
 const Version = "2026.9.1"
 
 func (em *Emitter) emitStart() {

@@ -288,6 +288,7 @@ func (f *Switches) statesOf(name string) []*faultState {
 	return f.states[name]
 }
 
+// Any reports whether a fault is on somewhere.
 func (f *Switches) Any(name string) bool { return len(f.statesOf(name)) > 0 }
 
 func (f *Switches) set(name string, states []*faultState) {

@@ -77,10 +77,7 @@ func (r *apiRequest) order(ctx context.Context, client, event uint64) (api.Order
 	if len(sales) == 0 {
 		return api.Order{}, api.ErrNothing
 	}
-	order := api.Order{ID: sales[0].ShopifyOrderID, Items: len(sales)}
-	for _, sale := range sales {
-		order.Amount += sale.AmountCents
-	}
+	order := api.Order{ID: sales[0].ShopifyOrderID, Items: len(sales), Amount: world.AmountOf(sales)}
 	if c.Empty() { // the order is in the shop only: its webhook gets lost
 		return order, nil
 	}

@@ -485,6 +485,7 @@ func latest[K comparable](m map[K]time.Time, key K, at time.Time) {
 
 func seconds(at time.Time) float64 { return float64(at.UnixMicro()) / 1e6 }
 
+// Compare orders samples by name and labels.
 func Compare(a, b Sample) int {
 	if c := cmp.Compare(a.Name, b.Name); c != 0 {
 		return c

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/emit"
 	"github.com/consignwatch/consignwatch/simulator/services/clerk"
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 	"github.com/consignwatch/consignwatch/simulator/store"
@@ -39,23 +38,12 @@ func (o *Services) Seed(b *world.Books) error {
 			return fmt.Errorf("platform: external services: %w", err)
 		}
 	}
-	var orders []*emit.Order
-	open := map[uint64]*emit.Order{}
 	since := o.Now().Add(-ordersKept)
-	for _, s := range b.Sales {
-		if s.SoldAt.Before(since) {
-			continue
-		}
-		if open[s.ShopifyOrderID] == nil {
-			open[s.ShopifyOrderID] = &emit.Order{Sale: s}
-			orders = append(orders, open[s.ShopifyOrderID])
-		}
-		open[s.ShopifyOrderID].Add(s)
-	}
-	slices.SortFunc(orders, func(a, b *emit.Order) int { return a.Sale.SoldAt.Compare(b.Sale.SoldAt) }) // the fake appends
-	for _, order := range orders {
-		if domain := o.shopOf(b, order.Sale.EventID); domain != "" {
-			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, order.Lines)); err != nil {
+	orders := world.OrdersOf(slices.DeleteFunc(slices.Clone(b.Sales), func(s world.Sale) bool { return s.SoldAt.Before(since) }))
+	slices.SortFunc(orders, func(a, b []world.Sale) int { return a[0].SoldAt.Compare(b[0].SoldAt) }) // the fake appends
+	for _, lines := range orders {
+		if domain := o.shopOf(b, lines[0].EventID); domain != "" {
+			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, lines)); err != nil {
 				return fmt.Errorf("platform: external services: %w", err)
 			}
 		}
@@ -83,7 +71,7 @@ func (o *Services) shopOf(b *world.Books, event uint64) string {
 
 // Changed applies a change of the books to the services.
 func (o *Services) Changed(b *world.Books, c *store.Change) {
-	var orders []*emit.Order
+	var sold []world.Sale
 	for _, n := range c.Rows {
 		var err error
 		switch after := n.After.(type) {
@@ -93,7 +81,7 @@ func (o *Services) Changed(b *world.Books, c *store.Change) {
 			before, known := n.Before.(world.Sale)
 			switch {
 			case !known:
-				emit.AddToOrder(&orders, after)
+				sold = append(sold, after)
 			case after.IsReturned && !before.IsReturned:
 				err = o.refund(b, after)
 			}
@@ -109,10 +97,11 @@ func (o *Services) Changed(b *world.Books, c *store.Change) {
 		}
 		o.logError(err)
 	}
-	for _, order := range orders {
-		if !c.ImportedLate { // otherwise the shop has it already
-			o.logError(o.order(b, order.Lines))
-		}
+	if c.ImportedLate { // the shop has them already
+		return
+	}
+	for _, lines := range world.OrdersOf(sold) {
+		o.logError(o.order(b, lines))
 	}
 }
 

@@ -72,6 +72,7 @@ func (c *Change) put(r world.Row) {
 	})
 }
 
+// Empty reports whether nothing changes.
 func (c *Change) Empty() bool { return len(c.effects) == 0 }
 
 // statement inserts or deletes rows of one table.

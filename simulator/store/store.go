@@ -107,6 +107,7 @@ func (s *Store) ClientID(slug string) (uint64, error) {
 	}
 }
 
+// NewChange begins a change. The caller holds the right to write.
 func (s *Store) NewChange(name string) *Change {
 	return &Change{name: name, ids: s.IDs, observed: len(s.observers) > 0}
 }
@@ -163,6 +164,7 @@ func (s *Store) ApplyResolved(ctx context.Context, c *Change) error {
 	return nil
 }
 
+// AwaitResolved waits until the outcome of every change is known.
 func (s *Store) AwaitResolved(ctx context.Context) error {
 	for {
 		err := s.ResolveUnknown(ctx)
@@ -249,6 +251,7 @@ func (s *Store) LockFilled(ctx context.Context) error {
 // ErrNotFilled is the error of all operations that need the platform's rows, before Fill.
 var ErrNotFilled = errors.New("platform: the database is not filled yet")
 
+// UnlockWrites gives the right to write back.
 func (s *Store) UnlockWrites() { <-s.writeLock }
 
 // Fill creates the missing tables and fills them with what generate writes and returns. It refuses tables that hold a client, because they
@@ -261,11 +264,11 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 	if s.Filled.Load() {
 		return fmt.Errorf("platform: fill: it is filled already")
 	}
-	if err := world.CreateSchema(ctx, s.db); err != nil {
+	if err := CreateSchema(ctx, s.db); err != nil {
 		return err
 	}
 	if empty {
-		if err := world.EmptyTables(ctx, s.db); err != nil {
+		if err := emptyTables(ctx, s.db); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,7 @@ func Checks() []string {
 		TooManyTransfers, PriceNotPositive, SoldTwice, ReturnAfterWindow, PaidBeforeReconciliation}
 }
 
+// BeforeReconciliation reports whether a sale event has not come to its reconciliation.
 func BeforeReconciliation(status string) bool {
 	return slices.Contains([]string{Setup, Registration, Active, Markdown, Closed, Returns}, status)
 }

@@ -14,6 +14,7 @@ func PickCategory(rng *rand.Rand) int {
 	return rng.IntN(n)
 }
 
+// PickPrice draws a price, a low one more often.
 func PickPrice(rng *rand.Rand, k goodsCategory, currency string) int64 {
 	u := rng.Float64()
 	step := int64(50)
@@ -32,6 +33,7 @@ func PickLines(rng *rand.Rand) int {
 	return n
 }
 
+// PickChannel draws the channel of an order.
 func PickChannel(rng *rand.Rand) string {
 	if rng.Float64() < 0.65 {
 		return POS
@@ -39,6 +41,7 @@ func PickChannel(rng *rand.Rand) string {
 	return Online
 }
 
+// PickPriority returns the priority of a ticket, given a random number from 0 to 1.
 func PickPriority(u float64) string {
 	switch {
 	case u < 0.06:

@@ -10,6 +10,7 @@ const (
 	Orders   = "orders"
 )
 
+// FirstIDs assigns the first keys of an empty database.
 func FirstIDs() IDs { return IDs{Products: 7_400_000_000_000, Orders: 5_100_000_000_000} }
 
 // Of returns a key for a new row of the same kind as the one given.

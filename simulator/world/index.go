@@ -50,6 +50,7 @@ type rowKey struct {
 
 func keyOf(r Row) rowKey { return rowKey{r.Table().Title(), r.RowID()} }
 
+// NewIndex returns an index without rows.
 func NewIndex() *Index {
 	return &Index{
 		injected: map[rowKey]bool{}, Abandoned: map[uint64]bool{}, reserved: map[uint64]bool{},
@@ -156,6 +157,7 @@ func (x *Index) volunteerBooking(r *VolunteerBooking, there bool) {
 	x.DueShifts.set(x.shiftOf[r.ShiftID], r.ShiftID, x.Helpers.Len(r.ShiftID) > 0)
 }
 
+// Session moves a session to the pools where it belongs.
 func (x *Index) Session(r *Session, there bool) {
 	on := there && r.EndedAt.IsZero()
 	if !on {
@@ -225,6 +227,7 @@ func (p *Pools) members(owner uint64) []uint64 {
 	return nil
 }
 
+// Len returns the number of members.
 func (p *Pools) Len(owner uint64) int { return len(p.members(owner)) }
 
 // Pick draws a member; false if there is none.

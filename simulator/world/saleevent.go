@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
+// Live reports whether a sale event is neither planned nor over.
 func Live(status string) bool {
 	return status == Reconciliation || BeforeReconciliation(status)
 }
 
+// Selling reports whether people can buy at a sale event.
 func Selling(status string) bool { return status == Active || status == Markdown }
 
 // ShoppersOf returns the usual number of shoppers of a sale event.
@@ -76,4 +78,28 @@ func Earnings(p *EventConsignor, sold int64) int64 {
 	return sold * rate / 100
 }
 
+// Half returns half a price, but at least 1.
 func Half(cents int64) int64 { return max(cents/2, 1) }
+
+// OrdersOf returns the lines of each order.
+func OrdersOf(sales []Sale) [][]Sale {
+	var orders [][]Sale
+	place := map[uint64]int{}
+	for _, s := range sales {
+		i, known := place[s.ShopifyOrderID]
+		if !known {
+			i = len(orders)
+			place[s.ShopifyOrderID], orders = i, append(orders, nil)
+		}
+		orders[i] = append(orders[i], s)
+	}
+	return orders
+}
+
+// AmountOf adds up what was paid.
+func AmountOf(sales []Sale) (cents int64) {
+	for _, s := range sales {
+		cents += s.AmountCents
+	}
+	return cents
+}

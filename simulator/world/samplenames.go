@@ -63,6 +63,7 @@ func SlugOf(name string) string {
 	return strings.Join(strings.FieldsFunc(plain, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }), "-")
 }
 
+// PlanNames returns what clients can subscribe to.
 func PlanNames() []string { return []string{"starter", "standard", "premium"} }
 
 // currencyOf returns the currency of the n-th client; one of them has no decimals.
@@ -80,10 +81,13 @@ func shiftTypes() []string {
 	return []string{"drop_off_sorting", "item_organization", "shopper_assistance", "general_help"}
 }
 
+// SyncKinds returns the kinds of sync runs.
 func SyncKinds() []string { return []string{"products", "inventory", "orders", "email_address"} }
 
+// Priorities returns the priorities of tickets, the most urgent first.
 func Priorities() []string { return []string{"urgent", "high", "normal", "low"} }
 
+// TicketCategories returns what tickets are about.
 func TicketCategories() []string {
 	return []string{"payment", "labels", "sync", "login", "drop-off", "printing", "reports"}
 }

@@ -24,6 +24,7 @@ const (
 // ItemsEach is the mean number of items of a consignor.
 const ItemsEach = 30.0
 
+// Days returns the length of a number of platform days.
 func Days(day time.Duration, n float64) time.Duration { return time.Duration(float64(day) * n) }
 
 // Phase returns when a status begins and ends, in days from the start of the sale.

@@ -312,8 +312,10 @@ func nullUnless(ok bool, value any) any {
 
 // Placeholders for personal data and secrets.
 
+// FakeToken returns the access token of a client's shop.
 func FakeToken(id uint64) string { return fmt.Sprintf("shpat_not-a-token-%012x", id*2654435761) }
 
+// FakeMail returns the email address of a consignor.
 func FakeMail(id uint64) string { return fmt.Sprintf("consignor-%d@mail.example", id) }
 
 func fakeName(id uint64) string { return fmt.Sprintf("Consignor No. %d", id) }

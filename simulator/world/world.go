@@ -36,6 +36,7 @@ func (c Clock) Paced(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * min(UsualSpeed/c.Speed, 1))
 }
 
+// Earlier returns the earlier of two times.
 func Earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
@@ -43,6 +44,7 @@ func Earlier(a, b time.Time) time.Time {
 	return a
 }
 
+// Later returns the later of two times.
 func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
@@ -50,4 +52,5 @@ func Later(a, b time.Time) time.Time {
 	return a
 }
 
+// Clamp returns the value, or the limit that it exceeds.
 func Clamp(v, low, high float64) float64 { return min(max(v, low), high) }

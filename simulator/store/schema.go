@@ -1,4 +1,4 @@
-package world
+package store
 
 import (
 	"context"
@@ -6,17 +6,16 @@ import (
 	_ "embed"
 	"fmt"
 	"strings"
+
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 //go:embed schema.sql
 var schema string
 
-// Schema returns the statements that create the tables, as one script.
-func Schema() string { return schema }
-
 // CreateSchema creates the tables that are missing in the database that the connection has selected.
 func CreateSchema(ctx context.Context, db *sql.DB) error {
-	for _, statement := range statements(schema) {
+	for _, statement := range splitStatements(schema) {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
 			first, _, _ := strings.Cut(statement, "\n")
 			return fmt.Errorf("platform schema: %s: %w", first, err)
@@ -25,9 +24,9 @@ func CreateSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// EmptyTables truncates all tables.
-func EmptyTables(ctx context.Context, db *sql.DB) error {
-	for _, t := range AllTables() {
+// emptyTables truncates all tables.
+func emptyTables(ctx context.Context, db *sql.DB) error {
+	for _, t := range world.AllTables() {
 		if _, err := db.ExecContext(ctx, "TRUNCATE TABLE "+t.Title()); err != nil {
 			return fmt.Errorf("platform: empty the table %s: %w", t.Title(), err)
 		}
@@ -35,8 +34,8 @@ func EmptyTables(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// statements splits a script at the semicolons that end a line, without comments.
-func statements(script string) []string {
+// splitStatements splits a script at the semicolons that end a line, without comments.
+func splitStatements(script string) []string {
 	var all []string
 	var current strings.Builder
 	for line := range strings.Lines(script) {
