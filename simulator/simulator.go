@@ -24,6 +24,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -99,35 +100,17 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() error {
-	if c.Clients == 0 {
-		c.Clients = 5
-	}
-	if c.Events == 0 {
-		c.Events = 8
-	}
-	if c.LiveEvents == 0 {
-		c.LiveEvents = (c.Events + 1) / 2
-	}
-	if c.Items == 0 {
-		c.Items = 1000
-	}
-	if c.Speed == 0 {
-		c.Speed = 1
-	}
-	if c.Acceleration == 0 {
-		c.Acceleration = 1
-	}
-	if c.Tick == 0 {
-		c.Tick = 200 * time.Millisecond
-	}
-	if c.Timeout == 0 {
-		c.Timeout = 3 * time.Second
-	}
+	c.Clients = cmp.Or(c.Clients, 5)
+	c.Events = cmp.Or(c.Events, 8)
+	c.LiveEvents = cmp.Or(c.LiveEvents, (c.Events+1)/2)
+	c.Items = cmp.Or(c.Items, 1000)
+	c.Speed = cmp.Or(c.Speed, 1)
+	c.Acceleration = cmp.Or(c.Acceleration, 1)
+	c.Tick = cmp.Or(c.Tick, 200*time.Millisecond)
+	c.Timeout = cmp.Or(c.Timeout, 3*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	switch {
 	case c.Clients < 1 || c.Events < 1 || c.Items < 1:

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,26 +68,14 @@ type Pool struct {
 
 // Open makes a pool. It does not connect: the broker may come later.
 func Open(config Config) (*Pool, error) {
-	if config.Workers == 0 {
-		config.Workers = 2
-	}
-	if config.MaxInFlight == 0 {
-		config.MaxInFlight = 16
-	}
-	if config.Attempts == 0 {
-		config.Attempts = 3
-	}
-	if config.Backoff == 0 {
-		config.Backoff = 250 * time.Millisecond
-	}
-	if config.Buffer == 0 {
-		config.Buffer = 10_000
-	}
+	config.Workers = cmp.Or(config.Workers, 2)
+	config.MaxInFlight = cmp.Or(config.MaxInFlight, 16)
+	config.Attempts = cmp.Or(config.Attempts, 3)
+	config.Backoff = cmp.Or(config.Backoff, 250*time.Millisecond)
+	config.Buffer = cmp.Or(config.Buffer, 10_000)
+	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))
 	if config.Now == nil {
 		config.Now = time.Now
-	}
-	if config.Logger == nil {
-		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Pool{
 		config: config, pauseGate: newPauseGate(), idle: true, changed: make(chan struct{}),

@@ -139,9 +139,7 @@ func Start(config Config) (*Server, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	if config.Logger == nil {
-		config.Logger = slog.New(slog.DiscardHandler)
-	}
+	config.Logger = cmp.Or(config.Logger, slog.New(slog.DiscardHandler))
 	s := &Server{config: config, pool: config.Pool, slots: make(chan struct{}, config.Slots)}
 	s.pool.SetMaxOpenConns(config.Connections)
 	s.pool.SetMaxIdleConns(config.Connections / 2)
