@@ -59,68 +59,85 @@ type Row interface {
 
 // Client is a tenant: a sale owner with a shop of their own.
 type Client struct {
-	ID                       uint64
-	Slug, Name, Domain, Plan string
-	Active                   bool
-	CreatedAt                time.Time
+	ID        uint64    `column:"id,fixed"`
+	Slug      string    `column:"slug"`
+	Name      string    `column:"name"`
+	Domain    string    `column:"domain"`
+	Plan      string    `column:"plan"`
+	Active    bool      `column:"active"`
+	CreatedAt time.Time `column:"created_at,fixed"`
 }
 
 // ShopifyAccess is how the platform reaches a client's shop.
 type ShopifyAccess struct {
-	ClientID       uint64
-	ShopDomain     string
-	TokenExpiresAt time.Time
-	Active         bool
+	ClientID       uint64    `column:"client_id,fixed"`
+	ShopDomain     string    `column:"shop_domain"`
+	TokenExpiresAt time.Time `column:"token_expires_at"`
+	Active         bool      `column:"active"`
 }
 
 // Event is one consignment sale of a client.
 type Event struct {
-	ID, ClientID       uint64
-	Slug, Name, Status string
-	StartAt, EndAt     time.Time
-	ReturnWindowEnd    time.Time
-	MaxConsignors      int64
-	Currency           string
-	CompletedAt        time.Time
+	ID              uint64    `column:"id,fixed"`
+	ClientID        uint64    `column:"client_id,fixed"`
+	Slug            string    `column:"slug"`
+	Name            string    `column:"name"`
+	Status          string    `column:"status"`
+	StartAt         time.Time `column:"start_at"`
+	EndAt           time.Time `column:"end_at"`
+	ReturnWindowEnd time.Time `column:"return_window_end"`
+	MaxConsignors   int64     `column:"max_consignors"`
+	Currency        string    `column:"currency"`
+	CompletedAt     time.Time `column:"completed_at"`
 }
 
 // Category is a kind of goods; all clients share them.
 type Category struct {
-	ID         uint64
-	Slug, Name string
+	ID   uint64 `column:"id,fixed"`
+	Slug string `column:"slug"`
+	Name string `column:"name"`
 }
 
 // Consignor is a person who sells at a client's sale events.
 type Consignor struct {
-	ID, ClientID    uint64
-	Active          bool
-	CreatedAt       time.Time
-	SyncStatus      string
-	LastSyncAttempt time.Time
+	ID              uint64    `column:"id,fixed"`
+	ClientID        uint64    `column:"client_id,fixed"`
+	Active          bool      `column:"active"`
+	CreatedAt       time.Time `column:"created_at,fixed"`
+	SyncStatus      string    `column:"sync_status"`
+	LastSyncAttempt time.Time `column:"last_sync_attempt"`
 }
 
 // EventConsignor is the participation of a consignor in a sale event.
 type EventConsignor struct {
-	ID, EventID, ConsignorID uint64
-	Type                     string
-	FeePaid                  bool
-	VolunteerShiftCount      int64
-	TotalEarningsCents       int64
-	IsPaid                   bool
-	CreatedAt                time.Time
+	ID                  uint64    `column:"id,fixed"`
+	EventID             uint64    `column:"event_id,fixed"`
+	ConsignorID         uint64    `column:"consignor_id,fixed"`
+	Type                string    `column:"type"`
+	FeePaid             bool      `column:"fee_paid"`
+	VolunteerShiftCount int64     `column:"volunteer_shift_count"`
+	TotalEarningsCents  int64     `column:"total_earnings_cents"`
+	IsPaid              bool      `column:"is_paid"`
+	CreatedAt           time.Time `column:"created_at,fixed"`
 }
 
 // Item is a listed good. SoldPriceCents is NULL while SoldAt is.
 type Item struct {
-	ID, EventID, EventConsignorID, CategoryID uint64
-	ShopifyProductID                          uint64 // 0 is NULL: not in the shop yet
-	PriceCents                                int64
-	Status                                    string
-	MarkdownEligible                          bool
-	TransferCount                             int64
-	SoldPriceCents                            int64
-	ImageBytes                                int64
-	ListedAt, SoldAt, SyncedAt, UpdatedAt     time.Time
+	ID               uint64 `column:"id,fixed"`
+	EventID          uint64 `column:"event_id,fixed"`
+	EventConsignorID uint64 `column:"event_consignor_id,fixed"`
+	CategoryID       uint64 `column:"category_id"`
+	ShopifyProductID uint64 `column:"shopify_product_id,null"` // 0 is NULL: not in the shop yet
+	PriceCents       int64  `column:"price_cents"`
+	Status           string `column:"status"`
+	MarkdownEligible bool   `column:"markdown_eligible"`
+	TransferCount    int64  `column:"transfer_count"`
+	SoldPriceCents   int64
+	ImageBytes       int64     `column:"image_bytes"`
+	ListedAt         time.Time `column:"listed_at"`
+	SoldAt           time.Time `column:"sold_at"`
+	SyncedAt         time.Time `column:"synced_at"`
+	UpdatedAt        time.Time `column:"updated_at"`
 }
 
 // Unsynced reports whether the shop lacks the item or its last change.
@@ -130,77 +147,107 @@ func (i *Item) Unsynced() bool {
 
 // Sale is one sold line of an order.
 type Sale struct {
-	ID, EventID, ItemID, ShopifyOrderID uint64
-	AmountCents                         int64
-	Currency, Channel                   string
-	SoldAt                              time.Time
-	IsReturned                          bool
-	ReturnedAt                          time.Time
+	ID             uint64    `column:"id,fixed"`
+	EventID        uint64    `column:"event_id,fixed"`
+	ItemID         uint64    `column:"item_id,fixed"`
+	ShopifyOrderID uint64    `column:"shopify_order_id,fixed"`
+	AmountCents    int64     `column:"amount_cents"`
+	Currency       string    `column:"currency,fixed"`
+	Channel        string    `column:"channel,fixed"`
+	SoldAt         time.Time `column:"sold_at,fixed"`
+	IsReturned     bool      `column:"is_returned"`
+	ReturnedAt     time.Time `column:"returned_at"`
 }
 
 // DropoffSlot is a quarter of an hour in which consignors bring their items.
 type DropoffSlot struct {
-	ID, EventID         uint64
-	StartAt             time.Time
-	Capacity, Remaining int64
+	ID        uint64    `column:"id,fixed"`
+	EventID   uint64    `column:"event_id,fixed"`
+	StartAt   time.Time `column:"start_at"`
+	Capacity  int64     `column:"capacity"`
+	Remaining int64     `column:"remaining"`
 }
 
 // DropoffBooking is a participant's place in a drop-off slot.
 type DropoffBooking struct {
-	ID, SlotID, EventConsignorID uint64
-	Status                       string
-	ArrivedAt, CompletedAt       time.Time
+	ID               uint64    `column:"id,fixed"`
+	SlotID           uint64    `column:"slot_id,fixed"`
+	EventConsignorID uint64    `column:"event_consignor_id,fixed"`
+	Status           string    `column:"status"`
+	ArrivedAt        time.Time `column:"arrived_at"`
+	CompletedAt      time.Time `column:"completed_at"`
 }
 
 // VolunteerShift is three hours of help.
 type VolunteerShift struct {
-	ID, EventID         uint64
-	ShiftType           string
-	StartAt, EndAt      time.Time
-	Capacity, Remaining int64
+	ID        uint64    `column:"id,fixed"`
+	EventID   uint64    `column:"event_id,fixed"`
+	ShiftType string    `column:"shift_type"`
+	StartAt   time.Time `column:"start_at"`
+	EndAt     time.Time `column:"end_at"`
+	Capacity  int64     `column:"capacity"`
+	Remaining int64     `column:"remaining"`
 }
 
 // VolunteerBooking is a participant's place in a shift.
 type VolunteerBooking struct {
-	ID, ShiftID, EventConsignorID uint64
-	Status                        string
+	ID               uint64 `column:"id,fixed"`
+	ShiftID          uint64 `column:"shift_id,fixed"`
+	EventConsignorID uint64 `column:"event_consignor_id,fixed"`
+	Status           string `column:"status"`
 }
 
 // Session is a visit. EventID 0 is NULL.
 type Session struct {
-	ID, ClientID, EventID          uint64
-	Role                           string
-	StartedAt, LastSeenAt, EndedAt time.Time
+	ID         uint64    `column:"id,fixed"`
+	ClientID   uint64    `column:"client_id,fixed"`
+	EventID    uint64    `column:"event_id,fixed,null"`
+	Role       string    `column:"role,fixed"`
+	StartedAt  time.Time `column:"started_at,fixed"`
+	LastSeenAt time.Time `column:"last_seen_at"`
+	EndedAt    time.Time `column:"ended_at"`
 }
 
 // Settlement is what a participant gets for a sale event.
 type Settlement struct {
-	ID, EventID, EventConsignorID uint64
-	AmountCents                   int64
-	Status                        string
-	CreatedAt, PaidAt             time.Time
+	ID               uint64    `column:"id,fixed"`
+	EventID          uint64    `column:"event_id,fixed"`
+	EventConsignorID uint64    `column:"event_consignor_id,fixed"`
+	AmountCents      int64     `column:"amount_cents"`
+	Status           string    `column:"status"`
+	CreatedAt        time.Time `column:"created_at,fixed"`
+	PaidAt           time.Time `column:"paid_at"`
 }
 
 // SyncRun is a run of the sync with a client's shop.
 type SyncRun struct {
-	ID, ClientID  uint64
-	Kind, Outcome string
-	FinishedAt    time.Time
+	ID         uint64    `column:"id,fixed"`
+	ClientID   uint64    `column:"client_id,fixed"`
+	Kind       string    `column:"kind,fixed"`
+	Outcome    string    `column:"outcome"`
+	FinishedAt time.Time `column:"finished_at"`
 }
 
 // Backup is one run of a backup. Outcome, Bytes and FinishedAt are NULL while it runs; Bytes also when it failed.
 type Backup struct {
-	ID                    uint64
-	Target, Outcome       string
-	Bytes                 int64
-	StartedAt, FinishedAt time.Time
+	ID         uint64    `column:"id,fixed"`
+	Target     string    `column:"target,fixed"`
+	Outcome    string    `column:"outcome,null"`
+	Bytes      int64     `column:"bytes,null"`
+	StartedAt  time.Time `column:"started_at,fixed"`
+	FinishedAt time.Time `column:"finished_at"`
 }
 
 // SupportTicket is a client's request for support.
 type SupportTicket struct {
-	ID, ClientID                        uint64
-	Priority, Status, Category          string
-	OpenedAt, FirstResponseAt, SolvedAt time.Time
+	ID              uint64    `column:"id,fixed"`
+	ClientID        uint64    `column:"client_id,fixed"`
+	Priority        string    `column:"priority"`
+	Status          string    `column:"status"`
+	Category        string    `column:"category,fixed"`
+	OpenedAt        time.Time `column:"opened_at,fixed"`
+	FirstResponseAt time.Time `column:"first_response_at"`
+	SolvedAt        time.Time `column:"solved_at"`
 }
 
 func (r Client) RowID() uint64           { return r.ID }

@@ -1,8 +1,8 @@
 package world
 
 import (
-	"fmt"
 	"iter"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -29,9 +29,21 @@ func (t *table[T]) tuple(buf []byte, row *T) []byte {
 		if i > 0 {
 			buf = append(buf, ',')
 		}
-		buf = literal(buf, t.columns[i].value(row))
+		buf = t.columns[i].literal(buf, row)
 	}
 	return append(buf, ')')
+}
+
+// literal appends the value of a row.
+func (c *column[T]) literal(buf []byte, row *T) []byte {
+	if c.derive != nil {
+		return literal(buf, reflect.ValueOf(c.derive(row)))
+	}
+	value := reflect.ValueOf(row).Elem().Field(c.field)
+	if c.null && value.IsZero() {
+		return append(buf, "NULL"...)
+	}
+	return literal(buf, value)
 }
 
 func (t *table[T]) InsertStatement(rows []Row) string {
@@ -73,17 +85,17 @@ func (t *table[T]) UpdateStatement(r Row) string {
 		}
 		buf = append(buf, sep...)
 		buf = append(buf, c.name...)
-		buf = literal(append(buf, '='), c.value(&row))
+		buf = c.literal(append(buf, '='), &row)
 		sep = ","
 	}
-	return string(literal(append(buf, " WHERE "+t.columns[0].name+"="...), row.RowID()))
+	return string(strconv.AppendUint(append(buf, " WHERE "+t.columns[0].name+"="...), row.RowID(), 10))
 }
 
 func (t *table[T]) DeleteStatement(rows []Row) string {
 	buf := append([]byte("DELETE FROM "), t.Name...)
 	sep := " WHERE " + t.columns[0].name + " IN ("
 	for _, row := range rows {
-		buf = literal(append(buf, sep...), row.RowID())
+		buf = strconv.AppendUint(append(buf, sep...), row.RowID(), 10)
 		sep = ","
 	}
 	return string(append(buf, ')'))
@@ -91,30 +103,30 @@ func (t *table[T]) DeleteStatement(rows []Row) string {
 
 // literal appends a value as SQL writes it. The connections of this package run with a fixed sql_mode, in which a
 // backslash escapes.
-func literal(buf []byte, value any) []byte {
-	switch v := value.(type) {
-	case nil:
+func literal(buf []byte, value reflect.Value) []byte {
+	switch value.Kind() {
+	case reflect.Invalid: // nil
 		return append(buf, "NULL"...)
-	case uint64:
-		return strconv.AppendUint(buf, v, 10)
-	case int64:
-		return strconv.AppendInt(buf, v, 10)
-	case bool:
-		if v {
+	case reflect.Uint64:
+		return strconv.AppendUint(buf, value.Uint(), 10)
+	case reflect.Int64:
+		return strconv.AppendInt(buf, value.Int(), 10)
+	case reflect.Bool:
+		if value.Bool() {
 			return append(buf, '1')
 		}
 		return append(buf, '0')
-	case time.Time:
-		if v.IsZero() {
+	case reflect.String:
+		text := value.String()
+		if strings.ContainsAny(text, `'\`) {
+			text = strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(text)
+		}
+		return append(append(append(buf, '\''), text...), '\'')
+	default:
+		at := value.Addr().Interface().(*time.Time) // the only type that is left
+		if at.IsZero() {
 			return append(buf, "NULL"...)
 		}
-		return append(v.UTC().AppendFormat(append(buf, '\''), "2006-01-02 15:04:05.000000"), '\'')
-	case string:
-		if strings.ContainsAny(v, `'\`) {
-			v = strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(v)
-		}
-		return append(append(append(buf, '\''), v...), '\'')
-	default:
-		panic(fmt.Sprintf("platform: no SQL literal for %T", value)) // a mistake in tables.go
+		return append(at.UTC().AppendFormat(append(buf, '\''), "2006-01-02 15:04:05.000000"), '\'')
 	}
 }

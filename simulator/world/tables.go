@@ -3,23 +3,43 @@ package world
 import (
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 )
 
-// column is a column of a table, with the value of a row.
+// column is a column of a table: a field of its rows, or derived from them.
 type column[T Row] struct {
-	name  string
-	value func(*T) any // uint64, int64, string, bool, time.Time or nil
-	fixed bool         // written on insert only: keys and personal columns
+	name   string
+	field  int // its index
+	derive func(*T) any
+	fixed  bool // written on insert only: keys and personal columns
+	null   bool // the zero value is NULL
 }
 
 // table maps a Go type to a database table, to the books and to the index.
 type table[T Row] struct {
 	Name    string
 	rows    func(*Books) *Rows[T]
-	index   func(*Index, *T, bool) // updates the index for an inserted or changed row (true) or a deleted one (false)
+	index   func(*Index, *T, bool) // updates the index for an inserted or changed row (true) or a deleted one (false); may be nil
 	columns []column[T]            // the primary key first
+}
+
+// newTable makes a table. Its columns are the fields with a tag, and those that are derived.
+func newTable[T Row](name string, rows func(*Books) *Rows[T], index func(*Index, *T, bool), derived ...column[T]) *table[T] {
+	t := &table[T]{Name: name, rows: rows, index: index}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		tag, ok := f.Tag.Lookup("column")
+		if !ok {
+			continue
+		}
+		options := strings.Split(tag, ",")
+		t.columns = append(t.columns, column[T]{
+			name: options[0], field: f.Index[0], fixed: slices.Contains(options, "fixed"), null: slices.Contains(options, "null"),
+		})
+	}
+	t.columns = append(t.columns, derived...)
+	return t
 }
 
 // Table is a table without its type.
@@ -89,198 +109,29 @@ func AllTables() []Table {
 
 // The tables. None of these variables ever changes.
 var (
-	clientsTable = &table[Client]{Name: "clients", rows: func(b *Books) *Rows[Client] { return &b.Clients },
-		columns: []column[Client]{
-			{"id", func(r *Client) any { return r.ID }, true},
-			{"slug", func(r *Client) any { return r.Slug }, false},
-			{"name", func(r *Client) any { return r.Name }, false},
-			{"domain", func(r *Client) any { return r.Domain }, false},
-			{"plan", func(r *Client) any { return r.Plan }, false},
-			{"active", func(r *Client) any { return r.Active }, false},
-			{"created_at", func(r *Client) any { return r.CreatedAt }, true},
-		}}
-
-	shopifyAccessTable = &table[ShopifyAccess]{Name: "client_shopify_access", rows: func(b *Books) *Rows[ShopifyAccess] { return &b.ShopifyAccess },
-		columns: []column[ShopifyAccess]{
-			{"client_id", func(r *ShopifyAccess) any { return r.ClientID }, true},
-			{"shop_domain", func(r *ShopifyAccess) any { return r.ShopDomain }, false},
-			{"access_token", func(r *ShopifyAccess) any { return FakeToken(r.ClientID) }, true},
-			{"token_expires_at", func(r *ShopifyAccess) any { return r.TokenExpiresAt }, false},
-			{"active", func(r *ShopifyAccess) any { return r.Active }, false},
-		}}
-
-	eventsTable = &table[Event]{Name: "events", rows: func(b *Books) *Rows[Event] { return &b.Events }, index: (*Index).event,
-		columns: []column[Event]{
-			{"id", func(r *Event) any { return r.ID }, true},
-			{"client_id", func(r *Event) any { return r.ClientID }, true},
-			{"slug", func(r *Event) any { return r.Slug }, false},
-			{"name", func(r *Event) any { return r.Name }, false},
-			{"status", func(r *Event) any { return r.Status }, false},
-			{"start_at", func(r *Event) any { return r.StartAt }, false},
-			{"end_at", func(r *Event) any { return r.EndAt }, false},
-			{"return_window_end", func(r *Event) any { return r.ReturnWindowEnd }, false},
-			{"max_consignors", func(r *Event) any { return r.MaxConsignors }, false},
-			{"currency", func(r *Event) any { return r.Currency }, false},
-			{"completed_at", func(r *Event) any { return r.CompletedAt }, false},
-		}}
-
-	categoriesTable = &table[Category]{Name: "categories", rows: func(b *Books) *Rows[Category] { return &b.Categories },
-		columns: []column[Category]{
-			{"id", func(r *Category) any { return r.ID }, true},
-			{"slug", func(r *Category) any { return r.Slug }, false},
-			{"name", func(r *Category) any { return r.Name }, false},
-		}}
-
-	consignorsTable = &table[Consignor]{Name: "consignors", rows: func(b *Books) *Rows[Consignor] { return &b.Consignors }, index: (*Index).consignor,
-		columns: []column[Consignor]{
-			{"id", func(r *Consignor) any { return r.ID }, true},
-			{"client_id", func(r *Consignor) any { return r.ClientID }, true},
-			{"email", func(r *Consignor) any { return FakeMail(r.ID) }, true},
-			{"name", func(r *Consignor) any { return fakeName(r.ID) }, true},
-			{"active", func(r *Consignor) any { return r.Active }, false},
-			{"created_at", func(r *Consignor) any { return r.CreatedAt }, true},
-			{"sync_status", func(r *Consignor) any { return r.SyncStatus }, false},
-			{"last_sync_attempt", func(r *Consignor) any { return r.LastSyncAttempt }, false},
-		}}
-
-	eventConsignorsTable = &table[EventConsignor]{Name: "event_consignors", rows: func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, index: (*Index).eventConsignor,
-		columns: []column[EventConsignor]{
-			{"id", func(r *EventConsignor) any { return r.ID }, true},
-			{"event_id", func(r *EventConsignor) any { return r.EventID }, true},
-			{"consignor_id", func(r *EventConsignor) any { return r.ConsignorID }, true},
-			{"type", func(r *EventConsignor) any { return r.Type }, false},
-			{"fee_paid", func(r *EventConsignor) any { return r.FeePaid }, false},
-			{"volunteer_shift_count", func(r *EventConsignor) any { return r.VolunteerShiftCount }, false},
-			{"total_earnings_cents", func(r *EventConsignor) any { return r.TotalEarningsCents }, false},
-			{"is_paid", func(r *EventConsignor) any { return r.IsPaid }, false},
-			{"created_at", func(r *EventConsignor) any { return r.CreatedAt }, true},
-		}}
-
-	ItemsTable = &table[Item]{Name: "items", rows: func(b *Books) *Rows[Item] { return &b.Items }, index: (*Index).item,
-		columns: []column[Item]{
-			{"id", func(r *Item) any { return r.ID }, true},
-			{"event_id", func(r *Item) any { return r.EventID }, true},
-			{"event_consignor_id", func(r *Item) any { return r.EventConsignorID }, true},
-			{"category_id", func(r *Item) any { return r.CategoryID }, false},
-			{"shopify_product_id", func(r *Item) any { return orNull(r.ShopifyProductID) }, false},
-			{"title", func(r *Item) any { return FakeTitle(r.ID, r.CategoryID) }, true},
-			{"price_cents", func(r *Item) any { return r.PriceCents }, false},
-			{"status", func(r *Item) any { return r.Status }, false},
-			{"markdown_eligible", func(r *Item) any { return r.MarkdownEligible }, false},
-			{"transfer_count", func(r *Item) any { return r.TransferCount }, false},
-			{"sold_price_cents", func(r *Item) any { return nullUnless(!r.SoldAt.IsZero(), r.SoldPriceCents) }, false},
-			{"image_bytes", func(r *Item) any { return r.ImageBytes }, false},
-			{"listed_at", func(r *Item) any { return r.ListedAt }, false},
-			{"sold_at", func(r *Item) any { return r.SoldAt }, false},
-			{"synced_at", func(r *Item) any { return r.SyncedAt }, false},
-			{"updated_at", func(r *Item) any { return r.UpdatedAt }, false},
-		}}
-
-	SalesTable = &table[Sale]{Name: "sales", rows: func(b *Books) *Rows[Sale] { return &b.Sales }, index: (*Index).sale,
-		columns: []column[Sale]{
-			{"id", func(r *Sale) any { return r.ID }, true},
-			{"event_id", func(r *Sale) any { return r.EventID }, true},
-			{"item_id", func(r *Sale) any { return r.ItemID }, true},
-			{"shopify_order_id", func(r *Sale) any { return r.ShopifyOrderID }, true},
-			{"amount_cents", func(r *Sale) any { return r.AmountCents }, false},
-			{"currency", func(r *Sale) any { return r.Currency }, true},
-			{"channel", func(r *Sale) any { return r.Channel }, true},
-			{"sold_at", func(r *Sale) any { return r.SoldAt }, true},
-			{"is_returned", func(r *Sale) any { return r.IsReturned }, false},
-			{"returned_at", func(r *Sale) any { return r.ReturnedAt }, false},
-			{"shopper_code", func(r *Sale) any { return fakeShopper(r.ShopifyOrderID) }, true},
-		}}
-
-	dropoffSlotsTable = &table[DropoffSlot]{Name: "dropoff_slots", rows: func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, index: (*Index).slot,
-		columns: []column[DropoffSlot]{
-			{"id", func(r *DropoffSlot) any { return r.ID }, true},
-			{"event_id", func(r *DropoffSlot) any { return r.EventID }, true},
-			{"start_at", func(r *DropoffSlot) any { return r.StartAt }, false},
-			{"capacity", func(r *DropoffSlot) any { return r.Capacity }, false},
-			{"remaining", func(r *DropoffSlot) any { return r.Remaining }, false},
-		}}
-
-	dropoffBookingsTable = &table[DropoffBooking]{Name: "dropoff_bookings", rows: func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, index: (*Index).dropoffBooking,
-		columns: []column[DropoffBooking]{
-			{"id", func(r *DropoffBooking) any { return r.ID }, true},
-			{"slot_id", func(r *DropoffBooking) any { return r.SlotID }, true},
-			{"event_consignor_id", func(r *DropoffBooking) any { return r.EventConsignorID }, true},
-			{"status", func(r *DropoffBooking) any { return r.Status }, false},
-			{"arrived_at", func(r *DropoffBooking) any { return r.ArrivedAt }, false},
-			{"completed_at", func(r *DropoffBooking) any { return r.CompletedAt }, false},
-		}}
-
-	volunteerShiftsTable = &table[VolunteerShift]{Name: "volunteer_shifts", rows: func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, index: (*Index).shift,
-		columns: []column[VolunteerShift]{
-			{"id", func(r *VolunteerShift) any { return r.ID }, true},
-			{"event_id", func(r *VolunteerShift) any { return r.EventID }, true},
-			{"shift_type", func(r *VolunteerShift) any { return r.ShiftType }, false},
-			{"start_at", func(r *VolunteerShift) any { return r.StartAt }, false},
-			{"end_at", func(r *VolunteerShift) any { return r.EndAt }, false},
-			{"capacity", func(r *VolunteerShift) any { return r.Capacity }, false},
-			{"remaining", func(r *VolunteerShift) any { return r.Remaining }, false},
-		}}
-
-	volunteerBookingsTable = &table[VolunteerBooking]{Name: "volunteer_bookings", rows: func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, index: (*Index).volunteerBooking,
-		columns: []column[VolunteerBooking]{
-			{"id", func(r *VolunteerBooking) any { return r.ID }, true},
-			{"shift_id", func(r *VolunteerBooking) any { return r.ShiftID }, true},
-			{"event_consignor_id", func(r *VolunteerBooking) any { return r.EventConsignorID }, true},
-			{"status", func(r *VolunteerBooking) any { return r.Status }, false},
-		}}
-
-	sessionsTable = &table[Session]{Name: "sessions", rows: func(b *Books) *Rows[Session] { return &b.Sessions }, index: (*Index).Session,
-		columns: []column[Session]{
-			{"id", func(r *Session) any { return r.ID }, true},
-			{"client_id", func(r *Session) any { return r.ClientID }, true},
-			{"event_id", func(r *Session) any { return orNull(r.EventID) }, true},
-			{"role", func(r *Session) any { return r.Role }, true},
-			{"started_at", func(r *Session) any { return r.StartedAt }, true},
-			{"last_seen_at", func(r *Session) any { return r.LastSeenAt }, false},
-			{"ended_at", func(r *Session) any { return r.EndedAt }, false},
-		}}
-
-	settlementsTable = &table[Settlement]{Name: "settlements", rows: func(b *Books) *Rows[Settlement] { return &b.Settlements }, index: (*Index).settlement,
-		columns: []column[Settlement]{
-			{"id", func(r *Settlement) any { return r.ID }, true},
-			{"event_id", func(r *Settlement) any { return r.EventID }, true},
-			{"event_consignor_id", func(r *Settlement) any { return r.EventConsignorID }, true},
-			{"amount_cents", func(r *Settlement) any { return r.AmountCents }, false},
-			{"status", func(r *Settlement) any { return r.Status }, false},
-			{"created_at", func(r *Settlement) any { return r.CreatedAt }, true},
-			{"paid_at", func(r *Settlement) any { return r.PaidAt }, false},
-		}}
-
-	syncRunsTable = &table[SyncRun]{Name: "sync_runs", rows: func(b *Books) *Rows[SyncRun] { return &b.SyncRuns },
-		columns: []column[SyncRun]{
-			{"id", func(r *SyncRun) any { return r.ID }, true},
-			{"client_id", func(r *SyncRun) any { return r.ClientID }, true},
-			{"kind", func(r *SyncRun) any { return r.Kind }, true},
-			{"outcome", func(r *SyncRun) any { return r.Outcome }, false},
-			{"finished_at", func(r *SyncRun) any { return r.FinishedAt }, false},
-		}}
-
-	backupsTable = &table[Backup]{Name: "backups", rows: func(b *Books) *Rows[Backup] { return &b.Backups },
-		columns: []column[Backup]{
-			{"id", func(r *Backup) any { return r.ID }, true},
-			{"target", func(r *Backup) any { return r.Target }, true},
-			{"outcome", func(r *Backup) any { return nullUnless(r.Outcome != "", r.Outcome) }, false},
-			{"bytes", func(r *Backup) any { return nullUnless(r.Bytes > 0, r.Bytes) }, false},
-			{"started_at", func(r *Backup) any { return r.StartedAt }, true},
-			{"finished_at", func(r *Backup) any { return r.FinishedAt }, false},
-		}}
-
-	supportTicketsTable = &table[SupportTicket]{Name: "support_tickets", rows: func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, index: (*Index).ticket,
-		columns: []column[SupportTicket]{
-			{"id", func(r *SupportTicket) any { return r.ID }, true},
-			{"client_id", func(r *SupportTicket) any { return r.ClientID }, true},
-			{"priority", func(r *SupportTicket) any { return r.Priority }, false},
-			{"status", func(r *SupportTicket) any { return r.Status }, false},
-			{"category", func(r *SupportTicket) any { return r.Category }, true},
-			{"opened_at", func(r *SupportTicket) any { return r.OpenedAt }, true},
-			{"first_response_at", func(r *SupportTicket) any { return r.FirstResponseAt }, false},
-			{"solved_at", func(r *SupportTicket) any { return r.SolvedAt }, false},
-		}}
+	clientsTable       = newTable("clients", func(b *Books) *Rows[Client] { return &b.Clients }, nil)
+	shopifyAccessTable = newTable("client_shopify_access", func(b *Books) *Rows[ShopifyAccess] { return &b.ShopifyAccess }, nil,
+		column[ShopifyAccess]{name: "access_token", derive: func(r *ShopifyAccess) any { return FakeToken(r.ClientID) }, fixed: true})
+	eventsTable     = newTable("events", func(b *Books) *Rows[Event] { return &b.Events }, (*Index).event)
+	categoriesTable = newTable("categories", func(b *Books) *Rows[Category] { return &b.Categories }, nil)
+	consignorsTable = newTable("consignors", func(b *Books) *Rows[Consignor] { return &b.Consignors }, (*Index).consignor,
+		column[Consignor]{name: "email", derive: func(r *Consignor) any { return FakeMail(r.ID) }, fixed: true},
+		column[Consignor]{name: "name", derive: func(r *Consignor) any { return fakeName(r.ID) }, fixed: true})
+	eventConsignorsTable = newTable("event_consignors", func(b *Books) *Rows[EventConsignor] { return &b.EventConsignors }, (*Index).eventConsignor)
+	ItemsTable           = newTable("items", func(b *Books) *Rows[Item] { return &b.Items }, (*Index).item,
+		column[Item]{name: "title", derive: func(r *Item) any { return FakeTitle(r.ID, r.CategoryID) }, fixed: true},
+		column[Item]{name: "sold_price_cents", derive: soldPrice})
+	SalesTable = newTable("sales", func(b *Books) *Rows[Sale] { return &b.Sales }, (*Index).sale,
+		column[Sale]{name: "shopper_code", derive: func(r *Sale) any { return fakeShopper(r.ShopifyOrderID) }, fixed: true})
+	dropoffSlotsTable      = newTable("dropoff_slots", func(b *Books) *Rows[DropoffSlot] { return &b.DropoffSlots }, (*Index).slot)
+	dropoffBookingsTable   = newTable("dropoff_bookings", func(b *Books) *Rows[DropoffBooking] { return &b.DropoffBookings }, (*Index).dropoffBooking)
+	volunteerShiftsTable   = newTable("volunteer_shifts", func(b *Books) *Rows[VolunteerShift] { return &b.VolunteerShifts }, (*Index).shift)
+	volunteerBookingsTable = newTable("volunteer_bookings", func(b *Books) *Rows[VolunteerBooking] { return &b.VolunteerBookings }, (*Index).volunteerBooking)
+	sessionsTable          = newTable("sessions", func(b *Books) *Rows[Session] { return &b.Sessions }, (*Index).Session)
+	settlementsTable       = newTable("settlements", func(b *Books) *Rows[Settlement] { return &b.Settlements }, (*Index).settlement)
+	syncRunsTable          = newTable("sync_runs", func(b *Books) *Rows[SyncRun] { return &b.SyncRuns }, nil)
+	backupsTable           = newTable("backups", func(b *Books) *Rows[Backup] { return &b.Backups }, nil)
+	supportTicketsTable    = newTable("support_tickets", func(b *Books) *Rows[SupportTicket] { return &b.SupportTickets }, (*Index).ticket)
 )
 
 func (Client) Table() Table           { return clientsTable }
@@ -301,13 +152,12 @@ func (SyncRun) Table() Table          { return syncRunsTable }
 func (Backup) Table() Table           { return backupsTable }
 func (SupportTicket) Table() Table    { return supportTicketsTable }
 
-func orNull(id uint64) any { return nullUnless(id != 0, id) }
-
-func nullUnless(ok bool, value any) any {
-	if ok {
-		return value
+// soldPrice is NULL while the item is not sold.
+func soldPrice(r *Item) any {
+	if r.SoldAt.IsZero() {
+		return nil
 	}
-	return nil
+	return r.SoldPriceCents
 }
 
 // Placeholders for personal data and secrets.
