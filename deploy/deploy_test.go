@@ -20,9 +20,9 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/integration"
 	"github.com/consignwatch/consignwatch/exporters/system"
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // programs are those that have a unit and an example, by the name of both.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // command runs a subcommand, and returns its exit status and output.

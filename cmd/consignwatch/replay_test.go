@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/recording"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 	"github.com/consignwatch/consignwatch/test/stack"
 )
 

@@ -6,19 +6,37 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/simulator"
 )
 
-// infraFlags declares the flags of the infrastructure, and returns the process of the cache.
-func infraFlags(app *kingpin.Application, m *platform.Infra) *int {
-	app.Flag("api-address", "Address of the platform's API, which visitors use: host:port for HTTPS with a certificate of its own authority, or http://host:port. Without a host it is 127.0.0.1; port 0 is a free one. GET /state says where it listens.").StringVar(&m.API)
+// streamNeeds are the addresses that a platform with a stream cannot do without, by whether somebody gave them.
+type streamNeeds struct{ api, outside bool }
+
+// without clears the addresses that nobody gave, for a platform without a stream.
+func (n streamNeeds) without(config *simulator.Config) {
+	if !n.api {
+		config.API = ""
+	}
+	if !n.outside {
+		config.Outside = ""
+	}
+}
+
+// infraFlags declares the flags of the infrastructure and of the external services, and returns the process of the cache.
+func infraFlags(app *kingpin.Application, config *simulator.Config, given *streamNeeds) *int {
+	m := &config.Infra
+	app.Flag("api-address", "Address of the platform's API, which visitors use: host:port for HTTPS with a certificate of its own authority, or http://host:port. Without a host it is 127.0.0.1; port 0 is a free one. GET /state says where it listens. Without a stream, and without this flag, there is none.").
+		Default("127.0.0.1:0").IsSetByUser(&given.api).StringVar(&m.API)
 	app.Flag("api-certificates", "Folder in which the API's certificate authority is written as ca.pem.").StringVar(&m.APICertificates)
-	app.Flag("cache", "Redis, host:port, in which the API caches responses.").StringVar(&m.Cache)
+	app.Flag("cache", "Redis, host:port, in which the API caches responses. Without it the API asks the database each time.").StringVar(&m.Cache)
 	pid := app.Flag("cache-pid", "Process that the fault cache-down stops (SIGSTOP) and resumes (SIGCONT).").Int()
 	app.Flag("disk-dir", "Folder in which the platform stores images.").StringVar(&m.Disk.Dir)
 	app.Flag("disk-quota", "Capacity of this folder in bytes.").Default("67108864").Int64Var(&m.Disk.Quota)
 	app.Flag("disk-textfile", "File, ending in .prom, in a folder of node_exporter's --collector.textfile.directory: how full the folder is, as of a file system.").StringVar(&m.Disk.Textfile)
+	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where. Without a stream, and without this flag, there are none.").
+		Default("127.0.0.1:0").IsSetByUser(&given.outside).StringVar(&config.Outside)
+	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
 	return pid
 }
 

@@ -1,6 +1,6 @@
-// Command platform-sim runs the simulator of the platform that consignwatch monitors (pkg/platform): it fills a database with
+// Command platform-sim runs the simulator of the platform that consignwatch monitors (simulator): it fills a database with
 // consignment sales, simulates life in it, publishes events to Kafka, and switches faults on and off on request. For the demo it can run
-// a Kafka broker in its own process (pkg/servers/kafka).
+// a Kafka broker in its own process (pkg/demo/servers/kafka).
 package main
 
 import (
@@ -18,10 +18,11 @@ import (
 	"github.com/prometheus/common/promslog/flag"
 	"github.com/prometheus/common/version"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/seed"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -32,7 +33,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Version(version.Print("platform-sim"))
 	app.UsageWriter(stdout)
 	app.ErrorWriter(stderr)
-	var config platform.Config
+	var config simulator.Config
 	dsnFile := app.Flag("dsn-file", "File with the database's data source name, for example user:password@tcp(127.0.0.1:3306)/platform.").Required().String()
 	control := app.Flag("control-address", "Address of the control interface, on the loopback interface.").Default("127.0.0.1:9479").String()
 	pid := app.Flag("database-pid", "Process that the fault database-down stops (SIGSTOP) and resumes (SIGCONT).").Int()
@@ -52,9 +53,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Flag("kafka-listen", "Run a Kafka broker in this process and publish to it, for example 127.0.0.1:9092, or port 0 for a free one. GET /state says where it listens.").StringVar(&kafkaConfig.Address)
 	app.Flag("kafka-dir", "Folder for that broker's data. Empty: a temporary one.").StringVar(&kafkaConfig.Dir)
 	app.Flag("bulk", "For millions of items: keep only totals of past sale events in the simulator's memory.").BoolVar(&config.Bulk)
-	cachePID := infraFlags(app, &config.Infra)
-	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where.").StringVar(&config.Outside)
-	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
+	var given streamNeeds
+	cachePID := infraFlags(app, &config, &given)
 	logs := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logs)
 	if _, err := app.Parse(args); err != nil {
@@ -66,6 +66,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "platform-sim: --create-topics needs the brokers of --stream")
 		return 1
 	}
+	if len(config.Stream) == 0 && kafkaConfig.Address == "" {
+		given.without(&config)
+	}
 	if *pid > 0 {
 		config.DatabaseDown = signals("database", *pid)
 	}
@@ -74,9 +77,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := withBroker(ctx, config, kafkaConfig, func(config platform.Config) error {
+	if err := withBroker(ctx, config, kafkaConfig, func(config simulator.Config) error {
 		if *createTopics {
-			if err := platform.CreateTopics(ctx, config.Stream); err != nil {
+			if err := simulator.CreateTopics(ctx, config.Stream); err != nil {
 				return err
 			}
 		}
@@ -89,14 +92,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 // withBroker calls do, with a broker in this process if --kafka-listen is set.
-func withBroker(ctx context.Context, config platform.Config, kafkaConfig kafka.Config, do func(platform.Config) error) error {
+func withBroker(ctx context.Context, config simulator.Config, kafkaConfig kafka.Config, do func(simulator.Config) error) error {
 	if kafkaConfig.Address == "" {
 		return do(config)
 	}
 	if len(config.Stream) > 0 {
 		return errors.New("either --stream or --kafka-listen")
 	}
-	kafkaConfig.Topics, kafkaConfig.TopicConfigs = platform.Topics(), jobs.TopicConfigs()
+	kafkaConfig.Topics, kafkaConfig.TopicConfigs = simulator.Topics(), jobs.TopicConfigs()
 	broker, err := kafka.Start(ctx, kafkaConfig)
 	if err != nil {
 		return err
@@ -113,19 +116,19 @@ func withBroker(ctx context.Context, config platform.Config, kafkaConfig kafka.C
 }
 
 // simulate fills the database and runs the simulator until the context ends. The control interface is served from the beginning.
-func simulate(ctx context.Context, config platform.Config, dsnFile, control string) error {
+func simulate(ctx context.Context, config simulator.Config, dsnFile, control string) error {
 	dsn, err := secret.Read(dsnFile)
 	if err != nil {
 		return err
 	}
 	config.DSN = dsn.Reveal()
-	config.Progress = platform.LogProgress(config.Logger, 5*time.Second)
-	p, err := platform.New(config)
+	config.Progress = seed.LogProgress(config.Logger, 5*time.Second)
+	p, err := simulator.New(config)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	listener, err := platform.ListenLoopback(ctx, control)
+	listener, err := simulator.ListenLoopback(ctx, control)
 	if err != nil {
 		return err
 	}

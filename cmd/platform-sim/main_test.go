@@ -17,12 +17,13 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/jobs"
-	"github.com/consignwatch/consignwatch/pkg/platform/quota"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/infra/quota"
+	"github.com/consignwatch/consignwatch/simulator/jobs"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
 )
 
 func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
@@ -42,6 +43,8 @@ func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
 		"host:port, or http://host:port":             {"--dsn-file=" + dsn, "--api-address=nonsense"},
 		"a quota of 5 bytes":                         {"--dsn-file=" + dsn, "--disk-dir=" + t.TempDir(), "--disk-quota=5"},
 		"--create-topics needs the brokers":          {"--dsn-file=" + dsn, "--create-topics"},
+		"the platform has no API":                    {"--dsn-file=" + dsn, "--stream=127.0.0.1:1", "--api-address="},
+		"there are no external services":             {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--outside="},
 		"either --stream or --kafka-listen":          {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--stream=127.0.0.1:1"},
 	} {
 		var out, errs bytes.Buffer
@@ -77,15 +80,15 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended, data, images := make(chan error, 1), t.TempDir(), t.TempDir()
-	infra := platform.Infra{
+	infra := simulator.Infra{
 		API: "127.0.0.1:0", APICertificates: t.TempDir(), Cache: cache.Address(), CacheDown: signals("cache", cache.PID()),
 		Disk: quota.Config{Dir: images, Quota: 4 << 20},
 	}
 	go func() {
-		config := platform.Config{
-			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra,
+		config := simulator.Config{
+			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra, Outside: "127.0.0.1:0",
 		}
-		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config platform.Config) error {
+		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config simulator.Config) error {
 			return simulate(ctx, config, dsn, address)
 		})
 	}()
@@ -112,7 +115,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 		defer response.Body.Close()
 		return response.StatusCode
 	}
-	var state platform.State
+	var state simulator.State
 	lives := func() bool { // and has published events
 		if call("GET", "/-/ready") != 200 {
 			return false
@@ -144,9 +147,9 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 		t.Errorf("state of the stream: %+v", state.Stream)
 	}
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
-		t.Errorf("state of the machinery: %+v", state.InfraState)
+		t.Errorf("state of the machinery: %+v", state.State)
 	}
-	var books []platform.Sample
+	var books []oracle.Sample
 	get("/stream-books", &books)
 	records := 0.0
 	for _, s := range books {

@@ -21,12 +21,13 @@ import (
 	"github.com/prometheus/common/model"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/seed"
 )
 
 // itemsVariable says how many items the platforms of the benchmark have: 1000000,5000000,10000000.
@@ -99,9 +100,9 @@ func historyOf(b *testing.B, items int) string {
 	}
 	run(admin, "CREATE DATABASE platform")
 	dsn := server.DSN("platform")
-	p, err := platform.New(platform.Config{
+	p, err := simulator.New(simulator.Config{
 		DSN: dsn, Clients: 100, Events: 200, LiveEvents: 10, Items: items, Bulk: true, Seed: 1,
-		Progress: platform.LogProgress(slog.New(slog.NewTextHandler(os.Stderr, nil)), 15*time.Second),
+		Progress: seed.LogProgress(slog.New(slog.NewTextHandler(os.Stderr, nil)), 15*time.Second),
 	})
 	if err != nil {
 		b.Fatal(err)

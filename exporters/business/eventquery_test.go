@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // fairPack reads the goods of fairs, some of which are over.

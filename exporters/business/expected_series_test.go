@@ -14,9 +14,11 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
+	"github.com/consignwatch/consignwatch/simulator/world"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
@@ -29,10 +31,10 @@ func quickPack(t *testing.T) string {
 }
 
 // filled makes a platform that stands still; it ends with the test. Its statements may take as long as a busy machine makes them.
-func filled(t *testing.T, config platform.Config) *platform.Platform {
+func filled(t *testing.T, config simulator.Config) *simulator.Platform {
 	t.Helper()
 	config.Timeout = 5 * time.Minute
-	p, err := platform.New(config)
+	p, err := simulator.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func filled(t *testing.T, config platform.Config) *platform.Platform {
 }
 
 // live makes a platform with life in it; it ends with the test.
-func live(t *testing.T, config platform.Config) *platform.Platform {
+func live(t *testing.T, config simulator.Config) *simulator.Platform {
 	t.Helper()
 	p := filled(t, config)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -59,7 +61,7 @@ func live(t *testing.T, config platform.Config) *platform.Platform {
 	return p
 }
 
-func pause(t *testing.T, p *platform.Platform) {
+func pause(t *testing.T, p *simulator.Platform) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -69,9 +71,9 @@ func pause(t *testing.T, p *platform.Platform) {
 }
 
 // expectedSeries is the platform's data at a time, by series.
-func expectedSeries(b *platform.Books, at time.Time) map[string]float64 {
+func expectedSeries(b *world.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
-	for _, s := range b.Truth(at) {
+	for _, s := range oracle.Truth(b, at) {
 		m := &dto.Metric{}
 		for k, v := range s.Labels {
 			m.Label = append(m.Label, &dto.LabelPair{Name: &k, Value: &v})
@@ -126,7 +128,7 @@ func moving(name string) bool { return strings.HasPrefix(name, "consign_event_ex
 func near(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Abs(b) }
 
 // awaitExpected waits until the series of a paused platform equal its data.
-func awaitExpected(t *testing.T, r *exportertest.Running, p *platform.Platform) {
+func awaitExpected(t *testing.T, r *exportertest.Running, p *simulator.Platform) {
 	t.Helper()
 	b := p.Books()
 	awaitExpectedOf(t, r, func(at time.Time) map[string]float64 { return expectedSeries(b, at) })
@@ -162,7 +164,7 @@ func awaitExpectedOf(t *testing.T, r *exportertest.Running, books func(at time.T
 func TestEveryValueEqualsTheDatabaseOfALivePlatform(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 20, Items: 3000, Speed: 2000, Seed: 7})
+	p := live(t, simulator.Config{DSN: dsn, Clients: 6, Events: 20, Items: 3000, Speed: 2000, Seed: 7})
 	r := startPatiently(t, dsn, quickPack(t), "limits: {clients: 100, events: 100}")
 	random := seed.Rand(t)
 	for range 3 {
@@ -185,7 +187,7 @@ func TestEveryValueEqualsTheDatabaseOfALivePlatform(t *testing.T) {
 func TestTheExpectedSeriesCoverEveryMetricOfTheCatalogAndNoOther(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 6, Events: 60, Items: 6000, Speed: 2000, Seed: 7})
+	p := live(t, simulator.Config{DSN: dsn, Clients: 6, Events: 60, Items: 6000, Speed: 2000, Seed: 7})
 	pause(t, p)
 	known := map[string]bool{}
 	for _, s := range p.Truth() {
@@ -208,7 +210,7 @@ func TestTheExpectedSeriesCoverEveryMetricOfTheCatalogAndNoOther(t *testing.T) {
 func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
+	p := live(t, simulator.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
 	pause(t, p)
 	r := startPatiently(t, dsn, quickPack(t))
 	awaitExpected(t, r, p)
@@ -216,7 +218,7 @@ func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 	violations := func(check string) string {
 		return fmt.Sprintf("consign_integrity_violations{check=%q,client=%q}", check, client)
 	}
-	for i, check := range platform.Checks() {
+	for i, check := range world.Checks() {
 		if v, ok := r.Series(t)[violations(check)]; !ok || v != 0 {
 			t.Errorf("%s = %v (exported: %v) on a healthy platform, want 0", check, v, ok)
 		}
@@ -226,7 +228,7 @@ func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 	}
 	awaitExpected(t, r, p)
 	s := r.Series(t)
-	for i, check := range platform.Checks() {
+	for i, check := range world.Checks() {
 		if s[violations(check)] != float64(i+1) {
 			t.Errorf("%s = %v, want the %d that were planted", check, s[violations(check)], i+1)
 		}

@@ -6,15 +6,17 @@ import (
 	"time"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/store"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // history is a platform that stands still: much is over, little is live. It has the shipped indexes.
 type history struct {
 	dsn      string
 	admin    *sql.DB
-	platform *platform.Platform
+	platform *simulator.Platform
 }
 
 // TestOnAPlatformWithALongHistory builds such a platform once for all that only reads it.
@@ -34,7 +36,7 @@ func newHistory(t *testing.T) *history {
 	t.Helper()
 	h := &history{dsn: serverstest.MariaDB(t)}
 	h.admin = serverstest.Open(t, h.dsn)
-	h.platform = filled(t, platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5})
+	h.platform = filled(t, simulator.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 60_000, Bulk: true, Seed: 5})
 	if err := h.platform.Do(t.Context(), "years of operation", longAgo); err != nil {
 		t.Fatal(err)
 	}
@@ -46,22 +48,22 @@ func newHistory(t *testing.T) *history {
 }
 
 // longAgo adds what the filling leaves out: visits, runs and tickets of years.
-func longAgo(b *platform.Books, c *platform.Change) error {
+func longAgo(b *world.Books, c *store.Change) error {
 	at := func(i int) time.Time {
 		return time.Now().UTC().Add(-time.Duration(20+i%700) * 24 * time.Hour).Truncate(time.Microsecond)
 	}
 	for i := range 6000 {
 		client := b.Clients[i%len(b.Clients)].ID
-		session := platform.Session{ClientID: client, EventID: b.Events[i%len(b.Events)].ID, Role: "shopper", StartedAt: at(i), LastSeenAt: at(i)}
+		session := world.Session{ClientID: client, EventID: b.Events[i%len(b.Events)].ID, Role: "shopper", StartedAt: at(i), LastSeenAt: at(i)}
 		if i%3 > 0 { // the others were left open
 			session.EndedAt = at(i)
 		}
 		session.ID = c.NewID(session)
 		c.Insert(session)
-		run := platform.SyncRun{ClientID: client, Kind: []string{"products", "inventory", "orders", "email_address"}[i%4], Outcome: []string{platform.Succeeded, platform.Failed}[i/4%2], FinishedAt: at(i)}
+		run := world.SyncRun{ClientID: client, Kind: []string{"products", "inventory", "orders", "email_address"}[i%4], Outcome: []string{world.Succeeded, world.Failed}[i/4%2], FinishedAt: at(i)}
 		run.ID = c.NewID(run)
 		c.Insert(run)
-		ticket := platform.SupportTicket{ClientID: client, Priority: "normal", Status: platform.Solved, Category: "other", OpenedAt: at(i).Add(-time.Hour), FirstResponseAt: at(i), SolvedAt: at(i)}
+		ticket := world.SupportTicket{ClientID: client, Priority: "normal", Status: world.Solved, Category: "other", OpenedAt: at(i).Add(-time.Hour), FirstResponseAt: at(i), SolvedAt: at(i)}
 		ticket.ID = c.NewID(ticket)
 		c.Insert(ticket)
 	}

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
 )
 
 // TestTheMetricsKeepTheConventions checks the scrape response of a living platform with promtool.
@@ -18,7 +18,7 @@ func TestTheMetricsKeepTheConventions(t *testing.T) {
 		t.Fatal(err)
 	}
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 6, Items: 600, Speed: 500, Seed: 11})
+	p := live(t, simulator.Config{DSN: dsn, Clients: 3, Events: 6, Items: 600, Speed: 500, Seed: 11})
 	pause(t, p)
 	r := startPatiently(t, dsn, quickPack(t))
 	awaitExpected(t, r, p)

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // access is how the server's plan reads one table of a query.
@@ -69,25 +70,25 @@ func (h *history) liveIDs() (ids string, rows map[string]int) {
 	b, now := h.platform.Books(), time.Now()
 	list, live := []string{}, map[uint64]bool{}
 	for i := range b.Events {
-		if e := &b.Events[i]; !slices.Contains([]string{platform.Draft, platform.Complete, platform.Cancelled}, e.Status) {
+		if e := &b.Events[i]; !slices.Contains([]string{world.Draft, world.Complete, world.Cancelled}, e.Status) {
 			list, live[e.ID] = append(list, strconv.FormatUint(e.ID, 10)), true
 		}
 	}
 	recent := func(at time.Time, d time.Duration) bool { return at.After(now.Add(-d)) }
 	return strings.Join(list, ","), map[string]int{
-		"items":            count(b.Items, func(r *platform.Item) bool { return live[r.EventID] }),
-		"sales":            count(b.Sales, func(r *platform.Sale) bool { return live[r.EventID] }),
-		"event_consignors": count(b.EventConsignors, func(r *platform.EventConsignor) bool { return live[r.EventID] }),
+		"items":            count(b.Items, func(r *world.Item) bool { return live[r.EventID] }),
+		"sales":            count(b.Sales, func(r *world.Sale) bool { return live[r.EventID] }),
+		"event_consignors": count(b.EventConsignors, func(r *world.EventConsignor) bool { return live[r.EventID] }),
 		"consignors":       len(b.Consignors),
-		"sessions":         count(b.Sessions, func(r *platform.Session) bool { return r.EndedAt.IsZero() && recent(r.LastSeenAt, time.Hour) }),
+		"sessions":         count(b.Sessions, func(r *world.Session) bool { return r.EndedAt.IsZero() && recent(r.LastSeenAt, time.Hour) }),
 		"sync_runs":        2 * 4 * len(b.Clients), // a look-up for each client, kind and outcome
-		"support_tickets": count(b.SupportTickets, func(r *platform.SupportTicket) bool {
-			return r.Status != platform.Solved || recent(r.SolvedAt, 8*24*time.Hour) || recent(r.FirstResponseAt, 8*24*time.Hour)
+		"support_tickets": count(b.SupportTickets, func(r *world.SupportTicket) bool {
+			return r.Status != world.Solved || recent(r.SolvedAt, 8*24*time.Hour) || recent(r.FirstResponseAt, 8*24*time.Hour)
 		}),
 	}
 }
 
-func count[T platform.Row](rows platform.Rows[T], of func(*T) bool) int {
+func count[T world.Row](rows world.Rows[T], of func(*T) bool) int {
 	n := 0
 	for i := range rows {
 		if of(&rows[i]) {
@@ -236,7 +237,7 @@ func TestStatisticsThatAreOld(t *testing.T) {
 	server := serverstest.OwnMariaDB(t)
 	execute(t, serverstest.Open(t, server.DSN("")), "CREATE DATABASE shop")
 	h := &history{dsn: server.DSN("shop"), admin: serverstest.Open(t, server.DSN("shop"))}
-	filled(t, platform.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 12_000, Bulk: true, Seed: 5})
+	filled(t, simulator.Config{DSN: h.dsn, Clients: 12, Events: 60, LiveEvents: 4, Items: 12_000, Bulk: true, Seed: 5})
 	execute(t, h.admin, deploy.Indexes()...)
 	for _, table := range tables(t, h.admin) {
 		execute(t, h.admin, "ANALYZE TABLE "+table)

@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/faults"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // marketPack reads how many visitors paid in each tenth of a market's time.
@@ -156,7 +158,7 @@ func TestAnHourShouldBringWhatItBroughtAtEarlierSales(t *testing.T) {
 func TestAStalledSaleStandsOut(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 5, Events: 40, Items: 10_000, Speed: 60, Seed: 1, Noon: true})
+	p := live(t, simulator.Config{DSN: dsn, Clients: 5, Events: 40, Items: 10_000, Speed: 60, Seed: 1, Noon: true})
 	r := startPatiently(t, dsn, quickPack(t))
 	b := p.Books()
 	now := time.Now()
@@ -169,10 +171,10 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 			recent[s.EventID][s.ShopifyOrderID] = true
 		}
 	}
-	name := func(metric string, e *platform.Event) string {
+	name := func(metric string, e *world.Event) string {
 		return fmt.Sprintf("%s{client=%q,event=%q}", metric, b.Clients.Get(e.ClientID).Slug, e.Slug)
 	}
-	judged := func(s map[string]float64) (events []*platform.Event) {
+	judged := func(s map[string]float64) (events []*world.Event) {
 		for i := range b.Events {
 			e := &b.Events[i]
 			quarter := s[name("consign_event_expected_orders", e)] * 900 / min(now.Sub(e.StartAt).Seconds(), 3600)
@@ -189,7 +191,7 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 		}
 	}
 	// Always of the same sale events: shoppers come to others and leave these. Sale events that end soon would vanish.
-	watched := slices.DeleteFunc(judged(s), func(e *platform.Event) bool { return e.EndAt.Sub(now) < 5*time.Minute })
+	watched := slices.DeleteFunc(judged(s), func(e *world.Event) bool { return e.EndAt.Sub(now) < 5*time.Minute })
 	orders := func(s map[string]float64) (sum float64) {
 		for _, e := range watched {
 			for _, channel := range []string{"online", "pos"} {
@@ -200,7 +202,7 @@ func TestAStalledSaleStandsOut(t *testing.T) {
 	}
 	before := orders(s)
 	r.Await(t, "somebody buys", func(s map[string]float64) bool { return orders(s) > before })
-	if err := p.Faults().On(t.Context(), platform.SaleStalled, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	pause(t, p) // what was decided on before has happened, or will not

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 const lagSeries = "consign_replica_lag_seconds"

@@ -19,11 +19,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/rules"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // prometheus is a Prometheus with the shipped recording rules, quicker than they are.
@@ -133,9 +134,9 @@ func (p prometheus) recorded(t *testing.T) []string {
 func TestTwoExportersReportTheSameAsOne(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
+	p := live(t, simulator.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
 	pause(t, p)
-	for i, check := range platform.Checks() {
+	for i, check := range world.Checks() {
 		if err := p.InjectViolation(t.Context(), check, p.Books().Clients[0].Slug, i+1); err != nil {
 			t.Fatal(err)
 		}

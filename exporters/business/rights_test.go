@@ -11,7 +11,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 )
 
 // personal are the columns that the contract marks with a star, and the whole table that holds a secret.

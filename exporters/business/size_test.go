@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/store"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // TestTwoHundredClientsHaveNoMoreSeriesThanEstimated fills a platform to the brim: as many exposed sale events as clients, and
@@ -16,9 +18,9 @@ func TestTwoHundredClientsHaveNoMoreSeriesThanEstimated(t *testing.T) {
 	t.Parallel()
 	const clients = 200
 	dsn := serverstest.MariaDB(t)
-	p := filled(t, platform.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8})
+	p := filled(t, simulator.Config{DSN: dsn, Clients: clients, Events: 260, LiveEvents: 196, Items: 13_000, Seed: 8})
 	// All visitors leave, so that no series depends on the clock while the scrape responses are compared.
-	if err := p.Do(t.Context(), "everybody leaves", func(b *platform.Books, c *platform.Change) error {
+	if err := p.Do(t.Context(), "everybody leaves", func(b *world.Books, c *store.Change) error {
 		for _, s := range b.Sessions {
 			s.EndedAt = s.LastSeenAt
 			c.Update(s)

@@ -11,12 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/pkg/replay"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/faults"
 )
 
 // slower is for how many seconds of the rules a second of this test stands: an hour passes in a minute.
@@ -71,7 +72,7 @@ func urgent(t *testing.T, prometheus *servers.Process, since time.Time) (alerts 
 
 func TestAStalledSaleFiresItsAlertAndAHealthyOneDoesNot(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
-	p := live(t, platform.Config{DSN: dsn, Clients: 5, Events: 60, LiveEvents: 12, Items: 18_000, Speed: 3600, Seed: 1}) // a sale of three days lasts 72 seconds
+	p := live(t, simulator.Config{DSN: dsn, Clients: 5, Events: 60, LiveEvents: 12, Items: 18_000, Speed: 3600, Seed: 1}) // a sale of three days lasts 72 seconds
 	prometheus := scraped(t, start(t, dsn, minute.Replace(quickPack(t))))
 	begin := time.Now()
 	pause := func(d time.Duration) {
@@ -94,12 +95,12 @@ func TestAStalledSaleFiresItsAlertAndAHealthyOneDoesNot(t *testing.T) {
 	if alerts := urgent(t, prometheus, begin); len(alerts) > 0 {
 		t.Fatalf("people buy, and %v", alerts)
 	}
-	if err := p.Faults().On(t.Context(), platform.SaleStalled, ""); err != nil {
+	if err := p.Faults().On(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	stalled := time.Now()
 	wait("the alert fires", time.Minute, func() bool { return len(urgent(t, prometheus, begin)) > 0 })
-	if err := p.Faults().Off(t.Context(), platform.SaleStalled, ""); err != nil {
+	if err := p.Faults().Off(t.Context(), faults.SaleStalled, ""); err != nil {
 		t.Fatal(err)
 	}
 	wait("people buy again, or the sale is over, and the alert ends", 90*time.Second, func() bool {

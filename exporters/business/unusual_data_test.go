@@ -11,22 +11,25 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/oracle"
+	"github.com/consignwatch/consignwatch/simulator/store"
+	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // unusualPlatform is a paused platform that the test changes, and its exporter.
 type unusualPlatform struct {
-	p       *platform.Platform
+	p       *simulator.Platform
 	r       *exportertest.Running
 	metrics *catalog.Catalog
 }
 
 // do changes the platform.
-func (o *unusualPlatform) do(t *testing.T, what string, fill func(b *platform.Books, c *platform.Change)) {
+func (o *unusualPlatform) do(t *testing.T, what string, fill func(b *world.Books, c *store.Change)) {
 	t.Helper()
-	if err := o.p.Do(t.Context(), what, func(b *platform.Books, c *platform.Change) error { fill(b, c); return nil }); err != nil {
+	if err := o.p.Do(t.Context(), what, func(b *world.Books, c *store.Change) error { fill(b, c); return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -41,9 +44,9 @@ func (o *unusualPlatform) await(t *testing.T) map[string]float64 {
 
 // expected is the series that the exporter can report: values outside a label's domain are `other`; series that cannot be added
 // are left out then, and so is money of a currency that does not exist.
-func (o *unusualPlatform) expected(b *platform.Books, at time.Time) map[string]float64 {
+func (o *unusualPlatform) expected(b *world.Books, at time.Time) map[string]float64 {
 	series := map[string]float64{}
-	for _, s := range b.Truth(at) {
+	for _, s := range oracle.Truth(b, at) {
 		m, _ := o.metrics.Lookup(s.Name)
 		labels, odd := maps.Clone(s.Labels), false
 		for i := range m.Labels {
@@ -67,22 +70,22 @@ func (o *unusualPlatform) expected(b *platform.Books, at time.Time) map[string]f
 const noSuchCurrency = "XQZ"
 
 // saleEventOf is a sale event of a client that goes on, with items.
-func saleEventOf(t *testing.T, b *platform.Books, client uint64) platform.Event {
+func saleEventOf(t *testing.T, b *world.Books, client uint64) world.Event {
 	t.Helper()
 	for _, e := range b.Events {
-		if e.ClientID == client && (e.Status == platform.Active || e.Status == platform.Markdown) {
+		if e.ClientID == client && (e.Status == world.Active || e.Status == world.Markdown) {
 			return e
 		}
 	}
 	t.Fatalf("client %d has no sale event that goes on", client)
-	return platform.Event{}
+	return world.Event{}
 }
 
 // newEvent is a sale event without anything in it.
-func newEvent(c *platform.Change, client uint64, slug, name, currency string) platform.Event {
+func newEvent(c *store.Change, client uint64, slug, name, currency string) world.Event {
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	e := platform.Event{
-		ClientID: client, Slug: slug, Name: name, Status: platform.Active, Currency: currency, MaxConsignors: 10,
+	e := world.Event{
+		ClientID: client, Slug: slug, Name: name, Status: world.Active, Currency: currency, MaxConsignors: 10,
 		StartAt: now.Add(-time.Hour), EndAt: now.Add(48 * time.Hour), ReturnWindowEnd: now.Add(96 * time.Hour),
 	}
 	e.ID = c.NewID(e)
@@ -90,12 +93,12 @@ func newEvent(c *platform.Change, client uint64, slug, name, currency string) pl
 }
 
 // sell adds a sold item for each amount, in minor units, with its sale.
-func sell(c *platform.Change, e platform.Event, category uint64, amounts ...int64) {
+func sell(c *store.Change, e world.Event, category uint64, amounts ...int64) {
 	for _, cents := range amounts {
-		item := platform.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: category, PriceCents: cents, SoldPriceCents: cents, Status: platform.Sold,
+		item := world.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: category, PriceCents: cents, SoldPriceCents: cents, Status: world.Sold,
 			ListedAt: e.StartAt, SoldAt: e.StartAt, UpdatedAt: e.StartAt, SyncedAt: e.StartAt}
 		item.ID = c.NewID(item)
-		sale := platform.Sale{EventID: e.ID, ItemID: item.ID, ShopifyOrderID: item.ID, AmountCents: cents, Currency: e.Currency, Channel: platform.POS, SoldAt: e.StartAt}
+		sale := world.Sale{EventID: e.ID, ItemID: item.ID, ShopifyOrderID: item.ID, AmountCents: cents, Currency: e.Currency, Channel: world.POS, SoldAt: e.StartAt}
 		sale.ID = c.NewID(sale)
 		c.Insert(item, sale)
 	}
@@ -145,7 +148,7 @@ func of(series map[string]float64, label, value string) []string {
 func TestUnusualDataIsReported(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := filled(t, platform.Config{DSN: dsn, Clients: 5, Events: 10, LiveEvents: 7, Items: 900, Seed: 21})
+	p := filled(t, simulator.Config{DSN: dsn, Clients: 5, Events: 10, LiveEvents: 7, Items: 900, Seed: 21})
 	o := &unusualPlatform{p, startPatiently(t, dsn, quickPack(t)), shipped()}
 	o.await(t)
 
@@ -179,23 +182,23 @@ func TestUnusualDataIsReported(t *testing.T) {
 }
 
 func (o *unusualPlatform) testNulls(t *testing.T) {
-	o.do(t, "rows with nothing in them", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "rows with nothing in them", func(b *world.Books, c *store.Change) {
 		e := saleEventOf(t, b, 1)
-		for _, status := range []string{platform.Active, platform.Locked, platform.Sold, platform.Draft} {
-			item := platform.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: 1, PriceCents: 500, Status: status, UpdatedAt: e.StartAt}
+		for _, status := range []string{world.Active, world.Locked, world.Sold, world.Draft} {
+			item := world.Item{EventID: e.ID, EventConsignorID: 1, CategoryID: 1, PriceCents: 500, Status: status, UpdatedAt: e.StartAt}
 			item.ID = c.NewID(item)
 			c.Insert(item) // never listed, sold without a price, never synced
 		}
-		sale := platform.Sale{EventID: e.ID, ItemID: b.Items[0].ID, ShopifyOrderID: 1, AmountCents: 100, Currency: e.Currency, Channel: platform.Online, SoldAt: e.StartAt, IsReturned: true}
+		sale := world.Sale{EventID: e.ID, ItemID: b.Items[0].ID, ShopifyOrderID: 1, AmountCents: 100, Currency: e.Currency, Channel: world.Online, SoldAt: e.StartAt, IsReturned: true}
 		sale.ID = c.NewID(sale)
-		session := platform.Session{ClientID: 1, Role: "event_admin", StartedAt: e.StartAt, LastSeenAt: time.Now().UTC().Add(time.Hour)}
+		session := world.Session{ClientID: 1, Role: "event_admin", StartedAt: e.StartAt, LastSeenAt: time.Now().UTC().Add(time.Hour)}
 		session.ID = c.NewID(session)
-		backup := platform.Backup{Target: "images", StartedAt: e.StartAt}
+		backup := world.Backup{Target: "images", StartedAt: e.StartAt}
 		backup.ID = c.NewID(backup)
-		ticket := platform.SupportTicket{ClientID: 1, Priority: "low", Status: platform.Solved, Category: "other", OpenedAt: e.StartAt}
+		ticket := world.SupportTicket{ClientID: 1, Priority: "low", Status: world.Solved, Category: "other", OpenedAt: e.StartAt}
 		ticket.ID = c.NewID(ticket)
 		complete := newEvent(c, 3, "no-end", "Never completed", "USD")
-		complete.Status = platform.Complete // and completed_at is NULL
+		complete.Status = world.Complete // and completed_at is NULL
 		c.Insert(sale, session, backup, ticket, complete)
 	})
 	o.await(t)
@@ -203,7 +206,7 @@ func (o *unusualPlatform) testNulls(t *testing.T) {
 
 func (o *unusualPlatform) testNames(t *testing.T) {
 	names := []string{"Zwergenflohmarkt Köln 👶", "子供服の委託販売", `"quoted" \ back'slashed`, strings.Repeat("ü", 95) + "end"}
-	o.do(t, "names", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "names", func(b *world.Books, c *store.Change) {
 		for i, name := range names {
 			client := b.Clients[0]
 			if i%2 == 0 {
@@ -225,7 +228,7 @@ func (o *unusualPlatform) testNames(t *testing.T) {
 }
 
 func (o *unusualPlatform) testEmptyEvent(t *testing.T) {
-	o.do(t, "a sale event without items", func(b *platform.Books, c *platform.Change) { c.Insert(newEvent(c, 2, "empty", "Empty", "USD")) })
+	o.do(t, "a sale event without items", func(b *world.Books, c *store.Change) { c.Insert(newEvent(c, 2, "empty", "Empty", "USD")) })
 	s := o.await(t)
 	labels := fmt.Sprintf(`{client=%q,event="empty"}`, o.p.Books().Clients[1].Slug)
 	for _, zero := range []string{"consign_active_shoppers", "consign_unsynced_items", "consign_event_unpaid_fees"} {
@@ -237,20 +240,20 @@ func (o *unusualPlatform) testEmptyEvent(t *testing.T) {
 
 func (o *unusualPlatform) testFuture(t *testing.T) {
 	ahead := time.Now().UTC().Add(50 * time.Hour).Truncate(time.Microsecond)
-	o.do(t, "a clock that jumps ahead", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "a clock that jumps ahead", func(b *world.Books, c *store.Change) {
 		e := saleEventOf(t, b, 1)
 		item := b.Items[0]
-		item.UpdatedAt, item.Status = ahead, platform.Active
-		session := platform.Session{ClientID: e.ClientID, EventID: e.ID, Role: "shopper", StartedAt: ahead, LastSeenAt: ahead}
+		item.UpdatedAt, item.Status = ahead, world.Active
+		session := world.Session{ClientID: e.ClientID, EventID: e.ID, Role: "shopper", StartedAt: ahead, LastSeenAt: ahead}
 		session.ID = c.NewID(session)
-		run := platform.SyncRun{ClientID: 1, Kind: "orders", Outcome: platform.Succeeded, FinishedAt: ahead}
+		run := world.SyncRun{ClientID: 1, Kind: "orders", Outcome: world.Succeeded, FinishedAt: ahead}
 		run.ID = c.NewID(run)
-		backup := platform.Backup{Target: "redis", Outcome: platform.Succeeded, Bytes: 1, StartedAt: ahead, FinishedAt: ahead.Add(-time.Hour)} // and back
+		backup := world.Backup{Target: "redis", Outcome: world.Succeeded, Bytes: 1, StartedAt: ahead, FinishedAt: ahead.Add(-time.Hour)} // and back
 		backup.ID = c.NewID(backup)
-		ticket := platform.SupportTicket{ClientID: 1, Priority: "urgent", Status: platform.Solved, Category: "other", OpenedAt: ahead, FirstResponseAt: ahead.Add(-time.Minute), SolvedAt: ahead}
+		ticket := world.SupportTicket{ClientID: 1, Priority: "urgent", Status: world.Solved, Category: "other", OpenedAt: ahead, FirstResponseAt: ahead.Add(-time.Minute), SolvedAt: ahead}
 		ticket.ID = c.NewID(ticket)
 		complete := newEvent(c, 4, "tomorrow", "Completed tomorrow", "USD")
-		complete.Status, complete.CompletedAt = platform.Complete, ahead
+		complete.Status, complete.CompletedAt = world.Complete, ahead
 		c.Update(item)
 		c.Insert(session, run, backup, ticket, complete)
 	})
@@ -258,10 +261,10 @@ func (o *unusualPlatform) testFuture(t *testing.T) {
 }
 
 func (o *unusualPlatform) testRename(t *testing.T) {
-	var old platform.Client
-	var oldEvent platform.Event
+	var old world.Client
+	var oldEvent world.Event
 	before := o.r.Series(t)
-	o.do(t, "new slugs", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "new slugs", func(b *world.Books, c *store.Change) {
 		old = b.Clients[0]
 		oldEvent = saleEventOf(t, b, b.Clients[1].ID)
 		client, event := old, oldEvent
@@ -290,7 +293,7 @@ func (o *unusualPlatform) testClientGoes(t *testing.T) {
 		}
 	}
 	active := func(on bool) {
-		o.do(t, "active or not", func(b *platform.Books, c *platform.Change) {
+		o.do(t, "active or not", func(b *world.Books, c *store.Change) {
 			client := b.Clients[2]
 			client.Active = on
 			c.Update(client)
@@ -303,18 +306,18 @@ func (o *unusualPlatform) testClientGoes(t *testing.T) {
 		t.Errorf("%d series after it came back, had %d", n, had)
 	}
 	// All that belongs to the client stays behind, as in a platform that deletes carelessly.
-	o.do(t, "delete the client", func(b *platform.Books, c *platform.Change) { c.Delete(b.Clients[2]) })
+	o.do(t, "delete the client", func(b *world.Books, c *store.Change) { c.Delete(b.Clients[2]) })
 	absent("deleted")
 }
 
 func (o *unusualPlatform) testRetire(t *testing.T) {
-	var event platform.Event
+	var event world.Event
 	completed := func(ago time.Duration) {
-		o.do(t, "complete", func(b *platform.Books, c *platform.Change) {
+		o.do(t, "complete", func(b *world.Books, c *store.Change) {
 			if event.ID == 0 {
 				event = saleEventOf(t, b, 2)
 			}
-			event.Status, event.CompletedAt = platform.Complete, time.Now().UTC().Add(-ago).Truncate(time.Microsecond)
+			event.Status, event.CompletedAt = world.Complete, time.Now().UTC().Add(-ago).Truncate(time.Microsecond)
 			c.Update(event)
 		})
 	}
@@ -339,10 +342,10 @@ func (o *unusualPlatform) testRetire(t *testing.T) {
 }
 
 func (o *unusualPlatform) testCancel(t *testing.T) {
-	var event platform.Event
-	o.do(t, "cancelled", func(b *platform.Books, c *platform.Change) {
+	var event world.Event
+	o.do(t, "cancelled", func(b *world.Books, c *store.Change) {
 		event = saleEventOf(t, b, 4)
-		event.Status = platform.Cancelled
+		event.Status = world.Cancelled
 		c.Update(event)
 	})
 	client := o.p.Books().Clients.Get(4).Slug
@@ -354,7 +357,7 @@ func (o *unusualPlatform) testCancel(t *testing.T) {
 }
 
 func (o *unusualPlatform) testCurrencies(t *testing.T) {
-	o.do(t, "sales all over the world", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "sales all over the world", func(b *world.Books, c *store.Change) {
 		for slug, amounts := range map[string][]int64{
 			"jpy": {123_456_789, 1},
 			"usd": {10, 20},                       // 0.1 + 0.2 is not 0.3 in floating point
@@ -388,7 +391,7 @@ func (o *unusualPlatform) testCurrencies(t *testing.T) {
 
 func (o *unusualPlatform) testNoSuchCurrency(t *testing.T) {
 	before := o.r.Series(t)
-	o.do(t, "a typing error", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "a typing error", func(b *world.Books, c *store.Change) {
 		e := newEvent(c, 2, "typo", "Typo", noSuchCurrency)
 		c.Insert(e)
 		sell(c, e, 1, 700)
@@ -405,7 +408,7 @@ func (o *unusualPlatform) testNoSuchCurrency(t *testing.T) {
 }
 
 func (o *unusualPlatform) testUnusualSlugs(t *testing.T) {
-	o.do(t, "slugs of every kind", func(b *platform.Books, c *platform.Change) {
+	o.do(t, "slugs of every kind", func(b *world.Books, c *store.Change) {
 		category := b.Categories[0]
 		category.Slug = "Spiel & Spaß"
 		client := b.Clients[1]
@@ -437,7 +440,7 @@ func (o *unusualPlatform) testUnusualSlugs(t *testing.T) {
 func TestASaleEventThatIsCancelledAfterTheListWasReadIsNotRejected(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
-	p := filled(t, platform.Config{DSN: dsn, Clients: 3, Events: 6, LiveEvents: 4, Items: 200, Seed: 3})
+	p := filled(t, simulator.Config{DSN: dsn, Clients: 3, Events: 6, LiveEvents: 4, Items: 200, Seed: 3})
 	list, queries, ok := strings.Cut(quickPack(t), "\nqueries:")
 	if !ok {
 		t.Fatal("the pack has no queries")
@@ -453,10 +456,10 @@ func TestASaleEventThatIsCancelledAfterTheListWasReadIsNotRejected(t *testing.T)
 		}
 		return false
 	})
-	if err := p.Do(t.Context(), "cancelled", func(b *platform.Books, c *platform.Change) error {
+	if err := p.Do(t.Context(), "cancelled", func(b *world.Books, c *store.Change) error {
 		for _, e := range b.Events {
 			if strings.Contains(info, fmt.Sprintf("{client=%q,event=%q,", b.Clients.Get(e.ClientID).Slug, e.Slug)) {
-				e.Status = platform.Cancelled
+				e.Status = world.Cancelled
 				c.Update(e)
 				return nil
 			}

@@ -20,10 +20,10 @@ import (
 	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/stream"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
 // cluster is a broker, a Prometheus that scrapes, and exporters as processes that can be killed.
@@ -52,7 +52,7 @@ func partitions() int {
 // newCluster starts broker and Prometheus. The exporters are targets of the job event-exporter, by file.
 func newCluster(t *testing.T, scrapeInterval time.Duration) *cluster {
 	t.Helper()
-	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: platform.Topics(), MinSessionTimeout: time.Second})
+	broker, err := kafka.Start(t.Context(), kafka.Config{Topics: simulator.Topics(), MinSessionTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // These tests kill, stop and restart whole processes at chosen moments: each waits for an event, and acts then. Kills at random moments are a part of

@@ -15,8 +15,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 // awaitCountedBut waits until the records of a partition are counted, without delivering them.

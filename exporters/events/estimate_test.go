@@ -9,7 +9,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 )
 
 // TestTheSeriesOf200ClientsStayWithinTheEstimate lets 200 clients with a sale event each publish every type of event, and

@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/consignwatch/consignwatch/exporters/events"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 // Tests that need no kill -9 run the exporter inside the test, and are its scraper.

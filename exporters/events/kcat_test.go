@@ -10,8 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 // codecs are what librdkafka can compress with, and the number of each in the attributes of a batch.

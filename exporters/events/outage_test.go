@@ -9,7 +9,7 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 )
 
 // Whether the exporter is a member of the group, and why not.

@@ -11,8 +11,9 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator"
+	"github.com/consignwatch/consignwatch/simulator/infra/api"
 )
 
 func TestMain(m *testing.M) {
@@ -28,9 +29,12 @@ func TestMain(m *testing.M) {
 // sum of every histogram, must have increased by exactly what the platform's own database says.
 func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 	t.Parallel()
+	const patience = 2 * time.Minute
 	c := newCluster(t, time.Second)
-	p, err := platform.New(platform.Config{
+	p, err := simulator.New(simulator.Config{
 		DSN: serverstest.MariaDB(t), Clients: 5, Events: 12, Items: 1500, Speed: 600, Seed: 5, Stream: []string{c.broker.Address()},
+		Infra:   simulator.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
+		Outside: "127.0.0.1:0", OutsideDir: t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +66,7 @@ func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 	if err := p.Faults().AllOff(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	pausing, end := context.WithTimeout(t.Context(), time.Minute)
+	pausing, end := context.WithTimeout(t.Context(), patience) // requests in flight end first
 	defer end()
 	if err := p.Pause(pausing); err != nil {
 		t.Fatal(err)

@@ -12,9 +12,9 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 // TestEachWayToLogIn consumes from brokers that require authentication, and TLS with a certificate of a private

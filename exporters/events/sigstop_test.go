@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 func signal(t *testing.T, p *servers.Process, s syscall.Signal) {

@@ -9,7 +9,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 )
 
 // TestTheScrapeResponseOfClerkAndMandrillIsAsRecorded compares the scrape response of both, healthy, with testdata/services-page.txt: every series with

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
-	"github.com/consignwatch/consignwatch/pkg/platform/webhook"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 )
 
 // fakeShops is a fake Shopify with shops, and the configuration of an exporter for them.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 )
 
 func TestMain(m *testing.M) {

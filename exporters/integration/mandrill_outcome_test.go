@@ -12,7 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/mandrill"
+	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 )
 
 // mailer is a fake Mandrill, with a subaccount for each of two clients, a webhook and a domain.

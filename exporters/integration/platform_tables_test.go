@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	simulator "github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
+	"github.com/consignwatch/consignwatch/simulator/store"
 )
 
 // platformTables are the tables of the platform's database, with a sale event for each client.
@@ -23,7 +23,7 @@ type platformTables struct {
 func newPlatformTables(t testing.TB, dsn string, clients ...string) *platformTables {
 	t.Helper()
 	l := &platformTables{db: serverstest.Open(t, dsn), dsn: dsn, clients: map[string]int{}}
-	if err := simulator.CreateSchema(t.Context(), l.db); err != nil {
+	if err := store.CreateSchema(t.Context(), l.db); err != nil {
 		t.Fatal(err)
 	}
 	for i, client := range clients {

@@ -16,12 +16,12 @@ import (
 
 	deploy "github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/exporters/integration/platformdb"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
 const grace = 2 * time.Second

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
 // TestAShopThatHangsOrThrottlesAffectsOnlyItself watches sixty shops, of which some hang, some throttle and some are down. It is not parallel: it counts the

@@ -9,7 +9,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
 // TestEachOutcomeOfAShopComesOutUnderItsLabel has a shop for each way in which Shopify answers, all watched by one exporter.

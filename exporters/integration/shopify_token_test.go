@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/platform/shopify"
+	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
 // credentials opens a shop whose token has to be requested.

@@ -2,17 +2,12 @@ package system
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"math"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,63 +22,40 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/certificates"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
 // authority is a certificate authority of the test's own.
 type authority struct {
+	*certificates.Authority
 	file string // PEM
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{}
-	a.key, a.cert = certificate(t, nil, time.Now().Add(24*365*time.Hour))
-	a.file = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o600); err != nil {
+	a, err := certificates.New("test", time.Now().Add(-48*time.Hour), time.Now().Add(24*365*time.Hour))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return a
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, a.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return &authority{a, file}
 }
 
 // serve makes a certificate for 127.0.0.1 that ends at the given time.
 func (a *authority) serve(t *testing.T, until time.Time) tls.Certificate {
 	t.Helper()
-	key, cert := certificate(t, a, until)
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
-
-func certificate(t *testing.T, by *authority, until time.Time) (*ecdsa.PrivateKey, *x509.Certificate) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, err := a.Issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()),
-		Subject:      pkix.Name{CommonName: "test"},
-		NotBefore:    time.Now().Add(-48 * time.Hour),
-		NotAfter:     until,
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	signer, parent := key, template
-	if by == nil {
-		template.IsCA, template.BasicConstraintsValid = true, true
-	} else {
-		signer, parent = by.key, by.cert
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, cert
+	return *certificate
 }
 
 // site is a web server that counts its requests, and those that come on a connection that had one before.

@@ -13,8 +13,8 @@ import (
 
 	deploy "github.com/consignwatch/consignwatch/deploy/redis"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // cli runs the server's own client program.

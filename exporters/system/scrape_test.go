@@ -16,10 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // TestTheScrapeResponseIsAsRecorded compares the scrape response of a database, a cache, a cluster with a queue and two probes with testdata/page.txt:

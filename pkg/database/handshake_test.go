@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }

@@ -6,9 +6,9 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // TestTheReasonsOfMySQLsOwnErrors has a server reject connections in ways that MariaDB has not.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // grafanaPart is optional: it is started only if a Grafana is installed.

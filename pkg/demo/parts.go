@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // Names of parts that others refer to.

@@ -16,10 +16,10 @@ import (
 
 	"github.com/consignwatch/consignwatch/alertmanager"
 	"github.com/consignwatch/consignwatch/deploy/mysql"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/platform"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/rules"
+	"github.com/consignwatch/consignwatch/simulator/store"
 )
 
 // testStack has fakes of the named parts up.
@@ -97,7 +97,7 @@ func TestTheReaderHasTheShippedRightsAndIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := serverstest.Open(t, admin.DSN(databaseName))
-	if err := platform.CreateSchema(t.Context(), db); err != nil {
+	if err := store.CreateSchema(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "dsn")

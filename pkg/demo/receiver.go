@@ -9,8 +9,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // receiver is the webhook receiver, a part that runs inside this process.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // bundle is the folder with the rules and the routing of the demo.

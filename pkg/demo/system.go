@@ -9,8 +9,8 @@ import (
 
 	"github.com/consignwatch/consignwatch/deploy/mysql"
 	"github.com/consignwatch/consignwatch/deploy/redis"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/resp"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // responseTimeFlags load MariaDB's plugin query_response_time, as in docs/system-exporter.md. A server without the plugin starts

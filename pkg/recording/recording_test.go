@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // bits are the samples of a recording by series, with their values to the bit: a stale marker is one of many NaN.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 func dial(t *testing.T, address string) *Conn {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // resolveGrace is for how long an alert may be missing and still be the same incident: four evaluations, the minimum.

@@ -14,10 +14,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/golden"
 	"github.com/consignwatch/consignwatch/pkg/recording"
 	"github.com/consignwatch/consignwatch/pkg/replay"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 	"github.com/consignwatch/consignwatch/test/stack"
 	"github.com/prometheus/prometheus/model/labels"

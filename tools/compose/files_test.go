@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/platform/authority"
+	"github.com/consignwatch/consignwatch/simulator/infra/authority"
 )
 
 // Each configuration is accepted by the checker of its server.

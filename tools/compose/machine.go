@@ -13,7 +13,7 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"github.com/consignwatch/consignwatch/pkg/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 )
 
 // Machine runs the services of the stack as processes on this machine. Each volume is a folder. Each mounted file is a copy with two

@@ -21,10 +21,10 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 // The test runs the stack's own scripts, which create secrets and privileges, its configurations and its command lines, with the programs of

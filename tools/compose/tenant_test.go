@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/executable"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 // checkTenant checks the statements of docs/multi-tenancy.md about the proxy with a running one, started with the documented command line.

@@ -32,7 +32,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/consignwatch/consignwatch/exporters/events"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 )
 
 const (

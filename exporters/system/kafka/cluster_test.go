@@ -15,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 func TestADeletedTopicDoesNotComeBackAndItsSuccessorIsANewTopic(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
-	"github.com/consignwatch/consignwatch/pkg/servers/kafka"
 )
 
 // start runs an exporter of a cluster, with values that vanish soon.

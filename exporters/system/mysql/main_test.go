@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 )
 
 func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }

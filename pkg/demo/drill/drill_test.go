@@ -17,8 +17,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/alerting/routing"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
-	"github.com/consignwatch/consignwatch/pkg/servers"
 )
 
 func shipped(t *testing.T) *routing.Routing {

@@ -10,10 +10,10 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 	"github.com/consignwatch/consignwatch/pkg/recording"
-	"github.com/consignwatch/consignwatch/pkg/servers"
-	"github.com/consignwatch/consignwatch/pkg/servers/serverstest"
 )
 
 func TestMain(m *testing.M) { os.Exit(serverstest.Main(m)) }

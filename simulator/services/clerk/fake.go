@@ -1,0 +1,268 @@
+package clerk
+
+import (
+	"cmp"
+	"crypto/subtle"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
+	"github.com/consignwatch/consignwatch/simulator/services/wire"
+)
+
+// Config configures the fake.
+type Config struct {
+	Now func() time.Time // Clerk's clock; nil: time.Now
+	// SecretKey is the instance's: sk_live_… makes it a production instance, sk_test_… one for development.
+	SecretKey string
+	// Issuer is the address of the Frontend API, like https://clerk.consign.example.
+	Issuer string
+
+	// Webhooks says how webhooks are sent: the zero value is the schedule of Svix in real time. Its clock is Clerk's.
+	Webhooks webhook.SenderConfig
+	// WebhookURL is where they go; empty: nowhere. WebhookSecret is base64, with or without the prefix whsec_.
+	WebhookURL, WebhookSecret string
+
+	// Requested is called after every request, without a lock held; may be nil.
+	Requested func(Request)
+}
+
+// Request is a request and its outcome.
+type Request struct {
+	Operation string // like "GET /v1/users/count", with {id} for an id
+	Outcome   string // as in Books
+	Status    int    // 0: no answer
+	At        time.Time
+}
+
+// Fake is an instance of Clerk.
+type Fake struct {
+	config Config
+	sender *webhook.Sender
+
+	mu       sync.Mutex
+	switches Switches
+	keys     []*signingKey // the last one signs
+	users    map[string]*User
+	sessions map[string]*session
+	limit    limit
+	requests map[string]int64
+	webhooks map[string]int64
+}
+
+// New returns an instance with one signing key and no users. Close it.
+func New(config Config) *Fake {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	f := &Fake{
+		config: config, keys: []*signingKey{newSigningKey()},
+		users: map[string]*User{}, sessions: map[string]*session{}, requests: map[string]int64{}, webhooks: map[string]int64{},
+	}
+	f.limit.requests = developmentLimit
+	if f.production() {
+		f.limit.requests = productionLimit
+	}
+	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, f.attempted)
+	return f
+}
+
+// Close stops sending webhooks, and returns how many were still to be sent.
+func (f *Fake) Close() int { return f.sender.Close() }
+
+func (f *Fake) now() time.Time { return f.config.Now() }
+
+func (f *Fake) production() bool { return strings.HasPrefix(f.config.SecretKey, "sk_live_") }
+
+// Books are what the instance holds, and the counts of its requests and webhooks.
+type Books struct {
+	// Requests by outcome: ok, throttled, auth, bad_request, not_found, server_error, invalid_response, other;
+	// timeout: the client went away before the answer; down: the connection was cut.
+	Requests map[string]int64
+	// Webhooks by outcome: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
+	// (too many waited).
+	Webhooks map[string]int64
+	Users    int
+	Sessions int // that are active
+	Keys     int
+}
+
+// Books returns a copy of the instance's books.
+func (f *Fake) Books() Books {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b := Books{Requests: maps.Clone(f.requests), Webhooks: maps.Clone(f.webhooks), Users: len(f.users), Keys: len(f.keys)}
+	for _, s := range f.sessions {
+		if s.status(f.now()) == "active" {
+			b.Sessions++
+		}
+	}
+	return b
+}
+
+// route is an operation of the API.
+type route struct {
+	method, path string // with {id} for an id
+	unlimited    bool   // does not count towards the limit
+	public       bool   // needs no key
+	answer       func(*exchange)
+}
+
+func (f *Fake) routes() []route {
+	return []route{
+		{method: "GET", path: "/.well-known/jwks.json", public: true, unlimited: true, answer: (*exchange).jwks},
+		{method: "GET", path: "/v1/jwks", unlimited: true, answer: (*exchange).jwks},
+		{method: "GET", path: "/v1/users/count", answer: (*exchange).countUsers},
+		{method: "GET", path: "/v1/sessions", answer: (*exchange).listSessions},
+		{method: "POST", path: "/v1/sessions", answer: (*exchange).createSession},
+		{method: "GET", path: "/v1/sessions/{id}", answer: (*exchange).getSession},
+		{method: "POST", path: "/v1/sessions/{id}/revoke", answer: (*exchange).revokeSession},
+		{method: "POST", path: "/v1/sessions/{id}/tokens", answer: (*exchange).createToken},
+	}
+}
+
+// match finds the operation, and the id in the path.
+func (f *Fake) match(r *http.Request) (route, string, bool) {
+	for _, candidate := range f.routes() {
+		before, after, hasID := strings.Cut(candidate.path, "{id}")
+		id := ""
+		if hasID {
+			rest, ok := strings.CutPrefix(r.URL.Path, before)
+			if !ok {
+				continue
+			}
+			if id, ok = strings.CutSuffix(rest, after); !ok || id == "" || strings.Contains(id, "/") {
+				continue
+			}
+		} else if r.URL.Path != candidate.path {
+			continue
+		}
+		if candidate.method == r.Method {
+			return candidate, id, true
+		}
+	}
+	return route{}, "", false
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{fake: f, w: w, r: r, trace: strings.ReplaceAll(wire.UUID(), "-", "")}
+	w.Header().Set("Clerk-Trace-Id", x.trace)
+	matched, id, known := f.match(r)
+	x.operation, x.id = cmp.Or(matched.method+" "+matched.path, "other"), id
+
+	f.mu.Lock()
+	switches := f.switches
+	f.mu.Unlock()
+	if !wire.Wait(r, switches.Slow) {
+		x.record("timeout", 0)
+		return
+	}
+	switch {
+	case switches.Down:
+		x.record("down", 0)
+		wire.Drop()
+	case switches.Status != 0:
+		x.refuse(switches.Status)
+	case !known:
+		x.fail("not_found", http.StatusNotFound, apiError{"Resource not found", "The URL " + r.URL.Path + " is not known.", "resource_not_found", object{}})
+	case !matched.public && !x.authorised(switches.WrongKey):
+	case !matched.unlimited && !x.withinLimit(switches.Throttled):
+	case switches.InvalidResponse:
+		x.record("invalid_response", http.StatusOK)
+		wire.HTMLPage(w, http.StatusOK)
+	default:
+		matched.answer(x)
+	}
+}
+
+// authorised answers requests without the secret key.
+func (x *exchange) authorised(revoked bool) bool {
+	header := x.r.Header.Get("Authorization")
+	key, ok := strings.CutPrefix(header, "Bearer ")
+	switch {
+	case !ok || key == "":
+		x.fail("auth", http.StatusUnauthorized, apiError{"Invalid Authorization header format",
+			"Invalid Authorization header format. Must be 'Bearer <YOUR_API_KEY>'", "authorization_header_format_invalid", object{}})
+	case revoked || subtle.ConstantTimeCompare([]byte(key), []byte(x.fake.config.SecretKey)) != 1:
+		const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
+		x.fail("auth", http.StatusUnauthorized, apiError{message, message, "clerk_key_invalid", object{}})
+	default:
+		return true
+	}
+	return false
+}
+
+// object is a JSON object whose order does not matter.
+type object = map[string]any
+
+// exchange is a request with its answer.
+type exchange struct {
+	fake      *Fake
+	w         http.ResponseWriter
+	r         *http.Request
+	trace     string
+	operation string
+	id        string // in the path
+}
+
+// record counts the request.
+func (x *exchange) record(outcome string, status int) {
+	f := x.fake
+	f.mu.Lock()
+	f.requests[outcome]++
+	f.mu.Unlock()
+	if f.config.Requested != nil {
+		f.config.Requested(Request{Operation: x.operation, Outcome: outcome, Status: status, At: f.now()})
+	}
+}
+
+func (x *exchange) json(outcome string, status int, body any) {
+	x.record(outcome, status)
+	wire.Answer(x.w, status, "application/json", wire.Marshal(body))
+}
+
+// apiError is an error as the API writes it.
+type apiError struct {
+	Message     string `json:"message"`
+	LongMessage string `json:"long_message"`
+	Code        string `json:"code"`
+	Meta        object `json:"meta"`
+}
+
+func (x *exchange) fail(outcome string, status int, problem apiError) {
+	x.json(outcome, status, struct {
+		Errors []apiError `json:"errors"`
+		Trace  string     `json:"clerk_trace_id"`
+		Meta   object     `json:"meta"`
+	}{[]apiError{problem}, x.trace, object{}})
+}
+
+// refuse answers with a status that is forced.
+func (x *exchange) refuse(status int) {
+	outcome, code := "other", "internal_clerk_error"
+	switch {
+	case status >= 500:
+		outcome = "server_error"
+		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
+			x.record(outcome, status)
+			wire.HTMLPage(x.w, status)
+			return
+		}
+	case status == http.StatusTooManyRequests:
+		x.throttle(10)
+		return
+	case status == http.StatusUnauthorized:
+		outcome, code = "auth", "clerk_key_invalid"
+	case status == http.StatusForbidden:
+		outcome, code = "forbidden", "authorization_invalid"
+	case status == http.StatusNotFound:
+		outcome, code = "not_found", "resource_not_found"
+	case status == http.StatusBadRequest || status == http.StatusUnprocessableEntity:
+		outcome, code = "bad_request", "request_body_invalid"
+	}
+	x.fail(outcome, status, apiError{http.StatusText(status), http.StatusText(status), code, object{}})
+}

@@ -1,0 +1,126 @@
+package clerk
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/services/wire"
+)
+
+// How long session tokens live.
+const (
+	tokenLife    = 60 * time.Second
+	minTokenLife = 30 * time.Second
+	maxTokenLife = 315_360_000 * time.Second // ten years
+	// notBefore is how much earlier than its issue a token is valid already, for clocks that are slow. An assumption.
+	notBefore = 10 * time.Second
+)
+
+// header is the first part of a token.
+type header struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid"`
+	Type      string `json:"typ"`
+}
+
+// Claims are what a session token of version 2 says.
+type Claims struct {
+	AuthorizedParty string `json:"azp,omitempty"`
+	ExpiresAt       int64  `json:"exp"` // Unix seconds, like the other times
+	FactorAge       [2]int `json:"fva"` // minutes since the factors were verified; -1: never
+	IssuedAt        int64  `json:"iat"`
+	Issuer          string `json:"iss"`
+	NotBefore       int64  `json:"nbf"`
+	Session         string `json:"sid"`
+	SessionStatus   string `json:"sts"`
+	Subject         string `json:"sub"`
+	Version         int    `json:"v"`
+}
+
+// Token returns a token for a session of this instance, as a browser would get it.
+func (f *Fake) Token(sessionID string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.sessions[sessionID]
+	if s == nil {
+		return "", fmt.Errorf("clerk: session %q: %w", sessionID, ErrUnknown)
+	}
+	return f.mint(s, tokenLife), nil
+}
+
+// mint needs the lock.
+func (f *Fake) mint(s *session, life time.Duration) string {
+	now := f.now()
+	key := f.keys[len(f.keys)-1]
+	return sign(key, Claims{
+		AuthorizedParty: s.AuthorizedParty, ExpiresAt: now.Add(life).Unix(),
+		FactorAge: [2]int{int(now.Sub(s.CreatedAt).Minutes()), -1}, IssuedAt: now.Unix(), Issuer: f.config.Issuer,
+		NotBefore: now.Add(-notBefore).Unix(), Session: s.ID, SessionStatus: s.status(now), Subject: s.UserID, Version: 2,
+	})
+}
+
+func sign(key *signingKey, claims Claims) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	text := encode(wire.Marshal(header{"RS256", key.id, "JWT"})) + "." + encode(wire.Marshal(claims))
+	sum := sha256.Sum256([]byte(text))
+	signature, err := rsa.SignPKCS1v15(nil, key.private, crypto.SHA256, sum[:])
+	if err != nil {
+		panic(fmt.Errorf("clerk: sign a token: %w", err)) // the key is large enough
+	}
+	return text + "." + encode(signature)
+}
+
+// createToken answers POST /v1/sessions/{id}/tokens.
+func (x *exchange) createToken() {
+	var asked struct {
+		ExpiresIn *float64 `json:"expires_in_seconds"`
+	}
+	if !x.body(&asked) {
+		return
+	}
+	life := tokenLife
+	if asked.ExpiresIn != nil {
+		life = time.Duration(*asked.ExpiresIn * float64(time.Second))
+		if life < minTokenLife || life > maxTokenLife {
+			x.fail("bad_request", http.StatusUnprocessableEntity, apiError{"is invalid",
+				fmt.Sprintf("expires_in_seconds must be between %.0f and %.0f", minTokenLife.Seconds(), maxTokenLife.Seconds()),
+				"form_param_value_invalid", object{"param_name": "expires_in_seconds"}})
+			return
+		}
+	}
+	f := x.fake
+	f.mu.Lock()
+	s := f.sessions[x.id]
+	text := ""
+	if s != nil && s.status(f.now()) == "active" {
+		text = f.mint(s, life)
+	}
+	f.mu.Unlock()
+	if text == "" {
+		x.noSession()
+		return
+	}
+	x.json("ok", http.StatusOK, struct {
+		Object string `json:"object"`
+		JWT    string `json:"jwt"`
+	}{"token", text})
+}
+
+// body reads a JSON body, or answers. No body is an empty one.
+func (x *exchange) body(into any) bool {
+	err := json.NewDecoder(http.MaxBytesReader(x.w, x.r.Body, 1<<20)).Decode(into)
+	if err == nil || errors.Is(err, io.EOF) {
+		return true
+	}
+	x.fail("bad_request", http.StatusBadRequest, apiError{"Request body invalid",
+		"The request body is invalid. Please consult the API documentation for more information.", "request_body_invalid", object{}})
+	return false
+}

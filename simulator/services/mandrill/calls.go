@@ -1,0 +1,295 @@
+package mandrill
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/consignwatch/consignwatch/simulator/services/wire"
+)
+
+// exchange is a request with its answer.
+type exchange struct {
+	fake      *Fake
+	w         http.ResponseWriter
+	r         *http.Request
+	operation string
+	modern    bool // of a version after 1.0: errors have HTTP statuses of their own
+	body      []byte
+}
+
+// calls are the operations of the API.
+func calls() map[string]func(*exchange) {
+	return map[string]func(*exchange){
+		"users/ping":       func(x *exchange) { x.ok("PONG!") },
+		"users/ping2":      func(x *exchange) { x.ok(map[string]string{"PING": "PONG!"}) },
+		"users/info":       (*exchange).usersInfo,
+		"subaccounts/list": (*exchange).listSubaccounts,
+		"subaccounts/info": (*exchange).subaccountInfo,
+		"senders/domains":  (*exchange).listDomains,
+		"webhooks/list":    (*exchange).listWebhooks,
+		"messages/send":    (*exchange).sendMessage,
+	}
+}
+
+// record counts the request.
+func (x *exchange) record(outcome string, status int) {
+	f := x.fake
+	f.mu.Lock()
+	f.requests[outcome]++
+	f.mu.Unlock()
+	if f.config.Requested != nil {
+		f.config.Requested(Request{Operation: x.operation, Outcome: outcome, Status: status, At: f.now()})
+	}
+}
+
+func (x *exchange) ok(body any) {
+	x.record("ok", http.StatusOK)
+	wire.Answer(x.w, http.StatusOK, "application/json; charset=utf-8", wire.Marshal(body))
+}
+
+// failure is how an error comes: its code and HTTP status since 1.3; in 1.0 the status is always 500.
+type failure struct {
+	code, oldCode, status int
+	outcome               string
+}
+
+func failures() map[string]failure {
+	return map[string]failure{
+		"Invalid_Key":          {401, -1, http.StatusUnauthorized, "auth"},
+		"PaymentRequired":      {10, 10, http.StatusPaymentRequired, "other"},
+		"Unknown_Subaccount":   {12, 12, http.StatusNotFound, "not_found"},
+		"Unknown_Template":     {5, 5, http.StatusNotFound, "not_found"},
+		"Unknown_Message":      {11, 11, http.StatusNotFound, "not_found"},
+		"Unknown_Webhook":      {3, 3, http.StatusNotFound, "not_found"},
+		"Unknown_Method":       {-1, -1, http.StatusNotFound, "not_found"},
+		"RequestLimitExceeded": {-1, -1, http.StatusTooManyRequests, "throttled"},
+		"ValidationError":      {-2, -2, http.StatusBadRequest, "bad_request"},
+		"GeneralError":         {-1, -1, http.StatusInternalServerError, "server_error"},
+		"ServiceUnavailable":   {-2, -2, http.StatusServiceUnavailable, "server_error"},
+	}
+}
+
+// problem is an error as the API writes it.
+type problem struct {
+	Status  string `json:"status"`
+	Code    int    `json:"code"`
+	Name    string `json:"name"`
+	Message string `json:"message"`
+}
+
+// fail answers with an error. A name that is not known is a fault of the service.
+func (x *exchange) fail(name, message string) {
+	kind, known := failures()[name]
+	if !known {
+		kind = failure{-1, -1, http.StatusInternalServerError, "other"}
+	}
+	status, code := http.StatusInternalServerError, kind.oldCode
+	if x.modern {
+		status, code = kind.status, kind.code
+	}
+	x.record(kind.outcome, status)
+	wire.Answer(x.w, status, "application/json; charset=utf-8", wire.Marshal(problem{"error", code, name, message}))
+}
+
+// refuse answers with a status that is forced: the edge does, not the API.
+func (x *exchange) refuse(status int) {
+	outcome := "other"
+	switch {
+	case status >= 500:
+		outcome = "server_error"
+	case status == http.StatusTooManyRequests:
+		outcome = "throttled"
+	case status == http.StatusUnauthorized:
+		outcome = "auth"
+	case status == http.StatusNotFound:
+		outcome = "not_found"
+	}
+	x.record(outcome, status)
+	wire.HTMLPage(x.w, status)
+}
+
+// read reads the body, which has to be an object with a key.
+func (x *exchange) read() bool {
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, 25<<20))
+	x.body = body
+	return err == nil && x.key() != ""
+}
+
+func (x *exchange) key() string {
+	var asked struct {
+		Key string `json:"key"`
+	}
+	if json.Unmarshal(x.body, &asked) != nil {
+		return ""
+	}
+	return asked.Key
+}
+
+// usersInfo answers users/info.
+func (x *exchange) usersInfo() {
+	f := x.fake
+	f.mu.Lock()
+	now := f.now()
+	answer := struct {
+		Username    string  `json:"username"`
+		CreatedAt   string  `json:"created_at"`
+		PublicID    string  `json:"public_id"`
+		Reputation  int     `json:"reputation"`
+		HourlyQuota int     `json:"hourly_quota"`
+		Backlog     int     `json:"backlog"`
+		Stats       windows `json:"stats"`
+	}{
+		f.config.Username, stamp(f.config.CreatedAt), "aaabbbccc112233", f.history.reputation(now, f.config.Reputation),
+		f.config.HourlyQuota, f.backlog(), f.history.windows(now),
+	}
+	f.mu.Unlock()
+	x.ok(answer)
+}
+
+// subaccountJSON is a subaccount as the API writes it.
+type subaccountJSON struct {
+	ID          string  `json:"id"`
+	Name        string  `json:"name"`
+	CustomQuota *int    `json:"custom_quota"`
+	Status      string  `json:"status"`
+	Reputation  int     `json:"reputation"`
+	CreatedAt   string  `json:"created_at"`
+	FirstSentAt *string `json:"first_sent_at"`
+	SentWeekly  int64   `json:"sent_weekly"`
+	SentMonthly int64   `json:"sent_monthly"`
+	SentTotal   int64   `json:"sent_total"`
+}
+
+// subaccountJSON needs the lock.
+func (f *Fake) subaccountJSON(s *subaccount) subaccountJSON {
+	now := f.now()
+	v := subaccountJSON{
+		ID: s.ID, Name: s.Name, Status: "active", Reputation: s.history.reputation(now, f.config.Reputation),
+		CreatedAt: stamp(s.CreatedAt), FirstSentAt: stampOrNull(s.history.first),
+		SentWeekly: s.history.last(now, 7).Sent, SentMonthly: s.history.last(now, 30).Sent, SentTotal: s.history.allTime.Sent,
+	}
+	if s.CustomQuota > 0 {
+		v.CustomQuota = &s.CustomQuota
+	}
+	if s.paused {
+		v.Status = "paused"
+	}
+	return v
+}
+
+func (x *exchange) listSubaccounts() {
+	var asked struct {
+		Prefix string `json:"q"`
+	}
+	if json.Unmarshal(x.body, &asked) != nil {
+		x.fail("ValidationError", "Validation error: {\"q\":\"Please enter a string\"}")
+		return
+	}
+	f := x.fake
+	f.mu.Lock()
+	f.drain()
+	found := []subaccountJSON{}
+	for id, s := range f.subaccounts {
+		if strings.HasPrefix(id, asked.Prefix) {
+			found = append(found, f.subaccountJSON(s))
+		}
+	}
+	f.mu.Unlock()
+	slices.SortFunc(found, func(a, b subaccountJSON) int { return strings.Compare(a.ID, b.ID) })
+	x.ok(found)
+}
+
+func (x *exchange) subaccountInfo() {
+	var asked struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(x.body, &asked) != nil || asked.ID == "" {
+		x.fail("ValidationError", "You must specify a id value")
+		return
+	}
+	f := x.fake
+	f.mu.Lock()
+	f.drain()
+	s := f.subaccounts[asked.ID]
+	var answer struct {
+		subaccountJSON
+		Notes       string `json:"notes"`
+		SentHourly  int    `json:"sent_hourly"`
+		HourlyQuota int    `json:"hourly_quota"`
+		Last30Days  Counts `json:"last_30_days"`
+	}
+	if s != nil {
+		now := f.now()
+		answer.subaccountJSON, answer.Notes, answer.SentHourly = f.subaccountJSON(s), s.Notes, s.hour.count(now)
+		answer.HourlyQuota, answer.Last30Days = f.config.HourlyQuota, s.history.last(now, 30)
+		if s.CustomQuota > 0 {
+			answer.HourlyQuota = s.CustomQuota
+		}
+	}
+	f.mu.Unlock()
+	if s == nil {
+		x.fail("Unknown_Subaccount", fmt.Sprintf("No subaccount exists with the id '%s'", asked.ID))
+		return
+	}
+	x.ok(answer)
+}
+
+func (x *exchange) listDomains() {
+	f := x.fake
+	f.mu.Lock()
+	found := []domainJSON{}
+	for _, d := range f.domains {
+		found = append(found, d.json(f.now()))
+	}
+	f.mu.Unlock()
+	x.ok(found)
+}
+
+func (x *exchange) listWebhooks() {
+	f := x.fake
+	f.mu.Lock()
+	found := []hookJSON{}
+	for _, h := range f.hooks {
+		found = append(found, h.json())
+	}
+	f.mu.Unlock()
+	x.ok(found)
+}
+
+// sendMessage answers messages/send.
+func (x *exchange) sendMessage() {
+	var asked struct {
+		Message struct {
+			Subject    string            `json:"subject"`
+			From       string            `json:"from_email"`
+			Tags       []string          `json:"tags"`
+			Metadata   map[string]string `json:"metadata"`
+			Subaccount string            `json:"subaccount"`
+			To         []struct {
+				Email string `json:"email"`
+			} `json:"to"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(x.body, &asked); err != nil || asked.Message.From == "" {
+		x.fail("ValidationError", "Validation error: {\"message\":{\"from_email\":\"An email address must contain a single @\"}}")
+		return
+	}
+	results := []Sent{}
+	for _, to := range asked.Message.To {
+		sent, err := x.fake.Send(Message{
+			Subaccount: asked.Message.Subaccount, To: to.Email, From: asked.Message.From, Subject: asked.Message.Subject,
+			Tags: asked.Message.Tags, Metadata: asked.Message.Metadata,
+		})
+		if errors.Is(err, ErrUnknown) {
+			x.fail("Unknown_Subaccount", fmt.Sprintf("No subaccount exists with the id '%s'", asked.Message.Subaccount))
+			return
+		}
+		results = append(results, sent)
+	}
+	x.ok(results)
+}

@@ -1,0 +1,143 @@
+package shopify
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/consignwatch/consignwatch/simulator/services/webhook"
+	"github.com/consignwatch/consignwatch/simulator/services/wire"
+)
+
+// sendWebhook sends a webhook to every subscription to a topic. It needs the lock.
+func (f *Fake) sendWebhook(s *shop, topic string, payload object) {
+	event := wire.UUID()
+	for _, a := range s.apps {
+		for _, sub := range a.subscriptions {
+			if sub.Topic != topic || !strings.HasPrefix(sub.URI, "http") {
+				continue
+			}
+			if f.all.with(s.switches).drops(headerTopic(topic)) {
+				s.webhooks["lost"]++
+				continue
+			}
+			message := f.message(s, sub, a.ClientSecret, event, payload)
+			if err := f.sender.Send(message); err != nil {
+				s.webhooks["refused"]++
+				continue
+			}
+			s.webhooks["sent"]++
+		}
+	}
+}
+
+func (f *Fake) message(s *shop, sub *Subscription, secret, event string, payload object) webhook.Message {
+	return webhook.Shopify{
+		Secret: secret, Shop: s.Domain, Topic: headerTopic(sub.Topic), APIVersion: Newest(f.now()),
+		WebhookID: wire.UUID(), EventID: event, Name: sub.Name, TriggeredAt: f.now(), Body: wire.Marshal(payload),
+	}.Message(s.Domain+" "+strconv.FormatInt(sub.ID, 10), sub.URI)
+}
+
+// Forge sends a webhook that the shop did not sign to the subscriptions to a topic (ORDERS_CREATE), once.
+func (f *Fake) Forge(domain, topic string) error {
+	return f.withShop(domain, func(s *shop) error {
+		forged := 0
+		for _, a := range s.apps {
+			for _, sub := range a.subscriptions {
+				if sub.Topic == topic {
+					order := Order{ID: 1, Name: "#1", CreatedAt: f.now(), FinancialStatus: "PAID"}
+					message := f.message(s, sub, rand.Text(), wire.UUID(), orderPayload(order))
+					message.Once, message.Endpoint = true, "" // what comes of it is no matter of the shop's
+					if err := f.sender.Send(message); err != nil {
+						return err
+					}
+					forged++
+				}
+			}
+		}
+		if forged == 0 {
+			return fmt.Errorf("nobody subscribed to %s: %w", topic, ErrUnknown)
+		}
+		s.webhooks["forged"] += int64(forged)
+		return nil
+	})
+}
+
+// attempted counts an attempt. A subscription whose message was given up is removed, as Shopify does with those that were
+// made through the API. (Another page of Shopify's says: after several failures within a day.)
+func (f *Fake) attempted(a webhook.Attempt) {
+	domain, id, _ := strings.Cut(a.Message.Endpoint, " ")
+	err := f.withShop(domain, func(s *shop) error {
+		a.Count(s.webhooks)
+		if !a.GivenUp {
+			return nil
+		}
+		for _, app := range s.apps {
+			app.subscriptions = slices.DeleteFunc(app.subscriptions, func(sub *Subscription) bool {
+				return strconv.FormatInt(sub.ID, 10) == id
+			})
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, ErrUnknown) {
+		panic(err)
+	}
+}
+
+// headerTopic is the topic as deliveries spell it: ORDERS_CREATE is orders/create.
+func headerTopic(topic string) string {
+	topic = strings.ToLower(topic)
+	if i := strings.LastIndexByte(topic, '_'); i >= 0 {
+		return topic[:i] + "/" + topic[i+1:]
+	}
+	return topic
+}
+
+// orderPayload is what a webhook says about an order: of the many fields, those that a platform needs.
+func orderPayload(o Order) object {
+	lines := []object{}
+	total := int64(0)
+	for i, l := range o.Lines {
+		lines = append(lines, object{
+			{"id", o.ID*100 + int64(i)}, {"product_id", l.ProductID}, {"title", l.Title}, {"quantity", l.Quantity}, {"price", l.Price},
+		})
+		total += int64(l.Quantity) * cents(l.Price)
+	}
+	return object{
+		{"id", o.ID}, {"admin_graphql_api_id", gid("Order", o.ID)}, {"name", o.Name}, {"test", o.Test},
+		{"created_at", stamp(o.CreatedAt)}, {"updated_at", stamp(o.UpdatedAt)}, {"processed_at", stamp(o.ProcessedAt)}, {"cancelled_at", stamp(o.CancelledAt)},
+		{"financial_status", strings.ToLower(o.FinancialStatus)}, {"currency", o.Currency},
+		{"total_price", fmt.Sprintf("%d.%02d", total/100, total%100)}, {"line_items", lines},
+	}
+}
+
+func productPayload(p Product) object {
+	return object{
+		{"id", p.ID}, {"admin_graphql_api_id", gid("Product", p.ID)}, {"title", p.Title}, {"status", strings.ToLower(p.Status)},
+		{"created_at", stamp(p.CreatedAt)}, {"updated_at", stamp(p.UpdatedAt)},
+	}
+}
+
+// cents reads a price with at most two decimals; anything else is nothing.
+func cents(price string) int64 {
+	whole, decimals, _ := strings.Cut(price, ".")
+	n, err := strconv.ParseInt(whole+(decimals + "00")[:2], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func gid(kind string, id int64) string { return fmt.Sprintf("gid://shopify/%s/%d", kind, id) }
+
+// stamp is a time as the API writes it; nil for none.
+func stamp(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format(time.RFC3339)
+}
