@@ -1,4 +1,5 @@
-// Command business-exporter exposes the state of a consignment-sale platform's business as Prometheus metrics.
+// Command business-exporter exposes the state of a consignment-sale platform's business as Prometheus metrics. It holds nothing but main: the
+// exporter is exporters/business.
 package main
 
 import (

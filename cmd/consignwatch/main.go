@@ -1,4 +1,5 @@
-// Command consignwatch is the operator's command.
+// Command consignwatch is the operator's command: it checks and renders the bundle, acknowledges alerts, drills and replays. It starts no server but ackd and
+// its own receivers of notifications.
 package main
 
 import (

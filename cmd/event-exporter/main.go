@@ -1,4 +1,5 @@
-// Command event-exporter exposes the platform's Kafka event stream as exact Prometheus counters.
+// Command event-exporter exposes the platform's Kafka event stream as exact Prometheus counters. It holds nothing but main: the
+// exporter is exporters/events.
 package main
 
 import (

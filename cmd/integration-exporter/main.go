@@ -1,5 +1,5 @@
 // Command integration-exporter exposes the state of the services that a platform depends on, Shopify, Clerk and Mandrill, as
-// Prometheus metrics.
+// Prometheus metrics. It holds nothing but main: the exporter is exporters/integration.
 package main
 
 import (

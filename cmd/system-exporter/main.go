@@ -1,4 +1,5 @@
-// Command system-exporter exposes the state of a platform's database, cache and queues as Prometheus metrics.
+// Command system-exporter exposes the state of a platform's database, cache and queues as Prometheus metrics. It holds nothing but main: the
+// exporter is exporters/system.
 package main
 
 import (

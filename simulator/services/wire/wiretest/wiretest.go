@@ -1,4 +1,4 @@
-// Package wiretest asks servers in tests, and lets them answer without a network.
+// Package wiretest asks servers in tests, and lets them answer without a network. It knows nothing of what they answer.
 package wiretest
 
 import (
