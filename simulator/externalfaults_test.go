@@ -297,7 +297,8 @@ func TestWithoutExternalServicesTheirFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	p, _ := filled(t, Config{Clients: 2, Events: 2, Items: 50})
 	for _, f := range p.services.Faults() {
-		if err := p.Faults().On(t.Context(), f.Name, ""); !errors.Is(err, faults.ErrNoExternal) {
+		var missing faults.NotConfigured
+		if err := p.Faults().On(t.Context(), f.Name, ""); !errors.Is(err, faults.ErrNoExternal) || !errors.As(err, &missing) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}

@@ -122,7 +122,7 @@ func (l *serviceCaller) call(ctx context.Context, what string, do func(context.C
 }
 
 func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain string) func(*emit.Emitter) {
-	call := l.AskShop(ctx, domain, world.FakeToken(client))
+	call := l.queryShop(ctx, domain, world.FakeToken(client))
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (l *serviceCaller) askShop(ctx context.Context, client uint64, domain strin
 }
 
 func (l *serviceCaller) askMandrill(ctx context.Context) func(*emit.Emitter) {
-	call := l.PingMandrill(ctx)
+	call := l.pingMandrill(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -61,8 +61,8 @@ func (s *server) exchange(ctx context.Context, method, address string, header ht
 	return response.StatusCode, answer, err
 }
 
-// AskShop queries a shop's name, with a token.
-func (s *server) AskShop(ctx context.Context, domain, token string) emit.Call {
+// queryShop queries a shop's name, with a token.
+func (s *server) queryShop(ctx context.Context, domain, token string) emit.Call {
 	path := shopifyPath + "/" + domain + "/admin/api/" + shopify.Newest(s.now()) + "/graphql.json"
 	call, _, body := s.ask(ctx, http.MethodPost, path, http.Header{"X-Shopify-Access-Token": {token}},
 		map[string]string{"query": "query platformShop { shop { name } }"})
@@ -122,9 +122,9 @@ func (s *server) keys(ctx context.Context) (clerk.JWKS, error) {
 // Results of a token verification, as in the platform's events.
 const (
 	Valid            = "valid"
-	Expired          = "expired"
+	expired          = "expired"
 	InvalidSignature = "invalid_signature"
-	Malformed        = "malformed"
+	malformed        = "malformed"
 )
 
 // Verify sends a token to the platform's verification endpoint. The result is empty if there is no verdict.
@@ -143,9 +143,9 @@ func (s *server) Verify(ctx context.Context, token string) (result string, call 
 	_ = json.Unmarshal(body, &refusal) // a body without a reason is InvalidSignature
 	switch refusal.Error {
 	case clerk.ErrExpired.Error():
-		return Expired, call
+		return expired, call
 	case clerk.ErrMalformed.Error(), clerk.ErrNoToken.Error():
-		return Malformed, call
+		return malformed, call
 	default:
 		return InvalidSignature, call
 	}
@@ -175,8 +175,8 @@ func (s *server) askMandrill(ctx context.Context, operation string, body map[str
 	return call
 }
 
-// PingMandrill calls users/ping2.
-func (s *server) PingMandrill(ctx context.Context) emit.Call {
+// pingMandrill calls users/ping2.
+func (s *server) pingMandrill(ctx context.Context) emit.Call {
 	var pong map[string]string
 	return s.askMandrill(ctx, "users/ping2", map[string]any{}, &pong)
 }
@@ -192,7 +192,7 @@ type Mail struct {
 // Send sends an email. The result is valid if the call is OK.
 func (s *server) Send(ctx context.Context, m Mail) (mandrill.Sent, emit.Call) {
 	message := map[string]any{
-		"subject": m.Subject, "from_email": "hello@" + SendingDomain, "to": []map[string]string{{"email": m.To}}, "metadata": m.Metadata,
+		"subject": m.Subject, "from_email": "hello@" + sendingDomain, "to": []map[string]string{{"email": m.To}}, "metadata": m.Metadata,
 	}
 	if m.Client != "" {
 		message["subaccount"] = m.Client

@@ -118,7 +118,7 @@ func (o *Services) applyFaults() {
 	}
 	o.logError(o.Mandrill.FailWebhook(o.mailHook, problem))
 	for _, mechanism := range []string{"spf", "dkim"} {
-		o.logError(o.Mandrill.BreakDomain(SendingDomain, mechanism, broken))
+		o.logError(o.Mandrill.BreakDomain(sendingDomain, mechanism, broken))
 	}
 }
 

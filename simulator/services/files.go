@@ -44,8 +44,8 @@ func (s *server) addresses() Addresses {
 	return Addresses{
 		URL: s.base, Files: s.files,
 		ShopifyURLTemplate: s.base + shopifyPath + "/{domain}/admin/api/{version}/graphql.json", ShopifyAPIVersion: shopify.Newest(s.now()),
-		ClerkURL: s.base + clerkPath + "/v1", Issuer: Issuer, AuthorizedParty: AuthorizedParty, ProbeSession: ProbeSession, ForeignSession: ForeignSession,
-		VerifyURL: s.base + platformPath + verifyPath, MandrillURL: s.base + mandrillPath + "/api/1.0", SendingDomain: SendingDomain,
+		ClerkURL: s.base + clerkPath + "/v1", Issuer: issuer, AuthorizedParty: authorizedParty, ProbeSession: probeSession, ForeignSession: foreignSession,
+		VerifyURL: s.base + platformPath + verifyPath, MandrillURL: s.base + mandrillPath + "/api/1.0", SendingDomain: sendingDomain,
 		WebhooksURL: s.base + platformPath + webhook.ShopifyPath,
 	}
 }
@@ -64,7 +64,7 @@ type listedShop struct {
 }
 
 // write writes the secrets, and the list of clients that refers to their files.
-func (s *server) write(clients []Client) error {
+func (s *server) write(clients []shopClient) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("external services: %w", err)
 	}

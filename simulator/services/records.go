@@ -19,13 +19,13 @@ const ordersKept = 60 * 24 * time.Hour
 
 // Seed fills the services from the books: recent orders, products of synced items, users.
 func (o *Services) Seed(b *world.Books) error {
-	var clients []Client
+	var clients []shopClient
 	for _, c := range b.Clients {
 		access := b.ShopifyAccess.Get(c.ID)
 		if !c.Active || access == nil {
 			continue
 		}
-		clients = append(clients, Client{
+		clients = append(clients, shopClient{
 			Slug: c.Slug, Name: c.Name, Domain: access.ShopDomain, Token: world.FakeToken(c.ID), TokenExpires: access.TokenExpiresAt,
 		})
 		o.shops[c.ID] = access.ShopDomain

@@ -21,13 +21,13 @@ import (
 
 // Common to every simulated platform.
 const (
-	Issuer          = "https://clerk.consign.example"
-	AuthorizedParty = "https://app.consign.example"
-	SendingDomain   = "mail.consign.example"
+	issuer          = "https://clerk.consign.example"
+	authorizedParty = "https://app.consign.example"
+	sendingDomain   = "mail.consign.example"
 
-	// ProbeSession is the session for which a monitor mints tokens. Tokens of ForeignSession name another party.
-	ProbeSession   = "sess_probe"
-	ForeignSession = "sess_foreign"
+	// probeSession is the session for which a monitor mints tokens. Tokens of foreignSession name another party.
+	probeSession   = "sess_probe"
+	foreignSession = "sess_foreign"
 	// platformSession is the session that the platform itself requests.
 	platformSession = "sess_platform"
 )
@@ -89,7 +89,7 @@ func serve(c Config, clock world.Clock, received func(context.Context, webhook.R
 	webhookSecret := "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
 	s.Shopify = shopify.New(shopify.Config{Now: clock.Time, Webhooks: hooks})
 	s.Clerk = clerk.New(clerk.Config{
-		Now: clock.Time, SecretKey: s.clerkKey, Issuer: Issuer, Webhooks: hooks,
+		Now: clock.Time, SecretKey: s.clerkKey, Issuer: issuer, Webhooks: hooks,
 		WebhookURL: s.base + platformPath + webhook.ClerkPath, WebhookSecret: webhookSecret,
 	})
 	s.Mandrill = mandrill.New(mandrill.Config{Now: clock.Time, Key: s.mandrillKey, Username: "consign", HourlyQuota: int(mailsPerHour * max(clock.Speed/world.UsualSpeed, 1)), Webhooks: hooks})
@@ -97,8 +97,8 @@ func serve(c Config, clock world.Clock, received func(context.Context, webhook.R
 		URL: s.base + platformPath + webhook.MandrillPath, Description: "mail events", AuthKey: rand.Text(), Events: mailTopics(),
 	})
 	s.mailHook = mailHook.ID
-	s.Mandrill.AddDomain(mandrill.Domain{Name: SendingDomain})
-	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: clock.Time, Keys: s.keys, Issuer: Issuer, Parties: []string{AuthorizedParty}})
+	s.Mandrill.AddDomain(mandrill.Domain{Name: sendingDomain})
+	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: clock.Time, Keys: s.keys, Issuer: issuer, Parties: []string{authorizedParty}})
 	receiver := webhook.NewReceiver(webhook.ReceiverConfig{
 		Now: clock.Time, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
 		MandrillKeys: func() []string { return []string{mailHook.AuthKey} }, MandrillURL: mailHook.URL,
@@ -183,8 +183,8 @@ func (s *server) shop(domain string) (string, []string) {
 	return d.client, []string{d.secret}
 }
 
-// Client is a client of the platform, as the services know it.
-type Client struct {
+// shopClient is a client of the platform, as the services know it.
+type shopClient struct {
 	Slug, Name   string
 	Domain       string // of the shop
 	Token        string // the platform's access token
@@ -192,7 +192,7 @@ type Client struct {
 }
 
 // open adds the shops and subaccounts of the clients and the probe's users with their sessions, and writes the files.
-func (s *server) open(clients []Client) error {
+func (s *server) open(clients []shopClient) error {
 	for _, c := range clients {
 		app := shopify.App{
 			ClientID: "platform", ClientSecret: rand.Text(), AccessToken: c.Token,
@@ -213,7 +213,7 @@ func (s *server) open(clients []Client) error {
 			return err
 		}
 	}
-	for session, party := range map[string]string{ProbeSession: AuthorizedParty, ForeignSession: "https://elsewhere.example", platformSession: AuthorizedParty} {
+	for session, party := range map[string]string{probeSession: authorizedParty, foreignSession: "https://elsewhere.example", platformSession: authorizedParty} {
 		user := strings.Replace(session, "sess_", "user_", 1)
 		if _, err := s.Clerk.AddUser(clerk.User{ID: user}); err != nil {
 			return err

@@ -58,8 +58,8 @@ func (r Rows[T]) find(id uint64) (int, bool) {
 	return slices.BinarySearchFunc(r, id, func(row T, id uint64) int { return cmp.Compare(row.RowID(), id) })
 }
 
-// Put inserts the row, or replaces the one with its id.
-func (r *Rows[T]) Put(row T) {
+// put inserts the row, or replaces the one with its id.
+func (r *Rows[T]) put(row T) {
 	i, ok := r.find(row.RowID())
 	if ok {
 		(*r)[i] = row
@@ -68,8 +68,8 @@ func (r *Rows[T]) Put(row T) {
 	*r = slices.Insert(*r, i, row)
 }
 
-// Remove deletes rows.
-func (r *Rows[T]) Remove(rows []Row) {
+// remove deletes rows.
+func (r *Rows[T]) remove(rows []Row) {
 	gone := make(map[uint64]bool, len(rows))
 	for _, row := range rows {
 		gone[row.RowID()] = true

@@ -68,7 +68,7 @@ func (t *table[T]) Put(b *Books, x *Index, r Row) (before Row) {
 	if old := t.rows(b).Get(row.RowID()); old != nil {
 		before = *old
 	}
-	t.rows(b).Put(row)
+	t.rows(b).put(row)
 	if t.index != nil {
 		t.index(x, &row, true)
 	}
@@ -76,7 +76,7 @@ func (t *table[T]) Put(b *Books, x *Index, r Row) (before Row) {
 }
 
 func (t *table[T]) Remove(b *Books, x *Index, all []Row) {
-	t.rows(b).Remove(all)
+	t.rows(b).remove(all)
 	if t.index == nil {
 		return
 	}
