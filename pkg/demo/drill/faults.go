@@ -60,7 +60,7 @@ func table() [][]Fault {
 			{Name: "state-conflicts", Client: 3, MustFire: []string{"StateConflicts @ state_conflict"}, MayFire: []string{"SyncConflicts @ *"}},
 			{Name: "validation-storm", Client: 4, MustFire: []string{"ValidationFailuresBurst @ validation"}},
 			{Name: "malformed-events", Client: 0, MustFire: []string{"ConsignwatchRecordsUnreadable _platform *"}},
-			{Name: "duplicate-events", Client: 1, MayFire: []string{"DuplicateRecords _platform *", "ConsignwatchStreamBehind _platform consign.commerce"}}, // copies come late
+			{Name: "duplicate-events", Client: 1, MayFire: []string{"DuplicateRecords _platform *", "ConsignwatchStreamBehind _platform consign.commerce", "QueueBacklog _platform main/consignwatch-events/consign.commerce"}}, // copies come late, with the time of the original
 			{Name: "stream-burst", Client: 4},
 			{Name: "tickets-piling-up", Client: 2, MustFire: []string{"SupportTicketsPilingUp @ tickets"}},
 			{
