@@ -50,7 +50,7 @@ func TestCheckNamesEachProblemAndFails(t *testing.T) {
 	if want := "docs/coverage.yml:1: BM.U.active: due \"later\" is not one of"; status != 1 || !strings.Contains(stdout, want) {
 		t.Errorf("check ended with %d:\n%s\nwant 1 and %s", status, stdout, want)
 	}
-	if want := "consignwatch: 117 problems\n"; stderr != want {
+	if want := "consignwatch: 119 problems\n"; stderr != want {
 		t.Errorf("stderr %q, want %q", stderr, want)
 	}
 }
