@@ -286,9 +286,7 @@ func failEmails(t *testing.T, p *Platform) {
 		t.Fatal(err)
 	}
 	p.emitter.EmitAttempt(jobs.Finished{Job: job, Outcome: jobs.Succeeded})
-	if n := streamTruthOf(p, "consign_emails_total", "outcome", "rejected"); n != 1 {
-		t.Fatalf("%d emails to an address that has bounced are rejected", n)
-	}
+	waitFor(t, "an email to an address that has bounced is rejected", func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", "rejected") == 1 })
 }
 
 // The events are those that follow from the rows that changed since Fill, counted row by row. Imports of orders follow from webhooks
