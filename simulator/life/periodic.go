@@ -89,11 +89,20 @@ func (s *step) backupLife() {
 			clock = &backupClock{next: s.at.Add(time.Duration(l.rng.Float64() * float64(l.Scaled(plan.every))))}
 			l.clock.backups[plan.target] = clock
 		}
+		// Whether it runs is asked again when the activity happens: the change before may have been carried out when its outcome was unknown.
 		switch {
 		case clock.running != 0 && !s.at.Before(clock.ends):
-			s.schedule("backup ends", func(c *store.Change) { l.endBackup(c, clock) })
+			s.schedule("backup ends", func(c *store.Change) {
+				if clock.running != 0 {
+					l.endBackup(c, clock)
+				}
+			})
 		case clock.running == 0 && !s.at.Before(clock.next):
-			s.schedule("backup starts", func(c *store.Change) { l.startBackup(c, clock, plan) })
+			s.schedule("backup starts", func(c *store.Change) {
+				if clock.running == 0 {
+					l.startBackup(c, clock, plan)
+				}
+			})
 		}
 	}
 }
