@@ -31,7 +31,7 @@ func addDemo(app *kingpin.Application) (string, cli.Action) {
 	command.Flag("fault", "Faults to switch on when all is up, separated by commas; GET /faults of platform-sim lists them.").PlaceHolder("NAME[,NAME]").StringsVar(&faults)
 	command.Flag("headless", "Print plain lines: no colours, no progress bar.").BoolVar(&headless)
 	command.Flag("state-file", "Write every address, port and process to this file (JSON) when all is up.").PlaceHolder("FILE").StringVar(&config.StateFile)
-	command.Flag("pages-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.PagesFile)
+	command.Flag("notifications-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.NotificationsFile)
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		config.Out = stdout
 		config.Terminal = !headless && isTerminal(stdout)

@@ -18,7 +18,7 @@ const (
 	databasePart     = "mariadb"
 	cachePart        = "redis"
 	platformPart     = "platform-sim"
-	receiverPart     = "pages"
+	receiverPart     = "receiver"
 	alertmanagerPart = "alertmanager"
 	ackdPart         = "ackd"
 	prometheusPart   = "prometheus"
