@@ -36,7 +36,7 @@ type State struct {
 	Stream   *stream.State  `json:"stream,omitempty"` // nil: no stream
 	Jobs     *jobs.State    `json:"jobs,omitempty"`   // nil: no stream
 	infra.State
-	Outside *services.State `json:"outside,omitempty"` // nil: no external services
+	ExternalServices *services.State `json:"external_services,omitempty"` // nil: no external services
 }
 
 // State returns the state of the simulator.
@@ -53,7 +53,7 @@ func (p *Platform) State() State {
 		s.Stream, s.Jobs = &out, &background
 	}
 	if p.services != nil {
-		s.Outside = p.services.State()
+		s.ExternalServices = p.services.State()
 	}
 	for _, fault := range p.faults.List() {
 		if fault.On {

@@ -56,7 +56,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 		switchOn(t, r.p, fault)
 		lost := func() int {
 			sum := 0
-			for _, n := range r.p.State().Outside.OrdersMissing {
+			for _, n := range r.p.State().ExternalServices.OrdersMissing {
 				sum += n
 			}
 			return sum
@@ -155,7 +155,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 	switchOff(t, r.p, faults.WebhookForged, faults.SyncFailing)
 	pause(t, r.p)
 	r.compareShops()
-	if n := r.p.State().Outside.OrdersMissing; len(n) > 0 {
+	if n := r.p.State().ExternalServices.OrdersMissing; len(n) > 0 {
 		t.Errorf("orders are missing: %v", n)
 	}
 	compareStream(t, r.p)
@@ -302,8 +302,8 @@ func TestWithoutExternalServicesTheirFaultsAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}
-	if p.State().Outside != nil {
-		t.Error("the state tells of outside services")
+	if p.State().ExternalServices != nil {
+		t.Error("the state has external services")
 	}
 }
 

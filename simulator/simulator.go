@@ -81,7 +81,7 @@ type Config struct {
 	DatabaseDown func(on bool) error
 
 	// Stream is the Kafka brokers, host:port, to which the platform publishes its events and its jobs. Empty: no stream. Topics
-	// returns the topics that must exist. A platform with a stream needs an API and external services (Outside), from which most of the
+	// returns the topics that must exist. A platform with a stream needs an API and external services (ExternalServices), from which most of the
 	// events come.
 	Stream []string
 	// BrokerDown stops the broker (true) and restarts it (false), for the fault broker-restart.
@@ -89,11 +89,11 @@ type Config struct {
 
 	Infra
 
-	// Outside is the address at which fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface; port 0 is
+	// ExternalServices is the address at which fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface; port 0 is
 	// a free one. The platform then has shops, calls the services and receives their webhooks.
-	Outside string
-	// OutsideDir is the folder for the services' secrets and for the list of clients. Empty: a temporary one.
-	OutsideDir string
+	ExternalServices string
+	// ExternalServicesDir is the folder for the services' secrets and for the list of clients. Empty: a temporary one.
+	ExternalServicesDir string
 
 	// Progress receives the number of rows that Fill has written so far. Its calls do not overlap.
 	Progress func(rows int64)
@@ -123,7 +123,7 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
 	case len(c.Stream) > 0 && c.API == "":
 		return fmt.Errorf("platform: publish events: %w", faults.ErrNoAPI)
-	case len(c.Stream) > 0 && c.Outside == "":
+	case len(c.Stream) > 0 && c.ExternalServices == "":
 		return fmt.Errorf("platform: publish events: %w", faults.ErrNoExternal)
 	}
 	return nil
@@ -178,12 +178,12 @@ func (p *Platform) connect() (err error) {
 		return err
 	}
 	var shops life.Shops
-	if c.Outside != "" {
-		listener, err := listenLoopback(context.Background(), "address of the external services", c.Outside)
+	if c.ExternalServices != "" {
+		listener, err := listenLoopback(context.Background(), "address of the external services", c.ExternalServices)
 		if err != nil {
 			return fmt.Errorf("platform: %w", err)
 		}
-		if p.services, err = services.Serve(services.Config{Listener: listener, Dir: c.OutsideDir}, p.store, p.faults, p.inflight); err != nil {
+		if p.services, err = services.Serve(services.Config{Listener: listener, Dir: c.ExternalServicesDir}, p.store, p.faults, p.inflight); err != nil {
 			return err
 		}
 		shops = p.services

@@ -44,7 +44,7 @@ func startWithStream(t *testing.T, config Config) *Platform {
 	if config.API == "" {
 		config.API, config.APILimits = "http://127.0.0.1:0", generousLimits()
 	}
-	config.Outside, config.OutsideDir = "127.0.0.1:0", t.TempDir()
+	config.ExternalServices, config.ExternalServicesDir = "127.0.0.1:0", t.TempDir()
 	p, _ := filled(t, config)
 	return p
 }
@@ -527,11 +527,11 @@ func TestFaultsShowInTheStream(t *testing.T) {
 func TestAStreamNeedsAnAPIAndExternalServices(t *testing.T) {
 	t.Parallel()
 	config := Config{DSN: "user@tcp(127.0.0.1:1)/platform", Stream: []string{"127.0.0.1:1"}}
-	config.Outside = "127.0.0.1:0"
+	config.ExternalServices = "127.0.0.1:0"
 	if _, err := New(config); !errors.Is(err, faults.ErrNoAPI) {
 		t.Errorf("without an API: %v", err)
 	}
-	config.API, config.Outside = "http://127.0.0.1:0", ""
+	config.API, config.ExternalServices = "http://127.0.0.1:0", ""
 	if _, err := New(config); !errors.Is(err, faults.ErrNoExternal) {
 		t.Errorf("without external services: %v", err)
 	}
@@ -549,7 +549,7 @@ func TestNoEventIsMadeUpForWantOfAnAPI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at := regexp.MustCompile(`(api|external|config\.(API|Outside|Cache)) (==|!=) (nil|"")`).Find(text); at != nil {
+		if at := regexp.MustCompile(`(api|external|config\.(API|ExternalServices|Cache)) (==|!=) (nil|"")`).Find(text); at != nil {
 			t.Errorf("%s asks whether %s", file, at)
 		}
 	}

@@ -33,8 +33,8 @@ func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 	c := newCluster(t, time.Second)
 	p, err := simulator.New(simulator.Config{
 		DSN: serverstest.MariaDB(t), Clients: 5, Events: 12, Items: 1500, Speed: 600, Seed: 5, Stream: []string{c.broker.Address()},
-		Infra:   simulator.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
-		Outside: "127.0.0.1:0", OutsideDir: t.TempDir(),
+		Infra:            simulator.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
+		ExternalServices: "127.0.0.1:0", ExternalServicesDir: t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal(err)
