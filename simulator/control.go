@@ -84,8 +84,8 @@ func (p *Platform) Ready() bool { return p.store.Filled.Load() && p.life.Living.
 //
 //	GET  /-/ready                          200 when the database is filled and the platform lives
 //	GET  /state                            sizes, statuses, jobs by queue, faults that are on
-//	GET  /books                            every sample that the business-exporter has to export now
-//	GET  /stream-books                     what an exact consumer of the stream has counted (StreamTruth)
+//	GET  /expected-samples                 every sample that the business-exporter has to export now
+//	GET  /expected-stream-samples          what an exact consumer of the stream has counted (StreamTruth)
 //	GET  /faults                           all faults
 //	POST /faults/NAME/on|off?client=SLUG   without a client: what the fault's scope says
 //	POST /pause, POST /resume              life
@@ -101,8 +101,8 @@ func (p *Platform) Control() http.Handler {
 		fmt.Fprintln(w, "ready")
 	})
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.State()) })
-	mux.HandleFunc("GET /books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Truth()) })
-	mux.HandleFunc("GET /stream-books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.StreamTruth()) })
+	mux.HandleFunc("GET /expected-samples", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Truth()) })
+	mux.HandleFunc("GET /expected-stream-samples", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.StreamTruth()) })
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.faults.List()) })
 	mux.HandleFunc("POST /faults/{name}/on", p.switchFault(p.faults.On))
 	mux.HandleFunc("POST /faults/{name}/off", p.switchFault(p.faults.Off))

@@ -149,16 +149,16 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
 		t.Errorf("state of the machinery: %+v", state.State)
 	}
-	var books []oracle.Sample
-	get("/stream-books", &books)
+	var expected []oracle.Sample
+	get("/expected-stream-samples", &expected)
 	records := 0.0
-	for _, s := range books {
+	for _, s := range expected {
 		if s.Name == "consignwatch_records_total" {
 			records += s.Value
 		}
 	}
 	if records == 0 || int64(records) != state.Stream.Acknowledged {
-		t.Errorf("the books know of %g records, the state is %+v", records, state.Stream)
+		t.Errorf("%g records are expected, the state is %+v", records, state.Stream)
 	}
 	for _, fault := range []string{
 		"pool-exhausted", "deadlocks", "database-read-only", "cache-evicting", "disk-filling", "api-down", "cache-down", "broker-restart", "database-down",

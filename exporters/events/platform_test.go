@@ -90,12 +90,12 @@ func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 		if diff := math.Abs(got[series] - want); diff > 1e-6*math.Max(1, math.Abs(want)) {
 			wrong++
 			if wrong <= 30 {
-				t.Errorf("%s increased by %v, the books say %v", series, got[series], want)
+				t.Errorf("%s increased by %v, want %v", series, got[series], want)
 			}
 		}
 	}
 	if len(truth) < 150 {
-		t.Errorf("the books hold only %d series", len(truth))
+		t.Errorf("only %d series are expected", len(truth))
 	}
 	t.Logf("%d series compared, %d wrong", len(truth), wrong)
 }
