@@ -222,7 +222,7 @@ func (o *unusualPlatform) testNames(t *testing.T) {
 	s := o.await(t)
 	for _, name := range names[1:] {
 		if len(of(s, "name", name)) != 1 {
-			t.Errorf("%q does not stand on the page", name)
+			t.Errorf("%q is not in the scrape response", name)
 		}
 	}
 }

@@ -270,7 +270,7 @@ func TestClerkRecoversByItselfAndNoVerdictIsInvented(t *testing.T) {
 				return !ok && series["consign_clerk_up"] == 0
 			})
 			if stale > 2 { // one scrape may have come while the round ended
-				t.Errorf("%s: %d pages tell verdicts of an earlier round", name, stale)
+				t.Errorf("%s: %d scrape responses have verdicts of an earlier round", name, stale)
 			}
 			failure(false)
 			r.Await(t, "health after "+name, healthy)

@@ -12,7 +12,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 )
 
-// TestTheScrapeResponseOfClerkAndMandrillIsAsRecorded compares the scrape response of both, healthy, with testdata/services-page.txt: every series with
+// TestTheScrapeResponseOfClerkAndMandrillIsAsRecorded compares the scrape response of both, healthy, with testdata/clerk_mandrill_scrape_response.txt: every series with
 // its help and type, and instead of numbers an N.
 func TestTheScrapeResponseOfClerkAndMandrillIsAsRecorded(t *testing.T) {
 	t.Parallel()
@@ -40,6 +40,6 @@ mandrill: {url: '%s/api/1.0', key_file: %[2]s, client_subaccounts: true, interva
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	golden.Compare(t, "testdata/services-page.txt", withoutNumbers(page))
+	golden.Compare(t, "testdata/clerk_mandrill_scrape_response.txt", withoutNumbers(page))
 	assertNoSecrets(t, r)
 }

@@ -23,14 +23,14 @@ func TestTheConfigurationInForceIsShownWithItsDefaults(t *testing.T) {
 		m := newFakeShops(t)
 		m.open(t, "north")
 		r := m.start(t, m.config("interval: 2m"))
-		_, page := r.Get(t, "/config")
+		_, config := r.Get(t, "/config")
 		for _, want := range []string{
 			"clients:\n    - slug: north\n      shopify:\n        domain: north.myshopify.com\n        token_file: token-north\n",
 			"api_version: 2026-10\n",
 			"interval: 2m\n    timeout: 15s\n    max_age: 5m\n    requests_per_second: 2\n    bucket_reserve: 0.5\n    order_window: 1d\n    grace_period: 15m\n    reread_interval: 30m\n    max_orders: 10000\n    products_interval: 1h\n    max_products: 25000\n",
 		} {
-			if !strings.Contains(page, want) {
-				t.Errorf("the page lacks:\n%s\nit is:\n%s", want, page)
+			if !strings.Contains(config, want) {
+				t.Errorf("the configuration lacks:\n%s\nit is:\n%s", want, config)
 			}
 		}
 	})

@@ -14,7 +14,7 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
 
-// TestTheScrapeResponseOfTheShopsIsAsRecorded compares the scrape response of a shop that is up and one that is down with testdata/shopify-page.txt:
+// TestTheScrapeResponseOfTheShopsIsAsRecorded compares the scrape response of a shop that is up and one that is down with testdata/shopify_scrape_response.txt:
 // every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
 func TestTheScrapeResponseOfTheShopsIsAsRecorded(t *testing.T) {
 	t.Parallel()
@@ -49,7 +49,7 @@ func TestTheScrapeResponseOfTheShopsIsAsRecorded(t *testing.T) {
 			t.Errorf("promtool check metrics: %v\n%s", err, out)
 		}
 
-		golden.Compare(t, "testdata/shopify-page.txt", withoutNumbers(page))
+		golden.Compare(t, "testdata/shopify_scrape_response.txt", withoutNumbers(page))
 	})
 }
 

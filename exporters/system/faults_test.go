@@ -247,7 +247,7 @@ func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 	s := r.Series(t)
 	for _, up := range []string{mysqlSubject.up, redisSubject.up, `consign_probe_up{probe="p"}`} {
 		if v, ok := s[up]; !ok || v != 0 {
-			t.Errorf("%s = %v, on the page: %v; want 0", up, v, ok)
+			t.Errorf("%s = %v, in the scrape response: %v; want 0", up, v, ok)
 		}
 	}
 	for _, value := range []string{mysqlSubject.value, redisSubject.value} {

@@ -99,7 +99,7 @@ func TestMySQLMetricsEqualTheServersStatus(t *testing.T) {
 	} {
 		v, ok := s[name]
 		if !ok {
-			t.Errorf("%s is not on the page", name)
+			t.Errorf("%s is not in the scrape response", name)
 		}
 		between(t, name, v, min(before[status], after[status]), max(before[status], after[status]))
 	}

@@ -121,7 +121,7 @@ func TestRedisMetricsEqualTheServersInfo(t *testing.T) {
 	} {
 		v, ok := s[name]
 		if !ok {
-			t.Errorf("%s is not on the page", name)
+			t.Errorf("%s is not in the scrape response", name)
 		}
 		between(t, name, v, before[field], after[field])
 	}

@@ -100,7 +100,7 @@ func TestScrapesAnswerWhileEveryTargetHangs(t *testing.T) {
 	}
 	scrapes.Wait()
 	if s := r.Series(t); s["consignwatch_config_last_reload_successful"] != 1 {
-		t.Errorf("the page lacks the exporter's own metrics: %v", s)
+		t.Errorf("the scrape response lacks the exporter's own metrics: %v", s)
 	}
 	if n := calls.Load(); n != 1 {
 		t.Errorf("100 scrapes caused %d collections, want the 1 of the schedule", n)
