@@ -239,7 +239,7 @@ func TestMistakesAtTheCommandLineEndWithAMessage(t *testing.T) {
 // volatile values differ from run to run; the golden files show V in their place.
 var volatile = regexp.MustCompile(`(?m)^((?:consignwatch_collector_last_(?:duration|success_timestamp)_seconds|consignwatch_config_last_reload_timestamp_seconds)[^ ]*|[a-z_]+_created[^ ]*) \S+$`)
 
-func TestGoldenPages(t *testing.T) {
+func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 	since := time.Unix(1790000000, 0)
 	r := exportertest.Start(t, shop(func(_ context.Context, sink *exporter.Sink, _ int) error {
 		sink.Gauge("shop_items", 3, "north")

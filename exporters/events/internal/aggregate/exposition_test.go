@@ -61,9 +61,9 @@ func goldenFamilies(t *testing.T) []*dto.MetricFamily {
 	return scrape(t, l, start)
 }
 
-// TestGoldenPages compares an exposition with what it was before, in every format. Protobuf, which alone can be compared as
+// TestTheScrapeResponseIsAsRecorded compares an exposition with what it was before, in every format. Protobuf, which alone can be compared as
 // messages, is kept as it goes over the wire.
-func TestGoldenPages(t *testing.T) {
+func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 	page := goldenFamilies(t)
 	for file, encode := range map[string]func(testing.TB, []*dto.MetricFamily) []byte{"scrape_response.om": openMetrics, "scrape_response.txt": plainText, "scrape_response.pb": delimited} {
 		got := encode(t, page)
