@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
@@ -14,6 +17,40 @@ import (
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 	t.Parallel()
 	exportertest.Invalid(t, App(), "testdata/invalid", 50, "secretpassword", nil)
+}
+
+// mistake is a configuration with a mistake, and what its error must say.
+type mistake struct{ text, want string }
+
+// testMistakes loads each configuration beside a file with a key.
+func testMistakes(t *testing.T, mistakes map[string]mistake) {
+	t.Helper()
+	for name, m := range mistakes {
+		t.Run(name, func(t *testing.T) {
+			path := exportertest.WriteFile(t, "config.yml", m.text)
+			write(t, filepath.Dir(path), "key", "x")
+			_, err := load(path, nil, silentLog())
+			if err == nil || !strings.Contains(err.Error(), m.want) {
+				t.Errorf("error %v, want %s", err, m.want)
+			}
+		})
+	}
+}
+
+// assertDefaults reads a configuration, and compares a section of it, with all defaults, with YAML.
+func assertDefaults(t *testing.T, text string, section func(*configuration) any, want string) {
+	t.Helper()
+	c, err := readConfig(exportertest.WriteFile(t, "config.yml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := yaml.Marshal(section(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
 
 // TestTheConfigurationInForceIsShownWithItsDefaults reads the endpoint /config.
