@@ -236,7 +236,7 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 	grows(t, "orders that come by webhook", count(r.p, "consign_order_imports_total", "outcome", world.Succeeded), 50)
 	grows(t, "changes of orders", count(r.p, "consign_webhooks_received_total", "topic", "orders/updated", "outcome", "accepted"), 1)
 	grows(t, "users", count(r.p, "consign_webhooks_processed_total", "provider", "clerk", "topic", "user.created"), 1)
-	grows(t, "mails that arrive", count(r.p, "consign_emails_total", "outcome", "delivered"), 20)
+	grows(t, "emails that arrive", count(r.p, "consign_emails_total", "outcome", "delivered"), 20)
 	switchOn(t, r.p, faults.SoldTwice)
 	pause(t, r.p)
 	r.compareShops()
@@ -251,7 +251,7 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 	compareJobs(t, r.p)
 	for _, outcome := range []string{"duplicate", "invalid_signature", "invalid_payload"} {
 		if n := streamTruthOf(r.p, "consign_webhooks_received_total", "outcome", outcome); n > 0 {
-			t.Errorf("%d webhooks are told as %s", n, outcome)
+			t.Errorf("%d webhooks were emitted as %s", n, outcome)
 		}
 	}
 }

@@ -151,9 +151,9 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 	livePlatform(t, p)
 	switchOn(t, p, faults.CrashLoop, faults.BruteForce, faults.CrossTenantAccess, faults.StateConflicts, faults.PaidEarly)
 	switchOn(t, p, faults.MandrillBacklog)
-	waitFor(t, "mails that are deferred", func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", "deferred") > 0 })
+	waitFor(t, "emails that are deferred", func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", "deferred") > 0 })
 	switchOff(t, p, faults.MandrillBacklog)
-	waitFor(t, "enough to be told", func() bool { return p.State().Stream.Acknowledged > 5000 })
+	waitFor(t, "enough to be emitted", func() bool { return p.State().Stream.Acknowledged > 5000 })
 	for kind, how := range theContract {
 		for _, feed := range how.feeds {
 			if metric, labels, ok := counterOf(feed); ok {
@@ -162,7 +162,7 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 		}
 	}
 	for _, outcome := range []string{"hard_bounced", "soft_bounced"} {
-		waitFor(t, "mails that are "+outcome, func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", outcome) > 0 })
+		waitFor(t, "emails that are "+outcome, func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", outcome) > 0 })
 	}
 	pause(t, p)
 	seen, modes, sources, ids := map[string]int{}, map[bool]int{}, map[string]bool{}, map[string]bool{}

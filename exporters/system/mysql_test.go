@@ -565,7 +565,7 @@ func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
 			}
 		}
 		if s["consignwatch_collector_success"+collected("mysql", "main")] != 1 || s[`consign_mysql_queries_total{server="main"}`] == 0 {
-			t.Errorf("the rest is not told:\n%s", r.Log())
+			t.Errorf("the rest is not exported:\n%s", r.Log())
 		}
 	}
 	db := serverstest.Open(t, as(deploy.SystemUser, password))

@@ -247,7 +247,7 @@ func (em *Emitter) Faults() []faults.Fault {
 
 		{Name: faults.WorkersStopped, Scope: faults.Everybody, On: em.stopWorkers, Off: em.startWorkers,
 			Description: "The workers of background jobs have stopped.",
-			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and work off the backlog."},
+			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and process the backlog."},
 		{Name: faults.JobsFailing, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Most background jobs fail.",
 			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are retried and a third of them become dead letters."},
