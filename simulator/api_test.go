@@ -185,7 +185,7 @@ func TestTheAPIAnswersEveryEndpointThatVisitorsUse(t *testing.T) {
 		first := c.get(path, client.Slug, 200)
 		flush(t, p)
 		if n := streamTruthOf(p, "consign_api_requests_total", "route", r.Path, "method", "GET", "code", "200"); n != 1 {
-			t.Errorf("%s: %d requests are told", r.Path, n)
+			t.Errorf("%s: %d requests are emitted", r.Path, n)
 		}
 		if diff := cmp.Diff(string(first), string(c.get(path, client.Slug, 200))); diff != "" { // from the cache
 			t.Errorf("%s: the second answer differs:\n%s", r.Path, diff)
@@ -412,7 +412,7 @@ func TestPauseWaitsForRequestsInFlightAndDefersLaterOnes(t *testing.T) {
 	pause(t, p)
 	tickets := func() int { return streamTruthOf(p, "consign_api_requests_total", "route", "/api/tickets") }
 	if tickets() != 1 {
-		t.Errorf("%d requests told", tickets())
+		t.Errorf("%d requests were emitted", tickets())
 	}
 	<-answered
 

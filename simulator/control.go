@@ -36,7 +36,7 @@ type State struct {
 	Stream   *stream.State  `json:"stream,omitempty"` // nil: no stream
 	Jobs     *jobs.State    `json:"jobs,omitempty"`   // nil: no stream
 	infra.State
-	Outside *services.State `json:"outside,omitempty"` // nil: no external services
+	ExternalServices *services.State `json:"external_services,omitempty"` // nil: no external services
 }
 
 // State returns the state of the simulator.
@@ -53,7 +53,7 @@ func (p *Platform) State() State {
 		s.Stream, s.Jobs = &out, &background
 	}
 	if p.services != nil {
-		s.Outside = p.services.State()
+		s.ExternalServices = p.services.State()
 	}
 	for _, fault := range p.faults.List() {
 		if fault.On {
@@ -84,8 +84,8 @@ func (p *Platform) Ready() bool { return p.store.Filled.Load() && p.life.Living.
 //
 //	GET  /-/ready                          200 when the database is filled and the platform lives
 //	GET  /state                            sizes, statuses, jobs by queue, faults that are on
-//	GET  /books                            every sample that the business-exporter has to export now
-//	GET  /stream-books                     what an exact consumer of the stream has counted (StreamTruth)
+//	GET  /expected-samples                 every sample that the business-exporter has to export now
+//	GET  /expected-stream-samples          what an exact consumer of the stream has counted (StreamTruth)
 //	GET  /faults                           all faults
 //	POST /faults/NAME/on|off?client=SLUG   without a client: what the fault's scope says
 //	POST /pause, POST /resume              life
@@ -101,8 +101,8 @@ func (p *Platform) Control() http.Handler {
 		fmt.Fprintln(w, "ready")
 	})
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.State()) })
-	mux.HandleFunc("GET /books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Truth()) })
-	mux.HandleFunc("GET /stream-books", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.StreamTruth()) })
+	mux.HandleFunc("GET /expected-samples", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.Truth()) })
+	mux.HandleFunc("GET /expected-stream-samples", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.StreamTruth()) })
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, p.faults.List()) })
 	mux.HandleFunc("POST /faults/{name}/on", p.switchFault(p.faults.On))
 	mux.HandleFunc("POST /faults/{name}/off", p.switchFault(p.faults.Off))

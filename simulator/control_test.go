@@ -58,11 +58,11 @@ func TestControl(t *testing.T) {
 
 	call("POST", "/pause", 204)
 	var samples []oracle.Sample
-	if err := json.Unmarshal(call("GET", "/books", 200), &samples); err != nil {
+	if err := json.Unmarshal(call("GET", "/expected-samples", 200), &samples); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(p.Truth(), samples, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
-		t.Errorf("books (-package +interface):\n%s", diff)
+		t.Errorf("expected samples (-package +interface):\n%s", diff)
 	}
 	var state State
 	if err := json.Unmarshal(call("GET", "/state", 200), &state); err != nil {

@@ -42,7 +42,7 @@ func startWithExternal(t *testing.T, config Config) *serviceReader {
 		config.DSN = serverstest.MariaDB(t)
 	}
 	p := startWithStream(t, config)
-	r := &serviceReader{t: t, p: p, db: serverstest.Open(t, config.DSN), at: p.State().Outside.Addresses, shops: map[string]shopAccess{}}
+	r := &serviceReader{t: t, p: p, db: serverstest.Open(t, config.DSN), at: p.State().ExternalServices.Addresses, shops: map[string]shopAccess{}}
 	text, err := os.ReadFile(r.at.Clients)
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +218,7 @@ func (r *serviceReader) missing(what string) map[string]int {
 // compareShops compares the shops with the tables and with State, while life is paused.
 func (r *serviceReader) compareShops() {
 	r.t.Helper()
-	if diff := cmp.Diff(r.p.State().Outside.OrdersMissing, r.missing("orders")); diff != "" {
+	if diff := cmp.Diff(r.p.State().ExternalServices.OrdersMissing, r.missing("orders")); diff != "" {
 		r.t.Errorf("missing orders (-books +reader):\n%s", diff)
 	}
 	for client := range r.shops {
@@ -236,11 +236,11 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 	grows(t, "orders that come by webhook", count(r.p, "consign_order_imports_total", "outcome", world.Succeeded), 50)
 	grows(t, "changes of orders", count(r.p, "consign_webhooks_received_total", "topic", "orders/updated", "outcome", "accepted"), 1)
 	grows(t, "users", count(r.p, "consign_webhooks_processed_total", "provider", "clerk", "topic", "user.created"), 1)
-	grows(t, "mails that arrive", count(r.p, "consign_emails_total", "outcome", "delivered"), 20)
+	grows(t, "emails that arrive", count(r.p, "consign_emails_total", "outcome", "delivered"), 20)
 	switchOn(t, r.p, faults.SoldTwice)
 	pause(t, r.p)
 	r.compareShops()
-	if n := r.p.State().Outside.OrdersMissing; len(n) > 0 {
+	if n := r.p.State().ExternalServices.OrdersMissing; len(n) > 0 {
 		t.Errorf("orders are missing in health: %v", n)
 	}
 	if err := r.p.Faults().Off(t.Context(), faults.SoldTwice, ""); err != nil {
@@ -251,7 +251,7 @@ func TestShopsHoldWhatTheBooksHold(t *testing.T) {
 	compareJobs(t, r.p)
 	for _, outcome := range []string{"duplicate", "invalid_signature", "invalid_payload"} {
 		if n := streamTruthOf(r.p, "consign_webhooks_received_total", "outcome", outcome); n > 0 {
-			t.Errorf("%d webhooks are told as %s", n, outcome)
+			t.Errorf("%d webhooks were emitted as %s", n, outcome)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 		switchOn(t, r.p, fault)
 		lost := func() int {
 			sum := 0
-			for _, n := range r.p.State().Outside.OrdersMissing {
+			for _, n := range r.p.State().ExternalServices.OrdersMissing {
 				sum += n
 			}
 			return sum
@@ -81,7 +81,7 @@ func TestLostOrdersAreMissingExactlyUntilTheyAreImported(t *testing.T) {
 		pause(t, r.p)
 		r.compareShops()
 		if emitted := streamTruthOf(r.p, "consign_errors_total", "kind", "webhook_miss", "component", "order-import") - late; emitted != n {
-			t.Errorf("%s: %d late imports are told of %d", fault, emitted, n)
+			t.Errorf("%s: %d late imports were emitted of %d", fault, emitted, n)
 		}
 		compareTables(t, r.p.Books(), r.db)
 		r.p.Resume()
@@ -131,7 +131,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 		case faults.ShopifySlow:
 			waitFor(t, "calls that take long", func() bool { return r.p.services.LastShopCall(1).Duration >= slow })
 		default:
-			grows(t, test.fault+": failed synchronisations", failedSyncs, 2)
+			grows(t, test.fault+": failed syncs", failedSyncs, 2)
 		}
 		if test.fault == faults.ShopifyDown {
 			grows(t, "failed checkouts", count(r.p, "consign_processes_total", "client", client, "process", "checkout", "outcome", world.Failed), 3)
@@ -143,7 +143,7 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 		if diff := cmp.Diff(shopify.Switches{}, r.shopSwitches(client)); diff != "" {
 			t.Errorf("what is wrong after %s:\n%s", test.fault, diff)
 		}
-		waitFor(t, "the platform to hear of it", func() bool {
+		waitFor(t, "the platform to know of it", func() bool {
 			last := r.p.services.LastShopCall(1)
 			return last.OK() && last.Duration < slow
 		})
@@ -151,11 +151,11 @@ func TestFaultsOfShopsShowAtTheShopAndInTheStream(t *testing.T) {
 	grows(t, "sales", count(r.p, "consign_orders_total", "client", client), 2)
 	switchOn(t, r.p, faults.WebhookForged, faults.SyncFailing)
 	grows(t, "forged webhooks", count(r.p, "consign_client_webhooks_received_total", "client", client, "provider", "shopify", "outcome", "invalid_signature"), 3)
-	grows(t, "failed synchronisations", failedSyncs, 3)
+	grows(t, "failed syncs", failedSyncs, 3)
 	switchOff(t, r.p, faults.WebhookForged, faults.SyncFailing)
 	pause(t, r.p)
 	r.compareShops()
-	if n := r.p.State().Outside.OrdersMissing; len(n) > 0 {
+	if n := r.p.State().ExternalServices.OrdersMissing; len(n) > 0 {
 		t.Errorf("orders are missing: %v", n)
 	}
 	compareStream(t, r.p)
@@ -237,7 +237,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	livePlatform(t, r.p)
 	mails := func(outcome string) func() int { return count(r.p, "consign_emails_total", "outcome", outcome) }
 	books := func() mandrill.Books { return r.p.services.Mandrill.Books() }
-	grows(t, "mails", mails("sent"), 20)
+	grows(t, "emails", mails("sent"), 20)
 
 	switchOn(t, r.p, faults.MandrillDown)
 	grows(t, "calls that fail", count(r.p, "consign_external_requests_total", "service", "mandrill", "operation", "messages.send", "outcome", "error"), 20)
@@ -245,25 +245,25 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 		postponed, queued := r.p.services.Waiting()
 		return postponed + queued
 	}
-	waitFor(t, "mails that wait", func() bool { return waiting() > 5 })
+	waitFor(t, "emails that wait", func() bool { return waiting() > 5 })
 	if n := books().Requests["down"]; n < 20 {
 		t.Errorf("mandrill cut %d requests", n)
 	}
 	switchOff(t, r.p, faults.MandrillDown)
-	waitFor(t, "all mails to be sent", func() bool { return waiting() == 0 })
-	grows(t, "mails again", mails("sent"), 20)
+	waitFor(t, "all emails to be sent", func() bool { return waiting() == 0 })
+	grows(t, "emails again", mails("sent"), 20)
 
 	switchOn(t, r.p, faults.MandrillBacklog)
-	grows(t, "mails that wait", mails("deferred"), 10)
+	grows(t, "emails that wait", mails("deferred"), 10)
 	if n := books().Backlog; n < 60_000+10 {
 		t.Errorf("a backlog of %d", n)
 	}
 	switchOff(t, r.p, faults.MandrillBacklog)
 	waitFor(t, "the backlog to end", func() bool { return books().Backlog == 0 })
-	waitFor(t, "mails that waited to be told", func() bool { return waiting() == 0 })
+	waitFor(t, "waiting emails to be emitted", func() bool { return waiting() == 0 })
 
 	switchOn(t, r.p, faults.MailBouncing)
-	grows(t, "mails that bounce", mails("hard_bounced"), 20)
+	grows(t, "emails that bounce", mails("hard_bounced"), 20)
 	switchOff(t, r.p, faults.MailBouncing)
 	if n := books().AllTime.HardBounces; n < 20 {
 		t.Errorf("%d bounces", n)
@@ -283,7 +283,7 @@ func TestFaultsOfMandrillShowAtMandrillAndInTheStream(t *testing.T) {
 	if valid() {
 		t.Error("the domain is not broken")
 	}
-	grows(t, "mails that bounce", mails("hard_bounced"), 5)
+	grows(t, "emails that bounce", mails("hard_bounced"), 5)
 	switchOff(t, r.p, faults.DomainBroken)
 	if !valid() {
 		t.Error("the domain stays broken")
@@ -302,8 +302,8 @@ func TestWithoutExternalServicesTheirFaultsAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", f.Name, err)
 		}
 	}
-	if p.State().Outside != nil {
-		t.Error("the state tells of outside services")
+	if p.State().ExternalServices != nil {
+		t.Error("the state has external services")
 	}
 }
 

@@ -113,7 +113,7 @@ func TestAPIDownRefusesConnectionsAndVisitorsReportErrors(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(requests, requestsEmitted(p)); diff != "" {
-		t.Errorf("requests are told while nobody can make one (-want +got):\n%s", diff)
+		t.Errorf("requests are emitted while nobody can make one (-want +got):\n%s", diff)
 	}
 	p.Resume()
 	switchTwice(t, p, faults.APIDown, false)
@@ -174,7 +174,7 @@ func TestPoolExhaustionAnswers503AndRecovers(t *testing.T) {
 	}
 	c.get("/api/tickets", slug, 503)
 	waitFor(t, "waits", func() bool { return p.infra.API().Pool().Stats().WaitCount > stats.WaitCount+5 })
-	grows(t, "visitors who are told to come back", count(p, "consign_errors_total", "kind", "database", "component", "api"), 3)
+	grows(t, "visitors who get a 503", count(p, "consign_errors_total", "kind", "database", "component", "api"), 3)
 	p.emitter.EmitGauges()
 	pause(t, p)
 	found := false

@@ -60,10 +60,10 @@ func TestJobsAndWhatFollowsFromThemAreEmittedAsTheyWent(t *testing.T) {
 	mails, webhooks := jobsEmitted(p, jobs.Email), jobsEmitted(p, jobs.Webhook)
 	of := func(outcome string) int { return streamTruthOf(p, "consign_emails_total", "outcome", outcome) }
 	if n := of("queued"); n != int(queueBooks(p, jobs.Email).Enqueued) {
-		t.Errorf("%d mails were queued: %+v", n, queueBooks(p, jobs.Email))
+		t.Errorf("%d emails were queued: %+v", n, queueBooks(p, jobs.Email))
 	}
 	if n := of("sent") + of("rejected"); n != mails[jobs.Succeeded] {
-		t.Errorf("%d mails were sent by %d jobs", n, mails[jobs.Succeeded])
+		t.Errorf("%d emails were sent by %d jobs", n, mails[jobs.Succeeded])
 	}
 	if n := streamTruthOf(p, "consign_webhooks_received_total", "outcome", "accepted"); n != int(queueBooks(p, jobs.Webhook).Enqueued) {
 		t.Errorf("%d webhooks were accepted: %+v", n, queueBooks(p, jobs.Webhook))
@@ -74,7 +74,7 @@ func TestJobsAndWhatFollowsFromThemAreEmittedAsTheyWent(t *testing.T) {
 		}
 	}
 	if n := streamTruthOf(p, "consign_sync_runs_total"); n != int(queueBooks(p, jobs.Sync).Enqueued) {
-		t.Errorf("%d synchronisations: %+v", n, queueBooks(p, jobs.Sync))
+		t.Errorf("%d syncs: %+v", n, queueBooks(p, jobs.Sync))
 	}
 	if n := streamTruthOf(p, "consign_recoveries_total", "mechanism", "retry", "component", "worker", "outcome", world.Failed); n == 0 {
 		t.Error("every retry helped")
@@ -124,13 +124,13 @@ func TestStoppedWorkersLetJobsPileUp(t *testing.T) {
 		attempts += n.Attempts
 	}
 	if now := streamTruthOf(p, "consign_jobs_total"); int64(now) != attempts || now != emitted {
-		t.Errorf("%d jobs were told of, %d before the workers stopped; %d attempts", now, emitted, attempts)
+		t.Errorf("%d jobs were emitted, %d before the workers stopped; %d attempts", now, emitted, attempts)
 	}
 	p.Resume()
 	if err := p.Faults().Off(t.Context(), faults.WorkersStopped, ""); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the backlog to be worked off", func() bool {
+	waitFor(t, "the backlog to be processed", func() bool {
 		now := p.State().Jobs
 		return now.Workers == 2 && now.Queues[jobs.Email].Queued < 3 && now.Queues[jobs.Sync].Finished > piled[jobs.Sync].Enqueued
 	})
@@ -175,7 +175,7 @@ func TestAPoisonedQueueDiesAtTheFirstAttempt(t *testing.T) {
 		t.Errorf("images: %+v, before %+v", now, before)
 	}
 	if n := queueBooks(p, jobs.Email); n.Dead > 0 {
-		t.Errorf("mails: %+v", n)
+		t.Errorf("emails: %+v", n)
 	}
 	if err := p.Faults().Off(t.Context(), faults.DeadLetters, ""); err != nil {
 		t.Fatal(err)
@@ -215,10 +215,10 @@ func TestPausedWorkersReportNothing(t *testing.T) {
 		p.emitter.EmitTelemetry(world.LongestStep)
 	}
 	if now := flush(); now != quiet {
-		t.Fatalf("something was told while paused:\n%s", cmp.Diff(quiet, now))
+		t.Fatalf("something was emitted while paused:\n%s", cmp.Diff(quiet, now))
 	}
 	if n := queueBooks(p, jobs.Email); n.Queued != queued+5 || n.Running != 0 || streamTruthOf(p, "consign_jobs_total") != before {
-		t.Errorf("mails: %+v; %d waited before", n, queued)
+		t.Errorf("emails: %+v; %d waited before", n, queued)
 	}
 	compareJobs(t, p)
 	p.Resume()
@@ -232,7 +232,7 @@ func TestNothingFailsAtRandomOnAFlawlessPlatform(t *testing.T) {
 	config.Acceleration = 20 // many syncs
 	p := startWithStream(t, config)
 	livePlatform(t, p)
-	waitFor(t, "many jobs and synchronisations", func() bool { return queueBooks(p, jobs.Sync).Finished > 600 })
+	waitFor(t, "many jobs and syncs", func() bool { return queueBooks(p, jobs.Sync).Finished > 600 })
 	pause(t, p)
 	for queue, n := range p.State().Jobs.Queues {
 		if n.Retried > 0 || n.Dead > 0 {

@@ -81,7 +81,7 @@ type Config struct {
 	DatabaseDown func(on bool) error
 
 	// Stream is the Kafka brokers, host:port, to which the platform publishes its events and its jobs. Empty: no stream. Topics
-	// returns the topics that must exist. A platform with a stream needs an API and external services (Outside), from which most of the
+	// returns the topics that must exist. A platform with a stream needs an API and external services (ExternalServices), from which most of the
 	// events come.
 	Stream []string
 	// BrokerDown stops the broker (true) and restarts it (false), for the fault broker-restart.
@@ -89,11 +89,11 @@ type Config struct {
 
 	Infra
 
-	// Outside is the address at which fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface; port 0 is
+	// ExternalServices is the address at which fakes of Shopify, Clerk and Mandrill are served: host:port of the loopback interface; port 0 is
 	// a free one. The platform then has shops, calls the services and receives their webhooks.
-	Outside string
-	// OutsideDir is the folder for the services' secrets and for the list of clients. Empty: a temporary one.
-	OutsideDir string
+	ExternalServices string
+	// ExternalServicesDir is the folder for the services' secrets and for the list of clients. Empty: a temporary one.
+	ExternalServicesDir string
 
 	// Progress receives the number of rows that Fill has written so far. Its calls do not overlap.
 	Progress func(rows int64)
@@ -118,12 +118,12 @@ func (c *Config) setDefaults() error {
 	case c.LiveEvents < 0 || c.LiveEvents > c.Events:
 		return fmt.Errorf("platform: %d of %d sale events live: not possible", c.LiveEvents, c.Events)
 	case c.Acceleration < 1 || c.Acceleration > 100:
-		return fmt.Errorf("platform: haste %g: between 1 and 100", c.Acceleration)
+		return fmt.Errorf("platform: acceleration %g: between 1 and 100", c.Acceleration)
 	case c.Speed < 0.01 || c.Speed > 100_000:
 		return fmt.Errorf("platform: speed %g: between 0.01 and 100000", c.Speed)
 	case len(c.Stream) > 0 && c.API == "":
 		return fmt.Errorf("platform: publish events: %w", faults.ErrNoAPI)
-	case len(c.Stream) > 0 && c.Outside == "":
+	case len(c.Stream) > 0 && c.ExternalServices == "":
 		return fmt.Errorf("platform: publish events: %w", faults.ErrNoExternal)
 	}
 	return nil
@@ -178,12 +178,12 @@ func (p *Platform) connect() (err error) {
 		return err
 	}
 	var shops life.Shops
-	if c.Outside != "" {
-		listener, err := listenLoopback(context.Background(), "address of the external services", c.Outside)
+	if c.ExternalServices != "" {
+		listener, err := listenLoopback(context.Background(), "address of the external services", c.ExternalServices)
 		if err != nil {
 			return fmt.Errorf("platform: %w", err)
 		}
-		if p.services, err = services.Serve(services.Config{Listener: listener, Dir: c.OutsideDir}, p.store, p.faults, p.inflight); err != nil {
+		if p.services, err = services.Serve(services.Config{Listener: listener, Dir: c.ExternalServicesDir}, p.store, p.faults, p.inflight); err != nil {
 			return err
 		}
 		shops = p.services
@@ -296,7 +296,7 @@ func (p *Platform) Truth() []oracle.Sample { return oracle.Truth(p.Books(), p.st
 // Faults returns the fault switches.
 func (p *Platform) Faults() *faults.Switches { return p.faults }
 
-// violations.Inject adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books. They
+// InjectViolation adds exactly n violations of an integrity check to the sale events of a client, in the database and in the books. They
 // have rows of their own, which life leaves alone, and stay until the database is dropped. Violations of paid_before_reconciliation end
 // with the reconciliation of their sale event.
 //
@@ -304,14 +304,14 @@ func (p *Platform) Faults() *faults.Switches { return p.faults }
 func (p *Platform) InjectViolation(ctx context.Context, check, client string, n int) error {
 	id, err := p.store.ClientID(client)
 	if err != nil {
-		return fmt.Errorf("platform: plant %s: %w", check, err)
+		return fmt.Errorf("platform: inject a violation of %s: %w", check, err)
 	}
 	_, _, err = violations.Inject(ctx, p.store, check, id, n)
 	return err
 }
 
 // Pause waits for the running activity and starts no other until Resume. After it returns nil, the books, the database and the stream
-// agree, and only Do, violations.Inject and the faults change them; jobs stay in their queues. It waits for the API requests in flight;
+// agree, and only Do, InjectViolation and the faults change them; jobs stay in their queues. It waits for the API requests in flight;
 // events of later requests are deferred until Resume. It also waits while the outcome of a transaction is unknown, and while the
 // broker does not acknowledge what was published.
 func (p *Platform) Pause(ctx context.Context) error {

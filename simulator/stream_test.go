@@ -44,7 +44,7 @@ func startWithStream(t *testing.T, config Config) *Platform {
 	if config.API == "" {
 		config.API, config.APILimits = "http://127.0.0.1:0", generousLimits()
 	}
-	config.Outside, config.OutsideDir = "127.0.0.1:0", t.TempDir()
+	config.ExternalServices, config.ExternalServicesDir = "127.0.0.1:0", t.TempDir()
 	p, _ := filled(t, config)
 	return p
 }
@@ -151,9 +151,9 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 	livePlatform(t, p)
 	switchOn(t, p, faults.CrashLoop, faults.BruteForce, faults.CrossTenantAccess, faults.StateConflicts, faults.PaidEarly)
 	switchOn(t, p, faults.MandrillBacklog)
-	waitFor(t, "mails that are deferred", func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", "deferred") > 0 })
+	waitFor(t, "emails that are deferred", func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", "deferred") > 0 })
 	switchOff(t, p, faults.MandrillBacklog)
-	waitFor(t, "enough to be told", func() bool { return p.State().Stream.Acknowledged > 5000 })
+	waitFor(t, "enough to be emitted", func() bool { return p.State().Stream.Acknowledged > 5000 })
 	for kind, how := range theContract {
 		for _, feed := range how.feeds {
 			if metric, labels, ok := counterOf(feed); ok {
@@ -162,7 +162,7 @@ func TestEveryTypeOfEventIsPublishedAndValid(t *testing.T) {
 		}
 	}
 	for _, outcome := range []string{"hard_bounced", "soft_bounced"} {
-		waitFor(t, "mails that are "+outcome, func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", outcome) > 0 })
+		waitFor(t, "emails that are "+outcome, func() bool { return streamTruthOf(p, "consign_emails_total", "outcome", outcome) > 0 })
 	}
 	pause(t, p)
 	seen, modes, sources, ids := map[string]int{}, map[bool]int{}, map[string]bool{}, map[string]bool{}
@@ -527,11 +527,11 @@ func TestFaultsShowInTheStream(t *testing.T) {
 func TestAStreamNeedsAnAPIAndExternalServices(t *testing.T) {
 	t.Parallel()
 	config := Config{DSN: "user@tcp(127.0.0.1:1)/platform", Stream: []string{"127.0.0.1:1"}}
-	config.Outside = "127.0.0.1:0"
+	config.ExternalServices = "127.0.0.1:0"
 	if _, err := New(config); !errors.Is(err, faults.ErrNoAPI) {
 		t.Errorf("without an API: %v", err)
 	}
-	config.API, config.Outside = "http://127.0.0.1:0", ""
+	config.API, config.ExternalServices = "http://127.0.0.1:0", ""
 	if _, err := New(config); !errors.Is(err, faults.ErrNoExternal) {
 		t.Errorf("without external services: %v", err)
 	}
@@ -549,7 +549,7 @@ func TestNoEventIsMadeUpForWantOfAnAPI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at := regexp.MustCompile(`(api|external|config\.(API|Outside|Cache)) (==|!=) (nil|"")`).Find(text); at != nil {
+		if at := regexp.MustCompile(`(api|external|config\.(API|ExternalServices|Cache)) (==|!=) (nil|"")`).Find(text); at != nil {
 			t.Errorf("%s asks whether %s", file, at)
 		}
 	}

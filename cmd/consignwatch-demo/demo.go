@@ -19,19 +19,19 @@ func addDemo(app *kingpin.Application) (string, cli.Action) {
 	config := demo.Config{Rules: rules.Files, Alertmanager: alertmanager.Files}
 	var faults []string
 	var headless bool
-	command.Flag("clients", "Clients of the platform.").Default("5").IntVar(&config.Clients)
-	command.Flag("events", "Sale events of all clients together.").Default("8").IntVar(&config.Events)
-	command.Flag("items", "Items of all sale events together.").Default("1000").IntVar(&config.Items)
+	command.Flag("clients", "Number of clients of the platform.").Default("5").IntVar(&config.Clients)
+	command.Flag("events", "Number of sale events of all clients together.").Default("8").IntVar(&config.Events)
+	command.Flag("items", "Number of items of all sale events together.").Default("1000").IntVar(&config.Items)
 	command.Flag("seed", "Seed of the platform's data: the same seed makes the same platform.").Default("1").Uint64Var(&config.Seed)
-	command.Flag("speed", "How much faster than real time the platform runs.").Default("60").Float64Var(&config.Speed)
-	command.Flag("nights", "Day and night on the platform: no traffic from one to six, a peak in the evening.").BoolVar(&config.Nights)
+	command.Flag("speed", "How many days of the platform pass in a day.").Default("60").Float64Var(&config.Speed)
+	command.Flag("nights", "Day and night on the platform: no traffic from 01:00 to 06:00 of its day, a peak in the evening.").BoolVar(&config.Nights)
 	command.Flag("noon", "Start the platform's day at noon, not at the present time of day.").BoolVar(&config.Noon)
-	command.Flag("time-scale", "How much faster than the policy alerts notify and escalate.").Default("1").Float64Var(&config.TimeScale)
+	command.Flag("time-scale", "How many times faster than the policy says alerts notify and escalate.").Default("1").Float64Var(&config.TimeScale)
 	command.Flag("duration", "Stop after this time, counted from when all is up (0: run until Ctrl-C).").Default("0s").DurationVar(&config.Duration)
 	command.Flag("fault", "Faults to switch on when all is up, separated by commas; GET /faults of platform-sim lists them.").PlaceHolder("NAME[,NAME]").StringsVar(&faults)
 	command.Flag("headless", "Print plain lines: no colours, no progress bar.").BoolVar(&headless)
 	command.Flag("state-file", "Write every address, port and process to this file (JSON) when all is up.").PlaceHolder("FILE").StringVar(&config.StateFile)
-	command.Flag("pages-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.PagesFile)
+	command.Flag("notifications-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.NotificationsFile)
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		config.Out = stdout
 		config.Terminal = !headless && isTerminal(stdout)

@@ -18,7 +18,7 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	d := stack.Start(t, "--fault=sold-twice")
 	d.Await("All is up")
 	state := d.State()
-	for _, name := range []string{"mariadb", "redis", "platform-sim", "business-exporter", "system-exporter", "integration-exporter", "node_exporter", "alertmanager", "ackd", "prometheus", "event-exporter", "pages"} {
+	for _, name := range []string{"mariadb", "redis", "platform-sim", "business-exporter", "system-exporter", "integration-exporter", "node_exporter", "alertmanager", "ackd", "prometheus", "event-exporter", "receiver"} {
 		part, ok := state.Part(name)
 		if !ok || part.Port == 0 || part.PID == 0 || part.Host != "127.0.0.1" {
 			t.Errorf("the state file has %+v for %s", part, name)
@@ -27,14 +27,14 @@ func TestTheDemoPagesForAnInjectedFaultAndLeavesNothingBehind(t *testing.T) {
 	line := d.Await("FIRING", "sold_twice")
 	for _, part := range []string{"P1 critical", "violate an integrity check", "1 violation", "/BusinessIntegrityViolation"} {
 		if !strings.Contains(line, part) {
-			t.Errorf("the page %q does not say %q", line, part)
+			t.Errorf("the notification %q does not say %q", line, part)
 		}
 	}
 	notification := d.Notification(func(p webhookreceiver.Notification) bool {
 		return p.Status == webhookreceiver.Firing && p.Alerts[0].Labels["subject"] == "sold_twice"
 	})
 	if client := notification.Alerts[0].Labels["client"]; client == "" || !strings.Contains(line, "  "+client+"  ") {
-		t.Errorf("the pages file has %+v, the line is %q", notification, line)
+		t.Errorf("the notifications file has %+v, the line is %q", notification, line)
 	}
 	for _, job := range []string{"business-exporter", "system-exporter", "integration-exporter", "node", "alertmanager", "ackd", "prometheus", "event-exporter"} {
 		awaitValues(t, state, fmt.Sprintf("up{job=%q}", job), "1")

@@ -51,6 +51,6 @@ func TestThePagerPrintsNotificationsUntilItIsStopped(t *testing.T) {
 		}
 	}
 	if got := file.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `"priority":"P0"`) {
-		t.Errorf("pages file: %q", got)
+		t.Errorf("notifications file: %q", got)
 	}
 }

@@ -31,7 +31,7 @@ type alertmanagerFlags struct {
 
 // add declares the flags.
 func (a *alertmanagerFlags) add(command *kingpin.CmdClause) {
-	command.Flag("alertmanager", "Address of Alertmanager.").Envar("CONSIGNWATCH_ALERTMANAGER").Default("http://localhost:9093").PlaceHolder("URL").StringVar(&a.url)
+	command.Flag("alertmanager", "Address of Alertmanager. Default: http://localhost:9093.").Envar("CONSIGNWATCH_ALERTMANAGER").Default("http://localhost:9093").PlaceHolder("URL").StringVar(&a.url)
 	command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&a.configFile)
 }
 
@@ -84,12 +84,12 @@ func addAck(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("ack", "Acknowledge alerts: silence them and their escalations until they resolve.")
 	var at alertmanagerFlags
 	at.add(command)
-	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
-	list := command.Flag("list", "List firing alerts, and who acknowledged them.").Bool()
+	matchers := command.Arg("matchers", "Matchers of the alerts, as amtool reads them: NAME, or label=value; also !=, =~ and !~. All of them must match.").Strings()
+	list := command.Flag("list", "Acknowledge nothing: list the firing alerts, and who acknowledged them.").Bool()
 	all := command.Flag("all", "Without matchers: acknowledge every firing alert.").Bool()
-	length := command.Flag("for", "How long the acknowledgement lasts unless ackd renews it.").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
-	comment := command.Flag("comment", "Comment for the others.").PlaceHolder("TEXT").String()
-	author := command.Flag("author", "Who acknowledges.").Default(userName()).PlaceHolder("NAME").String()
+	length := command.Flag("for", "How long the acknowledgement lasts unless ackd renews it. Default: "+model.Duration(ack.DefaultLength).String()+".").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
+	comment := command.Flag("comment", "Comment, which the others see.").PlaceHolder("TEXT").String()
+	author := command.Flag("author", "Who acknowledges. Default: your user name.").Default(userName()).PlaceHolder("NAME").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
@@ -122,7 +122,7 @@ func addUnack(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("unack", "Unacknowledge alerts: end their acknowledgement, so that they notify and escalate again.")
 	var at alertmanagerFlags
 	at.add(command)
-	matchers := command.Arg("matchers", "Which alerts: NAME, or label=value, !=, =~, !~. All have to match.").Strings()
+	matchers := command.Arg("matchers", "Matchers of the alerts, as amtool reads them: NAME, or label=value; also !=, =~ and !~. All of them must match.").Strings()
 	all := command.Flag("all", "Without matchers: unacknowledge every acknowledged alert.").Bool()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -151,7 +151,7 @@ const ackd = "ackd"
 
 // declareAckd declares the command for the help text. Its flags are parsed by the daemon.
 func declareAckd(app *kingpin.Application) {
-	app.Command(ackd, "Run the daemon that renews acknowledgements while their alerts fire, and exports them as metrics. Flags: consignwatch ackd --help.")
+	app.Command(ackd, "Run the daemon that renews acknowledgements while their alerts fire, and exports them as metrics. Its flags: consignwatch ackd serve --help.")
 }
 
 // runAckd runs the daemon until a signal stops it.

@@ -12,11 +12,11 @@ import (
 )
 
 func addCatalog(app *kingpin.Application) (string, cli.Action) {
-	command := app.Command("catalog", "Print every metric, or how many series there will be.")
-	format := command.Flag("format", "table, json, or markdown (docs/metrics.md).").Default("table").Enum("table", "json", "markdown")
-	estimate := command.Flag("estimate", "Print the number of series instead, for each metric and exporter.").Bool()
-	clients := command.Flag("clients", "Clients to estimate for.").Default("200").Int()
-	events := command.Flag("events", "Exposed sale events over all clients (0: as many as clients).").Default("0").Int()
+	command := app.Command("catalog", "Print every metric that the exporters expose, or an estimate of the number of series.")
+	format := command.Flag("format", "Output format: table, json, or markdown, as in docs/metrics.md.").Default("table").Enum("table", "json", "markdown")
+	estimate := command.Flag("estimate", "Print the estimated number of series, for each metric and exporter.").Bool()
+	clients := command.Flag("clients", "With --estimate: the number of clients.").Default("200").Int()
+	events := command.Flag("events", "With --estimate: the number of sale events that are exported, of all clients together. 0: as many as clients.").Default("0").Int()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
 		c := catalog.Shipped()
 		if *estimate {

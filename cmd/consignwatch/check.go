@@ -13,8 +13,8 @@ import (
 )
 
 func addCheck(app *kingpin.Application) (string, cli.Action) {
-	command := app.Command("check", "Check rules, tests, runbooks, dashboards and coverage against the catalog and each other, and generated files against their data.")
-	root := command.Flag("root", "Folder that has rules/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
+	command := app.Command("check", "Check rules, their tests, runbooks, dashboards and coverage against the catalog of metrics and against each other, and generated files against their sources.")
+	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
 		b, err := bundle.Load(os.DirFS(*root))
 		if err != nil {

@@ -40,18 +40,18 @@ type drillCommand struct {
 func addDrill(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("drill", "Switch on faults in the running demo, and measure when their alerts fire, notify, escalate and resolve; or send a synthetic alert to a real Alertmanager.")
 	var d drillCommand
-	command.Arg("names", "Alerts, or faults of the demo, to drill.").StringsVar(&d.names)
-	command.Flag("list", "List the drills.").BoolVar(&d.list)
-	command.Flag("all", "Run all drills: faults that do not disturb each other together, synthetic alerts last.").BoolVar(&d.all)
+	command.Arg("names", "Names of alerts, or of faults of the demo: a fault drills all alerts that it fires.").StringsVar(&d.names)
+	command.Flag("list", "List the P0/P1 alerts, and what triggers each: a fault, or a synthetic alert.").BoolVar(&d.list)
+	command.Flag("all", "Drill every P0/P1 alert: faults that do not disturb each other together, synthetic alerts last.").BoolVar(&d.all)
 	command.Flag("synthetic", "With --all or --list: only the alerts that no fault fires.").BoolVar(&d.synthetic)
 	command.Flag("priority", "Only alerts of this priority.").PlaceHolder("P0|P1").EnumVar(&d.Priority, "P0", "P1")
-	command.Flag("state-file", "State file of the running demo.").PlaceHolder("FILE").StringVar(&d.stateFile)
-	command.Flag("alertmanager", "Address of a real Alertmanager, for synthetic alerts. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.realStack).StringVar(&d.alertmanager.url)
+	command.Flag("state-file", "The file that consignwatch-demo --state-file writes: drill in this demo.").PlaceHolder("FILE").StringVar(&d.stateFile)
+	command.Flag("alertmanager", "Address of a real Alertmanager: send it synthetic alerts. They page whoever is on call.").PlaceHolder("URL").IsSetByUser(&d.realStack).StringVar(&d.alertmanager.url)
 	command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").StringVar(&d.alertmanager.configFile)
-	command.Flag("client", "Client of a synthetic alert that is about a client.").PlaceHolder("SLUG").StringVar(&d.client)
-	command.Flag("await-ack", "How long to wait for the acknowledgement of a synthetic alert.").Default("0s").DurationVar(&d.awaitAck)
-	command.Flag("escalate", "Leave alerts unacknowledged until the last level.").BoolVar(&d.Escalate)
-	command.Flag("author", "Who acknowledges, in the demo.").Default(cmp.Or(userName(), "drill")).StringVar(&d.Author)
+	command.Flag("client", "In a real stack: the client of an alert that is about a client.").PlaceHolder("SLUG").StringVar(&d.client)
+	command.Flag("await-ack", "In a real stack: how long to wait until somebody acknowledges the synthetic alert.").Default("0s").DurationVar(&d.awaitAck)
+	command.Flag("escalate", "In the demo: acknowledge an alert only when it has escalated to the last level.").BoolVar(&d.Escalate)
+	command.Flag("author", "In the demo: who acknowledges.").Default(cmp.Or(userName(), "drill")).StringVar(&d.Author)
 	command.Flag("patience", "How long to wait for an alert to fire, and for it to resolve.").Default("15m").DurationVar(&d.Patience)
 	return command.FullCommand(), d.run
 }

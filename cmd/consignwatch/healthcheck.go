@@ -16,10 +16,10 @@ import (
 
 // addHealthcheck declares the replacement for curl in an image that has no shell: for health checks, and for switching faults.
 func addHealthcheck(app *kingpin.Application) (string, cli.Action) {
-	command := app.Command("healthcheck", "Send an HTTP request and print the response; exit 1 unless the status is 2xx. For health checks in containers without curl, and for switching faults.")
+	command := app.Command("healthcheck", "Send an HTTP request and print the response; exit 1 unless the status code is 2xx. For health checks in containers without curl, and for switching the faults of platform-sim there.")
 	url := command.Arg("url", "For example http://127.0.0.1:9471/-/ready.").Required().URL()
-	post := command.Flag("post", "POST instead of GET.").Bool()
-	timeout := command.Flag("timeout", "How long to wait for the whole response.").Default("5s").Duration()
+	post := command.Flag("post", "Send a POST request instead of GET.").Bool()
+	timeout := command.Flag("timeout", "Timeout of the request, the whole response included.").Default("5s").Duration()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		method := http.MethodGet
 		if *post {

@@ -16,7 +16,7 @@ func run(args []string, stdout, stderr *os.File) int {
 	if len(args) > 0 && args[0] == ackd {
 		return runAckd(args[1:], stdout, stderr)
 	}
-	app := kingpin.New("consignwatch", "Monitoring of an online consignment-sale platform.")
+	app := kingpin.New("consignwatch", "Operates the monitoring of a consignment-sale platform: checks and renders its rules, routing and dashboards, acknowledges alerts, drills them, and replays recorded incidents.")
 	declareAckd(app)
 	return cli.Main(app, []cli.Command{
 		addCatalog, addCheck, addRender, addHealthcheck, addAck, addUnack, addDrill, addRecord, addReplay,

@@ -16,12 +16,12 @@ import (
 )
 
 func addRecord(app *kingpin.Application) (string, cli.Action) {
-	command := app.Command("record", "Record what a Prometheus scraped in a time range, for consignwatch replay, by remote read.")
-	address := command.Flag("prometheus", "Address of Prometheus, or of another remote read endpoint.").Envar("CONSIGNWATCH_PROMETHEUS").Default("http://localhost:9090").PlaceHolder("URL").String()
+	command := app.Command("record", "Record what a Prometheus scraped in a time range, by remote read, for consignwatch replay.")
+	address := command.Flag("prometheus", "Address of Prometheus, or of another remote read endpoint. Default: http://localhost:9090.").Envar("CONSIGNWATCH_PROMETHEUS").Default("http://localhost:9090").PlaceHolder("URL").String()
 	configFile := command.Flag("http.config.file", "HTTP client configuration (authentication, TLS): the file that amtool and Prometheus read.").PlaceHolder("FILE").String()
-	from := command.Flag("from", "Start of the recording: RFC 3339, or how long ago (2h).").Required().String()
-	to := command.Flag("to", "End of the recording: RFC 3339, or how long ago.").Default("0s").String()
-	output := command.Flag("output", "The file to write, which ends in "+recording.Extension+".").Short('o').Required().PlaceHolder("FILE").String()
+	from := command.Flag("from", "Start of the recording: RFC 3339, or how long ago, such as 2h.").Required().PlaceHolder("TIME").String()
+	to := command.Flag("to", "End of the recording: RFC 3339, or how long ago. Default: now.").Default("0s").PlaceHolder("TIME").String()
+	output := command.Flag("output", "The file to write. Its name must end in "+recording.Extension+".").Short('o').Required().PlaceHolder("FILE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		now := time.Now()
 		begin, err := parseTime(*from, now)

@@ -41,10 +41,10 @@ func renderFuncs() []renderFunc {
 }
 
 func addRender(app *kingpin.Application) (string, cli.Action) {
-	command := app.Command("render", "Write the generated files of the bundle from their sources.")
+	command := app.Command("render", "Write what is generated from sources: rules, Alertmanager's configuration and templates, dashboards and docs.")
 	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
-	check := command.Flag("check", "Write nothing, and fail if a file is out of date.").Bool()
-	policy := command.Flag("print-policy", "Write nothing, and print who is notified of which alert, and when.").Bool()
+	check := command.Flag("check", "Write nothing, and exit 1 if a generated file is out of date.").Bool()
+	policy := command.Flag("print-policy", "Write nothing, and print in words who is notified of which alert, and when.").Bool()
 	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
 		if *policy {
 			return printPolicy(os.DirFS(*root), stdout)

@@ -25,11 +25,11 @@ func addReplay(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("replay", "Print the alerts and notifications that your rules and your routing would have produced for recorded samples.")
 	recorded := command.Arg("recording", "A file of consignwatch record, an OpenMetrics dump (of promtool tsdb dump-openmetrics), or a folder with one of them.").Required().ExistingFileOrDir()
 	root := command.Flag("root", "Folder that has rules/ and alertmanager/.").Default(".").ExistingDir()
-	ruleFiles := command.Flag("rules", "Rule files, instead of the root's rules/recording/*.yml and rules/alerts/*.yml; patterns, in the order of their evaluation.").PlaceHolder("FILE").Strings()
-	config := command.Flag("alertmanager.config", "Configuration of Alertmanager, instead of the root's alertmanager/alertmanager.yml.").PlaceHolder("FILE").String()
-	interval := command.Flag("interval", "How often rules are evaluated: evaluation_interval of your prometheus.yml.").Default("15s").Duration()
-	at := command.Flag("at", "Replay as if the recording had begun then, as RFC 3339: at night, on a Sunday, in a maintenance window.").PlaceHolder("TIME").String()
-	zone := command.Flag("time-zone", "Time zone of the output; that of the root's alertmanager/site.yml unless set.").PlaceHolder("ZONE").String()
+	ruleFiles := command.Flag("rules", "Rule file or glob pattern; may be repeated, in the order of evaluation. Default: rules/recording/*.yml and rules/alerts/*.yml of the root.").PlaceHolder("FILE").Strings()
+	config := command.Flag("alertmanager.config", "Configuration of Alertmanager. Default: alertmanager/alertmanager.yml of the root.").PlaceHolder("FILE").String()
+	interval := command.Flag("interval", "Interval at which rules are evaluated: evaluation_interval of your prometheus.yml.").Default("15s").Duration()
+	at := command.Flag("at", "Replay as if the recording had begun at this time (RFC 3339): at night, on a Sunday, in a maintenance window.").PlaceHolder("TIME").String()
+	zone := command.Flag("time-zone", "Time zone of the output. Default: that of alertmanager/site.yml of the root.").PlaceHolder("ZONE").String()
 	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
 		if *interval < time.Second {
 			return fmt.Errorf("--interval: %s is less than a second", *interval)

@@ -11,15 +11,15 @@ import (
 )
 
 // streamNeeds are the addresses that a platform with a stream cannot do without, by whether somebody gave them.
-type streamNeeds struct{ api, outside bool }
+type streamNeeds struct{ api, externalServices bool }
 
 // without clears the addresses that nobody gave, for a platform without a stream.
 func (n streamNeeds) without(config *simulator.Config) {
 	if !n.api {
 		config.API = ""
 	}
-	if !n.outside {
-		config.Outside = ""
+	if !n.externalServices {
+		config.ExternalServices = ""
 	}
 }
 
@@ -30,13 +30,13 @@ func infraFlags(app *kingpin.Application, config *simulator.Config, given *strea
 		Default("127.0.0.1:0").IsSetByUser(&given.api).StringVar(&m.API)
 	app.Flag("api-certificates", "Folder in which the API's certificate authority is written as ca.pem.").StringVar(&m.APICertificates)
 	app.Flag("cache", "Redis, host:port, in which the API caches responses. Without it the API asks the database each time.").StringVar(&m.Cache)
-	pid := app.Flag("cache-pid", "Process that the fault cache-down stops (SIGSTOP) and resumes (SIGCONT).").Int()
+	pid := app.Flag("cache-pid", "Process ID of Redis, for the fault cache-down, which stops (SIGSTOP) and resumes it (SIGCONT).").Int()
 	app.Flag("disk-dir", "Folder in which the platform stores images.").StringVar(&m.Disk.Dir)
-	app.Flag("disk-quota", "Capacity of this folder in bytes.").Default("67108864").Int64Var(&m.Disk.Quota)
-	app.Flag("disk-textfile", "File, ending in .prom, in a folder of node_exporter's --collector.textfile.directory: how full the folder is, as of a file system.").StringVar(&m.Disk.Textfile)
-	app.Flag("outside", "Serve fakes of Shopify, Clerk and Mandrill on an address of the loopback interface, for example 127.0.0.1:9478, or port 0 for a free one, and use them. GET /state says what is where. Without a stream, and without this flag, there are none.").
-		Default("127.0.0.1:0").IsSetByUser(&given.outside).StringVar(&config.Outside)
-	app.Flag("outside-dir", "Folder for the files with their keys, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.OutsideDir)
+	app.Flag("disk-quota", "Capacity of --disk-dir in bytes.").Default("67108864").Int64Var(&m.Disk.Quota)
+	app.Flag("disk-textfile", "File for node_exporter, ending in .prom, in its --collector.textfile.directory: size and free space of --disk-dir, as metrics of a file system.").StringVar(&m.Disk.Textfile)
+	app.Flag("external-services-address", "Address of the fakes of Shopify, Clerk and Mandrill, which the platform calls: host:port of the loopback interface, for example 127.0.0.1:9478; port 0 is a free one. GET /state says what is where. Without a stream, and without this flag, there are none.").
+		Default("127.0.0.1:0").IsSetByUser(&given.externalServices).StringVar(&config.ExternalServices)
+	app.Flag("external-services-dir", "Folder for the files with the keys of these fakes, and with the list of clients for the integration-exporter. Empty: a temporary one.").StringVar(&config.ExternalServicesDir)
 	return pid
 }
 

@@ -36,7 +36,7 @@ func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
 		"required flag(s) '--dsn-file' not provided": nil,
 		"read secret /no/such/file":                  {"--dsn-file=/no/such/file"},
 		"it must be on the loopback interface":       {"--dsn-file=" + dsn, "--control-address=0.0.0.0:0"},
-		"address of the external services":           {"--dsn-file=" + dsn, "--outside=0.0.0.0:0"},
+		"address of the external services":           {"--dsn-file=" + dsn, "--external-services-address=0.0.0.0:0"},
 		"speed 1e+09":                                {"--dsn-file=" + dsn, "--speed=1e9"},
 		"connection refused":                         {"--dsn-file=" + dsn, "--control-address=127.0.0.1:0"},
 		"it must be on 127.0.0.1":                    {"--dsn-file=" + dsn, "--kafka-listen=0.0.0.0:0"},
@@ -44,7 +44,7 @@ func TestBadFlagsAreReportedAndEndTheProgram(t *testing.T) {
 		"a quota of 5 bytes":                         {"--dsn-file=" + dsn, "--disk-dir=" + t.TempDir(), "--disk-quota=5"},
 		"--create-topics needs the brokers":          {"--dsn-file=" + dsn, "--create-topics"},
 		"the platform has no API":                    {"--dsn-file=" + dsn, "--stream=127.0.0.1:1", "--api-address="},
-		"there are no external services":             {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--outside="},
+		"there are no external services":             {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--external-services-address="},
 		"either --stream or --kafka-listen":          {"--dsn-file=" + dsn, "--kafka-listen=127.0.0.1:0", "--stream=127.0.0.1:1"},
 	} {
 		var out, errs bytes.Buffer
@@ -86,7 +86,7 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	}
 	go func() {
 		config := simulator.Config{
-			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra, Outside: "127.0.0.1:0",
+			Logger: promslog.NewNopLogger(), Speed: 60, Timeout: time.Minute, DatabaseDown: signals("database", server.PID()), Infra: infra, ExternalServices: "127.0.0.1:0",
 		}
 		ended <- withBroker(ctx, config, kafka.Config{Address: "127.0.0.1:0", Dir: data}, func(config simulator.Config) error {
 			return simulate(ctx, config, dsn, address)
@@ -149,16 +149,16 @@ func TestServersRunWhenTheSimulatorHasEnded(t *testing.T) {
 	if state.Cache != cache.Address() || state.Disk != images || !strings.HasPrefix(state.API, "https://127.0.0.1:") || filepath.Base(state.APICA) != "ca.pem" {
 		t.Errorf("state of the machinery: %+v", state.State)
 	}
-	var books []oracle.Sample
-	get("/stream-books", &books)
+	var expected []oracle.Sample
+	get("/expected-stream-samples", &expected)
 	records := 0.0
-	for _, s := range books {
+	for _, s := range expected {
 		if s.Name == "consignwatch_records_total" {
 			records += s.Value
 		}
 	}
 	if records == 0 || int64(records) != state.Stream.Acknowledged {
-		t.Errorf("the books know of %g records, the state is %+v", records, state.Stream)
+		t.Errorf("%g records are expected, the state is %+v", records, state.Stream)
 	}
 	for _, fault := range []string{
 		"pool-exhausted", "deadlocks", "database-read-only", "cache-evicting", "disk-filling", "api-down", "cache-down", "broker-restart", "database-down",

@@ -59,5 +59,5 @@ own grafana 472:0
 own alertmanager 65534:65534
 for service in platform-sim business-exporter system-exporter integration-exporter; do own "$service" 65532:65532; done
 # What the simulator writes for others: keys of its fakes, the certificate of its API, the state of its disk.
-for folder in outside api textfiles; do own "$folder" 65532:65532; done
+for folder in external-services api textfiles; do own "$folder" 65532:65532; done
 chmod 755 "$FOLDER/textfiles" # node_exporter is another user, and reads numbers only

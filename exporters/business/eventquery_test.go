@@ -41,7 +41,7 @@ func TestARenamedClientKeepsItsPast(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	fillFairs(t, dsn)
 	r := start(t, dsn, fairPack)
-	r.Await(t, "both fairs are told", func(s map[string]float64) bool {
+	r.Await(t, "both fairs are exported", func(s map[string]float64) bool {
 		return s[`consign_unsynced_items{client="north",event="spring"}`] == 3 && s[`consign_client_stored_bytes{client="north"}`] == 7000
 	})
 	execute(t, serverstest.Open(t, dsn), "UPDATE owners SET slug = 'south'", "UPDATE fairs SET slug = 'lent' WHERE id = 1")

@@ -79,7 +79,7 @@ func TestThePackOfTheDocumentationReadsOtherTables(t *testing.T) {
 	}
 	s := r.Await(t, "what stands in the tables", func(s map[string]float64) bool { return len(shop(s)) >= len(want) })
 	if diff := cmp.Diff(want, shop(s)); diff != "" {
-		t.Errorf("the page (-want +got):\n%s", diff)
+		t.Errorf("the scrape response (-want +got):\n%s", diff)
 	}
 	if n := rejectedCount(s); n != 0 {
 		t.Errorf("%v values and series were refused", n)

@@ -99,22 +99,22 @@ func business(series map[string]float64) map[string]float64 {
 func differences(got, before, after map[string]float64) []string {
 	var list []string
 	for name := range maps.Keys(got) {
-		b, inBooks := before[name]
-		a, inBooksLater := after[name]
-		if !inBooks && !inBooksLater {
-			list = append(list, fmt.Sprintf("%s = %v, not in the books", name, got[name]))
-		} else if v := got[name]; moving(name) && inBooks && inBooksLater {
+		b, expectedBefore := before[name]
+		a, expectedLater := after[name]
+		if !expectedBefore && !expectedLater {
+			list = append(list, fmt.Sprintf("%s = %v, not expected", name, got[name]))
+		} else if v := got[name]; moving(name) && expectedBefore && expectedLater {
 			if v < min(a, b)-1e-6 || v > max(a, b)+1e-6 {
-				list = append(list, fmt.Sprintf("%s = %v, in the books between %v and %v", name, v, b, a))
+				list = append(list, fmt.Sprintf("%s = %v, expected between %v and %v", name, v, b, a))
 			}
-		} else if (!inBooks || !near(v, b)) && (!inBooksLater || !near(v, a)) {
-			list = append(list, fmt.Sprintf("%s = %v, in the books %v", name, v, b))
+		} else if (!expectedBefore || !near(v, b)) && (!expectedLater || !near(v, a)) {
+			list = append(list, fmt.Sprintf("%s = %v, expected %v", name, v, b))
 		}
 	}
 	for name, v := range before {
 		_, later := after[name]
 		if _, ok := got[name]; !ok && later {
-			list = append(list, fmt.Sprintf("%s is not exported, in the books %v", name, v))
+			list = append(list, fmt.Sprintf("%s is not exported, expected %v", name, v))
 		}
 	}
 	slices.Sort(list)
@@ -144,7 +144,7 @@ func awaitExpectedOf(t *testing.T, r *exportertest.Running, books func(at time.T
 		// What was collected before the clock moved on is not older than two rounds.
 		before, got, after := books(time.Now().Add(-5*time.Second)), business(r.Series(t)), books(time.Now())
 		if len(after) < 100 {
-			t.Fatalf("the books hold only %d series", len(after))
+			t.Fatalf("only %d series are expected", len(after))
 		}
 		if last = differences(got, before, after); len(last) == 0 {
 			return
@@ -158,7 +158,7 @@ func awaitExpectedOf(t *testing.T, r *exportertest.Running, books func(at time.T
 		case <-t.Context().Done():
 		}
 	}
-	t.Fatalf("%d differences between the page and the books, the first:\n%s\n%s", len(last), strings.Join(last[:min(len(last), 40)], "\n"), r.Log())
+	t.Fatalf("%d differences between the scrape response and the expected series, the first:\n%s\n%s", len(last), strings.Join(last[:min(len(last), 40)], "\n"), r.Log())
 }
 
 func TestEveryValueEqualsTheDatabaseOfALivePlatform(t *testing.T) {
@@ -198,16 +198,16 @@ func TestTheExpectedSeriesCoverEveryMetricOfTheCatalogAndNoOther(t *testing.T) {
 			continue // about the database, not about the business
 		}
 		if !known[m.Name] {
-			t.Errorf("the books do not know %s: it is exported without being compared", m.Name)
+			t.Errorf("nothing is expected of %s: it is exported without being compared", m.Name)
 		}
 		delete(known, m.Name)
 	}
 	for name := range known {
-		t.Errorf("the books know %s, which is not declared", name)
+		t.Errorf("%s is expected, which is not declared", name)
 	}
 }
 
-func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
+func TestEachIntegrityCheckFindsExactlyWhatWasInjected(t *testing.T) {
 	t.Parallel()
 	dsn := serverstest.MariaDB(t)
 	p := live(t, simulator.Config{DSN: dsn, Clients: 3, Events: 12, Items: 1200, Speed: 500, Seed: 3})
@@ -223,14 +223,14 @@ func TestEachIntegrityCheckFindsExactlyWhatWasPlanted(t *testing.T) {
 			t.Errorf("%s = %v (exported: %v) on a healthy platform, want 0", check, v, ok)
 		}
 		if err := p.InjectViolation(t.Context(), check, client, i+1); err != nil {
-			t.Fatalf("plant %s: %v", check, err)
+			t.Fatalf("inject a violation of %s: %v", check, err)
 		}
 	}
 	awaitExpected(t, r, p)
 	s := r.Series(t)
 	for i, check := range world.Checks() {
 		if s[violations(check)] != float64(i+1) {
-			t.Errorf("%s = %v, want the %d that were planted", check, s[violations(check)], i+1)
+			t.Errorf("%s = %v, want the %d that were injected", check, s[violations(check)], i+1)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (h *history) testExplain(t *testing.T) {
 		}
 	}
 	if line[4] != strconv.Itoa(series) {
-		t.Errorf("the query items brings %s series, in the books there are %d", line[4], series)
+		t.Errorf("the query items brings %s series, %d are expected", line[4], series)
 	}
 	if ended := explainedLine(t, out, "stored_bytes", "ended"); ended[0] == "0" {
 		t.Error("nothing has ended")

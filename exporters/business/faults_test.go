@@ -147,12 +147,12 @@ func absent(s map[string]float64) bool {
 // runFault injects a fault into the database and expects: the reason, values that vanish, and recovery without help.
 func runFault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
 	t.Helper()
-	before := r.Await(t, "all is well before the fault", up)
+	before := r.Await(t, "everything is up before the fault", up)
 	begin()
 	r.Await(t, "failure for the reason "+reason, fails(before, "shelves", reason))
 	r.Await(t, "values vanish after max_age", absent)
 	end()
-	r.Await(t, "all is well again", up)
+	r.Await(t, "everything is up again", up)
 }
 
 func TestTheDatabaseDiesAndComesBack(t *testing.T) {
@@ -206,7 +206,7 @@ func TestTheExporterStartsWithoutADatabaseAndFindsItLater(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.Await(t, "all is well", up)
+	r.Await(t, "everything is up", up)
 }
 
 func TestThePasswordIsRejected(t *testing.T) {
@@ -267,7 +267,7 @@ func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 			db := serverstest.Open(t, dsn)
 			fillShelves(t, db)
 			r := start(t, newUser(t, db, dsn, "reader"), fastPack)
-			before := r.Await(t, "all is well before", up)
+			before := r.Await(t, "everything is up before", up)
 			execute(t, db, c.spoil...)
 			if c.reason == "auth" {
 				killReader(t, db)
@@ -282,7 +282,7 @@ func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 				t.Errorf("the log does not say %q:\n%s", c.says, r.Log())
 			}
 			execute(t, db, c.mend...)
-			r.Await(t, "all is well again", up)
+			r.Await(t, "everything is up again", up)
 		})
 	}
 }

@@ -261,7 +261,7 @@ func TestStatisticsThatAreOld(t *testing.T) {
 	t.Logf("the query consignors reads %d rows with old statistics, %d with current ones", old, current)
 	if serverstest.DialectOf(t, h.admin).MySQL {
 		if old < 10*current {
-			t.Errorf("%d rows are read with old statistics, %d with current ones, want ten times as many (F2: MySQL reads all settlements for each registration; when this is mended, want as many)", old, current)
+			t.Errorf("%d rows are read with old statistics, %d with current ones, want ten times as many (F2: MySQL reads all settlements for each registration; when this is fixed, want as many)", old, current)
 		}
 	} else if old > 2*current {
 		t.Errorf("%d rows are read with old statistics, %d with current ones", old, current)

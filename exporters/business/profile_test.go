@@ -146,7 +146,7 @@ func TestAnHourShouldBringWhatItBroughtAtEarlierSales(t *testing.T) {
 			}
 			for event, want := range test.want {
 				if v, ok := got[event]; !ok || math.Abs(v-want) > 1e-9 {
-					t.Errorf("%s should bring %v, got %v (told: %v)", event, want, v, ok)
+					t.Errorf("%s should bring %v, got %v (exported: %v)", event, want, v, ok)
 				}
 			}
 		})

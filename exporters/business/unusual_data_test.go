@@ -222,7 +222,7 @@ func (o *unusualPlatform) testNames(t *testing.T) {
 	s := o.await(t)
 	for _, name := range names[1:] {
 		if len(of(s, "name", name)) != 1 {
-			t.Errorf("%q does not stand on the page", name)
+			t.Errorf("%q is not in the scrape response", name)
 		}
 	}
 }
@@ -336,7 +336,7 @@ func (o *unusualPlatform) testRetire(t *testing.T) {
 		return !slices.ContainsFunc(of(s, "event", event.Slug), func(name string) bool { return strings.Contains(name, fmt.Sprintf("client=%q", client)) })
 	})
 	if s[stored] != bytes || bytes == 0 {
-		t.Errorf("the client's pictures take %v bytes after the retirement, were %v: they are still there", s[stored], bytes)
+		t.Errorf("the client's images take %v bytes after the retirement, were %v: they are still there", s[stored], bytes)
 	}
 	o.await(t)
 }

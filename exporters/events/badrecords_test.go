@@ -109,7 +109,7 @@ func TestEachKindOfBadRecordIsCountedAndLoggedAndNothingAfterItIsLost(t *testing
 	if diff := cmp.Diff(wantLog, lines); diff != "" {
 		t.Errorf("-want +logged:\n%s", diff)
 	}
-	for what, text := range map[string]string{"the log": r.Log(), "the page": everyFormat(t, r)} {
+	for what, text := range map[string]string{"the log": r.Log(), "the scrape response": everyFormat(t, r)} {
 		if strings.Contains(text, personal) {
 			t.Errorf("%s holds personal data:\n%s", what, text)
 		}
@@ -217,7 +217,7 @@ func TestNoLabelValueCanBreakTheExposition(t *testing.T) {
 		}
 	}
 	if len(values) < len(hostile) { // the mapping lets them all in: only so is the escaping tested
-		t.Errorf("%d values of the label that takes anything are on the page, want at least %d", len(values), len(hostile))
+		t.Errorf("%d values of the label that takes anything are in the scrape response, want at least %d", len(values), len(hostile))
 	}
 	pages := readBy(t, r)
 	for _, format := range []string{"OpenMetricsText1.0.0", "PrometheusProto"} {
@@ -263,7 +263,7 @@ func readBy(t *testing.T, r *inProcess) map[string]map[string]string {
 		}
 		return v.(model.Vector)
 	}
-	await(t, "Prometheus reads the page in every format", func() bool { return len(query("sum(up) == 3")) == 1 })
+	await(t, "Prometheus reads the scrape response in every format", func() bool { return len(query("sum(up) == 3")) == 1 })
 	pages := map[string]map[string]string{}
 	for _, s := range query(`{__name__=~"anything_total|consign_.+_total"}`) {
 		for name, value := range s.Metric {

@@ -66,7 +66,7 @@ func TestOnlyAKnownScraperWithTheWholeResponseDelivers(t *testing.T) {
 			t.Errorf("%s %s answers %d, want %d", tt.method, tt.path, code, tt.code)
 		}
 		if got := r.gather(t, "/metrics")[requests("anna")]; got != 0 {
-			t.Fatalf("after %s %s the page shows %v as delivered", tt.method, tt.path, got)
+			t.Fatalf("after %s %s the scrape response shows %v as delivered", tt.method, tt.path, got)
 		}
 	}
 	if got := committed(t, b, telemetry, 0); got != -1 {
@@ -78,7 +78,7 @@ func TestOnlyAKnownScraperWithTheWholeResponseDelivers(t *testing.T) {
 	awaitCommitted(t, b, telemetry, 0, 10)
 	r.assertCommits(t, 1)
 	if got := r.gather(t, "/metrics")[requests("anna")]; got != 10 {
-		t.Errorf("after the delivery the page shows %v, want 10", got)
+		t.Errorf("after the delivery the scrape response shows %v, want 10", got)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestMetricsBehindAPasswordAreDeliveredOnlyToWhoHasIt(t *testing.T) {
 		}
 	}
 	if got := r.gather(t, "/metrics")[requests("anna")]; got != 0 {
-		t.Errorf("the page shows %v as delivered, although nobody with the password has it", got)
+		t.Errorf("the scrape response shows %v as delivered, although nobody with the password has it", got)
 	}
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
 		t.Errorf("with the password %v are delivered, want 10", got)
@@ -174,7 +174,7 @@ func TestAScrapeThatIsCutOffDoesNotCommit(t *testing.T) {
 	}
 	r.awaitLog(t, "scrape was cut off")
 	if got := committed(t, b, telemetry, 0); got != -1 {
-		t.Errorf("offset %d is committed, although the page did not arrive", got)
+		t.Errorf("offset %d is committed, although the scrape response did not arrive", got)
 	}
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
 		t.Errorf("the next scrape shows %v, want 10", got)

@@ -126,7 +126,7 @@ func (c collector) Targets() []exporter.Target { return []exporter.Target{target
 
 // commands adds `map`.
 func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {
-	command := app.Command("map", "Show what the events in a file would do to the metrics.")
+	command := app.Command("map", "Print what each event in a file would do to the metrics; exit 1 if one would not be counted.")
 	file := command.Arg("FILE", "Structured CloudEvents, one on each line; - for standard input.").Required().String()
 	mapping := command.Flag("mapping-file", "Mapping to use instead of the embedded one.").String()
 	command.Action(func(*kingpin.ParseContext) error {

@@ -59,7 +59,7 @@ func TestAScrapeKeepsTheNextOneWaitingUntilItsTimeout(t *testing.T) {
 				s.deliveryMu.Unlock()
 				settle(true)
 				if deliveries != 0 {
-					t.Error("a page that was given up is delivered")
+					t.Error("a scrape response that was given up is delivered")
 				}
 			})
 		})
@@ -79,11 +79,11 @@ func TestTheFirstScrapeIsEmptyWithoutALease(t *testing.T) {
 		}
 		s.lease = &lease{active: true}
 		if got := scrape(); got != 0 {
-			t.Errorf("exact=%v: the first page has %d families, want none", exact, got)
+			t.Errorf("exact=%v: the first scrape response has %d families, want none", exact, got)
 		}
 		s.lease = &lease{active: true, until: time.Now().Add(time.Hour)}
 		if got := scrape(); got == 0 {
-			t.Errorf("exact=%v: the second page is empty", exact)
+			t.Errorf("exact=%v: the second scrape response is empty", exact)
 		}
 	}
 }

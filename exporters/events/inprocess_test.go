@@ -190,7 +190,7 @@ func (r *inProcess) scrapeFirst(t *testing.T) {
 	t.Helper()
 	for series := range r.scrape(t) {
 		if strings.HasPrefix(series, "consign_") {
-			t.Fatalf("the first page shows %s", series)
+			t.Fatalf("the first scrape response shows %s", series)
 		}
 	}
 }

@@ -33,8 +33,8 @@ func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 	c := newCluster(t, time.Second)
 	p, err := simulator.New(simulator.Config{
 		DSN: serverstest.MariaDB(t), Clients: 5, Events: 12, Items: 1500, Speed: 600, Seed: 5, Stream: []string{c.broker.Address()},
-		Infra:   simulator.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
-		Outside: "127.0.0.1:0", OutsideDir: t.TempDir(),
+		Infra:            simulator.Infra{API: "http://127.0.0.1:0", APILimits: api.Limits{Wait: patience, Request: patience, Order: patience}},
+		ExternalServices: "127.0.0.1:0", ExternalServicesDir: t.TempDir(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -90,12 +90,12 @@ func TestPrometheusEqualsTheDatabaseOfALivingPlatform(t *testing.T) {
 		if diff := math.Abs(got[series] - want); diff > 1e-6*math.Max(1, math.Abs(want)) {
 			wrong++
 			if wrong <= 30 {
-				t.Errorf("%s increased by %v, the books say %v", series, got[series], want)
+				t.Errorf("%s increased by %v, want %v", series, got[series], want)
 			}
 		}
 	}
 	if len(truth) < 150 {
-		t.Errorf("the books hold only %d series", len(truth))
+		t.Errorf("only %d series are expected", len(truth))
 	}
 	t.Logf("%d series compared, %d wrong", len(truth), wrong)
 }

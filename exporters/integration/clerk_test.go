@@ -193,11 +193,11 @@ func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
 					return !slices.ContainsFunc(catalog.ClerkOperations(), func(operation string) bool { return !had(operation) })
 				})
 				if up, ok := series["consign_clerk_up"]; !ok || up != c.up {
-					t.Errorf("up is %v (told: %v), want %v", up, ok, c.up)
+					t.Errorf("up is %v (exported: %v), want %v", up, ok, c.up)
 				}
 				for name := range series {
 					if strings.HasPrefix(name, "consign_clerk_token_check{") || strings.HasPrefix(name, "consign_clerk_users") {
-						t.Errorf("%s is told", name)
+						t.Errorf("%s is exported", name)
 					}
 				}
 				for operation, outcomes := range requestsOf(series, "consign_clerk_requests_total") {
@@ -270,7 +270,7 @@ func TestClerkRecoversByItselfAndNoVerdictIsInvented(t *testing.T) {
 				return !ok && series["consign_clerk_up"] == 0
 			})
 			if stale > 2 { // one scrape may have come while the round ended
-				t.Errorf("%s: %d pages tell verdicts of an earlier round", name, stale)
+				t.Errorf("%s: %d scrape responses have verdicts of an earlier round", name, stale)
 			}
 			failure(false)
 			r.Await(t, "health after "+name, healthy)

@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	commonconfig "github.com/prometheus/common/config"
@@ -152,8 +151,6 @@ func (c *configuration) check() error {
 	return nil
 }
 
-var clientSlug = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-
 func (c *configuration) checkClients() error {
 	slugs, domains := map[string]bool{}, map[string]bool{}
 	for i, client := range c.Clients {
@@ -161,7 +158,7 @@ func (c *configuration) checkClients() error {
 		switch {
 		case client.Slug == "":
 			return c.clientsFile.Errorf(key+".slug", "is missing")
-		case !clientSlug.MatchString(client.Slug):
+		case !catalog.IsSlug(client.Slug):
 			return c.clientsFile.Errorf(key+".slug", "%q is not lower-case letters, digits, - and _, at most 63", client.Slug)
 		case client.Slug == catalog.Other:
 			return c.clientsFile.Errorf(key+".slug", "%q stands for all clients that are not admitted", client.Slug)

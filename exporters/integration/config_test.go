@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
@@ -16,6 +19,40 @@ func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
 	exportertest.Invalid(t, App(), "testdata/invalid", 50, "secretpassword", nil)
 }
 
+// mistake is a configuration with a mistake, and what its error must say.
+type mistake struct{ text, want string }
+
+// testMistakes loads each configuration beside a file with a key.
+func testMistakes(t *testing.T, mistakes map[string]mistake) {
+	t.Helper()
+	for name, m := range mistakes {
+		t.Run(name, func(t *testing.T) {
+			path := exportertest.WriteFile(t, "config.yml", m.text)
+			write(t, filepath.Dir(path), "key", "x")
+			_, err := load(path, nil, silentLog())
+			if err == nil || !strings.Contains(err.Error(), m.want) {
+				t.Errorf("error %v, want %s", err, m.want)
+			}
+		})
+	}
+}
+
+// assertDefaults reads a configuration, and compares a section of it, with all defaults, with YAML.
+func assertDefaults(t *testing.T, text string, section func(*configuration) any, want string) {
+	t.Helper()
+	c, err := readConfig(exportertest.WriteFile(t, "config.yml", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := yaml.Marshal(section(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestTheConfigurationInForceIsShownWithItsDefaults reads the endpoint /config.
 func TestTheConfigurationInForceIsShownWithItsDefaults(t *testing.T) {
 	t.Parallel()
@@ -23,14 +60,14 @@ func TestTheConfigurationInForceIsShownWithItsDefaults(t *testing.T) {
 		m := newFakeShops(t)
 		m.open(t, "north")
 		r := m.start(t, m.config("interval: 2m"))
-		_, page := r.Get(t, "/config")
+		_, config := r.Get(t, "/config")
 		for _, want := range []string{
 			"clients:\n    - slug: north\n      shopify:\n        domain: north.myshopify.com\n        token_file: token-north\n",
 			"api_version: 2026-10\n",
 			"interval: 2m\n    timeout: 15s\n    max_age: 5m\n    requests_per_second: 2\n    bucket_reserve: 0.5\n    order_window: 1d\n    grace_period: 15m\n    reread_interval: 30m\n    max_orders: 10000\n    products_interval: 1h\n    max_products: 25000\n",
 		} {
-			if !strings.Contains(page, want) {
-				t.Errorf("the page lacks:\n%s\nit is:\n%s", want, page)
+			if !strings.Contains(config, want) {
+				t.Errorf("the configuration lacks:\n%s\nit is:\n%s", want, config)
 			}
 		}
 	})

@@ -215,7 +215,7 @@ func TestADatabaseThatIsDownCostsNothingButTheComparison(t *testing.T) {
 	if err := server.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.Await(t, "nothing is told about missing orders, for the reason connection, and all else is", func(s map[string]float64) bool {
+	r.Await(t, "missing orders are not exported, for the reason connection, and all else is", func(s map[string]float64) bool {
 		_, ok := s[of("orders_missing", "north")]
 		return !ok && s[`consignwatch_collector_failures_total{collector="shopify_reconciliation",reason="connection"}`] > 0 &&
 			s[of("up", "north")] == 1 && s[of("orders_recent", "north")] == 2

@@ -148,7 +148,7 @@ func TestASearchThatShopifyDoesNotUnderstandIsAFailure(t *testing.T) {
 			return s[`consign_shopify_operations_total{operation="orders",outcome="other"}`] > 1
 		})
 		if v, ok := page[of("orders_recent", "north")]; ok {
-			t.Errorf("%v orders are told", v)
+			t.Errorf("%v orders are exported", v)
 		}
 		if !strings.Contains(r.Log(), "not understood") || !strings.Contains(r.Log(), "colour") {
 			t.Errorf("the log does not name the filter:\n%s", r.Log())

@@ -44,7 +44,7 @@ func TestARequestedTokenIsRenewedBeforeItEnds(t *testing.T) {
 		}
 		left := page[of("token_expiry_timestamp_seconds", "north")] - unixSeconds(time.Now())
 		if left < 0 || left > 3.1 {
-			t.Errorf("the token ends in %v s, want up to 3", left)
+			t.Errorf("the token expires in %v s, want up to 3", left)
 		}
 		if n := m.grants("north"); n > 10 {
 			t.Errorf("%d tokens were requested", n)

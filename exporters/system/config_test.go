@@ -25,18 +25,18 @@ mysql: [{name: main, dsn_file: `+dsn+`, interval: 5s}]
 redis: [{name: cache, address: '127.0.0.1:1', password_file: `+password+`}]
 probes: [{name: shop, url: 'http://127.0.0.1:1/', interval: 1m, timeout: 20s}]
 `)
-	_, page := r.Get(t, "/config")
+	_, config := r.Get(t, "/config")
 	for _, want := range []string{
 		"interval: 15s\ntimeout: 8s\nmax_age: 1m\n",
 		"dsn_file: " + dsn + "\n      interval: 5s\n      timeout: 5s\n",
 		"password_file: " + password + "\n      operations: true\n      key_prefix: 'consignwatch:probe:'\n      interval: 15s\n      timeout: 8s\n",
 		"method: GET\n      max_response_bytes: 10485760\n      interval: 1m\n      timeout: 20s\n",
 	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page lacks:\n%s\nit is:\n%s", want, page)
+		if !strings.Contains(config, want) {
+			t.Errorf("the configuration lacks:\n%s\nit is:\n%s", want, config)
 		}
 	}
-	if strings.Contains(page+r.Log(), "secretpassword") {
+	if strings.Contains(config+r.Log(), "secretpassword") {
 		t.Error("the password was printed")
 	}
 }

@@ -48,7 +48,7 @@ func (f faultTarget) isUp(s map[string]float64) bool {
 func (f faultTarget) runFault(t *testing.T, r *exportertest.Running, reason string, begin, end func()) {
 	t.Helper()
 	failures := fmt.Sprintf(`consignwatch_collector_failures_total{collector=%q,reason=%q}`, f.collector, reason)
-	before := r.Await(t, "all is well before the fault", f.isUp)
+	before := r.Await(t, "everything is up before the fault", f.isUp)
 	measured := histogram(t, r, f.own).GetSampleCount()
 	begin()
 	r.Await(t, "down, for the reason "+reason, func(s map[string]float64) bool {
@@ -65,7 +65,7 @@ func (f faultTarget) runFault(t *testing.T, r *exportertest.Running, reason stri
 	})
 	answers(t, r) // before the fault ends
 	end()
-	r.Await(t, "all is well again", f.isUp)
+	r.Await(t, "everything is up again", f.isUp)
 }
 
 // answers scrapes the exporter.
@@ -121,7 +121,7 @@ func TestTheDatabaseDiesHangsAndComesBack(t *testing.T) {
 	t.Parallel()
 	server := serverstest.OwnMariaDB(t)
 	r := start(t, quick+mysqlConfig(t, server.DSN("")))
-	r.Await(t, "all is well", mysqlSubject.isUp)
+	r.Await(t, "everything is up", mysqlSubject.isUp)
 	first := sample(t, r, `consign_mysql_queries_total{server="main"}`).Counter.GetCreatedTimestamp().AsTime()
 	time.Sleep(2 * time.Second) // an uptime that differs from the next one's
 	mysqlSubject.processFaults(t, r, server.Process)
@@ -247,7 +247,7 @@ func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 	s := r.Series(t)
 	for _, up := range []string{mysqlSubject.up, redisSubject.up, `consign_probe_up{probe="p"}`} {
 		if v, ok := s[up]; !ok || v != 0 {
-			t.Errorf("%s = %v, on the page: %v; want 0", up, v, ok)
+			t.Errorf("%s = %v, in the scrape response: %v; want 0", up, v, ok)
 		}
 	}
 	for _, value := range []string{mysqlSubject.value, redisSubject.value} {
@@ -347,7 +347,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			}
 		}
 		if n := round(exportertest.Forward); n != 0 {
-			t.Fatalf("%d collections failed although all is well", n)
+			t.Fatalf("%d collections failed although everything is up", n)
 		}
 	}
 	cycle()

@@ -99,7 +99,7 @@ func TestMySQLMetricsEqualTheServersStatus(t *testing.T) {
 	} {
 		v, ok := s[name]
 		if !ok {
-			t.Errorf("%s is not on the page", name)
+			t.Errorf("%s is not in the scrape response", name)
 		}
 		between(t, name, v, min(before[status], after[status]), max(before[status], after[status]))
 	}
@@ -119,7 +119,7 @@ func TestMySQLMetricsEqualTheServersStatus(t *testing.T) {
 	}
 	active, fault := 1.0, "" // the exporter's own
 	if dialect.MySQL {
-		active, fault = 2, " (F5: counts MySQL's event scheduler; when this is mended, want 1)"
+		active, fault = 2, " (F5: counts MySQL's event scheduler; when this is fixed, want 1)"
 	}
 	if v := s[`consign_mysql_connections{server="main",state="active"}`]; v != active {
 		t.Errorf("%v connections are active, want %v%s", v, active, fault)
@@ -318,7 +318,7 @@ func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
 		execute(t, db, "CREATE DATABASE IF NOT EXISTS shop")
 		return number(dumps) > 0
 	})
-	// F7: the sum holds binlog dumps; when this is mended, they are left out of isPerformanceSchemas's sum, too.
+	// F7: the sum holds binlog dumps; when this is fixed, they are left out of isPerformanceSchemas's sum, too.
 	if n := number(dumps); n < 1 {
 		t.Errorf("binlog dumps took %v s, want the replica's second", n)
 	}
@@ -333,7 +333,7 @@ func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
 		h := histogram(t, r, statementTime)
 		if s[statementTimeHad] != 1 || h == nil {
 			t.Fatalf("the capability is %v, histogram %v, want 1: %s", s[statementTimeHad], h,
-				"F8: without global_instrumentation nothing is counted, and nobody says so; when this is mended, want 0 and no histogram then")
+				"F8: without global_instrumentation nothing is counted, and nobody says so; when this is fixed, want 0 and no histogram then")
 		}
 		return h.GetSampleCount()
 	}
@@ -510,7 +510,7 @@ func TestReplicationMetricsEqualTheReplicasStatus(t *testing.T) {
 	s = awaitRound(t, r, "mysql", "main")
 	known, fault := false, ""
 	if dialect.MySQL { // which says Connecting, Yes, and 0
-		known, fault = true, " (F3: a replica that never reached its source has lag 0; when this is mended, want none)"
+		known, fault = true, " (F3: a replica that never reached its source has lag 0; when this is fixed, want none)"
 	}
 	if v, ok := s[lag]; !state(0, 1, known)(s) || v != 0 {
 		t.Errorf("the new source was never reached: io runs: %v, sql: %v, lag %v (%v), want 0, 1 and whether there is a lag of 0: %v%s", s[ioRun], s[sqlOn], v, ok, known, fault)
@@ -565,7 +565,7 @@ func TestTheShippedRightsSufficeAndAreNotMore(t *testing.T) {
 			}
 		}
 		if s["consignwatch_collector_success"+collected("mysql", "main")] != 1 || s[`consign_mysql_queries_total{server="main"}`] == 0 {
-			t.Errorf("the rest is not told:\n%s", r.Log())
+			t.Errorf("the rest is not exported:\n%s", r.Log())
 		}
 	}
 	db := serverstest.Open(t, as(deploy.SystemUser, password))

@@ -468,7 +468,7 @@ func TestHeadersStayWithTheirHost(t *testing.T) {
 		t.Errorf("on the same host the headers are %v", h)
 	}
 	if h := <-seen; fmt.Sprint(h) != strings.ReplaceAll(fmt.Sprint(h), "the-secret", "") {
-		t.Errorf("the other host was told %v", h)
+		t.Errorf("the other host was sent %v", h)
 	}
 }
 

@@ -121,7 +121,7 @@ func TestRedisMetricsEqualTheServersInfo(t *testing.T) {
 	} {
 		v, ok := s[name]
 		if !ok {
-			t.Errorf("%s is not on the page", name)
+			t.Errorf("%s is not in the scrape response", name)
 		}
 		between(t, name, v, before[field], after[field])
 	}
@@ -175,7 +175,7 @@ func TestRedisMetricsEqualTheServersInfo(t *testing.T) {
 func awaitMemory(t *testing.T, r *exportertest.Running, address string) {
 	t.Helper()
 	const tolerance = 50_000 // what the client program itself takes
-	exportertest.Eventually(t, "memory is told as the server says", func() bool {
+	exportertest.Eventually(t, "memory is exported as the server says", func() bool {
 		before := infoOf(t, address)
 		s := awaitRound(t, r, "redis", "cache")
 		after := infoOf(t, address)
@@ -364,7 +364,7 @@ func TestACacheThatRejectsWritesIsStillMonitored(t *testing.T) {
 	if err := c.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	r.Await(t, "the operations fail, the rest is told", func(s map[string]float64) bool {
+	r.Await(t, "the operations fail, the rest is exported", func(s map[string]float64) bool {
 		return s[`consignwatch_collector_failures_total{collector="redis_operations",reason="query"}`] > 0 &&
 			s["consignwatch_collector_success"+collected("redis", "cache")] == 1 &&
 			s[`consign_redis_memory_max_bytes{server="cache"}`] == 1 && s[`consign_redis_up{server="cache"}`] == 1
@@ -448,14 +448,14 @@ func TestAFailedSaveIsReported(t *testing.T) {
 	}
 	time.Sleep(1100 * time.Millisecond) // later than the start, in whole seconds
 	save()
-	r.Await(t, "the save is told", func(s map[string]float64) bool {
+	r.Await(t, "the save is exported", func(s map[string]float64) bool {
 		return s[`consign_redis_last_save_success{server="cache"}`] == 1 && s[`consign_redis_last_save_timestamp_seconds{server="cache"}`] > begin
 	})
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	save()
-	r.Await(t, "the failure is told", func(s map[string]float64) bool { return s[`consign_redis_last_save_success{server="cache"}`] == 0 })
+	r.Await(t, "the failure is exported", func(s map[string]float64) bool { return s[`consign_redis_last_save_success{server="cache"}`] == 0 })
 }
 
 // TestTheShippedACLSufficesAndIsNotMore connects as the user of deploy/redis/acl.txt, on a server that no other user may use.

@@ -22,7 +22,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/golden"
 )
 
-// TestTheScrapeResponseIsAsRecorded compares the scrape response of a database, a cache, a cluster with a queue and two probes with testdata/page.txt:
+// TestTheScrapeResponseIsAsRecorded compares the scrape response of a database, a cache, a cluster with a queue and two probes with testdata/scrape_response.txt:
 // every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.
 func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 	t.Parallel()
@@ -66,12 +66,12 @@ func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 			}
 			line := fmt.Sprintf("consign_mysql_statement_duration_seconds_bucket{server=\"main\",le=\"%v\"} N\n", bound)
 			if strings.Count(page, line) != 1 {
-				t.Errorf("the page has %d times %s", strings.Count(page, line), line)
+				t.Errorf("the scrape response has %d times %s", strings.Count(page, line), line)
 			}
 			page = strings.Replace(page, line, "", 1)
 		}
 	}
-	golden.Compare(t, "testdata/page.txt", page)
+	golden.Compare(t, "testdata/scrape_response.txt", page)
 }
 
 // newQueues starts a cluster with a queue that a group has read a part of, and a dead letter. It returns the address of its broker.

@@ -34,8 +34,8 @@ type Config struct {
 	Duration time.Duration // from when all is up; 0: until the context ends
 	Faults   []string      // switched on when all is up
 
-	StateFile string // see package statefile; empty: none
-	PagesFile string // one line of JSON per notification; empty: in the demo's folder
+	StateFile         string // see package statefile; empty: none
+	NotificationsFile string // one line of JSON per notification; empty: in the demo's folder
 
 	Rules        fs.FS // recording/*.yml and alerts/*.yml
 	Alertmanager fs.FS // site.yml, inhibition.yml and templates

@@ -194,8 +194,8 @@ func TestTheStateFileIsThereWhileAllIsUp(t *testing.T) {
 	if diff := cmp.Diff(want, state.Parts); diff != "" {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
-	if state.PID != os.Getpid() || !filepath.IsAbs(state.PagesFile) {
-		t.Errorf("state %+v, want this process and an absolute pages file", state)
+	if state.PID != os.Getpid() || !filepath.IsAbs(state.NotificationsFile) {
+		t.Errorf("state %+v, want this process and an absolute notifications file", state)
 	}
 	cancel()
 	if err := ended(); err != nil {

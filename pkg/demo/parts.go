@@ -18,7 +18,7 @@ const (
 	databasePart     = "mariadb"
 	cachePart        = "redis"
 	platformPart     = "platform-sim"
-	receiverPart     = "pages"
+	receiverPart     = "receiver"
 	alertmanagerPart = "alertmanager"
 	ackdPart         = "ackd"
 	prometheusPart   = "prometheus"
@@ -138,8 +138,8 @@ func startPlatform(ctx context.Context, s *stack, folder string) (running, error
 				"--database-pid=" + strconv.Itoa(database.PID()),
 				"--kafka-listen=127.0.0.1:0",
 				"--kafka-dir=" + folder,
-				"--outside=127.0.0.1:0",
-				"--outside-dir=" + filepath.Join(folder, "outside"),
+				"--external-services-address=127.0.0.1:0",
+				"--external-services-dir=" + filepath.Join(folder, "external-services"),
 				"--api-address=127.0.0.1:0",
 				"--api-certificates=" + filepath.Join(folder, "api"),
 				"--cache=" + cache.Address(),
@@ -227,7 +227,7 @@ type platformState struct {
 	Stream  struct {
 		Brokers []string `json:"brokers"`
 	} `json:"stream"`
-	ExternalServices externalServices `json:"outside"`
+	ExternalServices externalServices `json:"external_services"`
 }
 
 // fetchPlatformState fetches the addresses of the platform's servers from the simulator.
@@ -245,7 +245,7 @@ func fetchPlatformState(ctx context.Context, s *stack) (*platformState, error) {
 		return nil, fmt.Errorf("demo: ask the simulator for its state: %w", err)
 	}
 	if len(state.Stream.Brokers) == 0 || len(state.Clients) == 0 || state.API == "" || state.ExternalServices.ClientsFile == "" {
-		return nil, fmt.Errorf("demo: the simulator has no broker, no client, no API or no outside services: %s", body)
+		return nil, fmt.Errorf("demo: the simulator has no broker, no client, no API or no external services: %s", body)
 	}
 	return &state, nil
 }

@@ -191,7 +191,7 @@ func TestFaultsAreSwitchedOnByName(t *testing.T) {
 	}
 }
 
-func TestNotificationsReachThePagesFileAndTheScreen(t *testing.T) {
+func TestNotificationsReachTheNotificationsFileAndTheScreen(t *testing.T) {
 	var out strings.Builder
 	s := testStack(t, Config{})
 	s.screen.out = &out
@@ -208,11 +208,11 @@ func TestNotificationsReachThePagesFileAndTheScreen(t *testing.T) {
 	if err := receiver.Stop(context.WithoutCancel(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.ReadFile(s.config.PagesFile)
+	file, err := os.ReadFile(s.config.NotificationsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "Trouble") || !strings.Contains(string(file), `"alertname":"Trouble"`) {
-		t.Errorf("screen %q, file %q, want the page in both", out.String(), file)
+		t.Errorf("screen %q, file %q, want the notification in both", out.String(), file)
 	}
 }

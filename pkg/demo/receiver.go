@@ -24,13 +24,13 @@ type receiver struct {
 const heartbeatPath = "/heartbeat"
 
 func startReceiver(_ context.Context, s *stack, _ string) (running, error) {
-	file, err := os.OpenFile(s.config.PagesFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(s.config.NotificationsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("pages file: %w", err)
+		return nil, fmt.Errorf("notifications file: %w", err)
 	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("page receiver: %w", err), file.Close())
+		return nil, errors.Join(fmt.Errorf("notification receiver: %w", err), file.Close())
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: s.screen, File: file, Colour: s.config.Terminal}))
@@ -70,7 +70,7 @@ func (r *receiver) Err() error {
 // Stop waits for a notification that is being written.
 func (r *receiver) Stop(ctx context.Context) error {
 	if err := r.server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("stop the page receiver: %w", err), r.server.Close())
+		return errors.Join(fmt.Errorf("stop the notification receiver: %w", err), r.server.Close())
 	}
 	<-r.done
 	return nil

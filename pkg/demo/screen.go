@@ -97,5 +97,5 @@ func (c *screen) table(s *stack) {
 		rest += "No Grafana is installed here: docs/dashboards.md says how to see the dashboards in one.\n"
 	}
 	fmt.Fprintf(c, "\n%s\n%s\nFolder:        %s\nNotifications: %s\nAll is up. Notifications follow as they arrive; Ctrl-C stops everything.\n\n",
-		head, rest, s.folder, s.config.PagesFile)
+		head, rest, s.folder, s.config.NotificationsFile)
 }

@@ -55,15 +55,15 @@ type stack struct {
 }
 
 func newStack(config Config, folder string, parts []part) (*stack, error) {
-	file := config.PagesFile
+	file := config.NotificationsFile
 	if file == "" {
-		file = filepath.Join(folder, "pages.jsonl")
+		file = filepath.Join(folder, "notifications.jsonl")
 	}
 	absolute, err := filepath.Abs(file)
 	if err != nil {
-		return nil, fmt.Errorf("pages file: %w", err)
+		return nil, fmt.Errorf("notifications file: %w", err)
 	}
-	config.PagesFile = absolute
+	config.NotificationsFile = absolute
 	return &stack{
 		config: config,
 		folder: folder,
@@ -175,13 +175,13 @@ func (s *stack) part(name string) (running, error) {
 // state is what the state file says of the running demo.
 func (s *stack) state() statefile.State {
 	state := statefile.State{
-		PID:       os.Getpid(),
-		Started:   time.Now().UTC(),
-		Folder:    s.folder,
-		DSNFile:   s.dsnFile(),
-		PagesFile: s.config.PagesFile,
-		TimeScale: cmp.Or(s.config.TimeScale, 1),
-		Interval:  s.scrapeInterval().Seconds(),
+		PID:               os.Getpid(),
+		Started:           time.Now().UTC(),
+		Folder:            s.folder,
+		DSNFile:           s.dsnFile(),
+		NotificationsFile: s.config.NotificationsFile,
+		TimeScale:         cmp.Or(s.config.TimeScale, 1),
+		Interval:          s.scrapeInterval().Seconds(),
 	}
 	for _, p := range s.up {
 		host, port, _ := net.SplitHostPort(p.Address())

@@ -23,7 +23,7 @@ func metric(t *testing.T, in *Manager, name string) *dto.Metric {
 			return mf.Metric[0]
 		}
 	}
-	t.Fatalf("the page does not have one %s", name)
+	t.Fatalf("the scrape response does not have one %s", name)
 	return nil
 }
 

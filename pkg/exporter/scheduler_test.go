@@ -93,7 +93,7 @@ func value(t *testing.T, in *Manager, name string, labels ...string) (float64, b
 func wantValue(t *testing.T, in *Manager, want float64, name string, labels ...string) {
 	t.Helper()
 	if got, ok := value(t, in, name, labels...); !ok || got != want {
-		t.Errorf("%s%q = %v (on the page: %v), want %v", name, labels, got, ok, want)
+		t.Errorf("%s%q = %v (in the scrape response: %v), want %v", name, labels, got, ok, want)
 	}
 }
 
@@ -301,7 +301,7 @@ func TestHistogramsKeepTheirStateAndStartTime(t *testing.T) {
 			}
 		}
 		if h.GetSampleCount() != 5 || h.GetSampleSum() != 2.5 || h.Bucket[0].GetCumulativeCount() != 2 || h.Bucket[1].GetCumulativeCount() != 4 {
-			t.Errorf("histogram on the page: %v", h)
+			t.Errorf("histogram in the scrape response: %v", h)
 		}
 		if got := h.GetCreatedTimestamp().AsTime(); !got.Equal(since) {
 			t.Errorf("start timestamp %v, want %v", got, since)

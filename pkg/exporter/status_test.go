@@ -89,7 +89,7 @@ func TestABucketThatTheSourceDoesNotKnowIsLeftOut(t *testing.T) {
 		synctest.Wait()
 		h := metric(t, in, "shop_wait_seconds").Histogram
 		if len(h.Bucket) != 1 || h.Bucket[0].GetUpperBound() != 1 || h.Bucket[0].GetCumulativeCount() != 4 || h.GetSampleCount() != 5 {
-			t.Errorf("histogram on the page: %v", h)
+			t.Errorf("histogram in the scrape response: %v", h)
 		}
 		wantValue(t, in, 4, "consignwatch_series", "shop_wait_seconds")
 	})

@@ -15,7 +15,7 @@ type failing struct {
 func (f *failing) Errorf(string, ...any) { f.failed = true }
 
 func TestCompareFailsOnWhatDiffersOnly(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "page.txt")
+	file := filepath.Join(t.TempDir(), "scrape_response.txt")
 	if err := os.WriteFile(file, []byte("a\nb\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -210,7 +210,7 @@ func (em *Emitter) Faults() []faults.Fault {
 	return []faults.Fault{
 		{Name: faults.MalformedEvents, Scope: faults.Clients, On: em.inStream(em.malformedAll),
 			Description: "Producers publish records that nobody can read: cut off, not UTF-8, too large, of unknown types, without values, nested too deeply.",
-			Changes:     "In the stream: each kind of bad record in each topic immediately, then one a second. GET /stream-books says how each is counted."},
+			Changes:     "In the stream: each kind of bad record in each topic immediately, then one a second. GET /expected-stream-samples says how each is counted."},
 		{Name: faults.DuplicateEvents, Scope: faults.Clients, On: em.inStream(em.republishAll),
 			Description: "Producers publish duplicates of the sale's events.",
 			Changes:     "In the stream: the client's last 20 events of consign.commerce again immediately; then many new ones twice, immediately or 300 events later, and one of the last 20 every two seconds."},
@@ -247,7 +247,7 @@ func (em *Emitter) Faults() []faults.Fault {
 
 		{Name: faults.WorkersStopped, Scope: faults.Everybody, On: em.stopWorkers, Off: em.startWorkers,
 			Description: "The workers of background jobs have stopped.",
-			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and work off the backlog."},
+			Changes:     "In the queues: the workers finish their current jobs and leave their group, and jobs pile up. Off: they come back and process the backlog."},
 		{Name: faults.JobsFailing, Scope: faults.Clients, On: em.inStream(noImmediateEvents),
 			Description: "Most background jobs fail.",
 			Changes:     "In the queues: seven of ten attempts fail, so that many jobs are retried and a third of them become dead letters."},

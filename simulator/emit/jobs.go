@@ -42,7 +42,7 @@ func openJobs(em *Emitter) (*jobs.Pool, error) {
 // RunWorkers runs the workers until the context ends.
 func (em *Emitter) RunWorkers(ctx context.Context) {
 	if err := em.jobs.Run(ctx); err != nil {
-		em.Logger.Error("platform: nobody works at the jobs", "err", err)
+		em.Logger.Error("platform: no worker processes jobs", "err", err)
 	}
 }
 

@@ -63,7 +63,7 @@ const (
 	ErrNoCache       = NotConfigured("the platform has no cache (Config.Cache, or --cache)")
 	ErrNoCacheServer = NotConfigured("nobody said how to stop the cache (Config.CacheDown, or --cache-pid)")
 	ErrNoDisk        = NotConfigured("the platform has no disk (Config.Disk, or --disk-dir)")
-	ErrNoExternal    = NotConfigured("there are no external services (Config.Outside, or --outside)")
+	ErrNoExternal    = NotConfigured("there are no external services (Config.ExternalServices, or --external-services-address)")
 )
 
 // Errors of fault switches.

@@ -78,7 +78,7 @@ func serve(c Config, clock world.Clock, received func(context.Context, webhook.R
 		clerkKey: "sk_live_" + rand.Text(), mandrillKey: "md-" + rand.Text(),
 	}
 	if s.dir == "" {
-		dir, err := os.MkdirTemp("", "platform-outside-")
+		dir, err := os.MkdirTemp("", "platform-external-services-")
 		if err != nil {
 			return nil, fmt.Errorf("external services: %w", err)
 		}

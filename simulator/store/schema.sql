@@ -3,7 +3,7 @@
 -- Works as it stands on MySQL 8 and on MariaDB 10.6 and later. Only the keys that an application of this kind
 -- has of its own: primary keys, unique keys, and one index per reference. What the business-exporter
 -- wants on top is in deploy/mysql/indexes.sql. There are no FOREIGN KEY constraints, because a fault must be
--- able to plant a sale without an item. All times are UTC; all money is an integer in the currency's minor unit.
+-- able to insert a sale without an item. All times are UTC; all money is an integer in the currency's minor unit.
 
 CREATE TABLE IF NOT EXISTS clients (
   id          BIGINT UNSIGNED NOT NULL,

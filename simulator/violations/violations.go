@@ -30,14 +30,14 @@ func Inject(ctx context.Context, s *store.Store, check string, client uint64, n 
 		return 0, nil, err
 	}
 	if !slices.Contains(world.Checks(), check) {
-		return 0, nil, fmt.Errorf("platform: plant %q: no such check", check)
+		return 0, nil, fmt.Errorf("platform: inject a violation of %q: no such check", check)
 	}
 	now := s.Now()
 	e := eventForViolation(s.Books, check, client, now)
 	if e == nil {
-		return 0, nil, fmt.Errorf("platform: plant %s: %w", check, ErrNoSaleEvent)
+		return 0, nil, fmt.Errorf("platform: inject a violation of %s: %w", check, ErrNoSaleEvent)
 	}
-	c := s.NewChange("plant " + check)
+	c := s.NewChange("inject a violation of " + check)
 	violations := &violationRows{ids: s.IDs, event: e, now: now}
 	for range n {
 		violations.addViolation(check)
@@ -53,7 +53,7 @@ func Remove(ctx context.Context, s *store.Store, rows []world.Row) error {
 		return err
 	}
 	defer s.UnlockWrites()
-	c := s.NewChange("uproot")
+	c := s.NewChange("remove injected violations")
 	c.Delete(rows...)
 	return s.ApplyResolved(ctx, c)
 }

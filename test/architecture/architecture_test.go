@@ -1,36 +1,103 @@
 package architecture
 
 import (
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 const root = "../.."
 
-var codeSpan = regexp.MustCompile("`([^`\n]+)`")
+var (
+	link        = regexp.MustCompile(`\]\(([^):#]+)[^):]*\)`) // to another file, not to an address
+	codeSpan    = regexp.MustCompile("`([^`\n]+)`")
+	nameOfTest  = regexp.MustCompile(`\b(?:Test|Benchmark|Fuzz)[A-Z]\w*(?:…|\.\.\.)?`)
+	declaration = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)[A-Z]\w*)\(`)
+)
 
-// A path is code that begins with a folder of the repository. It may have an asterisk, and NAME for any name.
-func TestEveryPathOfTheMapExists(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
+// readDocumentation reads the files for people who work on the code, or with it. The changelog may name what is gone, and `consignwatch
+// check` holds the runbooks.
+func readDocumentation(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	checked := 0
-	for _, match := range codeSpan.FindAllStringSubmatch(string(page), -1) {
-		path := match[1]
-		folder, _, nested := strings.Cut(path, "/")
-		if info, err := os.Stat(filepath.Join(root, folder)); folder == "" || !nested || err != nil || !info.IsDir() {
-			continue
+	texts := map[string]string{}
+	for _, file := range append(files, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		checked++
-		if found, err := filepath.Glob(filepath.Join(root, strings.ReplaceAll(path, "NAME", "*"))); err != nil || len(found) == 0 {
-			t.Errorf("docs/architecture.md names %s, which does not exist (%v)", path, err)
+		texts[strings.TrimPrefix(filepath.ToSlash(file), root+"/")] = string(text)
+	}
+	return texts
+}
+
+// A path is a link, or code that begins with a folder of the repository, with an asterisk, or NAME for any name.
+func TestEveryPathOfTheDocumentationExists(t *testing.T) {
+	checked := 0
+	for file, text := range readDocumentation(t) {
+		for _, match := range codeSpan.FindAllStringSubmatch(text, -1) {
+			path := match[1]
+			folder, _, nested := strings.Cut(path, "/")
+			if info, err := os.Stat(filepath.Join(root, folder)); folder == "" || !nested || err != nil || !info.IsDir() {
+				continue
+			}
+			checked++
+			if found, err := filepath.Glob(filepath.Join(root, strings.ReplaceAll(path, "NAME", "*"))); err != nil || len(found) == 0 {
+				t.Errorf("%s names %s, which does not exist (%v)", file, path, err)
+			}
+		}
+		for _, match := range link.FindAllStringSubmatch(text, -1) {
+			checked++
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(file), match[1])); err != nil {
+				t.Errorf("%s has a link that leads nowhere: %v", file, err)
+			}
 		}
 	}
-	if checked < 50 {
+	if checked < 500 {
 		t.Errorf("only %d paths were found", checked)
+	}
+}
+
+// A test may be named by its beginning, with an ellipsis.
+func TestEveryTestOfTheDocumentationExists(t *testing.T) {
+	declared := map[string]bool{}
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != root && strings.HasPrefix(entry.Name(), "."):
+			return fs.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(file, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		for _, match := range declaration.FindAllStringSubmatch(string(text), -1) {
+			declared[match[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, checked := slices.Collect(maps.Keys(declared)), 0
+	for file, text := range readDocumentation(t) {
+		for _, name := range nameOfTest.FindAllString(text, -1) {
+			checked++
+			beginning := strings.TrimSuffix(strings.TrimSuffix(name, "…"), "...")
+			if !declared[name] && (beginning == name || !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, beginning) })) {
+				t.Errorf("%s names %s, which does not exist", file, name)
+			}
+		}
+	}
+	if checked < 30 {
+		t.Errorf("only %d names of tests were found", checked)
 	}
 }

@@ -1,2 +1,3 @@
-// Package architecture holds docs/architecture.md against the repository. It judges no code.
+// Package architecture holds the documentation against the repository: its paths, its names of tests, and the map of docs/architecture.md. It judges no
+// code.
 package architecture

@@ -39,7 +39,7 @@ func (e *environment) drillEnvironment(clients []string, faults map[string][]lab
 		}
 	}))
 	e.t.Cleanup(platform.Close)
-	state := statefile.State{PagesFile: filepath.Join(e.folder, "pages.jsonl"), TimeScale: timeScale, Interval: 1, Parts: []statefile.Part{
+	state := statefile.State{NotificationsFile: filepath.Join(e.folder, "notifications.jsonl"), TimeScale: timeScale, Interval: 1, Parts: []statefile.Part{
 		{Name: "platform-sim", URL: platform.URL}, {Name: "prometheus", URL: e.prometheus.URL()}, {Name: "alertmanager", URL: e.alertmanager.URL()},
 	}}
 	text, err := json.Marshal(state)
@@ -47,7 +47,7 @@ func (e *environment) drillEnvironment(clients []string, faults map[string][]lab
 		e.t.Fatal(err)
 	}
 	file := filepath.Join(e.folder, "state.json")
-	for name, content := range map[string][]byte{file: text, state.PagesFile: nil} {
+	for name, content := range map[string][]byte{file: text, state.NotificationsFile: nil} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			e.t.Fatal(err)
 		}

@@ -50,7 +50,7 @@ type environment struct {
 	mu                sync.Mutex
 	firing            map[string]labels // by String
 	notifications     []webhookreceiver.Notification
-	notificationLines []byte // content of the pages file
+	notificationLines []byte // content of the notifications file
 }
 
 type labels map[string]string
@@ -217,7 +217,7 @@ func (e *environment) receive(_ http.ResponseWriter, request *http.Request) {
 		err = json.Unmarshal(text, &notification)
 	}
 	if err != nil {
-		e.t.Errorf("a page that is none: %v", err)
+		e.t.Errorf("a notification that cannot be read: %v", err)
 		return
 	}
 	notification.Time = time.Now()
@@ -229,7 +229,7 @@ func (e *environment) receive(_ http.ResponseWriter, request *http.Request) {
 	defer e.mu.Unlock()
 	e.notifications = append(e.notifications, notification)
 	e.notificationLines = append(append(e.notificationLines, line...), '\n')
-	if err := os.WriteFile(filepath.Join(e.folder, "pages.jsonl"), e.notificationLines, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(e.folder, "notifications.jsonl"), e.notificationLines, 0o600); err != nil {
 		e.t.Error(err)
 	}
 }

@@ -65,7 +65,7 @@ func (i *incident) checkCounts(want ...int) {
 		got = append(got, len(i.notifiedAt(webhookreceiver.Firing, receiver)))
 	}
 	if !i.failed && !slices.Equal(got, want) {
-		i.t.Errorf("%s: the chain is told %v times, want %v\n%s", i.component, got, want, i.timeline())
+		i.t.Errorf("%s: the chain is notified %v times, want %v\n%s", i.component, got, want, i.timeline())
 	}
 }
 
@@ -84,7 +84,7 @@ func (i *incident) checkLevel(level, count int) {
 		return
 	}
 	if took := i.notifiedAt(webhookreceiver.Firing, receiversByLevel[level-1])[count-1].Sub(i.started); took < delay || took > delay+tolerance {
-		i.t.Errorf("%s: level %d is told after %s, want %s to %s\n%s", i.component, level, took.Round(100*time.Millisecond), delay, delay+tolerance, i.timeline())
+		i.t.Errorf("%s: level %d is notified after %s, want %s to %s\n%s", i.component, level, took.Round(100*time.Millisecond), delay, delay+tolerance, i.timeline())
 	}
 	if level == 1 {
 		notifications := i.notificationsWith(webhookreceiver.Firing, func(p webhookreceiver.Notification) bool {

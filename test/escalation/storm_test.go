@@ -122,18 +122,18 @@ func (e *environment) checkNotificationCounts(status string, clients []string, m
 		byReceiver[n.Receiver]++
 		for _, a := range n.Alerts {
 			if client, ok := strings.CutPrefix(n.Receiver, "client-"); ok && a.Labels["client"] != client {
-				e.t.Errorf("%s is told of %v", n.Receiver, a.Labels)
+				e.t.Errorf("%s is notified of %v", n.Receiver, a.Labels)
 			}
 		}
 	}
 	for l := 1; l <= 4; l++ {
 		if byLevel[l] < 1 || byLevel[l] > maximum {
-			e.t.Errorf("%s: level %d is told %d times, want 1 to %d", status, l, byLevel[l], maximum)
+			e.t.Errorf("%s: level %d is notified %d times, want 1 to %d", status, l, byLevel[l], maximum)
 		}
 	}
 	for _, client := range clients {
 		if n := byReceiver["client-"+client]; n != 1 {
-			e.t.Errorf("%s: the admins of %s are told %d times, want once", status, client, n)
+			e.t.Errorf("%s: the admins of %s are notified %d times, want once", status, client, n)
 		}
 	}
 	e.t.Logf("%s: %d notifications to the staff by level: %v", status, byLevel[1]+byLevel[2]+byLevel[3]+byLevel[4], byLevel)

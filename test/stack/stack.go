@@ -35,8 +35,8 @@ const patience = 10 * time.Minute
 
 // Stack is a process that runs `consignwatch-demo`.
 type Stack struct {
-	StateFile string
-	PagesFile string
+	StateFile         string
+	NotificationsFile string
 
 	t         *testing.T
 	command   *exec.Cmd
@@ -66,10 +66,10 @@ func Start(t *testing.T, flags ...string) *Stack {
 	}
 	folder := t.TempDir()
 	s := &Stack{
-		t:         t,
-		temporary: t.TempDir(),
-		StateFile: filepath.Join(folder, "state.json"),
-		PagesFile: filepath.Join(folder, "pages.jsonl"),
+		t:                 t,
+		temporary:         t.TempDir(),
+		StateFile:         filepath.Join(folder, "state.json"),
+		NotificationsFile: filepath.Join(folder, "notifications.jsonl"),
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), demoTimeout)
 	t.Cleanup(cancel)
@@ -79,7 +79,7 @@ func Start(t *testing.T, flags ...string) *Stack {
 		}
 	}
 	s.command = exec.CommandContext(ctx, Program(t, "consignwatch-demo"), append([]string{
-		"--headless", "--clients=3", "--noon", "--state-file=" + s.StateFile, "--pages-file=" + s.PagesFile,
+		"--headless", "--clients=3", "--noon", "--state-file=" + s.StateFile, "--notifications-file=" + s.NotificationsFile,
 	}, flags...)...)
 	s.command.Env = append(os.Environ(), "TMPDIR="+s.temporary)
 	s.command.Stderr = &s.stderr
@@ -161,7 +161,7 @@ func (s *Stack) Stop(state statefile.State) {
 // Notification returns the first notification that matches.
 func (s *Stack) Notification(match func(webhookreceiver.Notification) bool) webhookreceiver.Notification {
 	s.t.Helper()
-	text, err := os.ReadFile(s.PagesFile)
+	text, err := os.ReadFile(s.NotificationsFile)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -171,16 +171,16 @@ func (s *Stack) Notification(match func(webhookreceiver.Notification) bool) webh
 		}
 		var n webhookreceiver.Notification
 		if err := json.Unmarshal([]byte(line), &n); err != nil {
-			s.t.Fatalf("%s: %v: %s", s.PagesFile, err, line)
+			s.t.Fatalf("%s: %v: %s", s.NotificationsFile, err, line)
 		}
 		if len(n.Alerts) == 0 {
-			s.t.Fatalf("%s: a page without alerts: %s", s.PagesFile, line)
+			s.t.Fatalf("%s: a notification without alerts: %s", s.NotificationsFile, line)
 		}
 		if match(n) {
 			return n
 		}
 	}
-	s.t.Fatalf("no such page in:\n%s", text)
+	s.t.Fatalf("no such notification in:\n%s", text)
 	return webhookreceiver.Notification{}
 }
 

@@ -34,7 +34,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-var emailFolder = flag.String("pages", "", "write the HTML of the messages to this folder, to be looked at")
+var emailFolder = flag.String("messages", "", "write the HTML of the messages to this folder, to be looked at")
 
 // receivedEmail is an email that the SMTP server has received.
 type receivedEmail struct {

@@ -212,7 +212,7 @@ func TestAnOutageIsNotifiedOnce(t *testing.T) {
 			n := count(all)
 			for i, receiver := range []string{"technical-initial", "technical-secondary", "management", "emergency"} {
 				if n[receiver] != c.want {
-					t.Errorf("%s was told %d times, want %d", receiver, n[receiver], c.want)
+					t.Errorf("%s was notified %d times, want %d", receiver, n[receiver], c.want)
 				}
 				due := c.seen + time.Duration(i)*10*time.Minute
 				first := slices.IndexFunc(all, func(s notification) bool { return s.receiver == receiver })
@@ -223,12 +223,12 @@ func TestAnOutageIsNotifiedOnce(t *testing.T) {
 			for i := range clients {
 				receiver := fmt.Sprintf("client-client-%02d", i)
 				if n[receiver] != 1 {
-					t.Errorf("%s was told %d times, want once", receiver, n[receiver])
+					t.Errorf("%s was notified %d times, want once", receiver, n[receiver])
 				}
 			}
 			for _, s := range all {
 				if strings.HasPrefix(s.receiver, "client-") && !slices.Equal(s.clients, []string{strings.TrimPrefix(s.receiver, "client-")}) {
-					t.Errorf("%s was told of %v", s.receiver, s.clients)
+					t.Errorf("%s was notified of %v", s.receiver, s.clients)
 				}
 				if len(s.firing) > 0 && s.at > 40*time.Minute {
 					t.Errorf("after the end: %+v", s)
@@ -248,7 +248,7 @@ func TestAnOutageIsNotifiedOnce(t *testing.T) {
 				}
 			}
 			if want := 4*c.want + clients; over != want {
-				t.Errorf("%d notifications that it is over, want %d", over, want)
+				t.Errorf("%d notifications of the resolution, want %d", over, want)
 			}
 			t.Logf("%d alerts, %d notifications", len(events), len(all))
 		})

@@ -133,7 +133,7 @@ func TestInhibitionKeepsToItself(t *testing.T) {
 			case source && (l["escalation"] != "" || l["team"] == "client_admin"):
 				t.Errorf("%s: %s silences others", c.Name, describe(l))
 			case target && l["team"] == "client_admin":
-				t.Errorf("%s: %s is silenced, and client admins do not hear of it", c.Name, describe(l))
+				t.Errorf("%s: %s is silenced, and client admins are not notified of it", c.Name, describe(l))
 			case target && (l["category"] == "security" || l["alertname"] == "Watchdog"):
 				if c.Name != "severity-critical" && c.Name != "severity-critical-escalated" {
 					t.Errorf("%s: %s is silenced", c.Name, describe(l))

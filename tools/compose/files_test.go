@@ -31,7 +31,7 @@ func TestEveryConfigurationIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Files that the simulator writes at its start.
-	keys := filepath.Join(m.Dir, "volumes", "platform-outside")
+	keys := filepath.Join(m.Dir, "volumes", "platform-external-services")
 	for name, text := range map[string]string{"clerk.key": "k", "mandrill.key": "k", "north.token": "k",
 		"clients.yml": "clients: [{slug: north, shopify: {domain: north.myshopify.com, token_file: north.token}}]\n"} {
 		if err := os.WriteFile(filepath.Join(keys, name), []byte(text), 0o600); err != nil {

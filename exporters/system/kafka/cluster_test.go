@@ -317,7 +317,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 				}
 			}
 			if messages != 9-lost || members != 9-lostGroups {
-				t.Errorf("of 9 topics %d are told, and of 9 groups %d; the broker had %d and %d", messages, members, lost, lostGroups)
+				t.Errorf("of 9 topics %d are exported, and of 9 groups %d; the broker had %d and %d", messages, members, lost, lostGroups)
 			}
 			if n := strings.Count(r.log.String(), "\n"); n > 2 {
 				t.Errorf("the log repeats itself:\n%s", r.log)
@@ -328,7 +328,7 @@ func TestOneBrokerOfThreeFails(t *testing.T) {
 				t.Errorf("%d series after, before %d", len(after), len(before))
 			}
 			if !strings.Contains(r.log.String(), "the whole cluster answers again") {
-				t.Errorf("the log does not say that it is over:\n%s", r.log)
+				t.Errorf("the log does not say that the cluster is whole again:\n%s", r.log)
 			}
 		})
 	}

@@ -94,13 +94,13 @@ func TestQueueMetricsEqualKafkasState(t *testing.T) {
 			tolerance = 2 // it grows while the round is on
 		}
 		if !ok || value < want[name]-tolerance || value > want[name]+tolerance {
-			t.Errorf("%s = %v (told: %v), Kafka says %v", name, value, ok, want[name])
+			t.Errorf("%s = %v (exported: %v), Kafka says %v", name, value, ok, want[name])
 		}
 		delete(got, name)
 	}
 	for name, value := range got {
 		if !strings.HasPrefix(name, "group_condition") {
-			t.Errorf("%s = %v is told, and Kafka says nothing of it", name, value)
+			t.Errorf("%s = %v is exported, and Kafka says nothing of it", name, value)
 		}
 	}
 	if r.log.Len() > 0 {

@@ -23,7 +23,7 @@ func near(t testing.TB, series map[string]float64, name string, want time.Durati
 	t.Helper()
 	value, ok := series[name]
 	if d := value - want.Seconds(); !ok || math.Abs(d) > 1e-3 {
-		t.Errorf("%s = %v (told: %v), want %v", name, value, ok, want.Seconds())
+		t.Errorf("%s = %v (exported: %v), want %v", name, value, ok, want.Seconds())
 	}
 }
 
@@ -325,7 +325,7 @@ func TestLookUpsStayWithinTheBudgetAndTakeTurns(t *testing.T) {
 		commit(int64(i+2), int64(i+10))
 		series := r.round(t)
 		if n := known(series); n != 15 {
-			t.Errorf("round %d: %d of 15 are told", i, n)
+			t.Errorf("round %d: %d of 15 are exported", i, n)
 		}
 		if i == 3 {
 			for _, g := range r.target.groups {

@@ -76,7 +76,7 @@ func TestTheClusterFailsAndComesBack(t *testing.T) {
 		mood int32
 		want exporter.Reason
 	}{{hung, exporter.ReasonTimeout}, {babbling, exporter.ReasonParse}, {broken, exporter.ReasonConnection}} {
-		before := running.Await(t, "all is well", isQueueUp)
+		before := running.Await(t, "everything is up", isQueueUp)
 		for broker := range 2 {
 			wires.set(broker, tt.mood)
 		}
@@ -89,7 +89,7 @@ func TestTheClusterFailsAndComesBack(t *testing.T) {
 			wires.set(broker, healthy)
 		}
 	}
-	running.Await(t, "all is well again", isQueueUp)
+	running.Await(t, "everything is up again", isQueueUp)
 }
 
 // TestTheClusterRejectsThePasswordForAWhile takes the password back under a running exporter, and gives it again.
@@ -104,13 +104,13 @@ func TestTheClusterRejectsThePasswordForAWhile(t *testing.T) {
 	config.Brokers = r.cluster.ListenAddrs()[:1]
 	running := start(t, config)
 	up := func(s map[string]float64) bool { return s[queueUp] == 1 && !queueAbsent(s) }
-	before := running.Await(t, "all is well", up)
+	before := running.Await(t, "everything is up", up)
 	refused.Store(true)
 	wires.cut() // who is in stays in
 	running.Await(t, "failure for the reason auth", queueFails(before, exporter.ReasonAuth))
 	running.Await(t, "values vanish", queueAbsent)
 	refused.Store(false)
-	running.Await(t, "all is well again", up)
+	running.Await(t, "everything is up again", up)
 	if _, page := running.Get(t, "/metrics"); strings.Contains(page+running.Log(), kafkaPassword) {
 		t.Error("the password was printed")
 	}

@@ -175,7 +175,7 @@ func TestRejectedLogins(t *testing.T) {
 				t.Errorf("reason %q, want %q: %v", exporter.ReasonOf(err), tt.want, err)
 			}
 			if strings.Contains(fmt.Sprint(err)+r.log.String(), kafkaPassword) {
-				t.Error("the password is told")
+				t.Error("the password is shown")
 			}
 		})
 	}

@@ -154,7 +154,7 @@ func (s sampleSet) Gauge(name string, value float64, labels ...string) {
 		name += "{" + strings.Join(pairs, ",") + "}"
 	}
 	if _, twice := s[name]; twice {
-		panic(name + " is told twice")
+		panic(name + " is reported twice")
 	}
 	s[name] = value
 }

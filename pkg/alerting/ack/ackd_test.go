@@ -340,7 +340,7 @@ func TestTheMetricsAreThoseOfTheGoldenFile(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
-	golden.Compare(t, "testdata/page.txt", consignMetrics(page))
+	golden.Compare(t, "testdata/scrape_response.txt", consignMetrics(page))
 }
 
 var timestamps = regexp.MustCompile(`^\w+_timestamp_seconds`)

@@ -103,7 +103,7 @@ func (k *checker) coverage() {
 		}
 	}
 	k.priorityRows()
-	if want := k.coveragePage(); !bytes.Equal(want, c.doc) {
+	if want := k.coverageDocumentation(); !bytes.Equal(want, c.doc) {
 		k.report(coverageDoc, FirstDifference(want, c.doc), "", "the file is not what %s says; run go test ./pkg/alerting/bundle -update", coverageFile)
 	}
 }
@@ -151,12 +151,12 @@ func (b *Bundle) hasPanel(name string) bool {
 
 // WriteCoverage writes docs/coverage.md. The catalog says which priorities an alert can have that takes its own from its expression.
 func (b *Bundle) WriteCoverage(w io.Writer, c *catalog.Catalog) error {
-	_, err := w.Write(newChecker(b, c).coveragePage())
+	_, err := w.Write(newChecker(b, c).coverageDocumentation())
 	return err
 }
 
-// coveragePage is the content of docs/coverage.md.
-func (k *checker) coveragePage() []byte {
+// coverageDocumentation is the content of docs/coverage.md.
+func (k *checker) coverageDocumentation() []byte {
 	var p bytes.Buffer
 	p.WriteString("# Coverage\n\n" +
 		"What has to be visible, and what makes it so. Generated from `docs/coverage.yml` by `go test ./pkg/alerting/bundle -update`;\n" +

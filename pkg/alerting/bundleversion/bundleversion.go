@@ -1,6 +1,6 @@
 // Package bundleversion reads the version of the rules and their compatibility with Prometheus, Alertmanager, Grafana and databases. It
 // renders both: the version as the series consignwatch_bundle_info, so that a Prometheus shows which rules it runs, and the
-// compatibility as a page of the documentation. It does not know the version of the programs.
+// compatibility as documentation. It does not know the version of the programs.
 package bundleversion
 
 import (

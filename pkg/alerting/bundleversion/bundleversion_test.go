@@ -29,7 +29,7 @@ func TestRenderWritesTheVersionAndItsCompatibility(t *testing.T) {
 		t.Errorf("the recording:\n%s\nwant %s at its end", files[recordingFile], want)
 	}
 	if want := "| 1.4 | tested with 3.16.0; 3.0 | tested with 0.31.1; 0.27 | not tested; 12 |\n"; !strings.HasSuffix(string(files[docFile]), want) {
-		t.Errorf("the page:\n%s\nwant %s at its end", files[docFile], want)
+		t.Errorf("the documentation:\n%s\nwant %s at its end", files[docFile], want)
 	}
 }
 
@@ -42,7 +42,7 @@ func TestRenderWritesWhichDatabasesAreTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "| MySQL | 9.7 | `make test-mysql` | 8.0 was not tried |\n"; !strings.HasSuffix(string(files[docFile]), want) {
-		t.Errorf("the page:\n%s\nwant %s at its end", files[docFile], want)
+		t.Errorf("the documentation:\n%s\nwant %s at its end", files[docFile], want)
 	}
 }
 

@@ -140,7 +140,7 @@ func number(v float64) string {
 var (
 	//go:embed alerts.yml.tmpl
 	alertsTemplate string
-	//go:embed page.md.tmpl
+	//go:embed documentation.md.tmpl
 	docTemplate string
 )
 

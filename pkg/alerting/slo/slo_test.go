@@ -13,14 +13,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/golden"
 )
 
-func TestRenderMakesRulesAlertsAndPage(t *testing.T) {
+func TestRenderMakesRulesAlertsAndDocumentation(t *testing.T) {
 	const root = "testdata/small"
 	files, err := Render(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(files) != 3 {
-		t.Errorf("%d files, want the recordings, the alerts and the page", len(files))
+		t.Errorf("%d files, want the recordings, the alerts and the documentation", len(files))
 	}
 	for name, text := range files {
 		golden.Compare(t, filepath.Join(root, name), string(text))

@@ -30,11 +30,11 @@ func Render(root fs.FS) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := t.doc()
+	doc, err := t.doc()
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{rulesFile: t.rules(), docFile: page}, nil
+	return map[string][]byte{rulesFile: t.rules(), docFile: doc}, nil
 }
 
 // rules renders two groups of recording rules: the thresholds of the platform, and those of each client.
@@ -94,12 +94,12 @@ func (t *Thresholds) clientExpr(one *Threshold, level Level) string {
 
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-//go:embed page.md.tmpl
+//go:embed documentation.md.tmpl
 var docTemplate string
 
 // doc renders the documentation: every value with its thresholds, and how to change one.
 func (t *Thresholds) doc() ([]byte, error) {
-	tmpl, err := template.New("page.md.tmpl").Funcs(template.FuncMap{
+	tmpl, err := template.New("documentation.md.tmpl").Funcs(template.FuncMap{
 		"levels": Levels, "show": formatValue, "own": t.clientOverrides,
 		"line": func(s string) string { return strings.Join(strings.Fields(s), " ") },
 	}).Parse(docTemplate)

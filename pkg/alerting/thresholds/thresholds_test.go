@@ -12,14 +12,14 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/golden"
 )
 
-func TestRenderMakesRulesAndPage(t *testing.T) {
+func TestRenderMakesRulesAndDocumentation(t *testing.T) {
 	const root = "testdata/small"
 	files, err := Render(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(files) != 2 {
-		t.Errorf("%d files, want the rules and the page", len(files))
+		t.Errorf("%d files, want the rules and the documentation", len(files))
 	}
 	for name, text := range files {
 		golden.Compare(t, filepath.Join(root, name), string(text))

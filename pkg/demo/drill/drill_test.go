@@ -342,9 +342,9 @@ func TestDrillsShareAResponse(t *testing.T) {
 }
 
 func TestNotificationsAreReadOnceAndInWholeLines(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "pages.jsonl")
+	file := filepath.Join(t.TempDir(), "notifications.jsonl")
 	s := &Environment{}
-	s.state.PagesFile = file
+	s.state.NotificationsFile = file
 	line, err := json.Marshal(webhookreceiver.Notification{Receiver: "a"})
 	if err != nil {
 		t.Fatal(err)
@@ -362,7 +362,7 @@ func TestNotificationsAreReadOnceAndInWholeLines(t *testing.T) {
 	write(string(line) + "\n" + string(line[:5]))
 	got, next, err := s.notificationsSince(0)
 	if err != nil || len(got) != 1 {
-		t.Fatalf("%d pages, %v", len(got), err)
+		t.Fatalf("%d notifications, %v", len(got), err)
 	}
 	write(string(line[5:]) + "\n")
 	if got, _, err = s.notificationsSince(next); err != nil || len(got) != 1 || got[0].Receiver != "a" {

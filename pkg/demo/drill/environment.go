@@ -186,37 +186,37 @@ func (e *Environment) hasResult(ctx context.Context, alert string) bool {
 	return err == nil && ok && len(vector) > 0
 }
 
-// notificationsSince reads the pages file from an offset, and returns the offset of the next read.
+// notificationsSince reads the notifications file from an offset, and returns the offset of the next read.
 func (e *Environment) notificationsSince(offset int64) ([]webhookreceiver.Notification, int64, error) {
-	file, err := os.Open(e.state.PagesFile)
+	file, err := os.Open(e.state.NotificationsFile)
 	if err != nil {
-		return nil, offset, fmt.Errorf("pages file: %w", err)
+		return nil, offset, fmt.Errorf("notifications file: %w", err)
 	}
 	defer file.Close()
 	if _, err := file.Seek(offset, io.SeekStart); err != nil {
-		return nil, offset, fmt.Errorf("pages file: %w", err)
+		return nil, offset, fmt.Errorf("notifications file: %w", err)
 	}
 	text, err := io.ReadAll(file)
 	if err != nil {
-		return nil, offset, fmt.Errorf("pages file: %w", err)
+		return nil, offset, fmt.Errorf("notifications file: %w", err)
 	}
 	text = text[:bytes.LastIndexByte(text, '\n')+1] // whole lines only
 	var all []webhookreceiver.Notification
 	for line := range bytes.Lines(text) {
 		var n webhookreceiver.Notification
 		if err := json.Unmarshal(line, &n); err != nil {
-			return nil, offset, fmt.Errorf("pages file: %w", err)
+			return nil, offset, fmt.Errorf("notifications file: %w", err)
 		}
 		all = append(all, n)
 	}
 	return all, offset + int64(len(text)), nil
 }
 
-// notificationsEnd is the present size of the pages file: the offset of the notifications of a drill that begins now.
+// notificationsEnd is the present size of the notifications file: the offset of the notifications of a drill that begins now.
 func (e *Environment) notificationsEnd() (int64, error) {
-	info, err := os.Stat(e.state.PagesFile)
+	info, err := os.Stat(e.state.NotificationsFile)
 	if err != nil {
-		return 0, fmt.Errorf("pages file: %w", err)
+		return 0, fmt.Errorf("notifications file: %w", err)
 	}
 	return info.Size(), nil
 }

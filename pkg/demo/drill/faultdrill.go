@@ -36,7 +36,7 @@ type faultDrill struct {
 	fault        *Fault
 	patterns     []string // of the alerts that must fire
 	started      time.Time
-	offset       int64 // offset in the pages file
+	offset       int64 // offset in the notifications file
 	records      map[string]*Record
 	labels       map[string]map[string]string // of the alerts that fire, by name
 	onFaultOff   func()                       // called at least once, when the fault is off

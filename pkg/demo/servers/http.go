@@ -13,7 +13,7 @@ import (
 )
 
 // HTTPServer says how to start a server that answers HTTP on one address and
-// has a page that says when it is ready.
+// has an endpoint that says when it is ready.
 type HTTPServer struct {
 	Name       string // as people call it
 	Executable string // as Find knows it; also names the log file

@@ -16,14 +16,14 @@ import (
 // as JSON: it is created atomically when all parts are up, and removed when the
 // demo ends.
 type State struct {
-	PID       int       `json:"pid"` // of the demo itself
-	Started   time.Time `json:"started"`
-	Folder    string    `json:"folder"`
-	DSNFile   string    `json:"dsn_file"`   // of the platform's database, with all rights
-	PagesFile string    `json:"pages_file"` // one line of JSON per notification
-	TimeScale float64   `json:"time_scale"` // how much faster than the policy alerts notify and escalate
-	Interval  float64   `json:"interval"`   // of scrapes and evaluations, in seconds
-	Parts     []Part    `json:"parts"`      // in the order of their start
+	PID               int       `json:"pid"` // of the demo itself
+	Started           time.Time `json:"started"`
+	Folder            string    `json:"folder"`
+	DSNFile           string    `json:"dsn_file"`           // of the platform's database, with all rights
+	NotificationsFile string    `json:"notifications_file"` // one line of JSON per notification
+	TimeScale         float64   `json:"time_scale"`         // how much faster than the policy alerts notify and escalate
+	Interval          float64   `json:"interval"`           // of scrapes and evaluations, in seconds
+	Parts             []Part    `json:"parts"`              // in the order of their start
 }
 
 // Part is one part of a running demo.

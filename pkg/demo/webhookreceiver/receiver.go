@@ -27,7 +27,7 @@ const (
 )
 
 // Notification is one group of alerts that Alertmanager sent to one receiver. Its
-// JSON form is one line of the pages file.
+// JSON form is one line of the notifications file.
 type Notification struct {
 	Time     time.Time `json:"time"` // when it arrived; UTC in the file
 	Status   string    `json:"status"`
@@ -148,7 +148,7 @@ func (r *Receiver) write(notification Notification) error {
 	notification.Time = notification.Time.UTC()
 	data, err := json.Marshal(notification)
 	if err != nil {
-		return fmt.Errorf("page: %w", err)
+		return fmt.Errorf("notification: %w", err)
 	}
 	if r.colour {
 		line = coloured(line, notification.Status)
@@ -158,7 +158,7 @@ func (r *Receiver) write(notification Notification) error {
 	_, fileErr := r.file.Write(append(data, '\n'))
 	_, lineErr := fmt.Fprintln(r.lines, line)
 	if err := errors.Join(fileErr, lineErr); err != nil {
-		return fmt.Errorf("write a page: %w", err)
+		return fmt.Errorf("write a notification: %w", err)
 	}
 	return nil
 }

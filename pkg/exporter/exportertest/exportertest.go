@@ -145,7 +145,7 @@ func (r *Running) Families(t testing.TB) []*dto.MetricFamily {
 		if err := dec.Decode(mf); errors.Is(err, io.EOF) {
 			return families
 		} else if err != nil {
-			t.Fatalf("decode the page: %v", err)
+			t.Fatalf("decode the scrape response: %v", err)
 		}
 		families = append(families, mf)
 	}

@@ -64,13 +64,13 @@ func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, l
 	app.UsageWriter(stdout)
 	app.ErrorWriter(stderr)
 	// With a command beside it, serving is the default command, so that its flags stand alone.
-	serve := app.Command("serve", "Collect and serve metrics (the default).").Default()
+	serve := app.Command("serve", "Collect and serve metrics: the default command. Its flags: serve --help.").Default()
 	o := options{
 		config:        serve.Flag("config.file", "Configuration file (YAML).").Required().String(),
 		check:         serve.Flag("config.check", "Check the configuration file and exit.").Bool(),
 		telemetryPath: serve.Flag("web.telemetry-path", "Path of the metrics endpoint.").Default("/metrics").String(),
 		lifecycle:     serve.Flag("web.enable-lifecycle", "Allow a reload of the configuration by POST /-/reload.").Bool(),
-		maxRequests:   serve.Flag("web.max-requests", "Scrapes in flight; more are answered with 503. 0: no limit.").Default("40").Int(),
+		maxRequests:   serve.Flag("web.max-requests", "Maximum number of scrapes in flight; further ones are answered with 503. 0: no limit.").Default("40").Int(),
 		web:           kingpinflag.AddFlags(serve, fmt.Sprintf(":%d", a.Port)),
 	}
 	logging := promslog.Config{Writer: stderr}

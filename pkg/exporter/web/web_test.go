@@ -100,7 +100,7 @@ func TestScrapesAnswerWhileEveryTargetHangs(t *testing.T) {
 	}
 	scrapes.Wait()
 	if s := r.Series(t); s["consignwatch_config_last_reload_successful"] != 1 {
-		t.Errorf("the page lacks the exporter's own metrics: %v", s)
+		t.Errorf("the scrape response lacks the exporter's own metrics: %v", s)
 	}
 	if n := calls.Load(); n != 1 {
 		t.Errorf("100 scrapes caused %d collections, want the 1 of the schedule", n)
@@ -239,7 +239,7 @@ func TestMistakesAtTheCommandLineEndWithAMessage(t *testing.T) {
 // volatile values differ from run to run; the golden files show V in their place.
 var volatile = regexp.MustCompile(`(?m)^((?:consignwatch_collector_last_(?:duration|success_timestamp)_seconds|consignwatch_config_last_reload_timestamp_seconds)[^ ]*|[a-z_]+_created[^ ]*) \S+$`)
 
-func TestGoldenPages(t *testing.T) {
+func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 	since := time.Unix(1790000000, 0)
 	r := exportertest.Start(t, shop(func(_ context.Context, sink *exporter.Sink, _ int) error {
 		sink.Gauge("shop_items", 3, "north")

@@ -87,6 +87,6 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.Handle("POST "+OrderRoute, s.serve(OrderRoute, (*request).order))
 	mux.Handle("GET "+HealthRoute, s.serve(HealthRoute, (*request).health))
-	mux.Handle("/", s.serve(otherRoute, func(r *request) { r.refuse(http.StatusNotFound, "there is no such page") }))
+	mux.Handle("/", s.serve(otherRoute, func(r *request) { r.refuse(http.StatusNotFound, "there is no such endpoint") }))
 	return mux
 }

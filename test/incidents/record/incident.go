@@ -143,7 +143,7 @@ type anonymizer struct {
 func newAnonymizer(state statefile.State) (*anonymizer, error) {
 	ports := map[string]string{
 		"mariadb": "3306", "redis": "6379", "platform-sim": "8080", "business-exporter": "9473", "system-exporter": "9471", "integration-exporter": "9472",
-		"event-exporter": "9474", "node_exporter": "9100", "alertmanager": "9093", "ackd": "9475", "prometheus": "9090", "pages": "8081",
+		"event-exporter": "9474", "node_exporter": "9100", "alertmanager": "9093", "ackd": "9475", "prometheus": "9090", "receiver": "8081",
 	}
 	host, err := os.Hostname()
 	if err != nil {

@@ -50,7 +50,7 @@ func newAggregatorOf(t testing.TB, m *mapping.Mapping, o Options) *Aggregator {
 		t.Fatal(err)
 	}
 	if first := scrape(t, l, o.Start); len(first) != 0 {
-		t.Fatalf("the first page shows %v", first)
+		t.Fatalf("the first scrape response shows %v", first)
 	}
 	return l
 }

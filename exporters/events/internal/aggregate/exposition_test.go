@@ -61,15 +61,15 @@ func goldenFamilies(t *testing.T) []*dto.MetricFamily {
 	return scrape(t, l, start)
 }
 
-// TestGoldenPages compares an exposition with what it was before, in every format. Protobuf, which alone can be compared as
+// TestTheScrapeResponseIsAsRecorded compares an exposition with what it was before, in every format. Protobuf, which alone can be compared as
 // messages, is kept as it goes over the wire.
-func TestGoldenPages(t *testing.T) {
+func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 	page := goldenFamilies(t)
-	for file, encode := range map[string]func(testing.TB, []*dto.MetricFamily) []byte{"page.om": openMetrics, "page.txt": plainText, "page.pb": delimited} {
+	for file, encode := range map[string]func(testing.TB, []*dto.MetricFamily) []byte{"scrape_response.om": openMetrics, "scrape_response.txt": plainText, "scrape_response.pb": delimited} {
 		got := encode(t, page)
 		want := golden.Read(t, "testdata/"+file, got)
 		diff := ""
-		if file == "page.pb" {
+		if file == "scrape_response.pb" {
 			diff = cmp.Diff(undelimited(t, want), undelimited(t, got), protocmp.Transform())
 		} else {
 			diff = cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n"))
@@ -229,7 +229,7 @@ func TestKnownSeriesBeginAtZero(t *testing.T) {
 	}
 	for line := range got {
 		if strings.HasPrefix(line, "consign_db_pool") || strings.HasPrefix(line, "consignwatch_offset") || strings.HasPrefix(line, "consign_api_requests") {
-			t.Errorf("%s is not known, but on the page", line)
+			t.Errorf("%s is not known, but in the scrape response", line)
 		}
 	}
 }

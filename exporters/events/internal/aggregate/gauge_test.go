@@ -34,7 +34,7 @@ func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 		return v
 	}
 	if got := inUse(start); got != -1 {
-		t.Errorf("before anybody told: %v", got)
+		t.Errorf("before anything was reported: %v", got)
 	}
 	report(a, "api-1", 0, start, 5)
 	report(a, "api-1", 0, start.Add(time.Second), 7)

@@ -39,7 +39,7 @@ func TestResetIsLikeANewProcess(t *testing.T) {
 	}
 	first := again.Add(time.Second)
 	if page := scrape(t, l, first); len(page) != 0 {
-		t.Errorf("the first page afterwards shows %v", page)
+		t.Errorf("the first scrape response afterwards shows %v", page)
 	}
 	s.Assign(1)
 	offset = 1
