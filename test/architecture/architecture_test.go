@@ -46,8 +46,8 @@ func TestEveryPathOfTheDocumentationExists(t *testing.T) {
 		for _, match := range codeSpan.FindAllStringSubmatch(text, -1) {
 			path := match[1]
 			folder, _, nested := strings.Cut(path, "/")
-			if info, err := os.Stat(filepath.Join(root, folder)); folder == "" || !nested || err != nil || !info.IsDir() {
-				continue
+			if info, err := os.Stat(filepath.Join(root, folder)); folder == "" || folder == ".build" || !nested || err != nil || !info.IsDir() {
+				continue // .build has what was built on this machine
 			}
 			checked++
 			if found, err := filepath.Glob(filepath.Join(root, strings.ReplaceAll(path, "NAME", "*"))); err != nil || len(found) == 0 {
