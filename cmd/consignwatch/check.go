@@ -20,12 +20,11 @@ func addCheck(app *kingpin.Application) (string, cli.Action) {
 		if err != nil {
 			return err
 		}
-		problems := b.Check(catalog.Shipped())
-		stale, err := staleFiles(os.DirFS(*root))
+		problems, err := staleFiles(os.DirFS(*root)) // first: others may follow from them
 		if err != nil {
 			return err
 		}
-		problems = append(problems, stale...)
+		problems = append(problems, b.Check(catalog.Shipped())...)
 		for _, p := range problems {
 			fmt.Fprintln(stdout, p)
 		}
