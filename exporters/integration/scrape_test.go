@@ -2,12 +2,14 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
@@ -15,6 +17,26 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/services/mandrill"
 	"github.com/consignwatch/consignwatch/simulator/services/shopify"
 )
+
+// A metric that is declared and that nothing reads would be missing from dashboards and alerts, silently.
+func TestEveryDeclaredMetricIsInARecordedScrapeResponse(t *testing.T) {
+	t.Parallel()
+	absent := map[string]string{"consign_mandrill_webhook_last_sent_timestamp_seconds": "a webhook that was never sent"}
+	var text string
+	for _, name := range []string{"shopify", "clerk_mandrill"} {
+		part, err := os.ReadFile("testdata/" + name + "_scrape_response.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "\n" + string(part)
+	}
+	for _, m := range catalog.Shipped().Of(catalog.Integration) {
+		is := strings.Contains(text, "\n# TYPE "+m.Name+" ")
+		if why, ok := absent[m.Name]; is == ok {
+			t.Errorf("%s: in a recorded scrape response: %v; a reason for its absence: %q", m.Name, is, why)
+		}
+	}
+}
 
 // TestTheScrapeResponseOfTheShopsIsAsRecorded compares the scrape response of a shop that is up and one that is down with testdata/shopify_scrape_response.txt:
 // every series with its help and type, and instead of numbers an N. What is 0 or 1 by nature stands as it is.

@@ -3,6 +3,7 @@ package system
 import (
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -72,6 +73,27 @@ func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 		}
 	}
 	golden.Compare(t, "testdata/scrape_response.txt", page)
+}
+
+// A metric that is declared and that nothing reads would be missing from dashboards and alerts, silently.
+func TestEveryDeclaredMetricIsInTheRecordedScrapeResponse(t *testing.T) {
+	t.Parallel()
+	absent := map[string]string{ // with the test that has it
+		"consign_mysql_replication_lag_seconds": "no replica: TestReplicationMetricsEqualTheReplicasStatus",
+		"consign_mysql_replication_running":     "no replica: TestReplicationMetricsEqualTheReplicasStatus",
+		"consign_redis_replication_lag_bytes":   "no replica: TestAReplicaOfRedis",
+		"consign_redis_memory_max_bytes":        "no maxmemory: TestRedisMetricsEqualTheServersInfo",
+	}
+	text, err := os.ReadFile("testdata/scrape_response.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range catalog.Shipped().Of(catalog.System) {
+		is := strings.Contains(string(text), "\n# TYPE "+m.Name+" ") || strings.HasPrefix(string(text), "# TYPE "+m.Name+" ")
+		if why, ok := absent[m.Name]; is == ok {
+			t.Errorf("%s: in the recorded scrape response: %v; a reason for its absence: %q", m.Name, is, why)
+		}
+	}
 }
 
 // newQueues starts a cluster with a queue that a group has read a part of, and a dead letter. It returns the address of its broker.
