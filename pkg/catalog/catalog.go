@@ -106,7 +106,8 @@ type Metric struct {
 	Buckets []float64 `yaml:"buckets,omitempty" json:"buckets,omitempty"`
 	// Exporter is the program that exposes the metric.
 	Exporter Exporter `yaml:"-" json:"exporter"`
-	// Section is the part of the platform contract that the metric belongs to.
+	// Section is the part of the platform contract that the metric belongs to: what the platform gives to be observed, and what is exposed of it.
+	// 1: its event stream. 2: its database. 3: its servers. 4: the external services that it uses. 5: alerts and acknowledgements. 6: the exporters themselves.
 	Section string `yaml:"-" json:"section"`
 	// Replicas says how the values of several instances combine.
 	Replicas Combine `yaml:"-" json:"across_instances"`
