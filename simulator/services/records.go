@@ -34,7 +34,7 @@ func (o *Services) Seed(b *world.Books) error {
 		return fmt.Errorf("platform: external services: %w", err)
 	}
 	for i := range b.Items {
-		if err := o.product(b, &b.Items[i], o.Shopify.PutProduct); err != nil {
+		if err := o.product(b, &b.Items[i]); err != nil {
 			return fmt.Errorf("platform: external services: %w", err)
 		}
 	}
@@ -88,7 +88,7 @@ func (o *Services) Changed(b *world.Books, c *store.Change) {
 		case world.Item:
 			before, known := n.Before.(world.Item)
 			if !known || before.SyncedAt.IsZero() {
-				err = o.product(b, &after, o.Shopify.CreateProduct)
+				err = o.product(b, &after)
 			}
 		case world.Consignor:
 			if n.Before == nil {
@@ -175,14 +175,12 @@ func (o *Services) remove(b *world.Books, row world.Row) error {
 // inShop reports whether an item is a product in the shop.
 func inShop(i *world.Item) bool { return i.ShopifyProductID != 0 && !i.SyncedAt.IsZero() }
 
-func (o *Services) product(b *world.Books, i *world.Item, put func(string, shopify.Product) (shopify.Product, error)) error {
+func (o *Services) product(b *world.Books, i *world.Item) error {
 	domain := o.shopOf(b, i.EventID)
 	if domain == "" || !inShop(i) {
 		return nil
 	}
-	_, err := put(domain, shopify.Product{
-		ID: int64(i.ShopifyProductID), Title: world.FakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt, UpdatedAt: world.Later(i.UpdatedAt, i.SyncedAt),
-	})
+	_, err := o.Shopify.PutProduct(domain, shopify.Product{ID: int64(i.ShopifyProductID), Title: world.FakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt})
 	return err
 }
 

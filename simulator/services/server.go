@@ -156,14 +156,12 @@ func hookTopics() []string {
 
 // subscribe subscribes to a topic of a shop.
 func (s *server) subscribe(domain, topic string) error {
-	_, err := s.Shopify.Subscribe(domain, "", shopify.Subscription{Topic: topic, URI: s.base + platformPath + webhook.ShopifyPath})
-	return err
+	return s.Shopify.Subscribe(domain, shopify.Subscription{Topic: topic, URI: s.base + platformPath + webhook.ShopifyPath})
 }
 
 // unsubscribe removes a shop's subscription to new orders.
 func (s *server) unsubscribe(domain string) error {
-	_, err := s.Shopify.Unsubscribe(domain, OrdersTopic)
-	return err
+	return s.Shopify.Unsubscribe(domain, OrdersTopic)
 }
 
 // slug returns the slug of a shop's client.
@@ -196,7 +194,7 @@ func (s *server) open(clients []shopClient) error {
 	for _, c := range clients {
 		app := shopify.App{
 			ClientID: "platform", ClientSecret: rand.Text(), AccessToken: c.Token,
-			Scopes: []string{"read_orders", "read_all_orders", "read_products", "write_products"},
+			Scopes: []string{"read_orders", "read_products"},
 		}
 		if err := s.Shopify.AddShop(shopify.Shop{Domain: c.Domain, Name: c.Name, App: app}); err != nil {
 			return err

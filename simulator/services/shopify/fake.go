@@ -24,7 +24,7 @@ type Config struct {
 // Request is a request and its outcome.
 type Request struct {
 	Shop      string // as requested, known or not
-	Operation string // its name, or else its first field
+	Operation string // its name
 	Outcome   string // as in Books
 	Status    int    // 0: no answer
 	Cost      int    // points charged
@@ -41,7 +41,6 @@ type Fake struct {
 	shops        map[string]*shop
 	all          Switches
 	expiredSince time.Time
-	unknown      map[string]int64 // requests that belong to no shop, by outcome
 	lastID       int64
 }
 
@@ -50,7 +49,7 @@ func New(config Config) *Fake {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	f := &Fake{config: config, shops: map[string]*shop{}, unknown: map[string]int64{}, lastID: 5_000_000_000_000}
+	f := &Fake{config: config, shops: map[string]*shop{}, lastID: 5_000_000_000_000}
 	f.sender = config.Webhooks.Start(webhook.ShopifySchedule(), config.Now, f.attempted)
 	return f
 }
@@ -115,8 +114,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(http.StatusLocked)
 	case switches.Frozen:
 		x.refuse(http.StatusPaymentRequired)
-	case path == "/admin/oauth/access_token":
-		x.grant(switches.GrantRefused)
+	case path == "/admin/oauth/access_token" && r.Method == http.MethodPost:
+		x.grant()
 	case isAPI && strings.HasSuffix(version, "/graphql.json"):
 		x.graphql(strings.TrimSuffix(version, "/graphql.json"), switches)
 	default:

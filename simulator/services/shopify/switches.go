@@ -17,7 +17,6 @@ type Switches struct {
 	Locked          bool          // 423
 	Frozen          bool          // 402
 	TokenExpired    bool          // tokens that were given out before this came on are refused
-	GrantRefused    bool          // the app's credentials give no tokens
 	InvalidResponse bool          // 200 with a body that is none: cut off, HTML, empty, of another shape, in turn
 	ErrorCode       string        // 200 with an error of this code, like SHOP_INACTIVE or INTERNAL_SERVER_ERROR
 	Throttled       bool          // another app has used up all points
@@ -34,7 +33,6 @@ func (s Switches) with(o Switches) Switches {
 		Locked:          s.Locked || o.Locked,
 		Frozen:          s.Frozen || o.Frozen,
 		TokenExpired:    s.TokenExpired || o.TokenExpired,
-		GrantRefused:    s.GrantRefused || o.GrantRefused,
 		InvalidResponse: s.InvalidResponse || o.InvalidResponse,
 		ErrorCode:       cmp.Or(o.ErrorCode, s.ErrorCode),
 		Throttled:       s.Throttled || o.Throttled,
