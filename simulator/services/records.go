@@ -210,5 +210,5 @@ func shopOrder(b *world.Books, lines []world.Sale) shopify.Order {
 
 // user returns a consignor as Clerk has them.
 func user(c world.Consignor) clerk.User {
-	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), Email: world.FakeMail(c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
+	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
 }

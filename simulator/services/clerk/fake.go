@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
@@ -16,7 +18,7 @@ import (
 // Config configures the fake.
 type Config struct {
 	Now func() time.Time // Clerk's clock; nil: time.Now
-	// SecretKey is the instance's: sk_live_… makes it a production instance, sk_test_… one for development.
+	// SecretKey is the instance's, like sk_live_….
 	SecretKey string
 	// Issuer is the address of the Frontend API, like https://clerk.consign.example.
 	Issuer string
@@ -32,7 +34,7 @@ type Config struct {
 
 // Request is a request and its outcome.
 type Request struct {
-	Operation string // like "GET /v1/users/count", with {id} for an id
+	Operation string // like "GET /v1/users/count", with {id} for an id; "other": there is no such
 	Outcome   string // as in Books
 	Status    int    // 0: no answer
 	At        time.Time
@@ -42,10 +44,11 @@ type Request struct {
 type Fake struct {
 	config Config
 	sender *webhook.Sender
+	routes *http.ServeMux
 
 	mu       sync.Mutex
 	switches Switches
-	keys     []*signingKey // the last one signs
+	keys     []jose.JSONWebKey // private ones; the last one signs
 	users    map[string]*User
 	sessions map[string]*session
 	limit    limit
@@ -59,12 +62,8 @@ func New(config Config) *Fake {
 		config.Now = time.Now
 	}
 	f := &Fake{
-		config: config, keys: []*signingKey{newSigningKey()},
+		config: config, routes: routes(), keys: []jose.JSONWebKey{newSigningKey()},
 		users: map[string]*User{}, sessions: map[string]*session{}, requests: map[string]int64{}, webhooks: map[string]int64{},
-	}
-	f.limit.requests = developmentLimit
-	if f.production() {
-		f.limit.requests = productionLimit
 	}
 	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, f.attempted)
 	return f
@@ -75,9 +74,7 @@ func (f *Fake) Close() int { return f.sender.Close() }
 
 func (f *Fake) now() time.Time { return f.config.Now() }
 
-func (f *Fake) production() bool { return strings.HasPrefix(f.config.SecretKey, "sk_live_") }
-
-// Books are what the instance holds, and the counts of its requests and webhooks.
+// Books are the counts of the instance's requests and webhooks.
 type Books struct {
 	// Requests by outcome: ok, throttled, auth, bad_request, not_found, server_error, invalid_response, other;
 	// timeout: the client went away before the answer; down: the connection was cut.
@@ -85,74 +82,42 @@ type Books struct {
 	// Webhooks by outcome: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
 	// (too many waited).
 	Webhooks map[string]int64
-	Users    int
-	Sessions int // that are active
-	Keys     int
 }
 
 // Books returns a copy of the instance's books.
 func (f *Fake) Books() Books {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	b := Books{Requests: maps.Clone(f.requests), Webhooks: maps.Clone(f.webhooks), Users: len(f.users), Keys: len(f.keys)}
-	for _, s := range f.sessions {
-		if s.status(f.now()) == "active" {
-			b.Sessions++
-		}
-	}
-	return b
+	return Books{Requests: maps.Clone(f.requests), Webhooks: maps.Clone(f.webhooks)}
 }
 
-// route is an operation of the API.
-type route struct {
-	method, path string // with {id} for an id
-	unlimited    bool   // does not count towards the limit
-	public       bool   // needs no key
-	answer       func(*exchange)
-}
+// keysRoute does not count towards the limit.
+const keysRoute = "GET /v1/jwks"
 
-func (f *Fake) routes() []route {
-	return []route{
-		{method: "GET", path: "/.well-known/jwks.json", public: true, unlimited: true, answer: (*exchange).jwks},
-		{method: "GET", path: "/v1/jwks", unlimited: true, answer: (*exchange).jwks},
-		{method: "GET", path: "/v1/users/count", answer: (*exchange).countUsers},
-		{method: "GET", path: "/v1/sessions", answer: (*exchange).listSessions},
-		{method: "POST", path: "/v1/sessions", answer: (*exchange).createSession},
-		{method: "GET", path: "/v1/sessions/{id}", answer: (*exchange).getSession},
-		{method: "POST", path: "/v1/sessions/{id}/revoke", answer: (*exchange).revokeSession},
-		{method: "POST", path: "/v1/sessions/{id}/tokens", answer: (*exchange).createToken},
+// routes are the operations of the API. Their writer is the exchange.
+func routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, answer := range map[string]func(*exchange){
+		keysRoute:                       (*exchange).jwks,
+		"GET /v1/users/count":           (*exchange).countUsers,
+		"GET /v1/sessions/{id}":         (*exchange).getSession,
+		"POST /v1/sessions/{id}/tokens": (*exchange).createToken,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			x := w.(*exchange)
+			x.r = r
+			answer(x)
+		})
 	}
-}
-
-// match finds the operation, and the id in the path.
-func (f *Fake) match(r *http.Request) (route, string, bool) {
-	for _, candidate := range f.routes() {
-		before, after, hasID := strings.Cut(candidate.path, "{id}")
-		id := ""
-		if hasID {
-			rest, ok := strings.CutPrefix(r.URL.Path, before)
-			if !ok {
-				continue
-			}
-			if id, ok = strings.CutSuffix(rest, after); !ok || id == "" || strings.Contains(id, "/") {
-				continue
-			}
-		} else if r.URL.Path != candidate.path {
-			continue
-		}
-		if candidate.method == r.Method {
-			return candidate, id, true
-		}
-	}
-	return route{}, "", false
+	return mux
 }
 
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{fake: f, w: w, r: r, trace: strings.ReplaceAll(wire.UUID(), "-", "")}
+	x := &exchange{ResponseWriter: w, fake: f, r: r, trace: strings.ReplaceAll(wire.UUID(), "-", "")}
 	w.Header().Set("Clerk-Trace-Id", x.trace)
-	matched, id, known := f.match(r)
-	x.operation, x.id = cmp.Or(matched.method+" "+matched.path, "other"), id
+	_, matched := f.routes.Handler(r)
+	x.operation = cmp.Or(matched, "other")
 
 	f.mu.Lock()
 	switches := f.switches
@@ -167,15 +132,15 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
-	case !known:
+	case matched == "":
 		x.fail("not_found", http.StatusNotFound, apiError{"Resource not found", "The URL " + r.URL.Path + " is not known.", "resource_not_found", object{}})
-	case !matched.public && !x.authorised(switches.WrongKey):
-	case !matched.unlimited && !x.withinLimit(switches.Throttled):
+	case !x.authorised(switches.WrongKey):
+	case matched != keysRoute && !x.withinLimit(switches.Throttled):
 	case switches.InvalidResponse:
 		x.record("invalid_response", http.StatusOK)
 		wire.HTMLPage(w, http.StatusOK)
 	default:
-		matched.answer(x)
+		f.routes.ServeHTTP(x, r)
 	}
 }
 
@@ -201,12 +166,11 @@ type object = map[string]any
 
 // exchange is a request with its answer.
 type exchange struct {
+	http.ResponseWriter
 	fake      *Fake
-	w         http.ResponseWriter
 	r         *http.Request
 	trace     string
 	operation string
-	id        string // in the path
 }
 
 // record counts the request.
@@ -222,7 +186,7 @@ func (x *exchange) record(outcome string, status int) {
 
 func (x *exchange) json(outcome string, status int, body any) {
 	x.record(outcome, status)
-	wire.Answer(x.w, status, "application/json", wire.Marshal(body))
+	wire.Answer(x, status, "application/json", wire.Marshal(body))
 }
 
 // apiError is an error as the API writes it.
@@ -249,7 +213,7 @@ func (x *exchange) refuse(status int) {
 		outcome = "server_error"
 		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
 			x.record(outcome, status)
-			wire.HTMLPage(x.w, status)
+			wire.HTMLPage(x, status)
 			return
 		}
 	case status == http.StatusTooManyRequests:
