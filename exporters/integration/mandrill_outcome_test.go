@@ -34,7 +34,7 @@ func newMailer(t *testing.T, network *exportertest.Network) *mailer {
 		}
 	}
 	m.hook = m.AddWebhook(mandrill.Webhook{URL: "https://hooks.example.invalid/planted", AuthKey: "planted-auth-key"}).ID
-	m.AddDomain(mandrill.Domain{Name: "mail.example.com"})
+	m.AddDomain("mail.example.com")
 	return m
 }
 

@@ -94,10 +94,10 @@ func serve(c Config, clock world.Clock, received func(context.Context, webhook.R
 	})
 	s.Mandrill = mandrill.New(mandrill.Config{Now: clock.Time, Key: s.mandrillKey, Username: "consign", HourlyQuota: int(mailsPerHour * max(clock.Speed/world.UsualSpeed, 1)), Webhooks: hooks})
 	mailHook := s.Mandrill.AddWebhook(mandrill.Webhook{
-		URL: s.base + platformPath + webhook.MandrillPath, Description: "mail events", AuthKey: rand.Text(), Events: mailTopics(),
+		URL: s.base + platformPath + webhook.MandrillPath, AuthKey: rand.Text(), Events: mailTopics(),
 	})
 	s.mailHook = mailHook.ID
-	s.Mandrill.AddDomain(mandrill.Domain{Name: sendingDomain})
+	s.Mandrill.AddDomain(sendingDomain)
 	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: clock.Time, Keys: s.keys, Issuer: issuer, Parties: []string{authorizedParty}})
 	receiver := webhook.NewReceiver(webhook.ReceiverConfig{
 		Now: clock.Time, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
@@ -207,7 +207,7 @@ func (s *server) open(clients []shopClient) error {
 				return err
 			}
 		}
-		if err := s.Mandrill.AddSubaccount(mandrill.Subaccount{ID: c.Slug, Name: c.Name}); err != nil {
+		if err := s.Mandrill.AddSubaccount(mandrill.Subaccount{ID: c.Slug}); err != nil {
 			return err
 		}
 	}

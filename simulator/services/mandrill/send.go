@@ -13,8 +13,6 @@ type Message struct {
 	Subaccount string // its id; empty: none
 	To, From   string
 	Subject    string
-	Template   string
-	Tags       []string
 	Metadata   map[string]string
 }
 
@@ -29,13 +27,12 @@ type Sent struct {
 
 type message struct {
 	Message
-	id                      string
-	sentAt                  time.Time
-	state                   string // sent, bounced, rejected or queued
-	opened, clicked, closed bool
+	id     string
+	sentAt time.Time
+	state  string // sent, bounced, rejected or queued
 }
 
-// messagesKept is how many messages can still be opened or complained about.
+// messagesKept is how many messages can still bounce or be complained about.
 const messagesKept = 20_000
 
 // hour counts messages in a clock hour, the window of the hourly quota: an assumption.
@@ -61,19 +58,19 @@ func (f *Fake) Send(m Message) (Sent, error) {
 	}
 	f.drain()
 	added := &message{Message: m, id: strings.ReplaceAll(wire.UUID(), "-", ""), sentAt: f.now()}
-	f.remember(added)
+	f.messages.Add(added.id, added)
 	sent := Sent{Email: m.To, ID: added.id}
 	because := func(reason string) *string { return &reason }
 	switch {
 	case f.denied[m.To]:
-		added.state, added.closed = "rejected", true
+		added.state = "rejected"
 		f.count(added, Counts{Rejects: 1})
 		f.event(added, "reject", nil)
 		sent.RejectReason = because("hard-bounce")
 	case s != nil && s.paused:
 		added.state, sent.QueuedReason = "queued", because("sending-paused")
 		s.queue = append(s.queue, added)
-	case !f.withinQuota(s):
+	case !f.withinQuota():
 		added.state, sent.QueuedReason = "queued", because("hourly-quota-exhausted")
 		f.queue = append(f.queue, added)
 	default:
@@ -86,24 +83,9 @@ func (f *Fake) Send(m Message) (Sent, error) {
 	return sent, nil
 }
 
-func (f *Fake) remember(m *message) {
-	if f.messages[m.id] = m; len(f.messages) > messagesKept {
-		delete(f.messages, f.order[0])
-		f.order = f.order[1:]
-	}
-	f.order = append(f.order, m.id)
-}
-
-// withinQuota says whether the quotas allow another message.
-func (f *Fake) withinQuota(s *subaccount) bool {
-	if f.switches.QuotaUsedUp {
-		return false
-	}
-	now := f.now()
-	if s != nil && s.CustomQuota > 0 && s.hour.count(now) >= s.CustomQuota {
-		return false
-	}
-	return f.hour.count(now) < f.config.HourlyQuota
+// withinQuota says whether the quota allows another message.
+func (f *Fake) withinQuota() bool {
+	return !f.switches.QuotaUsedUp && f.hour.count(f.now()) < f.config.HourlyQuota
 }
 
 // drain sends what waits, as far as the quotas allow.
@@ -116,7 +98,7 @@ func (f *Fake) drain() {
 		}
 	}
 	for _, m := range f.queue {
-		if f.withinQuota(f.subaccounts[m.Subaccount]) {
+		if f.withinQuota() {
 			f.deliver(m)
 		} else {
 			waiting = append(waiting, m)
@@ -127,13 +109,8 @@ func (f *Fake) drain() {
 
 // deliver sends a message, or has it bounce: evenly spread, so that the share is exact.
 func (f *Fake) deliver(m *message) {
-	now := f.now()
-	f.hour.count(now)
+	f.hour.count(f.now())
 	f.hour.sent++
-	if s := f.subaccounts[m.Subaccount]; s != nil {
-		s.hour.count(now)
-		s.hour.sent++
-	}
 	m.state = "sent"
 	f.count(m, Counts{Sent: 1})
 	f.event(m, "send", nil)
@@ -147,7 +124,7 @@ func (f *Fake) deliver(m *message) {
 }
 
 func (f *Fake) bounce(m *message, hard bool) {
-	m.state, m.closed = "bounced", true
+	m.state = "bounced"
 	if hard {
 		f.denied[m.To] = true
 		f.count(m, Counts{HardBounces: 1})
@@ -160,47 +137,29 @@ func (f *Fake) bounce(m *message, hard bool) {
 
 // What can happen to a message that was sent.
 const (
-	Open        = "open"
-	Click       = "click"
-	Complain    = "spam"
-	Unsubscribe = "unsub"
-	SoftBounce  = "soft_bounce"
-	HardBounce  = "hard_bounce"
+	Complain   = "spam"
+	SoftBounce = "soft_bounce"
+	HardBounce = "hard_bounce"
 )
 
-// Trigger lets something happen to a message that was sent. Opening and clicking may happen again and again.
+// Trigger lets something happen to a message that was sent.
 func (f *Fake) Trigger(id, what string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	m := f.messages[id]
-	if m == nil || m.state != "sent" || m.closed {
+	m, ok := f.messages.Peek(id)
+	if !ok || m.state != "sent" {
 		return fmt.Errorf("mandrill: %s of message %q: no such message was sent: %w", what, id, ErrUnknown)
 	}
 	switch what {
-	case Open:
-		f.count(m, Counts{Opens: 1, UniqueOpens: once(&m.opened)})
-	case Click:
-		f.count(m, Counts{Clicks: 1, UniqueClicks: once(&m.clicked)})
 	case Complain:
 		f.count(m, Counts{Complaints: 1})
-	case Unsubscribe:
-		f.count(m, Counts{Unsubs: 1})
+		f.event(m, what, nil)
 	case SoftBounce, HardBounce:
 		f.bounce(m, what == HardBounce)
-		return nil
 	default:
 		return fmt.Errorf("mandrill: %q cannot happen to a message: %w", what, ErrUnknown)
 	}
-	f.event(m, what, nil)
 	return nil
-}
-
-func once(done *bool) int64 {
-	if *done {
-		return 0
-	}
-	*done = true
-	return 1
 }
 
 func (f *Fake) count(m *message, c Counts) {
