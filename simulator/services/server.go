@@ -100,8 +100,7 @@ func serve(c Config, clock world.Clock, received func(context.Context, webhook.R
 	s.Mandrill.AddDomain(sendingDomain)
 	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: clock.Time, Keys: s.keys, Issuer: issuer, Parties: []string{authorizedParty}})
 	receiver := webhook.NewReceiver(webhook.ReceiverConfig{
-		Now: clock.Time, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
-		MandrillKeys: func() []string { return []string{mailHook.AuthKey} }, MandrillURL: mailHook.URL,
+		Now: clock.Time, ShopifyClient: s.shop, ClerkSecret: webhookSecret, MandrillKey: mailHook.AuthKey, MandrillURL: mailHook.URL,
 		Topics: topics(), Handle: received,
 	})
 	mux := http.NewServeMux()
@@ -170,15 +169,12 @@ func (s *server) slug(domain string) string {
 	return client
 }
 
-// shop returns the client and the secrets of a shop.
-func (s *server) shop(domain string) (string, []string) {
+// shop returns the client and the secret of a shop; none of an unknown one.
+func (s *server) shop(domain string) (client, secret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, ok := s.access[domain]
-	if !ok {
-		return "", nil
-	}
-	return d.client, []string{d.secret}
+	d := s.access[domain]
+	return d.client, d.secret
 }
 
 // shopClient is a client of the platform, as the services know it.

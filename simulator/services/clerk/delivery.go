@@ -33,7 +33,7 @@ func (f *Fake) message(topic string, data any) webhook.Message {
 		Data: data, Attributes: object{"http_request": object{"client_ip": "192.0.2.1", "user_agent": "Mozilla/5.0"}},
 		InstanceID: "ins_fake", Object: "event", Timestamp: f.now().UnixMilli(), Type: topic,
 	})
-	return webhook.Svix{Secret: f.config.WebhookSecret, ID: newID("msg"), Topic: topic, Body: body}.Message("clerk", f.config.WebhookURL)
+	return webhook.Svix{Secret: f.config.WebhookSecret, ID: newID("msg"), Body: body}.Message("clerk", f.config.WebhookURL)
 }
 
 func (f *Fake) attempted(a webhook.Attempt) {

@@ -65,8 +65,8 @@ func TestUsersAndSessionsSendWebhooks(t *testing.T) {
 		down := true
 		received := map[string]int{}
 		platform := webhook.NewReceiver(webhook.ReceiverConfig{
-			ClerkSecrets: func() []string { return []string{secret} },
-			Topics:       []string{"user.created", "session.created"},
+			ClerkSecret: secret,
+			Topics:      []string{"user.created", "session.created"},
 			Handle: func(_ context.Context, r webhook.Received) error {
 				mu.Lock()
 				defer mu.Unlock()

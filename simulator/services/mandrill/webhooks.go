@@ -105,7 +105,7 @@ func (f *Fake) Flush() {
 		for len(h.events) > 0 {
 			n := min(len(h.events), webhook.MaxBatch)
 			batch := webhook.Mandrill{Key: h.AuthKey, Events: wire.Marshal(h.events[:n])}
-			if f.sender.Send(batch.Message(strconv.FormatInt(h.ID, 10), wire.UUID(), h.URL)) != nil {
+			if f.sender.Send(batch.Message(strconv.FormatInt(h.ID, 10), h.URL)) != nil {
 				break // the events wait on
 			}
 			f.webhooks["sent"]++

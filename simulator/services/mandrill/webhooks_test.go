@@ -38,7 +38,7 @@ func withDeliveryFixture(t *testing.T, events []string, test func(*testing.T, *d
 	synctest.Test(t, func(t *testing.T) {
 		b := &deliveryFixture{received: map[string]int{}}
 		platform := webhook.NewReceiver(webhook.ReceiverConfig{
-			MandrillKeys: func() []string { return []string{"test-webhook-key"} }, MandrillURL: hookURL,
+			MandrillKey: "test-webhook-key", MandrillURL: hookURL,
 			Topics: []string{"send", "delivered", "hard_bounce", "spam", "reject"},
 			Handle: func(_ context.Context, r webhook.Received) error {
 				b.mu.Lock()

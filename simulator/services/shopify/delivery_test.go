@@ -31,10 +31,8 @@ func withDeliveryFixture(t *testing.T, test func(*testing.T, *deliveryFixture)) 
 	synctest.Test(t, func(t *testing.T) {
 		b := &deliveryFixture{}
 		b.platform = webhook.NewReceiver(webhook.ReceiverConfig{
-			ShopifyClient: func(domain string) (string, []string) {
-				return strings.TrimSuffix(domain, ".myshopify.com"), []string{"hush"}
-			},
-			Topics: []string{"orders/create", "orders/updated"},
+			ShopifyClient: func(domain string) (string, string) { return strings.TrimSuffix(domain, ".myshopify.com"), "hush" },
+			Topics:        []string{"orders/create", "orders/updated"},
 			Handle: func(_ context.Context, r webhook.Received) error {
 				b.mu.Lock()
 				defer b.mu.Unlock()
