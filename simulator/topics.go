@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
@@ -32,7 +31,7 @@ func Topics() map[string]int32 {
 // CreateTopics creates the platform's topics that the brokers lack, with the brokers' default replication factor. Existing topics stay as
 // they are. It retries while no broker answers, for a minute.
 func CreateTopics(ctx context.Context, brokers []string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("platform-sim"))
+	client, err := kadm.NewOptClient(kgo.SeedBrokers(brokers...), kgo.ClientID("platform-sim"))
 	if err != nil {
 		return fmt.Errorf("create topics: %w", err)
 	}
@@ -58,33 +57,16 @@ func retriable(err error) bool {
 	return !errors.As(err, &said) || said.Retriable
 }
 
-func createTopics(ctx context.Context, client *kgo.Client) error {
-	request := kmsg.NewPtrCreateTopicsRequest()
-	request.TimeoutMillis = int32(topicsPatience.Milliseconds())
-	configs, topics := jobs.TopicConfigs(), Topics()
-	for _, name := range slices.Sorted(maps.Keys(topics)) {
-		topic := kmsg.NewCreateTopicsRequestTopic()
-		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, topics[name], -1
-		for _, key := range slices.Sorted(maps.Keys(configs[name])) {
-			config := kmsg.NewCreateTopicsRequestTopicConfig()
-			value := configs[name][key]
-			config.Name, config.Value = key, &value
-			topic.Configs = append(topic.Configs, config)
+func createTopics(ctx context.Context, client *kadm.Client) error {
+	for topic, partitions := range Topics() {
+		configs := map[string]*string{}
+		for key, value := range jobs.TopicConfigs()[topic] {
+			configs[key] = &value
 		}
-		request.Topics = append(request.Topics, topic)
-	}
-	response, err := request.RequestWith(ctx, client)
-	if err != nil {
-		return fmt.Errorf("create topics: %w", err)
-	}
-	var failed []error
-	for _, topic := range response.Topics {
-		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			if topic.ErrorMessage != nil {
-				err = fmt.Errorf("%w: %s", err, *topic.ErrorMessage)
-			}
-			failed = append(failed, fmt.Errorf("create topic %s: %w", topic.Topic, err))
+		response, err := client.CreateTopic(ctx, partitions, -1, configs, topic)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("create topics: %s: %w %s", topic, err, response.ErrMessage)
 		}
 	}
-	return errors.Join(failed...)
+	return nil
 }
