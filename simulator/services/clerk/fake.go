@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/google/uuid"
 
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
@@ -114,7 +115,7 @@ func routes() *http.ServeMux {
 
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, fake: f, r: r, trace: strings.ReplaceAll(wire.UUID(), "-", "")}
+	x := &exchange{ResponseWriter: w, fake: f, r: r, trace: strings.ReplaceAll(uuid.NewString(), "-", "")}
 	w.Header().Set("Clerk-Trace-Id", x.trace)
 	_, matched := f.routes.Handler(r)
 	x.operation = cmp.Or(matched, "other")

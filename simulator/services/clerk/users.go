@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/services/wire"
+	"github.com/google/uuid"
 )
 
 // ErrUnknown says that there is no such user.
@@ -83,4 +83,6 @@ func (x *exchange) badParameter(message, long, code, name string) {
 }
 
 // newID returns an id like user_….
-func newID(kind string) string { return kind + "_" + strings.ReplaceAll(wire.UUID(), "-", "")[:27] }
+func newID(kind string) string {
+	return kind + "_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:27]
+}

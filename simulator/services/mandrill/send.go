@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consignwatch/consignwatch/simulator/services/wire"
+	"github.com/google/uuid"
 )
 
 // Message is an e-mail to one address.
@@ -57,7 +57,7 @@ func (f *Fake) Send(m Message) (Sent, error) {
 		return Sent{}, fmt.Errorf("mandrill: subaccount %q: %w", m.Subaccount, ErrUnknown)
 	}
 	f.drain()
-	added := &message{Message: m, id: strings.ReplaceAll(wire.UUID(), "-", ""), sentAt: f.now()}
+	added := &message{Message: m, id: strings.ReplaceAll(uuid.NewString(), "-", ""), sentAt: f.now()}
 	f.messages.Add(added.id, added)
 	sent := Sent{Email: m.To, ID: added.id}
 	because := func(reason string) *string { return &reason }

@@ -8,13 +8,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
 
 // sendWebhook sends a webhook about an order to every subscription to a topic. It needs the lock.
 func (f *Fake) sendWebhook(s *shop, topic string, o Order) {
-	event := wire.UUID()
+	event := uuid.NewString()
 	for _, sub := range s.subscriptions {
 		switch {
 		case sub.Topic != topic:
@@ -31,7 +33,7 @@ func (f *Fake) sendWebhook(s *shop, topic string, o Order) {
 func (f *Fake) message(s *shop, sub *Subscription, secret, event string, o Order) webhook.Message {
 	return webhook.Shopify{
 		Secret: secret, Shop: s.Domain, Topic: headerTopic(sub.Topic), APIVersion: Newest(f.now()),
-		WebhookID: wire.UUID(), EventID: event, TriggeredAt: f.now(), Body: wire.Marshal(orderPayload(o)),
+		WebhookID: uuid.NewString(), EventID: event, TriggeredAt: f.now(), Body: wire.Marshal(orderPayload(o)),
 	}.Message(s.Domain+" "+strconv.FormatInt(sub.id, 10), sub.URI)
 }
 
@@ -42,7 +44,7 @@ func (f *Fake) Forge(domain, topic string) error {
 			if sub.Topic != topic {
 				continue
 			}
-			message := f.message(s, sub, rand.Text(), wire.UUID(), Order{ID: 1, CreatedAt: f.now(), FinancialStatus: "PAID"})
+			message := f.message(s, sub, rand.Text(), uuid.NewString(), Order{ID: 1, CreatedAt: f.now(), FinancialStatus: "PAID"})
 			message.Once, message.Endpoint = true, "" // what comes of it is no matter of the shop's
 			if err := f.sender.Send(message); err != nil {
 				return err

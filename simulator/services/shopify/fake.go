@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
@@ -85,7 +87,7 @@ func (f *Fake) switched(s Switches, since time.Time, change func(*Switches)) (Sw
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	domain, path := f.route(r)
-	x := &exchange{fake: f, w: w, r: r, shop: domain, id: wire.UUID()}
+	x := &exchange{fake: f, w: w, r: r, shop: domain, id: uuid.NewString()}
 	w.Header().Set("X-Request-Id", x.id)
 
 	f.mu.Lock()
