@@ -3,7 +3,6 @@ package clerk
 import (
 	"cmp"
 	"crypto/subtle"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -36,9 +35,9 @@ type Config struct {
 // Request is a request and its outcome.
 type Request struct {
 	Operation string // like "GET /v1/users/count", with {id} for an id; "other": there is no such
-	Outcome   string // as in Books
-	Status    int    // 0: no answer
-	At        time.Time
+	// Outcome is ok, throttled, auth, bad_request, not_found, server_error, invalid_response or other; timeout: the client went away before
+	// the answer; down: the connection was cut.
+	Outcome string
 }
 
 // Fake is an instance of Clerk.
@@ -53,8 +52,6 @@ type Fake struct {
 	users    map[string]*User
 	sessions map[string]*session
 	limit    limit
-	requests map[string]int64
-	webhooks map[string]int64
 }
 
 // New returns an instance with one signing key and no users. Close it.
@@ -64,9 +61,9 @@ func New(config Config) *Fake {
 	}
 	f := &Fake{
 		config: config, routes: routes(), keys: []jose.JSONWebKey{newSigningKey()},
-		users: map[string]*User{}, sessions: map[string]*session{}, requests: map[string]int64{}, webhooks: map[string]int64{},
+		users: map[string]*User{}, sessions: map[string]*session{},
 	}
-	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, f.attempted)
+	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, func(webhook.Attempt) {})
 	return f
 }
 
@@ -74,23 +71,6 @@ func New(config Config) *Fake {
 func (f *Fake) Close() int { return f.sender.Close() }
 
 func (f *Fake) now() time.Time { return f.config.Now() }
-
-// Books are the counts of the instance's requests and webhooks.
-type Books struct {
-	// Requests by outcome: ok, throttled, auth, bad_request, not_found, server_error, invalid_response, other;
-	// timeout: the client went away before the answer; down: the connection was cut.
-	Requests map[string]int64
-	// Webhooks by outcome: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
-	// (too many waited).
-	Webhooks map[string]int64
-}
-
-// Books returns a copy of the instance's books.
-func (f *Fake) Books() Books {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return Books{Requests: maps.Clone(f.requests), Webhooks: maps.Clone(f.webhooks)}
-}
 
 // keysRoute does not count towards the limit.
 const keysRoute = "GET /v1/jwks"
@@ -124,12 +104,12 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switches := f.switches
 	f.mu.Unlock()
 	if !wire.Wait(r, switches.Slow) {
-		x.record("timeout", 0)
+		x.record("timeout")
 		return
 	}
 	switch {
 	case switches.Down:
-		x.record("down", 0)
+		x.record("down")
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
@@ -138,7 +118,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !x.authorised(switches.WrongKey):
 	case matched != keysRoute && !x.withinLimit(switches.Throttled):
 	case switches.InvalidResponse:
-		x.record("invalid_response", http.StatusOK)
+		x.record("invalid_response")
 		wire.HTMLPage(w, http.StatusOK)
 	default:
 		f.routes.ServeHTTP(x, r)
@@ -174,19 +154,14 @@ type exchange struct {
 	operation string
 }
 
-// record counts the request.
-func (x *exchange) record(outcome string, status int) {
-	f := x.fake
-	f.mu.Lock()
-	f.requests[outcome]++
-	f.mu.Unlock()
-	if f.config.Requested != nil {
-		f.config.Requested(Request{Operation: x.operation, Outcome: outcome, Status: status, At: f.now()})
+func (x *exchange) record(outcome string) {
+	if x.fake.config.Requested != nil {
+		x.fake.config.Requested(Request{x.operation, outcome})
 	}
 }
 
 func (x *exchange) json(outcome string, status int, body any) {
-	x.record(outcome, status)
+	x.record(outcome)
 	wire.Answer(x, status, "application/json", wire.Marshal(body))
 }
 
@@ -213,7 +188,7 @@ func (x *exchange) refuse(status int) {
 	case status >= 500:
 		outcome = "server_error"
 		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
-			x.record(outcome, status)
+			x.record(outcome)
 			wire.HTMLPage(x, status)
 			return
 		}

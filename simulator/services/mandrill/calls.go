@@ -14,12 +14,11 @@ import (
 
 // exchange is a request with its answer.
 type exchange struct {
-	fake      *Fake
-	w         http.ResponseWriter
-	r         *http.Request
-	operation string
-	modern    bool // of a version after 1.0: errors have HTTP statuses of their own
-	body      []byte
+	fake   *Fake
+	w      http.ResponseWriter
+	r      *http.Request
+	modern bool // of a version after 1.0: errors have HTTP statuses of their own
+	body   []byte
 }
 
 // calls are the operations of the API.
@@ -36,18 +35,14 @@ func calls() map[string]func(*exchange) {
 }
 
 // record counts the request.
-func (x *exchange) record(outcome string, status int) {
-	f := x.fake
-	f.mu.Lock()
-	f.requests[outcome]++
-	f.mu.Unlock()
-	if f.config.Requested != nil {
-		f.config.Requested(Request{Operation: x.operation, Outcome: outcome, Status: status, At: f.now()})
-	}
+func (x *exchange) record(outcome string) {
+	x.fake.mu.Lock()
+	defer x.fake.mu.Unlock()
+	x.fake.requests[outcome]++
 }
 
 func (x *exchange) ok(body any) {
-	x.record("ok", http.StatusOK)
+	x.record("ok")
 	wire.Answer(x.w, http.StatusOK, "application/json; charset=utf-8", wire.Marshal(body))
 }
 
@@ -89,7 +84,7 @@ func (x *exchange) fail(name, message string) {
 	if x.modern {
 		status, code = kind.status, kind.code
 	}
-	x.record(kind.outcome, status)
+	x.record(kind.outcome)
 	wire.Answer(x.w, status, "application/json; charset=utf-8", wire.Marshal(problem{"error", code, name, message}))
 }
 
@@ -106,7 +101,7 @@ func (x *exchange) refuse(status int) {
 	case status == http.StatusNotFound:
 		outcome = "not_found"
 	}
-	x.record(outcome, status)
+	x.record(outcome)
 	wire.HTMLPage(x.w, status)
 }
 

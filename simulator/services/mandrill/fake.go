@@ -25,16 +25,6 @@ type Config struct {
 
 	// Webhooks says how batches are sent: the zero value is in real time. Its clock is Mandrill's.
 	Webhooks webhook.SenderConfig
-	// Requested is called after every request, without a lock held; may be nil.
-	Requested func(Request)
-}
-
-// Request is a request and its outcome.
-type Request struct {
-	Operation string // like users/info; "other" if there is no such
-	Outcome   string // as in Books
-	Status    int    // 0: no answer
-	At        time.Time
 }
 
 // Fake is an account.
@@ -139,26 +129,22 @@ func (f *Fake) backlog() int {
 
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{fake: f, w: w, r: r, operation: "other"}
+	x := &exchange{fake: f, w: w, r: r}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/api/1.")
 	minor, operation, _ := strings.Cut(strings.TrimSuffix(rest, ".json"), "/")
 	x.modern = minor != "0"
 	call, known := calls()[operation]
-	if known {
-		x.operation = operation
-	}
-
 	f.mu.Lock()
 	switches := f.switches
 	f.mu.Unlock()
 	if !wire.Wait(r, switches.Slow) {
-		x.record("timeout", 0)
+		x.record("timeout")
 		return
 	}
 	key := x.read()
 	switch {
 	case switches.Down:
-		x.record("down", 0)
+		x.record("down")
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
@@ -173,7 +159,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case switches.ErrorName != "":
 		x.fail(switches.ErrorName, "Something went wrong")
 	case switches.InvalidResponse:
-		x.record("invalid_response", http.StatusOK)
+		x.record("invalid_response")
 		wire.HTMLPage(w, http.StatusOK)
 	default:
 		call(x)

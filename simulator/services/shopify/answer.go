@@ -18,7 +18,7 @@ type exchange struct {
 }
 
 // record counts the request.
-func (x *exchange) record(outcome string, status int) {
+func (x *exchange) record(outcome string) {
 	f := x.fake
 	f.mu.Lock()
 	if s := f.shops[x.shop]; s != nil {
@@ -26,13 +26,13 @@ func (x *exchange) record(outcome string, status int) {
 	}
 	f.mu.Unlock()
 	if f.config.Requested != nil {
-		f.config.Requested(Request{Shop: x.shop, Operation: x.operation, Outcome: outcome, Status: status, Cost: x.cost, At: f.now()})
+		f.config.Requested(Request{x.shop, x.operation, outcome, x.cost, f.now()})
 	}
 }
 
 // answer writes a body as it is.
 func (x *exchange) answer(outcome string, status int, contentType string, body []byte) {
-	x.record(outcome, status)
+	x.record(outcome)
 	wire.Answer(x.w, status, contentType, body)
 }
 
@@ -62,13 +62,13 @@ func (x *exchange) refuse(status int) {
 		if status == http.StatusTooManyRequests {
 			x.w.Header().Set("Retry-After", "2.0")
 		}
-		x.json(refusal[0], status, object{{"errors", refusal[1]}})
+		x.json(refusal[0], status, object{"errors": refusal[1]})
 		return
 	}
 	outcome := "other"
 	switch {
 	case status == http.StatusBadRequest:
-		x.json("bad_request", status, object{{"errors", object{{"query", "Required parameter missing or invalid"}}}})
+		x.json("bad_request", status, object{"errors": object{"query": "Required parameter missing or invalid"}})
 		return
 	case status == 530:
 		x.answer("server_error", status, "text/plain; charset=UTF-8", []byte("error code: 1016"))
@@ -78,7 +78,7 @@ func (x *exchange) refuse(status int) {
 	case status >= 500:
 		outcome = "server_error"
 	}
-	x.record(outcome, status)
+	x.record(outcome)
 	wire.HTMLPage(x.w, status)
 }
 
@@ -90,7 +90,7 @@ func (x *exchange) invalidBody() {
 	s.invalidBodies++
 	x.fake.mu.Unlock()
 	if turn == 3 {
-		x.record("invalid_response", http.StatusOK)
+		x.record("invalid_response")
 		wire.HTMLPage(x.w, http.StatusOK)
 		return
 	}

@@ -48,8 +48,8 @@ func (b *bucket) refund(points int) { b.level = min(b.Bucket, b.level+float64(po
 
 func (b *bucket) status() object {
 	return object{
-		{"maximumAvailable", shopifyFloat(b.Bucket)},
-		{"currentlyAvailable", math.Floor(b.level)},
-		{"restoreRate", shopifyFloat(b.Restore)},
+		"maximumAvailable":   shopifyFloat(b.Bucket),
+		"currentlyAvailable": math.Floor(b.level),
+		"restoreRate":        shopifyFloat(b.Restore),
 	}
 }

@@ -86,15 +86,15 @@ func orderPayload(o Order) object {
 	total := int64(0)
 	for i, l := range o.Lines {
 		lines = append(lines, object{
-			{"id", o.ID*100 + int64(i)}, {"product_id", l.ProductID}, {"title", l.Title}, {"quantity", l.Quantity}, {"price", l.Price},
+			"id": o.ID*100 + int64(i), "product_id": l.ProductID, "title": l.Title, "quantity": l.Quantity, "price": l.Price,
 		})
 		total += int64(l.Quantity) * cents(l.Price)
 	}
 	return object{
-		{"id", o.ID}, {"admin_graphql_api_id", gid("Order", o.ID)}, {"test", o.Test},
-		{"created_at", stamp(o.CreatedAt)}, {"updated_at", stamp(o.UpdatedAt)}, {"cancelled_at", stamp(o.CancelledAt)},
-		{"financial_status", strings.ToLower(o.FinancialStatus)}, {"currency", o.Currency},
-		{"total_price", fmt.Sprintf("%d.%02d", total/100, total%100)}, {"line_items", lines},
+		"id": o.ID, "admin_graphql_api_id": gid("Order", o.ID), "test": o.Test,
+		"created_at": stamp(o.CreatedAt), "updated_at": stamp(o.UpdatedAt), "cancelled_at": stamp(o.CancelledAt),
+		"financial_status": strings.ToLower(o.FinancialStatus), "currency": o.Currency,
+		"total_price": fmt.Sprintf("%d.%02d", total/100, total%100), "line_items": lines,
 	}
 }
 

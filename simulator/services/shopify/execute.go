@@ -41,7 +41,7 @@ type node map[string]any
 func (e *execution) run(op *ast.OperationDefinition) any {
 	data := object{}
 	for _, field := range fields(op.SelectionSet, e.document) {
-		data = append(data, member{field.Alias, e.value(field, e.root(field))})
+		data[field.Alias] = e.value(field, e.root(field))
 	}
 	if e.void {
 		return nil
@@ -59,7 +59,7 @@ func (e *execution) value(field *ast.Field, v any) any {
 	case node:
 		o := object{}
 		for _, inside := range fields(field.SelectionSet, e.document) {
-			o = append(o, member{inside.Alias, e.value(inside, v[inside.Name])})
+			o[inside.Alias] = e.value(inside, v[inside.Name])
 		}
 		return o
 	case []node:
@@ -116,7 +116,8 @@ func (e *execution) orders(field *ast.Field, arguments map[string]any) ([]*Order
 		return nil, false
 	}
 	for _, w := range warnings {
-		e.warnings = append(e.warnings, append(object{{"path", []string{field.Alias}}}, w...))
+		w["path"] = []string{field.Alias}
+		e.warnings = append(e.warnings, w)
 	}
 	return slices.DeleteFunc(slices.Clone(e.shop.orders), func(o *Order) bool {
 		return slices.ContainsFunc(conditions, func(holds condition) bool { return !holds(o) })
@@ -129,18 +130,18 @@ func (e *execution) allowed(field *ast.Field, scope string) bool {
 	}
 	required := "`" + scope + "` access scope."
 	e.fail(field, "forbidden", "Access denied for "+field.Name+" field. Required access: "+required, object{
-		{"code", "ACCESS_DENIED"}, {"documentation", accessScopes}, {"requiredAccess", required},
+		"code": "ACCESS_DENIED", "documentation": accessScopes, "requiredAccess": required,
 	})
 	return false
 }
 
 func (e *execution) fail(field *ast.Field, outcome, message string, extensions object) {
-	location := object{{"line", field.Position.Line}, {"column", field.Position.Column}}
-	problem := object{{"message", message}, {"locations", []object{location}}}
+	location := object{"line": field.Position.Line, "column": field.Position.Column}
+	problem := object{"message": message, "locations": []object{location}, "path": []string{field.Alias}}
 	if extensions != nil {
-		problem = append(problem, member{"extensions", extensions})
+		problem["extensions"] = extensions
 	}
-	e.errors = append(e.errors, append(problem, member{"path", []string{field.Alias}}))
+	e.errors = append(e.errors, problem)
 	e.outcome = cmp.Or(e.outcome, outcome)
 }
 
@@ -183,7 +184,7 @@ func connection[T any](e *execution, field *ast.Field, arguments map[string]any,
 	size, ok := integer(arguments["first"])
 	switch {
 	case !ok:
-		return refuse("you must provide one of first or last", object{{"code", "BAD_REQUEST"}})
+		return refuse("you must provide one of first or last", object{"code": "BAD_REQUEST"})
 	case size < 0 || size > maxPage:
 		return refuse(fmt.Sprintf("a page cannot have %d items: there are at most %d", size, maxPage), nil)
 	}

@@ -28,7 +28,6 @@ type Request struct {
 	Shop      string // as requested, known or not
 	Operation string // its name
 	Outcome   string // as in Books
-	Status    int    // 0: no answer
 	Cost      int    // points charged
 	At        time.Time
 }
@@ -100,11 +99,11 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 
 	if !wire.Wait(r, switches.Slow) {
-		x.record("timeout", 0)
+		x.record("timeout")
 		return
 	}
 	if switches.Down {
-		x.record("down", 0)
+		x.record("down")
 		wire.Drop()
 	}
 	switch version, isAPI := strings.CutPrefix(path, "/admin/api/"); {

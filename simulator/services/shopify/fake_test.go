@@ -65,7 +65,5 @@ func TestSuccessIsWrittenAsDocumented(t *testing.T) {
 	const want = `{"data":{"shop":{"name":"Kids Sale North","id":"gid://shopify/Shop/1"}},` +
 		`"extensions":{"cost":{"requestedQueryCost":1,"actualQueryCost":1,` +
 		`"throttleStatus":{"maximumAvailable":2000.0,"currentlyAvailable":1999,"restoreRate":100.0}}}}`
-	if got.Status != http.StatusOK || got.Body != want {
-		t.Errorf("%d %s\nwant %s", got.Status, got.Body, want)
-	}
+	assertJSON(t, got, want)
 }

@@ -34,13 +34,13 @@ func (x *exchange) grant() {
 	maps.DeleteFunc(s.tokens, func(_ string, t token) bool { return t.ended(now) }) // so that they do not pile up
 	value := "shpat_" + strings.ToLower(rand.Text())
 	s.tokens[value] = token{issued: now, expires: now.Add(s.App.TokenLife)}
-	answer := object{{"access_token", value}, {"scope", strings.Join(s.App.Scopes, ",")}, {"expires_in", int64(s.App.TokenLife / time.Second)}}
+	answer := object{"access_token": value, "scope": strings.Join(s.App.Scopes, ","), "expires_in": int64(s.App.TokenLife / time.Second)}
 	f.mu.Unlock()
 	x.json("ok", http.StatusOK, answer)
 }
 
 func oauthError(name, description string) object {
-	return object{{"error", name}, {"error_description", description}}
+	return object{"error": name, "error_description": description}
 }
 
 type token struct {

@@ -50,22 +50,22 @@ func (x *exchange) graphql(requested string, switches Switches) {
 	}
 	op, document, problems := parse(query, name)
 	if problems != nil {
-		x.json("other", http.StatusOK, object{{"errors", problems}})
+		x.json("other", http.StatusOK, object{"errors": problems})
 		return
 	}
 	x.operation = op.Name
 	values, err := validator.VariableValues(adminSchema, op, variables)
 	if err != nil {
-		x.json("other", http.StatusOK, object{{"errors", []error{err}}})
+		x.json("other", http.StatusOK, object{"errors": []error{err}})
 		return
 	}
 	if switches.ErrorCode != "" {
-		x.json(outcomeOf(switches.ErrorCode), http.StatusOK, object{{"errors", []object{codeError(switches.ErrorCode)}}})
+		x.json(outcomeOf(switches.ErrorCode), http.StatusOK, object{"errors": []object{codeError(switches.ErrorCode)}})
 		return
 	}
 	asked := requestedCost(op, document, values)
 	if asked > maxQueryCost {
-		x.json("other", http.StatusOK, object{{"errors", []object{tooExpensive(asked)}}})
+		x.json("other", http.StatusOK, object{"errors": []object{tooExpensive(asked)}})
 		return
 	}
 
@@ -78,7 +78,7 @@ func (x *exchange) graphql(requested string, switches Switches) {
 	if !s.bucket.take(now, asked) {
 		cost := costExtension(asked, nil, s.bucket)
 		f.mu.Unlock()
-		x.json("throttled", http.StatusOK, object{{"errors", []object{throttled()}}, {"extensions", object{{"cost", cost}}}})
+		x.json("throttled", http.StatusOK, object{"errors": []object{throttled()}, "extensions": object{"cost": cost}})
 		return
 	}
 	e := &execution{shop: s, missing: switches.MissingScopes, document: document, variables: values, sizes: map[*ast.Field]int{}}
@@ -86,16 +86,16 @@ func (x *exchange) graphql(requested string, switches Switches) {
 	actual := e.actualCost(op)
 	s.bucket.refund(asked - actual)
 	x.cost = actual
-	extensions := object{{"cost", costExtension(asked, actual, s.bucket)}}
+	extensions := object{"cost": costExtension(asked, actual, s.bucket)}
 	f.mu.Unlock()
 
 	if e.warnings != nil {
-		extensions = append(extensions, member{"search", e.warnings})
+		extensions["search"] = e.warnings
 	}
-	answer := object{{"data", data}, {"extensions", extensions}}
+	answer := object{"data": data, "extensions": extensions}
 	outcome := "ok"
 	if e.errors != nil {
-		answer = append(object{{"errors", e.errors}}, answer...)
+		answer["errors"] = e.errors
 		outcome = e.outcome
 	}
 	x.json(outcome, http.StatusOK, answer)
@@ -133,13 +133,13 @@ func parse(query, name string) (*ast.OperationDefinition, *ast.QueryDocument, gq
 }
 
 func throttled() object {
-	return object{{"message", "Throttled"}, {"extensions", object{{"code", "THROTTLED"}, {"documentation", rateLimits}}}}
+	return object{"message": "Throttled", "extensions": object{"code": "THROTTLED", "documentation": rateLimits}}
 }
 
 func tooExpensive(cost int) object {
 	return object{
-		{"message", fmt.Sprintf("Query cost is %d, which exceeds the single query max cost limit (%d)", cost, maxQueryCost)},
-		{"extensions", object{{"code", "MAX_COST_EXCEEDED"}, {"cost", cost}, {"maxCost", maxQueryCost}, {"documentation", rateLimits}}},
+		"message":    fmt.Sprintf("Query cost is %d, which exceeds the single query max cost limit (%d)", cost, maxQueryCost),
+		"extensions": object{"code": "MAX_COST_EXCEEDED", "cost": cost, "maxCost": maxQueryCost, "documentation": rateLimits},
 	}
 }
 
@@ -148,7 +148,7 @@ func codeError(code string) object {
 	messages := map[string]string{
 		"INTERNAL_SERVER_ERROR": "Internal error. Looks like something went wrong on our end.", "SHOP_INACTIVE": "Shop is not active", "ACCESS_DENIED": "Access denied",
 	}
-	return object{{"message", cmp.Or(messages[code], "Something went wrong")}, {"extensions", object{{"code", code}}}}
+	return object{"message": cmp.Or(messages[code], "Something went wrong"), "extensions": object{"code": code}}
 }
 
 func outcomeOf(code string) string {
@@ -162,5 +162,5 @@ func outcomeOf(code string) string {
 }
 
 func costExtension(requested int, actual any, b bucket) object {
-	return object{{"requestedQueryCost", requested}, {"actualQueryCost", actual}, {"throttleStatus", b.status()}}
+	return object{"requestedQueryCost": requested, "actualQueryCost": actual, "throttleStatus": b.status()}
 }

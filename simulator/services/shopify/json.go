@@ -1,36 +1,12 @@
 package shopify
 
 import (
-	"bytes"
 	"math"
 	"strconv"
-
-	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
 
-// object is a JSON object whose fields keep their order.
-type object []member
-
-type member struct {
-	name  string
-	value any
-}
-
-// MarshalJSON implements json.Marshaler.
-func (o object) MarshalJSON() ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, m := range o {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(wire.Marshal(m.name))
-		b.WriteByte(':')
-		b.Write(wire.Marshal(m.value))
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
+// object is a JSON object whose order does not matter.
+type object = map[string]any
 
 // shopifyFloat is written as Shopify writes it, with a decimal point even where it is whole.
 type shopifyFloat float64

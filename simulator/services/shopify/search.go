@@ -26,8 +26,8 @@ func parseSearch(query string) (conditions []condition, warnings []object, err e
 		holds, problem := orderCondition(field, value, isSince)
 		if problem != "" {
 			warnings = append(warnings, object{
-				{"query", query}, {"parsed", object{{"field", field}, {"match_all", value}}},
-				{"warnings", []object{{{"field", field}, {"message", problem}}}},
+				"query": query, "parsed": object{"field": field, "match_all": value},
+				"warnings": []object{{"field": field, "message": problem}},
 			})
 			continue
 		}
