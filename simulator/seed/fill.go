@@ -74,8 +74,8 @@ func LogProgress(logger *slog.Logger, every time.Duration) func(rows int64) {
 }
 
 const (
-	loaders    = 2       // connections
-	chunkBytes = 1 << 20 // of one statement: well below the servers' max_allowed_packet
+	loaders   = 2    // connections
+	chunkRows = 2000 // of one statement, which is then well below the servers' max_allowed_packet
 )
 
 // loader writes statements on a few connections concurrently.
@@ -95,7 +95,7 @@ type chunk struct {
 
 // insert writes the rows of a table.
 func (l *loader) insert(t world.Table, b *world.Books) error {
-	for statement, rows := range t.InsertStatements(b, chunkBytes) {
+	for statement, rows := range t.InsertStatements(b, chunkRows) {
 		select {
 		case l.chunks <- chunk{statement, rows}:
 		case <-l.ctx.Done():
