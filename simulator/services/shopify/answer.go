@@ -12,7 +12,6 @@ type exchange struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	shop      string
-	id        string // X-Request-Id
 	operation string
 	cost      int
 }

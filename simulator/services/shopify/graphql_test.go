@@ -154,7 +154,7 @@ func TestBucketLeaksByTime(t *testing.T) {
 func TestSomebodyElseCanUseUpThePoints(t *testing.T) {
 	t.Parallel()
 	r := newFixture(t)
-	if err := r.Switch("", func(s *Switches) { s.Throttled = true }); err != nil {
+	if err := r.Switch(kids, func(s *Switches) { s.Throttled = true }); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -163,7 +163,7 @@ func TestSomebodyElseCanUseUpThePoints(t *testing.T) {
 		}
 		r.clock = r.clock.Add(time.Minute)
 	}
-	if err := r.Switch("", func(s *Switches) { s.Throttled = false }); err != nil {
+	if err := r.Switch(kids, func(s *Switches) { s.Throttled = false }); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.ask(t, `{ shop { id } }`); !strings.Contains(got.Body, `"data"`) {

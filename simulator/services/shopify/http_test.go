@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -62,8 +61,6 @@ func TestRefusalsHaveTheirStatusAndBody(t *testing.T) {
 		{"530", status(530), 530, "server_error", "error code: 1016", true},
 		{"540", status(540), 540, "server_error", "<!DOCTYPE html>", false},
 		{"418", status(418), 418, "other", "<!DOCTYPE html>", false},
-		{"frozen", func(s *Switches) { s.Frozen = true }, 402, "frozen", `{"errors":"Unavailable Shop"}`, true},
-		{"locked", func(s *Switches) { s.Locked = true }, 423, "locked", `{"errors":"Unavailable Shop"}`, true},
 		{"token expired", func(s *Switches) { s.TokenExpired = true }, 401, "auth", `{"errors":"[API] Invalid API key`, false},
 		{"shop inactive", func(s *Switches) { s.ErrorCode = "SHOP_INACTIVE" }, 200, "other", `{"errors":[{"extensions":{"code":"SHOP_INACTIVE"},"message":"Shop is not active"}]}`, true},
 		{"internal", func(s *Switches) { s.ErrorCode = "INTERNAL_SERVER_ERROR" }, 200, "server_error", `{"errors":[{"extensions":{"code":"INTERNAL_SERVER_ERROR"},"message":"Internal error. Looks like`, false},
@@ -78,9 +75,6 @@ func TestRefusalsHaveTheirStatusAndBody(t *testing.T) {
 			}
 			if after := got.Header.Get("Retry-After"); (after == "2.0") != (test.status == 429) {
 				t.Errorf("Retry-After %q", after)
-			}
-			if got.Header.Get("X-Request-Id") == "" {
-				t.Error("no X-Request-Id")
 			}
 			if diff := cmp.Diff(map[string]int64{test.outcome: 1}, r.requests(t)); diff != "" {
 				t.Errorf("books (-want +got):\n%s", diff)
@@ -112,26 +106,6 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		if got := newFixture(t).post(t, test.path, test.contentType, test.body, "X-Shopify-Access-Token", test.token); got.Status != test.status {
 			t.Errorf("%s: %d %s, want %d", test.name, got.Status, got.Body, test.status)
 		}
-	}
-}
-
-func TestShopIsFoundByHost(t *testing.T) {
-	t.Parallel()
-	r := newFixture(t)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/admin/api/2026-10/graphql.json", strings.NewReader(`{"query":"{ shop { name } }"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Host = kids
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("X-Shopify-Access-Token", shpat)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if body, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(body), "Kids Sale North") {
-		t.Errorf("%d %s %v", response.StatusCode, body, err)
 	}
 }
 
@@ -183,11 +157,6 @@ func TestSwitchesOfOneShopLeaveTheOthersAlone(t *testing.T) {
 	if a, b := r.ask(t, probe).Status, teens(); a != 503 || b != 200 {
 		t.Errorf("%d and %d", a, b)
 	}
-	r.switchOn(t, "", func(s *Switches) { s.Frozen = true })
-	if a, b := r.ask(t, probe).Status, teens(); a != 503 || b != 402 {
-		t.Errorf("%d and %d", a, b)
-	}
-	r.switchOn(t, "", func(s *Switches) { *s = Switches{} })
 	r.switchOn(t, kids, func(s *Switches) { *s = Switches{} })
 	if a, b := r.ask(t, probe).Status, teens(); a != 200 || b != 200 {
 		t.Errorf("%d and %d", a, b)

@@ -37,16 +37,6 @@ type Order struct {
 	CancelledAt     time.Time // zero: it is not
 	Test            bool
 	FinancialStatus string // PAID if empty
-	Currency        string
-	Lines           []Line
-}
-
-// Line is what was sold.
-type Line struct {
-	ProductID int64
-	Title     string
-	Quantity  int
-	Price     string // decimal
 }
 
 // Product is a product.
