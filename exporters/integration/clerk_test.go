@@ -164,7 +164,7 @@ func TestEachOutcomeOfClerkHasItsLabel(t *testing.T) {
 		up     float64
 		reason string
 	}{
-		"the key was revoked":   {func(s *clerk.Switches) { s.WrongKey = true }, "auth", 0, "auth"},
+		"the key was revoked":   {func(s *clerk.Switches) { s.Status = 401 }, "auth", 0, "auth"},
 		"the limit is used up":  {func(s *clerk.Switches) { s.Status = 429 }, "throttled", 1, "throttled"},
 		"forbidden":             {func(s *clerk.Switches) { s.Status = 403 }, "forbidden", 0, "auth"},
 		"not paid":              {func(s *clerk.Switches) { s.Status = 402 }, "payment_required", 0, "auth"},

@@ -54,8 +54,8 @@ func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
 		want   string
 		reason string
 	}{
-		"Invalid_Key":          {func(s *mandrill.Switches) { s.InvalidKey = true }, "auth", "auth"},
-		"RequestLimitExceeded": {func(s *mandrill.Switches) { s.Throttled = true }, "throttled", "throttled"},
+		"Invalid_Key":          {named("Invalid_Key"), "auth", "auth"},
+		"RequestLimitExceeded": {named("RequestLimitExceeded"), "throttled", "throttled"},
 		"PaymentRequired":      {named("PaymentRequired"), "payment_required", "auth"},
 		"ValidationError":      {named("ValidationError"), "invalid_request", "query"},
 		"Unknown_Webhook":      {named("Unknown_Webhook"), "not_found", "query"},

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/google/uuid"
 
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
@@ -50,7 +49,7 @@ type Fake struct {
 	switches Switches
 	keys     []jose.JSONWebKey // private ones; the last one signs
 	users    map[string]*User
-	sessions map[string]*session
+	sessions map[string]*Session
 	limit    limit
 }
 
@@ -61,7 +60,7 @@ func New(config Config) *Fake {
 	}
 	f := &Fake{
 		config: config, routes: routes(), keys: []jose.JSONWebKey{newSigningKey()},
-		users: map[string]*User{}, sessions: map[string]*session{},
+		users: map[string]*User{}, sessions: map[string]*Session{},
 	}
 	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, func(webhook.Attempt) {})
 	return f
@@ -95,8 +94,7 @@ func routes() *http.ServeMux {
 
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{ResponseWriter: w, fake: f, r: r, trace: strings.ReplaceAll(uuid.NewString(), "-", "")}
-	w.Header().Set("Clerk-Trace-Id", x.trace)
+	x := &exchange{ResponseWriter: w, fake: f, r: r}
 	_, matched := f.routes.Handler(r)
 	x.operation = cmp.Or(matched, "other")
 
@@ -115,7 +113,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(switches.Status)
 	case matched == "":
 		x.fail("not_found", http.StatusNotFound, apiError{"Resource not found", "The URL " + r.URL.Path + " is not known.", "resource_not_found", object{}})
-	case !x.authorised(switches.WrongKey):
+	case !x.authorised():
 	case matched != keysRoute && !x.withinLimit(switches.Throttled):
 	case switches.InvalidResponse:
 		x.record("invalid_response")
@@ -126,14 +124,14 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authorised answers requests without the secret key.
-func (x *exchange) authorised(revoked bool) bool {
+func (x *exchange) authorised() bool {
 	header := x.r.Header.Get("Authorization")
 	key, ok := strings.CutPrefix(header, "Bearer ")
 	switch {
 	case !ok || key == "":
 		x.fail("auth", http.StatusUnauthorized, apiError{"Invalid Authorization header format",
 			"Invalid Authorization header format. Must be 'Bearer <YOUR_API_KEY>'", "authorization_header_format_invalid", object{}})
-	case revoked || subtle.ConstantTimeCompare([]byte(key), []byte(x.fake.config.SecretKey)) != 1:
+	case subtle.ConstantTimeCompare([]byte(key), []byte(x.fake.config.SecretKey)) != 1:
 		const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
 		x.fail("auth", http.StatusUnauthorized, apiError{message, message, "clerk_key_invalid", object{}})
 	default:
@@ -150,7 +148,6 @@ type exchange struct {
 	http.ResponseWriter
 	fake      *Fake
 	r         *http.Request
-	trace     string
 	operation string
 }
 
@@ -174,11 +171,7 @@ type apiError struct {
 }
 
 func (x *exchange) fail(outcome string, status int, problem apiError) {
-	x.json(outcome, status, struct {
-		Errors []apiError `json:"errors"`
-		Trace  string     `json:"clerk_trace_id"`
-		Meta   object     `json:"meta"`
-	}{[]apiError{problem}, x.trace, object{}})
+	x.json(outcome, status, object{"errors": []apiError{problem}})
 }
 
 // refuse answers with a status that is forced.

@@ -19,12 +19,7 @@ type Session struct {
 	createdAt       time.Time
 }
 
-type session struct {
-	Session
-	clientID string
-}
-
-func (s *session) status(now time.Time) string {
+func (s *Session) status(now time.Time) string {
 	if !now.Before(s.ExpiresAt) {
 		return "expired"
 	}
@@ -48,35 +43,16 @@ func (f *Fake) SignIn(s Session) (Session, error) {
 		s.ExpiresAt = s.createdAt.Add(sessionLife)
 	}
 	u.LastActiveAt = s.createdAt
-	added := &session{Session: s, clientID: newID("client")}
-	f.sessions[s.ID] = added
-	f.sendWebhook("session.created", f.sessionJSON(added))
+	f.sessions[s.ID] = &s
+	f.sendWebhook("session.created", s.json(f.now()))
 	return s, nil
 }
 
-// sessionJSON is a session as the API writes it.
-type sessionJSON struct {
-	Object       string  `json:"object"`
-	ID           string  `json:"id"`
-	UserID       string  `json:"user_id"`
-	ClientID     string  `json:"client_id"`
-	Actor        *object `json:"actor"`
-	Status       string  `json:"status"`
-	Organization *string `json:"last_active_organization_id"`
-	LastActiveAt int64   `json:"last_active_at"`
-	ExpireAt     int64   `json:"expire_at"`
-	AbandonAt    int64   `json:"abandon_at"`
-	CreatedAt    int64   `json:"created_at"`
-	UpdatedAt    int64   `json:"updated_at"`
-}
-
-// sessionJSON needs the lock.
-func (f *Fake) sessionJSON(s *session) sessionJSON {
-	created := s.createdAt.UnixMilli()
-	return sessionJSON{
-		Object: "session", ID: s.ID, UserID: s.UserID, ClientID: s.clientID, Status: s.status(f.now()),
-		ExpireAt: s.ExpiresAt.UnixMilli(), AbandonAt: s.createdAt.Add(30 * 24 * time.Hour).UnixMilli(),
-		LastActiveAt: created, CreatedAt: created, UpdatedAt: created,
+// json returns a session as the API writes it.
+func (s *Session) json(now time.Time) object {
+	return object{
+		"object": "session", "id": s.ID, "user_id": s.UserID, "status": s.status(now),
+		"created_at": s.createdAt.UnixMilli(), "expire_at": s.ExpiresAt.UnixMilli(),
 	}
 }
 
@@ -88,14 +64,10 @@ func (x *exchange) getSession() {
 	f := x.fake
 	f.mu.Lock()
 	s := f.sessions[x.r.PathValue("id")]
-	var v sessionJSON
-	if s != nil {
-		v = f.sessionJSON(s)
-	}
 	f.mu.Unlock()
 	if s == nil {
 		x.noSession()
 		return
 	}
-	x.json("ok", http.StatusOK, v)
+	x.json("ok", http.StatusOK, s.json(f.now())) // a session never changes
 }

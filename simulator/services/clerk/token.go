@@ -37,7 +37,7 @@ type Claims struct {
 }
 
 // mint needs the lock.
-func (f *Fake) mint(s *session, life time.Duration) string {
+func (f *Fake) mint(s *Session, life time.Duration) string {
 	now := f.now()
 	key := f.keys[len(f.keys)-1]
 	return sign(key, Claims{

@@ -21,7 +21,7 @@ type Config struct {
 	Key         string
 	Username    string
 	CreatedAt   time.Time // zero: now
-	HourlyQuota int       // messages; 0: 25,000
+	HourlyQuota int       // messages; 0: 25,000. It is shown, and used up by a switch
 
 	// Webhooks says how batches are sent: the zero value is in real time. Its clock is Mandrill's.
 	Webhooks webhook.SenderConfig
@@ -37,7 +37,6 @@ type Fake struct {
 	mu          sync.Mutex
 	switches    Switches
 	history     history
-	hour        hour
 	subaccounts map[string]*subaccount
 	domains     []*domain
 	hooks       []*hook
@@ -152,10 +151,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail("Unknown_Method", "Unknown method \""+operation+"\"")
 	case key == "":
 		x.fail("ValidationError", "You must specify a key value")
-	case switches.InvalidKey || key != f.config.Key:
+	case key != f.config.Key:
 		x.fail("Invalid_Key", "Invalid API key")
-	case switches.Throttled:
-		x.fail("RequestLimitExceeded", "Too many requests")
 	case switches.ErrorName != "":
 		x.fail(switches.ErrorName, "Something went wrong")
 	case switches.InvalidResponse:

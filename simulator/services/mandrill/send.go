@@ -35,19 +35,6 @@ type message struct {
 // messagesKept is how many messages can still bounce or be complained about.
 const messagesKept = 20_000
 
-// hour counts messages in a clock hour, the window of the hourly quota: an assumption.
-type hour struct {
-	begun time.Time
-	sent  int
-}
-
-func (h *hour) count(now time.Time) int {
-	if begun := now.Truncate(time.Hour); !begun.Equal(h.begun) {
-		h.begun, h.sent = begun, 0
-	}
-	return h.sent
-}
-
 // Send takes a message.
 func (f *Fake) Send(m Message) (Sent, error) {
 	f.mu.Lock()
@@ -65,12 +52,12 @@ func (f *Fake) Send(m Message) (Sent, error) {
 	case f.denied[m.To]:
 		added.state = "rejected"
 		f.count(added, Counts{Rejects: 1})
-		f.event(added, "reject", nil)
+		f.event(added, "reject")
 		sent.RejectReason = because("hard-bounce")
 	case s != nil && s.paused:
 		added.state, sent.QueuedReason = "queued", because("sending-paused")
 		s.queue = append(s.queue, added)
-	case !f.withinQuota():
+	case f.switches.QuotaUsedUp:
 		added.state, sent.QueuedReason = "queued", because("hourly-quota-exhausted")
 		f.queue = append(f.queue, added)
 	default:
@@ -83,44 +70,35 @@ func (f *Fake) Send(m Message) (Sent, error) {
 	return sent, nil
 }
 
-// withinQuota says whether the quota allows another message.
-func (f *Fake) withinQuota() bool {
-	return !f.switches.QuotaUsedUp && f.hour.count(f.now()) < f.config.HourlyQuota
-}
-
-// drain sends what waits, as far as the quotas allow.
+// drain sends what waits, as far as the quota allows.
 func (f *Fake) drain() {
-	var waiting []*message
 	for _, s := range f.subaccounts {
-		if !s.paused && len(s.queue) > 0 {
+		if !s.paused {
 			f.queue = append(f.queue, s.queue...)
 			s.queue = nil
 		}
 	}
-	for _, m := range f.queue {
-		if f.withinQuota() {
-			f.deliver(m)
-		} else {
-			waiting = append(waiting, m)
-		}
+	if f.switches.QuotaUsedUp {
+		return
 	}
-	f.queue = waiting
+	for _, m := range f.queue {
+		f.deliver(m)
+	}
+	f.queue = nil
 }
 
 // deliver sends a message, or has it bounce: evenly spread, so that the share is exact.
 func (f *Fake) deliver(m *message) {
-	f.hour.count(f.now())
-	f.hour.sent++
 	m.state = "sent"
 	f.count(m, Counts{Sent: 1})
-	f.event(m, "send", nil)
+	f.event(m, "send")
 	f.bounceShare += f.switches.Bouncing
 	if f.bounceShare >= 1 {
 		f.bounceShare--
 		f.bounce(m, true)
 		return
 	}
-	f.event(m, "delivered", nil)
+	f.event(m, "delivered")
 }
 
 func (f *Fake) bounce(m *message, hard bool) {
@@ -128,11 +106,11 @@ func (f *Fake) bounce(m *message, hard bool) {
 	if hard {
 		f.denied[m.To] = true
 		f.count(m, Counts{HardBounces: 1})
-		f.event(m, "hard_bounce", map[string]any{"bounce_description": "bad_mailbox", "bgtools_code": 10, "diag": "smtp;550 5.1.1 The email account that you tried to reach does not exist."})
+		f.event(m, HardBounce)
 		return
 	}
 	f.count(m, Counts{SoftBounces: 1})
-	f.event(m, "soft_bounce", map[string]any{"bounce_description": "mailbox_full", "bgtools_code": 22, "diag": "smtp;552 5.2.2 Over quota"})
+	f.event(m, SoftBounce)
 }
 
 // What can happen to a message that was sent.
@@ -153,7 +131,7 @@ func (f *Fake) Trigger(id, what string) error {
 	switch what {
 	case Complain:
 		f.count(m, Counts{Complaints: 1})
-		f.event(m, what, nil)
+		f.event(m, what)
 	case SoftBounce, HardBounce:
 		f.bounce(m, what == HardBounce)
 	default:

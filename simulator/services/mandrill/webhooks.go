@@ -3,7 +3,6 @@ package mandrill
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -65,7 +64,7 @@ func (h *hook) subscribed(event string) bool {
 }
 
 // event puts an event into the next batch of each webhook that wants it.
-func (f *Fake) event(m *message, event string, more map[string]any) {
+func (f *Fake) event(m *message, event string) {
 	state := m.state
 	if event == Complain {
 		state = "spam"
@@ -85,7 +84,6 @@ func (f *Fake) event(m *message, event string, more map[string]any) {
 		if m.Subaccount != "" {
 			body["subaccount"] = m.Subaccount
 		}
-		maps.Copy(body, more)
 		h.events = append(h.events, map[string]any{"event": event, "_id": m.id, "ts": f.now().Unix(), "msg": body})
 	}
 }
