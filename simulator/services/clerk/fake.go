@@ -50,7 +50,6 @@ type Fake struct {
 	keys     []jose.JSONWebKey // private ones; the last one signs
 	users    map[string]*User
 	sessions map[string]*Session
-	limit    limit
 }
 
 // New returns an instance with one signing key and no users. Close it.
@@ -114,7 +113,8 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case matched == "":
 		x.fail("not_found", http.StatusNotFound, apiError{"Resource not found", "The URL " + r.URL.Path + " is not known.", "resource_not_found", object{}})
 	case !x.authorised():
-	case matched != keysRoute && !x.withinLimit(switches.Throttled):
+	case switches.Throttled && matched != keysRoute:
+		x.throttle()
 	case switches.InvalidResponse:
 		x.record("invalid_response")
 		wire.HTMLPage(w, http.StatusOK)
@@ -174,6 +174,15 @@ func (x *exchange) fail(outcome string, status int, problem apiError) {
 	x.json(outcome, status, object{"errors": []apiError{problem}})
 }
 
+// throttle answers that the limit of an instance, 1,000 requests in ten seconds, is used up. The status and Retry-After are documented, the
+// body is an assumption.
+func (x *exchange) throttle() {
+	x.Header().Set("Retry-After", "10")
+	x.fail("throttled", http.StatusTooManyRequests, apiError{
+		"Too many requests", "Too many requests. Please try again in a bit.", "too_many_requests", object{},
+	})
+}
+
 // refuse answers with a status that is forced.
 func (x *exchange) refuse(status int) {
 	outcome, code := "other", "internal_clerk_error"
@@ -186,7 +195,7 @@ func (x *exchange) refuse(status int) {
 			return
 		}
 	case status == http.StatusTooManyRequests:
-		x.throttle(10)
+		x.throttle()
 		return
 	case status == http.StatusUnauthorized:
 		outcome, code = "auth", "clerk_key_invalid"
