@@ -11,14 +11,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 )
 
-const (
-	topicsPatience = time.Minute // until the brokers have created the topics
-	topicsAgain    = time.Second
-)
+// topicsPatience is how long the brokers may take until they have created the topics.
+const topicsPatience = time.Minute
 
 // Topics returns all topics of the platform with their numbers of partitions. jobs.TopicConfigs returns the configuration of the jobs'
 // topics.
@@ -38,23 +37,13 @@ func CreateTopics(ctx context.Context, brokers []string) error {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(ctx, topicsPatience)
 	defer cancel()
-	for {
-		err := createTopics(ctx, client)
-		if err == nil || !retriable(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(topicsAgain):
-		}
-	}
+	return faults.RetryUntil(ctx, final, func() error { return createTopics(ctx, client) })
 }
 
-// retriable reports whether a retry may succeed: also while no broker answers.
-func retriable(err error) bool {
+// final reports whether the brokers' answer stays the same.
+func final(err error) bool {
 	var said *kerr.Error
-	return !errors.As(err, &said) || said.Retriable
+	return errors.As(err, &said) && !said.Retriable
 }
 
 func createTopics(ctx context.Context, client *kadm.Client) error {

@@ -140,15 +140,8 @@ func Presences(s *store.Store) []Presence {
 
 // Run emits telemetry until the context ends, independently of life: it goes on while the database does not answer.
 func (em *Emitter) Run(ctx context.Context) {
-	ticker := time.NewTicker(em.config.Tick)
-	defer ticker.Stop()
 	em.emitStart()
-	for last := time.Now(); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for last := time.Now(); faults.Sleep(ctx, em.config.Tick); {
 		now := time.Now()
 		em.EmitTelemetry(min(now.Sub(last), world.LongestStep))
 		last = now
