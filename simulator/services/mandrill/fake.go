@@ -91,7 +91,7 @@ func (f *Fake) now() time.Time { return f.config.Now() }
 
 // Books are what the account holds, and the counts of its requests and webhooks.
 type Books struct {
-	// Requests by outcome: ok, auth, throttled, bad_request, not_found, server_error, invalid_response, other;
+	// Requests by outcome: ok, auth, throttled, bad_request, not_found, server_error, invalid_response, other; refused: a forced status;
 	// timeout: the client went away before the answer; down: the connection was cut.
 	Requests map[string]int64
 	// Webhooks are batches by outcome: sent, delivered, failed (attempts), given_up, forged; refused are events

@@ -48,14 +48,13 @@ func (f *Fake) AddWebhook(w Webhook) Webhook {
 func (f *Fake) FailWebhook(id int64, problem string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, h := range f.hooks {
-		if h.ID == id {
-			h.failing = problem
-			h.lastError = cmp.Or(problem, h.lastError)
-			return nil
-		}
+	i := slices.IndexFunc(f.hooks, func(h *hook) bool { return h.ID == id })
+	if i < 0 {
+		return fmt.Errorf("mandrill: webhook %d: %w", id, ErrUnknown)
 	}
-	return fmt.Errorf("mandrill: webhook %d: %w", id, ErrUnknown)
+	h := f.hooks[i]
+	h.failing, h.lastError = problem, cmp.Or(problem, h.lastError)
+	return nil
 }
 
 // subscribed says whether a webhook is about an event. Settings spell hard_bounce as events do.
