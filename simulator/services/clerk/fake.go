@@ -176,28 +176,25 @@ func (x *exchange) throttle() {
 	})
 }
 
-// refuse answers with a status that is forced.
+// refuse answers with a status that is forced. Above 500 the edge answers, and it is not the API.
 func (x *exchange) refuse(status int) {
-	outcome, code := "other", "internal_clerk_error"
+	refusal, known := map[int][2]string{
+		http.StatusBadRequest:          {"bad_request", "request_body_invalid"},
+		http.StatusUnauthorized:        {"auth", "clerk_key_invalid"},
+		http.StatusForbidden:           {"forbidden", "authorization_invalid"},
+		http.StatusNotFound:            {"not_found", "resource_not_found"},
+		http.StatusUnprocessableEntity: {"bad_request", "request_body_invalid"},
+		http.StatusInternalServerError: {"server_error", "internal_clerk_error"},
+	}[status]
 	switch {
-	case status >= 500:
-		outcome = "server_error"
-		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
-			x.record(outcome)
-			wire.HTMLPage(x, status)
-			return
-		}
 	case status == http.StatusTooManyRequests:
 		x.throttle()
-		return
-	case status == http.StatusUnauthorized:
-		outcome, code = "auth", "clerk_key_invalid"
-	case status == http.StatusForbidden:
-		outcome, code = "forbidden", "authorization_invalid"
-	case status == http.StatusNotFound:
-		outcome, code = "not_found", "resource_not_found"
-	case status == http.StatusBadRequest || status == http.StatusUnprocessableEntity:
-		outcome, code = "bad_request", "request_body_invalid"
+	case status > http.StatusInternalServerError:
+		x.record("server_error")
+		wire.HTMLPage(x, status)
+	case known:
+		x.fail(refusal[0], status, apiError{http.StatusText(status), http.StatusText(status), refusal[1], object{}})
+	default:
+		x.fail("other", status, apiError{http.StatusText(status), http.StatusText(status), "internal_clerk_error", object{}})
 	}
-	x.fail(outcome, status, apiError{http.StatusText(status), http.StatusText(status), code, object{}})
 }

@@ -277,12 +277,12 @@ func TestDomainsShowWhichMechanismIsBroken(t *testing.T) {
 	t.Parallel()
 	r := newFixture(t, Config{})
 	r.AddDomain("mail.example")
-	const right = `{"valid":true,"valid_after":null,"error":null}`
+	const right = `{"error":null,"valid":true,"valid_after":null}`
 	shown := func(spf, dkim, dkim2, dmarc string, signing bool) string {
 		return fmt.Sprintf(`[{"dkim":%s,"dkim2":%s,"dmarc":%s,"domain":"mail.example","spf":%s,"valid_signing":%t,"verified_at":"2013-01-01 15:30:27"}]`, dkim, dkim2, dmarc, spf, signing)
 	}
 	broken := func(name string) string {
-		return `{"valid":false,"valid_after":null,"error":"No valid ` + name + ` record found"}`
+		return `{"error":"No valid ` + name + ` record found","valid":false,"valid_after":null}`
 	}
 	for _, step := range []struct {
 		mechanism string

@@ -130,7 +130,10 @@ func (f *Fake) attempted(a webhook.Attempt) {
 
 // json returns a webhook as the API writes it. Its last error stays, even when later batches arrive. It needs the lock.
 func (h *hook) json() map[string]any {
-	v := map[string]any{"id": h.ID, "url": h.URL, "auth_key": h.AuthKey, "events": append([]string{}, h.Events...), "last_sent_at": stampOrNull(h.lastSentAt), "last_error": nil}
+	v := map[string]any{"id": h.ID, "url": h.URL, "auth_key": h.AuthKey, "events": append([]string{}, h.Events...), "last_sent_at": nil, "last_error": nil}
+	if !h.lastSentAt.IsZero() {
+		v["last_sent_at"] = stamp(h.lastSentAt)
+	}
 	if h.lastError != "" {
 		v["last_error"] = h.lastError
 	}

@@ -6,6 +6,9 @@ import (
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
 
+// object is a JSON object whose order does not matter.
+type object = map[string]any
+
 // exchange is a request with its answer.
 type exchange struct {
 	fake      *Fake

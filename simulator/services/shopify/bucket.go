@@ -2,6 +2,7 @@ package shopify
 
 import (
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -52,4 +53,15 @@ func (b *bucket) status() object {
 		"currentlyAvailable": math.Floor(b.level),
 		"restoreRate":        shopifyFloat(b.Restore),
 	}
+}
+
+// shopifyFloat is written as Shopify writes it, with a decimal point even where it is whole.
+type shopifyFloat float64
+
+// MarshalJSON implements json.Marshaler.
+func (f shopifyFloat) MarshalJSON() ([]byte, error) {
+	if whole := math.Trunc(float64(f)); whole == float64(f) {
+		return strconv.AppendFloat(nil, whole, 'f', 1, 64), nil
+	}
+	return strconv.AppendFloat(nil, float64(f), 'f', -1, 64), nil
 }

@@ -49,10 +49,6 @@ func (e *execution) run(op *ast.OperationDefinition) any {
 	return data
 }
 
-func (e *execution) actualCost(op *ast.OperationDefinition) int {
-	return cost(op.SelectionSet, e.document, func(field *ast.Field) int { return e.sizes[field] })
-}
-
 // value returns the selected part of a value.
 func (e *execution) value(field *ast.Field, v any) any {
 	switch v := v.(type) {

@@ -83,7 +83,7 @@ func (x *exchange) graphql(requested string, switches Switches) {
 	}
 	e := &execution{shop: s, missing: switches.MissingScopes, document: document, variables: values, sizes: map[*ast.Field]int{}}
 	data := e.run(op)
-	actual := e.actualCost(op)
+	actual := cost(op.SelectionSet, document, func(field *ast.Field) int { return e.sizes[field] })
 	s.bucket.refund(asked - actual)
 	x.cost = actual
 	extensions := object{"cost": costExtension(asked, actual, s.bucket)}
