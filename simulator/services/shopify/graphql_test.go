@@ -221,6 +221,7 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 	r := newFixture(t)
 	for _, test := range []struct{ query, code, message string }{
 		{`{ shop { nothing } }`, "", `Cannot query field "nothing" on type "Shop".`},
+		{`{ shop { id @skip(if: true) } }`, "", `Unknown directive "@skip".`},
 		{`{ orders(frist: 1) { nodes { test } } }`, "", ""},
 		{`{ shop }`, "", ""},
 		{`query($q: String) { shop { id } }`, "", ""},
