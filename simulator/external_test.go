@@ -130,7 +130,7 @@ func (r *serviceReader) query(client, text string, variables map[string]any) (in
 func (r *serviceReader) ids(client, what string) map[uint64]bool {
 	r.t.Helper()
 	more := map[string]string{"orders": "cancelledAt", "products": "title"}[what]
-	text := fmt.Sprintf(`query($after: String) { %s(first: 250, after: $after, query: "") { nodes { legacyResourceId %s } pageInfo { hasNextPage endCursor } } }`, what, more)
+	text := fmt.Sprintf(`query($after: String) { %s(first: 250, after: $after) { nodes { legacyResourceId %s } pageInfo { hasNextPage endCursor } } }`, what, more)
 	all := map[uint64]bool{}
 	for after := any(nil); ; {
 		var body []byte

@@ -111,11 +111,7 @@ func (m *fakeShops) start(t *testing.T, config string, flags ...string) *exporte
 
 func (m *fakeShops) turn(t testing.TB, client string, change func(*shopify.Switches)) {
 	t.Helper()
-	domain := ""
-	if client != "" {
-		domain = domainOf(client)
-	}
-	if err := m.Switch(domain, change); err != nil {
+	if err := m.Switch(domainOf(client), change); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -34,7 +34,7 @@ func newMailer(t *testing.T, network *exportertest.Network) *mailer {
 		}
 	}
 	m.hook = m.AddWebhook(mandrill.Webhook{URL: "https://hooks.example.invalid/planted", AuthKey: "planted-auth-key"}).ID
-	m.AddDomain(mandrill.Domain{Name: "mail.example.com"})
+	m.AddDomain("mail.example.com")
 	return m
 }
 
@@ -54,8 +54,8 @@ func TestEachOutcomeOfMandrillHasItsLabel(t *testing.T) {
 		want   string
 		reason string
 	}{
-		"Invalid_Key":          {func(s *mandrill.Switches) { s.InvalidKey = true }, "auth", "auth"},
-		"RequestLimitExceeded": {func(s *mandrill.Switches) { s.Throttled = true }, "throttled", "throttled"},
+		"Invalid_Key":          {named("Invalid_Key"), "auth", "auth"},
+		"RequestLimitExceeded": {named("RequestLimitExceeded"), "throttled", "throttled"},
 		"PaymentRequired":      {named("PaymentRequired"), "payment_required", "auth"},
 		"ValidationError":      {named("ValidationError"), "invalid_request", "query"},
 		"Unknown_Webhook":      {named("Unknown_Webhook"), "not_found", "query"},

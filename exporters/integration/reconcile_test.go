@@ -127,7 +127,7 @@ func TestALostWebhookIsAMissingOrderUntilItIsImported(t *testing.T) {
 				t.Error(err)
 			}
 		}))
-		if _, err := m.Subscribe(domainOf("north"), "app", shopify.Subscription{Topic: "ORDERS_CREATE", URI: hooks.URL}); err != nil {
+		if err := m.Subscribe(domainOf("north"), shopify.Subscription{Topic: "ORDERS_CREATE", URI: hooks.URL}); err != nil {
 			t.Fatal(err)
 		}
 		order := func() int64 {

@@ -50,7 +50,7 @@ func TestTheScrapeResponseOfTheShopsIsAsRecorded(t *testing.T) {
 		m.orders(t, "north", 3, time.Hour)
 		m.products(t, "north", 3, time.Hour)
 		m.turn(t, "south", func(s *shopify.Switches) { s.Status = 503 })
-		if _, err := m.Subscribe(domainOf("north"), "", shopify.Subscription{Topic: "ORDERS_CREATE", URI: "https://platform.example/hooks"}); err != nil {
+		if err := m.Subscribe(domainOf("north"), shopify.Subscription{Topic: "ORDERS_CREATE", URI: "https://platform.example/hooks"}); err != nil {
 			t.Fatal(err)
 		}
 		l := newPlatformTables(t, dsn, "north", "south")

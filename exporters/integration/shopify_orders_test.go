@@ -117,7 +117,7 @@ func TestABusyShopIsReadInAsManyRoundsAsItsBucketAllows(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		m := newFakeShops(t)
-		m.open(t, "north", func(s *shopify.Shop) { s.Plan = shopify.Plan{DisplayName: "Small", Bucket: 520, Restore: 200} })
+		m.open(t, "north", func(s *shopify.Shop) { s.Plan = shopify.Plan{Bucket: 520, Restore: 200} })
 		m.orders(t, "north", 600, time.Minute)
 		r := m.start(t, m.config(quick))
 		page := r.Await(t, "all of them", func(s map[string]float64) bool { return s[of("orders_recent", "north")] == 600 })
@@ -200,7 +200,7 @@ func TestSubscriptionsAreComparedWithTheExpectedTopics(t *testing.T) {
 		m.clients[1] = strings.Replace(m.clients[1], "token_file", "expected_topics: [app/uninstalled], token_file", 1)
 		subscribe := func(client, topic string) {
 			t.Helper()
-			if _, err := m.Subscribe(domainOf(client), "app", shopify.Subscription{Topic: topic, URI: "https://platform.example/hooks"}); err != nil {
+			if err := m.Subscribe(domainOf(client), shopify.Subscription{Topic: topic, URI: "https://platform.example/hooks"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -232,7 +232,7 @@ func TestSubscriptionsAreComparedWithTheExpectedTopics(t *testing.T) {
 				t.Errorf("%s is not expected, and told", series)
 			}
 		}
-		if _, err := m.Unsubscribe(domainOf("north"), "ORDERS_CREATE"); err != nil {
+		if err := m.Unsubscribe(domainOf("north"), "ORDERS_CREATE"); err != nil {
 			t.Fatal(err)
 		}
 		subscribe("south", "APP_UNINSTALLED")

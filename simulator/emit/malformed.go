@@ -62,19 +62,27 @@ func (d *eventTemplate) record(outcome, value string, headers ...[2]string) stre
 // tooLarge is one byte more than consumers accept.
 const tooLarge = 1<<20 + 1
 
+// invalid returns a kind of invalid record, by its text.
+func invalid(outcome string, text func(*eventTemplate) string) func(*eventTemplate) stream.InvalidRecord {
+	return func(d *eventTemplate) stream.InvalidRecord { return d.record(outcome, text(d)) }
+}
+
+// binary returns one in binary mode, which lacks a header.
+func binary(outcome, without string, data func(*eventTemplate) string) func(*eventTemplate) stream.InvalidRecord {
+	return func(d *eventTemplate) stream.InvalidRecord { return d.record(outcome, data(d), d.headers(without)...) }
+}
+
+func malformed(text func(*eventTemplate) string) func(*eventTemplate) stream.InvalidRecord {
+	return invalid(stream.Malformed, text)
+}
+
 // malformedKinds returns the kinds of invalid records. The oversized one is the first.
 func malformedKinds() []func(*eventTemplate) stream.InvalidRecord {
-	value := func(outcome string, text func(*eventTemplate) string) func(*eventTemplate) stream.InvalidRecord {
-		return func(d *eventTemplate) stream.InvalidRecord { return d.record(outcome, text(d)) }
-	}
-	malformed := func(text func(*eventTemplate) string) func(*eventTemplate) stream.InvalidRecord {
-		return value(stream.Malformed, text)
-	}
 	just := func(text string) func(*eventTemplate) stream.InvalidRecord {
 		return malformed(func(*eventTemplate) string { return text })
 	}
 	return []func(*eventTemplate) stream.InvalidRecord{
-		value(stream.Oversized, func(d *eventTemplate) string {
+		invalid(stream.Oversized, func(d *eventTemplate) string {
 			return d.replacing(`"data"`, `"padding":"`+strings.Repeat("x", tooLarge)+`","data"`)
 		}),
 
@@ -99,8 +107,8 @@ func malformedKinds() []func(*eventTemplate) stream.InvalidRecord {
 		malformed(func(d *eventTemplate) string { return d.replacing(`"id":"`+d.id+`"`, `"id":"`+d.id+`","id":"other"`) }),
 
 		// Nothing to count.
-		value(stream.UnknownType, func(d *eventTemplate) string { return d.replacing(d.kind, "consign.unheard.of") }),
-		value(stream.UnknownType, func(d *eventTemplate) string { return d.replacing(d.kind, strings.ToUpper(d.kind)) }),
+		invalid(stream.UnknownType, func(d *eventTemplate) string { return d.replacing(d.kind, "consign.unheard.of") }),
+		invalid(stream.UnknownType, func(d *eventTemplate) string { return d.replacing(d.kind, strings.ToUpper(d.kind)) }),
 		malformed(func(d *eventTemplate) string { return "{" + d.attributes() + "}" }),
 		malformed(func(d *eventTemplate) string { return d.withData("null") }),
 		malformed(func(d *eventTemplate) string { return d.withData("[]") }),
@@ -116,40 +124,27 @@ func malformedKinds() []func(*eventTemplate) stream.InvalidRecord {
 			return d.replacing(`,"data"`, `,"deep":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+`,"data"`)
 		}),
 
-		value(stream.NotUTF8, func(d *eventTemplate) string { return d.replacing("/legacy/1", "/l\xe9gende/1") }),
-		value(stream.NotUTF8, func(d *eventTemplate) string { return d.replacing(`"data"`, "\"note\":\"\xff\xfe\",\"data\"") }),
+		invalid(stream.NotUTF8, func(d *eventTemplate) string { return d.replacing("/legacy/1", "/l\xe9gende/1") }),
+		invalid(stream.NotUTF8, func(d *eventTemplate) string { return d.replacing(`"data"`, "\"note\":\"\xff\xfe\",\"data\"") }),
 
-		// Binary mode.
-		func(d *eventTemplate) stream.InvalidRecord {
-			return d.record(stream.Malformed, d.data[:len(d.data)-1], d.headers("")...)
-		},
-		func(d *eventTemplate) stream.InvalidRecord {
-			return d.record(stream.Malformed, d.data, d.headers("ce_id")...)
-		},
-		func(d *eventTemplate) stream.InvalidRecord {
-			return d.record(stream.Malformed, d.data, d.headers("ce_specversion")...)
-		},
+		binary(stream.Malformed, "", func(d *eventTemplate) string { return d.data[:len(d.data)-1] }),
+		binary(stream.Malformed, "ce_id", func(d *eventTemplate) string { return d.data }),
+		binary(stream.Malformed, "ce_specversion", func(d *eventTemplate) string { return d.data }),
 		func(d *eventTemplate) stream.InvalidRecord {
 			return d.record(stream.Malformed, d.data, append(d.headers("ce_specversion"), [2]string{"ce_specversion", "2.0"})...)
 		},
-		func(d *eventTemplate) stream.InvalidRecord { return d.record(stream.Malformed, "{}", d.headers("")...) },
-		func(d *eventTemplate) stream.InvalidRecord {
-			return d.record(stream.NotUTF8, "{\"note\":\"\xc3(\"}", d.headers("")...)
-		},
+		binary(stream.Malformed, "", func(*eventTemplate) string { return "{}" }),
+		binary(stream.NotUTF8, "", func(*eventTemplate) string { return "{\"note\":\"\xc3(\"}" }),
 	}
 }
 
 // malformedAmounts returns further kinds, for events of the sale.
 func malformedAmounts() []func(*eventTemplate) stream.InvalidRecord {
 	return []func(*eventTemplate) stream.InvalidRecord{
-		func(d *eventTemplate) stream.InvalidRecord { return d.record(stream.Malformed, d.withValue("12.5")) },
-		func(d *eventTemplate) stream.InvalidRecord { return d.record(stream.Malformed, d.withValue("-1")) },
-		func(d *eventTemplate) stream.InvalidRecord {
-			return d.record(stream.Malformed, d.replacing(`"USD"`, `"dollars"`))
-		},
-		func(d *eventTemplate) stream.InvalidRecord {
-			return d.record(stream.Malformed, d.replacing(`"USD"`, `null`))
-		},
+		malformed(func(d *eventTemplate) string { return d.withValue("12.5") }),
+		malformed(func(d *eventTemplate) string { return d.withValue("-1") }),
+		malformed(func(d *eventTemplate) string { return d.replacing(`"USD"`, `"dollars"`) }),
+		malformed(func(d *eventTemplate) string { return d.replacing(`"USD"`, `null`) }),
 	}
 }
 

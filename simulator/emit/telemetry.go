@@ -72,20 +72,12 @@ func (src Source) request(e Endpoint, status int) {
 		src.Emit(stream.CacheOperation{Operation: "get", Result: result, Duration: src.Jitter(400 * time.Microsecond)})
 	}
 	if !cached && status != 401 && status != 403 {
-		outcome, took := "ok", src.Jitter(2*time.Millisecond)
-		if status == 503 {
-			outcome, took = oneOf(src.Emitter, "error", "timeout"), src.Jitter(time.Second)
-		}
-		src.Emit(stream.DBQuery{Operation: e.operation, Table: e.Table, Outcome: outcome, Duration: took})
+		src.Emit(stream.DBQuery{Operation: e.operation, Table: e.Table, Outcome: "ok", Duration: src.Jitter(2 * time.Millisecond)})
 		if e.operation != "select" {
 			src.Emit(stream.CacheOperation{Operation: "delete", Result: "ok", Duration: src.Jitter(400 * time.Microsecond)})
 		}
 	}
-	took := src.Jitter(35 * time.Millisecond)
-	if status == 503 {
-		took = src.Jitter(1500 * time.Millisecond)
-	}
-	src.Emit(stream.APIRequest{Route: e.Route, Method: e.Method, Status: status, Duration: took})
+	src.Emit(stream.APIRequest{Route: e.Route, Method: e.Method, Status: status, Duration: src.Jitter(35 * time.Millisecond)})
 }
 
 // recovery emits an attempt to recover from an error; most succeed.
@@ -148,15 +140,8 @@ func Presences(s *store.Store) []Presence {
 
 // Run emits telemetry until the context ends, independently of life: it goes on while the database does not answer.
 func (em *Emitter) Run(ctx context.Context) {
-	ticker := time.NewTicker(em.config.Tick)
-	defer ticker.Stop()
 	em.emitStart()
-	for last := time.Now(); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for last := time.Now(); faults.Sleep(ctx, em.config.Tick); {
 		now := time.Now()
 		em.EmitTelemetry(min(now.Sub(last), world.LongestStep))
 		last = now

@@ -58,7 +58,7 @@ func (i *Infra) storeImages(ctx context.Context) {
 			return
 		case next := <-i.images:
 			if err = i.disk.Store(fmt.Sprintf("%d.jpg", next.item), next.bytes); errors.Is(err, quota.ErrFull) {
-				i.emitStoreFailure()
+				i.inflight.Emit(func(em *emit.Emitter) { em.PlatformSource("worker").SyntheticCall("storage", "object.put", "error") })
 				continue
 			}
 		case <-ticker.C:
@@ -85,12 +85,4 @@ func (i *Infra) queueInitialImages() {
 			}
 		}
 	}
-}
-
-// emitStoreFailure emits that an image did not fit on the disk.
-func (i *Infra) emitStoreFailure() {
-	i.inflight.Emit(func(em *emit.Emitter) {
-		src := em.PlatformSource("worker")
-		src.SyntheticCall("storage", "object.put", "error")
-	})
 }

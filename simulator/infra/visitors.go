@@ -104,7 +104,7 @@ func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
 	for _, x := range emit.Presences(g.Store) {
 		for _, who := range x.Visitors {
 			for range world.Poisson(g.rng, float64(who.N)*requestsPerSecond*seconds) {
-				e := pickEndpoint(g.rng, emit.EndpointsOf(who.Role))
+				e := front(g.rng, emit.EndpointsOf(who.Role))
 				all = append(all, visitorRequest{
 					method: e.Method, path: g.path(x.ID, e), slug: x.Slug, role: who.Role, feature: e.Feature,
 					trace: fmt.Sprintf("%016x%016x", g.rng.Uint64(), g.rng.Uint64()|1), usesResult: g.rng.Float64() < 0.3,
@@ -115,8 +115,8 @@ func (g *trafficGenerator) requestsDue(seconds float64) []visitorRequest {
 	return all
 }
 
-// pickEndpoint picks one of the endpoints, the first ones more often.
-func pickEndpoint(rng *rand.Rand, of []emit.Endpoint) emit.Endpoint {
+// front picks one of the values, the first ones more often.
+func front[T any](rng *rand.Rand, of []T) T {
 	u := rng.Float64()
 	return of[int(u*u*float64(len(of)))]
 }
@@ -149,12 +149,10 @@ func (g *trafficGenerator) path(client uint64, e emit.Endpoint) string {
 
 // popular picks a row that visitors look at, the first ones more often; 0 if there is none. The caller may read the index.
 func (g *trafficGenerator) popular(of *world.Pools, owner uint64) uint64 {
-	all := of.Some(owner, popularRows)
-	if len(all) == 0 {
-		return 0
+	if all := of.Some(owner, popularRows); len(all) > 0 {
+		return front(g.rng, all)
 	}
-	u := g.rng.Float64()
-	return all[int(u*u*float64(len(all)))]
+	return 0
 }
 
 func (g *trafficGenerator) orderRequest(wanted wantedOrder) visitorRequest {

@@ -226,12 +226,7 @@ func (w *worker) process(ctx context.Context, r *kgo.Record) bool {
 	case Retried:
 		return w.retry(ctx, j)
 	case Dead:
-		written := make(chan struct{})
-		w.out.write(j.deadLetter(err, w.config.Now()), func(*kgo.Record) {
-			w.tracker.deadLettered(j)
-			close(written)
-		})
-		return awaitWrite(ctx, written)
+		return w.write(ctx, j.deadLetter(err, w.config.Now()), func(*kgo.Record) { w.tracker.deadLettered(j) })
 	}
 	return true
 }
@@ -257,20 +252,20 @@ func (w *worker) retry(ctx context.Context, j *Job) bool {
 	}
 	next := *j
 	next.Attempt++
-	published := make(chan struct{})
 	record, err := next.record(w.config.Now())
 	if err != nil { // it was encoded before
 		panic(err)
 	}
-	w.out.write(record, func(r *kgo.Record) {
-		w.tracker.published(&next, r)
-		close(published)
-	})
-	return awaitWrite(ctx, published)
+	return w.write(ctx, record, func(r *kgo.Record) { w.tracker.published(&next, r) })
 }
 
-// awaitWrite waits until a record is written; a worker that stops waits for leaveTimeout only.
-func awaitWrite(ctx context.Context, done <-chan struct{}) bool {
+// write writes a record, and reports whether it is written. A worker that stops waits for leaveTimeout only.
+func (w *worker) write(ctx context.Context, r *kgo.Record, written func(*kgo.Record)) bool {
+	done := make(chan struct{})
+	w.out.write(r, func(r *kgo.Record) {
+		written(r)
+		close(done)
+	})
 	select {
 	case <-done:
 		return true

@@ -96,7 +96,29 @@ func (t *sampleBuilder) add(name string, value float64, labels ...string) {
 
 // addEvent adds a sample of an exported sale event.
 func (t *sampleBuilder) addEvent(name string, value float64, e *world.Event, labels ...string) {
-	t.add(name, value, append([]string{"client", t.clients[e.ClientID], "event", e.Slug}, labels...)...)
+	t.add(name, value, append(t.ofEvent(e.ID), labels...)...)
+}
+
+// ofEvent returns the labels of an exported sale event; nil of others.
+func (t *sampleBuilder) ofEvent(id uint64) []string {
+	if e := t.events[id]; e != nil {
+		return []string{"client", t.clients[e.ClientID], "event", e.Slug}
+	}
+	return nil
+}
+
+func (t *sampleBuilder) ofClient(id uint64) []string { return []string{"client", t.clients[id]} }
+
+// addGroups adds counts of clients or sale events; labels are the names of a and b.
+func (t *sampleBuilder) addGroups(name string, counts map[group]int64, of func(uint64) []string, labels ...string) {
+	for g, n := range counts {
+		if set := of(g.id); set != nil {
+			for i, label := range labels {
+				set = append(set, label, [2]string{g.a, g.b}[i])
+			}
+			t.add(name, float64(n), set...)
+		}
+	}
 }
 
 // group is a key of sums: a client or a sale event, and up to two label values.
@@ -157,9 +179,7 @@ func (t *sampleBuilder) sessions() {
 	for id, n := range shoppers {
 		t.addEvent("consign_active_shoppers", float64(n), t.events[id])
 	}
-	for g, n := range users {
-		t.add("consign_active_users", float64(n), "client", t.clients[g.id], "role", g.a)
-	}
+	t.addGroups("consign_active_users", users, t.ofClient, "role")
 }
 
 func (t *sampleBuilder) stock() {
@@ -265,11 +285,7 @@ func (t *sampleBuilder) registration() {
 			unpaid[p.EventID]++
 		}
 	}
-	for g, n := range participants {
-		if e := t.events[g.id]; e != nil {
-			t.addEvent("consign_event_consignors", float64(n), e, "type", g.a)
-		}
-	}
+	t.addGroups("consign_event_consignors", participants, t.ofEvent, "type")
 	for id, e := range t.events {
 		t.addEvent("consign_event_unpaid_fees", float64(unpaid[id]), e)
 	}
@@ -285,16 +301,8 @@ func (t *sampleBuilder) dropoffs() {
 	for _, b := range t.books.DropoffBookings {
 		bookings[group{id: eventOf[b.SlotID], a: b.Status}]++
 	}
-	for g, n := range spots {
-		if e := t.events[g.id]; e != nil {
-			t.addEvent("consign_dropoff_spots", float64(n), e, "state", g.a)
-		}
-	}
-	for g, n := range bookings {
-		if e := t.events[g.id]; e != nil {
-			t.addEvent("consign_dropoff_bookings", float64(n), e, "status", g.a)
-		}
-	}
+	t.addGroups("consign_dropoff_spots", spots, t.ofEvent, "state")
+	t.addGroups("consign_dropoff_bookings", bookings, t.ofEvent, "status")
 }
 
 func (t *sampleBuilder) volunteers() {
@@ -307,16 +315,8 @@ func (t *sampleBuilder) volunteers() {
 	for _, b := range t.books.VolunteerBookings {
 		bookings[group{id: eventOf[b.ShiftID], a: b.Status}]++
 	}
-	for g, n := range spots {
-		if e := t.events[g.id]; e != nil {
-			t.addEvent("consign_volunteer_spots", float64(n), e, "shift", g.a, "state", g.b)
-		}
-	}
-	for g, n := range bookings {
-		if e := t.events[g.id]; e != nil {
-			t.addEvent("consign_volunteer_bookings", float64(n), e, "status", g.a)
-		}
-	}
+	t.addGroups("consign_volunteer_spots", spots, t.ofEvent, "shift", "state")
+	t.addGroups("consign_volunteer_bookings", bookings, t.ofEvent, "status")
 }
 
 func (t *sampleBuilder) syncs() {
@@ -348,9 +348,7 @@ func (t *sampleBuilder) mailSyncs() {
 			earliest(oldest, c.ClientID, since)
 		}
 	}
-	for g, n := range count {
-		t.add("consign_email_address_syncs", float64(n), "client", t.clients[g.id], "status", g.a)
-	}
+	t.addGroups("consign_email_address_syncs", count, t.ofClient, "status")
 	for id, at := range oldest {
 		t.add("consign_oldest_pending_email_sync_timestamp_seconds", seconds(at), "client", t.clients[id])
 	}
@@ -386,9 +384,7 @@ func (t *sampleBuilder) integrity() {
 			count[group{id: e.ClientID, a: check}] += n
 		}
 	}
-	for g, n := range count {
-		t.add("consign_integrity_violations", float64(n), "client", t.clients[g.id], "check", g.a)
-	}
+	t.addGroups("consign_integrity_violations", count, t.ofClient, "check")
 }
 
 // support counts open and waiting tickets of any age, and those that were solved within the last seven days. The mean time to
@@ -416,9 +412,7 @@ func (t *sampleBuilder) support() {
 			response[priority] = mean{m.n + 1, m.total + k.FirstResponseAt.Sub(k.OpenedAt)}
 		}
 	}
-	for g, n := range count {
-		t.add("consign_support_tickets", float64(n), "client", t.clients[g.id], "priority", g.a, "status", g.b)
-	}
+	t.addGroups("consign_support_tickets", count, t.ofClient, "priority", "status")
 	for g, at := range oldest {
 		t.add("consign_oldest_open_ticket_timestamp_seconds", seconds(at), "client", t.clients[g.id], "priority", g.a)
 	}

@@ -8,14 +8,24 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/consignwatch/consignwatch/simulator/world"
 )
 
 // Fill generates the rows of a platform, writes them into empty tables, and returns them.
 func Fill(ctx context.Context, db *sql.DB, config Config, now time.Time, ids world.IDs) (*world.Books, error) {
 	g := newGenerator(config, now, ids)
-	l := newLoader(ctx, db, config.Progress)
-	if err := l.finish(g.load(l)); err != nil {
+	loading, ctx := errgroup.WithContext(ctx)
+	l := &loader{ctx: ctx, chunks: make(chan chunk, loaders), progress: config.Progress}
+	for range loaders {
+		loading.Go(func() error { return l.work(db) })
+	}
+	loading.Go(func() error {
+		defer close(l.chunks)
+		return g.load(l)
+	})
+	if err := loading.Wait(); err != nil {
 		return nil, fmt.Errorf("platform: fill: %w", err)
 	}
 	return g.books, nil
@@ -64,16 +74,14 @@ func LogProgress(logger *slog.Logger, every time.Duration) func(rows int64) {
 }
 
 const (
-	loaders    = 2       // connections
-	chunkBytes = 1 << 20 // of one statement: well below the servers' max_allowed_packet
+	loaders   = 2    // connections
+	chunkRows = 2000 // of one statement, which is then well below the servers' max_allowed_packet
 )
 
 // loader writes statements on a few connections concurrently.
 type loader struct {
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
+	ctx      context.Context // ends with the first error
 	chunks   chan chunk
-	workers  sync.WaitGroup
 	progress func(int64)
 
 	mu   sync.Mutex
@@ -87,7 +95,7 @@ type chunk struct {
 
 // insert writes the rows of a table.
 func (l *loader) insert(t world.Table, b *world.Books) error {
-	for statement, rows := range t.InsertStatements(b, chunkBytes) {
+	for statement, rows := range t.InsertStatements(b, chunkRows) {
 		select {
 		case l.chunks <- chunk{statement, rows}:
 		case <-l.ctx.Done():
@@ -95,19 +103,6 @@ func (l *loader) insert(t world.Table, b *world.Books) error {
 		}
 	}
 	return nil
-}
-
-func newLoader(ctx context.Context, db *sql.DB, progress func(int64)) *loader {
-	l := &loader{chunks: make(chan chunk, loaders), progress: progress}
-	l.ctx, l.cancel = context.WithCancelCause(ctx)
-	for range loaders {
-		l.workers.Go(func() {
-			if err := l.work(db); err != nil {
-				l.cancel(err)
-			}
-		})
-	}
-	return l
 }
 
 func (l *loader) work(db *sql.DB) error {
@@ -132,15 +127,4 @@ func (l *loader) wrote(rows int64) {
 	if l.progress != nil {
 		l.progress(l.rows)
 	}
-}
-
-// finish waits until all statements are executed, and returns the first error: the caller's, or a connection's.
-func (l *loader) finish(err error) error {
-	close(l.chunks)
-	l.workers.Wait()
-	defer l.cancel(nil)
-	if cause := context.Cause(l.ctx); cause != nil {
-		return cause
-	}
-	return err
 }

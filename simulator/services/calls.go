@@ -49,14 +49,7 @@ type serviceCaller struct {
 func (o *Services) Run(ctx context.Context) {
 	l := &serviceCaller{Services: o, due: map[string]time.Time{}}
 	defer l.running.Wait()
-	ticker := time.NewTicker(o.Accelerated(callCheckEvery))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	for faults.Sleep(ctx, o.Accelerated(callCheckEvery)) {
 		if !o.Paused.Load() {
 			l.makeDueCalls(ctx)
 		}

@@ -34,7 +34,7 @@ func (o *Services) Seed(b *world.Books) error {
 		return fmt.Errorf("platform: external services: %w", err)
 	}
 	for i := range b.Items {
-		if err := o.product(b, &b.Items[i], o.Shopify.PutProduct); err != nil {
+		if err := o.product(b, &b.Items[i]); err != nil {
 			return fmt.Errorf("platform: external services: %w", err)
 		}
 	}
@@ -43,7 +43,7 @@ func (o *Services) Seed(b *world.Books) error {
 	slices.SortFunc(orders, func(a, b []world.Sale) int { return a[0].SoldAt.Compare(b[0].SoldAt) }) // the fake appends
 	for _, lines := range orders {
 		if domain := o.shopOf(b, lines[0].EventID); domain != "" {
-			if _, err := o.Shopify.PutOrder(domain, shopOrder(b, lines)); err != nil {
+			if _, err := o.Shopify.PutOrder(domain, shopOrder(lines)); err != nil {
 				return fmt.Errorf("platform: external services: %w", err)
 			}
 		}
@@ -88,7 +88,7 @@ func (o *Services) Changed(b *world.Books, c *store.Change) {
 		case world.Item:
 			before, known := n.Before.(world.Item)
 			if !known || before.SyncedAt.IsZero() {
-				err = o.product(b, &after, o.Shopify.CreateProduct)
+				err = o.product(b, &after)
 			}
 		case world.Consignor:
 			if n.Before == nil {
@@ -122,7 +122,7 @@ func (o *Services) order(b *world.Books, lines []world.Sale) error {
 		o.orderEvents[lines[0].ShopifyOrderID] = b.Events.Get(lines[0].EventID).Slug
 	}
 	o.mu.Unlock()
-	_, err := o.Shopify.CreateOrder(domain, shopOrder(b, lines))
+	_, err := o.Shopify.CreateOrder(domain, shopOrder(lines))
 	return err
 }
 
@@ -147,12 +147,13 @@ func (o *Services) refund(b *world.Books, s world.Sale) error {
 	if domain == "" || s.SoldAt.Before(o.Now().Add(-ordersKept)) {
 		return nil
 	}
-	return o.Shopify.UpdateOrder(domain, int64(s.ShopifyOrderID), func(order *shopify.Order) {
-		order.FinancialStatus = "PARTIALLY_REFUNDED"
-		if len(order.Lines) == 1 {
-			order.FinancialStatus = "REFUNDED"
+	var lines []world.Sale
+	for _, other := range b.Sales {
+		if other.ShopifyOrderID == s.ShopifyOrderID {
+			lines = append(lines, other)
 		}
-	})
+	}
+	return o.Shopify.UpdateOrder(domain, int64(s.ShopifyOrderID), func(order *shopify.Order) { order.FinancialStatus = shopOrder(lines).FinancialStatus })
 }
 
 // remove removes deleted rows from the shop: an order is cancelled.
@@ -175,36 +176,24 @@ func (o *Services) remove(b *world.Books, row world.Row) error {
 // inShop reports whether an item is a product in the shop.
 func inShop(i *world.Item) bool { return i.ShopifyProductID != 0 && !i.SyncedAt.IsZero() }
 
-func (o *Services) product(b *world.Books, i *world.Item, put func(string, shopify.Product) (shopify.Product, error)) error {
+func (o *Services) product(b *world.Books, i *world.Item) error {
 	domain := o.shopOf(b, i.EventID)
 	if domain == "" || !inShop(i) {
 		return nil
 	}
-	_, err := put(domain, shopify.Product{
-		ID: int64(i.ShopifyProductID), Title: world.FakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt, UpdatedAt: world.Later(i.UpdatedAt, i.SyncedAt),
-	})
+	_, err := o.Shopify.PutProduct(domain, shopify.Product{ID: int64(i.ShopifyProductID), Title: world.FakeTitle(i.ID, i.CategoryID), CreatedAt: i.SyncedAt})
 	return err
 }
 
 // shopOrder returns an order as the shop has it.
-func shopOrder(b *world.Books, lines []world.Sale) shopify.Order {
-	o := shopify.Order{ID: int64(lines[0].ShopifyOrderID), CreatedAt: lines[0].SoldAt, Currency: lines[0].Currency}
-	returned := 0
-	for _, s := range lines {
-		line := shopify.Line{Quantity: 1, Price: fmt.Sprintf("%.*f", world.Exponent(s.Currency), world.Major(s.AmountCents, s.Currency))}
-		if i := b.Items.Get(s.ItemID); i != nil {
-			line.ProductID, line.Title = int64(i.ShopifyProductID), world.FakeTitle(i.ID, i.CategoryID)
-		}
-		o.Lines = append(o.Lines, line)
-		if s.IsReturned {
-			returned++
-		}
-	}
-	switch returned {
-	case 0:
-	case len(lines):
+func shopOrder(lines []world.Sale) shopify.Order {
+	o := shopify.Order{ID: int64(lines[0].ShopifyOrderID), CreatedAt: lines[0].SoldAt}
+	kept := func(s world.Sale) bool { return !s.IsReturned }
+	returned := func(s world.Sale) bool { return s.IsReturned }
+	switch {
+	case !slices.ContainsFunc(lines, kept):
 		o.FinancialStatus = "REFUNDED"
-	default:
+	case slices.ContainsFunc(lines, returned):
 		o.FinancialStatus = "PARTIALLY_REFUNDED"
 	}
 	return o
@@ -212,5 +201,5 @@ func shopOrder(b *world.Books, lines []world.Sale) shopify.Order {
 
 // user returns a consignor as Clerk has them.
 func user(c world.Consignor) clerk.User {
-	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), Email: world.FakeMail(c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
+	return clerk.User{ID: fmt.Sprintf("user_%027d", c.ID), CreatedAt: c.CreatedAt, LastActiveAt: c.LastSyncAttempt}
 }

@@ -94,14 +94,13 @@ func serve(c Config, clock world.Clock, received func(context.Context, webhook.R
 	})
 	s.Mandrill = mandrill.New(mandrill.Config{Now: clock.Time, Key: s.mandrillKey, Username: "consign", HourlyQuota: int(mailsPerHour * max(clock.Speed/world.UsualSpeed, 1)), Webhooks: hooks})
 	mailHook := s.Mandrill.AddWebhook(mandrill.Webhook{
-		URL: s.base + platformPath + webhook.MandrillPath, Description: "mail events", AuthKey: rand.Text(), Events: mailTopics(),
+		URL: s.base + platformPath + webhook.MandrillPath, AuthKey: rand.Text(), Events: mailTopics(),
 	})
 	s.mailHook = mailHook.ID
-	s.Mandrill.AddDomain(mandrill.Domain{Name: sendingDomain})
+	s.Mandrill.AddDomain(sendingDomain)
 	s.Verifier = clerk.NewVerifier(clerk.VerifierConfig{Now: clock.Time, Keys: s.keys, Issuer: issuer, Parties: []string{authorizedParty}})
 	receiver := webhook.NewReceiver(webhook.ReceiverConfig{
-		Now: clock.Time, ShopifyClient: s.shop, ClerkSecrets: func() []string { return []string{webhookSecret} },
-		MandrillKeys: func() []string { return []string{mailHook.AuthKey} }, MandrillURL: mailHook.URL,
+		Now: clock.Time, ShopifyClient: s.shop, ClerkSecret: webhookSecret, MandrillKey: mailHook.AuthKey, MandrillURL: mailHook.URL,
 		Topics: topics(), Handle: received,
 	})
 	mux := http.NewServeMux()
@@ -146,24 +145,16 @@ func topics() []string {
 }
 
 // hookTopics returns shopTopics as deliveries and monitors spell them.
-func hookTopics() []string {
-	var all []string
-	for _, topic := range shopTopics() {
-		all = append(all, strings.ToLower(strings.Replace(topic, "_", "/", 1)))
-	}
-	return all
-}
+func hookTopics() []string { return []string{"orders/create", "orders/updated"} }
 
 // subscribe subscribes to a topic of a shop.
 func (s *server) subscribe(domain, topic string) error {
-	_, err := s.Shopify.Subscribe(domain, "", shopify.Subscription{Topic: topic, URI: s.base + platformPath + webhook.ShopifyPath})
-	return err
+	return s.Shopify.Subscribe(domain, shopify.Subscription{Topic: topic, URI: s.base + platformPath + webhook.ShopifyPath})
 }
 
 // unsubscribe removes a shop's subscription to new orders.
 func (s *server) unsubscribe(domain string) error {
-	_, err := s.Shopify.Unsubscribe(domain, OrdersTopic)
-	return err
+	return s.Shopify.Unsubscribe(domain, OrdersTopic)
 }
 
 // slug returns the slug of a shop's client.
@@ -172,15 +163,12 @@ func (s *server) slug(domain string) string {
 	return client
 }
 
-// shop returns the client and the secrets of a shop.
-func (s *server) shop(domain string) (string, []string) {
+// shop returns the client and the secret of a shop; none of an unknown one.
+func (s *server) shop(domain string) (client, secret string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, ok := s.access[domain]
-	if !ok {
-		return "", nil
-	}
-	return d.client, []string{d.secret}
+	d := s.access[domain]
+	return d.client, d.secret
 }
 
 // shopClient is a client of the platform, as the services know it.
@@ -196,7 +184,7 @@ func (s *server) open(clients []shopClient) error {
 	for _, c := range clients {
 		app := shopify.App{
 			ClientID: "platform", ClientSecret: rand.Text(), AccessToken: c.Token,
-			Scopes: []string{"read_orders", "read_all_orders", "read_products", "write_products"},
+			Scopes: []string{"read_orders", "read_products"},
 		}
 		if err := s.Shopify.AddShop(shopify.Shop{Domain: c.Domain, Name: c.Name, App: app}); err != nil {
 			return err
@@ -209,7 +197,7 @@ func (s *server) open(clients []shopClient) error {
 				return err
 			}
 		}
-		if err := s.Mandrill.AddSubaccount(mandrill.Subaccount{ID: c.Slug, Name: c.Name}); err != nil {
+		if err := s.Mandrill.AddSubaccount(mandrill.Subaccount{ID: c.Slug}); err != nil {
 			return err
 		}
 	}

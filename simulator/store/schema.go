@@ -15,10 +15,10 @@ var schema string
 
 // CreateSchema creates the tables that are missing in the database that the connection has selected.
 func CreateSchema(ctx context.Context, db *sql.DB) error {
-	for _, statement := range splitStatements(schema) {
+	for statement := range strings.SplitSeq(strings.TrimRight(schema, ";\n"), ";\n") {
 		if _, err := db.ExecContext(ctx, statement); err != nil {
-			first, _, _ := strings.Cut(statement, "\n")
-			return fmt.Errorf("platform schema: %s: %w", first, err)
+			_, table, _ := strings.Cut(statement, "CREATE TABLE")
+			return fmt.Errorf("platform schema: %.40s: %w", table, err)
 		}
 	}
 	return nil
@@ -32,21 +32,4 @@ func emptyTables(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
-}
-
-// splitStatements splits a script at the semicolons that end a line, without comments.
-func splitStatements(script string) []string {
-	var all []string
-	var current strings.Builder
-	for line := range strings.Lines(script) {
-		if strings.HasPrefix(line, "--") {
-			continue
-		}
-		current.WriteString(line)
-		if strings.HasSuffix(strings.TrimSpace(line), ";") {
-			all = append(all, strings.TrimSuffix(strings.TrimSpace(current.String()), ";"))
-			current.Reset()
-		}
-	}
-	return all
 }

@@ -206,7 +206,7 @@ func (b *books) count(e *Event) {
 	case AppCrashed:
 		b.add("consign_app_crashes_total", 1, "component", d.Component)
 	default:
-		panic("stream: no counters for " + d.Type()) // a type that is missing here
+		panic("stream: no counters for " + typeOf(d)) // a type that is missing here
 	}
 }
 

@@ -28,7 +28,7 @@ type envelope struct {
 }
 
 func envelopeOf(e *Event) envelope {
-	return envelope{"1.0", e.ID, e.Source, e.Data.Type(), e.Time.UTC().Format(time.RFC3339Nano), e.Client, e.TraceParent, e.Data}
+	return envelope{"1.0", e.ID, e.Source, typeOf(e.Data), e.Time.UTC().Format(time.RFC3339Nano), e.Client, e.TraceParent, e.Data}
 }
 
 // record encodes the n-th event.
@@ -61,7 +61,7 @@ func record(e *Event, n uint64) (*kgo.Record, error) {
 		r.Headers = []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json; charset=UTF-8")}}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream: %s: %w", e.Data.Type(), err)
+		return nil, fmt.Errorf("stream: %s: %w", typeOf(e.Data), err)
 	}
 	return r, nil
 }

@@ -3,7 +3,10 @@
 package stream
 
 import (
+	"reflect"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,10 +32,14 @@ type Event struct {
 	Data        Data
 }
 
-// Data is the data of an event of one type.
-type Data interface {
-	// Type is the CloudEvent's type.
-	Type() string
+// Data is the data of an event of one type: one of the structs below.
+type Data any
+
+var typeName = regexp.MustCompile(`^([A-Z]+|[A-Z][a-z]+)([A-Z][a-z].*)$`)
+
+// typeOf returns the CloudEvent's type, which is the name of the struct: ItemListed is consign.item.listed, DBPool is consign.db.pool.
+func typeOf(d Data) string {
+	return strings.ToLower(typeName.ReplaceAllString(reflect.TypeOf(d).Name(), "consign.$1.$2"))
 }
 
 // topicOf returns the topic of an event.
@@ -273,47 +280,3 @@ type (
 		Reason    string `json:"reason"`
 	}
 )
-
-func (APIRequest) Type() string          { return "consign.api.request" }
-func (DBQuery) Type() string             { return "consign.db.query" }
-func (DBPool) Type() string              { return "consign.db.pool" }
-func (WorkerThreads) Type() string       { return "consign.worker.threads" }
-func (CacheOperation) Type() string      { return "consign.cache.operation" }
-func (ExternalCall) Type() string        { return "consign.external.call" }
-func (JobFinished) Type() string         { return "consign.job.finished" }
-func (ErrorRaised) Type() string         { return "consign.error.raised" }
-func (RecoveryAttempted) Type() string   { return "consign.recovery.attempted" }
-func (SessionStarted) Type() string      { return "consign.session.started" }
-func (SessionEnded) Type() string        { return "consign.session.ended" }
-func (FeatureUsed) Type() string         { return "consign.feature.used" }
-func (SecurityViolation) Type() string   { return "consign.security.violation" }
-func (OrderPlaced) Type() string         { return "consign.order.placed" }
-func (OrderRefunded) Type() string       { return "consign.order.refunded" }
-func (ItemListed) Type() string          { return "consign.item.listed" }
-func (ItemSold) Type() string            { return "consign.item.sold" }
-func (ItemReturned) Type() string        { return "consign.item.returned" }
-func (ItemTransferred) Type() string     { return "consign.item.transferred" }
-func (ConsignorRegistered) Type() string { return "consign.consignor.registered" }
-func (VolunteerSignedUp) Type() string   { return "consign.volunteer.signedup" }
-func (VolunteerCancelled) Type() string  { return "consign.volunteer.cancelled" }
-func (DropoffScheduled) Type() string    { return "consign.dropoff.scheduled" }
-func (DropoffCompleted) Type() string    { return "consign.dropoff.completed" }
-func (DropoffMissed) Type() string       { return "consign.dropoff.missed" }
-func (WebhookReceived) Type() string     { return "consign.webhook.received" }
-func (WebhookProcessed) Type() string    { return "consign.webhook.processed" }
-func (OrderImported) Type() string       { return "consign.order.imported" }
-func (SyncFinished) Type() string        { return "consign.sync.finished" }
-func (AuthRequest) Type() string         { return "consign.auth.request" }
-func (AuthToken) Type() string           { return "consign.auth.token" }
-func (EmailQueued) Type() string         { return "consign.email.queued" }
-func (EmailSent) Type() string           { return "consign.email.sent" }
-func (EmailDelivered) Type() string      { return "consign.email.delivered" }
-func (EmailDeferred) Type() string       { return "consign.email.deferred" }
-func (EmailBounced) Type() string        { return "consign.email.bounced" }
-func (EmailRejected) Type() string       { return "consign.email.rejected" }
-func (EmailComplained) Type() string     { return "consign.email.complained" }
-func (ProcessStarted) Type() string      { return "consign.process.started" }
-func (ProcessFinished) Type() string     { return "consign.process.finished" }
-func (ProcessViolated) Type() string     { return "consign.process.violated" }
-func (AppStarted) Type() string          { return "consign.app.started" }
-func (AppCrashed) Type() string          { return "consign.app.crashed" }

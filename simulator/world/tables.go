@@ -55,8 +55,8 @@ type Table interface {
 	InsertStatement([]Row) string
 	UpdateStatement(Row) string
 	DeleteStatement([]Row) string
-	// InsertStatements returns statements of about a size that insert all rows, with their numbers of rows.
-	InsertStatements(b *Books, size int) iter.Seq2[string, int]
+	// InsertStatements returns statements that insert all rows, so many at the most each, with their numbers of rows.
+	InsertStatements(b *Books, n int) iter.Seq2[string, int]
 }
 
 func (t *table[T]) Title() string { return t.Name }

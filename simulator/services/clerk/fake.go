@@ -3,11 +3,11 @@ package clerk
 import (
 	"cmp"
 	"crypto/subtle"
-	"maps"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
@@ -16,7 +16,7 @@ import (
 // Config configures the fake.
 type Config struct {
 	Now func() time.Time // Clerk's clock; nil: time.Now
-	// SecretKey is the instance's: sk_live_… makes it a production instance, sk_test_… one for development.
+	// SecretKey is the instance's, like sk_live_….
 	SecretKey string
 	// Issuer is the address of the Frontend API, like https://clerk.consign.example.
 	Issuer string
@@ -32,25 +32,23 @@ type Config struct {
 
 // Request is a request and its outcome.
 type Request struct {
-	Operation string // like "GET /v1/users/count", with {id} for an id
-	Outcome   string // as in Books
-	Status    int    // 0: no answer
-	At        time.Time
+	Operation string // like "GET /v1/users/count", with {id} for an id; "other": there is no such
+	// Outcome is ok, throttled, auth, bad_request, not_found, server_error, invalid_response or other; timeout: the client went away before
+	// the answer; down: the connection was cut.
+	Outcome string
 }
 
 // Fake is an instance of Clerk.
 type Fake struct {
 	config Config
 	sender *webhook.Sender
+	routes *http.ServeMux
 
 	mu       sync.Mutex
 	switches Switches
-	keys     []*signingKey // the last one signs
+	keys     []jose.JSONWebKey // private ones; the last one signs
 	users    map[string]*User
-	sessions map[string]*session
-	limit    limit
-	requests map[string]int64
-	webhooks map[string]int64
+	sessions map[string]*Session
 }
 
 // New returns an instance with one signing key and no users. Close it.
@@ -59,14 +57,10 @@ func New(config Config) *Fake {
 		config.Now = time.Now
 	}
 	f := &Fake{
-		config: config, keys: []*signingKey{newSigningKey()},
-		users: map[string]*User{}, sessions: map[string]*session{}, requests: map[string]int64{}, webhooks: map[string]int64{},
+		config: config, routes: routes(), keys: []jose.JSONWebKey{newSigningKey()},
+		users: map[string]*User{}, sessions: map[string]*Session{},
 	}
-	f.limit.requests = developmentLimit
-	if f.production() {
-		f.limit.requests = productionLimit
-	}
-	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, f.attempted)
+	f.sender = config.Webhooks.Start(webhook.SvixSchedule(), config.Now, func(webhook.Attempt) {})
 	return f
 }
 
@@ -75,124 +69,67 @@ func (f *Fake) Close() int { return f.sender.Close() }
 
 func (f *Fake) now() time.Time { return f.config.Now() }
 
-func (f *Fake) production() bool { return strings.HasPrefix(f.config.SecretKey, "sk_live_") }
+// keysRoute does not count towards the limit.
+const keysRoute = "GET /v1/jwks"
 
-// Books are what the instance holds, and the counts of its requests and webhooks.
-type Books struct {
-	// Requests by outcome: ok, throttled, auth, bad_request, not_found, server_error, invalid_response, other;
-	// timeout: the client went away before the answer; down: the connection was cut.
-	Requests map[string]int64
-	// Webhooks by outcome: sent, delivered, failed (attempts), given_up, lost (never sent), forged, refused
-	// (too many waited).
-	Webhooks map[string]int64
-	Users    int
-	Sessions int // that are active
-	Keys     int
-}
-
-// Books returns a copy of the instance's books.
-func (f *Fake) Books() Books {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	b := Books{Requests: maps.Clone(f.requests), Webhooks: maps.Clone(f.webhooks), Users: len(f.users), Keys: len(f.keys)}
-	for _, s := range f.sessions {
-		if s.status(f.now()) == "active" {
-			b.Sessions++
-		}
+// routes are the operations of the API. Their writer is the exchange.
+func routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for pattern, answer := range map[string]func(*exchange){
+		keysRoute:                       (*exchange).jwks,
+		"GET /v1/users/count":           (*exchange).countUsers,
+		"GET /v1/sessions/{id}":         (*exchange).getSession,
+		"POST /v1/sessions/{id}/tokens": (*exchange).createToken,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			x := w.(*exchange)
+			x.r = r
+			answer(x)
+		})
 	}
-	return b
-}
-
-// route is an operation of the API.
-type route struct {
-	method, path string // with {id} for an id
-	unlimited    bool   // does not count towards the limit
-	public       bool   // needs no key
-	answer       func(*exchange)
-}
-
-func (f *Fake) routes() []route {
-	return []route{
-		{method: "GET", path: "/.well-known/jwks.json", public: true, unlimited: true, answer: (*exchange).jwks},
-		{method: "GET", path: "/v1/jwks", unlimited: true, answer: (*exchange).jwks},
-		{method: "GET", path: "/v1/users/count", answer: (*exchange).countUsers},
-		{method: "GET", path: "/v1/sessions", answer: (*exchange).listSessions},
-		{method: "POST", path: "/v1/sessions", answer: (*exchange).createSession},
-		{method: "GET", path: "/v1/sessions/{id}", answer: (*exchange).getSession},
-		{method: "POST", path: "/v1/sessions/{id}/revoke", answer: (*exchange).revokeSession},
-		{method: "POST", path: "/v1/sessions/{id}/tokens", answer: (*exchange).createToken},
-	}
-}
-
-// match finds the operation, and the id in the path.
-func (f *Fake) match(r *http.Request) (route, string, bool) {
-	for _, candidate := range f.routes() {
-		before, after, hasID := strings.Cut(candidate.path, "{id}")
-		id := ""
-		if hasID {
-			rest, ok := strings.CutPrefix(r.URL.Path, before)
-			if !ok {
-				continue
-			}
-			if id, ok = strings.CutSuffix(rest, after); !ok || id == "" || strings.Contains(id, "/") {
-				continue
-			}
-		} else if r.URL.Path != candidate.path {
-			continue
-		}
-		if candidate.method == r.Method {
-			return candidate, id, true
-		}
-	}
-	return route{}, "", false
+	return mux
 }
 
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{fake: f, w: w, r: r, trace: strings.ReplaceAll(wire.UUID(), "-", "")}
-	w.Header().Set("Clerk-Trace-Id", x.trace)
-	matched, id, known := f.match(r)
-	x.operation, x.id = cmp.Or(matched.method+" "+matched.path, "other"), id
+	x := &exchange{ResponseWriter: w, fake: f, r: r}
+	_, matched := f.routes.Handler(r)
+	x.operation = cmp.Or(matched, "other")
 
 	f.mu.Lock()
 	switches := f.switches
 	f.mu.Unlock()
 	if !wire.Wait(r, switches.Slow) {
-		x.record("timeout", 0)
+		x.record("timeout")
 		return
 	}
 	switch {
 	case switches.Down:
-		x.record("down", 0)
+		x.record("down")
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
-	case !known:
+	case matched == "":
 		x.fail("not_found", http.StatusNotFound, apiError{"Resource not found", "The URL " + r.URL.Path + " is not known.", "resource_not_found", object{}})
-	case !matched.public && !x.authorised(switches.WrongKey):
-	case !matched.unlimited && !x.withinLimit(switches.Throttled):
+	case !x.authorised():
+	case switches.Throttled && matched != keysRoute:
+		x.throttle()
 	case switches.InvalidResponse:
-		x.record("invalid_response", http.StatusOK)
+		x.record("invalid_response")
 		wire.HTMLPage(w, http.StatusOK)
 	default:
-		matched.answer(x)
+		f.routes.ServeHTTP(x, r)
 	}
 }
 
 // authorised answers requests without the secret key.
-func (x *exchange) authorised(revoked bool) bool {
-	header := x.r.Header.Get("Authorization")
-	key, ok := strings.CutPrefix(header, "Bearer ")
-	switch {
-	case !ok || key == "":
-		x.fail("auth", http.StatusUnauthorized, apiError{"Invalid Authorization header format",
-			"Invalid Authorization header format. Must be 'Bearer <YOUR_API_KEY>'", "authorization_header_format_invalid", object{}})
-	case revoked || subtle.ConstantTimeCompare([]byte(key), []byte(x.fake.config.SecretKey)) != 1:
-		const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
-		x.fail("auth", http.StatusUnauthorized, apiError{message, message, "clerk_key_invalid", object{}})
-	default:
+func (x *exchange) authorised() bool {
+	right := "Bearer " + x.fake.config.SecretKey
+	if subtle.ConstantTimeCompare([]byte(x.r.Header.Get("Authorization")), []byte(right)) == 1 {
 		return true
 	}
+	const message = "The provided Clerk Secret Key is invalid. Make sure that your Clerk Secret Key is correct."
+	x.fail("auth", http.StatusUnauthorized, apiError{message, message, "clerk_key_invalid", object{}})
 	return false
 }
 
@@ -201,28 +138,21 @@ type object = map[string]any
 
 // exchange is a request with its answer.
 type exchange struct {
+	http.ResponseWriter
 	fake      *Fake
-	w         http.ResponseWriter
 	r         *http.Request
-	trace     string
 	operation string
-	id        string // in the path
 }
 
-// record counts the request.
-func (x *exchange) record(outcome string, status int) {
-	f := x.fake
-	f.mu.Lock()
-	f.requests[outcome]++
-	f.mu.Unlock()
-	if f.config.Requested != nil {
-		f.config.Requested(Request{Operation: x.operation, Outcome: outcome, Status: status, At: f.now()})
+func (x *exchange) record(outcome string) {
+	if x.fake.config.Requested != nil {
+		x.fake.config.Requested(Request{x.operation, outcome})
 	}
 }
 
 func (x *exchange) json(outcome string, status int, body any) {
-	x.record(outcome, status)
-	wire.Answer(x.w, status, "application/json", wire.Marshal(body))
+	x.record(outcome)
+	wire.Answer(x, status, "application/json", wire.Marshal(body))
 }
 
 // apiError is an error as the API writes it.
@@ -234,35 +164,37 @@ type apiError struct {
 }
 
 func (x *exchange) fail(outcome string, status int, problem apiError) {
-	x.json(outcome, status, struct {
-		Errors []apiError `json:"errors"`
-		Trace  string     `json:"clerk_trace_id"`
-		Meta   object     `json:"meta"`
-	}{[]apiError{problem}, x.trace, object{}})
+	x.json(outcome, status, object{"errors": []apiError{problem}})
 }
 
-// refuse answers with a status that is forced.
+// throttle answers that the limit of an instance, 1,000 requests in ten seconds, is used up. The status and Retry-After are documented, the
+// body is an assumption.
+func (x *exchange) throttle() {
+	x.Header().Set("Retry-After", "10")
+	x.fail("throttled", http.StatusTooManyRequests, apiError{
+		"Too many requests", "Too many requests. Please try again in a bit.", "too_many_requests", object{},
+	})
+}
+
+// refuse answers with a status that is forced. Above 500 the edge answers, and it is not the API.
 func (x *exchange) refuse(status int) {
-	outcome, code := "other", "internal_clerk_error"
+	refusal, known := map[int][2]string{
+		http.StatusBadRequest:          {"bad_request", "request_body_invalid"},
+		http.StatusUnauthorized:        {"auth", "clerk_key_invalid"},
+		http.StatusForbidden:           {"forbidden", "authorization_invalid"},
+		http.StatusNotFound:            {"not_found", "resource_not_found"},
+		http.StatusUnprocessableEntity: {"bad_request", "request_body_invalid"},
+		http.StatusInternalServerError: {"server_error", "internal_clerk_error"},
+	}[status]
 	switch {
-	case status >= 500:
-		outcome = "server_error"
-		if status != http.StatusInternalServerError { // the edge answers, and it is not the API
-			x.record(outcome, status)
-			wire.HTMLPage(x.w, status)
-			return
-		}
 	case status == http.StatusTooManyRequests:
-		x.throttle(10)
-		return
-	case status == http.StatusUnauthorized:
-		outcome, code = "auth", "clerk_key_invalid"
-	case status == http.StatusForbidden:
-		outcome, code = "forbidden", "authorization_invalid"
-	case status == http.StatusNotFound:
-		outcome, code = "not_found", "resource_not_found"
-	case status == http.StatusBadRequest || status == http.StatusUnprocessableEntity:
-		outcome, code = "bad_request", "request_body_invalid"
+		x.throttle()
+	case status > http.StatusInternalServerError:
+		x.record("server_error")
+		wire.HTMLPage(x, status)
+	case known:
+		x.fail(refusal[0], status, apiError{http.StatusText(status), http.StatusText(status), refusal[1], object{}})
+	default:
+		x.fail("other", status, apiError{http.StatusText(status), http.StatusText(status), "internal_clerk_error", object{}})
 	}
-	x.fail(outcome, status, apiError{http.StatusText(status), http.StatusText(status), code, object{}})
 }

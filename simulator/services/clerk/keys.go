@@ -4,61 +4,36 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"fmt"
-	"math/big"
 	"net/http"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4"
 )
+
+// JWKS is a set of public keys, as the API writes it.
+type JWKS = jose.JSONWebKeySet
 
 const keyBits = 2048
 
-// signingKey signs session tokens.
-type signingKey struct {
-	id      string
-	private *rsa.PrivateKey
-}
-
-func newSigningKey() *signingKey {
+// newSigningKey returns a key that signs session tokens.
+func newSigningKey() jose.JSONWebKey {
 	private, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
 		panic(fmt.Errorf("clerk: make a signing key: %w", err)) // only without a source of random numbers
 	}
-	return &signingKey{id: "ins_" + rand.Text(), private: private}
-}
-
-// JWK is a public key as the API writes it.
-type JWK struct {
-	Use       string `json:"use"`
-	Type      string `json:"kty"`
-	KeyID     string `json:"kid"`
-	Algorithm string `json:"alg"`
-	N         string `json:"n"`
-	E         string `json:"e"`
-}
-
-// JWKS is a set of public keys.
-type JWKS struct {
-	Keys []JWK `json:"keys"`
-}
-
-func (k *signingKey) public() JWK {
-	encode := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
-	return JWK{"sig", "RSA", k.id, "RS256", encode(k.private.N), encode(big.NewInt(int64(k.private.E)))}
+	return jose.JSONWebKey{Key: private, KeyID: "ins_" + rand.Text(), Algorithm: string(jose.RS256), Use: "sig"}
 }
 
 // Keys returns the public keys that are valid now.
 func (f *Fake) Keys(context.Context) (JWKS, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.publicKeys(), nil
-}
-
-func (f *Fake) publicKeys() JWKS {
-	set := JWKS{Keys: []JWK{}}
-	for _, k := range f.keys {
-		set.Keys = append(set.Keys, k.public())
+	set := JWKS{Keys: slices.Clone(f.keys)}
+	for i, k := range set.Keys {
+		set.Keys[i] = k.Public()
 	}
-	return set
+	return set, nil
 }
 
 // RotateKey signs with a new key from now on. With an overlap the old ones stay valid until RetireKeys; without, tokens
@@ -81,8 +56,6 @@ func (f *Fake) RetireKeys() {
 }
 
 func (x *exchange) jwks() {
-	x.fake.mu.Lock()
-	set := x.fake.publicKeys()
-	x.fake.mu.Unlock()
+	set, _ := x.fake.Keys(x.r.Context()) // never fails
 	x.json("ok", http.StatusOK, set)
 }

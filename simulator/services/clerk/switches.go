@@ -8,7 +8,6 @@ type Switches struct {
 	Slow            time.Duration // before any answer
 	Down            bool          // connections end without an answer
 	Status          int           // every answer has this HTTP status; 0: none
-	WrongKey        bool          // the secret key has been revoked
 	Throttled       bool          // the instance's rate limit is used up
 	InvalidResponse bool          // 200 with a body that is none
 	WebhooksLost    bool          // webhooks are never sent

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,10 +43,7 @@ func TestClerksOwnLibraryUnderstandsTheFake(t *testing.T) {
 	if err != nil || s.Status != "active" || s.UserID != "user_probe" {
 		t.Errorf("%+v %v", s, err)
 	}
-	token, err := r.Token(r.session)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token, _ := r.minted(t, "")
 	verify := func() (*clerk.SessionClaims, error) {
 		return jwt.Verify(t.Context(), &jwt.VerifyParams{
 			Token: token, JWKSClient: jwks.NewClient(config), Clock: fixedClock{r}, ProxyURL: clerk.String(issuer),
@@ -74,37 +69,49 @@ func TestClerksOwnLibraryUnderstandsTheFake(t *testing.T) {
 	config.Key = clerk.String("sk_live_guess")
 	_, err = user.NewClient(config).Count(t.Context(), &user.ListParams{})
 	var refused *clerk.APIErrorResponse
-	if !errors.As(err, &refused) || refused.HTTPStatusCode != 401 || refused.Errors[0].Code != "clerk_key_invalid" || refused.TraceID == "" {
+	if !errors.As(err, &refused) || refused.HTTPStatusCode != 401 || refused.Errors[0].Code != "clerk_key_invalid" {
 		t.Errorf("%v", err)
 	}
 }
 
-// minted returns a token of the API, with its parts.
-func (r *fixture) minted(t *testing.T, body string) (string, header, Claims) {
+// minted returns a token of the API, with its claims.
+func (r *fixture) minted(t *testing.T, body string) (string, Claims) {
 	t.Helper()
 	got := r.ask(t, "POST", "/v1/sessions/"+r.session+"/tokens", body)
 	var answer struct{ Object, JWT string }
 	if err := json.Unmarshal([]byte(got.Body), &answer); err != nil || got.Status != 200 || answer.Object != "token" {
 		t.Fatalf("%d %s", got.Status, got.Body)
 	}
-	parts := strings.Split(answer.JWT, ".")
-	var h header
 	var c Claims
-	if _, err := decode(parts[0], &h); err != nil {
+	decode(t, strings.Split(answer.JWT, ".")[1], &c)
+	return answer.JWT, c
+}
+
+// decode reads a part of a token.
+func decode(t *testing.T, part string, into any) {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(part)
+	if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := decode(parts[1], &c); err != nil {
-		t.Fatal(err)
-	}
-	return answer.JWT, h, c
+}
+
+// header returns the first part of a token.
+func header(algorithm, key string) map[string]any {
+	return map[string]any{"alg": algorithm, "kid": key, "typ": "JWT"}
 }
 
 func TestTokenSaysWhatIsDocumented(t *testing.T) {
 	t.Parallel()
 	r := newFixture(t, Config{})
 	r.clock = noon.Add(5 * time.Minute)
-	_, h, c := r.minted(t, `{"expires_in_seconds":90}`)
-	if diff := cmp.Diff(header{"RS256", r.keys[0].id, "JWT"}, h); diff != "" || !strings.HasPrefix(h.KeyID, "ins_") {
+	token, c := r.minted(t, `{"expires_in_seconds":90}`)
+	var h map[string]any
+	decode(t, strings.Split(token, ".")[0], &h)
+	if diff := cmp.Diff(header("RS256", r.keys[0].KeyID), h); diff != "" || !strings.HasPrefix(r.keys[0].KeyID, "ins_") {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}
 	now := r.clock.Unix()
@@ -116,18 +123,12 @@ func TestTokenSaysWhatIsDocumented(t *testing.T) {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}
 	for _, body := range []string{"", "{}"} {
-		if _, _, c := r.minted(t, body); c.ExpiresAt != now+60 {
+		if _, c := r.minted(t, body); c.ExpiresAt != now+60 {
 			t.Errorf("%q: a life of %d s", body, c.ExpiresAt-now)
 		}
 	}
-	if _, _, c := r.minted(t, `{"expires_in_seconds":30}`); c.ExpiresAt != now+30 {
+	if _, c := r.minted(t, `{"expires_in_seconds":30}`); c.ExpiresAt != now+30 {
 		t.Errorf("a life of %d s", c.ExpiresAt-now)
-	}
-	for _, seconds := range []any{29, 0, -1, 1e12, math.MaxInt64} {
-		got := r.ask(t, "POST", "/v1/sessions/sess_probe/tokens", fmt.Sprintf(`{"expires_in_seconds":%v}`, seconds))
-		if got.Status != 422 || errorOf(t, got).Code != "form_param_value_invalid" {
-			t.Errorf("%v s: %d %s", seconds, got.Status, got.Body)
-		}
 	}
 }
 
@@ -135,16 +136,18 @@ func TestKeysRotate(t *testing.T) {
 	t.Parallel()
 	r := newFixture(t, Config{})
 	ids := func() (ids []string) {
-		var set JWKS
+		var set struct {
+			Keys []struct{ Use, Kty, Kid, Alg, N, E string }
+		}
 		got := r.ask(t, "GET", "/v1/jwks", "")
 		if err := json.Unmarshal([]byte(got.Body), &set); err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range set.Keys {
-			if n, err := base64.RawURLEncoding.DecodeString(k.N); err != nil || len(n) != keyBits/8 || k.E != "AQAB" || k.Type != "RSA" || k.Use != "sig" || k.Algorithm != "RS256" {
+			if n, err := base64.RawURLEncoding.DecodeString(k.N); err != nil || len(n) != keyBits/8 || k.E != "AQAB" || k.Kty != "RSA" || k.Use != "sig" || k.Alg != "RS256" {
 				t.Errorf("%+v", k)
 			}
-			ids = append(ids, k.KeyID)
+			ids = append(ids, k.Kid)
 		}
 		return ids
 	}
@@ -154,8 +157,10 @@ func TestKeysRotate(t *testing.T) {
 	if len(both) != 2 || both[0] != first[0] {
 		t.Errorf("%v, then %v", first, both)
 	}
-	if _, h, _ := r.minted(t, ""); h.KeyID != both[1] {
-		t.Errorf("%s signs, of %v", h.KeyID, both)
+	var h map[string]any
+	token, _ := r.minted(t, "")
+	if decode(t, strings.Split(token, ".")[0], &h); h["kid"] != both[1] {
+		t.Errorf("%s signs, of %v", h["kid"], both)
 	}
 	r.RetireKeys()
 	if diff := cmp.Diff(both[1:], ids()); diff != "" {
@@ -170,12 +175,14 @@ func TestKeysRotate(t *testing.T) {
 // forgeries returns tokens with one mistake each, by the reason for which they must be refused.
 func forgeries(t *testing.T, r *fixture) map[string]string {
 	t.Helper()
-	good, h, c := r.minted(t, "")
+	good, c := r.minted(t, "")
 	key := r.keys[0]
 	parts := strings.Split(good, ".")
 	encode := func(v any) string { return base64.RawURLEncoding.EncodeToString(wire.Marshal(v)) }
 	changed := func(change func(*Claims)) Claims { c := c; change(&c); return c }
 	stranger := newSigningKey()
+	namesake := stranger
+	namesake.KeyID = key.KeyID
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {
 		t.Fatal(err)
@@ -187,11 +194,11 @@ func forgeries(t *testing.T, r *fixture) map[string]string {
 		"another issuer":         sign(key, changed(func(c *Claims) { c.Issuer = "https://clerk.evil.example" })),
 		"another party":          sign(key, changed(func(c *Claims) { c.AuthorizedParty = "https://evil.example" })),
 		"an unknown key":         sign(stranger, c),
-		"a key of that name":     sign(&signingKey{key.id, stranger.private}, c),
+		"a key of that name":     sign(namesake, c),
 		"another user":           parts[0] + "." + encode(changed(func(c *Claims) { c.Subject = "user_admin" })) + "." + parts[2],
 		"a bit of the signature": parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(signature),
-		"alg none":               encode(header{"none", h.KeyID, "JWT"}) + "." + parts[1] + ".",
-		"alg HS256":              encode(header{"HS256", h.KeyID, "JWT"}) + "." + parts[1] + "." + parts[2],
+		"alg none":               encode(header("none", key.KeyID)) + "." + parts[1] + ".",
+		"alg HS256":              encode(header("HS256", key.KeyID)) + "." + parts[1] + "." + parts[2],
 		"two parts":              parts[0] + "." + parts[1],
 		"no JSON":                "e30." + base64.RawURLEncoding.EncodeToString([]byte(rand.Text())) + "." + parts[2],
 	}
@@ -217,7 +224,7 @@ func TestVerifierRefusesEveryForgery(t *testing.T) {
 	t.Parallel()
 	r := newFixture(t, Config{})
 	v := r.verifier()
-	good, _, c := r.minted(t, "")
+	good, c := r.minted(t, "")
 	if status, body := show(t, v, good); status != 200 || body != string(wire.Marshal(c)) {
 		t.Errorf("a good one: %d %s", status, body)
 	}
@@ -228,16 +235,11 @@ func TestVerifierRefusesEveryForgery(t *testing.T) {
 	}
 	all := forgeries(t, r)
 	all[""] = ""
-	verdicts := map[string]int64{"accepted": 1}
 	for name, token := range all {
 		want := `{"error":"` + reasons[name].Error() + `"}`
 		if status, body := show(t, v, token); status != 401 || body != want {
 			t.Errorf("%s: %d %s, want %s", name, status, body, want)
 		}
-		verdicts[reasons[name].Error()]++
-	}
-	if diff := cmp.Diff(verdicts, v.Verdicts()); diff != "" {
-		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
 }
 
@@ -269,7 +271,7 @@ func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
 			if diff := cmp.Diff(want, accepted); diff != "" {
 				t.Errorf("accepted (-want +got):\n%s", diff)
 			}
-			if good, _, _ := r.minted(t, ""); good != "" {
+			if good, _ := r.minted(t, ""); good != "" {
 				if status, body := show(t, v, good); status != 200 {
 					t.Errorf("a good one: %d %s", status, body)
 				}
@@ -279,7 +281,7 @@ func TestEachMistakeAcceptsItsForgeriesOnly(t *testing.T) {
 	r := newFixture(t, Config{})
 	v := r.verifier()
 	v.Switch(func(m *Mistakes) { m.RejectValid = true })
-	good, _, _ := r.minted(t, "")
+	good, _ := r.minted(t, "")
 	if status, _ := show(t, v, good); status != 401 {
 		t.Errorf("%d", status)
 	}
@@ -326,7 +328,7 @@ func TestVerifierGrantsLeeway(t *testing.T) {
 	t.Parallel()
 	r := newFixture(t, Config{})
 	v := NewVerifier(VerifierConfig{Now: func() time.Time { return r.clock }, Keys: r.Keys, Issuer: issuer, Parties: []string{party}, Leeway: 5 * time.Second})
-	token, _, _ := r.minted(t, "")
+	token, _ := r.minted(t, "")
 	for after, want := range map[time.Duration]int{64 * time.Second: 200, 65 * time.Second: 401, -15 * time.Second: 200, -16 * time.Second: 401} {
 		r.clock = noon.Add(after)
 		if status, body := show(t, v, token); status != want {

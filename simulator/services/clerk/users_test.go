@@ -10,7 +10,7 @@ func TestUsersAreCounted(t *testing.T) {
 	r := newFixture(t, Config{})
 	for _, u := range []User{
 		{ID: "user_a", LastActiveAt: noon.Add(-time.Hour), CreatedAt: noon.Add(-time.Hour)},
-		{ID: "user_b", LastActiveAt: noon.Add(-30 * time.Hour), Banned: true, Organizations: []string{"org_1"}},
+		{ID: "user_b", LastActiveAt: noon.Add(-30 * time.Hour)},
 		{ID: "user_c"},
 	} {
 		if _, err := r.AddUser(u); err != nil {
@@ -19,16 +19,8 @@ func TestUsersAreCounted(t *testing.T) {
 	}
 	dayAgo := "1795348800000" // noon, a day before
 	for query, want := range map[string]string{
-		"":                                         `{"object":"total_count","total_count":4}`,
-		"?last_active_at_after=" + dayAgo:          `{"object":"total_count","total_count":2}`,
-		"?last_active_at_before=" + dayAgo:         `{"object":"total_count","total_count":1}`,
-		"?created_at_before=" + dayAgo:             `{"object":"total_count","total_count":1}`,
-		"?last_sign_in_at_after=" + dayAgo:         `{"object":"total_count","total_count":1}`,
-		"?banned=true":                             `{"object":"total_count","total_count":1}`,
-		"?organization_id=org_1":                   `{"object":"total_count","total_count":1}`,
-		"?user_id=user_a&user_id=user_c":           `{"object":"total_count","total_count":2}`,
-		"?query=PROBE@":                            `{"object":"total_count","total_count":1}`,
-		"?banned=false&created_at_after=" + dayAgo: `{"object":"total_count","total_count":2}`,
+		"":                                `{"object":"total_count","total_count":4}`,
+		"?last_active_at_after=" + dayAgo: `{"object":"total_count","total_count":2}`,
 	} {
 		if got := r.ask(t, "GET", "/v1/users/count"+query, ""); got.Status != 200 || got.Body != want {
 			t.Errorf("%s: %d %s, want %s", query, got.Status, got.Body, want)
@@ -42,8 +34,6 @@ func TestFiltersThatClerkDoesNotKnowAreRefused(t *testing.T) {
 	for query, code := range map[string]string{
 		"last_active=1":                 "form_param_unknown",
 		"last_active_at_after=noon":     "form_param_format_invalid",
-		"created_at_before=2026-11-23":  "form_param_format_invalid",
-		"banned=perhaps":                "form_param_format_invalid",
 		"last_active_at_after=1&nope=1": "form_param_unknown",
 	} {
 		got := r.ask(t, "GET", "/v1/users/count?"+query, "")

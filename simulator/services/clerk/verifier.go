@@ -2,20 +2,16 @@ package clerk
 
 import (
 	"context"
-	"crypto"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"math/big"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
@@ -28,9 +24,10 @@ type VerifierConfig struct {
 	Issuer  string
 	Parties []string      // origins that tokens may name; a token that names none is accepted, as Clerk's libraries do
 	Leeway  time.Duration // for clocks that differ
-	// KeysKept is how long a key is believed without asking again; 0: an hour, as Clerk's Go library does.
-	KeysKept time.Duration
 }
+
+// keysKept is how long a key is believed without asking again, as Clerk's Go library does.
+const keysKept = time.Hour
 
 // Mistakes are what a verifier does wrong.
 type Mistakes struct {
@@ -50,9 +47,8 @@ type Verifier struct {
 
 	mu       sync.Mutex
 	mistakes Mistakes
-	keys     map[string]*rsa.PublicKey
+	keys     JWKS
 	fetched  time.Time
-	verdicts map[string]int64
 }
 
 // NewVerifier returns a verifier that makes no mistakes.
@@ -60,10 +56,7 @@ func NewVerifier(config VerifierConfig) *Verifier {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	if config.KeysKept == 0 {
-		config.KeysKept = time.Hour
-	}
-	return &Verifier{config: config, verdicts: map[string]int64{}}
+	return &Verifier{config: config}
 }
 
 // Switch changes the mistakes.
@@ -71,13 +64,6 @@ func (v *Verifier) Switch(change func(*Mistakes)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	change(&v.mistakes)
-}
-
-// Verdicts returns how many tokens were accepted, under "accepted", and how many refused, under the reason.
-func (v *Verifier) Verdicts() map[string]int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return maps.Clone(v.verdicts)
 }
 
 // Reasons for which a token is refused.
@@ -93,6 +79,9 @@ var (
 	errRejectValid = errors.New("token_refused")
 )
 
+// errNoKeys says that there is no verdict, because there are no keys.
+var errNoKeys = errors.New("signing_keys_unavailable")
+
 // ServeHTTP implements http.Handler.
 func (v *Verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.mu.Lock()
@@ -106,121 +95,66 @@ func (v *Verifier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	claims, err := v.verify(r.Context(), token, mistakes)
-	var keys *keysError
-	if errors.As(err, &keys) {
-		wire.Answer(w, http.StatusServiceUnavailable, "application/json", wire.Marshal(object{"error": "signing_keys_unavailable"}))
-		return
-	}
-	v.mu.Lock()
-	if err != nil {
-		v.verdicts[err.Error()]++
-	} else {
-		v.verdicts["accepted"]++
-	}
-	v.mu.Unlock()
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoKeys):
+		wire.Answer(w, http.StatusServiceUnavailable, "application/json", wire.Marshal(object{"error": errNoKeys.Error()}))
+	case err != nil:
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		wire.Answer(w, http.StatusUnauthorized, "application/json", wire.Marshal(object{"error": err.Error()}))
-		return
+	default:
+		wire.Answer(w, http.StatusOK, "application/json", wire.Marshal(claims))
 	}
-	wire.Answer(w, http.StatusOK, "application/json", claims)
 }
 
-// keysError says that there is no verdict, because there are no keys.
-type keysError struct{ err error }
-
-func (e *keysError) Error() string { return fmt.Sprintf("signing keys: %v", e.err) }
-func (e *keysError) Unwrap() error { return e.err }
-
-// verify returns the claims as they stand in the token.
-func (v *Verifier) verify(ctx context.Context, token string, m Mistakes) (json.RawMessage, error) {
-	if token == "" {
-		return nil, ErrNoToken
+// verify returns the claims of a token. Algorithms that only forgers use are parsed, too: a token without a valid signature is not malformed.
+func (v *Verifier) verify(ctx context.Context, text string, m Mistakes) (c Claims, err error) {
+	switch {
+	case text == "":
+		return c, ErrNoToken
+	case m.RejectValid:
+		return c, errRejectValid
 	}
-	if m.RejectValid {
-		return nil, errRejectValid
+	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256, jose.HS256, "none"})
+	if err != nil || token.UnsafeClaimsWithoutVerification(&c) != nil {
+		return c, ErrMalformed
 	}
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return nil, ErrMalformed
-	}
-	var h header
-	var c Claims
-	rawClaims, err := decode(parts[1], &c)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := decode(parts[0], &h); err != nil {
-		return nil, err
-	}
-	if err := v.checkSignature(ctx, h, parts, m); err != nil {
-		return nil, err
-	}
+	key, err := v.key(ctx, token.Headers[0].KeyID)
 	now := v.config.Now()
 	switch {
-	case !m.AcceptExpired && !now.Add(-v.config.Leeway).Before(time.Unix(c.ExpiresAt, 0)):
-		return nil, ErrExpired
-	case now.Add(v.config.Leeway).Before(time.Unix(c.NotBefore, 0)):
-		return nil, ErrNotYet
-	case c.Issuer != v.config.Issuer:
-		return nil, ErrIssuer
-	case !m.AcceptWrongParty && c.AuthorizedParty != "" && !slices.Contains(v.config.Parties, c.AuthorizedParty):
-		return nil, ErrParty
-	}
-	return rawClaims, nil
-}
-
-func decode(part string, into any) (json.RawMessage, error) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	if err != nil || json.Unmarshal(raw, into) != nil {
-		return nil, ErrMalformed
-	}
-	return raw, nil
-}
-
-func (v *Verifier) checkSignature(ctx context.Context, h header, parts []string, m Mistakes) error {
-	key, err := v.key(ctx, h.KeyID)
-	switch {
 	case err != nil:
-		return err
-	case key == nil && m.AcceptUnknownKey, key != nil && m.AcceptTampered:
-		return nil
-	case key == nil:
-		return ErrUnknownKey
-	case h.Algorithm != "RS256":
-		return ErrSignature
+		return c, err
+	case key == nil && !m.AcceptUnknownKey:
+		return c, ErrUnknownKey
+	case key != nil && !m.AcceptTampered && token.Claims(key, &c) != nil:
+		return c, ErrSignature
+	case !m.AcceptExpired && !now.Add(-v.config.Leeway).Before(time.Unix(c.ExpiresAt, 0)):
+		return c, ErrExpired
+	case now.Add(v.config.Leeway).Before(time.Unix(c.NotBefore, 0)):
+		return c, ErrNotYet
+	case c.Issuer != v.config.Issuer:
+		return c, ErrIssuer
+	case !m.AcceptWrongParty && c.AuthorizedParty != "" && !slices.Contains(v.config.Parties, c.AuthorizedParty):
+		return c, ErrParty
 	}
-	signature, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) != nil {
-		return ErrSignature
-	}
-	return nil
+	return c, nil
 }
 
 // key returns a key that is known, asking anew for one that is not, and when what is known is old; nil: there is none.
-func (v *Verifier) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
+func (v *Verifier) key(ctx context.Context, id string) (*jose.JSONWebKey, error) {
 	v.mu.Lock()
-	key, fresh := v.keys[id], v.config.Now().Before(v.fetched.Add(v.config.KeysKept))
+	found, fresh := v.keys.Key(id), v.config.Now().Before(v.fetched.Add(keysKept))
 	v.mu.Unlock()
-	if key != nil && fresh {
-		return key, nil
-	}
-	set, err := v.config.Keys(ctx)
-	if err != nil {
-		return nil, &keysError{err}
-	}
-	keys := map[string]*rsa.PublicKey{}
-	for _, k := range set.Keys {
-		n, errN := base64.RawURLEncoding.DecodeString(k.N)
-		e, errE := base64.RawURLEncoding.DecodeString(k.E)
-		if errN != nil || errE != nil || len(e) > 4 {
-			return nil, &keysError{fmt.Errorf("key %s cannot be read", k.KeyID)}
+	if len(found) == 0 || !fresh {
+		set, err := v.config.Keys(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoKeys, err)
 		}
-		keys[k.KeyID] = &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
+		v.mu.Lock()
+		v.keys, v.fetched = set, v.config.Now()
+		v.mu.Unlock()
+		if found = set.Key(id); len(found) == 0 {
+			return nil, nil
+		}
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.keys, v.fetched = keys, v.config.Now()
-	return keys[id], nil
+	return &found[0], nil
 }

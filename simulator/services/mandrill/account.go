@@ -13,28 +13,20 @@ var ErrUnknown = errors.New("not known")
 
 // Subaccount is a part of the account with counters of its own: the platform has one for each client.
 type Subaccount struct {
-	ID, Name    string
-	Notes       string
-	CustomQuota int       // messages an hour; 0: the account's
-	CreatedAt   time.Time // zero: now
+	ID        string
+	CreatedAt time.Time // zero: now
 }
 
 type subaccount struct {
 	Subaccount
 	paused  bool
 	history history
-	hour    hour
 	queue   []*message
 }
 
-// Domain is a sending domain, whose records are all right when it is added.
-type Domain struct {
-	Name      string
-	CreatedAt time.Time // zero: now
-}
-
+// domain is a sending domain, whose records are all right when it is added.
 type domain struct {
-	Domain
+	name   string
 	broken map[string]bool // by mechanism
 }
 
@@ -69,77 +61,35 @@ func (f *Fake) PauseSubaccount(id string, paused bool) error {
 }
 
 // AddDomain adds a sending domain.
-func (f *Fake) AddDomain(d Domain) {
+func (f *Fake) AddDomain(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if d.CreatedAt.IsZero() {
-		d.CreatedAt = f.now()
-	}
-	f.domains = append(f.domains, &domain{Domain: d, broken: map[string]bool{}})
+	f.domains = append(f.domains, &domain{name, map[string]bool{}})
 }
 
 // BreakDomain makes the records of one mechanism of a domain wrong, or right again.
 func (f *Fake) BreakDomain(name, mechanism string, broken bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !slices.Contains(Mechanisms(), mechanism) {
-		return fmt.Errorf("mandrill: mechanism %q: %w: there are %s", mechanism, ErrUnknown, strings.Join(Mechanisms(), ", "))
+	i := slices.IndexFunc(f.domains, func(d *domain) bool { return d.name == name })
+	if i < 0 || !slices.Contains(Mechanisms(), mechanism) {
+		return fmt.Errorf("mandrill: %s of domain %q: %w", mechanism, name, ErrUnknown)
 	}
-	for _, d := range f.domains {
-		if d.Name == name {
-			d.broken[mechanism] = broken
-			return nil
+	f.domains[i].broken[mechanism] = broken
+	return nil
+}
+
+// json returns a domain as the API writes it. It needs the lock.
+func (d *domain) json(verified time.Time) map[string]any {
+	v := map[string]any{"domain": d.name, "verified_at": stamp(verified), "valid_signing": !d.broken["spf"] && !d.broken["dkim"]}
+	for _, mechanism := range Mechanisms() {
+		v[mechanism] = map[string]any{"valid": true, "valid_after": nil, "error": nil}
+		if d.broken[mechanism] {
+			v[mechanism] = map[string]any{"valid": false, "valid_after": nil, "error": "No valid " + strings.ToUpper(mechanism) + " record found"}
 		}
 	}
-	return fmt.Errorf("mandrill: domain %q: %w", name, ErrUnknown)
-}
-
-// record is a mechanism as the API writes it.
-type record struct {
-	Valid      bool    `json:"valid"`
-	ValidAfter *string `json:"valid_after"`
-	Error      *string `json:"error"`
-}
-
-// domainJSON is a domain as the API writes it.
-type domainJSON struct {
-	Domain       string  `json:"domain"`
-	CreatedAt    string  `json:"created_at"`
-	LastTestedAt string  `json:"last_tested_at"`
-	SPF          record  `json:"spf"`
-	DKIM         record  `json:"dkim"`
-	DKIM2        record  `json:"dkim2"`
-	DMARC        record  `json:"dmarc"`
-	VerifiedAt   *string `json:"verified_at"`
-	ValidSigning bool    `json:"valid_signing"`
-	VerifyTXTKey string  `json:"verify_txt_key"`
-}
-
-// json needs the lock.
-func (d *domain) json(now time.Time) domainJSON {
-	created := stamp(d.CreatedAt)
-	mechanism := func(name string) record {
-		if d.broken[name] {
-			message := "No valid " + strings.ToUpper(name) + " record found"
-			return record{Error: &message}
-		}
-		return record{Valid: true}
-	}
-	v := domainJSON{
-		Domain: d.Name, CreatedAt: created, LastTestedAt: stamp(now), VerifiedAt: &created, VerifyTXTKey: "mandrill_verify.fake",
-		SPF: mechanism("spf"), DKIM: mechanism("dkim"), DKIM2: mechanism("dkim2"), DMARC: mechanism("dmarc"),
-	}
-	v.ValidSigning = v.SPF.Valid && v.DKIM.Valid
 	return v
 }
 
 // stamp is a time as the API writes it.
 func stamp(t time.Time) string { return t.UTC().Format(time.DateTime) }
-
-func stampOrNull(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-	s := stamp(t)
-	return &s
-}

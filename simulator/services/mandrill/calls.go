@@ -14,18 +14,16 @@ import (
 
 // exchange is a request with its answer.
 type exchange struct {
-	fake      *Fake
-	w         http.ResponseWriter
-	r         *http.Request
-	operation string
-	modern    bool // of a version after 1.0: errors have HTTP statuses of their own
-	body      []byte
+	fake   *Fake
+	w      http.ResponseWriter
+	r      *http.Request
+	modern bool // of a version after 1.0: errors have HTTP statuses of their own
+	body   []byte
 }
 
 // calls are the operations of the API.
 func calls() map[string]func(*exchange) {
 	return map[string]func(*exchange){
-		"users/ping":       func(x *exchange) { x.ok("PONG!") },
 		"users/ping2":      func(x *exchange) { x.ok(map[string]string{"PING": "PONG!"}) },
 		"users/info":       (*exchange).usersInfo,
 		"subaccounts/list": (*exchange).listSubaccounts,
@@ -37,18 +35,14 @@ func calls() map[string]func(*exchange) {
 }
 
 // record counts the request.
-func (x *exchange) record(outcome string, status int) {
-	f := x.fake
-	f.mu.Lock()
-	f.requests[outcome]++
-	f.mu.Unlock()
-	if f.config.Requested != nil {
-		f.config.Requested(Request{Operation: x.operation, Outcome: outcome, Status: status, At: f.now()})
-	}
+func (x *exchange) record(outcome string) {
+	x.fake.mu.Lock()
+	defer x.fake.mu.Unlock()
+	x.fake.requests[outcome]++
 }
 
 func (x *exchange) ok(body any) {
-	x.record("ok", http.StatusOK)
+	x.record("ok")
 	wire.Answer(x.w, http.StatusOK, "application/json; charset=utf-8", wire.Marshal(body))
 }
 
@@ -63,8 +57,6 @@ func failures() map[string]failure {
 		"Invalid_Key":          {401, -1, http.StatusUnauthorized, "auth"},
 		"PaymentRequired":      {10, 10, http.StatusPaymentRequired, "other"},
 		"Unknown_Subaccount":   {12, 12, http.StatusNotFound, "not_found"},
-		"Unknown_Template":     {5, 5, http.StatusNotFound, "not_found"},
-		"Unknown_Message":      {11, 11, http.StatusNotFound, "not_found"},
 		"Unknown_Webhook":      {3, 3, http.StatusNotFound, "not_found"},
 		"Unknown_Method":       {-1, -1, http.StatusNotFound, "not_found"},
 		"RequestLimitExceeded": {-1, -1, http.StatusTooManyRequests, "throttled"},
@@ -92,39 +84,24 @@ func (x *exchange) fail(name, message string) {
 	if x.modern {
 		status, code = kind.status, kind.code
 	}
-	x.record(kind.outcome, status)
+	x.record(kind.outcome)
 	wire.Answer(x.w, status, "application/json; charset=utf-8", wire.Marshal(problem{"error", code, name, message}))
 }
 
 // refuse answers with a status that is forced: the edge does, not the API.
 func (x *exchange) refuse(status int) {
-	outcome := "other"
-	switch {
-	case status >= 500:
-		outcome = "server_error"
-	case status == http.StatusTooManyRequests:
-		outcome = "throttled"
-	case status == http.StatusUnauthorized:
-		outcome = "auth"
-	case status == http.StatusNotFound:
-		outcome = "not_found"
-	}
-	x.record(outcome, status)
+	x.record("refused")
 	wire.HTMLPage(x.w, status)
 }
 
-// read reads the body, which has to be an object with a key.
-func (x *exchange) read() bool {
+// read reads the body, and returns its key.
+func (x *exchange) read() string {
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, 25<<20))
 	x.body = body
-	return err == nil && x.key() != ""
-}
-
-func (x *exchange) key() string {
 	var asked struct {
 		Key string `json:"key"`
 	}
-	if json.Unmarshal(x.body, &asked) != nil {
+	if err != nil || json.Unmarshal(x.body, &asked) != nil {
 		return ""
 	}
 	return asked.Key
@@ -136,16 +113,16 @@ func (x *exchange) usersInfo() {
 	f.mu.Lock()
 	now := f.now()
 	answer := struct {
-		Username    string  `json:"username"`
-		CreatedAt   string  `json:"created_at"`
-		PublicID    string  `json:"public_id"`
-		Reputation  int     `json:"reputation"`
-		HourlyQuota int     `json:"hourly_quota"`
-		Backlog     int     `json:"backlog"`
-		Stats       windows `json:"stats"`
+		Username    string            `json:"username"`
+		CreatedAt   string            `json:"created_at"`
+		PublicID    string            `json:"public_id"`
+		Reputation  int               `json:"reputation"`
+		HourlyQuota int               `json:"hourly_quota"`
+		Backlog     int               `json:"backlog"`
+		Stats       map[string]Counts `json:"stats"`
 	}{
-		f.config.Username, stamp(f.config.CreatedAt), "aaabbbccc112233", f.history.reputation(now, f.config.Reputation),
-		f.config.HourlyQuota, f.backlog(), f.history.windows(now),
+		f.config.Username, stamp(f.config.CreatedAt), "aaabbbccc112233", f.history.reputation(now),
+		f.config.HourlyQuota, f.backlog(), map[string]Counts{"all_time": f.history.allTime},
 	}
 	f.mu.Unlock()
 	x.ok(answer)
@@ -153,28 +130,18 @@ func (x *exchange) usersInfo() {
 
 // subaccountJSON is a subaccount as the API writes it.
 type subaccountJSON struct {
-	ID          string  `json:"id"`
-	Name        string  `json:"name"`
-	CustomQuota *int    `json:"custom_quota"`
-	Status      string  `json:"status"`
-	Reputation  int     `json:"reputation"`
-	CreatedAt   string  `json:"created_at"`
-	FirstSentAt *string `json:"first_sent_at"`
-	SentWeekly  int64   `json:"sent_weekly"`
-	SentMonthly int64   `json:"sent_monthly"`
-	SentTotal   int64   `json:"sent_total"`
+	ID         string  `json:"id"`
+	Status     string  `json:"status"`
+	Reputation int     `json:"reputation"`
+	CreatedAt  string  `json:"created_at"`
+	SentTotal  int64   `json:"sent_total"`
+	Last30Days *Counts `json:"last_30_days,omitempty"` // by subaccounts/info only
 }
 
 // subaccountJSON needs the lock.
 func (f *Fake) subaccountJSON(s *subaccount) subaccountJSON {
-	now := f.now()
 	v := subaccountJSON{
-		ID: s.ID, Name: s.Name, Status: "active", Reputation: s.history.reputation(now, f.config.Reputation),
-		CreatedAt: stamp(s.CreatedAt), FirstSentAt: stampOrNull(s.history.first),
-		SentWeekly: s.history.last(now, 7).Sent, SentMonthly: s.history.last(now, 30).Sent, SentTotal: s.history.allTime.Sent,
-	}
-	if s.CustomQuota > 0 {
-		v.CustomQuota = &s.CustomQuota
+		ID: s.ID, Status: "active", Reputation: s.history.reputation(f.now()), CreatedAt: stamp(s.CreatedAt), SentTotal: s.history.allTime.Sent,
 	}
 	if s.paused {
 		v.Status = "paused"
@@ -183,21 +150,12 @@ func (f *Fake) subaccountJSON(s *subaccount) subaccountJSON {
 }
 
 func (x *exchange) listSubaccounts() {
-	var asked struct {
-		Prefix string `json:"q"`
-	}
-	if json.Unmarshal(x.body, &asked) != nil {
-		x.fail("ValidationError", "Validation error: {\"q\":\"Please enter a string\"}")
-		return
-	}
 	f := x.fake
 	f.mu.Lock()
 	f.drain()
 	found := []subaccountJSON{}
-	for id, s := range f.subaccounts {
-		if strings.HasPrefix(id, asked.Prefix) {
-			found = append(found, f.subaccountJSON(s))
-		}
+	for _, s := range f.subaccounts {
+		found = append(found, f.subaccountJSON(s))
 	}
 	f.mu.Unlock()
 	slices.SortFunc(found, func(a, b subaccountJSON) int { return strings.Compare(a.ID, b.ID) })
@@ -215,21 +173,12 @@ func (x *exchange) subaccountInfo() {
 	f := x.fake
 	f.mu.Lock()
 	f.drain()
+	var answer subaccountJSON
 	s := f.subaccounts[asked.ID]
-	var answer struct {
-		subaccountJSON
-		Notes       string `json:"notes"`
-		SentHourly  int    `json:"sent_hourly"`
-		HourlyQuota int    `json:"hourly_quota"`
-		Last30Days  Counts `json:"last_30_days"`
-	}
 	if s != nil {
-		now := f.now()
-		answer.subaccountJSON, answer.Notes, answer.SentHourly = f.subaccountJSON(s), s.Notes, s.hour.count(now)
-		answer.HourlyQuota, answer.Last30Days = f.config.HourlyQuota, s.history.last(now, 30)
-		if s.CustomQuota > 0 {
-			answer.HourlyQuota = s.CustomQuota
-		}
+		answer = f.subaccountJSON(s)
+		recent := s.history.recent(f.now())
+		answer.Last30Days = &recent
 	}
 	f.mu.Unlock()
 	if s == nil {
@@ -242,9 +191,9 @@ func (x *exchange) subaccountInfo() {
 func (x *exchange) listDomains() {
 	f := x.fake
 	f.mu.Lock()
-	found := []domainJSON{}
+	found := []map[string]any{}
 	for _, d := range f.domains {
-		found = append(found, d.json(f.now()))
+		found = append(found, d.json(f.config.CreatedAt))
 	}
 	f.mu.Unlock()
 	x.ok(found)
@@ -253,7 +202,7 @@ func (x *exchange) listDomains() {
 func (x *exchange) listWebhooks() {
 	f := x.fake
 	f.mu.Lock()
-	found := []hookJSON{}
+	found := []map[string]any{}
 	for _, h := range f.hooks {
 		found = append(found, h.json())
 	}
@@ -267,7 +216,6 @@ func (x *exchange) sendMessage() {
 		Message struct {
 			Subject    string            `json:"subject"`
 			From       string            `json:"from_email"`
-			Tags       []string          `json:"tags"`
 			Metadata   map[string]string `json:"metadata"`
 			Subaccount string            `json:"subaccount"`
 			To         []struct {
@@ -283,7 +231,7 @@ func (x *exchange) sendMessage() {
 	for _, to := range asked.Message.To {
 		sent, err := x.fake.Send(Message{
 			Subaccount: asked.Message.Subaccount, To: to.Email, From: asked.Message.From, Subject: asked.Message.Subject,
-			Tags: asked.Message.Tags, Metadata: asked.Message.Metadata,
+			Metadata: asked.Message.Metadata,
 		})
 		if errors.Is(err, ErrUnknown) {
 			x.fail("Unknown_Subaccount", fmt.Sprintf("No subaccount exists with the id '%s'", asked.Message.Subaccount))

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/consignwatch/consignwatch/simulator/services/webhook"
 	"github.com/consignwatch/consignwatch/simulator/services/wire"
 )
@@ -19,21 +21,10 @@ type Config struct {
 	Key         string
 	Username    string
 	CreatedAt   time.Time // zero: now
-	HourlyQuota int       // messages; 0: 25,000
-	Reputation  int       // at its best, 0 to 100; 0: 98
+	HourlyQuota int       // messages; 0: 25,000. It is shown, and used up by a switch
 
 	// Webhooks says how batches are sent: the zero value is in real time. Its clock is Mandrill's.
 	Webhooks webhook.SenderConfig
-	// Requested is called after every request, without a lock held; may be nil.
-	Requested func(Request)
-}
-
-// Request is a request and its outcome.
-type Request struct {
-	Operation string // like users/info; "other" if there is no such
-	Outcome   string // as in Books
-	Status    int    // 0: no answer
-	At        time.Time
 }
 
 // Fake is an account.
@@ -46,16 +37,13 @@ type Fake struct {
 	mu          sync.Mutex
 	switches    Switches
 	history     history
-	hour        hour
 	subaccounts map[string]*subaccount
 	domains     []*domain
 	hooks       []*hook
-	queue       []*message // that wait for the quota
-	messages    map[string]*message
-	order       []string // of messages, the oldest first
+	queue       []*message                   // that wait for the quota
+	messages    *lru.Cache[string, *message] // that can still be complained about
 	denied      map[string]bool
 	bounceShare float64 // what the share of bounces has come to
-	inFlight    map[string]int
 	lastID      int64
 	requests    map[string]int64
 	webhooks    map[string]int64
@@ -70,11 +58,8 @@ func New(config Config) *Fake {
 		config.CreatedAt = config.Now()
 	}
 	config.HourlyQuota = cmp.Or(config.HourlyQuota, 25_000)
-	config.Reputation = cmp.Or(config.Reputation, 98)
-	f := &Fake{
-		config: config, subaccounts: map[string]*subaccount{}, messages: map[string]*message{}, denied: map[string]bool{},
-		inFlight: map[string]int{}, requests: map[string]int64{}, webhooks: map[string]int64{},
-	}
+	f := &Fake{config: config, subaccounts: map[string]*subaccount{}, denied: map[string]bool{}, requests: map[string]int64{}, webhooks: map[string]int64{}}
+	f.messages, _ = lru.New[string, *message](messagesKept) // it is a size
 	f.sender = config.Webhooks.Start(webhook.MandrillSchedule(), config.Now, f.attempted)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
@@ -106,7 +91,7 @@ func (f *Fake) now() time.Time { return f.config.Now() }
 
 // Books are what the account holds, and the counts of its requests and webhooks.
 type Books struct {
-	// Requests by outcome: ok, auth, throttled, bad_request, not_found, server_error, invalid_response, other;
+	// Requests by outcome: ok, auth, throttled, bad_request, not_found, server_error, invalid_response, other; refused: a forced status;
 	// timeout: the client went away before the answer; down: the connection was cut.
 	Requests map[string]int64
 	// Webhooks are batches by outcome: sent, delivered, failed (attempts), given_up, forged; refused are events
@@ -130,7 +115,7 @@ func (f *Fake) Books() Books {
 	defer f.mu.Unlock()
 	b := Books{Requests: maps.Clone(f.requests), Webhooks: maps.Clone(f.webhooks), AllTime: f.history.allTime, Backlog: f.backlog(), Subaccounts: map[string]SubaccountBooks{}}
 	for id, s := range f.subaccounts {
-		b.Subaccounts[id] = SubaccountBooks{s.history.allTime, s.history.last(f.now(), 30), s.paused}
+		b.Subaccounts[id] = SubaccountBooks{s.history.allTime, s.history.recent(f.now()), s.paused}
 	}
 	return b
 }
@@ -143,56 +128,37 @@ func (f *Fake) backlog() int {
 
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{fake: f, w: w, r: r, operation: "other"}
-	version, operation, ok := cutPath(r.URL.Path)
-	x.modern = version != "1.0"
+	x := &exchange{fake: f, w: w, r: r}
+	rest, ok := strings.CutPrefix(r.URL.Path, "/api/1.")
+	minor, operation, _ := strings.Cut(strings.TrimSuffix(rest, ".json"), "/")
+	x.modern = minor != "0"
 	call, known := calls()[operation]
-	if known {
-		x.operation = operation
-	}
-
 	f.mu.Lock()
 	switches := f.switches
 	f.mu.Unlock()
 	if !wire.Wait(r, switches.Slow) {
-		x.record("timeout", 0)
+		x.record("timeout")
 		return
 	}
+	key := x.read()
 	switch {
 	case switches.Down:
-		x.record("down", 0)
+		x.record("down")
 		wire.Drop()
 	case switches.Status != 0:
 		x.refuse(switches.Status)
 	case !ok || !known || r.Method != http.MethodPost:
 		x.fail("Unknown_Method", "Unknown method \""+operation+"\"")
-	case !x.read():
+	case key == "":
 		x.fail("ValidationError", "You must specify a key value")
-	case switches.InvalidKey || x.key() != f.config.Key:
+	case key != f.config.Key:
 		x.fail("Invalid_Key", "Invalid API key")
-	case switches.Throttled:
-		x.fail("RequestLimitExceeded", "Too many requests")
 	case switches.ErrorName != "":
 		x.fail(switches.ErrorName, "Something went wrong")
 	case switches.InvalidResponse:
-		x.record("invalid_response", http.StatusOK)
+		x.record("invalid_response")
 		wire.HTMLPage(w, http.StatusOK)
 	default:
 		call(x)
 	}
-}
-
-// cutPath knows /api/1.0/users/info.json.
-func cutPath(path string) (version, operation string, ok bool) {
-	rest, ok := strings.CutPrefix(path, "/api/")
-	if !ok {
-		return "", "", false
-	}
-	version, operation, _ = strings.Cut(rest, "/")
-	switch version {
-	case "1.0", "1.3", "1.4":
-	default:
-		return "", "", false
-	}
-	return version, strings.TrimSuffix(operation, ".json"), true
 }

@@ -48,9 +48,9 @@ func (r *fixture) ask(t *testing.T, operation, more string) wiretest.Answer {
 func TestAccountIsWrittenAsDocumented(t *testing.T) {
 	t.Parallel()
 	const (
-		none = `{"sent":0,"hard_bounces":0,"soft_bounces":0,"rejects":0,"complaints":0,"unsubs":0,"opens":0,"unique_opens":0,"clicks":0,"unique_clicks":0}`
+		none = `{"sent":0,"hard_bounces":0,"soft_bounces":0,"rejects":0,"complaints":0,"unsubs":0,"opens":0,"clicks":0}`
 		want = `{"username":"myusername","created_at":"2013-01-01 15:30:27","public_id":"aaabbbccc112233","reputation":98,"hourly_quota":25000,"backlog":0,` +
-			`"stats":{"today":` + none + `,"last_7_days":` + none + `,"last_30_days":` + none + `,"last_60_days":` + none + `,"last_90_days":` + none + `,"all_time":` + none + `}}`
+			`"stats":{"all_time":` + none + `}}`
 	)
 	r := newFixture(t, Config{})
 	if got := r.ask(t, "users/info", ""); got.Status != 200 || got.Body != want {
@@ -58,8 +58,5 @@ func TestAccountIsWrittenAsDocumented(t *testing.T) {
 	}
 	if got := r.ask(t, "users/ping2", ""); got.Status != 200 || got.Body != `{"PING":"PONG!"}` {
 		t.Errorf("users/ping2: %d %s", got.Status, got.Body)
-	}
-	if got := r.ask(t, "users/ping", ""); got.Body != `"PONG!"` {
-		t.Errorf("users/ping: %s", got.Body)
 	}
 }

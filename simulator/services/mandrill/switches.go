@@ -7,8 +7,6 @@ type Switches struct {
 	Slow            time.Duration // before any answer
 	Down            bool          // connections end without an answer
 	Status          int           // every answer has this HTTP status; 0: none
-	InvalidKey      bool          // the key has been disabled
-	Throttled       bool          // RequestLimitExceeded
 	InvalidResponse bool          // 200 with a body that is none
 	ErrorName       string        // every answer is an error with this name, like GeneralError
 

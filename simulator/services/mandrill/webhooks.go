@@ -3,6 +3,7 @@ package mandrill
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,22 +13,18 @@ import (
 
 // Webhook is a webhook of the account.
 type Webhook struct {
-	ID          int64 // 0: given by the fake
-	URL         string
-	Description string
-	AuthKey     string   // signs batches
-	Events      []string // empty: all
-	CreatedAt   time.Time
+	ID      int64 // given by the fake
+	URL     string
+	AuthKey string   // signs batches
+	Events  []string // empty: all
 }
 
 type hook struct {
 	Webhook
-	events      []any // that wait for the next batch
-	failing     string
-	lastSentAt  time.Time
-	lastError   string
-	batchesSent int64
-	eventsSent  int64
+	events     []any // that wait for the next batch
+	failing    string
+	lastSentAt time.Time
+	lastError  string
 }
 
 const (
@@ -41,10 +38,7 @@ func (f *Fake) AddWebhook(w Webhook) Webhook {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lastID++
-	w.ID = cmp.Or(w.ID, f.lastID)
-	if w.CreatedAt.IsZero() {
-		w.CreatedAt = f.now()
-	}
+	w.ID = f.lastID
 	f.hooks = append(f.hooks, &hook{Webhook: w})
 	return w
 }
@@ -54,33 +48,25 @@ func (f *Fake) AddWebhook(w Webhook) Webhook {
 func (f *Fake) FailWebhook(id int64, problem string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, h := range f.hooks {
-		if h.ID == id {
-			h.failing = problem
-			if problem != "" {
-				h.lastError = problem
-			}
-			return nil
-		}
+	i := slices.IndexFunc(f.hooks, func(h *hook) bool { return h.ID == id })
+	if i < 0 {
+		return fmt.Errorf("mandrill: webhook %d: %w", id, ErrUnknown)
 	}
-	return fmt.Errorf("mandrill: webhook %d: %w", id, ErrUnknown)
+	h := f.hooks[i]
+	h.failing, h.lastError = problem, cmp.Or(problem, h.lastError)
+	return nil
 }
 
 // subscribed says whether a webhook is about an event. Settings spell hard_bounce as events do.
 func (h *hook) subscribed(event string) bool {
-	for _, e := range h.Events {
-		if e == event {
-			return true
-		}
-	}
-	return len(h.Events) == 0
+	return len(h.Events) == 0 || slices.Contains(h.Events, event)
 }
 
 // event puts an event into the next batch of each webhook that wants it.
-func (f *Fake) event(m *message, event string, more map[string]any) {
+func (f *Fake) event(m *message, event string) {
 	state := m.state
-	if event == Complain || event == Unsubscribe {
-		state = map[string]string{Complain: "spam", Unsubscribe: "unsub"}[event]
+	if event == Complain {
+		state = "spam"
 	}
 	for _, h := range f.hooks {
 		if !h.subscribed(event) {
@@ -92,17 +78,10 @@ func (f *Fake) event(m *message, event string, more map[string]any) {
 		}
 		body := map[string]any{
 			"ts": m.sentAt.Unix(), "_id": m.id, "_version": m.id[:22], "state": state, "email": m.To, "sender": m.From,
-			"subject": m.Subject, "tags": m.Tags, "metadata": m.Metadata, "template": nil, "subaccount": nil,
-			"opens": []any{}, "clicks": []any{}, "smtp_events": []any{}, "resends": []any{},
-		}
-		if m.Template != "" {
-			body["template"] = m.Template
+			"subject": m.Subject, "metadata": m.Metadata, "subaccount": nil,
 		}
 		if m.Subaccount != "" {
 			body["subaccount"] = m.Subaccount
-		}
-		for name, value := range more {
-			body[name] = value
 		}
 		h.events = append(h.events, map[string]any{"event": event, "_id": m.id, "ts": f.now().Unix(), "msg": body})
 	}
@@ -122,58 +101,25 @@ func (f *Fake) Flush() {
 		}
 		for len(h.events) > 0 {
 			n := min(len(h.events), webhook.MaxBatch)
-			m := h.batch(h.AuthKey, h.events[:n])
-			if f.sender.Send(m) != nil {
+			batch := webhook.Mandrill{Key: h.AuthKey, Events: wire.Marshal(h.events[:n])}
+			if f.sender.Send(batch.Message(strconv.FormatInt(h.ID, 10), h.URL)) != nil {
 				break // the events wait on
 			}
-			f.inFlight[m.ID] = n
 			f.webhooks["sent"]++
 			h.events = h.events[n:]
 		}
 	}
 }
 
-func (h *hook) batch(key string, events []any) webhook.Message {
-	return webhook.Mandrill{Key: key, Events: wire.Marshal(events)}.Message(strconv.FormatInt(h.ID, 10), wire.UUID(), h.URL)
-}
-
-// Forge sends a batch that Mandrill did not sign to a webhook, once.
-func (f *Fake) Forge(id int64) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, h := range f.hooks {
-		if h.ID != id {
-			continue
-		}
-		m := h.batch("guessed", []any{map[string]any{"event": "send", "_id": "forged", "ts": f.now().Unix(), "msg": map[string]any{}}})
-		m.Once, m.Endpoint = true, "" // what comes of it is no matter of Mandrill's
-		if err := f.sender.Send(m); err != nil {
-			return err
-		}
-		f.webhooks["forged"]++
-		return nil
-	}
-	return fmt.Errorf("mandrill: webhook %d: %w", id, ErrUnknown)
-}
-
 func (f *Fake) attempted(a webhook.Attempt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if a.Message.Endpoint == "" { // forged
-		return
-	}
-	events := f.inFlight[a.Message.ID]
-	if a.Delivered || a.GivenUp {
-		delete(f.inFlight, a.Message.ID)
-	}
 	a.Count(f.webhooks)
 	for _, h := range f.hooks {
 		switch {
 		case strconv.FormatInt(h.ID, 10) != a.Message.Endpoint:
 		case a.Delivered:
 			h.lastSentAt = f.now()
-			h.batchesSent++
-			h.eventsSent += int64(events)
 		case a.Status != 0:
 			h.lastError = fmt.Sprintf("POST to %s failed: HTTP %d", h.URL, a.Status)
 		default:
@@ -182,28 +128,14 @@ func (f *Fake) attempted(a webhook.Attempt) {
 	}
 }
 
-// hookJSON is a webhook as the API writes it. Its last error stays, even when later batches arrive.
-type hookJSON struct {
-	ID          int64    `json:"id"`
-	URL         string   `json:"url"`
-	Description string   `json:"description"`
-	AuthKey     string   `json:"auth_key"`
-	Events      []string `json:"events"`
-	CreatedAt   string   `json:"created_at"`
-	LastSentAt  *string  `json:"last_sent_at"`
-	BatchesSent int64    `json:"batches_sent"`
-	EventsSent  int64    `json:"events_sent"`
-	LastError   *string  `json:"last_error"`
-}
-
-// json needs the lock.
-func (h *hook) json() hookJSON {
-	v := hookJSON{
-		ID: h.ID, URL: h.URL, Description: h.Description, AuthKey: h.AuthKey, Events: append([]string{}, h.Events...), CreatedAt: stamp(h.CreatedAt),
-		LastSentAt: stampOrNull(h.lastSentAt), BatchesSent: h.batchesSent, EventsSent: h.eventsSent,
+// json returns a webhook as the API writes it. Its last error stays, even when later batches arrive. It needs the lock.
+func (h *hook) json() map[string]any {
+	v := map[string]any{"id": h.ID, "url": h.URL, "auth_key": h.AuthKey, "events": append([]string{}, h.Events...), "last_sent_at": nil, "last_error": nil}
+	if !h.lastSentAt.IsZero() {
+		v["last_sent_at"] = stamp(h.lastSentAt)
 	}
 	if h.lastError != "" {
-		v.LastError = &h.lastError
+		v["last_error"] = h.lastError
 	}
 	return v
 }

@@ -2,6 +2,7 @@ package shopify
 
 import (
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -10,33 +11,25 @@ const maxQueryCost = 1000
 
 // Plan is what a shop pays for.
 type Plan struct {
-	DisplayName        string
-	Plus               bool
-	PartnerDevelopment bool
-	Bucket             float64 // points that an app can have saved
-	Restore            float64 // points a second
+	Bucket  float64 // points that an app can have saved
+	Restore float64 // points a second
 }
 
-// Basic, Advanced and Plus are plans. Shopify publishes the rates; the sizes of the buckets are an assumption.
-func Basic() Plan    { return Plan{DisplayName: "Basic", Bucket: 2000, Restore: 100} }
-func Advanced() Plan { return Plan{DisplayName: "Advanced", Bucket: 4000, Restore: 200} }
-func Plus() Plan     { return Plan{DisplayName: "Shopify Plus", Plus: true, Bucket: 20000, Restore: 1000} }
+// Basic and Plus are plans. Shopify publishes the rates; the sizes of the buckets are an assumption.
+func Basic() Plan { return Plan{Bucket: 2000, Restore: 100} }
+func Plus() Plan  { return Plan{Bucket: 20000, Restore: 1000} }
 
 // bucket holds the points that an app has left at a shop.
 type bucket struct {
-	maximum, restore float64
-	level            float64
-	at               time.Time
-}
-
-func newBucket(p Plan, now time.Time) bucket {
-	return bucket{maximum: p.Bucket, restore: p.Restore, level: p.Bucket, at: now}
+	Plan
+	level float64
+	at    time.Time
 }
 
 // refill brings the level up to date. A clock that goes back adds nothing.
 func (b *bucket) refill(now time.Time) {
 	if passed := now.Sub(b.at).Seconds(); passed > 0 {
-		b.level = min(b.maximum, b.level+passed*b.restore)
+		b.level = min(b.Bucket, b.level+passed*b.Restore)
 		b.at = now
 	}
 }
@@ -52,12 +45,23 @@ func (b *bucket) take(now time.Time, points int) bool {
 }
 
 // refund returns the points that the query did not cost after all.
-func (b *bucket) refund(points int) { b.level = min(b.maximum, b.level+float64(points)) }
+func (b *bucket) refund(points int) { b.level = min(b.Bucket, b.level+float64(points)) }
 
 func (b *bucket) status() object {
 	return object{
-		{"maximumAvailable", shopifyFloat(b.maximum)},
-		{"currentlyAvailable", math.Floor(b.level)},
-		{"restoreRate", shopifyFloat(b.restore)},
+		"maximumAvailable":   shopifyFloat(b.Bucket),
+		"currentlyAvailable": math.Floor(b.level),
+		"restoreRate":        shopifyFloat(b.Restore),
 	}
+}
+
+// shopifyFloat is written as Shopify writes it, with a decimal point even where it is whole.
+type shopifyFloat float64
+
+// MarshalJSON implements json.Marshaler.
+func (f shopifyFloat) MarshalJSON() ([]byte, error) {
+	if whole := math.Trunc(float64(f)); whole == float64(f) {
+		return strconv.AppendFloat(nil, whole, 'f', 1, 64), nil
+	}
+	return strconv.AppendFloat(nil, float64(f), 'f', -1, 64), nil
 }

@@ -9,7 +9,10 @@ import (
 // requestedCost is what a query may cost: a scalar nothing, an object 1, a connection 2 and what its nodes cost, as many
 // as it asks for.
 func requestedCost(op *ast.OperationDefinition, document *ast.QueryDocument, variables map[string]any) int {
-	return cost(op.SelectionSet, document, func(field *ast.Field) int { return pageSize(field.ArgumentMap(variables)) })
+	return cost(op.SelectionSet, document, func(field *ast.Field) int {
+		n, _ := integer(field.ArgumentMap(variables)["first"])
+		return max(n, 0) // what is negative is refused later
+	})
 }
 
 // cost adds up what fields cost, given how many nodes a connection has.
@@ -24,22 +27,11 @@ func cost(set ast.SelectionSet, document *ast.QueryDocument, nodes func(*ast.Fie
 		case strings.HasSuffix(kind, "Connection"):
 			sum += 2 + nodes(field)*max(inside, 1)
 		case kind == "PageInfo":
-		case strings.HasSuffix(kind, "Edge"): // what counts is the node in it
-			sum += inside
 		default:
 			sum += 1 + inside
 		}
 	}
 	return sum
-}
-
-func pageSize(arguments map[string]any) int {
-	for _, name := range []string{"first", "last"} {
-		if n, ok := integer(arguments[name]); ok {
-			return max(n, 0) // what is negative is refused later
-		}
-	}
-	return 0
 }
 
 // fields are the fields of a selection with those of its fragments. Fragments have no types to choose between here:

@@ -1,8 +1,6 @@
 package shopify
 
 import (
-	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,25 +22,20 @@ type Config struct {
 // Request is a request and its outcome.
 type Request struct {
 	Shop      string // as requested, known or not
-	Operation string // its name, or else its first field
+	Operation string // its name
 	Outcome   string // as in Books
-	Status    int    // 0: no answer
 	Cost      int    // points charged
 	At        time.Time
 }
 
-// Fake is the Admin API of many shops. A shop is found by the Host header, or by the first part of the path:
-// /kids-north.myshopify.com/admin/api/….
+// Fake is the Admin API of many shops. A shop is the first part of the path: /kids-north.myshopify.com/admin/api/….
 type Fake struct {
 	config Config
 	sender *webhook.Sender
 
-	mu           sync.Mutex
-	shops        map[string]*shop
-	all          Switches
-	expiredSince time.Time
-	unknown      map[string]int64 // requests that belong to no shop, by outcome
-	lastID       int64
+	mu     sync.Mutex
+	shops  map[string]*shop
+	lastID int64
 }
 
 // New returns a fake without shops. Close it.
@@ -50,7 +43,7 @@ func New(config Config) *Fake {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	f := &Fake{config: config, shops: map[string]*shop{}, unknown: map[string]int64{}, lastID: 5_000_000_000_000}
+	f := &Fake{config: config, shops: map[string]*shop{}, lastID: 5_000_000_000_000}
 	f.sender = config.Webhooks.Start(webhook.ShopifySchedule(), config.Now, f.attempted)
 	return f
 }
@@ -60,78 +53,36 @@ func (f *Fake) Close() int { return f.sender.Close() }
 
 func (f *Fake) now() time.Time { return f.config.Now() }
 
-// Switch changes what is wrong in one shop; without a domain, in all shops.
-func (f *Fake) Switch(domain string, change func(*Switches)) error {
-	if domain == "" {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.all, f.expiredSince = f.switched(f.all, f.expiredSince, change)
-		return nil
-	}
-	return f.withShop(domain, func(s *shop) error {
-		s.switches, s.expiredSince = f.switched(s.switches, s.expiredSince, change)
-		return nil
-	})
-}
-
-func (f *Fake) switched(s Switches, since time.Time, change func(*Switches)) (Switches, time.Time) {
-	before := s.TokenExpired
-	change(&s)
-	if s.TokenExpired && !before {
-		since = f.now()
-	}
-	return s, since
-}
-
 // ServeHTTP implements http.Handler.
 func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	domain, path := f.route(r)
-	x := &exchange{fake: f, w: w, r: r, shop: domain, id: wire.UUID()}
-	w.Header().Set("X-Request-Id", x.id)
-
+	domain, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	x := &exchange{fake: f, w: w, r: r, shop: domain}
 	f.mu.Lock()
 	s := f.shops[domain]
-	switches := f.all
+	var switches Switches
 	if s != nil {
-		switches = switches.with(s.switches)
-		w.Header().Set("X-ShopId", fmt.Sprint(s.ID))
+		switches = s.switches
 	}
 	f.mu.Unlock()
 
 	if !wire.Wait(r, switches.Slow) {
-		x.record("timeout", 0)
+		x.record("timeout")
 		return
 	}
 	if switches.Down {
-		x.record("down", 0)
+		x.record("down")
 		wire.Drop()
 	}
-	switch version, isAPI := strings.CutPrefix(path, "/admin/api/"); {
+	switch version, isAPI := strings.CutPrefix(path, "admin/api/"); {
 	case s == nil:
 		x.refuse(http.StatusNotFound)
 	case switches.Status != 0:
 		x.refuse(switches.Status)
-	case switches.Locked:
-		x.refuse(http.StatusLocked)
-	case switches.Frozen:
-		x.refuse(http.StatusPaymentRequired)
-	case path == "/admin/oauth/access_token":
-		x.grant(switches.GrantRefused)
+	case path == "admin/oauth/access_token" && r.Method == http.MethodPost:
+		x.grant()
 	case isAPI && strings.HasSuffix(version, "/graphql.json"):
 		x.graphql(strings.TrimSuffix(version, "/graphql.json"), switches)
 	default:
 		x.refuse(http.StatusNotFound)
 	}
-}
-
-// route finds the shop's domain and the path within the shop.
-func (f *Fake) route(r *http.Request) (domain, path string) {
-	if first, rest, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); ok && first != "admin" {
-		return first, "/" + rest
-	}
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	return host, r.URL.Path
 }

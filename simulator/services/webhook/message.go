@@ -15,15 +15,12 @@ const (
 
 // Message is a webhook to be delivered. Retries have the same body; headers may depend on the time of the attempt.
 type Message struct {
-	Provider string
 	Endpoint string // the subscription, as the sender names it
-	Topic    string
-	ID       string // the same for all attempts
 	URL      string
 	Body     []byte
 	Once     bool // no retries
 
-	sign func(header http.Header, at time.Time) error
+	sign func(header http.Header, at time.Time)
 }
 
 // Shopify is a webhook of a shop.
@@ -34,7 +31,6 @@ type Shopify struct {
 	APIVersion  string
 	WebhookID   string // of the delivery
 	EventID     string // of the event: the same for all subscriptions
-	Name        string // of the subscription; may be empty
 	TriggeredAt time.Time
 	Body        []byte
 }
@@ -42,8 +38,8 @@ type Shopify struct {
 // Message returns the webhook for an address.
 func (s Shopify) Message(endpoint, address string) Message {
 	return Message{
-		Provider: ProviderShopify, Endpoint: endpoint, Topic: s.Topic, ID: s.WebhookID, URL: address, Body: s.Body,
-		sign: func(h http.Header, _ time.Time) error {
+		Endpoint: endpoint, URL: address, Body: s.Body,
+		sign: func(h http.Header, _ time.Time) {
 			h.Set("Content-Type", "application/json")
 			h.Set("User-Agent", "Shopify-Captain-Hook")
 			h.Set("X-Shopify-Topic", s.Topic)
@@ -53,10 +49,6 @@ func (s Shopify) Message(endpoint, address string) Message {
 			h.Set("X-Shopify-Webhook-Id", s.WebhookID)
 			h.Set("X-Shopify-Triggered-At", s.TriggeredAt.UTC().Format(time.RFC3339Nano))
 			h.Set("X-Shopify-Event-Id", s.EventID)
-			if s.Name != "" {
-				h.Set("X-Shopify-Name", s.Name)
-			}
-			return nil
 		},
 	}
 }
@@ -65,25 +57,19 @@ func (s Shopify) Message(endpoint, address string) Message {
 type Svix struct {
 	Secret string // base64, with or without the prefix whsec_; never sent
 	ID     string
-	Topic  string // like session.created
 	Body   []byte
 }
 
 // Message returns the webhook for an address.
 func (s Svix) Message(endpoint, address string) Message {
 	return Message{
-		Provider: ProviderClerk, Endpoint: endpoint, Topic: s.Topic, ID: s.ID, URL: address, Body: s.Body,
-		sign: func(h http.Header, at time.Time) error {
-			signature, err := SignSvix(s.Secret, s.ID, at, s.Body)
-			if err != nil {
-				return err
-			}
+		Endpoint: endpoint, URL: address, Body: s.Body,
+		sign: func(h http.Header, at time.Time) {
 			h.Set("Content-Type", "application/json")
 			h.Set("User-Agent", "Svix-Webhooks/1.0")
 			h.Set("svix-id", s.ID)
 			h.Set("svix-timestamp", unixSeconds(at))
-			h.Set("svix-signature", signature)
-			return nil
+			h.Set("svix-signature", SignSvix(s.Secret, s.ID, at, s.Body))
 		},
 	}
 }
@@ -97,16 +83,15 @@ type Mandrill struct {
 	Events []byte // a JSON array
 }
 
-// Message returns the webhook for an address. The id stays with the sender: Mandrill sends none.
-func (m Mandrill) Message(endpoint, id, address string) Message {
+// Message returns the webhook for an address.
+func (m Mandrill) Message(endpoint, address string) Message {
 	form := url.Values{"mandrill_events": {string(m.Events)}}
 	return Message{
-		Provider: ProviderMandrill, Endpoint: endpoint, ID: id, URL: address, Body: []byte(form.Encode()),
-		sign: func(h http.Header, _ time.Time) error {
+		Endpoint: endpoint, URL: address, Body: []byte(form.Encode()),
+		sign: func(h http.Header, _ time.Time) {
 			h.Set("Content-Type", "application/x-www-form-urlencoded")
 			h.Set("User-Agent", "Mandrill-Webhook/1.0")
 			h.Set("X-Mandrill-Signature", SignMandrill(m.Key, address, form))
-			return nil
 		},
 	}
 }

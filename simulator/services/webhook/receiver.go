@@ -1,11 +1,8 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Outcomes of a webhook that was received.
@@ -33,26 +32,25 @@ const (
 	MandrillPath = "/webhooks/mandrill"
 )
 
-// ReceiverConfig configures a receiver. Secrets are read on each webhook, so that they can change; there may be two, the new one and the
-// old one.
+// ReceiverConfig configures a receiver.
 type ReceiverConfig struct {
 	Now func() time.Time // the platform's clock; nil: time.Now
-	// ShopifyClient returns the client of a shop, and its app's secrets; none for an unknown shop.
-	ShopifyClient func(domain string) (client string, secrets []string)
-	ClerkSecrets  func() []string
-	// MandrillKeys are the webhook's keys. MandrillURL is its URL as it is configured at Mandrill, which may differ from
+	// ShopifyClient returns the client of a shop, and its app's secret; none for an unknown shop.
+	ShopifyClient func(domain string) (client, secret string)
+	ClerkSecret   string
+	// MandrillKey is the webhook's key. MandrillURL is its URL as it is configured at Mandrill, which may differ from
 	// what arrives here.
-	MandrillKeys func() []string
-	MandrillURL  string
+	MandrillKey, MandrillURL string
 	// Topics that are expected, as their providers spell them. All others are OtherTopic.
 	Topics []string
-	// Handle handles what was received, within Limit. If it fails for an accepted webhook, the provider gets an error and retries.
+	// Handle handles what was received, within handleLimit. If it fails for an accepted webhook, the provider gets an error and retries.
 	Handle func(context.Context, Received) error
-	// Limit is the time limit of Handle, below the providers' timeouts. 0: four seconds.
-	Limit time.Duration
-	// Remembered is the number of ids that are remembered at least, to recognise duplicates; 0: 100,000.
-	Remembered int
 }
+
+const (
+	handleLimit = 4 * time.Second // below the providers' timeouts
+	idsKept     = 100_000         // to recognise duplicates
+)
 
 // Received is a webhook that was received, or an event of a batch.
 type Received struct {
@@ -63,13 +61,12 @@ type Received struct {
 	ID       string
 	Delay    time.Duration // since the webhook was triggered; 0: unknown
 	Body     []byte        // of the webhook, or of the event
-	Err      error         // why it was not accepted
 }
 
 // Receiver is the platform's endpoint for webhooks.
 type Receiver struct {
 	config ReceiverConfig
-	dedup  *dedupCache
+	seen   *lru.Cache[string, struct{}]
 }
 
 // NewReceiver returns a receiver.
@@ -77,8 +74,8 @@ func NewReceiver(config ReceiverConfig) *Receiver {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	config.Limit = cmp.Or(config.Limit, 4*time.Second)
-	return &Receiver{config: config, dedup: newDedupCache(cmp.Or(config.Remembered, 100_000))}
+	seen, _ := lru.New[string, struct{}](idsKept) // it is a size
+	return &Receiver{config, seen}
 }
 
 // MaxWebhook is the maximum size of a webhook.
@@ -87,9 +84,6 @@ const MaxWebhook = 10 << 20
 // ServeHTTP implements http.Handler. Accepted webhooks and duplicates get 200, an invalid signature 401, an invalid body 400, and 503 if
 // Handle failed.
 func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead && r.URL.Path == MandrillPath { // Mandrill checks whether the URL exists
-		return
-	}
 	if r.Method != http.MethodPost {
 		http.Error(w, "webhooks are posted", http.StatusMethodNotAllowed)
 		return
@@ -114,7 +108,7 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), rc.config.Limit)
+	ctx, cancel := context.WithTimeout(r.Context(), handleLimit)
 	defer cancel()
 	for _, one := range received {
 		if !rc.hand(ctx, one) {
@@ -127,12 +121,14 @@ func (rc *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // hand calls Handle, and returns false if an accepted webhook has to be retried.
 func (rc *Receiver) hand(ctx context.Context, one Received) bool {
 	key := strings.Join([]string{one.Provider, one.Client, one.Topic, one.ID}, "\n")
-	if one.Outcome == Accepted && !rc.dedup.add(key) {
-		one.Outcome = Duplicate
+	if one.Outcome == Accepted {
+		if known, _ := rc.seen.ContainsOrAdd(key, struct{}{}); known {
+			one.Outcome = Duplicate
+		}
 	}
 	err := rc.config.Handle(ctx, one)
 	if one.Outcome == Accepted && err != nil {
-		rc.dedup.remove(key) // the retry is not a duplicate
+		rc.seen.Remove(key) // the retry is not a duplicate
 		return false
 	}
 	return true
@@ -156,9 +152,9 @@ func (rc *Receiver) topic(topic string) string {
 	return OtherTopic
 }
 
-// refused returns what was received with another outcome, because of an error.
-func (r Received) refused(outcome string, err error) Received {
-	r.Outcome, r.Err, r.Delay = outcome, err, 0
+// refused returns what was received with another outcome.
+func (r Received) refused(outcome string) Received {
+	r.Outcome, r.Delay = outcome, 0
 	return r
 }
 
@@ -167,34 +163,24 @@ func (rc *Receiver) since(triggered time.Time) time.Duration {
 	return max(0, rc.config.Now().Sub(triggered))
 }
 
-// header returns a header of Shopify, which exists in two spellings.
-func header(h http.Header, name string) string { return cmp.Or(h.Get("X-"+name), h.Get(name)) }
-
 func (rc *Receiver) shopify(h http.Header, body []byte) Received {
 	one := Received{
-		Provider: ProviderShopify, Outcome: Accepted, Topic: rc.topic(header(h, "Shopify-Topic")), ID: header(h, "Shopify-Webhook-Id"), Body: body,
+		Provider: ProviderShopify, Outcome: Accepted, Topic: rc.topic(h.Get("X-Shopify-Topic")), ID: h.Get("X-Shopify-Webhook-Id"), Body: body,
 	}
-	var secrets []string
+	secret := ""
 	if rc.config.ShopifyClient != nil {
-		one.Client, secrets = rc.config.ShopifyClient(header(h, "Shopify-Shop-Domain"))
+		one.Client, secret = rc.config.ShopifyClient(h.Get("X-Shopify-Shop-Domain"))
 	}
-	if err := VerifyShopify(header(h, "Shopify-Hmac-Sha256"), body, secrets...); err != nil {
-		return one.refused(InvalidSignature, err)
-	}
-	triggered, err := time.Parse(time.RFC3339Nano, header(h, "Shopify-Triggered-At"))
+	triggered, err := time.Parse(time.RFC3339Nano, h.Get("X-Shopify-Triggered-At"))
 	switch {
-	case err != nil:
-		return one.refused(InvalidPayload, errors.New("X-Shopify-Triggered-At cannot be read"))
-	case one.ID == "":
-		return one.refused(InvalidPayload, errors.New("X-Shopify-Webhook-Id is missing"))
-	case !isObject(body):
-		return one.refused(InvalidPayload, errNoObject)
+	case !same(secret, h.Get("X-Shopify-Hmac-Sha256"), SignShopify(secret, body)):
+		return one.refused(InvalidSignature)
+	case err != nil || one.ID == "" || !isObject(body):
+		return one.refused(InvalidPayload)
 	}
 	one.Delay = rc.since(triggered)
 	return one
 }
-
-var errNoObject = errors.New("the body is not a JSON object")
 
 func isObject(body []byte) bool {
 	return json.Valid(body) && strings.HasPrefix(strings.TrimLeft(string(body), " \t\r\n"), "{")
@@ -202,22 +188,19 @@ func isObject(body []byte) bool {
 
 func (rc *Receiver) clerk(h http.Header, body []byte) Received {
 	one := Received{Provider: ProviderClerk, Outcome: Accepted, Topic: OtherTopic, ID: h.Get("svix-id"), Body: body}
-	if err := VerifySvix(h, body, rc.config.Now(), list(rc.config.ClerkSecrets)...); err != nil {
-		return one.refused(InvalidSignature, err)
+	if !verifySvix(h, body, rc.config.Now(), rc.config.ClerkSecret) {
+		return one.refused(InvalidSignature)
 	}
 	var envelope struct {
 		Type      string `json:"type"`
 		Timestamp int64  `json:"timestamp"` // milliseconds
 	}
 	if err := json.Unmarshal(body, &envelope); err != nil || envelope.Type == "" || envelope.Timestamp == 0 {
-		return one.refused(InvalidPayload, errors.New("the body is no event of Clerk"))
+		return one.refused(InvalidPayload)
 	}
 	one.Topic, one.Delay = rc.topic(envelope.Type), rc.since(time.UnixMilli(envelope.Timestamp))
 	return one
 }
-
-// testKey signs what Mandrill posts while a webhook is being made, before it has a key. An assumption.
-const testKey = "test-webhook"
 
 // mandrill splits a batch: each event counts for itself. An invalid event does not make Mandrill retry the batch.
 func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
@@ -225,18 +208,15 @@ func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
 	batch := Received{Provider: ProviderMandrill, Outcome: Accepted, Topic: OtherTopic, Body: body}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return refused(batch.refused(InvalidPayload, errors.New("the body is no form")))
+		return refused(batch.refused(InvalidPayload))
 	}
-	keys := list(rc.config.MandrillKeys)
-	if form.Get("mandrill_events") == "[]" { // an empty batch holds no events, whoever sends it
-		keys = append(slices.Clone(keys), testKey)
-	}
-	if err := VerifyMandrill(h.Get("X-Mandrill-Signature"), rc.config.MandrillURL, form, keys...); err != nil {
-		return refused(batch.refused(InvalidSignature, err))
+	key := rc.config.MandrillKey
+	if !same(key, h.Get("X-Mandrill-Signature"), SignMandrill(key, rc.config.MandrillURL, form)) {
+		return refused(batch.refused(InvalidSignature))
 	}
 	var events []json.RawMessage
 	if err := json.Unmarshal([]byte(form.Get("mandrill_events")), &events); err != nil || len(events) > MaxBatch {
-		return refused(batch.refused(InvalidPayload, fmt.Errorf("mandrill_events is no list of at most %d events", MaxBatch)))
+		return refused(batch.refused(InvalidPayload))
 	}
 	var all []Received
 	for _, event := range events {
@@ -250,7 +230,7 @@ func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
 			} `json:"msg"`
 		}
 		if err := json.Unmarshal(event, &e); err != nil || e.Event == "" || e.TS == 0 {
-			all = append(all, one.refused(InvalidPayload, errors.New("not an event of Mandrill")))
+			all = append(all, one.refused(InvalidPayload))
 			continue
 		}
 		one.Client, one.Topic, one.Delay = e.Msg.Subaccount, rc.topic(e.Event), rc.since(time.Unix(e.TS, 0))
@@ -258,11 +238,4 @@ func (rc *Receiver) mandrill(h http.Header, body []byte) ([]Received, int) {
 		all = append(all, one)
 	}
 	return all, http.StatusOK
-}
-
-func list(secrets func() []string) []string {
-	if secrets == nil {
-		return nil
-	}
-	return secrets()
 }

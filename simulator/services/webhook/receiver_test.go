@@ -33,14 +33,13 @@ func newPlatform(t *testing.T, change ...func(*ReceiverConfig)) *platform {
 	p := &platform{}
 	config := ReceiverConfig{
 		Now: func() time.Time { return noon },
-		ShopifyClient: func(domain string) (string, []string) {
+		ShopifyClient: func(domain string) (string, string) {
 			if domain == "kids.myshopify.com" {
-				return "kids", []string{"hush"}
+				return "kids", "hush"
 			}
-			return "", nil
+			return "", ""
 		},
-		ClerkSecrets: func() []string { return []string{"whsec_" + svixSecret} },
-		MandrillKeys: func() []string { return []string{mandrillKey} }, MandrillURL: mandrillURL,
+		ClerkSecret: "whsec_" + svixSecret, MandrillKey: mandrillKey, MandrillURL: mandrillURL,
 		Topics: []string{"orders/create", "user.created", "send", "hard_bounce"},
 		Handle: func(_ context.Context, r Received) error {
 			p.mu.Lock()
@@ -60,9 +59,7 @@ func newPlatform(t *testing.T, change ...func(*ReceiverConfig)) *platform {
 func (p *platform) send(t *testing.T, path string, m Message) (int, []Received) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(m.Body))
-	if err := m.sign(r.Header, noon); err != nil {
-		t.Fatal(err)
-	}
+	m.sign(r.Header, noon)
 	return p.serve(r)
 }
 
@@ -89,11 +86,11 @@ func shopMessage(change ...func(*Shopify)) Message {
 }
 
 func clerkMessage(secret, body string) Message {
-	return Svix{Secret: secret, ID: "msg_1", Topic: "user.created", Body: []byte(body)}.Message("1", "https://platform.example"+ClerkPath)
+	return Svix{Secret: secret, ID: "msg_1", Body: []byte(body)}.Message("1", "https://platform.example"+ClerkPath)
 }
 
 func mandrillMessage(key, address, events string) Message {
-	return Mandrill{Key: key, Events: []byte(events)}.Message("1", "b1", address)
+	return Mandrill{Key: key, Events: []byte(events)}.Message("1", address)
 }
 
 func TestReceivedWebhooksGetTheirOutcome(t *testing.T) {
@@ -137,8 +134,6 @@ func TestReceivedWebhooksGetTheirOutcome(t *testing.T) {
 		{"mandrill, another URL", MandrillPath, mandrillMessage(mandrillKey, mandrillURL+"/", "["+event("send", "")+"]"), 401, []Received{{Provider: "mandrill", Topic: OtherTopic, Outcome: InvalidSignature}}},
 		{"mandrill, too many", MandrillPath, mandrillMessage(mandrillKey, mandrillURL, "["+strings.Repeat(event("send", "")+",", MaxBatch)+event("send", "")+"]"), 400,
 			[]Received{{Provider: "mandrill", Topic: OtherTopic, Outcome: InvalidPayload}}},
-		{"mandrill, the test of a new webhook", MandrillPath, mandrillMessage("test-webhook", mandrillURL, "[]"), 200, nil},
-		{"mandrill, the test's key with events", MandrillPath, mandrillMessage("test-webhook", mandrillURL, "["+event("send", "")+"]"), 401, []Received{{Provider: "mandrill", Topic: OtherTopic, Outcome: InvalidSignature}}},
 
 		{"another path", "/webhooks/stripe", shopMessage(), 404, nil},
 	} {
@@ -147,13 +142,8 @@ func TestReceivedWebhooksGetTheirOutcome(t *testing.T) {
 			if status != test.status {
 				t.Errorf("status %d, want %d", status, test.status)
 			}
-			if diff := cmp.Diff(test.want, received, cmpopts.IgnoreFields(Received{}, "Body", "Err")); diff != "" {
+			if diff := cmp.Diff(test.want, received, cmpopts.IgnoreFields(Received{}, "Body")); diff != "" {
 				t.Errorf("received (-want +got):\n%s", diff)
-			}
-			for _, r := range received {
-				if (r.Err == nil) != (r.Outcome == Accepted) {
-					t.Errorf("%s: %v", r.Outcome, r.Err)
-				}
 			}
 		})
 	}
@@ -216,49 +206,15 @@ func TestReceiverAnswersBeforeTheProviderGivesUp(t *testing.T) {
 	})
 }
 
-func TestHeadersWithoutTheirPrefixAreReadToo(t *testing.T) {
-	t.Parallel()
-	p := newPlatform(t)
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ShopifyPath, strings.NewReader(shopifyBody))
-	for name, value := range map[string]string{
-		"Topic": "orders/create", "Hmac-Sha256": shopifySignature, "Shop-Domain": "kids.myshopify.com", "Webhook-Id": "w", "Triggered-At": "2026-11-23T11:59:59Z",
-	} {
-		r.Header.Set("Shopify-"+name, value)
-	}
-	if status, received := p.serve(r); status != 200 || received[0].Outcome != Accepted || received[0].Delay != time.Second {
-		t.Errorf("%d %+v", status, received)
-	}
-}
-
 func TestOnlyPostsAreWebhooks(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	for method, want := range map[string]int{http.MethodGet: 405, http.MethodHead: 200} {
-		if status, received := p.serve(httptest.NewRequestWithContext(t.Context(), method, MandrillPath, nil)); status != want || received != nil {
-			t.Errorf("%s: %d %v", method, status, received)
-		}
+	if status, received := p.serve(httptest.NewRequestWithContext(t.Context(), http.MethodGet, MandrillPath, nil)); status != 405 || received != nil {
+		t.Errorf("%d %v", status, received)
 	}
 	large := url.Values{"mandrill_events": {strings.Repeat("x", MaxWebhook)}}.Encode()
 	if status, received := p.serve(httptest.NewRequestWithContext(t.Context(), http.MethodPost, MandrillPath, strings.NewReader(large))); status != 400 || received != nil {
 		t.Errorf("too large: %d %v", status, received)
-	}
-}
-
-func TestMemoryOfIDsIsBounded(t *testing.T) {
-	t.Parallel()
-	s := newDedupCache(3)
-	for i := range 100 {
-		if !s.add(fmt.Sprint(i)) {
-			t.Errorf("%d was seen before", i)
-		}
-		if n := len(s.current) + len(s.previous); n > 6 {
-			t.Errorf("%d keys are remembered", n)
-		}
-	}
-	for i := 97; i < 100; i++ {
-		if s.add(fmt.Sprint(i)) {
-			t.Errorf("%d is forgotten", i)
-		}
 	}
 }
 
@@ -280,11 +236,11 @@ func TestEveryWebhookArrivesOnceOrIsGivenUp(t *testing.T) {
 	}))
 	defer server.Close()
 	ended := make(chan Attempt, 50)
-	s := NewSender(SenderConfig{Schedule: ShopifySchedule(), Speed: 100_000, Attempted: func(a Attempt) {
+	s := SenderConfig{Speed: 100_000}.Start(ShopifySchedule(), time.Now, func(a Attempt) {
 		if a.Delivered || a.GivenUp {
 			ended <- a
 		}
-	}})
+	})
 	defer s.Close()
 	const messages = 20
 	for i := range messages {

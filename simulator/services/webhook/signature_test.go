@@ -1,8 +1,6 @@
 package webhook
 
 import (
-	"bytes"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,8 +40,8 @@ func TestSignaturesAreThoseOfTheVectors(t *testing.T) {
 		t.Errorf("shopify: %s", got)
 	}
 	for _, secret := range []string{svixSecret, "whsec_" + svixSecret} {
-		if got, err := SignSvix(secret, svixID, time.Unix(svixSeconds, 0), []byte(svixBody)); err != nil || got != svixSignature {
-			t.Errorf("svix: %s %v", got, err)
+		if got := SignSvix(secret, svixID, time.Unix(svixSeconds, 0), []byte(svixBody)); got != svixSignature {
+			t.Errorf("svix: %s", got)
 		}
 	}
 	if got := SignMandrill(mandrillKey, mandrillURL, url.Values{"mandrill_events": {mandrillEvents}}); got != mandrillSignature {
@@ -55,22 +53,23 @@ func TestSignaturesAreThoseOfTheVectors(t *testing.T) {
 type scheme struct {
 	name                    string
 	secret, body, signature string
-	verify                  func(secret, body, signature string) error
+	verify                  func(secret, body, signature string) bool
 }
 
 func schemes() []scheme {
+	form := func(events string) url.Values { return url.Values{"mandrill_events": {events}} }
 	return []scheme{
-		{"shopify", shopifySecret, shopifyBody, shopifySignature, func(secret, body, signature string) error {
-			return VerifyShopify(signature, []byte(body), secret)
+		{"shopify", shopifySecret, shopifyBody, shopifySignature, func(secret, body, signature string) bool {
+			return same(secret, signature, SignShopify(secret, []byte(body)))
 		}},
-		{"svix", svixSecret, svixBody, svixSignature, func(secret, body, signature string) error {
-			return VerifySvix(svixHeader(svixID, strconv.Itoa(svixSeconds), signature), []byte(body), time.Unix(svixSeconds, 0), secret)
+		{"svix", svixSecret, svixBody, svixSignature, func(secret, body, signature string) bool {
+			return verifySvix(svixHeader(svixID, strconv.Itoa(svixSeconds), signature), []byte(body), time.Unix(svixSeconds, 0), secret)
 		}},
-		{"mandrill", mandrillKey, mandrillEvents, mandrillSignature, func(secret, body, signature string) error {
-			return VerifyMandrill(signature, mandrillURL, url.Values{"mandrill_events": {body}}, secret)
+		{"mandrill", mandrillKey, mandrillEvents, mandrillSignature, func(secret, body, signature string) bool {
+			return same(secret, signature, SignMandrill(secret, mandrillURL, form(body)))
 		}},
-		{"mandrill's URL", mandrillKey, mandrillURL, mandrillSignature, func(secret, body, signature string) error {
-			return VerifyMandrill(signature, body, url.Values{"mandrill_events": {mandrillEvents}}, secret)
+		{"mandrill's URL", mandrillKey, mandrillURL, mandrillSignature, func(secret, body, signature string) bool {
+			return same(secret, signature, SignMandrill(secret, body, form(mandrillEvents)))
 		}},
 	}
 }
@@ -78,8 +77,8 @@ func schemes() []scheme {
 func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
 	t.Parallel()
 	for _, s := range schemes() {
-		if err := s.verify(s.secret, s.body, s.signature); err != nil {
-			t.Errorf("%s: %v", s.name, err)
+		if !s.verify(s.secret, s.body, s.signature) {
+			t.Errorf("%s: refused", s.name)
 		}
 		for what, text := range map[string]string{"secret": s.secret, "body": s.body, "signature": s.signature} {
 			for i := range len(text) * 8 {
@@ -94,7 +93,7 @@ func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
 				case "signature":
 					signature = string(changed)
 				}
-				if s.verify(secret, body, signature) == nil {
+				if s.verify(secret, body, signature) {
 					t.Errorf("%s: accepted with bit %d of the %s turned over", s.name, i, what)
 				}
 			}
@@ -104,36 +103,23 @@ func TestNoBitOfAWebhookCanBeTurnedOver(t *testing.T) {
 
 func TestNoSecretVerifiesNothing(t *testing.T) {
 	t.Parallel()
-	empty := SignShopify("", []byte(shopifyBody)) // anybody can make this one without a secret
-	for _, secrets := range [][]string{nil, {""}} {
-		if err := VerifyShopify(empty, []byte(shopifyBody), secrets...); !errors.Is(err, ErrSignature) {
-			t.Errorf("shopify with %q: %v", secrets, err)
-		}
-		form := url.Values{"mandrill_events": {"[]"}}
-		if err := VerifyMandrill(SignMandrill("", mandrillURL, form), mandrillURL, form, secrets...); !errors.Is(err, ErrSignature) {
-			t.Errorf("mandrill with %q: %v", secrets, err)
-		}
-		if err := VerifySvix(svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature), []byte(svixBody), time.Unix(svixSeconds, 0), secrets...); err == nil {
-			t.Errorf("svix with %q: accepted", secrets)
+	if same("", SignShopify("", []byte(shopifyBody)), SignShopify("", []byte(shopifyBody))) { // anybody can make this one without a secret
+		t.Error("accepted without a secret")
+	}
+	for _, secret := range []string{"", "no base64"} {
+		signature := SignSvix(secret, svixID, time.Unix(svixSeconds, 0), []byte(svixBody))
+		if verifySvix(svixHeader(svixID, strconv.Itoa(svixSeconds), signature), []byte(svixBody), time.Unix(svixSeconds, 0), secret) {
+			t.Errorf("svix with %q: accepted", secret)
 		}
 	}
 }
 
-func TestOldSecretIsAcceptedBesideTheNewOne(t *testing.T) {
+func TestOneOfSeveralSignaturesOfSvixIsEnough(t *testing.T) {
 	t.Parallel()
-	if err := VerifyShopify(shopifySignature, []byte(shopifyBody), "new", shopifySecret); err != nil {
-		t.Error(err)
-	}
-	if err := VerifyMandrill(mandrillSignature, mandrillURL, url.Values{"mandrill_events": {mandrillEvents}}, "new", mandrillKey); err != nil {
-		t.Error(err)
-	}
-	other, err := SignSvix("AAAA", svixID, time.Unix(svixSeconds, 0), []byte(svixBody))
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := SignSvix("AAAA", svixID, time.Unix(svixSeconds, 0), []byte(svixBody))
 	h := svixHeader(svixID, strconv.Itoa(svixSeconds), "v2,unknown "+other+" "+svixSignature)
-	if err := VerifySvix(h, []byte(svixBody), time.Unix(svixSeconds, 0), svixSecret); err != nil {
-		t.Errorf("one of several signatures: %v", err)
+	if !verifySvix(h, []byte(svixBody), time.Unix(svixSeconds, 0), svixSecret) {
+		t.Error("refused")
 	}
 }
 
@@ -157,8 +143,8 @@ func TestSvixVersionAndTimeCount(t *testing.T) {
 		{"another version", svixHeader(svixID, strconv.Itoa(svixSeconds), "v2"+svixSignature[2:]), at, false},
 		{"the signature alone", svixHeader(svixID, strconv.Itoa(svixSeconds), svixSignature[3:]), at, false},
 	} {
-		if err := VerifySvix(test.header, []byte(svixBody), test.now, svixSecret); (err == nil) != test.right {
-			t.Errorf("%s: %v", test.name, err)
+		if verifySvix(test.header, []byte(svixBody), test.now, svixSecret) != test.right {
+			t.Errorf("%s: accepted %t", test.name, !test.right)
 		}
 	}
 }
@@ -169,14 +155,5 @@ func TestMandrillSignsFieldsInTheOrderOfTheirNames(t *testing.T) {
 	const want = "ZtKW2O57hF+XG681OFzQ5Hi1i4Q=" // openssl: HMAC-SHA1 with "k" of "https://x/a1b2c"
 	if got := SignMandrill("k", "https://x/", form); got != want {
 		t.Errorf("%s, want %s", got, want)
-	}
-}
-
-func TestErrorsNeverShowASecret(t *testing.T) {
-	t.Parallel()
-	const secret = "planted secret that is no base64"
-	_, err := SignSvix(secret, "id", time.Unix(0, 0), nil)
-	if err == nil || bytes.Contains([]byte(err.Error()), []byte("planted")) {
-		t.Errorf("%v", err)
 	}
 }
