@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 )
 
@@ -64,11 +65,14 @@ func TestTopicsThatBrokersLackAreCreated(t *testing.T) {
 // A broker that starts later than the platform gets its topics all the same.
 func TestTopicsAreCreatedOnceABrokerAnswers(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	address, err := servers.FreeAddress() // of which nobody else takes the port before the broker does
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
+	listener, err := net.Listen("tcp4", address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	created := make(chan error, 1)
 	go func() { created <- CreateTopics(t.Context(), []string{address}) }()
 	asked, err := listener.Accept() // the client's request gets no answer
