@@ -20,6 +20,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/simulator/infra/authority"
 	"github.com/consignwatch/consignwatch/simulator/stream"
 )
@@ -178,6 +179,17 @@ func (s *Server) prepare() error {
 	return nil
 }
 
+// listen listens on an address. In place of port 0 on the loopback interface it takes a port that the system gives to nobody, since the API wants it again after Down.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	on := func(ctx context.Context, address string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, "tcp", address)
+	}
+	if address == "127.0.0.1:0" {
+		return servers.OnFreeAddress(ctx, on)
+	}
+	return on(ctx, address)
+}
+
 // Up listens again after Down. It does nothing if the API is up.
 func (s *Server) Up() error {
 	s.mu.Lock()
@@ -185,7 +197,7 @@ func (s *Server) Up() error {
 	if s.serving != nil {
 		return nil
 	}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.address)
+	listener, err := listen(context.Background(), s.address)
 	if err != nil {
 		return fmt.Errorf("API: %w", err)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,5 +176,26 @@ func TestARequestThatACrashEndsIsAnsweredAndReportedByNobody(t *testing.T) {
 	}
 	if r := <-d.reports; r == nil {
 		t.Error("a request after the crash is not reported")
+	}
+}
+
+// While the API is down, its port must be nobody else's: the system gives away those of this range, for port 0 and for outgoing connections.
+func TestTheAPIHasAPortThatTheSystemGivesToNobody(t *testing.T) {
+	t.Parallel()
+	s, _ := startServer(t)
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, last, port int
+	if _, err := fmt.Sscan(string(text), &first, &last); err != nil {
+		t.Fatal(err)
+	}
+	address, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(address.Port(), &port); err != nil || first <= port && port <= last {
+		t.Errorf("the API is at %s (%v), and the system gives away the ports %d to %d", s.URL(), err, first, last)
 	}
 }
