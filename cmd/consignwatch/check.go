@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -29,9 +30,17 @@ func addCheck(app *kingpin.Application) (string, cli.Action) {
 			fmt.Fprintln(stdout, p)
 		}
 		if len(problems) > 0 {
-			return fmt.Errorf("%d problems", len(problems))
+			return errors.New(counted(len(problems), "problem"))
 		}
 		fmt.Fprintf(stdout, "%s: OK\n", b)
 		return nil
 	}
+}
+
+// counted returns a number with its noun: "1 problem", "2 problems".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -54,3 +54,19 @@ func TestCheckNamesEachProblemAndFails(t *testing.T) {
 		t.Errorf("stderr %q, want %q", stderr, want)
 	}
 }
+
+func TestCheckCountsASingleProblemAsOne(t *testing.T) {
+	root := t.TempDir()
+	for _, folder := range []string{"rules", "alertmanager", "docs", "grafana-dashboards"} {
+		if err := os.CopyFS(filepath.Join(root, folder), os.DirFS(filepath.Join("../..", folder))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(root, "docs", "thresholds.md")); err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := runIn(t, "check", "--root", root)
+	if want := "consignwatch: 1 problem\n"; status != 1 || stderr != want {
+		t.Errorf("check ended with %d:\n%s%swant 1 and %s", status, stdout, stderr, want)
+	}
+}

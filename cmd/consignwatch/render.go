@@ -57,7 +57,7 @@ func addRender(app *kingpin.Application) (string, cli.Action) {
 			fmt.Fprintln(stdout, problem)
 		}
 		if err == nil && len(stale) > 0 {
-			err = fmt.Errorf("%d files are out of date", len(stale))
+			err = fmt.Errorf("%s out of date", counted(len(stale), "file"))
 		}
 		return err
 	}
