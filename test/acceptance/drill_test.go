@@ -25,6 +25,7 @@ func command(t *testing.T, args ...string) (int, string) {
 // TestADrillInTheDemoWalksAllLevels leaves a P0 alert unacknowledged in the whole demo, with a shortened policy: it is notified, reaches its levels in
 // order and in time, is acknowledged, and all receivers are notified of the resolution. Then all alerts that no fault fires are drilled together.
 func TestADrillInTheDemoWalksAllLevels(t *testing.T) {
+	t.Parallel()
 	d := stack.Start(t, "--time-scale=20")
 	d.Await("All is up")
 	state := d.State()

@@ -39,6 +39,7 @@ var slowToResolve = []string{"DuplicateRecords", "SyncConflicts"}
 // TestFaultsFireTheirAlertsAndNoOthers switches faults on and off in running stacks with the shipped rules, scraped as in deploy/examples, and runs a healthy one
 // for a day. The stacks run side by side: each uses a twentieth of a core.
 func TestFaultsFireTheirAlertsAndNoOthers(t *testing.T) {
+	t.Parallel()
 	declared, err := drill.LoadRules(os.DirFS("../.."))
 	if err != nil {
 		t.Fatal(err)

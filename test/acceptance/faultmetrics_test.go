@@ -75,6 +75,7 @@ func faultMetrics() [][]faultMetric {
 }
 
 func TestEachFaultOfServersAndServicesIsSeenInPrometheus(t *testing.T) {
+	t.Parallel()
 	// Sale events of every status, escalations during the test, and enough items for orders all the time.
 	d := stack.Start(t, "--events=12", "--items=8000", "--time-scale=20")
 	d.Await("All is up")

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // stacks use a twentieth of a core each, whatever the number of cores
+	if err := flag.Set("test.parallel", "16"); err != nil { // stacks use a twentieth of a core each, whatever the number of cores
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
