@@ -29,7 +29,7 @@ func singleTarget(s Schedule, collect func(ctx context.Context, sink *Sink) erro
 	return NewCollector("stock", s, fakeTarget{"shop", collect})
 }
 
-func testCatalog(t *testing.T) *catalog.Catalog {
+func testCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
 	client := catalog.Label{Name: "client", Pattern: `[a-z][a-z0-9-]*`, MaxLength: 20, Limit: 1000}
 	color := catalog.Label{Name: "color", Values: []string{"red", "blue"}}

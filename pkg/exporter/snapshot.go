@@ -152,45 +152,62 @@ func (e *exposition) merge() []*dto.MetricFamily {
 	slices.SortFunc(keys, snapshotKey.compare)
 	keys = slices.Compact(keys)
 
-	byMetric := map[string]*dto.MetricFamily{}
-	reported := map[string]map[string]snapshotKey{} // by metric and label values; only for metrics that several targets report
-	first := map[string]*family{}
-	names := []string{}
+	byName := map[string]*dto.MetricFamily{}
+	shared := map[*dto.MetricFamily]bool{} // several targets, or both sinks of one, report it
+	var families []*dto.MetricFamily
 	for _, k := range keys {
-		families := slices.Concat(e.status[k].families, e.snapshots[k].families)
-		for i := range families {
-			f := &families[i]
-			name := f.metric.Name
-			mf := byMetric[name]
+		for _, f := range slices.Concat(e.status[k].families, e.snapshots[k].families) {
+			mf := byName[f.metric.Name]
 			if mf == nil {
-				names = append(names, name)
-				first[name] = f
-				byMetric[name] = &dto.MetricFamily{Name: &f.metric.Name, Help: &f.metric.Help, Type: dtoType(f.metric.Type).Enum(), Metric: slices.Clip(f.samples)}
+				mf = &dto.MetricFamily{Name: &f.metric.Name, Help: &f.metric.Help, Type: dtoType(f.metric.Type).Enum(), Metric: slices.Clip(f.samples)}
+				byName[f.metric.Name] = mf
+				families = append(families, mf)
 				continue
 			}
-			if reported[name] == nil {
-				reported[name] = make(map[string]snapshotKey, len(first[name].keys))
-				for _, labels := range first[name].keys {
-					reported[name][labels] = snapshotKey{}
-				}
-			}
-			for j, labels := range f.keys {
-				if _, duplicate := reported[name][labels]; duplicate {
-					e.self.seriesDropped.WithLabelValues(name).Inc()
-					e.log.Warn("two collectors report the same series, the second is dropped", "metric", name, "series", f.samples[j].String(), "collector", k.collector, "target", k.target)
-					continue
-				}
-				reported[name][labels] = k
-				mf.Metric = append(mf.Metric, f.samples[j])
+			mf.Metric = append(mf.Metric, f.samples...)
+			shared[mf] = true
+		}
+	}
+	for mf := range shared {
+		e.dropDuplicates(mf)
+	}
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return families
+}
+
+// dropDuplicates drops the series of a family whose labels an earlier one has.
+func (e *exposition) dropDuplicates(mf *dto.MetricFamily) {
+	sorted := slices.Clone(mf.Metric)
+	slices.SortStableFunc(sorted, compareLabels)
+	duplicates := map[*dto.Metric]bool{}
+	for i := 1; i < len(sorted); i++ {
+		if compareLabels(sorted[i-1], sorted[i]) == 0 {
+			duplicates[sorted[i]] = true
+			e.self.seriesDropped.WithLabelValues(mf.GetName()).Inc()
+			k := e.reporter(sorted[i])
+			e.log.Warn("a series is reported twice, the second is dropped", "metric", mf.GetName(), "series", sorted[i].String(), "collector", k.collector, "target", k.target)
+		}
+	}
+	if len(duplicates) > 0 {
+		mf.Metric = slices.DeleteFunc(mf.Metric, func(m *dto.Metric) bool { return duplicates[m] })
+	}
+}
+
+// reporter finds the target whose snapshot holds a series.
+func (e *exposition) reporter(m *dto.Metric) snapshotKey {
+	for _, snapshots := range []map[snapshotKey]snapshot{e.snapshots, e.status} {
+		for k, snap := range snapshots {
+			if slices.ContainsFunc(snap.families, func(f family) bool { return slices.Contains(f.samples, m) }) {
+				return k
 			}
 		}
 	}
-	slices.Sort(names)
-	families := make([]*dto.MetricFamily, len(names))
-	for i, n := range names {
-		families[i] = byMetric[n]
-	}
-	return families
+	return snapshotKey{}
+}
+
+// compareLabels compares two series of one metric, which have the same labels in the same order.
+func compareLabels(a, b *dto.Metric) int {
+	return slices.CompareFunc(a.Label, b.Label, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetValue(), b.GetValue()) })
 }
 
 func dtoType(t catalog.Type) dto.MetricType {
