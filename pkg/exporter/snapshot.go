@@ -38,9 +38,17 @@ type exposition struct {
 	mu        sync.Mutex
 	snapshots map[snapshotKey]snapshot
 	status    map[snapshotKey]snapshot // of each target's last collection, whether it succeeded or not
-	gatherer  TransactionalGatherer
-	rejected  map[[2]string]uint64 // the gatherer's rejected values so far, by metric and label
-	merged    []*dto.MetricFamily  // nil when the snapshots have to be merged again
+	gatherer  *gathererInForce         // nil: the configuration has none
+	merged    []*dto.MetricFamily      // nil when the snapshots have to be merged again
+}
+
+// gathererInForce is the TransactionalGatherer of a configuration. A scrape that began before a reload ends with the
+// gatherer that it began with.
+type gathererInForce struct {
+	TransactionalGatherer
+
+	mu       sync.Mutex
+	rejected map[[2]string]uint64 // its rejected values so far, by metric and label
 }
 
 func newExposition(self *selfMetrics, log *slog.Logger, now func() time.Time) *exposition {
@@ -79,7 +87,10 @@ func (e *exposition) retain(keys map[snapshotKey]bool) {
 func (e *exposition) setGatherer(g TransactionalGatherer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.gatherer, e.rejected = g, map[[2]string]uint64{}
+	e.gatherer = nil
+	if g != nil {
+		e.gatherer = &gathererInForce{TransactionalGatherer: g, rejected: map[[2]string]uint64{}}
+	}
 }
 
 // Gather returns the families of all snapshots that have not expired, and the self metrics, by name. What it returns is
@@ -107,22 +118,24 @@ func (e *exposition) scrape(r *http.Request) (prometheus.Gatherer, func(delivere
 		return e, func(bool) {}
 	}
 	families, done := gatherer.Gather(r)
-	e.countRejected(gatherer)
+	gatherer.countRejected(e.self)
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return e.gather(families) }), done
 }
 
 // countRejected adds to the self metrics what the gatherer has rejected since the last scrape.
-func (e *exposition) countRejected(g TransactionalGatherer) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (g *gathererInForce) countRejected(self *selfMetrics) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.Rejected(func(metric, label string, n uint64) {
-		before := e.rejected[[2]string{metric, label}]
-		e.rejected[[2]string{metric, label}] = n
-		switch {
-		case label == "":
-			e.self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
-		case n > before:
-			e.self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
+		before := g.rejected[[2]string{metric, label}]
+		if n <= before {
+			return
+		}
+		g.rejected[[2]string{metric, label}] = n
+		if label == "" {
+			self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
+		} else {
+			self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
 		}
 	})
 }
