@@ -99,10 +99,12 @@ func (e *exposition) Gather() ([]*dto.MetricFamily, error) { return e.gather(nil
 
 // gather is Gather with the families of a TransactionalGatherer.
 func (e *exposition) gather(extra []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
-	collected := append(slices.Clip(e.collected()), extra...)
-	self, err := e.self.gather(collected)
-	all := append(collected, self...)
-	slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	byName := func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) }
+	all := slices.Concat(e.collected(), extra)
+	slices.SortFunc(all, byName)
+	self, err := e.self.gather(all)
+	all = append(all, self...)
+	slices.SortFunc(all, byName)
 	return all, err
 }
 
