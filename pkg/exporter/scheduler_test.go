@@ -193,6 +193,30 @@ func TestACollectionThatIgnoresItsDeadlineTimesOutAndIsNotRepeatedMeanwhile(t *t
 	})
 }
 
+func TestACollectionThatEndsAfterAReloadPublishesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Minute}, func(_ context.Context, sink *Sink) error {
+			<-release
+			sink.Gauge("shop_items", 7, "north", "red")
+			return nil
+		}))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := in.Stop(ctx); err == nil {
+			t.Error("a collection that ignores its context has ended")
+		}
+		in.Apply(&Setup{Catalog: testCatalog(t), Sizes: catalog.Sizes{Clients: 3, Events: 3}})
+		defer end(t, in)
+		close(release)
+		synctest.Wait()
+		wantAbsent(t, in, "shop_items", "north", "red")
+		wantAbsent(t, in, success, "stock", "shop") // the target is not in the new configuration
+		wantAbsent(t, in, "consignwatch_collector_last_success_timestamp_seconds", "stock", "shop")
+	})
+}
+
 func TestASlowTargetDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		targets := []Target{fakeTarget{"hung", func(ctx context.Context, _ *Sink) error { <-ctx.Done(); return ctx.Err() }}}

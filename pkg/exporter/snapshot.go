@@ -69,6 +69,14 @@ func (e *exposition) publishStatus(k snapshotKey, snap snapshot) {
 	e.status[k], e.merged = snap, nil
 }
 
+// deleteStatus deletes the status snapshot of a target whose status is unknown.
+func (e *exposition) deleteStatus(k snapshotKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.status, k)
+	e.merged = nil
+}
+
 // retain deletes the snapshots of all targets but the given ones: after a reload.
 func (e *exposition) retain(keys map[snapshotKey]bool) {
 	e.mu.Lock()
