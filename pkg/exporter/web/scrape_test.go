@@ -117,7 +117,7 @@ func kitHandler(b *testing.B) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for !in.ready() {
+	for !in.manager.Ready() {
 		time.Sleep(time.Millisecond)
 	}
 	gatherer, done := in.manager.Scrape(nil)
