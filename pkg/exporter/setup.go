@@ -33,7 +33,7 @@ type TransactionalGatherer interface {
 	Start()
 	// Gather returns the families of a scrape, and a function done that is called once: with true when the whole response
 	// was handed to the connection, and the scraper was still there. The request's context ends when the scraper hangs up, and
-	// at the latest when its timeout is over; Gather waits no longer than that.
+	// at the latest when its timeout is over: Gather waits no longer than that, and done is called no later.
 	Gather(r *http.Request) (families []*dto.MetricFamily, done func(delivered bool))
 	// Rejected calls f for each metric and label with the number of values that became "other", and with an
 	// empty label for series that were dropped; the numbers never shrink.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -92,8 +93,12 @@ func (in *instance) metricsHandler(limit int) http.Handler {
 // not, and a TransactionalGatherer learns which. It calls gathered before it writes.
 func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request, gathered func()) {
 	gatherer, done := in.manager.Scrape(r)
+	var once sync.Once
+	finish := func(delivered bool) { once.Do(func() { done(delivered) }) }
 	delivered := false
-	defer func() { done(delivered) }()
+	defer func() { finish(delivered) }()
+	// A write can outlast its deadline: over HTTP/2 it waits for the connection.
+	defer context.AfterFunc(r.Context(), func() { finish(false) })()
 	if r.Context().Err() != nil { // what waited for the scraper's turn has not gathered everything
 		http.Error(w, "The scrape timed out.", http.StatusServiceUnavailable)
 		return
