@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -156,7 +157,7 @@ func (a App) run(ctx context.Context, o options, reload <-chan os.Signal, listen
 	}()
 	select {
 	case err = <-failed:
-		log.Error("stopping", "err", err)
+		log.Info("stopping, because a listener has failed")
 	case <-ctx.Done():
 		log.Info("stopping")
 	}
@@ -165,5 +166,9 @@ func (a App) run(ctx context.Context, o options, reload <-chan os.Signal, listen
 	in.drain(drain)
 	end, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	return errors.Join(err, servers.shutdown(end), in.stop(end))
+	var shutdown sync.WaitGroup
+	shutdown.Go(func() { servers.shutdown(end) })
+	err = errors.Join(err, in.stop(end))
+	shutdown.Wait()
+	return err
 }

@@ -214,12 +214,15 @@ func (ws *webServers) serve() <-chan error {
 	return failed
 }
 
-func (ws *webServers) shutdown(ctx context.Context) error {
-	var errs []error
+// shutdown waits for the requests in flight, and cuts off those that are left when ctx ends. Connections on which nothing
+// was ever requested take part of that time.
+func (ws *webServers) shutdown(ctx context.Context) {
 	for _, s := range ws.servers {
-		errs = append(errs, s.Shutdown(ctx))
+		if err := s.Shutdown(ctx); err != nil {
+			ws.log.Warn("stopping: connections are cut off", "err", err)
+			s.Close()
+		}
 	}
-	return errors.Join(errs...)
 }
 
 func (ws *webServers) addresses() []net.Addr {

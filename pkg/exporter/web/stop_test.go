@@ -111,6 +111,28 @@ func TestAStopHasAnEnd(t *testing.T) {
 	}
 }
 
+func TestAStopSucceedsWhateverClientsDo(t *testing.T) {
+	for name, text := range map[string]string{
+		"nothing":       "",
+		"half a header": "GET /metrics HTTP/1.1\r\nHost: sh",
+		"not reading":   scrape + "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			exportertest.InVirtualTime(t, func(t *testing.T) {
+				network := &exportertest.Network{}
+				r := exportertest.StartOn(t, network, shop(emitItems), exportertest.WriteFile(t, "shop.yml", "items: 1"))
+				r.AwaitReady(t)
+				dial(t, network, r, text)
+				synctest.Wait()
+				begin := time.Now()
+				if code, took := r.Stop(), time.Since(begin); code != 0 || took > 4*time.Second {
+					t.Errorf("exit code %d after %s, want 0 after 4s at most:\n%s", code, took, r.Log())
+				}
+			})
+		})
+	}
+}
+
 func TestAStopDoesNotWaitForAReloadThatDoesNotEnd(t *testing.T) {
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		network, release := &exportertest.Network{}, make(chan struct{})
