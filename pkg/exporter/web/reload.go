@@ -101,7 +101,9 @@ func (in *instance) drain(ctx context.Context) {
 		}
 	}
 	if g := in.setup.Load().Gatherer; g != nil {
-		g.Drain(ctx)
+		if err := within(ctx, func() error { g.Drain(ctx); return nil }); err != nil {
+			in.log.Warn("stopping without a last scrape", "err", err)
+		}
 	}
 }
 
@@ -112,13 +114,21 @@ func (in *instance) stop(ctx context.Context) error {
 	if setup.Close == nil {
 		return err
 	}
-	closed := make(chan error, 1)
-	go func() { closed <- setup.Close() }()
+	if closeErr := within(ctx, setup.Close); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
+	}
+	return err
+}
+
+// within calls a function, and returns when the function does, or ctx ends.
+func within(ctx context.Context, f func() error) error {
+	returned := make(chan error, 1)
+	go func() { returned <- f() }()
 	select {
-	case closeErr := <-closed:
-		return errors.Join(err, closeErr)
+	case err := <-returned:
+		return err
 	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("close: %w", ctx.Err()))
+		return ctx.Err()
 	}
 }
 

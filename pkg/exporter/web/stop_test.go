@@ -98,7 +98,7 @@ func TestAStopHasAnEnd(t *testing.T) {
 			exportertest.InVirtualTime(t, func(t *testing.T) {
 				network, release := &exportertest.Network{}, make(chan struct{})
 				app := configured(func(s *exporter.Setup) {
-					s.Gatherer = fakeGatherer{drain: func(ctx context.Context) { <-ctx.Done() }}
+					s.Gatherer = fakeGatherer{drain: func(ctx context.Context) { <-ctx.Done(); <-release }}
 					s.Close = func() error { <-release; return nil }
 				})
 				app.Drains = true
