@@ -35,6 +35,7 @@ func App() web.App {
 		Port:        9474,
 		Load:        loadConfig,
 		Commands:    commands,
+		Drains:      true,
 	}
 }
 

@@ -45,7 +45,7 @@ func DryRun(ctx context.Context, c *catalog.Catalog, sizes catalog.Sizes, t Targ
 	}
 	result.Series = map[string]int{}
 	for _, f := range slices.Concat(families, status) {
-		result.Series[f.metric.Name] = len(f.samples) * seriesPerSample(f.metric)
+		result.Series[f.metric.Name] += len(f.samples) * seriesPerSample(f.metric)
 	}
 	result.Rejected, err = self.rejected()
 	return result, err

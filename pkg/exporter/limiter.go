@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -24,16 +25,18 @@ type cardinalityLimiter struct {
 
 // valueSetKey identifies a valueSet: the values of a label, and for a label with Within those below one value.
 type valueSetKey struct {
-	label   string
-	pattern string
-	limit   int
-	within  string
+	label       string
+	pattern     string
+	limit       int
+	withinLabel string
+	within      string
 }
 
 type valueSet struct {
 	limit     int
 	seen      map[string]time.Time
 	inventory map[string]bool
+	nextFree  time.Time // no place gets free before that, except for a value of the inventory
 }
 
 func newCardinalityLimiter(sizes catalog.Sizes, self *selfMetrics) *cardinalityLimiter {
@@ -52,48 +55,39 @@ func (c *cardinalityLimiter) resize(sizes catalog.Sizes) {
 	}
 }
 
-// filter replaces label values that are not admitted by "other", adds up the samples whose label sets become equal, and
-// drops samples that cannot be added or that exceed the metric's number of series.
-func (c *cardinalityLimiter) filter(samples []sample, inventories []inventory, now time.Time) []sample {
+// fold replaces label values that are not admitted by "other".
+func (c *cardinalityLimiter) fold(samples []sample, inventories []inventory, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.setInventories(inventories, samples, now)
-	out := samples[:0]
-	folded := map[string]int{} // identity after folding to index in out
-	perMetric := map[*catalog.Metric]int{}
-	for _, v := range samples {
-		changed, mixed := false, false
+	for s := range samples {
+		v := &samples[s]
 		for i := range v.metric.Labels {
 			l := &v.metric.Labels[i]
 			if c.admit(v.metric, l, v.labels, i, now) {
 				continue
 			}
 			c.self.labelValuesRejected.WithLabelValues(v.metric.Name, l.Name).Inc()
+			if v.reported == nil {
+				v.reported = slices.Clone(v.labels)
+			}
 			v.labels[i] = catalog.Other
-			changed = true
-			mixed = mixed || l.Name == "currency" // money of different currencies cannot be added
 		}
-		if changed {
-			if mixed || !v.metric.Additive() {
-				c.drop(v.metric)
-				continue
-			}
-			id := v.metric.Name + "\xff" + key(v.labels)
-			if at, ok := folded[id]; ok {
-				out[at].merge(&v)
-				continue
-			}
-			folded[id] = len(out)
-		}
-		if perMetric[v.metric] >= v.metric.Series(c.sizes)/seriesPerSample(v.metric) {
-			c.drop(v.metric)
-			delete(folded, v.metric.Name+"\xff"+key(v.labels))
-			continue
-		}
-		perMetric[v.metric]++
-		out = append(out, v)
 	}
-	return out
+}
+
+// limit drops the samples of a metric that exceed its number of series: those that were reported last.
+func (c *cardinalityLimiter) limit(m *catalog.Metric, samples []sample) []sample {
+	c.mu.Lock()
+	most := m.Series(c.sizes) / seriesPerSample(m)
+	c.mu.Unlock()
+	if len(samples) <= most {
+		return samples
+	}
+	slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(a.position, b.position) })
+	samples = samples[:most]
+	slices.SortFunc(samples, func(a, b sample) int { return slices.Compare(a.labels, b.labels) })
+	return samples
 }
 
 func seriesPerSample(m *catalog.Metric) int {
@@ -103,13 +97,10 @@ func seriesPerSample(m *catalog.Metric) int {
 	return 1
 }
 
-func (c *cardinalityLimiter) drop(m *catalog.Metric) {
-	c.self.seriesDropped.WithLabelValues(m.Name).Inc()
-}
-
 // merge adds the value of a sample that has the same labels.
 func (v *sample) merge(o *sample) {
 	v.value += o.value
+	v.position = min(v.position, o.position)
 	if v.hist == nil {
 		return
 	}
@@ -136,14 +127,18 @@ func (c *cardinalityLimiter) admit(m *catalog.Metric, l *catalog.Label, values [
 	if l.Closed() {
 		return true
 	}
-	k := valueSetKey{label: l.Name, pattern: l.Pattern, limit: l.Limit}
+	within := ""
 	if l.Within != "" {
-		k.within = values[m.LabelIndex(l.Within)]
-		if k.within == catalog.Other {
+		within = values[m.LabelIndex(l.Within)]
+		if within == catalog.Other {
 			return false // clients that are not admitted share one series: their sale events do, too
 		}
 	}
-	return c.valueSet(k).admit(value, now)
+	return c.admitValue(keyOf(l, within), value, now)
+}
+
+func keyOf(l *catalog.Label, within string) valueSetKey {
+	return valueSetKey{label: l.Name, pattern: l.Pattern, limit: l.Limit, withinLabel: l.Within, within: within}
 }
 
 func (c *cardinalityLimiter) valueSet(k valueSetKey) *valueSet {
@@ -158,34 +153,55 @@ func (c *cardinalityLimiter) valueSet(k valueSetKey) *valueSet {
 	return vs
 }
 
-func (vs *valueSet) admit(value string, now time.Time) bool {
-	if _, ok := vs.seen[value]; ok {
-		vs.seen[value] = now
-		return true
-	}
-	if len(vs.seen) >= vs.limit && !vs.evict(value, now) {
-		return false
+// admitValue reports whether a value has a place in a valueSet, or gets one.
+func (c *cardinalityLimiter) admitValue(k valueSetKey, value string, now time.Time) bool {
+	vs := c.valueSet(k)
+	if _, ok := vs.seen[value]; !ok && len(vs.seen) >= vs.limit {
+		victim, ok := vs.evict(value, now)
+		if !ok {
+			return false
+		}
+		c.deleteWithin(k.label, victim)
 	}
 	vs.seen[value] = now
 	return true
 }
 
+// deleteWithin deletes the valueSets below a value that has lost its place.
+func (c *cardinalityLimiter) deleteWithin(label, value string) {
+	for k := range c.valueSets {
+		if k.withinLabel == label && k.within == value {
+			delete(c.valueSets, k)
+		}
+	}
+}
+
 // evict makes room for a value: it removes the value that has not been seen for longest, if that is longer than
 // evictAfter, or if the new value is of the inventory and the old one is not.
-func (vs *valueSet) evict(value string, now time.Time) bool {
-	victim, longest := "", time.Duration(-1)
+func (vs *valueSet) evict(value string, now time.Time) (victim string, ok bool) {
+	if !vs.inventory[value] && now.Before(vs.nextFree) {
+		return "", false // a flood of unknown values does not look through all places for each
+	}
+	longest := time.Duration(-1)
+	vs.nextFree = now.Add(evictAfter)
 	for v, at := range vs.seen {
+		if vs.inventory[v] {
+			continue
+		}
+		if free := at.Add(evictAfter); free.Before(vs.nextFree) {
+			vs.nextFree = free
+		}
 		age := now.Sub(at)
-		free := age > evictAfter && !vs.inventory[v] || vs.inventory[value] && !vs.inventory[v]
-		if free && (age > longest || age == longest && v < victim) {
+		if (age > evictAfter || vs.inventory[value]) && (age > longest || age == longest && v < victim) {
 			victim, longest = v, age
 		}
 	}
 	if longest < 0 {
-		return false
+		return "", false
 	}
+	vs.nextFree = time.Time{} // there may be more
 	delete(vs.seen, victim)
-	return true
+	return victim, true
 }
 
 // setInventories sets the inventory of each label's valueSet, and admits its values.
@@ -203,23 +219,38 @@ func (c *cardinalityLimiter) setInventories(inventories []inventory, samples []s
 			}
 		}
 	}
-	for _, inv := range inventories {
-		if l := labels[inv.label]; l != nil && (l.Within != "") == (inv.within != "") {
-			c.valueSet(valueSetKey{label: l.Name, pattern: l.Pattern, limit: l.Limit, within: inv.within}).setInventory(l, inv.values, now)
+	for _, below := range []bool{false, true} { // clients get their places before their sale events
+		for _, inv := range inventories {
+			l := labels[inv.label]
+			if l == nil || (l.Within != "") != below || (inv.within != "") != below {
+				continue
+			}
+			if below && !c.admitOuter(labels[l.Within], inv.within, now) {
+				continue
+			}
+			c.setInventory(l, inv, now)
 		}
 	}
 }
 
-func (vs *valueSet) setInventory(l *catalog.Label, values []string, now time.Time) {
-	values = slices.DeleteFunc(slices.Clone(values), func(s string) bool { return !l.Matches(s) })
+// admitOuter reports whether the values below a value are admitted at all; if not, they all become "other".
+func (c *cardinalityLimiter) admitOuter(outer *catalog.Label, value string, now time.Time) bool {
+	return outer == nil || value != catalog.Other && outer.Matches(value) && c.admitValue(keyOf(outer, ""), value, now)
+}
+
+func (c *cardinalityLimiter) setInventory(l *catalog.Label, inv inventory, now time.Time) {
+	values := slices.DeleteFunc(slices.Clone(inv.values), func(s string) bool { return !l.Matches(s) })
+	k := keyOf(l, inv.within)
+	vs := c.valueSet(k)
 	if len(values) > vs.limit {
 		values = values[:vs.limit]
 	}
 	vs.inventory = make(map[string]bool, len(values))
+	vs.nextFree = time.Time{}
 	for _, s := range values {
 		vs.inventory[s] = true
 	}
 	for _, s := range values {
-		vs.admit(s, now)
+		c.admitValue(k, s, now)
 	}
 }

@@ -2,10 +2,13 @@ package exporter
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // emitClients makes a collector whose collections report one item for each client of a list that the test changes.
@@ -106,7 +109,130 @@ func TestNoMetricExceedsItsNumberOfSeries(t *testing.T) {
 		synctest.Wait()
 		wantValue(t, in, 3, "consignwatch_series", "consign_event_start_timestamp_seconds") // sizes: 3 sale events
 		wantValue(t, in, 9, "consignwatch_series_dropped_total", "consign_event_start_timestamp_seconds")
+		for _, e := range []string{"spring", "summer", "autumn"} { // those that were reported first
+			wantValue(t, in, 1, "consign_event_start_timestamp_seconds", "north", e)
+		}
 	})
+}
+
+func TestValuesThatBecomeOtherAreAddedToAnOtherThatIsReported(t *testing.T) {
+	for name, clients := range map[string][]string{
+		"reported first": {"other", "north", "south", "west", "east", "far"},
+		"in between":     {"north", "south", "west", "east", "other", "far"},
+		"reported last":  {"north", "south", "west", "east", "far", "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+					for i, c := range clients {
+						sink.Gauge("shop_items", float64(int(1)<<i), c, "red")
+						sink.Gauge("shop_client_info", 1, c, "pro")
+					}
+					return nil
+				}))
+				defer end(t, in)
+				synctest.Wait()
+				want := 0.0
+				for i, c := range clients {
+					if c == "other" || c == "east" || c == "far" {
+						want += float64(int(1) << i)
+					}
+				}
+				wantValue(t, in, want, "shop_items", "other", "red")
+				wantValue(t, in, 4, "consignwatch_series", "shop_items")
+				wantValue(t, in, 1, "shop_client_info", "other", "pro") // the one that was reported: an info cannot be added
+				wantValue(t, in, 4, "consignwatch_series", "shop_client_info")
+				wantValue(t, in, 2, "consignwatch_series_dropped_total", "shop_client_info")
+				wantValue(t, in, 0, "consignwatch_series_dropped_total", "shop_items")
+			})
+		})
+	}
+}
+
+func TestALabelSetThatIsReportedTwiceFailsThoughItBecomesOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+			for _, c := range []string{"north", "south", "west", "east", "far", "east"} {
+				sink.Gauge("shop_items", 1, c, "red")
+			}
+			return nil
+		}))
+		defer end(t, in)
+		synctest.Wait()
+		wantValue(t, in, 1, failures, "stock", "parse")
+		wantAbsent(t, in, "shop_items", "other", "red")
+	})
+}
+
+func TestTheSaleEventsOfClientsThatAreGoneAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var day atomic.Int32
+		names := func() []string { return []string{fmt.Sprintf("a-%d", day.Load()), fmt.Sprintf("b-%d", day.Load())} }
+		in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+			sink.Inventory("client", names())
+			sink.InventoryWithin("never-seen", "event", []string{"spring"})
+			for _, c := range names() {
+				sink.InventoryWithin(c, "event", []string{"spring"})
+				sink.Gauge("consign_event_start_timestamp_seconds", 1, c, "spring")
+			}
+			return nil
+		}))
+		defer end(t, in)
+		for range 30 {
+			time.Sleep(24 * time.Hour)
+			day.Add(1)
+		}
+		synctest.Wait()
+		in.limiter.mu.Lock()
+		defer in.limiter.mu.Unlock()
+		if n, most := len(in.limiter.valueSets), 1+3; n > most { // the clients, and the sale events of each
+			t.Errorf("after a month of other clients each day there are %d sets of values, want at most %d", n, most)
+		}
+	})
+}
+
+// BenchmarkRejectedValues admits a collection in which most values of a label are unknown, and all places are taken.
+func BenchmarkRejectedValues(b *testing.B) {
+	self, err := newSelfMetrics(catalog.Shipped())
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := testCatalog(b)
+	limiter := newCardinalityLimiter(catalog.Sizes{Clients: 1000, Events: 1000}, self)
+	for b.Loop() {
+		sink := &Sink{catalog: c}
+		for i := range 6000 {
+			sink.Gauge("shop_items", 1, fmt.Sprintf("client-%d", i), "red")
+		}
+		if families, err := sink.seal(limiter, time.Now()); err != nil || len(families) != 1 {
+			b.Fatal(families, err)
+		}
+	}
+}
+
+// BenchmarkSeal makes the families of a collection of 10,000 series that all are admitted.
+func BenchmarkSeal(b *testing.B) {
+	self, err := newSelfMetrics(catalog.Shipped())
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := testCatalog(b)
+	limiter := newCardinalityLimiter(catalog.Sizes{Clients: 5000, Events: 5000}, self)
+	clients := make([]string, 5000)
+	for i := range clients {
+		clients[i] = fmt.Sprintf("client-%d", i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		sink := &Sink{catalog: c}
+		for _, client := range clients {
+			sink.Gauge("shop_items", 1, client, "red")
+			sink.Gauge("shop_items", 1, client, "blue")
+		}
+		if families, err := sink.seal(limiter, time.Now()); err != nil || len(families[0].samples) != 10_000 {
+			b.Fatal(len(families), err)
+		}
+	}
 }
 
 func TestSaleEventsOfTheInventoryTakeThePlacesOfThoseThatAreGone(t *testing.T) {

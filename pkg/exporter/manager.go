@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,7 +13,7 @@ import (
 )
 
 // Manager collects what the configuration in force says, in the background, and merges the newest samples for each scrape. Its
-// methods are called one at a time, except for Scrape.
+// methods are called one at a time, except for Scrape and Ready.
 type Manager struct {
 	log        *slog.Logger
 	self       *selfMetrics
@@ -20,7 +21,7 @@ type Manager struct {
 	exposition *exposition
 
 	keys      []snapshotKey // of the configuration in force
-	scheduler *scheduler    // nil: there was none yet
+	scheduler atomic.Pointer[scheduler]
 }
 
 // NewManager makes a Manager without a configuration.
@@ -52,8 +53,9 @@ func (m *Manager) Apply(next *Setup) {
 	m.limiter.resize(next.Sizes)
 	m.self.initSeries(next.Catalog, keys)
 	m.keys = keys
-	m.scheduler = &scheduler{catalog: next.Catalog, limiter: m.limiter, exposition: m.exposition, self: m.self, log: m.log}
-	m.scheduler.start(next.Collectors)
+	s := &scheduler{catalog: next.Catalog, limiter: m.limiter, exposition: m.exposition, self: m.self, log: m.log}
+	s.start(next.Collectors)
+	m.scheduler.Store(s)
 	m.exposition.setGatherer(next.Gatherer)
 	if next.Gatherer != nil {
 		next.Gatherer.Start()
@@ -61,10 +63,10 @@ func (m *Manager) Apply(next *Setup) {
 }
 
 // Ready reports whether every target of the configuration was tried at least once.
-func (m *Manager) Ready() bool { return m.scheduler.ready() }
+func (m *Manager) Ready() bool { return m.scheduler.Load().ready() }
 
 // Stop ends the collections and waits until they have returned, or ctx ends. What they have collected stays exposed.
-func (m *Manager) Stop(ctx context.Context) error { return m.scheduler.stop(ctx) }
+func (m *Manager) Stop(ctx context.Context) error { return m.scheduler.Load().stop(ctx) }
 
 // Scrape returns what a scrape exposes, and a function done to call when the response was written, or has failed. It never
 // waits for a target.

@@ -3,6 +3,7 @@ package exporter
 import (
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ func (r *Recorder) Collect(s *Sink) {
 }
 
 func (r *Recorder) get(metric string, labels []string) *recordedSeries {
-	id := metric + "\xff" + key(labels)
+	id := metric + "\xff" + strings.Join(labels, "\xff") // 0xff never occurs in UTF-8
 	s := r.index[id]
 	if s == nil {
 		s = &recordedSeries{metric: metric, labels: slices.Clone(labels), created: r.now()}

@@ -144,14 +144,16 @@ func (s *scheduler) collect(parent context.Context, j job) {
 
 // record publishes a result, or records why there is none.
 func (s *scheduler) record(parent context.Context, j job, begin time.Time, r result) {
-	if r.err != nil && parent.Err() != nil {
-		return // the scheduler is stopping: nothing was wrong with the target
+	if parent.Err() != nil {
+		return // stopped: nothing was wrong with the target, and its samples may be another configuration's by now
 	}
 	now := time.Now()
 	expires := now.Add(j.schedule.maxAge())
 	status, err := r.sink.sealStatus(s.limiter, now)
-	if err == nil && status != nil {
+	if len(status) > 0 {
 		s.exposition.publishStatus(j.key, snapshot{families: status, expires: expires})
+	} else { // unknown now, and what was known before is no answer to whether the target is up
+		s.exposition.deleteStatus(j.key)
 	}
 	if r.err == nil {
 		r.err = err

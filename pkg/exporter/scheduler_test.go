@@ -29,7 +29,7 @@ func singleTarget(s Schedule, collect func(ctx context.Context, sink *Sink) erro
 	return NewCollector("stock", s, fakeTarget{"shop", collect})
 }
 
-func testCatalog(t *testing.T) *catalog.Catalog {
+func testCatalog(t testing.TB) *catalog.Catalog {
 	t.Helper()
 	client := catalog.Label{Name: "client", Pattern: `[a-z][a-z0-9-]*`, MaxLength: 20, Limit: 1000}
 	color := catalog.Label{Name: "color", Values: []string{"red", "blue"}}
@@ -190,6 +190,30 @@ func TestACollectionThatIgnoresItsDeadlineTimesOutAndIsNotRepeatedMeanwhile(t *t
 		time.Sleep(11 * time.Second)
 		wantValue(t, in, 2, "shop_items", "north", "red") // the late result of the first was thrown away
 		wantValue(t, in, 1, failures, "stock", "timeout")
+	})
+}
+
+func TestACollectionThatEndsAfterAReloadPublishesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		in := run(t, singleTarget(Schedule{Interval: time.Hour, Timeout: time.Minute}, func(_ context.Context, sink *Sink) error {
+			<-release
+			sink.Gauge("shop_items", 7, "north", "red")
+			return nil
+		}))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := in.Stop(ctx); err == nil {
+			t.Error("a collection that ignores its context has ended")
+		}
+		in.Apply(&Setup{Catalog: testCatalog(t), Sizes: catalog.Sizes{Clients: 3, Events: 3}})
+		defer end(t, in)
+		close(release)
+		synctest.Wait()
+		wantAbsent(t, in, "shop_items", "north", "red")
+		wantAbsent(t, in, success, "stock", "shop") // the target is not in the new configuration
+		wantAbsent(t, in, "consignwatch_collector_last_success_timestamp_seconds", "stock", "shop")
 	})
 }
 

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/version"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
@@ -17,13 +17,12 @@ import (
 // selfMetrics are the metrics of the exporter itself. Names, help and labels come from the catalog.
 type selfMetrics struct {
 	registry *prometheus.Registry
-	mu       sync.Mutex // held while the registry holds the numbers of series of one exposition
+	series   *catalog.Metric // the number of series by metric: of each exposition its own
 
 	success             *prometheus.GaugeVec
 	lastDuration        *prometheus.GaugeVec
 	lastSuccess         *prometheus.GaugeVec
 	failures            *prometheus.CounterVec
-	series              *prometheus.GaugeVec
 	seriesDropped       *prometheus.CounterVec
 	labelValuesRejected *prometheus.CounterVec
 	reloadSuccessful    prometheus.Gauge
@@ -38,7 +37,8 @@ func newSelfMetrics(c *catalog.Catalog) (*selfMetrics, error) {
 	s.lastDuration = d.gauge("consignwatch_collector_last_duration_seconds")
 	s.lastSuccess = d.gauge("consignwatch_collector_last_success_timestamp_seconds")
 	s.failures = d.counter("consignwatch_collector_failures_total")
-	s.series = d.gauge("consignwatch_series")
+	d.lookup("consignwatch_series", catalog.Gauge)
+	s.series, _ = c.Lookup("consignwatch_series")
 	s.seriesDropped = d.counter("consignwatch_series_dropped_total")
 	s.labelValuesRejected = d.counter("consignwatch_label_values_rejected_total")
 	s.reloadSuccessful = d.gauge("consignwatch_config_last_reload_successful").WithLabelValues()
@@ -100,15 +100,20 @@ func (s *selfMetrics) deleteTarget(k snapshotKey) {
 	}
 }
 
-// gather collects the self metrics for an exposition of the given families.
+// gather collects the self metrics for an exposition of the given families, which are in the order of their names.
 func (s *selfMetrics) gather(families []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.series.Reset()
-	for _, mf := range families {
-		s.series.WithLabelValues(mf.GetName()).Set(float64(seriesOf(mf)))
+	self, err := s.registry.Gather()
+	if len(families) == 0 {
+		return self, err
 	}
-	return s.registry.Gather()
+	series := &dto.MetricFamily{Name: &s.series.Name, Help: &s.series.Help, Type: dto.MetricType_GAUGE.Enum(), Metric: make([]*dto.Metric, len(families))}
+	for i, mf := range families {
+		series.Metric[i] = &dto.Metric{
+			Label: []*dto.LabelPair{{Name: &s.series.Labels[0].Name, Value: mf.Name}},
+			Gauge: &dto.Gauge{Value: proto.Float64(float64(seriesOf(mf)))},
+		}
+	}
+	return append(self, series), err
 }
 
 // setHash replaces the hash of the configuration.

@@ -31,13 +31,15 @@ type Setup struct {
 type TransactionalGatherer interface {
 	// Start begins the work, once the configuration is in force. The old configuration's gatherer has ended.
 	Start()
-	// Gather returns the families of a scrape, by name, and a function done that is called once, with whether the whole
-	// response was handed to the connection.
+	// Gather returns the families of a scrape, and a function done that is called once: with true when the whole response
+	// was handed to the connection, and the scraper was still there. The request's context ends when the scraper hangs up, and
+	// at the latest when its timeout is over: Gather waits no longer than that, and done is called no later.
 	Gather(r *http.Request) (families []*dto.MetricFamily, done func(delivered bool))
 	// Rejected calls f for each metric and label with the number of values that became "other", and with an
 	// empty label for series that were dropped; the numbers never shrink.
 	Rejected(f func(metric, label string, n uint64))
-	// Drain is called when the exporter is asked to stop, while it still serves: it waits for a last scrape.
+	// Drain is called when the exporter is asked to stop, while it still serves: it waits for a last scrape, at most until
+	// ctx ends.
 	Drain(ctx context.Context)
 }
 

@@ -27,11 +27,13 @@ type Sink struct {
 }
 
 type sample struct {
-	metric  *catalog.Metric
-	labels  []string // in the order of the declaration
-	value   float64
-	created time.Time
-	hist    *HistogramValue
+	metric   *catalog.Metric
+	labels   []string // in the order of the declaration
+	reported []string // the labels as they were reported, once one of them has become "other"; otherwise nil
+	position int      // among the samples of the collection
+	value    float64
+	created  time.Time
+	hist     *HistogramValue
 }
 
 type inventory struct {
@@ -134,6 +136,7 @@ func (s *Sink) add(name string, typ catalog.Type, v sample) {
 	default:
 		v.metric = m
 		v.labels = slices.Clone(v.labels)
+		v.position = len(s.samples)
 		s.samples = append(s.samples, v)
 	}
 }
@@ -142,7 +145,6 @@ func (s *Sink) add(name string, typ catalog.Type, v sample) {
 type family struct {
 	metric  *catalog.Metric
 	samples []*dto.Metric
-	keys    []string // the label values of each sample, for finding series that two collectors report
 }
 
 // seal makes the immutable families of a collection that has succeeded: label values are admitted or folded into
@@ -151,34 +153,64 @@ func (s *Sink) seal(limiter *cardinalityLimiter, now time.Time) ([]family, error
 	if s.err != nil {
 		return nil, s.err
 	}
-	reported := make(map[string]bool, len(s.samples))
-	for i := range s.samples {
-		key := s.samples[i].metric.Name + "\xff" + key(s.samples[i].labels)
-		if reported[key] {
-			return nil, Failure(ReasonParse, fmt.Errorf("metric %s%s: the label set was reported twice", s.samples[i].metric.Name, labelString(&s.samples[i])))
+	limiter.fold(s.samples, s.inventory, now)
+	slices.SortFunc(s.samples, func(a, b sample) int {
+		return cmp.Or(cmp.Compare(a.metric.Name, b.metric.Name), slices.Compare(a.labels, b.labels), slices.Compare(a.reported, b.reported))
+	})
+	for i := 1; i < len(s.samples); i++ {
+		if a, b := &s.samples[i-1], &s.samples[i]; a.metric == b.metric && slices.Equal(a.labels, b.labels) && slices.Equal(a.reported, b.reported) {
+			return nil, Failure(ReasonParse, fmt.Errorf("metric %s%s: the label set was reported twice", b.metric.Name, labelString(b)))
 		}
-		reported[key] = true
 	}
-	samples := limiter.filter(s.samples, s.inventory, now)
 	for _, r := range s.rejections {
 		limiter.self.labelValuesRejected.WithLabelValues(r.metric, r.label).Inc()
 		limiter.self.seriesDropped.WithLabelValues(r.metric).Inc()
 	}
-
-	slices.SortStableFunc(samples, func(a, b sample) int {
-		return cmp.Or(cmp.Compare(a.metric.Name, b.metric.Name), slices.Compare(a.labels, b.labels))
-	})
 	var families []family
-	for i := range samples {
-		v := &samples[i]
-		if n := len(families); n == 0 || families[n-1].metric != v.metric {
-			families = append(families, family{metric: v.metric})
+	for len(s.samples) > 0 {
+		n := 1
+		for n < len(s.samples) && s.samples[n].metric == s.samples[0].metric {
+			n++
 		}
-		f := &families[len(families)-1]
-		f.samples = append(f.samples, v.encode())
-		f.keys = append(f.keys, key(v.labels))
+		if f := sealFamily(limiter, s.samples[:n]); len(f.samples) > 0 {
+			families = append(families, f)
+		}
+		s.samples = s.samples[n:]
 	}
 	return families, nil
+}
+
+// sealFamily makes the family of the sorted samples of one metric. Neighbors with the same labels become one sample: values
+// were folded into "other", or into an "other" that was reported. Those that cannot be added up are dropped.
+func sealFamily(limiter *cardinalityLimiter, samples []sample) family {
+	f, reported := family{metric: samples[0].metric}, len(samples)
+	kept := samples[:0]
+	merged := 0
+	for i := range samples {
+		v := &samples[i]
+		switch last := len(kept) - 1; {
+		case v.reported != nil && !v.addable():
+		case last >= 0 && slices.Equal(kept[last].labels, v.labels):
+			kept[last].merge(v)
+			merged++
+		default:
+			kept = append(kept, *v)
+		}
+	}
+	kept = limiter.limit(f.metric, kept)
+	if dropped := reported - merged - len(kept); dropped > 0 {
+		limiter.self.seriesDropped.WithLabelValues(f.metric.Name).Add(float64(dropped))
+	}
+	for i := range kept {
+		f.samples = append(f.samples, kept[i].encode())
+	}
+	return f
+}
+
+// addable reports whether the sample, whose labels were folded, may be added to others.
+func (v *sample) addable() bool {
+	currency := v.metric.LabelIndex("currency") // money of different currencies cannot be added
+	return v.metric.Additive() && (currency < 0 || v.labels[currency] == v.reported[currency])
 }
 
 // sealStatus is seal for the samples of Status. It returns nil when there are none.
@@ -189,12 +221,14 @@ func (s *Sink) sealStatus(limiter *cardinalityLimiter, now time.Time) ([]family,
 	return s.status.seal(limiter, now)
 }
 
-// key joins label values to one string. 0xff never occurs in UTF-8.
-func key(labels []string) string { return strings.Join(labels, "\xff") }
-
+// labelString writes the labels as they were reported.
 func labelString(v *sample) string {
 	var b strings.Builder
-	for i, l := range v.labels {
+	labels := v.labels
+	if v.reported != nil {
+		labels = v.reported
+	}
+	for i, l := range labels {
 		fmt.Fprintf(&b, ",%s=%q", v.metric.Labels[i].Name, l)
 	}
 	return "{" + strings.TrimPrefix(b.String(), ",") + "}"

@@ -38,9 +38,17 @@ type exposition struct {
 	mu        sync.Mutex
 	snapshots map[snapshotKey]snapshot
 	status    map[snapshotKey]snapshot // of each target's last collection, whether it succeeded or not
-	gatherer  TransactionalGatherer
-	rejected  map[[2]string]uint64 // the gatherer's rejected values so far, by metric and label
-	merged    []*dto.MetricFamily  // nil when the snapshots have to be merged again
+	gatherer  *gathererInForce         // nil: the configuration has none
+	merged    []*dto.MetricFamily      // nil when the snapshots have to be merged again
+}
+
+// gathererInForce is the TransactionalGatherer of a configuration. A scrape that began before a reload ends with the
+// gatherer that it began with.
+type gathererInForce struct {
+	TransactionalGatherer
+
+	mu       sync.Mutex
+	rejected map[[2]string]uint64 // its rejected values so far, by metric and label
 }
 
 func newExposition(self *selfMetrics, log *slog.Logger, now func() time.Time) *exposition {
@@ -61,6 +69,14 @@ func (e *exposition) publishStatus(k snapshotKey, snap snapshot) {
 	e.status[k], e.merged = snap, nil
 }
 
+// deleteStatus deletes the status snapshot of a target whose status is unknown.
+func (e *exposition) deleteStatus(k snapshotKey) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.status, k)
+	e.merged = nil
+}
+
 // retain deletes the snapshots of all targets but the given ones: after a reload.
 func (e *exposition) retain(keys map[snapshotKey]bool) {
 	e.mu.Lock()
@@ -79,7 +95,10 @@ func (e *exposition) retain(keys map[snapshotKey]bool) {
 func (e *exposition) setGatherer(g TransactionalGatherer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.gatherer, e.rejected = g, map[[2]string]uint64{}
+	e.gatherer = nil
+	if g != nil {
+		e.gatherer = &gathererInForce{TransactionalGatherer: g, rejected: map[[2]string]uint64{}}
+	}
 }
 
 // Gather returns the families of all snapshots that have not expired, and the self metrics, by name. What it returns is
@@ -88,10 +107,12 @@ func (e *exposition) Gather() ([]*dto.MetricFamily, error) { return e.gather(nil
 
 // gather is Gather with the families of a TransactionalGatherer.
 func (e *exposition) gather(extra []*dto.MetricFamily) ([]*dto.MetricFamily, error) {
-	collected := append(slices.Clip(e.collected()), extra...)
-	self, err := e.self.gather(collected)
-	all := append(collected, self...)
-	slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	byName := func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) }
+	all := slices.Concat(e.collected(), extra)
+	slices.SortFunc(all, byName)
+	self, err := e.self.gather(all)
+	all = append(all, self...)
+	slices.SortFunc(all, byName)
 	return all, err
 }
 
@@ -107,22 +128,24 @@ func (e *exposition) scrape(r *http.Request) (prometheus.Gatherer, func(delivere
 		return e, func(bool) {}
 	}
 	families, done := gatherer.Gather(r)
-	e.countRejected(gatherer)
+	gatherer.countRejected(e.self)
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return e.gather(families) }), done
 }
 
 // countRejected adds to the self metrics what the gatherer has rejected since the last scrape.
-func (e *exposition) countRejected(g TransactionalGatherer) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (g *gathererInForce) countRejected(self *selfMetrics) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.Rejected(func(metric, label string, n uint64) {
-		before := e.rejected[[2]string{metric, label}]
-		e.rejected[[2]string{metric, label}] = n
-		switch {
-		case label == "":
-			e.self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
-		case n > before:
-			e.self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
+		before := g.rejected[[2]string{metric, label}]
+		if n <= before {
+			return
+		}
+		g.rejected[[2]string{metric, label}] = n
+		if label == "" {
+			self.seriesDropped.WithLabelValues(metric).Add(float64(n - before))
+		} else {
+			self.labelValuesRejected.WithLabelValues(metric, label).Add(float64(n - before))
 		}
 	})
 }
@@ -152,45 +175,62 @@ func (e *exposition) merge() []*dto.MetricFamily {
 	slices.SortFunc(keys, snapshotKey.compare)
 	keys = slices.Compact(keys)
 
-	byMetric := map[string]*dto.MetricFamily{}
-	reported := map[string]map[string]snapshotKey{} // by metric and label values; only for metrics that several targets report
-	first := map[string]*family{}
-	names := []string{}
+	byName := map[string]*dto.MetricFamily{}
+	shared := map[*dto.MetricFamily]bool{} // several targets, or both sinks of one, report it
+	var families []*dto.MetricFamily
 	for _, k := range keys {
-		families := slices.Concat(e.status[k].families, e.snapshots[k].families)
-		for i := range families {
-			f := &families[i]
-			name := f.metric.Name
-			mf := byMetric[name]
+		for _, f := range slices.Concat(e.status[k].families, e.snapshots[k].families) {
+			mf := byName[f.metric.Name]
 			if mf == nil {
-				names = append(names, name)
-				first[name] = f
-				byMetric[name] = &dto.MetricFamily{Name: &f.metric.Name, Help: &f.metric.Help, Type: dtoType(f.metric.Type).Enum(), Metric: slices.Clip(f.samples)}
+				mf = &dto.MetricFamily{Name: &f.metric.Name, Help: &f.metric.Help, Type: dtoType(f.metric.Type).Enum(), Metric: slices.Clip(f.samples)}
+				byName[f.metric.Name] = mf
+				families = append(families, mf)
 				continue
 			}
-			if reported[name] == nil {
-				reported[name] = make(map[string]snapshotKey, len(first[name].keys))
-				for _, labels := range first[name].keys {
-					reported[name][labels] = snapshotKey{}
-				}
-			}
-			for j, labels := range f.keys {
-				if _, duplicate := reported[name][labels]; duplicate {
-					e.self.seriesDropped.WithLabelValues(name).Inc()
-					e.log.Warn("two collectors report the same series, the second is dropped", "metric", name, "series", f.samples[j].String(), "collector", k.collector, "target", k.target)
-					continue
-				}
-				reported[name][labels] = k
-				mf.Metric = append(mf.Metric, f.samples[j])
+			mf.Metric = append(mf.Metric, f.samples...)
+			shared[mf] = true
+		}
+	}
+	for mf := range shared {
+		e.dropDuplicates(mf)
+	}
+	slices.SortFunc(families, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return families
+}
+
+// dropDuplicates drops the series of a family whose labels an earlier one has.
+func (e *exposition) dropDuplicates(mf *dto.MetricFamily) {
+	sorted := slices.Clone(mf.Metric)
+	slices.SortStableFunc(sorted, compareLabels)
+	duplicates := map[*dto.Metric]bool{}
+	for i := 1; i < len(sorted); i++ {
+		if compareLabels(sorted[i-1], sorted[i]) == 0 {
+			duplicates[sorted[i]] = true
+			e.self.seriesDropped.WithLabelValues(mf.GetName()).Inc()
+			k := e.reporter(sorted[i])
+			e.log.Warn("a series is reported twice, the second is dropped", "metric", mf.GetName(), "series", sorted[i].String(), "collector", k.collector, "target", k.target)
+		}
+	}
+	if len(duplicates) > 0 {
+		mf.Metric = slices.DeleteFunc(mf.Metric, func(m *dto.Metric) bool { return duplicates[m] })
+	}
+}
+
+// reporter finds the target whose snapshot holds a series.
+func (e *exposition) reporter(m *dto.Metric) snapshotKey {
+	for _, snapshots := range []map[snapshotKey]snapshot{e.snapshots, e.status} {
+		for k, snap := range snapshots {
+			if slices.ContainsFunc(snap.families, func(f family) bool { return slices.Contains(f.samples, m) }) {
+				return k
 			}
 		}
 	}
-	slices.Sort(names)
-	families := make([]*dto.MetricFamily, len(names))
-	for i, n := range names {
-		families[i] = byMetric[n]
-	}
-	return families
+	return snapshotKey{}
+}
+
+// compareLabels compares two series of one metric, which have the same labels in the same order.
+func compareLabels(a, b *dto.Metric) int {
+	return slices.CompareFunc(a.Label, b.Label, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetValue(), b.GetValue()) })
 }
 
 func dtoType(t catalog.Type) dto.MetricType {

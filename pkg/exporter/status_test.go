@@ -48,11 +48,10 @@ func TestTheStatusIsExposedThoughTheCollectionFails(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		wantValue(t, in, 5, "shop_items", "north", "blue")
 
-		mode.Store("stuck") // a collection that does not end reports nothing, and the samples before it become too old
-		time.Sleep(30 * time.Second)
-		wantValue(t, in, 5, "shop_items", "north", "blue")
-		time.Sleep(time.Minute)
+		mode.Store("stuck") // a collection that does not end reports nothing: the status before it is no answer any more
+		time.Sleep(13 * time.Second)
 		wantAbsent(t, in, "shop_items", "north", "blue")
+		wantValue(t, in, 0, success, "stock", "shop")
 
 		mode.Store("well")
 		close(hang)
@@ -62,6 +61,37 @@ func TestTheStatusIsExposedThoughTheCollectionFails(t *testing.T) {
 		wantValue(t, in, 2, "consignwatch_series", "shop_items")
 		wantValue(t, in, 0, "consignwatch_series_dropped_total", "shop_items")
 	})
+}
+
+// A target that was up is not up because nobody knows better.
+func TestTheStatusIsUnknownWhenACollectionReportsNone(t *testing.T) {
+	for name, fail := range map[string]func(context.Context) error{
+		"it ignores its deadline": func(context.Context) error { time.Sleep(time.Hour); return nil },
+		"it panics":               func(context.Context) error { panic("a defect") },
+		"it fails before":         func(context.Context) error { return errors.New("no idea") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first := true
+				in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second, MaxAge: 5 * time.Minute}, func(ctx context.Context, sink *Sink) error {
+					sink.Gauge("shop_items", 7, "north", "red")
+					if !first {
+						return fail(ctx)
+					}
+					first = false
+					sink.Status().Gauge("shop_items", 1, "north", "blue")
+					return nil
+				}))
+				defer func() { time.Sleep(time.Hour); end(t, in) }()
+				synctest.Wait()
+				wantValue(t, in, 1, "shop_items", "north", "blue")
+				time.Sleep(13 * time.Second)
+				wantAbsent(t, in, "shop_items", "north", "blue")
+				wantValue(t, in, 7, "shop_items", "north", "red") // what the target holds is as old as max_age allows
+				wantValue(t, in, 0, success, "stock", "shop")
+			})
+		})
+	}
 }
 
 func TestAMistakeInTheStatusFailsTheCollection(t *testing.T) {

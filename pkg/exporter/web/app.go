@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,20 +39,29 @@ type App struct {
 	// Commands adds commands beside the server. Each clause's action runs instead of it, until ctx ends, and prints to
 	// stdout; an error that it returns is printed, and the exit code is 1.
 	Commands func(ctx context.Context, app *kingpin.Application, stdout io.Writer)
+	// Drains says that the exporter waits for a last scrape when it is asked to stop: it has a TransactionalGatherer, and
+	// the flag --drain-timeout.
+	Drains bool
 	// Listen opens the addresses of --web.listen-address. It may be nil: net.Listen.
 	Listen func(network, address string) (net.Listener, error)
 }
 
-// drainTimeout bounds how long a stop waits for a last scrape.
-const drainTimeout = 90 * time.Second
+// collectionsTimeout bounds how long a reload waits for collections to end.
+const collectionsTimeout = 10 * time.Second
 
-// stopTimeout bounds a graceful stop: running scrapes and collections are waited for that long.
-const stopTimeout = 10 * time.Second
+// drainTimeout bounds how long a stop waits for a last scrape, and before that for a reload under way.
+const drainTimeout = 25 * time.Second
 
-// Main runs the exporter with the arguments of the command line, until a signal ends it, and returns the exit code.
+// stopTimeout bounds how long a stop waits, after the last scrape, for requests and collections. Together with
+// drainTimeout it is less than the 30 seconds that Kubernetes grants.
+const stopTimeout = 4 * time.Second
+
+// Main runs the exporter with the arguments of the command line, until a signal ends it, and returns the exit code. A second
+// signal ends the process at once, as signals do by default.
 func (a App) Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)
 	return a.Run(ctx, args, stdout, stderr, nil)
 }
 
@@ -70,8 +80,12 @@ func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, l
 		check:         serve.Flag("config.check", "Check the configuration file and exit.").Bool(),
 		telemetryPath: serve.Flag("web.telemetry-path", "Path of the metrics endpoint.").Default("/metrics").String(),
 		lifecycle:     serve.Flag("web.enable-lifecycle", "Allow a reload of the configuration by POST /-/reload.").Bool(),
-		maxRequests:   serve.Flag("web.max-requests", "Maximum number of scrapes in flight; further ones are answered with 503. 0: no limit.").Default("40").Int(),
+		maxRequests:   serve.Flag("web.max-requests", "Maximum number of scrapes in flight. A further one cuts off the oldest whose response is not read; when there is none, it is answered with 503. 0: no limit.").Default("40").Int(),
+		drainTimeout:  drainTimeout,
 		web:           kingpinflag.AddFlags(serve, fmt.Sprintf(":%d", a.Port)),
+	}
+	if a.Drains {
+		serve.Flag("drain-timeout", "How long SIGTERM waits for a last scrape, at most. Kubernetes kills 30 seconds after SIGTERM, unless terminationGracePeriodSeconds says more: leave 5 seconds for the rest.").Default(drainTimeout.String()).DurationVar(&o.drainTimeout)
 	}
 	logging := promslog.Config{Writer: stderr}
 	promslogflag.AddFlags(app, &logging)
@@ -92,6 +106,7 @@ func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, l
 	}
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
+	defer close(reload)
 	defer signal.Stop(reload)
 	if err := a.run(ctx, o, reload, listening, log); err != nil {
 		log.Error("stopped", "err", err)
@@ -101,7 +116,7 @@ func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, l
 }
 
 func (a App) check(path string, log *slog.Logger, stdout, stderr io.Writer) int {
-	s, err := a.Load(path, log)
+	s, err := a.load(path, log)
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: configuration is not valid:\n%v\n", a.Name, err)
 		return 1
@@ -135,22 +150,25 @@ func (a App) run(ctx context.Context, o options, reload <-chan os.Signal, listen
 		listening(servers.addresses())
 	}
 	failed := servers.serve()
-	for {
-		select {
-		case <-reload:
-			if err := in.reload(); err != nil {
-				log.Error("reload failed, the old configuration stays in force", "err", err)
-			} else {
-				log.Info("configuration reloaded", "file", *o.config)
-			}
-		case err := <-failed:
-			return err
-		case <-ctx.Done():
-			log.Info("stopping")
-			in.drain()
-			end, cancel := context.WithTimeout(context.Background(), stopTimeout)
-			defer cancel()
-			return errors.Join(servers.shutdown(end), in.stop(end))
+	go func() {
+		for range reload {
+			in.reloadAndLog()
 		}
+	}()
+	select {
+	case err = <-failed:
+		log.Info("stopping, because a listener has failed")
+	case <-ctx.Done():
+		log.Info("stopping")
 	}
+	drain, cancel := context.WithTimeout(context.Background(), o.drainTimeout)
+	defer cancel()
+	in.drain(drain)
+	end, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var shutdown sync.WaitGroup
+	shutdown.Go(func() { servers.shutdown(end) })
+	err = errors.Join(err, in.stop(end))
+	shutdown.Wait()
+	return err
 }

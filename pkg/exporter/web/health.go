@@ -14,7 +14,7 @@ func (in *instance) healthHandler() http.Handler {
 		fmt.Fprintln(w, "Healthy.")
 	})
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if !in.ready() {
+		if !in.manager.Ready() {
 			http.Error(w, "Not ready: some targets were not tried yet.", http.StatusServiceUnavailable)
 			return
 		}

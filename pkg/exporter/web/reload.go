@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
@@ -22,8 +24,9 @@ type instance struct {
 
 	buffers sync.Pool // of *bytes.Buffer, for scrape responses
 
-	mu    sync.Mutex // held during a reload
-	setup *exporter.Setup
+	setup     atomic.Pointer[exporter.Setup] // the one in force
+	reloading chan struct{}                  // holds a token during a reload, and for good once the exporter stops
+	stopping  chan struct{}                  // closed when the exporter is asked to stop
 }
 
 func (a App) newInstance(path string, log *slog.Logger) (*instance, error) {
@@ -31,69 +34,102 @@ func (a App) newInstance(path string, log *slog.Logger) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &instance{app: a, path: path, log: log, manager: manager}
+	in := &instance{app: a, path: path, log: log, manager: manager, reloading: make(chan struct{}, 1), stopping: make(chan struct{})}
 	return in, in.reload()
 }
 
+// load reads a configuration that can be put in force.
+func (a App) load(path string, log *slog.Logger) (*exporter.Setup, error) {
+	s, err := a.Load(path, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Check(); err != nil {
+		closeSetup(s, log)
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+var errStopping = errors.New("the exporter is stopping")
+
 // reload loads the configuration and puts it in force. When it cannot be loaded, everything stays as it is.
 func (in *instance) reload() error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	next, err := in.app.Load(in.path, in.log)
-	if err == nil {
-		err = next.Check()
+	select {
+	case in.reloading <- struct{}{}:
+		defer func() { <-in.reloading }()
+	case <-in.stopping:
+		return errStopping
 	}
+	next, err := in.app.load(in.path, in.log)
 	if err != nil {
 		in.manager.ReloadFailed()
 		return err
 	}
-	if in.setup != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	if old := in.setup.Load(); old != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), collectionsTimeout)
 		if err := in.manager.Stop(ctx); err != nil {
 			in.log.Warn("reload: the old collections go on in the background", "err", err)
 		}
 		cancel()
-		closeSetup(in.setup, in.log)
+		closeSetup(old, in.log)
 	}
-	in.setup = next
+	in.setup.Store(next)
+	select {
+	case <-in.stopping: // meanwhile: nothing starts any more, and there is nothing to drain
+		next.Gatherer = nil
+		return errStopping
+	default:
+	}
 	in.manager.Apply(next)
 	in.manager.Reloaded(hashOf(next.Text))
 	return nil
 }
 
-func (in *instance) ready() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.manager.Ready()
+// drain ends reloads for good, and gives the gatherer time for a last scrape. It does nothing when a reload under way has
+// not ended before ctx does.
+func (in *instance) drain(ctx context.Context) {
+	close(in.stopping)
+	select {
+	case in.reloading <- struct{}{}:
+	default: // a reload is under way
+		select {
+		case in.reloading <- struct{}{}:
+		case <-ctx.Done():
+			in.log.Warn("stopping in the middle of a reload, without a last scrape")
+			return
+		}
+	}
+	if g := in.setup.Load().Gatherer; g != nil {
+		if err := within(ctx, func() error { g.Drain(ctx); return nil }); err != nil {
+			in.log.Warn("stopping without a last scrape", "err", err)
+		}
+	}
 }
 
-// text is the configuration in force.
-func (in *instance) text() []byte {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.setup.Text
-}
-
+// stop ends the collections and releases what they hold, or gives up when ctx ends.
 func (in *instance) stop(ctx context.Context) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
 	err := in.manager.Stop(ctx)
-	if in.setup.Close != nil {
-		err = errors.Join(err, in.setup.Close())
+	setup := in.setup.Load()
+	if setup.Close == nil {
+		return err
+	}
+	if closeErr := within(ctx, setup.Close); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
 	}
 	return err
 }
 
-// drain gives the gatherer time for a last scrape. A second signal ends the process at once, as signals do by default.
-func (in *instance) drain() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.setup.Gatherer == nil {
-		return
+// within calls a function, and returns when the function does, or ctx ends.
+func within(ctx context.Context, f func() error) error {
+	returned := make(chan error, 1)
+	go func() { returned <- f() }()
+	select {
+	case err := <-returned:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	in.setup.Gatherer.Drain(ctx)
 }
 
 func hashOf(text []byte) string {
@@ -109,12 +145,23 @@ func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled
 		w.Header().Set("Allow", "POST, PUT")
 		http.Error(w, "Reload needs POST or PUT.", http.StatusMethodNotAllowed)
 	default:
-		if err := in.reload(); err != nil {
-			in.log.Error("reload failed, the old configuration stays in force", "err", err)
+		err := in.reloadAndLog()
+		// A reload may take longer than any other response.
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(requestTimeout))
+		if err != nil {
 			http.Error(w, "The old configuration stays in force:\n"+err.Error(), http.StatusInternalServerError)
 			return
 		}
-		in.log.Info("configuration reloaded", "file", in.path)
 		fmt.Fprintln(w, "The configuration was reloaded.")
 	}
+}
+
+func (in *instance) reloadAndLog() error {
+	err := in.reload()
+	if err != nil {
+		in.log.Error("reload failed, the old configuration stays in force", "err", err)
+	} else {
+		in.log.Info("configuration reloaded", "file", in.path)
+	}
+	return err
 }

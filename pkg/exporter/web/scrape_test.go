@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,47 +25,61 @@ func scrapeOptions(maxRequests int) options {
 	return options{telemetryPath: &path, lifecycle: &off, maxRequests: &maxRequests}
 }
 
-func TestScrapesOverTheLimitAreRejectedAtOnce(t *testing.T) {
-	gatherer := blockedGatherer{make(chan struct{})} // the scrape that comes first stays in flight
-	app := App{Name: "test-exporter", Load: func(string, *slog.Logger) (*exporter.Setup, error) {
-		return &exporter.Setup{Catalog: catalog.Shipped(), Sizes: catalog.SizesFor(1), Gatherer: gatherer}, nil
-	}}
-	in, err := app.newInstance("", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.stop(t.Context())
-	h, err := in.handler(scrapeOptions(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes := make(chan int, 2)
-	for range 2 {
+// Over HTTP/2 a write waits for the connection, whatever the deadline of the request.
+func TestAScrapeIsUndeliveredInTimeThoughItsWriteDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		delivered := make(chan bool, 2)
+		app := App{Name: "test-exporter", Load: func(string, *slog.Logger) (*exporter.Setup, error) {
+			return &exporter.Setup{Catalog: catalog.Shipped(), Sizes: catalog.SizesFor(1), Gatherer: emptyGatherer{delivered}}, nil
+		}}
+		in, err := app.newInstance("", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.stop(t.Context())
+		h, err := in.handler(scrapeOptions(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		release, answered := make(chan struct{}), make(chan struct{})
+		begin := time.Now()
 		go func() {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-			codes <- w.Code
+			defer close(answered)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+			r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", "5")
+			h.ServeHTTP(blockedResponse{discardResponse{http.Header{}}, release}, r)
 		}()
-	}
-	if code := <-codes; code != http.StatusServiceUnavailable {
-		t.Errorf("the second scrape in flight was answered %d, want 503", code)
-	}
-	close(gatherer.released)
-	if code := <-codes; code != http.StatusOK {
-		t.Errorf("the first scrape was answered %d, want 200", code)
-	}
+		time.AfterFunc(time.Hour, func() { close(release) })
+		if got, took := <-delivered, time.Since(begin); got || took != 5*time.Second {
+			t.Errorf("delivered: %v after %s, want false after 5s", got, took)
+		}
+		<-answered
+		if len(delivered) > 0 {
+			t.Error("done was called twice")
+		}
+	})
 }
 
-// blockedGatherer gathers nothing, and not before it is released.
-type blockedGatherer struct{ released chan struct{} }
+// emptyGatherer gathers nothing, and says which responses were delivered.
+type emptyGatherer struct{ delivered chan<- bool }
 
-func (blockedGatherer) Start()                               {}
-func (blockedGatherer) Drain(context.Context)                {}
-func (blockedGatherer) Rejected(func(_, _ string, _ uint64)) {}
+func (emptyGatherer) Start()                               {}
+func (emptyGatherer) Drain(context.Context)                {}
+func (emptyGatherer) Rejected(func(_, _ string, _ uint64)) {}
 
-func (g blockedGatherer) Gather(*http.Request) ([]*dto.MetricFamily, func(delivered bool)) {
-	<-g.released
-	return nil, func(bool) {}
+func (g emptyGatherer) Gather(*http.Request) ([]*dto.MetricFamily, func(delivered bool)) {
+	return nil, func(delivered bool) { g.delivered <- delivered }
+}
+
+// blockedResponse is a connection that takes nothing before it is released.
+type blockedResponse struct {
+	discardResponse
+	released <-chan struct{}
+}
+
+func (b blockedResponse) Write(p []byte) (int, error) {
+	<-b.released
+	return len(p), nil
 }
 
 // benchmarkSeries is the number of series in the scrape response of BenchmarkScrape.
@@ -117,7 +132,7 @@ func kitHandler(b *testing.B) http.Handler {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for !in.ready() {
+	for !in.manager.Ready() {
 		time.Sleep(time.Millisecond)
 	}
 	gatherer, done := in.manager.Scrape(nil)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -25,16 +26,24 @@ type options struct {
 	telemetryPath *string
 	lifecycle     *bool
 	maxRequests   *int
+	drainTimeout  time.Duration
 	web           *web.FlagConfig
 }
+
+// The deadlines of a connection. They hold before authentication, too.
+const (
+	requestTimeout  = 10 * time.Second // to send a request, its body included
+	responseTimeout = time.Minute      // to make a response and write it; of a scrape, when the scraper sends no timeout
+	idleTimeout     = 3 * time.Minute  // between two requests: longer than most scrape intervals
+)
 
 // handler serves everything that the web config protects: metrics, configuration, reload, landing page.
 func (in *instance) handler(o options) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+*o.telemetryPath, maxInFlight(*o.maxRequests, http.HandlerFunc(in.serveMetrics)))
+	mux.Handle("GET "+*o.telemetryPath, in.metricsHandler(*o.maxRequests))
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Write(in.text())
+		w.Write(in.setup.Load().Text)
 	})
 	mux.HandleFunc("/-/reload", func(w http.ResponseWriter, r *http.Request) { in.handleReload(w, r, *o.lifecycle) })
 	if *o.telemetryPath != "/" {
@@ -58,10 +67,42 @@ func (in *instance) handler(o options) (http.Handler, error) {
 	return mux, nil
 }
 
+// metricsHandler serves scrapes, so many at a time: 0 means no limit.
+func (in *instance) metricsHandler(limit int) http.Handler {
+	scrapes := &inFlight{limit: limit}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := http.NewResponseController(w)
+		scrape := scrapes.begin(connection)
+		if scrape == nil {
+			http.Error(w, fmt.Sprintf("Limit of concurrent requests reached (%d), try again later.", limit), http.StatusServiceUnavailable)
+			return
+		}
+		defer scrapes.end(scrape)
+		// After its own timeout the scraper does not accept the response any more. Where there is no connection, in tests,
+		// the deadlines fail to be set.
+		deadline := time.Now().Add(scrapeTimeout(r))
+		ctx, cancel := context.WithDeadline(r.Context(), deadline)
+		defer cancel()
+		connection.SetReadDeadline(deadline) // the server's would end the request's context earlier
+		connection.SetWriteDeadline(deadline)
+		in.serveMetrics(w, r.WithContext(ctx), func() { scrapes.write(scrape) })
+	})
+}
+
 // serveMetrics buffers the scrape response and writes it with its length: a scraper has all of it or knows that it has
-// not, and a TransactionalGatherer learns which.
-func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request) {
+// not, and a TransactionalGatherer learns which. It calls gathered before it writes.
+func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request, gathered func()) {
 	gatherer, done := in.manager.Scrape(r)
+	var once sync.Once
+	finish := func(delivered bool) { once.Do(func() { done(delivered) }) }
+	delivered := false
+	defer func() { finish(delivered) }()
+	// A write can outlast its deadline: over HTTP/2 it waits for the connection.
+	defer context.AfterFunc(r.Context(), func() { finish(false) })()
+	if r.Context().Err() != nil { // what waited for the scraper's turn has not gathered everything
+		http.Error(w, "The scrape timed out.", http.StatusServiceUnavailable)
+		return
+	}
 	body, _ := in.buffers.Get().(*bytes.Buffer)
 	if body == nil {
 		body = &bytes.Buffer{}
@@ -75,16 +116,29 @@ func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request) {
 		EnableOpenMetrics:                   true,
 		EnableOpenMetricsTextCreatedSamples: true,
 	}).ServeHTTP(response, r)
+	gathered()
 	w.Header().Set("Content-Length", strconv.Itoa(response.body.Len()))
 	w.WriteHeader(response.status)
 	_, err := w.Write(response.body.Bytes())
 	if err == nil {
 		err = http.NewResponseController(w).Flush()
 	}
+	if err == nil {
+		err = r.Context().Err() // a small response fits into the socket's buffer, whether anybody reads it or not
+	}
 	if err != nil {
 		in.log.Debug("scrape was cut off", "remote", r.RemoteAddr, "err", err)
 	}
-	done(err == nil && response.status == http.StatusOK)
+	delivered = err == nil && response.status == http.StatusOK
+}
+
+// scrapeTimeout is the timeout that a scraper sends, at most responseTimeout.
+func scrapeTimeout(r *http.Request) time.Duration {
+	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
+	if err != nil || !(seconds > 0) {
+		return responseTimeout
+	}
+	return time.Duration(min(seconds, responseTimeout.Seconds()) * float64(time.Second))
 }
 
 // bufferedResponse buffers a response until it is complete.
@@ -97,23 +151,6 @@ type bufferedResponse struct {
 func (h *bufferedResponse) Header() http.Header         { return h.header }
 func (h *bufferedResponse) WriteHeader(status int)      { h.status = status }
 func (h *bufferedResponse) Write(p []byte) (int, error) { return h.body.Write(p) }
-
-// maxInFlight answers 503 to requests beyond the limit; 0 means no limit.
-func maxInFlight(limit int, h http.Handler) http.Handler {
-	if limit <= 0 {
-		return h
-	}
-	inFlight := make(chan struct{}, limit)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case inFlight <- struct{}{}:
-			defer func() { <-inFlight }()
-			h.ServeHTTP(w, r)
-		default:
-			http.Error(w, fmt.Sprintf("Limit of concurrent requests reached (%d), try again later.", limit), http.StatusServiceUnavailable)
-		}
-	})
-}
 
 // webServers are the listeners of an exporter, each with a server of its own: the toolkit changes the server's
 // handler, so two listeners cannot share one.
@@ -152,7 +189,11 @@ func listen(o options, in *instance) (*webServers, error) {
 		}
 	}
 	for range ws.listeners {
-		ws.servers = append(ws.servers, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second})
+		ws.servers = append(ws.servers, &http.Server{
+			Handler: handler, ReadTimeout: requestTimeout, WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
+			// Over HTTP/2 a timeout ends a request, and not the connection: that takes a client that reads nothing at all.
+			HTTP2: &http.HTTP2Config{WriteByteTimeout: responseTimeout},
+		})
 	}
 	for i, l := range ws.listeners {
 		ws.listeners[i] = &unauthenticatedPaths{Listener: l, server: ws.servers[i], handler: in.healthHandler()}
@@ -173,12 +214,15 @@ func (ws *webServers) serve() <-chan error {
 	return failed
 }
 
-func (ws *webServers) shutdown(ctx context.Context) error {
-	var errs []error
+// shutdown waits for the requests in flight, and cuts off those that are left when ctx ends. Connections on which nothing
+// was ever requested take part of that time.
+func (ws *webServers) shutdown(ctx context.Context) {
 	for _, s := range ws.servers {
-		errs = append(errs, s.Shutdown(ctx))
+		if err := s.Shutdown(ctx); err != nil {
+			ws.log.Warn("stopping: connections are cut off", "err", err)
+			s.Close()
+		}
 	}
-	return errors.Join(errs...)
 }
 
 func (ws *webServers) addresses() []net.Addr {
