@@ -68,6 +68,9 @@ func TestModes(t *testing.T) {
 		{"structured, no headers", structured, nil, Counted, ""},
 		{"structured, content type", structured, []string{"content-type=application/cloudevents+json"}, Counted, ""},
 		{"structured, content type with charset", structured, []string{"content-type=application/cloudevents+json; charset=UTF-8"}, Counted, ""},
+		{"structured, content type with blanks before its parameter", structured, []string{"content-type=application/cloudevents+json \t; charset=utf-8"}, Counted, ""},
+		{"structured, content type in capitals, beside ce_ headers", structured, []string{"ce_type=x", "content-type=Application/CloudEvents+JSON", "ce_specversion=1.0"}, Counted, ""},
+		{"avro in capitals", "\x00\x01", []string{"content-type=Application/CloudEvents+Avro ;v=1"}, Malformed, cloudevent.ContentType},
 		{"structured, headers of others", structured, []string{"queue=image", "x=\xff", "content-type=application/json"}, Counted, ""},
 		{"structured wins over ce_ headers", structured, append([]string{"content-type=application/cloudevents+json"}, "ce_type=x", "ce_specversion=1.0"), Counted, ""},
 		{"structured wins over ce_ headers before it", structured, []string{"ce_type=x", "ce_specversion=1.0", "content-type=application/cloudevents+json"}, Counted, ""},
@@ -106,6 +109,27 @@ func TestModes(t *testing.T) {
 				t.Errorf("token_validations_total = %v, want 1", got)
 			}
 		})
+	}
+}
+
+// A header without a value is absent, as a member of the JSON is that is null.
+func TestANullHeaderIsAbsent(t *testing.T) {
+	l := newAggregator(t, Options{})
+	s := l.Shard("t", 0)
+	s.Assign(0)
+	structured := cloudevent.Record{Value: []byte(`{` + eventtest.Envelope + `,"data":{"result":"valid"}}`), Headers: []cloudevent.Header{{Key: []byte("ce_specversion")}, {Key: []byte("content-type")}}}
+	if o, p := s.Count(start, &structured); o != Counted {
+		t.Errorf("structured: %v: %v", o, p)
+	}
+	binary := cloudevent.Record{Offset: 1, Value: []byte(`{"kind":"brute_force"}`), Headers: []cloudevent.Header{{Key: []byte("ce_clientid")}}}
+	for k, v := range map[string]string{"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "consign.security.violation"} {
+		binary.Headers = append(binary.Headers, cloudevent.Header{Key: []byte(k), Value: []byte(v)})
+	}
+	if o, p := s.Count(start, &binary); o != Counted {
+		t.Errorf("binary: %v: %v", o, p)
+	}
+	if got := flatten(scrape(t, l, start))[`consign_security_violations_total{client="_platform",kind="brute_force"}`]; got != 1 {
+		t.Errorf("violations of the platform: %v, want 1", got)
 	}
 }
 
