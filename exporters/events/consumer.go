@@ -314,7 +314,7 @@ func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
 	case <-ctx.Done():
 	}
 	for id, start := range starts {
-		h.aggregator.Shard(id.topic, id.partition).Assign(start.offset)
+		h.aggregator.Shard(id.topic, id.partition).Assign(start.offset, "")
 		// Both are needed: one only moves forward, the other only back.
 		session.MarkOffset(id.topic, id.partition, start.replayFrom, "")
 		session.ResetOffset(id.topic, id.partition, start.replayFrom, "")

@@ -22,7 +22,7 @@ func explain(r io.Reader, w io.Writer, m *mapping.Mapping) (uncounted int, err e
 		return 0, err
 	}
 	x := explainer{aggregator: a, shard: a.Shard("sample", 0), out: bufio.NewWriter(w), rejected: map[[2]string]uint64{}}
-	x.shard.Assign(0)
+	x.shard.Assign(0, "")
 	in := bufio.NewReader(r)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')

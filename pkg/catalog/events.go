@@ -107,6 +107,11 @@ func recordPartition() Label {
 	return Label{Name: "partition", Pattern: `[0-9]+`, MaxLength: 10, Limit: 32, Typical: 4}
 }
 
+// topicID tells a topic from one of the same name that was made anew.
+func topicID() Label {
+	return Label{Name: "topic_id", Pattern: `[0-9A-Za-z_-]+`, MaxLength: 36, Limit: 20, Present: 1}
+}
+
 // Buckets by purpose. Rules and panels may use each bound.
 func requestBuckets() []float64 {
 	return []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10}
@@ -322,7 +327,7 @@ func eventMetrics() []Metric {
 
 // RecordOutcomes is the closed set of outcomes of a record.
 func RecordOutcomes() []string {
-	return []string{"counted", "duplicate", "unknown_type", "malformed", "oversized", "not_utf8"}
+	return []string{"counted", "duplicate", "unknown_type", "malformed", "oversized", "undecodable", "not_utf8"}
 }
 
 // streamMetrics are the event-exporter's metrics about the stream itself.
@@ -330,8 +335,8 @@ func streamMetrics() []Metric {
 	return []Metric{
 		{Name: "consignwatch_records_total", Type: Counter, Unit: Count, Labels: []Label{recordTopic(), oneOf("outcome", RecordOutcomes()...)},
 			Help: "Records of the event stream, by topic and outcome."},
-		{Name: "consignwatch_offset", Type: Gauge, Unit: Count, Replicas: Max, Labels: []Label{recordTopic(), recordPartition()},
-			Help: "First offset of the partition that the values of this same scrape do not include. Absent for a partition that another replica owns."},
+		{Name: "consignwatch_offset", Type: Gauge, Unit: Count, Replicas: Max, Labels: []Label{recordTopic(), recordPartition(), topicID()},
+			Help: "First offset of the partition that the values of this same scrape do not include. Absent for a partition that another replica owns. topic_id is Kafka's id of the topic, another one after the topic was made anew; brokers that know none leave it out."},
 		{Name: "consignwatch_records_lag", Type: Gauge, Unit: Count, Labels: []Label{recordTopic(), recordPartition()},
 			Help: "Consumer lag: records of the partition that are not counted yet."},
 		{Name: "consignwatch_record_delay_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{recordTopic()}, Buckets: waitBuckets(),

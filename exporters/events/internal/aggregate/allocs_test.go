@@ -13,7 +13,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	for _, tt := range eventtest.Contract {
 		t.Run(tt.Name, func(t *testing.T) {
 			s := newAggregator(t, Options{DedupeSpan: 64}).Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			var records []cloudevent.Record
 			for i := range 512 {
 				value := eventtest.Traced(tt.Type, "anna", tt.Data, eventtest.Trace)
@@ -41,7 +41,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 
 func TestBadRecordsAllocateNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	offset := int64(0)
 	for _, tt := range eventtest.Unusual {
 		r := cloudevent.Record{Value: []byte(tt.Value)}
@@ -59,7 +59,7 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 
 func TestBinaryModeAllocatesNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	r := cloudevent.Record{Value: []byte(`{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`)}
 	for _, h := range [][2]string{{"content-type", "application/json"}, {"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "/s"}, {"ce_type", "consign.api.request"}, {"ce_clientid", "anna"}, {"x-other", "y"}} {
 		r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(h[0]), Value: []byte(h[1])})

@@ -199,6 +199,12 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 		inFlight = nil
 		scraped = [partitions]bool{}
 	}
+	// replay makes known what was passed over without being counted: which events are duplicates is a matter of the log.
+	replay := func(p int, from, to int64) {
+		for o := from; o < to; o++ {
+			real[p].Replay(&logs[p][o].record)
+		}
+	}
 	check := func(what string, families []*dto.MetricFamily, want lines) {
 		t.Helper()
 		if diff := cmp.Diff(withoutZeros(want), exactLines(families)); diff != "" {
@@ -216,16 +222,14 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 		now = now.Add(time.Second)
 		p := rnd.IntN(partitions)
 		n, s := naive[p], real[p]
-		switch rnd.IntN(10) {
+		switch rnd.IntN(12) {
 		case 0: // assign, anywhere
 			at := int64(rnd.IntN(len(logs[p])))
 			if rnd.IntN(2) == 0 {
 				at = n.delivered
 			}
-			s.Assign(at)
-			for o := max(0, at-span); o < at; o++ {
-				s.Replay(&logs[p][o].record)
-			}
+			s.Assign(at, "")
+			replay(p, max(0, at-span), at)
 			n.deliver() // a scrape that is in flight may have arrived
 			scraped[p] = false
 			n.pending = lines{}
@@ -324,6 +328,29 @@ func againstReference(t *testing.T, rnd *rand.Rand) {
 		case 9:
 			if s.Next() != n.next && n.assigned {
 				t.Fatalf("partition %d: next is %d, want %d", p, s.Next(), n.next)
+			}
+		case 10: // a batch that cannot be read, sometimes one that was there before, or that begins before the start offset
+			from := max(0, n.next-int64(rnd.IntN(6)))
+			to := min(int64(len(logs[p])), from+int64(rnd.IntN(8)))
+			o := []Outcome{Oversized, Undecodable}[rnd.IntN(2)]
+			want := AlreadyCounted
+			if n.assigned && to > n.next {
+				want = o
+				n.pending[fmt.Sprintf(`consignwatch_records_total{outcome=%q,topic="t"}`, o)] += float64(to - n.next)
+				n.next = to
+			}
+			before := s.Next()
+			if got := s.Skip(from, to, o, to-from); got != want {
+				t.Fatalf("skip from %d to %d: %v, want %v", from, to, got, want)
+			}
+			replay(p, before, to)
+		case 11: // markers
+			to := min(int64(len(logs[p])), max(0, n.next+int64(rnd.IntN(8)-4)))
+			before := s.Next()
+			s.Advance(to)
+			replay(p, before, to)
+			if n.assigned {
+				n.next = max(n.next, to)
 			}
 		}
 	}
@@ -496,7 +523,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 	assign := func(p int32, to *process) {
 		s := to.aggregator.Shard("t", p)
 		at := prom.offsets[p]
-		s.Assign(at)
+		s.Assign(at, "")
 		for o := max(0, at-span); o < at; o++ {
 			s.Replay(&logs[p][o].record)
 		}
@@ -615,7 +642,7 @@ func TestScrapesWhileCounting(t *testing.T) {
 	done := make(chan struct{}, partitions)
 	for p := range int32(partitions) {
 		s := l.Shard("t", p)
-		s.Assign(0)
+		s.Assign(0, "")
 		go func() {
 			defer func() { done <- struct{}{} }()
 			batch := make([]cloudevent.Record, 0, 100)

@@ -17,8 +17,8 @@ func pool(source string, age time.Duration, now time.Time, inUse int) string {
 func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 	l := newAggregator(t, Options{})
 	a, b := l.Shard("t", 0), l.Shard("t", 1)
-	a.Assign(0)
-	b.Assign(0)
+	a.Assign(0, "")
+	b.Assign(0, "")
 	offset := int64(0)
 	report := func(s *Shard, source string, age time.Duration, now time.Time, inUse int) {
 		offset++
@@ -62,7 +62,7 @@ func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 func TestSourcesWithoutEndDoNotFillTheMemory(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	for i := range maxGauges {
 		if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(pool(fmt.Sprint("api-", i), 0, start, 1)), Offset: int64(i)}); o != Counted {
 			t.Fatal(o)

@@ -27,7 +27,7 @@ type feeder struct {
 
 func newFeeder(t testing.TB, l *Aggregator) *feeder {
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	return &feeder{t: t, shard: s, now: start}
 }
 
@@ -175,7 +175,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 	const clients, budget, events = 200, 50_000, 100_000
 	l := newAggregator(t, Options{Sizes: catalog.SizesFor(clients)})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	rnd := seed.Rand(t)
 	word := func() string {
 		if rnd.IntN(3) == 0 {

@@ -5,14 +5,15 @@ import "github.com/consignwatch/consignwatch/pkg/catalog"
 // Outcome is the outcome of counting a record.
 type Outcome uint8
 
-// Every record has one outcome, in this order of precedence from the last to the first: what is oversized is not
-// looked into, what is not UTF-8 is not called malformed, a duplicate is well formed.
+// Every record has one outcome, in this order of precedence from the last to the first: what is oversized or cannot be
+// decompressed is not looked into, what is not UTF-8 is not called malformed, a duplicate is well formed.
 const (
 	Counted Outcome = iota
 	Duplicate
 	UnknownType
 	Malformed
 	Oversized
+	Undecodable // of a batch that cannot be decompressed: only Skip counts it
 	NotUTF8
 	outcomes
 
@@ -25,5 +26,5 @@ func (o Outcome) String() string {
 	if o < outcomes {
 		return catalog.RecordOutcomes()[o]
 	}
-	return "behind"
+	return "already_counted"
 }

@@ -15,7 +15,7 @@ func TestUnusualRecords(t *testing.T) {
 		t.Run(tt.Name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			o, p := s.Count(start, &cloudevent.Record{Value: []byte(tt.Value)})
 			if o.String() != tt.Outcome || string(p.Reason) != tt.Reason {
 				t.Fatalf("%v (%s), want %v (%s)", o, p.Reason, tt.Outcome, tt.Reason)
@@ -40,7 +40,7 @@ func TestUnusualRecords(t *testing.T) {
 func TestOversizedRecordIsNotLookedInto(t *testing.T) {
 	l := newAggregator(t, Options{MaxBytes: len(`{` + eventtest.Envelope + `}`)})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	for i, tt := range []struct {
 		value string
 		want  Outcome
@@ -52,6 +52,73 @@ func TestOversizedRecordIsNotLookedInto(t *testing.T) {
 		if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(tt.value), Offset: int64(i)}); o != tt.want {
 			t.Errorf("record %d: %v, want %v", i, o, tt.want)
 		}
+	}
+}
+
+// A batch that cannot be decompressed is passed over, and its records are counted: pending until they are delivered, rolled
+// back with the partition, and once.
+func TestASkippedBatchIsCountedOnceAndExactly(t *testing.T) {
+	const series = `consignwatch_records_total{outcome="undecodable",topic="t"}`
+	a := newAggregator(t, Options{})
+	s := a.Shard("t", 0)
+	s.Assign(100, "")
+	if o := s.Skip(90, 110, Undecodable, 20); o != Undecodable { // the start offset divides the batch: ten are left
+		t.Errorf("skipped: %v", o)
+	}
+	if got := flatten(a.Acknowledged(start))[series]; got != 0 {
+		t.Errorf("not delivered, another reader gets %v", got)
+	}
+	s.Assign(100, "")
+	s.Skip(90, 110, Undecodable, 20)
+	s.Skip(110, 140, Undecodable, 7) // compaction has left 7 of 30
+	for _, again := range [][2]int64{{90, 110}, {110, 140}} {
+		if o := s.Skip(again[0], again[1], Undecodable, 20); o != AlreadyCounted {
+			t.Errorf("skipped again: %v", o)
+		}
+	}
+	record := &cloudevent.Record{Value: []byte(`{` + eventtest.Envelope + `}`), Offset: 139}
+	if o, _ := s.Count(start, record); o != AlreadyCounted {
+		t.Errorf("a record of the batch: %v", o)
+	}
+	record.Offset = 140
+	if o, p := s.Count(start, record); o != Counted {
+		t.Errorf("the record behind the batch: %v: %v", o, p)
+	}
+	got := flatten(scrape(t, a, start))
+	if got[series] != 17 || got[`consignwatch_offset{partition="0",topic="t"}`] != 141 {
+		t.Errorf("%v undecodable, offset %v, want 17 and 141", got[series], got[`consignwatch_offset{partition="0",topic="t"}`])
+	}
+	s.Revoke()
+	if o := s.Skip(141, 150, Undecodable, 9); o != AlreadyCounted {
+		t.Errorf("after the partition was revoked: %v", o)
+	}
+}
+
+// Behind the last record of a transaction stands a marker, which nobody counts: a partition that is read to its end has no lag.
+func TestTheOffsetMovesPastMarkers(t *testing.T) {
+	a := newAggregator(t, Options{})
+	s := a.Shard("t", 0)
+	s.Assign(0, "")
+	s.SetEnd(5)
+	s.Count(start, &cloudevent.Record{Value: []byte(`{` + eventtest.Envelope + `}`)})
+	s.Advance(5)
+	s.Advance(3) // an answer that is older
+	sc, err := a.StartScrape(start, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := flatten(sc.Families)
+	if offset, lag := got[`consignwatch_offset{partition="0",topic="t"}`], got[`consignwatch_records_lag{partition="0",topic="t"}`]; offset != 5 || lag != 0 {
+		t.Errorf("offset %v, lag %v, want 5 and 0", offset, lag)
+	}
+	if p := sc.Delivered(); len(p) != 1 || p[0].Offset != 5 {
+		t.Errorf("delivered: %v, want offset 5", p)
+	}
+	s.Revoke()
+	s.Advance(9)
+	s.Assign(5, "")
+	if s.Next() != 5 {
+		t.Errorf("next is %d, want 5", s.Next())
 	}
 }
 
@@ -92,7 +159,7 @@ func TestModes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			r := &cloudevent.Record{Value: []byte(tt.value)}
 			for _, h := range tt.headers {
 				k, v, _ := strings.Cut(h, "=")
@@ -116,7 +183,7 @@ func TestModes(t *testing.T) {
 func TestANullHeaderIsAbsent(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	structured := cloudevent.Record{Value: []byte(`{` + eventtest.Envelope + `,"data":{"result":"valid"}}`), Headers: []cloudevent.Header{{Key: []byte("ce_specversion")}, {Key: []byte("content-type")}}}
 	if o, p := s.Count(start, &structured); o != Counted {
 		t.Errorf("structured: %v: %v", o, p)
@@ -136,7 +203,7 @@ func TestANullHeaderIsAbsent(t *testing.T) {
 func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	r := &cloudevent.Record{Value: []byte(`{"kind":"brute_force"}`)}
 	for _, h := range []string{"ce_specversion=1.0", "ce_id=1", "ce_source=/s", "ce_type=consign.security.violation", "ce_clientid=anna"} {
 		k, v, _ := strings.Cut(h, "=")
@@ -153,7 +220,7 @@ func TestBinaryModeReadsExtensionsFromHeaders(t *testing.T) {
 // A log line must not repeat what a record holds: it may be personal.
 func TestProblemsRepeatNothingOfTheRecord(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	const secret = "jane@example.org"
 	for i, value := range []string{
 		secret, `{"` + secret, `{"id":"` + secret + `"}`, `{"specversion":"` + secret + `","id":"1","source":"s","type":"t"}`,

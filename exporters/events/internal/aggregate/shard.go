@@ -31,9 +31,10 @@ type Shard struct {
 	problem  cloudevent.Problem // of the last record that was not counted
 	dedup    dedupWindow
 	assigned bool
-	next     int64 // offset up to which current counts
-	end      int64 // of the partition, -1 when unknown
-	newest   int64 // time of the newest record, in milliseconds
+	topicID  string // of the last assignment
+	next     int64  // offset up to which current counts
+	end      int64  // of the partition, -1 when unknown
+	newest   int64  // time of the newest record, in milliseconds
 
 	index     keyIndex
 	states    []seriesState
@@ -186,6 +187,33 @@ func (s *Shard) CountBatch(now time.Time, records []cloudevent.Record, bad func(
 		if o := s.count(ms, &records[i]); o > Duplicate && o < outcomes {
 			bad(&records[i], o, s.problem)
 		}
+	}
+}
+
+// Skip counts n records as o without looking at them: those of a batch at the offsets from from up to, but not including,
+// to, which cannot be read. It counts as Count does. Of a batch that the start offset divides it counts no more than there
+// are offsets left; one that lies before the offset up to which the shard has counted is AlreadyCounted.
+func (s *Shard) Skip(from, to int64, o Outcome, n int64) Outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if to <= s.next || !s.assigned {
+		return AlreadyCounted
+	}
+	n = min(n, to-max(from, s.next))
+	s.next = to
+	at := s.records[o]
+	s.markDirty(at)
+	s.current[at+1] += uint64(max(n, 0))
+	return o
+}
+
+// Advance says that there is nothing to count at the offsets before to that the shard has not counted: transaction markers,
+// records of aborted transactions, or what compaction has removed. The offset that scrapes expose moves there.
+func (s *Shard) Advance(to int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.assigned {
+		s.next = max(s.next, to)
 	}
 }
 
