@@ -330,6 +330,17 @@ func RecordOutcomes() []string {
 	return []string{"counted", "duplicate", "unknown_type", "malformed", "oversized", "undecodable", "not_utf8"}
 }
 
+// Reasons why a metric leaves out a value of an event that is counted otherwise.
+const (
+	CurrencyLimit = "currency_limit" // an amount in a currency beyond the label's limit: amounts of different currencies are never added
+	NotATime      = "not_a_time"     // the event's time is not RFC 3339
+	InTheFuture   = "in_the_future"  // the event's time is more than a day ahead
+	TooLarge      = "too_large"      // the delay since the event's time is above 10^9 seconds
+)
+
+// rejectionReasons is the closed set of reasons of consignwatch_values_rejected_total.
+func rejectionReasons() []string { return []string{CurrencyLimit, NotATime, InTheFuture, TooLarge} }
+
 // streamMetrics are the event-exporter's metrics about the stream itself.
 func streamMetrics() []Metric {
 	return []Metric{
@@ -341,6 +352,8 @@ func streamMetrics() []Metric {
 			Help: "Consumer lag: records of the partition that are not counted yet."},
 		{Name: "consignwatch_record_delay_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{recordTopic()}, Buckets: waitBuckets(),
 			Help: "Delay between the time of an event and its counting."},
+		{Name: "consignwatch_values_rejected_total", Type: Counter, Unit: Count, Labels: []Label{typical(4, metricLabel()), typical(1, oneOf("reason", rejectionReasons()...))},
+			Help: "Values that the metric leaves out although their event is counted, by reason: money in a currency beyond the label's limit, or a time of the event from which no delay can be told."},
 		{Name: "consignwatch_last_record_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{recordTopic()},
 			Help: "Timestamp of the newest record read."},
 		{Name: "consignwatch_offsets_committed_total", Type: Counter, Unit: Count, Labels: []Label{recordTopic(), oneOf("outcome", "succeeded", "failed")},

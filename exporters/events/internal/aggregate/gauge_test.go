@@ -53,6 +53,11 @@ func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 	if got := inUse(start.Add(2*time.Minute + time.Second)); got != 8 {
 		t.Errorf("after api-2 was silent for two minutes: %v, want 8", got)
 	}
+	report(a, "api-4", 50*365*24*time.Hour, start.Add(3*time.Minute), 3) // whose clock was never set
+	if got := inUse(start.Add(3 * time.Minute)); got != 3 {
+		t.Errorf("with an impossible time: %v, want 3", got)
+	}
+	a.Revoke()
 	b.Revoke()
 	if got := inUse(start.Add(2*time.Minute + time.Second)); got != -1 {
 		t.Errorf("without the partition: %v", got)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
@@ -292,8 +294,43 @@ func TestBeyondItsLimitAMetricStaysCompleteForEachClientAndCurrency(t *testing.T
 	}
 }
 
-// Money in currencies beyond the limit is one series: still in major units, to the smallest unit of each.
-func TestCurrenciesBeyondTheLimitShareOneSeries(t *testing.T) {
+// Money that finds no room becomes "other" by client and sale event, never by currency: each currency stays a sum of its
+// own, in its own decimals.
+func TestMoneyBeyondTheLimitOfSeriesKeepsItsCurrency(t *testing.T) {
+	l := newAggregator(t, Options{Sizes: catalog.Sizes{Clients: 2, Events: 1}})
+	f := newFeeder(t, l)
+	currencies := map[string]float64{"EUR": 100, "JPY": 1, "KWD": 1000, "USD": 100, "SEK": 100}
+	want := map[string]float64{}
+	for client := range 2 {
+		for event := range 3 {
+			for i, currency := range slices.Sorted(maps.Keys(currencies)) {
+				amount := 1230 + 10*i
+				f.count("consign.order.placed", fmt.Sprintf("shop-%d", client), fmt.Sprintf(`{"event":"sale-%d","channel":"pos","amount_cents":%d,"currency":%q}`, event, amount, currency))
+				want[currency] += float64(amount) / currencies[currency]
+			}
+		}
+	}
+	got := map[string]float64{}
+	for _, mf := range scrape(t, l, start) {
+		if mf.GetName() != "consign_sales_amount_total" {
+			continue
+		}
+		for _, m := range mf.Metric {
+			for _, label := range m.Label {
+				if label.GetName() == "currency" {
+					got[label.GetValue()] += m.Counter.GetValue()
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Errorf("sales by currency, -want +got:\n%s", diff)
+	}
+}
+
+// An amount in a currency beyond the limit of the label is left out, and counted: a series of several currencies would be a
+// sum of nothing. The order itself counts.
+func TestMoneyInACurrencyBeyondTheLimitIsLeftOut(t *testing.T) {
 	text := strings.Replace(shippedText(t), "declare:", "#", 1) + "\nadjust: [{metric: consign_order_amount, limits: {currency: 1}}]\n"
 	m, err := mapping.Parse("m.yml", []byte(text), catalog.Shipped())
 	if err != nil {
@@ -304,11 +341,18 @@ func TestCurrenciesBeyondTheLimitShareOneSeries(t *testing.T) {
 	for _, tt := range []string{"USD", "JPY", "KWD", "EUR"} {
 		f.count("consign.order.placed", "anna", `{"event":"s","channel":"pos","amount_cents":1234,"currency":"`+tt+`"}`)
 	}
-	got := changes(scrape(t, l, start))
-	if v := got[`consign_order_amount_sum{currency="other"}`]; v != 1234+1.234+12.34 {
-		t.Errorf("other currencies: %v", v)
+	got := flatten(scrape(t, l, start))
+	if v, ok := got[`consign_order_amount_sum{currency="other"}`]; ok {
+		t.Errorf("dinars, euros and yen are added up: %v", v)
 	}
-	if v := got[`consign_order_amount_sum{currency="USD"}`]; v != 12.34 {
-		t.Errorf("dollars: %v", v)
+	for series, want := range map[string]float64{
+		`consign_order_amount_sum{currency="USD"}`:                                                        12.34,
+		`consign_orders_total{channel="pos",client="anna",event="s"}`:                                     4,
+		`consignwatch_values_rejected_total{metric="consign_order_amount",reason="currency_limit"}`:       3,
+		`consignwatch_values_rejected_total{metric="consign_sales_amount_total",reason="currency_limit"}`: 0,
+	} {
+		if v, ok := got[series]; !ok || v != want {
+			t.Errorf("%s is %v, %v, want %v", series, v, ok, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
@@ -119,6 +120,61 @@ func TestTheOffsetMovesPastMarkers(t *testing.T) {
 	s.Assign(5, "")
 	if s.Next() != 5 {
 		t.Errorf("next is %d, want 5", s.Next())
+	}
+}
+
+// The event counts; its time is neither a delay nor when the newest record was made.
+func TestImpossibleTimesAreNotObserved(t *testing.T) {
+	const delay = "consignwatch_record_delay_seconds"
+	for _, tt := range []struct {
+		name, time string // the member of the JSON
+		reason     string // empty when it is observed
+		delay      float64
+	}{
+		{"now", `"2026-03-01T12:00:00Z"`, "", 0},
+		{"a month ago", `"2026-01-29T12:00:00Z"`, "", 31 * 86400},
+		{"escaped", `"2026-03-01T11\u003a59:58Z"`, "", 2},
+		{"a clock that is ahead", `"2026-03-02T11:59:00Z"`, "", 0},
+		{"null", `null`, "", -1},
+		{"the zero time of Go", `"0001-01-01T00:00:00Z"`, "too_large", 0},
+		{"the zero time of Unix", `"1970-01-01T00:00:00Z"`, "too_large", 0},
+		{"the last one of RFC 3339", `"9999-12-31T23:59:59Z"`, "in_the_future", 0},
+		{"two days ahead", `"2026-03-03T12:00:00Z"`, "in_the_future", 0},
+		{"no RFC 3339", `"2026-03-01 12:00:00"`, "not_a_time", 0},
+		{"a number", `1772366400`, "not_a_time", 0},
+		{"an object", `{"seconds":1772366400}`, "not_a_time", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newAggregator(t, Options{})
+			s := l.Shard("t", 0)
+			s.Assign(0, "")
+			made := start.Add(-5 * time.Second)
+			record := &cloudevent.Record{Value: []byte(`{` + eventtest.Envelope + `,"time":` + tt.time + `,"data":{"result":"valid"}}`), Timestamp: made.UnixMilli()}
+			if o, p := s.Count(start, record); o != Counted {
+				t.Fatal(o, p)
+			}
+			got := flatten(scrape(t, l, start))
+			observed := 1.0
+			if tt.reason != "" || tt.delay < 0 {
+				observed, tt.delay = 0, 0
+				if newest := got[`consignwatch_last_record_timestamp_seconds{topic="t"}`]; newest != float64(made.Unix()) {
+					t.Errorf("the newest record is of %v, want its own time, %v", newest, made.Unix())
+				}
+			}
+			if n, sum := got[delay+`_count{topic="t"}`], got[delay+`_sum{topic="t"}`]; n != observed || sum != tt.delay {
+				t.Errorf("%v observations, sum %v, want %v and %v", n, sum, observed, tt.delay)
+			}
+			for _, reason := range []string{"too_large", "in_the_future", "not_a_time"} {
+				want := 0.0
+				if reason == tt.reason {
+					want = 1
+				}
+				series := fmt.Sprintf(`consignwatch_values_rejected_total{metric=%q,reason=%q}`, delay, reason)
+				if n, ok := got[series]; !ok || n != want {
+					t.Errorf("%s is %v, %v, want %v", series, n, ok, want)
+				}
+			}
+		})
 	}
 }
 

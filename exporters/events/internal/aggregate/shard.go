@@ -45,6 +45,7 @@ type Shard struct {
 	lastSweep int64         // when expired gauges were last deleted, in milliseconds
 	records   [outcomes]int // where the words of consignwatch_records_total start
 	delay     int           // where the words of consignwatch_record_delay_seconds start
+	eventTime int64         // of the record being counted: its event's time, or else its own, in milliseconds; 0 when unknown
 
 	// Scratch for one record.
 	labels     []uint32
@@ -373,16 +374,41 @@ func (s *Shard) identity() uint64 {
 	return s.dedup.hash(s.decoder.Attribute(cloudevent.SlotSource), s.decoder.Attribute(cloudevent.SlotID))
 }
 
-// observeTime observes the delay of a record, and keeps the time of the newest one.
+// maxAhead is how far, in milliseconds, the time of an event may be ahead of this process's clock. What is further ahead
+// is no difference of clocks.
+const maxAhead = 24 * 60 * 60 * 1000
+
+// observeTime observes the delay of a record, and keeps the time of the newest one. An impossible time counts as none.
 func (s *Shard) observeTime(now int64, r *cloudevent.Record) {
-	t := r.Timestamp
-	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
-		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
-			t = ms
+	s.eventTime = r.Timestamp
+	if v := s.decoder.Get(cloudevent.SlotTime); v != nil {
+		ms, ok := int64(0), false
+		if v.Kind == cloudevent.KindText || v.Kind == cloudevent.KindEscaped {
+			ms, ok = cloudevent.ParseTime(s.decoder.Text(v))
+		}
+		switch {
+		case !ok:
+			s.rejectValue(s.mapping.NotATime)
+		case ms > now+maxAhead:
+			s.rejectValue(s.mapping.InTheFuture)
+		case now-ms > maxFloat*1000:
+			s.rejectValue(s.mapping.TooLarge)
+		default:
+			s.eventTime = ms
 			s.observe(s.delay, s.mapping.Delay.Decl.Buckets, float64(max(now-ms, 0))/1000)
 		}
 	}
-	s.newest = max(s.newest, min(t, now))
+	s.newest = max(s.newest, min(s.eventTime, now))
+}
+
+// rejectValue counts a value that a metric leaves out, in the series of that key.
+func (s *Shard) rejectValue(key uint64) {
+	at := s.index.find(key)
+	if at < 0 {
+		at = s.findOrAdd(s.mapping.ValuesRejected, key)
+	}
+	s.markDirty(at)
+	s.current[at+1]++
 }
 
 // resolveLabels interns the label values of an event.
@@ -451,12 +477,16 @@ func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
 		if f.Condition >= 0 && !s.conditions[f.Condition] || f.Value >= 0 && s.absent[f.Value] {
 			continue
 		}
+		if f.Currency >= 0 && s.labels[f.Currency] == interner.OtherID { // "other" would add amounts of different currencies
+			s.rejectValue(f.Metric.CurrencyLimit)
+			continue
+		}
 		key := f.BaseKey
 		for _, p := range f.KeyParts {
 			key |= uint64(s.labels[p.Label]) << (p.Shift & 63)
 		}
 		if f.Kind == mapping.SetGauge {
-			s.setGauge(f, key, now, r)
+			s.setGauge(f, key, now)
 			continue
 		}
 		at := s.index.find(key)
@@ -467,15 +497,12 @@ func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
 		case mapping.CountOne:
 			s.markDirty(at)
 			s.current[at+1]++
-		case mapping.CountInteger:
+		case mapping.CountInteger, mapping.CountMoney:
 			s.markDirty(at)
 			s.current[at+1] = add(s.current[at+1], s.integers[f.Value])
 		case mapping.CountFloat:
 			s.markDirty(at)
 			s.current[at+1] = math.Float64bits(math.Float64frombits(s.current[at+1]) + s.floats[f.Value])
-		case mapping.CountMoney:
-			s.markDirty(at)
-			s.current[at+1] = add(s.current[at+1], s.minorUnits(f))
 		case mapping.ObserveFloat:
 			bucket := s.observe(at, f.Bounds, s.floats[f.Value])
 			s.recordExemplar(at, bucket, s.floats[f.Value], r, now)
@@ -485,21 +512,10 @@ func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
 			s.markDirty(at)
 			s.current[at+1+bucket]++
 			sum := &s.current[at+2+len(f.Bounds)]
-			*sum = add(*sum, s.minorUnits(f))
+			*sum = add(*sum, s.integers[f.Value])
 			s.recordExemplar(at, bucket, major, r, now)
 		}
 	}
-}
-
-// minorUnits is an amount in the minor unit of the series that it is added to.
-func (s *Shard) minorUnits(f *mapping.Rule) uint64 {
-	n := s.integers[f.Value]
-	if f.Currency >= 0 && s.labels[f.Currency] == interner.OtherID {
-		for p := s.exponents[f.Value]; p < otherExponent; p++ {
-			n *= 10
-		}
-	}
-	return n
 }
 
 // observe adds a value to a histogram, and returns its bucket.

@@ -25,8 +25,10 @@ type Compiled struct {
 	Known []Known
 	// Client has the values of the label client, shared by all metrics.
 	Client *interner.Label
-	// Records and Delay are the exporter's own metrics about the stream.
-	Records, Delay *Metric
+	// Records, Delay and ValuesRejected are the exporter's own metrics about the stream.
+	Records, Delay, ValuesRejected *Metric
+	// NotATime, InTheFuture and TooLarge are the keys of the series that count the times for which Delay has no observation.
+	NotATime, InTheFuture, TooLarge uint64
 	// MaxLabels, MaxValues and MaxConditions are the most that any event has.
 	MaxLabels, MaxValues, MaxConditions int
 
@@ -49,9 +51,10 @@ type Metric struct {
 	Interners     []*interner.Label // of its labels
 	Words         int               // of each series: a value, or buckets and a sum
 	Limit         int               // of series
-	Reserve       int               // further series, for the label sets that are folded at the limit
+	Reserve       int               // further series, for the label sets that are folded at the limit, of each client
 	Float         bool              // the last word is a float64; otherwise it is an integer
 	CurrencyLabel int               // index of the label currency; -1 if the metric is not in money
+	CurrencyLimit uint64            // key of the series that counts the amounts in currencies beyond the limit
 
 	number uint64  // in the low bits of its keys
 	shifts []uint8 // of the id of each label's value in a key
@@ -137,7 +140,7 @@ type Translation struct {
 type Rule struct {
 	Kind             RuleKind
 	Value, Condition int
-	Currency         int // index of the label
+	Currency         int // of money: index of the label
 	Metric           *Metric
 	BaseKey          uint64 // of the key: the metric and its constant labels
 	KeyParts         []KeyPart
@@ -176,8 +179,17 @@ func Compile(m *Mapping, sizes catalog.Sizes) (*Compiled, error) {
 	}
 	c.mapping.Records = c.mapping.byName["consignwatch_records_total"]
 	c.mapping.Delay = c.mapping.byName["consignwatch_record_delay_seconds"]
-	if c.mapping.Records == nil || c.mapping.Delay == nil {
+	c.mapping.ValuesRejected = c.mapping.byName["consignwatch_values_rejected_total"]
+	if c.mapping.Records == nil || c.mapping.Delay == nil || c.mapping.ValuesRejected == nil {
 		return nil, fmt.Errorf("the catalog does not declare the stream's own metrics")
+	}
+	c.mapping.NotATime = c.rejection(c.mapping.Delay, catalog.NotATime)
+	c.mapping.InTheFuture = c.rejection(c.mapping.Delay, catalog.InTheFuture)
+	c.mapping.TooLarge = c.rejection(c.mapping.Delay, catalog.TooLarge)
+	for _, m := range c.mapping.Metrics {
+		if m.CurrencyLabel >= 0 {
+			m.CurrencyLimit = c.rejection(m, catalog.CurrencyLimit)
+		}
 	}
 	events := make([]*Event, 0, len(m.events))
 	for i := range m.events {
@@ -192,6 +204,16 @@ func Compile(m *Mapping, sizes catalog.Sizes) (*Compiled, error) {
 		c.mapping.Known = append(c.mapping.Known, Known{c.mapping.byName[k.metric.Name], k.values})
 	}
 	return c.mapping, nil
+}
+
+// rejection returns the key of the series that counts the values which a metric leaves out for a reason. It exists from
+// the start.
+func (c *compiler) rejection(of *Metric, reason string) uint64 {
+	m := c.mapping.ValuesRejected
+	c.mapping.Known = append(c.mapping.Known, Known{m, []string{of.Decl.Name, reason}})
+	metric, _ := m.Interners[0].Intern([]byte(of.Decl.Name), interner.OtherID, 0)
+	id, _ := m.Interners[1].Intern([]byte(reason), interner.OtherID, 0)
+	return m.Key([]uint32{metric, id})
 }
 
 type compiler struct {
