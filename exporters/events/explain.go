@@ -74,7 +74,7 @@ func (x *explainer) line(n int, text []byte) bool {
 func (x *explainer) rejectedLabels() {
 	x.aggregator.Rejected(func(metric, label string, n uint64) {
 		if key := [2]string{metric, label}; n > x.rejected[key] {
-			fmt.Fprintf(x.out, "  note: label %s of %s became \"other\": its value is missing, not in the label's domain, or over its limit\n", label, metric)
+			fmt.Fprintf(x.out, "  note: label %s of %s became \"other\": its value is missing, not in the label's domain, looks like an id, or is over its limit\n", label, metric)
 			x.rejected[key] = n
 		}
 	})

@@ -661,7 +661,7 @@ func TestScrapesWhileCounting(t *testing.T) {
 	others.Go(func() {
 		for range 20 {
 			l.SetInventory([]string{"client-1", "client-2"})
-			l.EvictEvents(start.Add(time.Hour))
+			l.Evict()
 			l.Acknowledged(start)
 		}
 	})

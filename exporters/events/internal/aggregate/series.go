@@ -11,7 +11,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
-	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // series is one label set of one metric, over all partitions.
@@ -145,7 +144,7 @@ func (r *registry) initKnown(all []mapping.Known, clients []string) {
 			var longer [][]uint32
 			for _, set := range sets {
 				for _, v := range values {
-					if id, ok := m.Interners[i].Intern([]byte(v), interner.OtherID, 0); ok {
+					if id, ok := m.Interners[i].Reserve(v); ok {
 						longer = append(longer, append(slices.Clone(set), id))
 					}
 				}
@@ -218,9 +217,4 @@ func (r *registry) evict(evicted func(*series) bool) {
 		}
 		in.list, in.sorted = list, sorted
 	}
-}
-
-// eventLabel is the index of the label whose values are evicted, or -1.
-func eventLabel(m *mapping.Metric) int {
-	return slices.IndexFunc(m.Decl.Labels, func(l catalog.Label) bool { return l.Within != "" })
 }

@@ -157,9 +157,9 @@ func newShard(a *Aggregator, topic string, partition int32) *Shard {
 
 // initStreamSeries initializes to 0 the series about the stream itself.
 func (s *Shard) initStreamSeries() {
-	topic, _ := s.mapping.Records.Interners[0].Intern([]byte(s.topic), interner.OtherID, 0)
+	topic, _ := s.mapping.Records.Interners[0].Reserve(s.topic)
 	for o := range outcomes {
-		outcome, _ := s.mapping.Records.Interners[1].Intern([]byte(o.String()), interner.OtherID, 0)
+		outcome, _ := s.mapping.Records.Interners[1].Reserve(o.String())
 		s.records[o] = s.findOrAdd(s.mapping.Records, s.mapping.Records.Key([]uint32{topic, outcome}))
 		s.markDirty(s.records[o])
 	}

@@ -211,8 +211,8 @@ func Compile(m *Mapping, sizes catalog.Sizes) (*Compiled, error) {
 func (c *compiler) rejection(of *Metric, reason string) uint64 {
 	m := c.mapping.ValuesRejected
 	c.mapping.Known = append(c.mapping.Known, Known{m, []string{of.Decl.Name, reason}})
-	metric, _ := m.Interners[0].Intern([]byte(of.Decl.Name), interner.OtherID, 0)
-	id, _ := m.Interners[1].Intern([]byte(reason), interner.OtherID, 0)
+	metric, _ := m.Interners[0].Reserve(of.Decl.Name)
+	id, _ := m.Interners[1].Reserve(reason)
 	return m.Key([]uint32{metric, id})
 }
 
@@ -376,7 +376,7 @@ func (c *compiler) event(spec *eventSpec) *Event {
 		for i, l := range f.labels {
 			d := m.Interners[i]
 			if l.constant != "" {
-				id, _ := d.Intern([]byte(l.constant), 0, 0)
+				id, _ := d.Reserve(l.constant)
 				rule.BaseKey |= uint64(id) << m.shifts[i]
 				at[i], constants[i] = -1, id
 				continue
@@ -452,7 +452,7 @@ func (c *compiler) path(p string) int {
 
 func (c *compiler) label(s labelSpec, d *interner.Label) Label {
 	l := Label{Slot: c.slot(s.field), Interner: d, Fallback: -1}
-	number := func(value string) uint32 { id, _ := d.Intern([]byte(value), 0, 0); return id }
+	number := func(value string) uint32 { id, _ := d.Reserve(value); return id }
 	if s.fallback != "" {
 		l.Fallback = int64(number(s.fallback))
 	}
