@@ -75,8 +75,15 @@ func New(m *mapping.Mapping, o Options) (*Aggregator, error) {
 	return a, nil
 }
 
-// DedupeSpan is how many offsets before its start offset a partition must be replayed with Shard.Replay.
-func (a *Aggregator) DedupeSpan() int64 { return a.options.DedupeSpan }
+// DedupeSpan is how many offsets before its start offset a partition must be replayed with Shard.Replay: 0 when no type of
+// event counts once. Which topics have events of such types is known to no mapping, and what a partition had until now says
+// nothing of its next record. So a consumer that would rather not replay what nobody needs defers it: Shard.DeferReplay.
+func (a *Aggregator) DedupeSpan() int64 {
+	if !a.mapping.Dedupes {
+		return 0
+	}
+	return a.options.DedupeSpan
+}
 
 // SetInventory admits the clients of the inventory, in its order; from then on, all others count as "other". Clients that
 // were admitted stay. It returns the rejected names: those that are no slugs or beyond the limit.

@@ -20,11 +20,16 @@ const (
 	// AlreadyCounted is a record before the offset up to which the shard has counted: it is counted already, and changes
 	// nothing.
 	AlreadyCounted Outcome = 255
+	// NeedsReplay is a record that is not counted yet, because the replay that was deferred has to come first.
+	NeedsReplay Outcome = 254
 )
 
 func (o Outcome) String() string {
-	if o < outcomes {
+	switch {
+	case o < outcomes:
 		return catalog.RecordOutcomes()[o]
+	case o == NeedsReplay:
+		return "needs_replay"
 	}
 	return "already_counted"
 }

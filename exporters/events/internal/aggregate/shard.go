@@ -32,6 +32,8 @@ type Shard struct {
 	dedup    dedupWindow
 	assigned bool
 	topicID  string // of the last assignment
+	start    int64  // offset of the last assignment
+	replayed bool   // all duplicates of what stands before start are recognised
 	next     int64  // offset up to which current counts
 	end      int64  // of the partition, -1 when unknown
 	newest   int64  // time of the newest record, in milliseconds
@@ -167,28 +169,34 @@ func (s *Shard) initStreamSeries() {
 	s.markDirty(s.delay)
 }
 
-// Count counts one record. When the outcome is neither Counted, Duplicate nor AlreadyCounted, the problem says why.
-// Offsets must grow; a record before the offset up to which the shard has counted is AlreadyCounted.
+// Count counts one record. When the outcome is neither Counted, Duplicate, AlreadyCounted nor NeedsReplay, the problem says
+// why. Offsets must grow; a record before the offset up to which the shard has counted is AlreadyCounted.
 func (s *Shard) Count(now time.Time, r *cloudevent.Record) (Outcome, cloudevent.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.count(now.UnixMilli(), r)
-	if o <= Duplicate || o == AlreadyCounted {
+	if o <= Duplicate || o >= outcomes {
 		return o, cloudevent.Problem{}
 	}
 	return o, s.problem
 }
 
-// CountBatch counts records under one lock, and calls bad for each one with a problem.
-func (s *Shard) CountBatch(now time.Time, records []cloudevent.Record, bad func(r *cloudevent.Record, o Outcome, p cloudevent.Problem)) {
+// CountBatch counts records under one lock, and calls bad for each one with a problem. It returns how many it is done with:
+// all, unless the replay was deferred and records[n] NeedsReplay.
+func (s *Shard) CountBatch(now time.Time, records []cloudevent.Record, bad func(r *cloudevent.Record, o Outcome, p cloudevent.Problem)) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ms := now.UnixMilli()
 	for i := range records {
-		if o := s.count(ms, &records[i]); o > Duplicate && o < outcomes {
+		o := s.count(ms, &records[i])
+		if o == NeedsReplay {
+			return i
+		}
+		if o > Duplicate && o < outcomes {
 			bad(&records[i], o, s.problem)
 		}
 	}
+	return len(records)
 }
 
 // Skip counts n records as o without looking at them: those of a batch at the offsets from from up to, but not including,
@@ -232,14 +240,35 @@ func (s *Shard) Replay(r *cloudevent.Record) {
 	}
 }
 
+// DeferReplay leaves the replay until an event needs it; call it after Assign. A partition without events that count once is
+// then never replayed. The first such event, unless it stands a whole span behind the start offset, is not counted:
+// it NeedsReplay. Then replay the offsets from Aggregator.DedupeSpan before that event up to the start offset, call
+// Replayed, and count on from that event. Duplicates are recognised exactly as after a replay at once, because no event
+// between the start offset and this one could be one.
+func (s *Shard) DeferReplay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replayed = false
+}
+
+// Replayed says that a deferred replay is done.
+func (s *Shard) Replayed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replayed = true
+}
+
 // The hot path starts here: BenchmarkCount.
 
 func (s *Shard) count(now int64, r *cloudevent.Record) Outcome {
 	if r.Offset < s.next || !s.assigned {
 		return AlreadyCounted
 	}
-	s.next = r.Offset + 1
 	e, o := s.read(r)
+	if !s.replayed && o == Counted && e.Dedupe && r.Offset-s.dedup.span < s.start {
+		return NeedsReplay
+	}
+	s.next = r.Offset + 1
 	if o <= UnknownType {
 		s.observeTime(now, r)
 	}

@@ -29,6 +29,8 @@ type Compiled struct {
 	Records, Delay, ValuesRejected *Metric
 	// NotATime, InTheFuture and TooLarge are the keys of the series that count the times for which Delay has no observation.
 	NotATime, InTheFuture, TooLarge uint64
+	// Dedupes reports whether any type of event counts once.
+	Dedupes bool
 	// MaxLabels, MaxValues and MaxConditions are the most that any event has.
 	MaxLabels, MaxValues, MaxConditions int
 
@@ -195,6 +197,7 @@ func Compile(m *Mapping, sizes catalog.Sizes) (*Compiled, error) {
 	for i := range m.events {
 		e := c.event(&m.events[i])
 		events = append(events, e)
+		c.mapping.Dedupes = c.mapping.Dedupes || e.Dedupe
 		c.mapping.MaxLabels = max(c.mapping.MaxLabels, len(e.Labels))
 		c.mapping.MaxValues = max(c.mapping.MaxValues, len(e.Values))
 		c.mapping.MaxConditions = max(c.mapping.MaxConditions, len(e.Conditions))
