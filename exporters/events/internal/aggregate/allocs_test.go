@@ -57,6 +57,25 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 	}
 }
 
+// A producer that does not template its routes costs no memory, either.
+func TestIdsInRoutesAllocateNothing(t *testing.T) {
+	s := newAggregator(t, Options{}).Shard("t", 0)
+	s.Assign(0, "")
+	var records []cloudevent.Record
+	for i := range 2000 {
+		route := fmt.Sprintf("/items/7c9e6679-7425-40de-944b-e07fc1f9%04d", i)
+		records = append(records, cloudevent.Record{Offset: int64(i), Value: []byte(eventtest.Event("consign.api.request", "anna", `{"route":"`+route+`","method":"GET","status":200,"duration_seconds":0.1}`))})
+	}
+	s.Count(start, &records[0])
+	next := 1
+	if n := testing.AllocsPerRun(1000, func() {
+		s.Count(start, &records[next])
+		next++
+	}); n != 0 {
+		t.Errorf("%v allocations for each", n)
+	}
+}
+
 func TestBinaryModeAllocatesNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
 	s.Assign(0, "")

@@ -155,12 +155,16 @@ func (li *Label) admit(h uint64, b []byte, within uint32, now int64) (uint32, bo
 	if li.decl.Closed() || rejection.Load() == h {
 		return OtherID, false
 	}
+	if !li.named() && Identifying(b) {
+		rejection.Store(h)
+		return OtherID, false
+	}
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	if v := li.table.Load().find(h, b, within); v != nil {
 		return v.id, true // another goroutine was faster
 	}
-	if !li.hasPlace(b, within) || !li.named() && Identifying(string(b)) {
+	if !li.hasPlace(b, within) {
 		rejection.Store(h)
 		return OtherID, false
 	}
