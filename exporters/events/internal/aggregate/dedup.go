@@ -21,7 +21,7 @@ type dedupWindow struct {
 	queue    []dedupEntry // ring of what is in the window, oldest first
 	first    int
 	queued   int
-	newest   []dedupEntry // newest entry of each hash: open addressing, half full at most; a map takes twice the time (BenchmarkWindow)
+	newest   []dedupEntry // newest entry of each hash: open addressing, half full at most; a map takes twice the time, and more memory
 	distinct int
 }
 
