@@ -46,10 +46,10 @@ type consumer struct {
 	delivered    map[partitionID]int64 // to be committed
 	failure      error                 // why there is no session
 	missing      []string              // topics that do not exist
-	lastEviction time.Time             // when sale events without records were last evicted
+	lastEviction time.Time             // when label values without records were last evicted
 }
 
-// evictInterval is the time between two evictions of sale events without records.
+// evictInterval is the time between two evictions of label values without records.
 const evictInterval = time.Hour
 
 func newConsumer(c *Config, k *sarama.Config, a *aggregate.Aggregator, g *gatherer, offsets *offsetSource, metrics *catalog.Catalog, log *slog.Logger) (*consumer, error) {
@@ -314,7 +314,7 @@ func (h *handler) Setup(session sarama.ConsumerGroupSession) error {
 	case <-ctx.Done():
 	}
 	for id, start := range starts {
-		h.aggregator.Shard(id.topic, id.partition).Assign(start.offset)
+		h.aggregator.Shard(id.topic, id.partition).Assign(start.offset, "")
 		// Both are needed: one only moves forward, the other only back.
 		session.MarkOffset(id.topic, id.partition, start.replayFrom, "")
 		session.ResetOffset(id.topic, id.partition, start.replayFrom, "")
@@ -455,8 +455,8 @@ func (t target) Collect(ctx context.Context, _ *exporter.Sink) error {
 	defer t.mu.Unlock()
 	if now := time.Now(); now.Sub(t.lastEviction) > evictInterval {
 		t.lastEviction = now
-		if n := t.aggregator.EvictEvents(now); n > 0 {
-			t.log.Info("series of sale events without records removed", "sale_events", n)
+		if n := t.aggregator.Evict(); n > 0 {
+			t.log.Info("series of label values without records removed", "values", n)
 		}
 	}
 	if t.session == nil {

@@ -22,7 +22,7 @@ func explain(r io.Reader, w io.Writer, m *mapping.Mapping) (uncounted int, err e
 		return 0, err
 	}
 	x := explainer{aggregator: a, shard: a.Shard("sample", 0), out: bufio.NewWriter(w), rejected: map[[2]string]uint64{}}
-	x.shard.Assign(0)
+	x.shard.Assign(0, "")
 	in := bufio.NewReader(r)
 	for line := 1; ; line++ {
 		text, err := in.ReadBytes('\n')
@@ -74,7 +74,7 @@ func (x *explainer) line(n int, text []byte) bool {
 func (x *explainer) rejectedLabels() {
 	x.aggregator.Rejected(func(metric, label string, n uint64) {
 		if key := [2]string{metric, label}; n > x.rejected[key] {
-			fmt.Fprintf(x.out, "  note: label %s of %s became \"other\": its value is missing, not in the label's domain, or over its limit\n", label, metric)
+			fmt.Fprintf(x.out, "  note: label %s of %s became \"other\": its value is missing, not in the label's domain, looks like an id, or is over its limit\n", label, metric)
 			x.rejected[key] = n
 		}
 	})

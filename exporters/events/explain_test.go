@@ -49,8 +49,8 @@ line 5: counted: consign.api.request
   consign_api_request_duration_seconds{route="other"} observes 0.2
   consign_client_api_requests_total{client="anna",code_class="2xx"} +1
   consign_client_api_request_duration_seconds{client="anna"} observes 0.2
-  note: label route of consign_api_request_duration_seconds became "other": its value is missing, not in the label's domain, or over its limit
-  note: label route of consign_api_requests_total became "other": its value is missing, not in the label's domain, or over its limit
+  note: label route of consign_api_request_duration_seconds became "other": its value is missing, not in the label's domain, looks like an id, or is over its limit
+  note: label route of consign_api_requests_total became "other": its value is missing, not in the label's domain, looks like an id, or is over its limit
 line 6: malformed: data.duration_seconds: the value is missing
 line 7: unknown_type: the type of the event is not in the mapping
 line 8: malformed: the JSON ends too early (byte 15)

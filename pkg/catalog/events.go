@@ -107,6 +107,11 @@ func recordPartition() Label {
 	return Label{Name: "partition", Pattern: `[0-9]+`, MaxLength: 10, Limit: 32, Typical: 4}
 }
 
+// topicID tells a topic from one of the same name that was made anew.
+func topicID() Label {
+	return Label{Name: "topic_id", Pattern: `[0-9A-Za-z_-]+`, MaxLength: 36, Limit: 20, Present: 1}
+}
+
 // Buckets by purpose. Rules and panels may use each bound.
 func requestBuckets() []float64 {
 	return []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10}
@@ -322,20 +327,33 @@ func eventMetrics() []Metric {
 
 // RecordOutcomes is the closed set of outcomes of a record.
 func RecordOutcomes() []string {
-	return []string{"counted", "duplicate", "unknown_type", "malformed", "oversized", "not_utf8"}
+	return []string{"counted", "duplicate", "unknown_type", "malformed", "oversized", "undecodable", "not_utf8"}
 }
+
+// Reasons why a metric leaves out a value of an event that is counted otherwise.
+const (
+	CurrencyLimit = "currency_limit" // an amount in a currency beyond the label's limit: amounts of different currencies are never added
+	NotATime      = "not_a_time"     // the event's time is not RFC 3339
+	InTheFuture   = "in_the_future"  // the event's time is more than a day ahead
+	TooLarge      = "too_large"      // the delay since the event's time is above 10^9 seconds
+)
+
+// rejectionReasons is the closed set of reasons of consignwatch_values_rejected_total.
+func rejectionReasons() []string { return []string{CurrencyLimit, NotATime, InTheFuture, TooLarge} }
 
 // streamMetrics are the event-exporter's metrics about the stream itself.
 func streamMetrics() []Metric {
 	return []Metric{
 		{Name: "consignwatch_records_total", Type: Counter, Unit: Count, Labels: []Label{recordTopic(), oneOf("outcome", RecordOutcomes()...)},
 			Help: "Records of the event stream, by topic and outcome."},
-		{Name: "consignwatch_offset", Type: Gauge, Unit: Count, Replicas: Max, Labels: []Label{recordTopic(), recordPartition()},
-			Help: "First offset of the partition that the values of this same scrape do not include. Absent for a partition that another replica owns."},
+		{Name: "consignwatch_offset", Type: Gauge, Unit: Count, Replicas: Max, Labels: []Label{recordTopic(), recordPartition(), topicID()},
+			Help: "First offset of the partition that the values of this same scrape do not include. Absent for a partition that another replica owns. topic_id is Kafka's id of the topic, another one after the topic was made anew; brokers that know none leave it out."},
 		{Name: "consignwatch_records_lag", Type: Gauge, Unit: Count, Labels: []Label{recordTopic(), recordPartition()},
 			Help: "Consumer lag: records of the partition that are not counted yet."},
 		{Name: "consignwatch_record_delay_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{recordTopic()}, Buckets: waitBuckets(),
 			Help: "Delay between the time of an event and its counting."},
+		{Name: "consignwatch_values_rejected_total", Type: Counter, Unit: Count, Labels: []Label{typical(4, metricLabel()), typical(1, oneOf("reason", rejectionReasons()...))},
+			Help: "Values that the metric leaves out although their event is counted, by reason: money in a currency beyond the label's limit, or a time of the event from which no delay can be told."},
 		{Name: "consignwatch_last_record_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{recordTopic()},
 			Help: "Timestamp of the newest record read."},
 		{Name: "consignwatch_offsets_committed_total", Type: Counter, Unit: Count, Labels: []Label{recordTopic(), oneOf("outcome", "succeeded", "failed")},

@@ -158,7 +158,7 @@ type series struct {
 // failureNames matches the names and label values of failures, which a healthy platform does not have: no alert may fire, or the
 // benchmark would measure the writing of thousands of alerts.
 var failureNames = regexp.MustCompile(`violation|missing|offline|under_replicated|dead|lag_|lag$|read_only|backlog|failed|failure|unsynced|unmatched|error|crash|conflict|` +
-	`evicted|slow|timeout|throttled|retried|denied|invalid|lock|_wait|bounce|reject|complaint|dropped|malformed|oversized|not_utf8|unknown|stopped|stalled|rewound|lagging|` +
+	`evicted|slow|timeout|throttled|retried|denied|invalid|lock|_wait|bounce|reject|complaint|dropped|malformed|oversized|undecodable|not_utf8|unknown|stopped|stalled|rewound|lagging|` +
 	`auth$|forbidden|not_found|frozen|server_error|5xx|paused|failing`)
 
 func (m *metric) isFailure(set []string) bool {

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -45,6 +46,7 @@ type Aggregator struct {
 	scrape              *Scrape    // the scrape in flight, or nil
 	awaitingFirstScrape bool       // no scrape has come since the counters were reset to 0
 	lastScrape          time.Time  // when the last scrape started
+	lastDelivery        time.Time  // when the last scrape that was delivered started
 	gathers             uint64
 	sums                []uint64
 }
@@ -73,8 +75,15 @@ func New(m *mapping.Mapping, o Options) (*Aggregator, error) {
 	return a, nil
 }
 
-// DedupeSpan is how many offsets before its start offset a partition must be replayed with Shard.Replay.
-func (a *Aggregator) DedupeSpan() int64 { return a.options.DedupeSpan }
+// DedupeSpan is how many offsets before its start offset a partition must be replayed with Shard.Replay: 0 when no type of
+// event counts once. Which topics have events of such types is known to no mapping, and what a partition had until now says
+// nothing of its next record. So a consumer that would rather not replay what nobody needs defers it: Shard.DeferReplay.
+func (a *Aggregator) DedupeSpan() int64 {
+	if !a.mapping.Dedupes {
+		return 0
+	}
+	return a.options.DedupeSpan
+}
 
 // SetInventory admits the clients of the inventory, in its order; from then on, all others count as "other". Clients that
 // were admitted stay. It returns the rejected names: those that are no slugs or beyond the limit.
@@ -135,6 +144,7 @@ type Scrape struct {
 	// Families is the exposition.
 	Families []*dto.MetricFamily
 
+	started    time.Time
 	aggregator *Aggregator
 	shards     []scrapedShard
 }
@@ -158,12 +168,12 @@ func (a *Aggregator) StartScrape(now time.Time, timeout time.Duration) (*Scrape,
 	}
 	if a.awaitingFirstScrape {
 		a.awaitingFirstScrape, a.lastScrape = false, now
-		a.scrape = &Scrape{aggregator: a}
+		a.scrape = &Scrape{aggregator: a, started: now}
 		return a.scrape, nil
 	}
 	created := timestamppb.New(a.created(now, timeout))
 	a.registry.setCreated(created)
-	sc := &Scrape{aggregator: a}
+	sc := &Scrape{aggregator: a, started: now}
 	for _, s := range a.shards {
 		s.freeze(now.UnixMilli(), created)
 		sc.shards = append(sc.shards, scrapedShard{s, s.generation})
@@ -202,7 +212,7 @@ func (a *Aggregator) Acknowledged(now time.Time) []*dto.MetricFamily {
 // Delivered says that the scraper has the response. It returns the offsets that may be committed now.
 func (sc *Scrape) Delivered() []Position {
 	var positions []Position
-	sc.finish(func(s *Shard) {
+	sc.finish(true, func(s *Shard) {
 		s.acknowledge()
 		if s.assigned {
 			positions = append(positions, Position{s.topic, s.partition, s.inFlightOffset})
@@ -213,9 +223,9 @@ func (sc *Scrape) Delivered() []Position {
 
 // Unknown says that it is unknown whether the scraper has the response. The values in flight are acknowledged, so that
 // they are never rolled back, but their offsets are not to be committed.
-func (sc *Scrape) Unknown() { sc.finish((*Shard).acknowledge) }
+func (sc *Scrape) Unknown() { sc.finish(false, (*Shard).acknowledge) }
 
-func (sc *Scrape) finish(f func(*Shard)) {
+func (sc *Scrape) finish(delivered bool, f func(*Shard)) {
 	a := sc.aggregator
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -223,6 +233,9 @@ func (sc *Scrape) finish(f func(*Shard)) {
 		return
 	}
 	a.scrape = nil
+	if delivered {
+		a.lastDelivery = sc.started
+	}
 	for _, p := range sc.shards {
 		if p.shard.generation == p.generation { // otherwise the shard was revoked, which has acknowledged the scrape
 			p.shard.mu.Lock()
@@ -248,13 +261,17 @@ func (a *Aggregator) Reset(now time.Time) {
 	a.options.Start, a.awaitingFirstScrape = now, true
 }
 
-// evictAfter is how long a sale event keeps its series after its last record.
-const evictAfter = 14 * 24 * time.Hour
+// A value of an open label gives its place back, and its series end, when it has had no record for a while.
+const (
+	saleEventIdle = 14 * 24 * time.Hour // sale events, which end
+	labelIdle     = 24 * time.Hour      // all others, once every place of their label is taken: a counter that stands still is worth more than a free place
+)
 
-// EvictEvents removes the series of sale events that had no record for 14 days, so that others can be admitted. It
-// returns the number of evicted events. It evicts none while a scrape is in flight, and none with values that are not
-// delivered yet.
-func (a *Aggregator) EvictEvents(now time.Time) int {
+// Evict removes the series of label values that are idle, so that other values can be admitted, and returns the number of
+// those values. Values of the configuration stay. Idle is what has not changed for that long before the last delivery:
+// while no scrape is delivered nothing ages, so that nothing is removed before Prometheus has had it. It evicts nothing
+// while a scrape is in flight.
+func (a *Aggregator) Evict() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.scrape != nil {
@@ -265,58 +282,89 @@ func (a *Aggregator) EvictEvents(now time.Time) int {
 		defer s.mu.Unlock()
 	}
 	// From here on no shard counts, so that the ids of label values can be reused.
-	evicted := 0
-	done := map[*interner.Label]bool{}
-	for _, m := range a.mapping.Metrics {
-		i := eventLabel(m)
-		if i < 0 || done[m.Interners[i]] {
-			continue
-		}
-		done[m.Interners[i]] = true
-		evicted += a.evict(m.Interners[i], now.Add(-evictAfter))
-	}
-	return evicted
-}
-
-func (a *Aggregator) evict(d *interner.Label, before time.Time) int {
-	last := d.AdmittedAt()
-	eventOf := func(s *series) uint32 {
-		i := eventLabel(s.metric)
-		if i < 0 || s.metric.Interners[i] != d {
-			return interner.OtherID
-		}
-		return s.metric.IDs(s.key)[i]
-	}
-	for _, s := range a.shards {
-		for i := range s.states {
-			id := eventOf(s.states[i].series)
-			if id == interner.OtherID {
-				continue
-			}
-			switch {
-			case s.current[s.states[i].at]&dirtyBit != 0:
-				last[id] = before
-			case i < len(s.frozenAt):
-				if t := time.UnixMilli(s.frozenAt[i]); t.After(last[id]) {
-					last[id] = t
-				}
+	idle := a.idleValues()
+	evicted := func(s *series) bool {
+		for i, id := range s.metric.IDs(s.key) {
+			if idle[s.metric.Interners[i]][id] {
+				return true
 			}
 		}
+		return false
 	}
-	var ids []uint32
-	for id, t := range last {
-		if id != interner.OtherID && !t.IsZero() && t.Before(before) {
-			ids = append(ids, uint32(id))
-		}
+	n := 0
+	for _, ids := range idle {
+		n += len(ids)
 	}
-	if len(ids) == 0 {
+	if n == 0 {
 		return 0
 	}
-	evicted := func(s *series) bool { id := eventOf(s); return id != interner.OtherID && slices.Contains(ids, id) }
 	for _, s := range a.shards {
 		s.removeSeries(evicted)
 	}
 	a.registry.evict(evicted)
-	d.Evict(ids)
-	return len(ids)
+	for label, ids := range idle {
+		label.Evict(slices.Collect(maps.Keys(ids)))
+	}
+	return n
+}
+
+// idleValues are the ids of the idle values of each label.
+func (a *Aggregator) idleValues() map[*interner.Label]map[uint32]bool {
+	places := map[*interner.Label][]interner.Place{}
+	for _, m := range a.mapping.Metrics {
+		for _, label := range m.Interners {
+			if places[label] == nil {
+				places[label] = label.Places()
+			}
+		}
+	}
+	// Admission is a use, and so is each change of a series.
+	used := func(s *series, at time.Time) {
+		for i, id := range s.metric.IDs(s.key) {
+			if p := &places[s.metric.Interners[i]][id]; !p.AdmittedAt.IsZero() && at.After(p.AdmittedAt) {
+				p.AdmittedAt = at
+			}
+		}
+	}
+	for _, s := range a.shards {
+		for i := range s.states {
+			switch c := &s.states[i]; {
+			case s.current[c.at]&dirtyBit != 0: // not delivered yet
+				used(c.series, a.lastDelivery)
+			case i < len(s.frozenAt):
+				used(c.series, time.UnixMilli(s.frozenAt[i]))
+			}
+		}
+		for k, g := range s.gauges {
+			used(k.series, time.UnixMilli(g.reportedAt))
+		}
+	}
+	idle := map[*interner.Label]map[uint32]bool{}
+	for label, values := range places {
+		after := labelIdle
+		switch {
+		case label.Declaration().Within != "":
+			after = saleEventIdle
+		case !label.Full():
+			continue
+		}
+		idle[label] = map[uint32]bool{}
+		for id, p := range values {
+			if !p.AdmittedAt.IsZero() && a.lastDelivery.Sub(p.AdmittedAt) > after {
+				idle[label][uint32(id)] = true
+			}
+		}
+	}
+	// The sale events of a client go with it.
+	for label, values := range places {
+		if label.Declaration().Within == "" {
+			continue
+		}
+		for id, p := range values {
+			if !p.AdmittedAt.IsZero() && idle[a.mapping.Client][p.Within] {
+				idle[label][uint32(id)] = true
+			}
+		}
+	}
+	return idle
 }

@@ -27,7 +27,12 @@ func shippedText(t testing.TB) string {
 
 func shippedMapping(t testing.TB) *mapping.Mapping {
 	t.Helper()
-	m, err := mapping.Parse("mapping.yml", []byte(shippedText(t)), catalog.Shipped())
+	return parsed(t, shippedText(t))
+}
+
+func parsed(t testing.TB, text string) *mapping.Mapping {
+	t.Helper()
+	m, err := mapping.Parse("mapping.yml", []byte(text), catalog.Shipped())
 	if err != nil {
 		t.Fatal(err)
 	}

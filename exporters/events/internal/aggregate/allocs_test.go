@@ -13,7 +13,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	for _, tt := range eventtest.Contract {
 		t.Run(tt.Name, func(t *testing.T) {
 			s := newAggregator(t, Options{DedupeSpan: 64}).Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			var records []cloudevent.Record
 			for i := range 512 {
 				value := eventtest.Traced(tt.Type, "anna", tt.Data, eventtest.Trace)
@@ -41,7 +41,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 
 func TestBadRecordsAllocateNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	offset := int64(0)
 	for _, tt := range eventtest.Unusual {
 		r := cloudevent.Record{Value: []byte(tt.Value)}
@@ -57,9 +57,28 @@ func TestBadRecordsAllocateNothing(t *testing.T) {
 	}
 }
 
+// A producer that does not template its routes costs no memory, either.
+func TestIdsInRoutesAllocateNothing(t *testing.T) {
+	s := newAggregator(t, Options{}).Shard("t", 0)
+	s.Assign(0, "")
+	var records []cloudevent.Record
+	for i := range 2000 {
+		route := fmt.Sprintf("/items/7c9e6679-7425-40de-944b-e07fc1f9%04d", i)
+		records = append(records, cloudevent.Record{Offset: int64(i), Value: []byte(eventtest.Event("consign.api.request", "anna", `{"route":"`+route+`","method":"GET","status":200,"duration_seconds":0.1}`))})
+	}
+	s.Count(start, &records[0])
+	next := 1
+	if n := testing.AllocsPerRun(1000, func() {
+		s.Count(start, &records[next])
+		next++
+	}); n != 0 {
+		t.Errorf("%v allocations for each", n)
+	}
+}
+
 func TestBinaryModeAllocatesNothing(t *testing.T) {
 	s := newAggregator(t, Options{}).Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	r := cloudevent.Record{Value: []byte(`{"route":"/items","method":"GET","status":200,"duration_seconds":0.1}`)}
 	for _, h := range [][2]string{{"content-type", "application/json"}, {"ce_specversion", "1.0"}, {"ce_id", "1"}, {"ce_source", "/s"}, {"ce_type", "consign.api.request"}, {"ce_clientid", "anna"}, {"x-other", "y"}} {
 		r.Headers = append(r.Headers, cloudevent.Header{Key: []byte(h[0]), Value: []byte(h[1])})

@@ -64,7 +64,7 @@ func BenchmarkCount(b *testing.B) {
 	for _, tt := range samples {
 		b.Run(tt.typ, func(b *testing.B) {
 			s := newAggregator(b, Options{}).Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			var events [][]byte
 			for i := range 1024 {
 				events = append(events, []byte(eventtest.EventID(strconv.Itoa(i), tt.typ, fmt.Sprintf("client-%03d", i%200), tt.data)))
@@ -74,7 +74,7 @@ func BenchmarkCount(b *testing.B) {
 	}
 	b.Run("requests", func(b *testing.B) {
 		s := newAggregator(b, Options{}).Shard("t", 0)
-		s.Assign(0)
+		s.Assign(0, "")
 		benchmarkCount(b, s, eventtest.Requests(4096))
 	})
 }

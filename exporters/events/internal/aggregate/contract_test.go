@@ -15,7 +15,7 @@ func TestEachTypeOfEventFeedsItsMetrics(t *testing.T) {
 		t.Run(tt.Name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			if o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event(tt.Type, "anna", tt.Data))}); o != Counted {
 				t.Fatalf("%v: %v", o, p)
 			}
@@ -59,7 +59,7 @@ func TestARecordWithoutItsValueIsMalformedAsAWhole(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event(tt.typ, "anna", tt.data))})
 			if want := (cloudevent.Problem{Reason: tt.reason, Field: tt.field, At: -1}); o != Malformed || p != want {
 				t.Errorf("%v: %+v, want %+v", o, p, want)
@@ -105,7 +105,7 @@ func TestLabelsOutsideTheirDomainBecomeOther(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newAggregator(t, Options{})
 			s := l.Shard("t", 0)
-			s.Assign(0)
+			s.Assign(0, "")
 			if o, p := s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event(tt.typ, tt.client, tt.data))}); o != Counted {
 				t.Fatal(o, p)
 			}
@@ -128,7 +128,7 @@ func TestLabelsOutsideTheirDomainBecomeOther(t *testing.T) {
 func TestAnEventWithoutAClientConcernsThePlatform(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	for i, client := range []string{"", "_platform"} {
 		s.Count(start, &cloudevent.Record{Value: []byte(eventtest.Event("consign.feature.used", client, `{"feature":"search","role":"shopper"}`)), Offset: int64(i)})
 	}

@@ -2,8 +2,12 @@ package aggregate
 
 import (
 	"hash/maphash"
+	"strings"
 	"testing"
+	"unsafe"
 
+	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
+	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
 
@@ -23,9 +27,20 @@ func TestWindowMatchesItsRule(t *testing.T) {
 			}
 			last[h] = offset
 		}
-		if w.queued > int(span)+1 || w.distinct > w.queued {
+		if w.queued > int(span) || w.distinct > w.queued {
 			t.Errorf("span %d: %d sightings, %d hashes", span, w.queued, w.distinct)
 		}
+	}
+}
+
+// The documentation says how much memory a partition takes.
+func TestAFullWindowTakesNoMoreThanItSays(t *testing.T) {
+	w := dedupWindow{span: DefaultDedupeSpan, seed: maphash.MakeSeed()}
+	for offset := range int64(3 * DefaultDedupeSpan) {
+		w.add(uint64(offset+1)*0x9e3779b97f4a7c15, offset)
+	}
+	if bytes := (len(w.queue) + len(w.newest)) * int(unsafe.Sizeof(dedupEntry{})); bytes > 6_300_000 || w.queued != DefaultDedupeSpan {
+		t.Errorf("%d bytes for %d events", bytes, w.queued)
 	}
 }
 
@@ -52,6 +67,57 @@ func TestWindowIsRebuiltFromItsSpan(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A partition of which no event counts once is never reread, and one that has such events only as far as they need it.
+func TestADeferredReplayWaitsForAnEventThatNeedsIt(t *testing.T) {
+	const span = 100
+	a := newAggregator(t, Options{DedupeSpan: span})
+	s := a.Shard("t", 0)
+	at := func(offset int64, typ string) *cloudevent.Record {
+		return &cloudevent.Record{Value: []byte(eventtest.EventID("x", typ, "anna", `{"event":"s","result":"valid"}`)), Offset: offset}
+	}
+	const once, often = "consign.dropoff.scheduled", "consign.auth.token"
+	for _, tt := range []struct {
+		name   string
+		record *cloudevent.Record
+		want   Outcome
+	}{
+		{"a type that counts often", at(500, often), Counted},
+		{"a record that cannot be read", &cloudevent.Record{Offset: 501}, Malformed},
+		{"an event that counts once", at(599, once), NeedsReplay},
+		{"the same, tried again", at(599, once), NeedsReplay},
+	} {
+		if tt.record.Offset == 500 {
+			s.Assign(500, "")
+			s.DeferReplay()
+		}
+		if got, _ := s.Count(start, tt.record); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	s.Replay(at(499, once))
+	s.Replayed()
+	if got, _ := s.Count(start, at(599, once)); got != Duplicate {
+		t.Errorf("replayed: %v, want duplicate", got)
+	}
+	s.Assign(500, "")
+	s.DeferReplay()
+	if got, _ := s.Count(start, at(600, once)); got != Counted { // what stands before the start offset is too far away
+		t.Errorf("a span behind the start offset: %v", got)
+	}
+	if got, _ := s.Count(start, at(601, once)); got != Duplicate {
+		t.Errorf("after it: %v", got)
+	}
+}
+
+func TestAMappingWithoutTypesThatCountOnceNeedsNoReplay(t *testing.T) {
+	if span := newAggregator(t, Options{}).DedupeSpan(); span != DefaultDedupeSpan {
+		t.Errorf("the shipped mapping: %d offsets", span)
+	}
+	if span := newAggregatorOf(t, parsed(t, strings.ReplaceAll(shippedText(t), "dedupe: true", "dedupe: false")), Options{Start: start}).DedupeSpan(); span != 0 {
+		t.Errorf("without dedupe: %d offsets", span)
 	}
 }
 

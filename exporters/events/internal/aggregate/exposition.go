@@ -118,7 +118,9 @@ func (a *Aggregator) positionGauges(minimum exposureState) map[string][]*dto.Met
 	put := func(name string, v float64, labels ...string) {
 		m := &dto.Metric{Gauge: &dto.Gauge{Value: &v}}
 		for i := 0; i < len(labels); i += 2 {
-			m.Label = append(m.Label, &dto.LabelPair{Name: proto.String(labels[i]), Value: proto.String(labels[i+1])})
+			if labels[i+1] != "" { // to Prometheus, an empty label is an absent one
+				m.Label = append(m.Label, &dto.LabelPair{Name: proto.String(labels[i]), Value: proto.String(labels[i+1])})
+			}
 		}
 		families[name] = append(families[name], m)
 	}
@@ -129,12 +131,12 @@ func (a *Aggregator) positionGauges(minimum exposureState) map[string][]*dto.Met
 			offset = s.acknowledgedOffset
 		}
 		s.mu.Lock()
-		assigned, next, end := s.assigned, s.next, s.end
+		assigned, topicID, next, end := s.assigned, s.topicID, s.next, s.end
 		newest[s.topic] = max(newest[s.topic], s.newest)
 		s.mu.Unlock()
 		if assigned {
 			partition := strconv.Itoa(int(s.partition))
-			put("consignwatch_offset", float64(offset), "partition", partition, "topic", s.topic)
+			put("consignwatch_offset", float64(offset), "partition", partition, "topic", s.topic, "topic_id", topicID)
 			if end >= 0 {
 				put("consignwatch_records_lag", float64(max(end-next, 0)), "partition", partition, "topic", s.topic)
 			}

@@ -46,7 +46,7 @@ func goldenFamilies(t *testing.T) []*dto.MetricFamily {
 	var shards []*Shard
 	for p := range int32(2) {
 		s := l.Shard("consign.telemetry", p)
-		s.Assign(100)
+		s.Assign(100, []string{"4f8a1c52-93b7-4d0e-a6f1-2c5e7d90b384", ""}[p])
 		s.SetEnd(1000)
 		shards = append(shards, s)
 	}
@@ -240,7 +240,7 @@ func TestExemplars(t *testing.T) {
 	}
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	old := strings.Replace(eventtest.Trace, "0af7", "1111", 1)
 	for i, value := range []string{
 		request(old, 0.15), request(eventtest.Trace, 0.16), // the last one of a bucket stays
@@ -277,7 +277,7 @@ func TestExemplars(t *testing.T) {
 func TestStreamMetrics(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("consign.commerce", 3)
-	s.Assign(500)
+	s.Assign(500, "")
 	s.SetEnd(510)
 	order := eventtest.Event("consign.order.placed", "anna", `{"event":"spring","channel":"pos","amount_cents":100,"currency":"USD"}`)
 	for i, value := range []string{order, order, "{", eventtest.Event("unknown.type", "anna", "{}"), "\xff", strings.Repeat(" ", 2<<20)} {
@@ -302,6 +302,22 @@ func TestStreamMetrics(t *testing.T) {
 	} {
 		if got[line] != want {
 			t.Errorf("%s = %v, want %v", line, got[line], want)
+		}
+	}
+	// The topic was made anew: its offset has the new id only.
+	for id, want := range map[string]string{
+		"6d1c0b7e-52a4-4f39-8e10-b94d3ac6f2e7": `consignwatch_offset{partition="3",topic="consign.commerce",topic_id="6d1c0b7e-52a4-4f39-8e10-b94d3ac6f2e7"}`,
+		"":                                     `consignwatch_offset{partition="3",topic="consign.commerce"}`,
+	} {
+		s.Assign(0, id)
+		var got []string
+		for line := range flatten(scrape(t, l, start)) {
+			if strings.HasPrefix(line, "consignwatch_offset") {
+				got = append(got, line)
+			}
+		}
+		if diff := cmp.Diff([]string{want}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	}
 	s.Revoke()
@@ -330,7 +346,7 @@ func benchmarkAggregator(b *testing.B) *Aggregator {
 	var shards []*Shard
 	for p := range int32(4) {
 		s := l.Shard("t", p)
-		s.Assign(0)
+		s.Assign(0, "")
 		shards = append(shards, s)
 	}
 	offset := int64(0)

@@ -24,15 +24,11 @@ type gauge struct {
 const maxGauges = 10_000
 
 // setGauge keeps the report of a source.
-func (s *Shard) setGauge(f *mapping.Rule, key uint64, now int64, r *cloudevent.Record) {
+func (s *Shard) setGauge(f *mapping.Rule, key uint64, now int64) {
 	series := s.aggregator.registry.get(f.Metric, key)
 	reportedAt := now
-	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
-		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
-			reportedAt = min(ms, now)
-		}
-	} else if r.Timestamp > 0 {
-		reportedAt = min(r.Timestamp, now)
+	if s.eventTime > 0 {
+		reportedAt = min(s.eventTime, now)
 	}
 	k := gaugeKey{series, s.dedup.hash(s.decoder.Attribute(cloudevent.SlotSource), nil)}
 	if _, ok := s.gauges[k]; !ok && len(s.gauges) >= maxGauges {

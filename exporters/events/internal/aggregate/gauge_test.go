@@ -17,8 +17,8 @@ func pool(source string, age time.Duration, now time.Time, inUse int) string {
 func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 	l := newAggregator(t, Options{})
 	a, b := l.Shard("t", 0), l.Shard("t", 1)
-	a.Assign(0)
-	b.Assign(0)
+	a.Assign(0, "")
+	b.Assign(0, "")
 	offset := int64(0)
 	report := func(s *Shard, source string, age time.Duration, now time.Time, inUse int) {
 		offset++
@@ -53,6 +53,11 @@ func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 	if got := inUse(start.Add(2*time.Minute + time.Second)); got != 8 {
 		t.Errorf("after api-2 was silent for two minutes: %v, want 8", got)
 	}
+	report(a, "api-4", 50*365*24*time.Hour, start.Add(3*time.Minute), 3) // whose clock was never set
+	if got := inUse(start.Add(3 * time.Minute)); got != 3 {
+		t.Errorf("with an impossible time: %v, want 3", got)
+	}
+	a.Revoke()
 	b.Revoke()
 	if got := inUse(start.Add(2*time.Minute + time.Second)); got != -1 {
 		t.Errorf("without the partition: %v", got)
@@ -62,7 +67,7 @@ func TestAGaugeIsTheSumOfTheLastReportsOfItsSources(t *testing.T) {
 func TestSourcesWithoutEndDoNotFillTheMemory(t *testing.T) {
 	l := newAggregator(t, Options{})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	for i := range maxGauges {
 		if o, _ := s.Count(start, &cloudevent.Record{Value: []byte(pool(fmt.Sprint("api-", i), 0, start, 1)), Offset: int64(i)}); o != Counted {
 			t.Fatal(o)

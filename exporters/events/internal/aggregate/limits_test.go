@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/eventtest"
-	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/test/seed"
 )
@@ -27,7 +28,7 @@ type feeder struct {
 
 func newFeeder(t testing.TB, l *Aggregator) *feeder {
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	return &feeder{t: t, shard: s, now: start}
 }
 
@@ -112,6 +113,7 @@ func TestAClientHasFiveSaleEventsAtATime(t *testing.T) {
 	}
 }
 
+// A sale event ends 14 days after its last record, as deliveries tell the time.
 func TestASaleEventIsEvicted14DaysAfterItsLastRecord(t *testing.T) {
 	l := newAggregator(t, Options{})
 	f := newFeeder(t, l)
@@ -126,30 +128,153 @@ func TestASaleEventIsEvicted14DaysAfterItsLastRecord(t *testing.T) {
 	scrape(t, l, f.now)
 	dropOff("sale-2") // not delivered before it would be evicted
 	f.now = f.now.Add(2 * 24 * time.Hour)
-	if n := l.EvictEvents(f.now); n != 3 {
-		t.Fatalf("%d sale events have retired, want 3: 0, 3 and 4", n)
+	if n := l.Evict(); n != 0 {
+		t.Fatalf("%d sale events are evicted, while the values of the last 14 days are not delivered", n)
+	}
+	sc, err := l.StartScrape(f.now, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropOff("sale-0") // counted beside the scrape, and not delivered
+	if n := l.Evict(); n != 0 {
+		t.Fatalf("%d sale events are evicted while a scrape is in flight", n)
+	}
+	sc.Delivered()
+	if n := l.Evict(); n != 2 {
+		t.Fatalf("%d sale events are evicted, want 2: 3 and 4", n)
 	}
 	dropOff("sale-5")
 	dropOff("sale-1")
-	before := f.now
 	f.now = f.now.Add(time.Minute)
 	page := scrape(t, l, f.now)
 	got := changes(page)
-	want := map[string]float64{"sale-0": 0, "sale-1": 3, "sale-2": 2, "sale-3": 0, "sale-4": 0, "sale-5": 1, "other": 1}
+	want := map[string]float64{"sale-0": 2, "sale-1": 3, "sale-2": 2, "sale-3": 0, "sale-4": 0, "sale-5": 1, "other": 1}
 	for event, n := range want {
 		if got[fmt.Sprintf(`consign_dropoffs_total{client="anna",event=%q,outcome="scheduled"}`, event)] != n {
 			t.Errorf("%s is not %v in %v", event, n, got)
 		}
 	}
-	_ = before
 	// It returns with a new start timestamp.
 	dropOff("sale-3")
-	sc := scrape(t, l, f.now.Add(time.Minute))
-	if since := createdOf(sc, "consign_dropoffs_total", "sale-3"); !since.Equal(f.now) {
+	families := scrape(t, l, f.now.Add(time.Minute))
+	if since := createdOf(families, "consign_dropoffs_total", "sale-3"); !since.Equal(f.now) {
 		t.Errorf("sale-3 counts since %v, want the last scrape, %v", since, f.now)
 	}
-	if n := changes(sc)[`consign_dropoffs_total{client="anna",event="sale-3",outcome="scheduled"}`]; n != 1 {
+	if n := changes(families)[`consign_dropoffs_total{client="anna",event="sale-3",outcome="scheduled"}`]; n != 1 {
 		t.Errorf("sale-3 is %v, want 1: it begins again", n)
+	}
+}
+
+// The places of an open label are taken, by routes that nobody asks for any more. A day after their last record others get
+// them; the ones that are in use, and those of the configuration, stay.
+func TestAnIdleRouteGivesItsPlaceBackAfterADay(t *testing.T) {
+	l := newAggregatorOf(t, parsed(t, strings.Replace(shippedText(t), "known:\n", "known:\n  - {metric: consign_api_request_duration_seconds, labels: {route: /health}}\n", 1)), Options{Start: start})
+	f := newFeeder(t, l)
+	requests := func(from, to int) {
+		for i := from; i < to; i++ {
+			f.count("consign.api.request", "anna", fmt.Sprintf(`{"route":"/old/r%d","method":"GET","status":200,"duration_seconds":0.5}`, i))
+		}
+	}
+	routes := func(families []*dto.MetricFamily) (n, other float64, known bool) {
+		for line, v := range flatten(families) {
+			if !strings.HasPrefix(line, "consign_api_request_duration_seconds_count") {
+				continue
+			}
+			n++
+			switch {
+			case strings.Contains(line, "other"):
+				other = v
+			case strings.Contains(line, "/health"):
+				known = true
+			}
+		}
+		return n, other, known
+	}
+	requests(0, 58) // of 60, one of which is reserved
+	scrape(t, l, f.now)
+	f.now = f.now.Add(25 * time.Hour)
+	scrape(t, l, f.now)
+	if n := l.Evict(); n != 0 {
+		t.Fatalf("%d routes are evicted although there is a place left", n)
+	}
+	requests(58, 60) // the last place, and none
+	requests(0, 10)
+	scrape(t, l, f.now)
+	if n := l.Evict(); n != 48 {
+		t.Fatalf("%d routes are evicted, want 48: 10 are in use, one is new", n)
+	}
+	requests(59, 60)
+	requests(20, 30)
+	if n, other, known := routes(scrape(t, l, f.now.Add(time.Minute))); n != 10+2+10+1+1 || other != 1 || !known {
+		t.Errorf("%v routes, %v requests to others, the one of the configuration is there: %v; want 24, 1, true", n, other, known)
+	}
+}
+
+// A client without the inventory is a value of an open label, too. Its sale events go with it.
+func TestAnIdleClientGivesItsPlaceBackAfterADay(t *testing.T) {
+	l := newAggregator(t, Options{Sizes: catalog.SizesFor(2)})
+	f := newFeeder(t, l)
+	placed := func(client string) {
+		f.count("consign.order.placed", client, `{"event":"autumn","channel":"pos","amount_cents":100,"currency":"EUR"}`)
+	}
+	placed("anna")
+	placed("berta")
+	placed("") // the platform itself needs no place
+	scrape(t, l, f.now)
+	f.now = f.now.Add(25 * time.Hour)
+	placed("berta")
+	scrape(t, l, f.now)
+	if n := l.Evict(); n != 2 {
+		t.Fatalf("%d values are evicted, want 2: anna and her sale event", n)
+	}
+	placed("carla")
+	got := changes(scrape(t, l, f.now.Add(time.Minute)))
+	for client, want := range map[string]float64{"anna": 0, "berta": 2, "carla": 1, "_platform": 1} {
+		if n := got[fmt.Sprintf(`consign_orders_total{channel="pos",client=%q,event="autumn"}`, client)]; n != want {
+			t.Errorf("orders of %s: %v, want %v", client, n, want)
+		}
+	}
+}
+
+// Ids, tokens and names that a producer has left in a route, a feature or a template become no label value. What clients and
+// sale events are called is their own business.
+func TestIdentifyingLabelValuesBecomeOther(t *testing.T) {
+	l := newAggregator(t, Options{})
+	f := newFeeder(t, l)
+	const identifying = "eyJhbGciOiJub25lIn0"
+	f.count("consign.api.request", "anna", `{"route":"/t/`+identifying+`","method":"GET","status":200,"duration_seconds":0.5}`)
+	f.count("consign.feature.used", "anna", `{"feature":"`+identifying+`","role":"shopper"}`)
+	f.count("consign.email.queued", "anna", `{"template":"`+identifying+`"}`)
+	f.count("consign.item.listed", "shop-20260301", `{"event":"sale-1234567","category":"4711000"}`)
+	got := flatten(scrape(t, l, start))
+	for line := range got {
+		if strings.Contains(line, identifying) || strings.Contains(line, "4711000") {
+			t.Error(line)
+		}
+	}
+	for line, want := range map[string]float64{
+		`consign_api_requests_total{code="200",method="GET",route="other"}`:       1,
+		`consign_feature_uses_total{feature="other",role="shopper"}`:              1,
+		`consign_emails_total{outcome="queued",template="other"}`:                 1,
+		`consign_category_items_total{category="other",change="listed"}`:          1,
+		`consign_items_listed_total{client="shop-20260301",event="sale-1234567"}`: 1,
+	} {
+		if got[line] != want {
+			t.Errorf("%s = %v, want %v", line, got[line], want)
+		}
+	}
+	rejected := map[string]uint64{}
+	l.Rejected(func(metric, label string, n uint64) {
+		if n > 0 {
+			rejected[metric+" "+label] = n
+		}
+	})
+	want := map[string]uint64{
+		"consign_api_requests_total route": 1, "consign_api_request_duration_seconds route": 1,
+		"consign_feature_uses_total feature": 1, "consign_emails_total template": 1, "consign_category_items_total category": 1,
+	}
+	if diff := cmp.Diff(want, rejected); diff != "" {
+		t.Errorf("rejected, -want +got:\n%s", diff)
 	}
 }
 
@@ -175,7 +300,7 @@ func TestAHostileStreamStaysWithinTheBudget(t *testing.T) {
 	const clients, budget, events = 200, 50_000, 100_000
 	l := newAggregator(t, Options{Sizes: catalog.SizesFor(clients)})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	rnd := seed.Rand(t)
 	word := func() string {
 		if rnd.IntN(3) == 0 {
@@ -292,23 +417,61 @@ func TestBeyondItsLimitAMetricStaysCompleteForEachClientAndCurrency(t *testing.T
 	}
 }
 
-// Money in currencies beyond the limit is one series: still in major units, to the smallest unit of each.
-func TestCurrenciesBeyondTheLimitShareOneSeries(t *testing.T) {
-	text := strings.Replace(shippedText(t), "declare:", "#", 1) + "\nadjust: [{metric: consign_order_amount, limits: {currency: 1}}]\n"
-	m, err := mapping.Parse("m.yml", []byte(text), catalog.Shipped())
-	if err != nil {
-		t.Fatal(err)
+// Money that finds no room becomes "other" by client and sale event, never by currency: each currency stays a sum of its
+// own, in its own decimals.
+func TestMoneyBeyondTheLimitOfSeriesKeepsItsCurrency(t *testing.T) {
+	l := newAggregator(t, Options{Sizes: catalog.Sizes{Clients: 2, Events: 1}})
+	f := newFeeder(t, l)
+	currencies := map[string]float64{"EUR": 100, "JPY": 1, "KWD": 1000, "USD": 100, "SEK": 100}
+	want := map[string]float64{}
+	for client := range 2 {
+		for event := range 3 {
+			for i, currency := range slices.Sorted(maps.Keys(currencies)) {
+				amount := 1230 + 10*i
+				f.count("consign.order.placed", fmt.Sprintf("shop-%d", client), fmt.Sprintf(`{"event":"sale-%d","channel":"pos","amount_cents":%d,"currency":%q}`, event, amount, currency))
+				want[currency] += float64(amount) / currencies[currency]
+			}
+		}
 	}
-	l := newAggregatorOf(t, m, Options{Start: start})
+	got := map[string]float64{}
+	for _, mf := range scrape(t, l, start) {
+		if mf.GetName() != "consign_sales_amount_total" {
+			continue
+		}
+		for _, m := range mf.Metric {
+			for _, label := range m.Label {
+				if label.GetName() == "currency" {
+					got[label.GetValue()] += m.Counter.GetValue()
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Errorf("sales by currency, -want +got:\n%s", diff)
+	}
+}
+
+// An amount in a currency beyond the limit of the label is left out, and counted: a series of several currencies would be a
+// sum of nothing. The order itself counts.
+func TestMoneyInACurrencyBeyondTheLimitIsLeftOut(t *testing.T) {
+	text := strings.Replace(shippedText(t), "declare:", "#", 1) + "\nadjust: [{metric: consign_order_amount, limits: {currency: 1}}]\n"
+	l := newAggregatorOf(t, parsed(t, text), Options{Start: start})
 	f := newFeeder(t, l)
 	for _, tt := range []string{"USD", "JPY", "KWD", "EUR"} {
 		f.count("consign.order.placed", "anna", `{"event":"s","channel":"pos","amount_cents":1234,"currency":"`+tt+`"}`)
 	}
-	got := changes(scrape(t, l, start))
-	if v := got[`consign_order_amount_sum{currency="other"}`]; v != 1234+1.234+12.34 {
-		t.Errorf("other currencies: %v", v)
+	got := flatten(scrape(t, l, start))
+	if v, ok := got[`consign_order_amount_sum{currency="other"}`]; ok {
+		t.Errorf("dinars, euros and yen are added up: %v", v)
 	}
-	if v := got[`consign_order_amount_sum{currency="USD"}`]; v != 12.34 {
-		t.Errorf("dollars: %v", v)
+	for series, want := range map[string]float64{
+		`consign_order_amount_sum{currency="USD"}`:                                                        12.34,
+		`consign_orders_total{channel="pos",client="anna",event="s"}`:                                     4,
+		`consignwatch_values_rejected_total{metric="consign_order_amount",reason="currency_limit"}`:       3,
+		`consignwatch_values_rejected_total{metric="consign_sales_amount_total",reason="currency_limit"}`: 0,
+	} {
+		if v, ok := got[series]; !ok || v != want {
+			t.Errorf("%s is %v, %v, want %v", series, v, ok, want)
+		}
 	}
 }

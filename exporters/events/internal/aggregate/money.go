@@ -6,10 +6,6 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/currency"
 )
 
-// otherExponent is the exponent of amounts in currencies that share the series "other": no currency has a larger one, so
-// that every amount is an integer there too.
-const otherExponent = 4
-
 // minorPerMajor is how many minor units a major one has, by their exponent.
 var minorPerMajor = [8]float64{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7}
 

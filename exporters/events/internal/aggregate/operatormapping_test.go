@@ -57,7 +57,7 @@ func TestAnOperatorsOwnMapping(t *testing.T) {
 	}
 	l := newAggregatorOf(t, m, Options{Start: start})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	count := func(offset int64, value string, headers ...cloudevent.Header) Outcome {
 		o, _ := s.Count(start, &cloudevent.Record{Value: []byte(value), Headers: headers, Offset: offset})
 		return o

@@ -14,7 +14,7 @@ func TestResetIsLikeANewProcess(t *testing.T) {
 	l := newAggregator(t, Options{})
 	l.SetInventory([]string{"anna"})
 	s := l.Shard("t", 0)
-	s.Assign(0)
+	s.Assign(0, "")
 	offset := int64(0)
 	use := func(feature string) {
 		t.Helper()
@@ -41,7 +41,7 @@ func TestResetIsLikeANewProcess(t *testing.T) {
 	if page := scrape(t, l, first); len(page) != 0 {
 		t.Errorf("the first scrape response afterwards shows %v", page)
 	}
-	s.Assign(1)
+	s.Assign(1, "")
 	offset = 1
 	use("delivered")
 	use("pending")

@@ -11,7 +11,6 @@ import (
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/interner"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/mapping"
-	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // series is one label set of one metric, over all partitions.
@@ -21,7 +20,7 @@ type series struct {
 	values   []string         // in the order of the declaration
 	labels   []*dto.LabelPair // sorted by name, as the exposition wants them
 	at       int              // index of its words in Aggregator.sums
-	exponent uint8            // decimal places of money
+	exponent uint8            // decimal places of its currency, in whose minor units its amounts are
 
 	// The fields below are guarded by the Aggregator's lock.
 	known      bool // initialized to 0
@@ -57,8 +56,9 @@ func newRegistry(p *mapping.Compiled, e *exponents) *registry {
 }
 
 // get returns the series of a key. Beyond the metric's limit the values of all labels but client and currency become
-// "other": what is counted stays complete, for each client and each currency. When there is no room for that either,
-// all do.
+// "other": what is counted stays complete, for each client and each currency. When there is no room for that either, the
+// client does, too. Never the currency: amounts of different currencies cannot be added. The limit of the label currency
+// bounds the series that this makes beyond the reserve.
 func (r *registry) get(m *mapping.Metric, key uint64) *series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +71,7 @@ func (r *registry) get(m *mapping.Metric, key uint64) *series {
 	}
 	folded := fold(m, key, "client", "currency")
 	if r.byKey[folded] == nil && n >= m.Limit+m.Reserve {
-		folded = fold(m, key)
+		folded = fold(m, key, "currency")
 	}
 	if folded != key {
 		m.Dropped.Add(1)
@@ -102,9 +102,7 @@ func (r *registry) put(m *mapping.Metric, key uint64) *series {
 		s.labels = append(s.labels, &dto.LabelPair{Name: &m.Decl.Labels[i].Name, Value: proto.String(v)})
 	}
 	if m.CurrencyLabel >= 0 {
-		if s.exponent = r.exponents.of([]byte(s.values[m.CurrencyLabel])); s.exponent == noCurrency {
-			s.exponent = otherExponent
-		}
+		s.exponent = r.exponents.of([]byte(s.values[m.CurrencyLabel]))
 	}
 	slices.SortFunc(s.labels, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	r.byKey[key] = s
@@ -146,7 +144,7 @@ func (r *registry) initKnown(all []mapping.Known, clients []string) {
 			var longer [][]uint32
 			for _, set := range sets {
 				for _, v := range values {
-					if id, ok := m.Interners[i].Intern([]byte(v), interner.OtherID, 0); ok {
+					if id, ok := m.Interners[i].Reserve(v); ok {
 						longer = append(longer, append(slices.Clone(set), id))
 					}
 				}
@@ -219,9 +217,4 @@ func (r *registry) evict(evicted func(*series) bool) {
 		}
 		in.list, in.sorted = list, sorted
 	}
-}
-
-// eventLabel is the index of the label whose values are evicted, or -1.
-func eventLabel(m *mapping.Metric) int {
-	return slices.IndexFunc(m.Decl.Labels, func(l catalog.Label) bool { return l.Within != "" })
 }

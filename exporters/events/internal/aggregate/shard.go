@@ -31,9 +31,12 @@ type Shard struct {
 	problem  cloudevent.Problem // of the last record that was not counted
 	dedup    dedupWindow
 	assigned bool
-	next     int64 // offset up to which current counts
-	end      int64 // of the partition, -1 when unknown
-	newest   int64 // time of the newest record, in milliseconds
+	topicID  string // of the last assignment
+	start    int64  // offset of the last assignment
+	replayed bool   // all duplicates of what stands before start are recognised
+	next     int64  // offset up to which current counts
+	end      int64  // of the partition, -1 when unknown
+	newest   int64  // time of the newest record, in milliseconds
 
 	index     keyIndex
 	states    []seriesState
@@ -44,6 +47,7 @@ type Shard struct {
 	lastSweep int64         // when expired gauges were last deleted, in milliseconds
 	records   [outcomes]int // where the words of consignwatch_records_total start
 	delay     int           // where the words of consignwatch_record_delay_seconds start
+	eventTime int64         // of the record being counted: its event's time, or else its own, in milliseconds; 0 when unknown
 
 	// Scratch for one record.
 	labels     []uint32
@@ -155,9 +159,9 @@ func newShard(a *Aggregator, topic string, partition int32) *Shard {
 
 // initStreamSeries initializes to 0 the series about the stream itself.
 func (s *Shard) initStreamSeries() {
-	topic, _ := s.mapping.Records.Interners[0].Intern([]byte(s.topic), interner.OtherID, 0)
+	topic, _ := s.mapping.Records.Interners[0].Reserve(s.topic)
 	for o := range outcomes {
-		outcome, _ := s.mapping.Records.Interners[1].Intern([]byte(o.String()), interner.OtherID, 0)
+		outcome, _ := s.mapping.Records.Interners[1].Reserve(o.String())
 		s.records[o] = s.findOrAdd(s.mapping.Records, s.mapping.Records.Key([]uint32{topic, outcome}))
 		s.markDirty(s.records[o])
 	}
@@ -165,27 +169,60 @@ func (s *Shard) initStreamSeries() {
 	s.markDirty(s.delay)
 }
 
-// Count counts one record. When the outcome is neither Counted, Duplicate nor AlreadyCounted, the problem says why.
-// Offsets must grow; a record before the offset up to which the shard has counted is AlreadyCounted.
+// Count counts one record. When the outcome is neither Counted, Duplicate, AlreadyCounted nor NeedsReplay, the problem says
+// why. Offsets must grow; a record before the offset up to which the shard has counted is AlreadyCounted.
 func (s *Shard) Count(now time.Time, r *cloudevent.Record) (Outcome, cloudevent.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.count(now.UnixMilli(), r)
-	if o <= Duplicate || o == AlreadyCounted {
+	if o <= Duplicate || o >= outcomes {
 		return o, cloudevent.Problem{}
 	}
 	return o, s.problem
 }
 
-// CountBatch counts records under one lock, and calls bad for each one with a problem.
-func (s *Shard) CountBatch(now time.Time, records []cloudevent.Record, bad func(r *cloudevent.Record, o Outcome, p cloudevent.Problem)) {
+// CountBatch counts records under one lock, and calls bad for each one with a problem. It returns how many it is done with:
+// all, unless the replay was deferred and records[n] NeedsReplay.
+func (s *Shard) CountBatch(now time.Time, records []cloudevent.Record, bad func(r *cloudevent.Record, o Outcome, p cloudevent.Problem)) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ms := now.UnixMilli()
 	for i := range records {
-		if o := s.count(ms, &records[i]); o > Duplicate && o < outcomes {
+		o := s.count(ms, &records[i])
+		if o == NeedsReplay {
+			return i
+		}
+		if o > Duplicate && o < outcomes {
 			bad(&records[i], o, s.problem)
 		}
+	}
+	return len(records)
+}
+
+// Skip counts n records as o without looking at them: those of a batch at the offsets from from up to, but not including,
+// to, which cannot be read. It counts as Count does. Of a batch that the start offset divides it counts no more than there
+// are offsets left; one that lies before the offset up to which the shard has counted is AlreadyCounted.
+func (s *Shard) Skip(from, to int64, o Outcome, n int64) Outcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if to <= s.next || !s.assigned {
+		return AlreadyCounted
+	}
+	n = min(n, to-max(from, s.next))
+	s.next = to
+	at := s.records[o]
+	s.markDirty(at)
+	s.current[at+1] += uint64(max(n, 0))
+	return o
+}
+
+// Advance says that there is nothing to count at the offsets before to that the shard has not counted: transaction markers,
+// records of aborted transactions, or what compaction has removed. The offset that scrapes expose moves there.
+func (s *Shard) Advance(to int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.assigned {
+		s.next = max(s.next, to)
 	}
 }
 
@@ -203,14 +240,35 @@ func (s *Shard) Replay(r *cloudevent.Record) {
 	}
 }
 
+// DeferReplay leaves the replay until an event needs it; call it after Assign. A partition without events that count once is
+// then never replayed. The first such event, unless it stands a whole span behind the start offset, is not counted:
+// it NeedsReplay. Then replay the offsets from Aggregator.DedupeSpan before that event up to the start offset, call
+// Replayed, and count on from that event. Duplicates are recognised exactly as after a replay at once, because no event
+// between the start offset and this one could be one.
+func (s *Shard) DeferReplay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replayed = false
+}
+
+// Replayed says that a deferred replay is done.
+func (s *Shard) Replayed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replayed = true
+}
+
 // The hot path starts here: BenchmarkCount.
 
 func (s *Shard) count(now int64, r *cloudevent.Record) Outcome {
 	if r.Offset < s.next || !s.assigned {
 		return AlreadyCounted
 	}
-	s.next = r.Offset + 1
 	e, o := s.read(r)
+	if !s.replayed && o == Counted && e.Dedupe && r.Offset-s.dedup.span < s.start {
+		return NeedsReplay
+	}
+	s.next = r.Offset + 1
 	if o <= UnknownType {
 		s.observeTime(now, r)
 	}
@@ -345,16 +403,41 @@ func (s *Shard) identity() uint64 {
 	return s.dedup.hash(s.decoder.Attribute(cloudevent.SlotSource), s.decoder.Attribute(cloudevent.SlotID))
 }
 
-// observeTime observes the delay of a record, and keeps the time of the newest one.
+// maxAhead is how far, in milliseconds, the time of an event may be ahead of this process's clock. What is further ahead
+// is no difference of clocks.
+const maxAhead = 24 * 60 * 60 * 1000
+
+// observeTime observes the delay of a record, and keeps the time of the newest one. An impossible time counts as none.
 func (s *Shard) observeTime(now int64, r *cloudevent.Record) {
-	t := r.Timestamp
-	if v := s.decoder.Get(cloudevent.SlotTime); v != nil && v.Kind == cloudevent.KindText {
-		if ms, ok := cloudevent.ParseTime(v.Raw); ok {
-			t = ms
+	s.eventTime = r.Timestamp
+	if v := s.decoder.Get(cloudevent.SlotTime); v != nil {
+		ms, ok := int64(0), false
+		if v.Kind == cloudevent.KindText || v.Kind == cloudevent.KindEscaped {
+			ms, ok = cloudevent.ParseTime(s.decoder.Text(v))
+		}
+		switch {
+		case !ok:
+			s.rejectValue(s.mapping.NotATime)
+		case ms > now+maxAhead:
+			s.rejectValue(s.mapping.InTheFuture)
+		case now-ms > maxFloat*1000:
+			s.rejectValue(s.mapping.TooLarge)
+		default:
+			s.eventTime = ms
 			s.observe(s.delay, s.mapping.Delay.Decl.Buckets, float64(max(now-ms, 0))/1000)
 		}
 	}
-	s.newest = max(s.newest, min(t, now))
+	s.newest = max(s.newest, min(s.eventTime, now))
+}
+
+// rejectValue counts a value that a metric leaves out, in the series of that key.
+func (s *Shard) rejectValue(key uint64) {
+	at := s.index.find(key)
+	if at < 0 {
+		at = s.findOrAdd(s.mapping.ValuesRejected, key)
+	}
+	s.markDirty(at)
+	s.current[at+1]++
 }
 
 // resolveLabels interns the label values of an event.
@@ -423,12 +506,16 @@ func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
 		if f.Condition >= 0 && !s.conditions[f.Condition] || f.Value >= 0 && s.absent[f.Value] {
 			continue
 		}
+		if f.Currency >= 0 && s.labels[f.Currency] == interner.OtherID { // "other" would add amounts of different currencies
+			s.rejectValue(f.Metric.CurrencyLimit)
+			continue
+		}
 		key := f.BaseKey
 		for _, p := range f.KeyParts {
 			key |= uint64(s.labels[p.Label]) << (p.Shift & 63)
 		}
 		if f.Kind == mapping.SetGauge {
-			s.setGauge(f, key, now, r)
+			s.setGauge(f, key, now)
 			continue
 		}
 		at := s.index.find(key)
@@ -439,15 +526,12 @@ func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
 		case mapping.CountOne:
 			s.markDirty(at)
 			s.current[at+1]++
-		case mapping.CountInteger:
+		case mapping.CountInteger, mapping.CountMoney:
 			s.markDirty(at)
 			s.current[at+1] = add(s.current[at+1], s.integers[f.Value])
 		case mapping.CountFloat:
 			s.markDirty(at)
 			s.current[at+1] = math.Float64bits(math.Float64frombits(s.current[at+1]) + s.floats[f.Value])
-		case mapping.CountMoney:
-			s.markDirty(at)
-			s.current[at+1] = add(s.current[at+1], s.minorUnits(f))
 		case mapping.ObserveFloat:
 			bucket := s.observe(at, f.Bounds, s.floats[f.Value])
 			s.recordExemplar(at, bucket, s.floats[f.Value], r, now)
@@ -457,21 +541,10 @@ func (s *Shard) applyRules(e *mapping.Event, now int64, r *cloudevent.Record) {
 			s.markDirty(at)
 			s.current[at+1+bucket]++
 			sum := &s.current[at+2+len(f.Bounds)]
-			*sum = add(*sum, s.minorUnits(f))
+			*sum = add(*sum, s.integers[f.Value])
 			s.recordExemplar(at, bucket, major, r, now)
 		}
 	}
-}
-
-// minorUnits is an amount in the minor unit of the series that it is added to.
-func (s *Shard) minorUnits(f *mapping.Rule) uint64 {
-	n := s.integers[f.Value]
-	if f.Currency >= 0 && s.labels[f.Currency] == interner.OtherID {
-		for p := s.exponents[f.Value]; p < otherExponent; p++ {
-			n *= 10
-		}
-	}
-	return n
 }
 
 // observe adds a value to a histogram, and returns its bucket.

@@ -10,14 +10,16 @@ import (
 // the shard's.
 
 // Assign makes the shard count from a start offset on, with nothing pending. A shard that is assigned is revoked first.
-// Follow with Replay for the offsets before the start offset.
-func (s *Shard) Assign(start int64) {
+// Follow with Replay for the offsets before the start offset, or with DeferReplay. topicID is Kafka's id of the topic, which scrapes expose with
+// the offset: offsets of a topic that was made anew have another one. It is empty when the brokers do not know ids.
+func (s *Shard) Assign(start int64, topicID string) {
 	s.aggregator.mu.Lock()
 	defer s.aggregator.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revoke()
-	s.assigned = true
+	s.assigned, s.topicID = true, topicID
+	s.start, s.replayed = start, true
 	s.next, s.inFlightOffset, s.acknowledgedOffset = start, start, start
 	s.initStreamSeries()
 }

@@ -155,15 +155,22 @@ func (d *Decoder) headers(hs []Header, binary *bool) bool {
 			return d.reject(InvalidUTF8, k.slot, -1)
 		}
 		d.slots[k.slot] = Value{Kind: KindText, Raw: h.Value}
-		switch {
-		case k.slot == slotContentType && bytes.HasPrefix(h.Value, []byte("application/cloudevents")):
-			rest := h.Value[len("application/cloudevents"):]
-			if string(rest) != "+json" && !bytes.HasPrefix(rest, []byte("+json;")) {
+		if h.Value == nil { // as with a member of the JSON, null is absent
+			d.slots[k.slot].Kind = KindNull
+			continue
+		}
+		switch k.slot {
+		case slotContentType:
+			format, ok := cloudEventsFormat(h.Value)
+			if !ok {
+				break
+			}
+			if !bytes.EqualFold(format, []byte("+json")) {
 				return d.reject(ContentType, -1, -1)
 			}
 			structured, *binary = true, false
 			d.dropAttributes()
-		case k.slot == slotSpecVersion:
+		case slotSpecVersion:
 			*binary = !structured
 		}
 	}
@@ -171,6 +178,18 @@ func (d *Decoder) headers(hs []Header, binary *bool) bool {
 		d.dropAttributes() // without ce_specversion it is not binary mode
 	}
 	return true
+}
+
+// cloudEventsFormat returns what follows application/cloudevents in a content type without its parameters; false when it
+// is another type. By RFC 9110 case does not matter, and blanks may stand before the semicolon.
+func cloudEventsFormat(contentType []byte) (format []byte, ok bool) {
+	const structured = "application/cloudevents"
+	media, _, _ := bytes.Cut(contentType, []byte(";"))
+	media = bytes.Trim(media, " \t")
+	if len(media) < len(structured) || !bytes.EqualFold(media[:len(structured)], []byte(structured)) {
+		return nil, false
+	}
+	return media[len(structured):], true
 }
 
 // dropAttributes drops what was read from ce_ headers of a record that is not in binary mode.
@@ -182,7 +201,7 @@ func (d *Decoder) dropAttributes() {
 
 // envelope checks the attributes that every event has.
 func (d *Decoder) envelope() bool {
-	if d.seen[0]>>slotDataBase64&1 != 0 {
+	if d.Get(slotDataBase64) != nil {
 		return d.reject(DataBase64, slotDataBase64, -1)
 	}
 	for slot := slotSpecVersion; slot <= SlotType; slot++ {

@@ -17,6 +17,8 @@ var Unusual = []struct{ Name, Value, Outcome, Reason string }{
 	{"escaped type", `{"specversion":"1.0","id":"1","source":"/s","type":"consign.auth\u002etoken","data":{"result":"valid"}}`, "counted", ""},
 	{"unknown fields of every kind", `{"x":{"y":[1,{"z":null}],"":""},` + Envelope + `,"subject":"s","data":{"more":[[],{},[{}]],"result":"valid","n":-1.5E+3,"t":true}}`, "counted", ""},
 	{"null extension is absent", `{"clientid":null,` + Envelope + `,"data":{"result":"valid"}}`, "counted", ""},
+	{"null data_base64 is absent, before the data", `{"data_base64":null,` + Envelope + `,"data":{"result":"valid"}}`, "counted", ""},
+	{"null data_base64 is absent, without data", `{` + Envelope + `,"data_base64":null}`, "counted", ""},
 	{"no data: the label is missing, the event counts", `{` + Envelope + `}`, "counted", ""},
 	{"data that is no object", `{` + Envelope + `,"data":[1,2]}`, "counted", ""},
 	{"depth at the limit", `{` + Envelope + `,"x":` + strings.Repeat("[", MaxDepth-1) + strings.Repeat("]", MaxDepth-1) + `}`, "counted", ""},

@@ -1,5 +1,6 @@
 // Package interner gives the values of labels ids, up to the limits that the catalog declares for them: what is beyond
-// the limit, or outside of the label's domain, is the value "other". It does not know metrics, series or events.
+// the limit, outside of the label's domain, or looks like an id, a token or a person, is the value "other". It does not
+// know metrics, series or events.
 package interner
 
 import (
@@ -21,8 +22,7 @@ const PlatformClient = "_platform"
 const OtherID = 0
 
 // Label maps the values of a label to ids. Values are looked up without a lock; only one that is new takes it. For an open
-// label it admits values until the limit is reached, and keeps them; only the sale events of a client, which have a limit
-// for each client, are evicted.
+// label it admits values until the limit is reached, and keeps them until they are evicted.
 type Label struct {
 	decl     *catalog.Label
 	limit    int
@@ -45,7 +45,7 @@ type internedValue struct {
 	id         uint32
 	within     uint32 // id of the client that a sale event belongs to
 	text       string
-	admittedAt time.Time
+	admittedAt time.Time // guarded by the Label's mu; the zero time if the value keeps its place for ever
 }
 
 // internTable finds values by their hash: open addressing, never more than half full. Slots are only ever filled, each by
@@ -108,14 +108,32 @@ func (li *Label) hash(b []byte, within uint32) uint64 {
 	return h ^ l | 1 // 0 stands for nothing
 }
 
-// Intern returns the id of a value; false when the value is not admitted and counts as "other". For a label with Within,
-// within is the id of the value that it belongs to: the client of a sale event.
+// Intern returns the id of a value of the stream; false when the value is not admitted and counts as "other". For a label
+// with Within, within is the id of the value that it belongs to: the client of a sale event.
 func (li *Label) Intern(b []byte, within uint32, now int64) (uint32, bool) {
 	h := li.hash(b, within)
 	if v := li.table.Load().find(h, b, within); v != nil {
 		return v.id, true
 	}
 	return li.admit(h, b, within, now)
+}
+
+// Reserve is Intern for a value of the configuration: whatever it looks like, and it is never evicted.
+func (li *Label) Reserve(value string) (uint32, bool) {
+	if value == catalog.Other {
+		return OtherID, true
+	}
+	li.mu.Lock()
+	defer li.mu.Unlock()
+	b := []byte(value)
+	if v := li.table.Load().find(li.hash(b, OtherID), b, OtherID); v != nil {
+		v.admittedAt = time.Time{}
+		return v.id, true
+	}
+	if !li.hasPlace(b, OtherID) {
+		return OtherID, false
+	}
+	return li.put(value, OtherID, time.Time{}).id, true
 }
 
 func (t *internTable) find(h uint64, b []byte, within uint32) *internedValue {
@@ -137,19 +155,32 @@ func (li *Label) admit(h uint64, b []byte, within uint32, now int64) (uint32, bo
 	if li.decl.Closed() || rejection.Load() == h {
 		return OtherID, false
 	}
+	if !li.named() && Identifying(b) {
+		rejection.Store(h)
+		return OtherID, false
+	}
 	li.mu.Lock()
 	defer li.mu.Unlock()
 	if v := li.table.Load().find(h, b, within); v != nil {
 		return v.id, true // another goroutine was faster
 	}
-	full := li.inventory || li.count(within) >= li.limit
-	// The sale events of clients that became "other" become "other", too.
-	if full || li.decl.Within != "" && within == OtherID || !li.decl.Matches(string(b)) {
+	if !li.hasPlace(b, within) {
 		rejection.Store(h)
 		return OtherID, false
 	}
 	return li.put(string(b), within, time.UnixMilli(now)).id, true
 }
+
+// hasPlace reports whether a value belongs to the label's domain and the limit is not reached. The sale events of clients
+// that became "other" become "other", too.
+func (li *Label) hasPlace(b []byte, within uint32) bool {
+	full := li.inventory || li.count(within) >= li.limit
+	return !full && !li.decl.Closed() && !(li.decl.Within != "" && within == OtherID) && li.decl.Matches(string(b))
+}
+
+// named reports whether the values are names that somebody has chosen for a client or a sale event, which may look like
+// anything.
+func (li *Label) named() bool { return li.decl.Name == "client" || li.decl.Within != "" }
 
 // count is the number of values that count against the limit.
 func (li *Label) count(within uint32) int {
@@ -209,7 +240,8 @@ func (li *Label) Seed(values []string) (rejected []string) {
 	defer li.mu.Unlock()
 	for _, s := range values {
 		b := []byte(s)
-		if li.table.Load().find(li.hash(b, 0), b, 0) != nil {
+		if v := li.table.Load().find(li.hash(b, 0), b, 0); v != nil {
+			v.admittedAt = time.Time{}
 			continue
 		}
 		if !li.decl.Matches(s) || li.count(0) >= li.limit {
@@ -251,15 +283,30 @@ func (li *Label) ValueOf(id uint32) string {
 	return li.values[id].text
 }
 
-// AdmittedAt is when each value was admitted, by id; the zero time where there is none.
-func (li *Label) AdmittedAt() []time.Time {
+// Full reports whether no further value has a place. A label with Within is never full as a whole.
+func (li *Label) Full() bool {
 	li.mu.Lock()
 	defer li.mu.Unlock()
-	admitted := make([]time.Time, len(li.values))
+	return li.decl.Within == "" && li.count(OtherID) >= li.limit
+}
+
+// Place is that of a value which may be evicted.
+type Place struct {
+	// AdmittedAt is the zero time if there is no such value.
+	AdmittedAt time.Time
+	// Within is the id of the value that this one belongs to, of a label with Within.
+	Within uint32
+}
+
+// Places are those of all values that may be evicted, by id.
+func (li *Label) Places() []Place {
+	li.mu.Lock()
+	defer li.mu.Unlock()
+	places := make([]Place, len(li.values))
 	for i, v := range li.values {
 		if v != nil {
-			admitted[i] = v.admittedAt
+			places[i] = Place{v.admittedAt, v.within}
 		}
 	}
-	return admitted
+	return places
 }

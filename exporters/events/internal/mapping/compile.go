@@ -25,8 +25,12 @@ type Compiled struct {
 	Known []Known
 	// Client has the values of the label client, shared by all metrics.
 	Client *interner.Label
-	// Records and Delay are the exporter's own metrics about the stream.
-	Records, Delay *Metric
+	// Records, Delay and ValuesRejected are the exporter's own metrics about the stream.
+	Records, Delay, ValuesRejected *Metric
+	// NotATime, InTheFuture and TooLarge are the keys of the series that count the times for which Delay has no observation.
+	NotATime, InTheFuture, TooLarge uint64
+	// Dedupes reports whether any type of event counts once.
+	Dedupes bool
 	// MaxLabels, MaxValues and MaxConditions are the most that any event has.
 	MaxLabels, MaxValues, MaxConditions int
 
@@ -49,9 +53,10 @@ type Metric struct {
 	Interners     []*interner.Label // of its labels
 	Words         int               // of each series: a value, or buckets and a sum
 	Limit         int               // of series
-	Reserve       int               // further series, for the label sets that are folded at the limit
+	Reserve       int               // further series, for the label sets that are folded at the limit, of each client
 	Float         bool              // the last word is a float64; otherwise it is an integer
 	CurrencyLabel int               // index of the label currency; -1 if the metric is not in money
+	CurrencyLimit uint64            // key of the series that counts the amounts in currencies beyond the limit
 
 	number uint64  // in the low bits of its keys
 	shifts []uint8 // of the id of each label's value in a key
@@ -137,7 +142,7 @@ type Translation struct {
 type Rule struct {
 	Kind             RuleKind
 	Value, Condition int
-	Currency         int // index of the label
+	Currency         int // of money: index of the label
 	Metric           *Metric
 	BaseKey          uint64 // of the key: the metric and its constant labels
 	KeyParts         []KeyPart
@@ -176,13 +181,23 @@ func Compile(m *Mapping, sizes catalog.Sizes) (*Compiled, error) {
 	}
 	c.mapping.Records = c.mapping.byName["consignwatch_records_total"]
 	c.mapping.Delay = c.mapping.byName["consignwatch_record_delay_seconds"]
-	if c.mapping.Records == nil || c.mapping.Delay == nil {
+	c.mapping.ValuesRejected = c.mapping.byName["consignwatch_values_rejected_total"]
+	if c.mapping.Records == nil || c.mapping.Delay == nil || c.mapping.ValuesRejected == nil {
 		return nil, fmt.Errorf("the catalog does not declare the stream's own metrics")
+	}
+	c.mapping.NotATime = c.rejection(c.mapping.Delay, catalog.NotATime)
+	c.mapping.InTheFuture = c.rejection(c.mapping.Delay, catalog.InTheFuture)
+	c.mapping.TooLarge = c.rejection(c.mapping.Delay, catalog.TooLarge)
+	for _, m := range c.mapping.Metrics {
+		if m.CurrencyLabel >= 0 {
+			m.CurrencyLimit = c.rejection(m, catalog.CurrencyLimit)
+		}
 	}
 	events := make([]*Event, 0, len(m.events))
 	for i := range m.events {
 		e := c.event(&m.events[i])
 		events = append(events, e)
+		c.mapping.Dedupes = c.mapping.Dedupes || e.Dedupe
 		c.mapping.MaxLabels = max(c.mapping.MaxLabels, len(e.Labels))
 		c.mapping.MaxValues = max(c.mapping.MaxValues, len(e.Values))
 		c.mapping.MaxConditions = max(c.mapping.MaxConditions, len(e.Conditions))
@@ -192,6 +207,16 @@ func Compile(m *Mapping, sizes catalog.Sizes) (*Compiled, error) {
 		c.mapping.Known = append(c.mapping.Known, Known{c.mapping.byName[k.metric.Name], k.values})
 	}
 	return c.mapping, nil
+}
+
+// rejection returns the key of the series that counts the values which a metric leaves out for a reason. It exists from
+// the start.
+func (c *compiler) rejection(of *Metric, reason string) uint64 {
+	m := c.mapping.ValuesRejected
+	c.mapping.Known = append(c.mapping.Known, Known{m, []string{of.Decl.Name, reason}})
+	metric, _ := m.Interners[0].Reserve(of.Decl.Name)
+	id, _ := m.Interners[1].Reserve(reason)
+	return m.Key([]uint32{metric, id})
 }
 
 type compiler struct {
@@ -354,7 +379,7 @@ func (c *compiler) event(spec *eventSpec) *Event {
 		for i, l := range f.labels {
 			d := m.Interners[i]
 			if l.constant != "" {
-				id, _ := d.Intern([]byte(l.constant), 0, 0)
+				id, _ := d.Reserve(l.constant)
 				rule.BaseKey |= uint64(id) << m.shifts[i]
 				at[i], constants[i] = -1, id
 				continue
@@ -430,7 +455,7 @@ func (c *compiler) path(p string) int {
 
 func (c *compiler) label(s labelSpec, d *interner.Label) Label {
 	l := Label{Slot: c.slot(s.field), Interner: d, Fallback: -1}
-	number := func(value string) uint32 { id, _ := d.Intern([]byte(value), 0, 0); return id }
+	number := func(value string) uint32 { id, _ := d.Reserve(value); return id }
 	if s.fallback != "" {
 		l.Fallback = int64(number(s.fallback))
 	}
