@@ -19,6 +19,6 @@ func run(args []string, stdout, stderr *os.File) int {
 	app := kingpin.New("consignwatch", "Operates the monitoring of a consignment-sale platform: checks and renders its rules, routing and dashboards, acknowledges alerts, drills them, and replays recorded incidents.")
 	declareAckd(app)
 	return cli.Main(app, []cli.Command{
-		addCatalog, addCheck, addRender, addHealthcheck, addAck, addUnack, addDrill, addRecord, addReplay,
+		addCatalog, addCheck, addRender, addHealthcheck, addAck, addUnack, addDrill, addRecord, addReplay, addWebConfig,
 	}, args, stdout, stderr)
 }
