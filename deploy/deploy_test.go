@@ -90,6 +90,9 @@ func TestUnitsAreHardenedAndFitTheExamples(t *testing.T) {
 			}
 			named = append(named, found[2])
 		}
+		for _, found := range regexp.MustCompile(`%d/(\S+)`).FindAllStringSubmatch(options["ExecStart"][0], -1) {
+			named = append(named, found[1])
+		}
 		slices.Sort(handed)
 		slices.Sort(named)
 		if !slices.Equal(handed, slices.Compact(named)) {

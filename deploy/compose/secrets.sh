@@ -45,6 +45,10 @@ acl="$(sed "s/{{password}}/$(of system-exporter/valkey)/" "${ACL:-/deploy/redis/
 keep valkey/users.acl "user default on nopass ~* &* +@all
 $acl"
 
+# Prometheus is the only one who may take what the event-exporter has counted.
+keep prometheus/event-exporter "$(password)"
+keep event-exporter/scraper-password "$(of prometheus/event-exporter)"
+
 keep grafana/admin-password "$(password)"
 
 # Where Alertmanager sends its webhooks: everything that the routing names goes to the stack's pager.
@@ -57,7 +61,8 @@ own mysql 999:999
 own valkey 65532:65532
 own grafana 472:0
 own alertmanager 65534:65534
-for service in platform-sim business-exporter system-exporter integration-exporter; do own "$service" 65532:65532; done
+own prometheus 65534:65534
+for service in platform-sim business-exporter system-exporter integration-exporter event-exporter; do own "$service" 65532:65532; done
 # What the simulator writes for others: keys of its fakes, the certificate of its API, the state of its disk.
 for folder in external-services api textfiles; do own "$folder" 65532:65532; done
 chmod 755 "$FOLDER/textfiles" # node_exporter is another user, and reads numbers only

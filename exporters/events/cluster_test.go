@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,10 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/prometheus/client_golang/api"
 	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
@@ -34,10 +36,18 @@ type cluster struct {
 	dir        string
 	session    string // timeout of the members
 	expected   *expectedCounters
+	world
 
 	exporters map[string]*servers.Process // by name
 	scrapes   map[string]*proxy           // by name; Prometheus scrapes these exporters through them
 	questions map[string]*proxy           // by name; these exporters ask Prometheus through them
+}
+
+// world is what kind of members the exporters are, and of stream they count.
+type world struct {
+	dynamic       bool // members have no instance id
+	transactions  bool // all is written in transactions, and a third of it in one that is aborted before
+	defaultSettle bool // the exporters wait for what may be on its way to Prometheus as long as they do by default
 }
 
 // partitions is how many partitions the topics of the event stream have together.
@@ -129,7 +139,7 @@ func (c *cluster) instance(name string) string {
 	return c.exporters[name].Address()
 }
 
-// start runs an exporter under a name, which is also its instance id.
+// start runs an exporter under a name, which is also its instance id, unless the world has dynamic members.
 func (c *cluster) start(t *testing.T, name, resume string) *servers.Process {
 	t.Helper()
 	p := c.run(t, name, resume, c.prometheus.URL())
@@ -151,11 +161,19 @@ func (c *cluster) startBehindProxies(t *testing.T, name, resume string) (*server
 func (c *cluster) run(t *testing.T, name, resume, prometheus string) *servers.Process {
 	t.Helper()
 	config := filepath.Join(c.dir, name+".yml")
+	instance, settle := "instance_id: "+name+", ", "settle: 500ms, "
+	if c.dynamic {
+		instance = ""
+	}
+	if c.defaultSettle {
+		settle = ""
+	}
 	text := fmt.Sprintf(`
-kafka: {brokers: [%q], group: events, instance_id: %s, session_timeout: %s}
+kafka: {brokers: [%q], group: events, %ssession_timeout: %s}
 resume_from: %s
-prometheus: {url: %q, settle: 500ms, matchers: {job: event-exporter}}
-`, c.broker.Address(), name, c.session, resume, prometheus)
+scrapers: [{name: main, anonymous: true}]
+prometheus: {url: %q, %smatchers: {job: event-exporter}}
+`, c.broker.Address(), instance, c.session, resume, prometheus, settle)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +224,7 @@ func offsets(page map[string]float64) map[string]int64 {
 	return offsets
 }
 
-var offsetSeries = regexp.MustCompile(`^consignwatch_offset\{partition="(\d+)",topic="([^"]+)"\}$`)
+var offsetSeries = regexp.MustCompile(`^consignwatch_offset\{partition="(\d+)",topic="([^"]+)",topic_id="[^"]+"\}$`)
 
 // awaitPartitions waits until an exporter has partitions.
 func awaitPartitions(t *testing.T, p *servers.Process) {
@@ -306,23 +324,51 @@ func (c *cluster) awaitIngested(t *testing.T, name string) {
 	})
 }
 
-// killDuringQuery makes the group rebalance, and kills an exporter behind proxies in the middle of that: when it has asked Prometheus what was ingested, and
-// has no answer yet. Either it holds partitions back until all exposed values are ingested, or it resolves the start offsets of those that it gets.
-func (c *cluster) killDuringQuery(t *testing.T, name string, holdsBack bool, rebalance func()) {
+// killDuringQuery makes the group rebalance, and kills an exporter behind proxies in the middle of that: when it has asked Prometheus what was ingested, has no
+// answer yet, and the time has come.
+func (c *cluster) killDuringQuery(t *testing.T, name string, rebalance func(), now func() bool) {
 	t.Helper()
 	queries := c.questions[name]
 	queries.reject(true) // none is missed: the exporter asks again
 	defer queries.reject(false)
 	rebalance()
-	p := c.exporters[name]
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	for killed := false; !killed; {
+		if ctx.Err() != nil {
+			t.Fatalf("%s asked Prometheus for two minutes, and never at the moment to be killed", name)
+		}
 		queries.next(t, 1, func() {
-			if has := len(delivered(t, p)) > 0; has == holdsBack {
-				kill(t, p)
+			if now() {
+				kill(t, c.exporters[name])
 				killed = true
 			}
 		})
 	}
+}
+
+// heldBack reports whether some partitions are nobody's: the member that is to give them up holds them until Prometheus has what it has exposed of them, and
+// the group assigns them to another one after that.
+func (c *cluster) heldBack(t *testing.T) bool {
+	t.Helper()
+	groups, err := newAdmin(t, c.broker).DescribeConsumerGroups([]string{"events"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := 0
+	for _, member := range groups[0].Members {
+		assignment, err := member.GetMemberAssignment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if assignment == nil { // there is none before the group has one
+			continue
+		}
+		for _, own := range assignment.Topics {
+			owned += len(own)
+		}
+	}
+	return groups[0].State == "Stable" && owned < partitions()
 }
 
 // expectedCounters are the value that every counter must have in the end, from what was produced.
@@ -331,6 +377,7 @@ type expectedCounters struct {
 	want   map[string]float64 // series to value; money in minor units
 	end    map[string]int64   // topic/partition to the offset after the last record
 	number int
+	whole  int // the number after which all topics hold all events
 }
 
 func newExpectedCounters() *expectedCounters {
@@ -339,35 +386,61 @@ func newExpectedCounters() *expectedCounters {
 
 // producer writes batches of events, and adds to the expected counters what they must add.
 type producer struct {
-	sarama.SyncProducer
-	books *expectedCounters
+	*kgo.Client
+	expected     *expectedCounters
+	transactions bool
+	batches      int
 }
 
 func (c *cluster) newProducer(t *testing.T) *producer {
 	t.Helper()
-	config := sarama.NewConfig()
-	config.Producer.Return.Successes = true
-	config.Producer.Idempotent = true
-	config.Producer.RequiredAcks = sarama.WaitForAll
-	config.Producer.Retry.Max = 100
-	config.Net.MaxOpenRequests = 1
-	config.Producer.Partitioner = sarama.NewManualPartitioner
-	p, err := sarama.NewSyncProducer([]string{c.broker.Address()}, config)
+	options := []kgo.Opt{kgo.SeedBrokers(c.broker.Address()), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	if c.transactions {
+		options = append(options, kgo.TransactionalID("producer"))
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &producer{p, c.expected}
+	return &producer{client, c.expected, c.transactions, 0}
 }
 
-func (p *producer) write() error {
-	var batch []*sarama.ProducerMessage
-	for range 50 {
-		batch = append(batch, p.books.next())
+func (p *producer) write(ctx context.Context) error {
+	p.batches++
+	batch := make([]*kgo.Record, 50)
+	for i := range batch {
+		batch[i] = p.expected.next()
 	}
-	if err := p.SendMessages(batch); err != nil {
+	if p.transactions && p.batches%3 == 0 { // the same events come after it: an order that was aborted must not make them duplicates
+		aborted := make([]*kgo.Record, len(batch))
+		for i, r := range batch {
+			aborted[i] = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Value: r.Value}
+		}
+		if err := p.send(ctx, aborted, kgo.TryAbort); err != nil {
+			return err
+		}
+	}
+	if err := p.send(ctx, batch, kgo.TryCommit); err != nil {
+		return err
+	}
+	p.expected.written(batch)
+	return nil
+}
+
+func (p *producer) send(ctx context.Context, batch []*kgo.Record, end kgo.TransactionEndTry) error {
+	if p.transactions {
+		if err := p.BeginTransaction(); err != nil {
+			return fmt.Errorf("begin a transaction: %w", err)
+		}
+	}
+	if err := p.ProduceSync(ctx, batch...).FirstErr(); err != nil {
 		return fmt.Errorf("produce: %w", err)
 	}
-	p.books.written(batch)
+	if p.transactions {
+		if err := p.EndTransaction(ctx, end); err != nil {
+			return fmt.Errorf("end a transaction: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -377,7 +450,7 @@ func (c *cluster) write(t *testing.T, batches int) {
 	p := c.newProducer(t)
 	defer p.Close()
 	for range batches {
-		if err := p.write(); err != nil {
+		if err := p.write(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -394,7 +467,7 @@ func (c *cluster) produce(t *testing.T) (stop func()) {
 		defer close(done)
 		defer p.Close()
 		for ctx.Err() == nil {
-			if err := p.write(); err != nil {
+			if err := p.write(t.Context()); err != nil {
 				t.Error(err)
 				return
 			}
@@ -408,22 +481,22 @@ func (c *cluster) produce(t *testing.T) (stop func()) {
 }
 
 // next makes an event and adds what it must add.
-func (e *expectedCounters) next() *sarama.ProducerMessage {
+func (e *expectedCounters) next() *kgo.Record {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.number++
 	n := e.number
 	client := fmt.Sprintf("client-%d", n%7)
 	add := func(v float64, series string, args ...any) { e.want[fmt.Sprintf(series, args...)] += v }
-	event := func(topic, typ, id, data string) *sarama.ProducerMessage {
-		return &sarama.ProducerMessage{Topic: topic, Partition: int32(n / 3 % 4), Value: sarama.StringEncoder(fmt.Sprintf(
+	event := func(topic, typ, id, data string) *kgo.Record {
+		return &kgo.Record{Topic: topic, Partition: int32(n / 3 % 4), Value: fmt.Appendf(nil,
 			`{"specversion":"1.0","id":%q,"source":"/test/%d","type":%q,"time":%q,"clientid":%q,"datacontenttype":"application/json","data":%s}`,
-			id, n/3%4, typ, time.Now().UTC().Format(time.RFC3339Nano), client, data))}
+			id, n/3%4, typ, time.Now().UTC().Format(time.RFC3339Nano), client, data)}
 	}
 	id := fmt.Sprint("e", n)
 	switch n % 3 {
 	case 0:
-		if n%30 == 0 && n > 300 { // the same order again: 300 events later, on the same partition only when the numbers fit
+		if n%30 == 0 && n > e.whole+300 { // the same order again: 300 events later, on the same partition only when the numbers fit
 			id = fmt.Sprint("e", n-12*3)
 			return event("consign.commerce", "consign.order.placed", id, orderData(n-12*3))
 		}
@@ -450,13 +523,42 @@ func orderData(n int) string {
 	return fmt.Sprintf(`{"event":"spring","channel":"online","items":2,"amount_cents":%d,"currency":"USD"}`, orderCents(n))
 }
 
-func (e *expectedCounters) written(batch []*sarama.ProducerMessage) {
+func (e *expectedCounters) written(batch []*kgo.Record) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, m := range batch {
 		k := fmt.Sprintf("%s/%d", m.Topic, m.Partition)
 		e.end[k] = max(e.end[k], m.Offset+1)
 	}
+}
+
+// recreate deletes a topic and creates it again. All of it is counted, and nothing is written to it meanwhile.
+func (c *cluster) recreate(t *testing.T, topic string) {
+	t.Helper()
+	recreate(t, c.broker, topic, stream.Topics()[topic])
+	c.expected.mu.Lock()
+	defer c.expected.mu.Unlock()
+	maps.DeleteFunc(c.expected.end, func(partition string, _ int64) bool { return strings.HasPrefix(partition, topic+"/") })
+	c.expected.whole = c.expected.number
+}
+
+// topicIDs are the ids of the topics, as consignwatch_offset has them.
+func (c *cluster) topicIDs(t *testing.T) map[string]string {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.broker.Address()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	topics, err := kadm.NewClient(client).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{}
+	for name, topic := range topics {
+		ids[name] = base64.RawURLEncoding.EncodeToString(topic.ID[:])
+	}
+	return ids
 }
 
 // awaitCounted waits until Prometheus has the offsets of everything that was produced.
@@ -466,15 +568,16 @@ func (c *cluster) awaitCounted(t *testing.T) {
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	ids := c.topicIDs(t)
 	for {
-		value, _, _, err := c.api.Query(ctx, `max by (topic, partition) (last_over_time(consignwatch_offset[1h]))`, time.Time{})
+		value, _, _, err := c.api.Query(ctx, `max by (topic, topic_id, partition) (last_over_time(consignwatch_offset[1h]))`, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		missing := maps.Clone(c.expected.end)
 		for _, s := range value.(model.Vector) {
 			k := fmt.Sprintf("%s/%s", s.Metric["topic"], s.Metric["partition"])
-			if int64(s.Value) >= missing[k] {
+			if string(s.Metric["topic_id"]) == ids[string(s.Metric["topic"])] && int64(s.Value) >= missing[k] {
 				delete(missing, k)
 			}
 		}

@@ -23,8 +23,8 @@ type Config struct {
 	// ResumeFrom says where the start offsets come from: `kafka` (committed) or `prometheus` (ingested).
 	ResumeFrom string     `yaml:"resume_from"`
 	Prometheus Prometheus `yaml:"prometheus,omitempty"`
-	// Scrapers are the names of the scrapers to which values are delivered: those that ask for /metrics?scraper=NAME.
-	Scrapers []string `yaml:"scrapers"`
+	// Scrapers are those to which values are delivered.
+	Scrapers []Scraper `yaml:"scrapers"`
 	// MappingFile is a mapping; empty for the embedded one.
 	MappingFile string `yaml:"mapping_file,omitempty"`
 	// Clients are the slugs of the inventory, admitted before all others.
@@ -37,16 +37,16 @@ type Kafka struct {
 	Brokers []string `yaml:"brokers"`
 	Group   string   `yaml:"group"`
 	Topics  []string `yaml:"topics"`
-	// Version is the protocol version to speak, like 3.8.0; empty for what the client library takes.
-	Version string `yaml:"version,omitempty"`
 	// InstanceID makes the process a static member of the group: restarted, it takes its partitions back at once.
 	InstanceID string `yaml:"instance_id,omitempty"`
 	// SessionTimeout is how long the group waits for a member that sends no heartbeat.
 	SessionTimeout yamlfile.Duration `yaml:"session_timeout"`
 	// Initial is the start offset of a partition that was never counted: `oldest` or `newest`.
-	Initial string                  `yaml:"initial"`
-	TLS     *commonconfig.TLSConfig `yaml:"tls,omitempty"`
-	SASL    *kafkaclient.SASL       `yaml:"sasl,omitempty"`
+	Initial string `yaml:"initial"`
+	// MaxBatchBytes is the largest size of a batch of records, decompressed. Larger ones are skipped.
+	MaxBatchBytes int                     `yaml:"max_batch_bytes"`
+	TLS           *commonconfig.TLSConfig `yaml:"tls,omitempty"`
+	SASL          *kafkaclient.SASL       `yaml:"sasl,omitempty"`
 }
 
 // Prometheus says where the ingested offsets are queried, in the exact mode.
@@ -59,6 +59,16 @@ type Prometheus struct {
 	// Settle is how long a scrape response may still be on its way after the process that sent it has died.
 	Settle yamlfile.Duration             `yaml:"settle"`
 	HTTP   commonconfig.HTTPClientConfig `yaml:"http,omitempty"`
+}
+
+// Scraper is who asks for /metrics?scraper=NAME.
+type Scraper struct {
+	Name string `yaml:"name"`
+	// User is the user of basic auth, or the name in the client certificate, that the web config asks for.
+	User string `yaml:"user,omitempty"`
+	// Anonymous allows a scraper without a user where what was written to it counts as delivered: everybody who reaches the
+	// exporter can make it lose what was counted.
+	Anonymous bool `yaml:"anonymous,omitempty"`
 }
 
 // Limits bound the number of series.
@@ -74,6 +84,7 @@ func defaultConfig() Config {
 			Topics:         []string{"consign.telemetry", "consign.commerce", "consign.integration"},
 			SessionTimeout: yamlfile.Duration(10 * time.Second),
 			Initial:        "oldest",
+			MaxBatchBytes:  64 << 20,
 		},
 		ResumeFrom: resumeKafka,
 		Prometheus: Prometheus{
@@ -81,7 +92,7 @@ func defaultConfig() Config {
 			Settle:   yamlfile.Duration(2 * time.Second),
 			HTTP:     commonconfig.DefaultHTTPClientConfig,
 		},
-		Scrapers: []string{"main"},
+		Scrapers: []Scraper{{Name: "main"}},
 		Limits:   Limits{Clients: catalog.DefaultClients, Events: catalog.DefaultClients},
 	}
 }
@@ -103,16 +114,18 @@ func (c *Config) check(f *yamlfile.File) error {
 		return f.Errorf("kafka.topics", "is empty")
 	case hasDuplicates(k.Topics):
 		return f.Errorf("kafka.topics", "a topic is there twice")
+	case k.InstanceID != "" && !kafkaName.MatchString(k.InstanceID):
+		return f.Errorf("kafka.instance_id", "%q is not made of letters, digits and ._-", k.InstanceID)
 	case k.SessionTimeout < yamlfile.Duration(time.Second):
 		return f.Errorf("kafka.session_timeout", "must be at least 1s")
 	case k.Initial != "oldest" && k.Initial != "newest":
 		return f.Errorf("kafka.initial", "%q is not one of oldest, newest", k.Initial)
+	case k.MaxBatchBytes < 1<<20 || k.MaxBatchBytes > 1<<30:
+		return f.Errorf("kafka.max_batch_bytes", "must be between 1 MiB (%d) and 1 GiB (%d)", 1<<20, 1<<30)
 	case c.ResumeFrom != resumeKafka && c.ResumeFrom != resumePrometheus:
 		return f.Errorf("resume_from", "%q is not one of kafka, prometheus", c.ResumeFrom)
 	case len(c.Scrapers) == 0:
 		return f.Errorf("scrapers", "is empty: nothing would ever count as delivered. Name the scraper, and let Prometheus ask for /metrics?scraper=NAME")
-	case slices.Contains(c.Scrapers, ""):
-		return f.Errorf("scrapers", "a name is empty")
 	case c.Limits.Clients < 1:
 		return f.Errorf("limits.clients", "must be at least 1")
 	case c.Limits.Events < 1:
@@ -124,12 +137,9 @@ func (c *Config) check(f *yamlfile.File) error {
 		}
 	}
 	for i, topic := range k.Topics {
-		if !topicName.MatchString(topic) {
+		if !kafkaName.MatchString(topic) {
 			return f.Errorf(fmt.Sprintf("kafka.topics.%d", i), "%q is not the name of a topic", topic)
 		}
-	}
-	if err := kafkaclient.CheckVersion(f, "kafka.version", k.Version); err != nil {
-		return err
 	}
 	if k.SASL != nil {
 		if err := k.SASL.Check(f, "kafka.sasl"); err != nil {
@@ -137,13 +147,33 @@ func (c *Config) check(f *yamlfile.File) error {
 		}
 	}
 	if c.ResumeFrom == resumePrometheus {
-		return c.Prometheus.check(f)
+		if err := c.Prometheus.check(f); err != nil {
+			return err
+		}
+	}
+	return c.checkScrapers(f)
+}
+
+func (c *Config) checkScrapers(f *yamlfile.File) error {
+	for i, s := range c.Scrapers {
+		key := fmt.Sprintf("scrapers.%d", i)
+		switch {
+		case s.Name == "":
+			return f.Errorf(key+".name", "is missing: Prometheus asks for /metrics?scraper=NAME")
+		case slices.ContainsFunc(c.Scrapers[:i], func(o Scraper) bool { return o.Name == s.Name }):
+			return f.Errorf(key+".name", "%q is there twice", s.Name)
+		case s.User != "" && s.Anonymous:
+			return f.Errorf(key+".anonymous", "contradicts user")
+		case s.User == "" && !s.Anonymous && c.ResumeFrom == resumeKafka:
+			return f.Errorf(key+".user", "is missing: with resume_from: kafka what was written to this scraper counts as delivered, so that anybody could make values disappear. Name the user of the web config's basic auth, or in the client certificate; "+
+				"or set anonymous: true where nobody else reaches the exporter")
+		}
 	}
 	return nil
 }
 
-// topicName is what Kafka allows.
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+// kafkaName is what Kafka allows for topics and instance ids.
+var kafkaName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 func hasDuplicates(names []string) bool {
 	sorted := slices.Sorted(slices.Values(names))

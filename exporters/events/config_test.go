@@ -58,7 +58,7 @@ func TestInvalidMappingsKeepTheExporterFromStarting(t *testing.T) {
 			first, _, _ := strings.Cut(string(text), "\n")
 			dir := folder(t, map[string]string{
 				"mapping.yml": string(text),
-				"config.yml":  "kafka: {brokers: [\"localhost:9092\"]}\nmapping_file: mapping.yml\n",
+				"config.yml":  "kafka: {brokers: [\"localhost:9092\"]}\nmapping_file: mapping.yml\n" + anonymousScraper,
 			})
 			checkRejected(t, filepath.Join(dir, "config.yml"), filepath.Join(dir, "mapping.yml")+":"+strings.TrimPrefix(first, "# "))
 		})

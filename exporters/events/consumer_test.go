@@ -8,38 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/IBM/sarama"
-
 	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 	"github.com/consignwatch/consignwatch/exporters/events/internal/cloudevent"
 )
-
-// Without a session there is nothing to finish: brokers that say nothing are waited for once, and not until they answer.
-func TestTheEndWaitsForSilentBrokersOnlyWhileThereIsASession(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		session sarama.ConsumerGroupSession
-		want    time.Duration
-	}{
-		{"without a session", nil, leaveTimeout},
-		{"with a session", struct{ sarama.ConsumerGroupSession }{}, time.Minute},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := &consumer{log: slog.New(slog.DiscardHandler), ended: make(chan struct{}), cancel: func() {}, session: tt.session}
-				time.AfterFunc(time.Minute, func() { close(n.ended) })
-				begin := time.Now()
-				if err := n.stop(); err != nil {
-					t.Error(err)
-				}
-				if got := time.Since(begin); got != tt.want {
-					t.Errorf("it waited for %v, want %v", got, tt.want)
-				}
-				time.Sleep(time.Minute) // nothing of the test is left behind
-			})
-		})
-	}
-}
 
 func TestBadRecordsAreLoggedFiftyAtOnceAndThenFiveEachSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,10 +39,55 @@ func (d eventLog) pause(rnd *rand.Rand, most time.Duration) {
 	}
 }
 
+// worlds are those that the tests of single kills do not try.
+var worlds = map[string]world{
+	"members without instance ids": {dynamic: true},
+	"transactions":                 {transactions: true},
+	"the default settle":           {defaultSettle: true},
+	"all of them":                  {dynamic: true, transactions: true, defaultSettle: true},
+}
+
+func eachWorld(t *testing.T, test func(*testing.T, world)) {
+	for name, w := range worlds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, w)
+		})
+	}
+}
+
+// TestIncreasesAreExactInEachWorld kills at the chosen moments of crash_test.go and sigstop_test.go.
+func TestIncreasesAreExactInEachWorld(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(*testing.T, world){
+		"members die, join and leave":    membersDieJoinAndLeave,
+		"killed several times a scrape":  diesBetweenScrapes,
+		"killed at chosen moments":       killsAtChosenMoments,
+		"the first scrapes of a process": firstScrapesFail,
+		"frozen":                         freezes,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachWorld(t, test)
+		})
+	}
+}
+
+// TestIncreasesAreExactAfterKillsRestartsAndRebalances kills thirty times, with a third member that comes and goes, a broker that
+// restarts, and a topic that is recreated.
 func TestIncreasesAreExactAfterKillsRestartsAndRebalances(t *testing.T) {
 	t.Parallel()
+	t.Run("static members", func(t *testing.T) {
+		t.Parallel()
+		killsRestartsAndRebalances(t, world{})
+	})
+	eachWorld(t, killsRestartsAndRebalances)
+}
+
+func killsRestartsAndRebalances(t *testing.T, w world) {
 	rnd := seed.Rand(t)
 	c := newCluster(t, time.Second)
+	c.world = w
 	stop := c.produce(t)
 	names := []string{"a", "b", "c"}
 	for _, name := range names[:2] {
@@ -54,6 +99,13 @@ func TestIncreasesAreExactAfterKillsRestartsAndRebalances(t *testing.T) {
 		if kills == 10 {
 			d.log("start c")
 			c.start(t, "c", "prometheus")
+		}
+		if kills == 15 {
+			stop()
+			c.awaitCounted(t)
+			d.log("recreate a topic")
+			c.recreate(t, "consign.commerce")
+			stop = c.produce(t)
 		}
 		name := names[rnd.IntN(len(c.exporters))]
 		d.log("kill %s", name)

@@ -60,7 +60,12 @@ func end(t *testing.T, c *cluster, stop func()) {
 // killed, the broker restarts while one is dead, and one leaves.
 func TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts(t *testing.T) {
 	t.Parallel()
+	membersDieJoinAndLeave(t, world{})
+}
+
+func membersDieJoinAndLeave(t *testing.T, w world) {
 	c := newCluster(t, time.Second)
+	c.world = w
 	stop := c.produce(t)
 	a, scrapesOfA := c.startBehindProxies(t, "a", "prometheus")
 	b, scrapesOfB := c.startBehindProxies(t, "b", "prometheus")
@@ -71,7 +76,11 @@ func TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts(t *test
 	restart(t, a)
 	c.awaitMembers(t, "a", "b")
 
-	c.killDuringQuery(t, "b", true, func() { c.start(t, "c", "prometheus") })
+	awaitDelivery(t, a) // a member that has shown nothing of its partitions gives them up at once
+	awaitDelivery(t, b)
+	c.questions["a"].reject(true) // both hold partitions back for the third one
+	c.killDuringQuery(t, "b", func() { c.start(t, "c", "prometheus") }, func() bool { return c.heldBack(t) })
+	c.questions["a"].reject(false)
 	restart(t, b)
 	c.awaitMembers(t, "a", "b", "c")
 	third := c.exporters["c"]
@@ -92,7 +101,12 @@ func TestIncreasesAreExactWhenMembersDieJoinAndLeaveAndTheBrokerRestarts(t *test
 // has some, and when it has counted records that no scrape will ever expose.
 func TestIncreasesAreExactWhenAProcessDiesSeveralTimesBetweenTwoScrapes(t *testing.T) {
 	t.Parallel()
+	diesBetweenScrapes(t, world{})
+}
+
+func diesBetweenScrapes(t *testing.T, w world) {
 	c := newCluster(t, 4*time.Second)
+	c.world = w
 	stop := c.produce(t)
 	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
 	for range 3 {
@@ -117,7 +131,12 @@ func TestIncreasesAreExactWhenAProcessDiesSeveralTimesBetweenTwoScrapes(t *testi
 // the first response of a process, the first one with numbers, and a later one. It also kills it in the middle of a rebalance.
 func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
 	t.Parallel()
+	killsAtChosenMoments(t, world{})
+}
+
+func killsAtChosenMoments(t *testing.T, w world) {
 	c := newCluster(t, time.Second)
+	c.world = w
 	stop := c.produce(t)
 	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
 	scrapes.reject(true) // no other scrapes than these
@@ -136,27 +155,39 @@ func TestIncreasesAreExactAfterKillsAtChosenMoments(t *testing.T) {
 	scrapes.reject(false)
 	awaitDelivery(t, a)
 	// A second member joins, and the first one is killed with the partitions that it holds back.
-	c.killDuringQuery(t, "a", true, func() { c.startBehindProxies(t, "b", "prometheus") })
+	c.killDuringQuery(t, "a", func() { c.startBehindProxies(t, "b", "prometheus") }, func() bool { return c.heldBack(t) })
 	restart(t, a)
 	c.awaitMembers(t, "a", "b")
 	// The second one comes back, and is killed before it has its start offsets.
 	b := c.exporters["b"]
 	stopProcess(t, b)
-	c.killDuringQuery(t, "b", false, func() { restart(t, b) })
+	c.killDuringQuery(t, "b", func() { restart(t, b) }, func() bool { return len(delivered(t, b)) == 0 })
 	restart(t, b)
 	c.awaitMembers(t, "a", "b")
 	// The second one leaves, and the first one is killed when it gets its partitions.
-	c.killDuringQuery(t, "a", false, func() { stopProcess(t, b) })
+	joined := rebalances(t, a)
+	c.killDuringQuery(t, "a", func() { stopProcess(t, b) }, func() bool { return rebalances(t, a) > joined && len(delivered(t, a)) < partitions() })
 	restart(t, a)
 	c.awaitMembers(t, "a")
 	end(t, c, stop)
+}
+
+// rebalances is how many sessions of the group an exporter has seen since its start.
+func rebalances(t *testing.T, p *servers.Process) float64 {
+	t.Helper()
+	return acknowledgedSeries(t, p)["consignwatch_rebalances_total"]
 }
 
 // TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail restarts the exporter between two scrapes, and lets the first scrapes afterwards fail in
 // different ways. When Prometheus sees the counters again they have passed their old values.
 func TestIncreasesAreExactWhenTheFirstScrapesOfAProcessFail(t *testing.T) {
 	t.Parallel()
+	firstScrapesFail(t, world{})
+}
+
+func firstScrapesFail(t *testing.T, w world) {
 	c := newCluster(t, time.Second)
+	c.world = w
 	a, scrapes := c.startBehindProxies(t, "a", "prometheus")
 	batches := 0 // that the process counts
 	for _, shares := range [][]float64{{}, {0}, {1, 0}, {0, 0.5}} {

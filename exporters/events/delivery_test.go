@@ -40,7 +40,7 @@ func (r *inProcess) awaitCountedBut(t *testing.T, topic string, partition int32)
 func TestOnlyAKnownScraperWithTheWholeResponseDelivers(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
-	r := follow(t, b.Address(), "scrapers: [main, second]\n")
+	r := follow(t, b.Address(), "scrapers: [{name: main, anonymous: true}, {name: second, anonymous: true}]\n")
 	r.scrapeFirst(t)
 	write(t, b, times(10, request("anna"))...)
 	r.awaitCountedBut(t, telemetry, 0)
@@ -119,16 +119,20 @@ func TestMetricsBehindAPasswordAreDeliveredOnlyToWhoHasIt(t *testing.T) {
 	awaitCommitted(t, b, telemetry, 0, 10)
 }
 
+// bigRecords make a response of more than 5 MB.
+func bigRecords() (records []record) {
+	for i := range 260 {
+		records = append(records, record{topic: telemetry, value: structured("1", "any.thing", "anna", fmt.Sprintf(`{"thing":"%d-%s"}`, i, strings.Repeat("x", 20_000)))})
+	}
+	return records
+}
+
 // followBigResponse starts an exporter whose scrape response is larger than what fits between two sockets, 5 MB, by few series with long
 // labels. It has ten requests to deliver.
 func followBigResponse(t *testing.T) (*kafka.Broker, *inProcess) {
 	t.Helper()
 	b := startBroker(t, kafka.Config{})
-	var records []record
-	for i := range 260 {
-		records = append(records, record{topic: telemetry, value: structured("1", "any.thing", "anna", fmt.Sprintf(`{"thing":"%d-%s"}`, i, strings.Repeat("x", 20_000)))})
-	}
-	write(t, b, append(records, times(10, request("anna"))...)...)
+	write(t, b, append(bigRecords(), times(10, request("anna"))...)...)
 	dir := folder(t, map[string]string{"mapping.yml": anyLabelMapping, "config.yml": followConfig(b.Address(), "mapping_file: mapping.yml\n")})
 	r := followFile(t, filepath.Join(dir, "config.yml"))
 	r.scrapeFirst(t)
@@ -233,7 +237,7 @@ func TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout(t *testing.
 func TestManyScrapersAtOnce(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t, kafka.Config{})
-	r := follow(t, b.Address(), "scrapers: [main, second]\n")
+	r := follow(t, b.Address(), "scrapers: [{name: main, anonymous: true}, {name: second, anonymous: true}]\n")
 	const batches, size = 20, 50
 	stop := make(chan struct{})
 	var scrapers sync.WaitGroup

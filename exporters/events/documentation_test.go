@@ -70,6 +70,9 @@ func configKeys(t reflect.Type, prefix string) []string {
 			continue
 		}
 		keys = append(keys, prefix+key)
+		if typ.Kind() == reflect.Slice && typ.Elem().Kind() == reflect.Struct {
+			keys = append(keys, configKeys(typ.Elem(), prefix+key+"[].")...)
+		}
 	}
 	return keys
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
@@ -64,7 +63,7 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 			return nil, f.Errorf("clients", "%q are no slugs, or more than the limit of %d", rejected, c.Limits.Clients)
 		}
 	}
-	kafka, err := c.Kafka.clientConfig()
+	options, err := c.Kafka.clientOptions(log)
 	if err != nil {
 		return nil, configError(path, err)
 	}
@@ -82,8 +81,8 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
 	}
-	g := newGatherer(aggregator, c.Scrapers)
-	n, err := newConsumer(&c, kafka, aggregator, g, offsets, metrics, log)
+	d := newDelivery(&c, aggregator, offsets)
+	n, err := newConsumer(&c, options, aggregator, d, offsets, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +94,7 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 		Catalog:    metrics,
 		Sizes:      sizes,
 		Collectors: []exporter.Collector{collector{n}},
-		Gatherer:   g,
+		Gatherer:   d,
 		Text:       bytes.Join([][]byte{masked, []byte("# " + c.mappingName()), text}, []byte("\n")),
 		Close:      n.stop,
 	}, nil
@@ -113,17 +112,6 @@ func loadMapping(path string) (*mapping.Mapping, []byte, error) {
 	m, err := mapping.Parse(name, text, catalog.Shipped())
 	return m, text, err
 }
-
-// collector is the membership in the group as a collector.
-type collector struct{ *consumer }
-
-func (collector) Name() string { return "stream" }
-
-func (collector) Schedule() exporter.Schedule {
-	return exporter.Schedule{Interval: 5 * time.Second, Timeout: 5 * time.Second}
-}
-
-func (c collector) Targets() []exporter.Target { return []exporter.Target{target(c)} }
 
 // commands adds `map`.
 func commands(_ context.Context, app *kingpin.Application, stdout io.Writer) {

@@ -13,6 +13,7 @@ import (
 	"github.com/IBM/sarama"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/consignwatch/consignwatch/exporters/events"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers"
@@ -52,6 +53,9 @@ const (
 	integration = "consign.integration"
 )
 
+// broker is where records are written: a kafka.Broker, or a fakeCluster.
+type broker interface{ Address() string }
+
 // record is one to be written.
 type record struct {
 	topic     string
@@ -62,38 +66,37 @@ type record struct {
 }
 
 // write writes records, and waits until the broker has them. It returns their offsets.
-func write(t *testing.T, b *kafka.Broker, records ...record) []int64 {
+func write(t *testing.T, b broker, records ...record) []int64 {
 	t.Helper()
-	return writeWith(t, sarama.NewConfig(), b, records...)
+	return writeWith(t, nil, b, records...)
 }
 
-func writeWith(t *testing.T, c *sarama.Config, b *kafka.Broker, records ...record) []int64 {
+// writeWith is write, with further options of the client, like a compression.
+func writeWith(t *testing.T, options []kgo.Opt, b broker, records ...record) []int64 {
 	t.Helper()
-	c.Producer.Return.Successes = true
-	c.Producer.MaxMessageBytes = kafka.MaxRecordBytes
-	c.Producer.Partitioner = sarama.NewManualPartitioner
-	p, err := sarama.NewSyncProducer([]string{b.Address()}, c)
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(b.Address()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(kafka.MaxRecordBytes),
+	}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
-	var messages []*sarama.ProducerMessage
-	for _, r := range records {
-		m := &sarama.ProducerMessage{Topic: r.topic, Partition: r.partition, Value: sarama.StringEncoder(r.value)}
+	defer client.Close()
+	produced := make([]*kgo.Record, len(records))
+	for i, r := range records {
+		produced[i] = &kgo.Record{Topic: r.topic, Partition: r.partition, Value: []byte(r.value)}
 		if r.key != "" {
-			m.Key = sarama.StringEncoder(r.key)
+			produced[i].Key = []byte(r.key)
 		}
 		for k, v := range r.headers {
-			m.Headers = append(m.Headers, sarama.RecordHeader{Key: []byte(k), Value: []byte(v)})
+			produced[i].Headers = append(produced[i].Headers, kgo.RecordHeader{Key: k, Value: []byte(v)})
 		}
-		messages = append(messages, m)
 	}
-	if err := p.SendMessages(messages); err != nil {
+	if err := client.ProduceSync(t.Context(), produced...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	offsets := make([]int64, len(messages))
-	for i, m := range messages {
-		offsets[i] = m.Offset
+	offsets := make([]int64, len(records))
+	for i, r := range produced {
+		offsets[i] = r.Offset
 	}
 	return offsets
 }
@@ -143,7 +146,13 @@ func follow(t *testing.T, brokerAddress, more string, flags ...string) *inProces
 	return followFile(t, exportertest.WriteFile(t, "config.yml", followConfig(brokerAddress, more)), flags...)
 }
 
+// anonymousScraper is who scrapes where a test is not about that.
+const anonymousScraper = "scrapers: [{name: main, anonymous: true}]\n"
+
 func followConfig(brokerAddress, more string) string {
+	if !strings.Contains(more, "scrapers:") {
+		more += anonymousScraper
+	}
 	return fmt.Sprintf("kafka: {brokers: [%q]}\n%s", brokerAddress, more)
 }
 
@@ -317,7 +326,7 @@ func (r *inProcess) awaitLog(t *testing.T, text string) {
 func tail(log string) string { return log[max(0, len(log)-4000):] }
 
 // committed is the offset that the group has committed for a partition, -1 when there is none.
-func committed(t *testing.T, b *kafka.Broker, topic string, partition int32) int64 {
+func committed(t *testing.T, b broker, topic string, partition int32) int64 {
 	t.Helper()
 	admin, err := sarama.NewClusterAdmin([]string{b.Address()}, sarama.NewConfig())
 	if err != nil {
@@ -332,7 +341,7 @@ func committed(t *testing.T, b *kafka.Broker, topic string, partition int32) int
 }
 
 // awaitCommitted waits until an offset is committed.
-func awaitCommitted(t *testing.T, b *kafka.Broker, topic string, partition int32, want int64) {
+func awaitCommitted(t *testing.T, b broker, topic string, partition int32, want int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

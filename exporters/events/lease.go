@@ -6,38 +6,31 @@ import (
 	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // lease fences a member that was stopped or cut off: the group cannot have assigned its partitions to another member
 // before a session timeout after the last heartbeat that was answered. The lease of such a member expires before it
 // delivers records that another member counts again.
 type lease struct {
-	group  string
-	id     *string // of the static member
 	length time.Duration
 
 	mu     sync.Mutex
-	active bool // there is a session
+	active bool // partitions are assigned
 	until  time.Time
+	stable time.Time // when the last heartbeat was sent that found the group at rest
 }
 
-// hold keeps the lease while ctx lives. It sends heartbeats of its own, beside those of the client library, because
-// the library does not report when one was answered. It calls first when the first one was answered, or failed.
-func (l *lease) hold(ctx context.Context, client sarama.Client, session sarama.ConsumerGroupSession, first func()) {
-	l.renew(ctx, time.Time{})
+func newLease(session time.Duration) *lease { return &lease{length: session * 9 / 10} }
+
+// hold keeps the lease of a member while ctx lives. It sends heartbeats of its own, beside those of the client, because the
+// client does not report when one was answered, and what the answer was.
+func (m *member) hold(ctx context.Context, l *lease) {
 	tick := time.NewTicker(l.length / 10)
 	defer tick.Stop()
-	first = sync.OnceFunc(first)
 	for {
-		sent := time.Now()
-		switch err := l.heartbeat(client, session); {
-		case err == nil:
-			l.renew(ctx, sent.Add(l.length))
-		case errors.Is(err, sarama.ErrUnknownMemberId), errors.Is(err, sarama.ErrIllegalGeneration), errors.Is(err, sarama.ErrFencedInstancedId):
-			l.renew(ctx, time.Time{})
-		}
-		first()
+		m.renew(ctx, l)
 		select {
 		case <-ctx.Done():
 			return
@@ -46,44 +39,64 @@ func (l *lease) hold(ctx context.Context, client sarama.Client, session sarama.C
 	}
 }
 
-func (l *lease) heartbeat(client sarama.Client, session sarama.ConsumerGroupSession) error {
-	coordinator, err := client.Coordinator(l.group)
-	if err != nil {
-		return err
-	}
-	req := &sarama.HeartbeatRequest{GroupId: l.group, GenerationId: session.GenerationID(), MemberId: session.MemberID()}
-	if l.id != nil {
-		req.Version, req.GroupInstanceId = 3, l.id
-	}
-	resp, err := coordinator.Heartbeat(req)
-	if err != nil {
-		// The next heartbeat looks up the coordinator again.
-		_ = client.RefreshCoordinator(l.group)
-		return err
-	}
-	if errors.Is(resp.Err, sarama.ErrNoError) || errors.Is(resp.Err, sarama.ErrRebalanceInProgress) {
-		return nil // while the group rebalances this process is still a member, and no other one has its partitions
-	}
-	return resp.Err
+// renew renews the lease by one heartbeat.
+func (m *member) renew(ctx context.Context, l *lease) {
+	sent := time.Now()
+	l.answered(sent, m.heartbeat(ctx, l.length))
 }
 
-// renew sets until when the lease is valid, unless it has been released.
-func (l *lease) renew(ctx context.Context, until time.Time) {
+func (m *member) heartbeat(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request := kmsg.NewPtrHeartbeatRequest()
+	request.Group, request.InstanceID = m.group, m.instanceID
+	request.MemberID, request.Generation = m.client.GroupMetadata()
+	if request.MemberID == "" {
+		return errNotMember
+	}
+	response, err := request.RequestWith(ctx, m.client)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(response.ErrorCode)
+}
+
+var errNotMember = errors.New("not a member yet")
+
+// answered takes the answer to a heartbeat. While the group rebalances this process is still a member, and no other one has
+// its partitions, as long as the group waits for members to revoke theirs. A generation that is not ours any more renews
+// nothing, and ends nothing: the member may just be joining.
+func (l *lease) answered(sent time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ctx.Err() == nil {
-		l.active, l.until = true, until
+	switch {
+	case err == nil:
+		l.stable, l.until = sent, sent.Add(l.length)
+	case errors.Is(err, kerr.RebalanceInProgress):
+		l.until = sent.Add(l.length)
+		if end := l.stable.Add(rebalanceTimeout * 9 / 10); end.Before(l.until) {
+			l.until = end
+		}
+	case errors.Is(err, kerr.UnknownMemberID), errors.Is(err, kerr.FencedInstanceID):
+		l.until = time.Time{}
 	}
 }
 
-// release says that no partition is assigned any more. The context of hold has ended before.
+// acquire says that partitions are assigned: from now on values may be delivered only while the lease is valid.
+func (l *lease) acquire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active = true
+}
+
+// release says that no partition is assigned any more.
 func (l *lease) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.active = false
 }
 
-// valid reports whether pending values may be delivered.
+// valid reports whether values may be delivered.
 func (l *lease) valid(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

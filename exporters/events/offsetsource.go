@@ -15,16 +15,12 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// partitionID identifies a partition.
-type partitionID struct {
-	topic     string
-	partition int32
-}
-
 // offsetSource queries Prometheus for the offsets that it has ingested: up to these the stream was counted.
 type offsetSource struct {
-	api   prometheusv1.API
-	query string
+	api      prometheusv1.API
+	selector string // the matchers, as PromQL
+	offsets  string // queries
+	resets   string
 }
 
 // queryTimeout bounds one query to Prometheus.
@@ -43,31 +39,60 @@ func newOffsetSource(p *Prometheus) (*offsetSource, error) {
 	for _, name := range slices.Sorted(maps.Keys(p.Matchers)) {
 		matchers = append(matchers, fmt.Sprintf("%s=%q", name, p.Matchers[name]))
 	}
-	query := fmt.Sprintf("max by (topic, partition) (last_over_time(consignwatch_offset{%s}[%s]))", strings.Join(matchers, ","), p.Lookback)
-	return &offsetSource{api: prometheusv1.NewAPI(c), query: query}, nil
+	selector := strings.Join(matchers, ",")
+	return &offsetSource{
+		api:      prometheusv1.NewAPI(c),
+		selector: selector,
+		offsets:  fmt.Sprintf("max by (topic, partition, topic_id) (last_over_time(consignwatch_offset{%s}[%s]))", selector, p.Lookback),
+		resets:   fmt.Sprintf("%s{%s}", resetMetric, selector),
+	}, nil
 }
 
-// offsets returns the highest offset of each partition that Prometheus has, over all instances. A partition that it has
-// never seen is not in it.
-func (s *offsetSource) offsets(ctx context.Context) (map[partitionID]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	// The zero time lets the server use its own clock.
-	value, _, _, err := s.api.Query(ctx, s.query, time.Time{})
+// resetMetric is by what a process finds out that Prometheus has ingested its first response.
+const resetMetric = "consignwatch_counters_reset_timestamp_seconds"
+
+// resetSeconds is the value of resetMetric.
+func resetSeconds(reset time.Time) float64 { return float64(reset.UnixMilli()) / 1e3 }
+
+// stored returns the highest offset of each partition and topic id that Prometheus has, over all instances.
+func (s *offsetSource) stored(ctx context.Context) (map[partitionID][]storedOffset, error) {
+	vector, err := s.query(ctx, s.offsets)
 	if err != nil {
-		return nil, fmt.Errorf("ask Prometheus for consignwatch_offset: %w", err)
+		return nil, err
 	}
-	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, fmt.Errorf("ask Prometheus for consignwatch_offset: the answer is a %s, not a vector", value.Type())
-	}
-	offsets := make(map[partitionID]int64, len(vector))
+	stored := map[partitionID][]storedOffset{}
 	for _, sample := range vector {
 		partition, err := strconv.ParseInt(string(sample.Metric["partition"]), 10, 32)
 		if err != nil {
 			return nil, fmt.Errorf("ask Prometheus for consignwatch_offset: partition %q is not a number", sample.Metric["partition"])
 		}
-		offsets[partitionID{string(sample.Metric["topic"]), int32(partition)}] = int64(sample.Value)
+		id := partitionID{string(sample.Metric["topic"]), int32(partition)}
+		stored[id] = append(stored[id], storedOffset{string(sample.Metric["topic_id"]), int64(sample.Value)})
 	}
-	return offsets, nil
+	return stored, nil
+}
+
+// ingestedReset reports whether Prometheus has ingested a response of the process whose counters were reset at this time.
+func (s *offsetSource) ingestedReset(ctx context.Context, reset time.Time) (bool, error) {
+	vector, err := s.query(ctx, s.resets)
+	return slices.ContainsFunc(vector, func(v *model.Sample) bool { return float64(v.Value) == resetSeconds(reset) }), err
+}
+
+// query asks Prometheus. A warning is an error: of a partial answer what is missing would be counted again.
+func (s *offsetSource) query(ctx context.Context, query string) (model.Vector, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	// The zero time lets the server use its own clock.
+	value, warnings, _, err := s.api.Query(ctx, query, time.Time{})
+	vector, ok := value.(model.Vector)
+	switch {
+	case err != nil:
+	case len(warnings) > 0:
+		err = fmt.Errorf("the answer may be incomplete: %s", strings.Join(warnings, "; "))
+	case !ok:
+		err = fmt.Errorf("the answer is a %s, not a vector", value.Type())
+	default:
+		return vector, nil
+	}
+	return nil, fmt.Errorf("ask Prometheus: %s: %w", query, err)
 }

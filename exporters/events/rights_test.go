@@ -77,8 +77,8 @@ func TestTheDocumentedRightsAreEnough(t *testing.T) {
 	write(times(5, request("anna"))...)
 	dir := folder(t, map[string]string{
 		"password": secret + "\n",
-		"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n  instance_id: events-1\n  sasl: {mechanism: PLAIN, username: consignwatch, password_file: password}\n",
-			cluster.ListenAddrs()[0]),
+		"config.yml": fmt.Sprintf("kafka:\n  brokers: [%q]\n  instance_id: events-1\n  sasl: {mechanism: PLAIN, username: consignwatch, password_file: password}\n%s",
+			cluster.ListenAddrs()[0], anonymousScraper),
 	})
 	r := followFile(t, filepath.Join(dir, "config.yml"))
 	r.await(t, map[string]float64{requests("anna"): 5, success: 1})

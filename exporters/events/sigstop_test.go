@@ -20,7 +20,12 @@ func signal(t *testing.T, p *servers.Process, s syscall.Signal) {
 // counted again.
 func TestIncreasesAreExactWhenAProcessIsFrozen(t *testing.T) {
 	t.Parallel()
+	freezes(t, world{})
+}
+
+func freezes(t *testing.T, w world) {
 	c := newCluster(t, time.Second)
+	c.world = w
 	c.session = "2s"
 	stop := c.produce(t)
 	a, scrapes := c.startBehindProxies(t, "a", "prometheus")

@@ -360,5 +360,7 @@ func streamMetrics() []Metric {
 			Help: "Commits of an offset to Kafka, by topic and outcome."},
 		{Name: "consignwatch_rebalances_total", Type: Counter, Unit: Count,
 			Help: "Rebalances of the consumer group in which this process took part."},
+		{Name: "consignwatch_counters_reset_timestamp_seconds", Type: Gauge, Unit: Timestamp,
+			Help: "When the counters of the event stream were last set to 0: at the start, after a reload, or when what was delivered could not be known."},
 	}
 }

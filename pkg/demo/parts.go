@@ -2,7 +2,9 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/webconfig"
 )
 
 // Names of parts that others refer to.
@@ -90,7 +93,8 @@ func allParts() []part {
 		{
 			// After Prometheus, where it queries the counted offsets of the stream.
 			name: eventsPart, what: "the platform's event stream", path: "/metrics", scraped: true,
-			parameters:  map[string]string{"scraper": "main"},
+			parameters: map[string]string{"scraper": "main"},
+			user:       scraperUser, passwordFile: (*stack).scraperPasswordFile,
 			executables: []string{eventsPart},
 			start:       startEventExporter,
 		},
@@ -177,8 +181,8 @@ func startBusinessExporter(ctx context.Context, s *stack, folder string) (runnin
 type object = map[string]any
 
 // startExporter starts an exporter with a configuration.
-func startExporter(ctx context.Context, name, folder string, config object) (running, error) {
-	return startConfigured(ctx, name, folder, config, name)
+func startExporter(ctx context.Context, name, folder string, config object, arguments ...string) (running, error) {
+	return startConfigured(ctx, name, folder, config, name, arguments...)
 }
 
 // startConfigured starts a program with the flags of an exporter. The arguments
@@ -212,11 +216,29 @@ func startEventExporter(ctx context.Context, s *stack, folder string) (running, 
 	if err != nil {
 		return nil, err
 	}
+	password := rand.Text()
+	webConfig, err := webconfig.BasicAuth(scraperUser, password)
+	if err != nil {
+		return nil, err
+	}
+	web := filepath.Join(folder, "web.yml")
+	if err := errors.Join(writeSecret(s.scraperPasswordFile(), password), writeSecret(web, string(webConfig))); err != nil {
+		return nil, err
+	}
 	return startExporter(ctx, eventsPart, folder, object{
 		"kafka":       object{"brokers": platform.Stream.Brokers, "instance_id": "demo"},
 		"resume_from": "prometheus",
+		"scrapers":    []object{{"name": "main", "user": scraperUser}},
 		"prometheus":  object{"url": "http://" + prometheus.Address(), "matchers": object{"job": eventsPart}},
-	})
+	}, "--web.config.file="+web)
+}
+
+// scraperUser is as whom Prometheus scrapes the event-exporter.
+const scraperUser = "prometheus"
+
+// scraperPasswordFile is the file with its password, which Prometheus reads at each scrape.
+func (s *stack) scraperPasswordFile() string {
+	return filepath.Join(s.folder, eventsPart, "scraper-password")
 }
 
 // platformState has those fields of the simulator's state that the exporters' configurations need.

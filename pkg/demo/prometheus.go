@@ -16,10 +16,12 @@ var prometheusTemplate string
 
 // job is a scrape job of Prometheus with one target.
 type job struct {
-	Name       string
-	Address    string            // empty: the part starts after Prometheus, and its address is in File
-	File       string            // file_sd file, in the folder of Prometheus
-	Parameters map[string]string // of the scrape
+	Name         string
+	Address      string            // empty: the part starts after Prometheus, and its address is in File
+	File         string            // file_sd file, in the folder of Prometheus
+	Parameters   map[string]string // of the scrape
+	User         string            // as whom it is scraped; empty for nobody
+	PasswordFile string
 }
 
 // prometheusConfig renders prometheus.yml, with a job for every part that is
@@ -34,7 +36,10 @@ func (s *stack) prometheusConfig(own string) (string, error) {
 		if !p.scraped {
 			continue
 		}
-		j := job{Name: cmp.Or(p.job, p.name), File: targetFile(p.name), Parameters: p.parameters}
+		j := job{Name: cmp.Or(p.job, p.name), File: targetFile(p.name), Parameters: p.parameters, User: p.user}
+		if p.passwordFile != nil {
+			j.PasswordFile = p.passwordFile(s)
+		}
 		if p.name == prometheusPart {
 			j.Address = own
 		} else if up, err := s.part(p.name); err == nil {

@@ -28,13 +28,15 @@ type running interface {
 
 // part is a part of the demo.
 type part struct {
-	name        string            // also its folder
-	job         string            // in Prometheus; empty: the name
-	what        string            // a few words for the table of addresses
-	path        string            // URL path to open first; empty: not HTTP
-	scraped     bool              // Prometheus scrapes its /metrics
-	parameters  map[string]string // of the scrape
-	executables []string          // that must be installed
+	name         string            // also its folder
+	job          string            // in Prometheus; empty: the name
+	what         string            // a few words for the table of addresses
+	path         string            // URL path to open first; empty: not HTTP
+	scraped      bool              // Prometheus scrapes its /metrics
+	parameters   map[string]string // of the scrape
+	user         string            // as whom Prometheus scrapes it; empty for nobody
+	passwordFile func(*stack) string
+	executables  []string // that must be installed
 	// start returns when the part is ready. All parts before it are up.
 	start func(ctx context.Context, s *stack, folder string) (running, error)
 }

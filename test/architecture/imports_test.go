@@ -59,10 +59,10 @@ func readTable(t *testing.T) (rows []row, foundations []string) {
 	return rows, foundations
 }
 
-// readImports reads what the packages of the module import of it, without their tests.
-func readImports(t *testing.T) map[string][]string {
+// readImports reads what the packages of the module import of it, and of others, without their tests.
+func readImports(t *testing.T) (imports, others map[string][]string) {
 	t.Helper()
-	imports := map[string][]string{}
+	imports, others = map[string][]string{}, map[string][]string{}
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -94,7 +94,9 @@ func readImports(t *testing.T) map[string][]string {
 			if err != nil {
 				return err
 			}
-			if imported, ours := strings.CutPrefix(text, module); ours && !slices.Contains(imports[pkg], imported) {
+			if imported, ours := strings.CutPrefix(text, module); !ours {
+				others[pkg] = append(others[pkg], text)
+			} else if !slices.Contains(imports[pkg], imported) {
 				imports[pkg] = append(imports[pkg], imported)
 			}
 		}
@@ -106,7 +108,21 @@ func readImports(t *testing.T) map[string][]string {
 	if len(imports) < 50 {
 		t.Fatalf("only %d packages were found", len(imports))
 	}
-	return imports
+	return imports, others
+}
+
+// linked are the packages of the module that a program consists of.
+func linked(program string, imports map[string][]string) map[string]bool {
+	packages, queue := map[string]bool{}, []string{"cmd/" + program}
+	for len(queue) > 0 {
+		pkg := queue[0]
+		if queue = queue[1:]; packages[pkg] {
+			continue
+		}
+		packages[pkg] = true
+		queue = append(queue, imports[pkg]...)
+	}
+	return packages
 }
 
 // within reports whether a package is a room, or below it.
@@ -124,7 +140,7 @@ func roomOf(pkg string, rooms []string) (inner string) {
 
 func TestRoomsImportWhatTheirRowNames(t *testing.T) {
 	rows, foundations := readTable(t)
-	imports := readImports(t)
+	imports, _ := readImports(t)
 	number := map[string]int{} // of a room's row
 	for i, r := range rows {
 		for _, room := range r.rooms {
@@ -174,25 +190,23 @@ func TestRoomsImportWhatTheirRowNames(t *testing.T) {
 	}
 }
 
-// What runs in production links nothing that starts servers or stands in for the platform.
-func TestProductionProgramsLinkNoServers(t *testing.T) {
-	imports := readImports(t)
+// What runs in production links nothing that starts servers or stands in for the platform, and one client of Kafka at most.
+func TestProductionProgramsLinkNoMoreThanTheyNeed(t *testing.T) {
+	imports, others := readImports(t)
+	notLinked := map[string]string{"event-exporter": "github.com/IBM/sarama", "system-exporter": "github.com/twmb/franz-go"}
 	for _, program := range []string{"consignwatch", "business-exporter", "event-exporter", "integration-exporter", "system-exporter"} {
-		linked, queue := map[string]bool{}, []string{"cmd/" + program}
-		for len(queue) > 0 {
-			pkg := queue[0]
-			if queue = queue[1:]; linked[pkg] {
-				continue
-			}
-			linked[pkg] = true
-			queue = append(queue, imports[pkg]...)
+		packages := linked(program, imports)
+		if len(packages) < 5 {
+			t.Errorf("%s links only %d packages", program, len(packages))
 		}
-		if len(linked) < 5 {
-			t.Errorf("%s links only %d packages", program, len(linked))
-		}
-		for pkg := range linked {
+		for pkg := range packages {
 			if pkg == "pkg/demo" || within(pkg, "pkg/demo/servers") || within(pkg, "simulator") || within(pkg, "test") {
 				t.Errorf("%s links %s", program, pkg)
+			}
+			for _, other := range others[pkg] {
+				if not := notLinked[program]; not != "" && within(other, not) {
+					t.Errorf("%s links %s, which %s imports", program, other, pkg)
+				}
 			}
 		}
 	}

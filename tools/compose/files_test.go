@@ -19,7 +19,6 @@ import (
 
 // Each configuration is accepted by the checker of its server.
 func TestEveryConfigurationIsValid(t *testing.T) {
-	programs, _ := built(t)
 	m := &Machine{Project: stack(t), Dir: t.TempDir()}
 	runSecrets(t, m)
 	promtool, err := executable.Find("promtool")
@@ -69,11 +68,7 @@ func TestEveryConfigurationIsValid(t *testing.T) {
 		case "alertmanager":
 			command = exec.CommandContext(t.Context(), amtool, "check-config", config)
 		default:
-			args := append([]string{}, s.Command[1:]...)
-			for i := range args {
-				args[i] = m.Local(s, args[i])
-			}
-			command = exec.CommandContext(t.Context(), filepath.Join(programs, "usr/local/bin", s.Command[0]), append(args, "--config.check")...)
+			command = ours(t, m, s, "--config.check")
 		}
 		if said, err := command.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, said)
@@ -224,7 +219,7 @@ func TestEachStackHasPasswordsOfItsOwn(t *testing.T) {
 	a, b := &Machine{Project: stack(t), Dir: t.TempDir()}, &Machine{Project: stack(t), Dir: t.TempDir()}
 	runSecrets(t, a)
 	runSecrets(t, b)
-	for _, name := range []string{"secrets-database/root", "secrets-database/business", "secrets-database/system", "secrets-database/integration", "secrets-system-exporter/valkey", "secrets-grafana/admin-password"} {
+	for _, name := range []string{"secrets-database/root", "secrets-database/business", "secrets-database/system", "secrets-database/integration", "secrets-system-exporter/valkey", "secrets-grafana/admin-password", "secrets-prometheus/event-exporter"} {
 		first, second := files(t, filepath.Join(a.Dir, "volumes"))[filepath.Join(a.Dir, "volumes", name)], files(t, filepath.Join(b.Dir, "volumes"))[filepath.Join(b.Dir, "volumes", name)]
 		if first == second || !regexp.MustCompile(`^[A-Za-z0-9]{32}\n$`).MatchString(first) {
 			t.Errorf("%s: not random, or not letters and digits", name)

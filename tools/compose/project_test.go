@@ -59,7 +59,7 @@ func TestEachBrokenRuleIsReported(t *testing.T) {
 		"half a version":  {"image: grafana/grafana:13.2.3", "image: grafana/grafana:13.2", "grafana: the image grafana/grafana:13.2 is not pinned by a version"},
 		"another version": {"platform-sim:\n    <<: *simulator", "platform-sim:\n    <<: *simulator\n    image: consignwatch-simulator:0.0.9", "platform-sim: the image consignwatch-simulator:0.0.9 is not of version 0.1.0"},
 		"all interfaces":  {`ports: ["127.0.0.1:3000:3000"]`, `ports: ["3000:3000"]`, "grafana: the port 3000 is published beyond the loopback interface"},
-		"host network":    {"network_mode: none", "network_mode: host", "secrets: uses the network host"},
+		"host network":    {"image: busybox:1.37.0\n    network_mode: none", "image: busybox:1.37.0\n    network_mode: host", "secrets: uses the network host"},
 		"root":            {"image: axllent/mailpit:v1.31.2\n    user: \"65532:65532\"", "image: axllent/mailpit:v1.31.2", "mailpit: runs as root"},
 		"root by number":  {"image: axllent/mailpit:v1.31.2\n    user: \"65532:65532\"", "image: axllent/mailpit:v1.31.2\n    user: \"0:0\"", "mailpit: runs as root"},
 		"privileged":      {"image: axllent/mailpit:v1.31.2", "image: axllent/mailpit:v1.31.2\n    privileged: true", "mailpit: is privileged"},

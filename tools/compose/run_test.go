@@ -98,10 +98,12 @@ func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 		}
 		start(name, bin(program), address, "/-/ready", "--web.listen-address="+m.Addresses[address])
 	}
+	// That Prometheus is let in, below, would prove nothing if everybody were.
+	get(t, m.Addresses["event-exporter:9474"], "/metrics", http.StatusUnauthorized, nil)
 
-	// The health checks of the services succeed.
+	// The health checks of the services succeed. What has done its work has none.
 	for name, s := range m.Project.Services {
-		if s.Build == nil {
+		if s.Build == nil || startsOnce(m.Project, name) {
 			continue
 		}
 		check := m.Local(s, strings.Join(s.HealthCheck.Test[2:], " "))
@@ -225,7 +227,8 @@ func fire(t *testing.T, alertmanager string) {
 	}
 }
 
-// runSecrets creates the secrets with the script of the stack, in volumes that are folders, and checks that a second run keeps them.
+// runSecrets creates the secrets, in volumes that are folders: with the script of the stack, then with web-config, which hashes one of them. It checks that
+// a second run of the script keeps them all.
 func runSecrets(t *testing.T, m *Machine) {
 	t.Helper()
 	service, err := m.Mount("secrets")
@@ -251,6 +254,7 @@ func runSecrets(t *testing.T, m *Machine) {
 		}
 	}
 	run()
+	runOnce(t, m, "web-config")
 	before := files(t, filepath.Join(m.Dir, "volumes"))
 	run()
 	after := files(t, filepath.Join(m.Dir, "volumes"))
@@ -265,6 +269,29 @@ func runSecrets(t *testing.T, m *Machine) {
 	}
 	if len(before) < 15 {
 		t.Errorf("only %d secrets", len(before))
+	}
+}
+
+// ours is the command of a service, with the program of its image and further flags.
+func ours(t *testing.T, m *Machine, service types.ServiceConfig, flags ...string) *exec.Cmd {
+	t.Helper()
+	programs, _ := built(t)
+	var args []string
+	for _, arg := range service.Command[1:] {
+		args = append(args, m.Local(service, arg))
+	}
+	return exec.CommandContext(t.Context(), filepath.Join(programs, "usr/local/bin", service.Command[0]), append(args, flags...)...)
+}
+
+// runOnce runs a service of ours that does its work and ends.
+func runOnce(t *testing.T, m *Machine, name string) {
+	t.Helper()
+	service, err := m.Mount(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said, err := ours(t, m, service).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, said)
 	}
 }
 

@@ -1,9 +1,10 @@
 // Command throughput measures how fast the event-exporter counts, side by side with its upper bounds and with what it
 // replaces, in one run on one machine:
 //
-//	fetch   sarama alone: records are fetched and thrown away
-//	events  the event-exporter
-//	plain   the exporter that one would write first: sarama, encoding/json, CounterVec
+//	fetch        franz-go alone: records are fetched and thrown away
+//	events       the event-exporter
+//	predecessor  another event-exporter, the program that --predecessor names
+//	plain        the exporter that one would write first: sarama, encoding/json, CounterVec
 //
 // Each is a process of its own, as is the broker. `make bench` runs it; docs/performance.md has the numbers.
 package main
@@ -30,22 +31,25 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/consignwatch/consignwatch/exporters/events"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
 )
 
 const (
-	topic      = "consign.telemetry"
-	partitions = 4
-	clients    = 200
-	routes     = 20
+	topic         = "consign.telemetry"
+	partitions    = 4
+	listenAddress = "127.0.0.1:29474" // of the exporters
+	clients       = 200
+	routes        = 20
 )
 
 func main() {
 	app := kingpin.New("throughput", "Measures the event-exporter.")
 	count := app.Flag("events", "Events to count.").Default("3000000").Int()
 	rounds := app.Flag("rounds", "How often each is measured; the best counts.").Default("3").Int()
+	predecessor := app.Flag("predecessor", "Another event-exporter to measure in the same rounds: a program.").String()
 	role := app.Flag("role", "Which of the processes to be.").Hidden().String()
 	broker := app.Flag("broker", "Address of the broker.").Hidden().String()
 	config := app.Flag("config.file", "Configuration of the event-exporter.").Hidden().String()
@@ -59,13 +63,13 @@ func main() {
 	case "broker":
 		err = serveBroker(ctx)
 	case "fetch":
-		err = consume(ctx, *broker, "fetch", *count, func(*sarama.ConsumerMessage) {})
+		err = fetch(ctx, *broker, *count)
 	case "plain":
 		err = consume(ctx, *broker, "plain", *count, newPlain().count)
 	case "events":
-		os.Exit(events.App().Run(ctx, []string{"--config.file", *config, "--web.listen-address", "127.0.0.1:29474", "--log.level", "error"}, os.Stdout, os.Stderr, nil))
+		os.Exit(events.App().Run(ctx, []string{"--config.file", *config, "--web.listen-address", listenAddress, "--log.level", "error"}, os.Stdout, os.Stderr, nil))
 	default:
-		err = measure(ctx, *count, *rounds)
+		err = measure(ctx, *count, *rounds, *predecessor)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "throughput:", err)
@@ -86,7 +90,11 @@ func serveBroker(ctx context.Context) error {
 
 // child starts this program in another role.
 func child(ctx context.Context, args ...string) (*exec.Cmd, *bufio.Scanner, error) {
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	return start(ctx, os.Args[0], args...)
+}
+
+func start(ctx context.Context, program string, args ...string) (*exec.Cmd, *bufio.Scanner, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Stderr = os.Stderr
@@ -104,7 +112,7 @@ type result struct {
 	series    int   // in the scrape response of the event-exporter
 }
 
-func measure(ctx context.Context, count, rounds int) error {
+func measure(ctx context.Context, count, rounds int, predecessor string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b, lines, err := child(ctx, "--role=broker")
@@ -121,10 +129,14 @@ func measure(ctx context.Context, count, rounds int) error {
 	if err != nil {
 		return err
 	}
+	roles := []string{"fetch", "events", "plain"}
+	if predecessor != "" {
+		roles = []string{"fetch", "events", "predecessor", "plain"}
+	}
 	best := map[string]result{}
 	for round := range rounds {
-		for _, role := range []string{"fetch", "events", "plain"} {
-			r, err := run(ctx, address, role, count, round)
+		for _, role := range roles {
+			r, err := run(ctx, address, role, predecessor, count, round)
 			if err != nil {
 				return fmt.Errorf("%s: %w", role, err)
 			}
@@ -136,7 +148,7 @@ func measure(ctx context.Context, count, rounds int) error {
 	fmt.Printf("%d events of %d bytes, best of %d rounds; the event-exporter has %d series\n\n", count, size, rounds, best["events"].series)
 	fmt.Printf("| | events/s | of fetch | µs CPU/event | peak memory |\n| --- | --- | --- | --- | --- |\n")
 	base := best["fetch"].wall.Seconds()
-	for _, role := range []string{"fetch", "events", "plain"} {
+	for _, role := range roles {
 		r := best[role]
 		fmt.Printf("| %s | %.2f million | %.2f | %.2f | %d MB |\n", role, float64(count)/r.wall.Seconds()/1e6, base/r.wall.Seconds(), r.cpu.Seconds()*1e6/float64(count), r.peak>>20)
 	}
@@ -144,30 +156,37 @@ func measure(ctx context.Context, count, rounds int) error {
 }
 
 // run measures one process, from the moment when it has partitions to the moment when it has counted everything.
-func run(ctx context.Context, broker, role string, count, round int) (result, error) {
+func run(ctx context.Context, broker, role, predecessor string, count, round int) (result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	args := []string{"--role=" + role, "--broker=" + broker, "--events=" + strconv.Itoa(count)}
-	if role == "events" {
+	program, args := os.Args[0], []string{"--role=" + role, "--broker=" + broker, "--events=" + strconv.Itoa(count)}
+	exporter := role == "events" || role == "predecessor"
+	if exporter {
 		dir, err := os.MkdirTemp("", "consignwatch-throughput-")
 		if err != nil {
 			return result{}, err
 		}
 		defer os.RemoveAll(dir)
 		file := filepath.Join(dir, "config.yml")
-		text := fmt.Sprintf("kafka: {brokers: [%q], group: round-%d, topics: [%s]}\n", broker, round, topic)
+		text := fmt.Sprintf("kafka: {brokers: [%q], group: %s-%d, topics: [%s]}\n", broker, role, round, topic)
+		if role == "events" {
+			text += "scrapers: [{name: main, anonymous: true}]\n"
+		}
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return result{}, err
 		}
 		args = append(args, "--config.file="+file)
+		if role == "predecessor" {
+			program, args = predecessor, []string{"--config.file=" + file, "--web.listen-address=" + listenAddress, "--log.level=error"}
+		}
 	}
-	cmd, lines, err := child(ctx, args...)
+	cmd, lines, err := start(ctx, program, args...)
 	if err != nil {
 		return result{}, err
 	}
 	defer cmd.Wait()
 	var r result
-	if role == "events" {
+	if exporter {
 		r, err = watch(ctx, cmd.Process.Pid, count)
 	} else {
 		r, err = readResult(lines)
@@ -248,7 +267,7 @@ func recordsCounted(ctx context.Context) (counted, series int, err error) {
 }
 
 func scrape(ctx context.Context) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:29474/metrics?scraper=main", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listenAddress+"/metrics?scraper=main", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +309,49 @@ func peak(pid int) (int64, error) {
 	return kb << 10, err
 }
 
-// consumer is what `fetch` and `plain` share: a member of a group that counts to a number.
+// fetch polls with the options of the event-exporter's reader, and throws the records away.
+func fetch(ctx context.Context, broker string, count int) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxPartitionBytes(1<<20), kgo.FetchMaxBytes(16<<20))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var s stopwatch
+	for counted := 0; counted < count; {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		s.start()
+		counted += fetches.NumRecords()
+	}
+	s.print()
+	<-ctx.Done() // the parent process reads this one's memory first
+	return nil
+}
+
+// stopwatch measures the time and the processor time of this process.
+type stopwatch struct {
+	begin time.Time
+	used  time.Duration
+}
+
+// start begins at the first call.
+func (s *stopwatch) start() {
+	if s.begin.IsZero() {
+		s.begin, s.used = time.Now(), processorTime()
+	}
+}
+
+func (s *stopwatch) print() { fmt.Println(int64(time.Since(s.begin)), int64(processorTime()-s.used)) }
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// consumer is the member of a group that counts to a number, for plain.
 type consumer struct {
 	count func(*sarama.ConsumerMessage)
 	left  chan int
@@ -317,7 +378,6 @@ func (c *consumer) ConsumeClaim(_ sarama.ConsumerGroupSession, claim sarama.Cons
 
 func consume(ctx context.Context, broker, group string, count int, f func(*sarama.ConsumerMessage)) error {
 	config := sarama.NewConfig()
-	// As the event-exporter has it.
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest
 	config.Consumer.Offsets.AutoCommit.Enable = false
 	config.Consumer.Fetch.Default = 1 << 20
@@ -331,25 +391,17 @@ func consume(ctx context.Context, broker, group string, count int, f func(*saram
 	defer cancel()
 	c := &consumer{count: f, left: make(chan int, 100)}
 	go g.Consume(ctx, []string{topic}, c)
-	var begin time.Time
-	var before syscall.Rusage
+	var s stopwatch
 	for counted := 0; counted < count; {
 		select {
 		case n := <-c.left:
-			if begin.IsZero() {
-				begin = time.Now()
-				syscall.Getrusage(syscall.RUSAGE_SELF, &before)
-			}
+			s.start()
 			counted += n
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	wall := time.Since(begin)
-	var after syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	cpu := func(u syscall.Rusage) time.Duration { return time.Duration(u.Utime.Nano() + u.Stime.Nano()) }
-	fmt.Println(int64(wall), int64(cpu(after)-cpu(before)))
+	s.print()
 	<-ctx.Done() // the parent process reads this one's memory first
 	return nil
 }

@@ -90,7 +90,7 @@ func (k *Config) Check(f *yamlfile.File, key string) error {
 			return f.Errorf(key+".capacity."+topic, "must be more than 0")
 		}
 	}
-	if err := kafkaclient.CheckVersion(f, key+".version", k.Version); err != nil {
+	if err := checkVersion(f, key+".version", k.Version); err != nil {
 		return err
 	}
 	if k.SASL != nil {
@@ -128,7 +128,7 @@ func (k *Config) clientConfig() (*sarama.Config, error) {
 		}
 		c.Version = version
 	}
-	if err := kafkaclient.Apply(c, "", k.TLS, k.SASL); err != nil {
+	if err := applySecurity(c, "", k.TLS, k.SASL); err != nil {
 		return nil, err
 	}
 	return c, c.Validate()

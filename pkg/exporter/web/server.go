@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func (in *instance) metricsHandler(limit int) http.Handler {
 		defer scrapes.end(scrape)
 		// After its own timeout the scraper does not accept the response any more. Where there is no connection, in tests,
 		// the deadlines fail to be set.
-		deadline := time.Now().Add(scrapeTimeout(r))
+		deadline := time.Now().Add(cmp.Or(ScrapeTimeout(r), responseTimeout))
 		ctx, cancel := context.WithDeadline(r.Context(), deadline)
 		defer cancel()
 		connection.SetReadDeadline(deadline) // the server's would end the request's context earlier
@@ -132,11 +133,11 @@ func (in *instance) serveMetrics(w http.ResponseWriter, r *http.Request, gathere
 	delivered = err == nil && response.status == http.StatusOK
 }
 
-// scrapeTimeout is the timeout that a scraper sends, at most responseTimeout.
-func scrapeTimeout(r *http.Request) time.Duration {
+// ScrapeTimeout is the timeout that a scraper sends, at most responseTimeout, and 0 when it sends none.
+func ScrapeTimeout(r *http.Request) time.Duration {
 	seconds, err := strconv.ParseFloat(r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds"), 64)
 	if err != nil || !(seconds > 0) {
-		return responseTimeout
+		return 0
 	}
 	return time.Duration(min(seconds, responseTimeout.Seconds()) * float64(time.Second))
 }
@@ -190,7 +191,7 @@ func listen(o options, in *instance) (*webServers, error) {
 	}
 	for range ws.listeners {
 		ws.servers = append(ws.servers, &http.Server{
-			Handler: handler, ReadTimeout: requestTimeout, WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
+			Handler: authenticated(*o.web.WebConfigFile, handler), ReadTimeout: requestTimeout, WriteTimeout: responseTimeout, IdleTimeout: idleTimeout,
 			// Over HTTP/2 a timeout ends a request, and not the connection: that takes a client that reads nothing at all.
 			HTTP2: &http.HTTP2Config{WriteByteTimeout: responseTimeout},
 		})

@@ -131,6 +131,7 @@ func (a *Aggregator) Shard(topic string, partition int32) *Shard {
 // Position is an offset of a partition.
 type Position struct {
 	Topic     string
+	TopicID   string // as it was given to Assign
 	Partition int32
 	Offset    int64
 }
@@ -138,7 +139,7 @@ type Position struct {
 // ErrScrapeInFlight says that a scrape started before the last one was finished.
 var ErrScrapeInFlight = errors.New("another scrape is in flight")
 
-// Scrape is a scrape in flight by a scraper that acknowledges. Either Delivered or Unknown finishes it; another call does
+// Scrape is a scrape in flight by a scraper that acknowledges. Delivered, Exposed or Unknown finishes it; another call does
 // nothing.
 type Scrape struct {
 	// Families is the exposition.
@@ -156,7 +157,7 @@ type scrapedShard struct {
 
 // StartScrape freezes all shards, and exposes the frozen values. timeout is the scraper's timeout, 0 when it sends none.
 //
-// The first exposition after a reset to 0 is empty. At that scrape Prometheus writes staleness markers for the series of
+// After a reset to 0 expositions are empty until EndFirstScrape. At such a scrape Prometheus writes staleness markers for the series of
 // the process before, whether the response arrives or not. Every later start timestamp is after the staleness markers:
 // otherwise Prometheus would not ingest the created-timestamp zero sample, and would miss the reset of counters that
 // have passed their old values already.
@@ -167,7 +168,7 @@ func (a *Aggregator) StartScrape(now time.Time, timeout time.Duration) (*Scrape,
 		return nil, ErrScrapeInFlight
 	}
 	if a.awaitingFirstScrape {
-		a.awaitingFirstScrape, a.lastScrape = false, now
+		a.lastScrape = now
 		a.scrape = &Scrape{aggregator: a, started: now}
 		return a.scrape, nil
 	}
@@ -183,7 +184,21 @@ func (a *Aggregator) StartScrape(now time.Time, timeout time.Duration) (*Scrape,
 	return sc, nil
 }
 
-// AwaitingFirstScrape reports whether the next scrape is the first one, whose exposition is empty.
+// EndFirstScrape says that Prometheus has scraped since the reset to 0.
+func (a *Aggregator) EndFirstScrape() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.awaitingFirstScrape = false
+}
+
+// ResetTime is when the counters were set to 0, at the start or by Reset.
+func (a *Aggregator) ResetTime() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.options.Start
+}
+
+// AwaitingFirstScrape reports whether the next exposition is empty, because Prometheus has not scraped since the reset to 0.
 func (a *Aggregator) AwaitingFirstScrape() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -210,12 +225,24 @@ func (a *Aggregator) Acknowledged(now time.Time) []*dto.MetricFamily {
 }
 
 // Delivered says that the scraper has the response. It returns the offsets that may be committed now.
-func (sc *Scrape) Delivered() []Position {
-	var positions []Position
-	sc.finish(true, func(s *Shard) {
+func (sc *Scrape) Delivered() []Position { return sc.acknowledge(true) }
+
+// Exposed is Delivered for a scraper that is asked later whether it has ingested the response: Aggregator.Ingested says that
+// it has.
+func (sc *Scrape) Exposed() []Position { return sc.acknowledge(false) }
+
+// Ingested says that the response of a scrape that started then was delivered.
+func (a *Aggregator) Ingested(started time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lastDelivery = started
+}
+
+func (sc *Scrape) acknowledge(delivered bool) (positions []Position) {
+	sc.finish(delivered, func(s *Shard) {
 		s.acknowledge()
 		if s.assigned {
-			positions = append(positions, Position{s.topic, s.partition, s.inFlightOffset})
+			positions = append(positions, Position{s.topic, s.topicID, s.partition, s.inFlightOffset})
 		}
 	})
 	return positions

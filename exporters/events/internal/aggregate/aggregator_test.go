@@ -99,6 +99,7 @@ func scrape(t testing.TB, l *Aggregator, now time.Time) []*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	sc.Delivered()
+	l.EndFirstScrape()
 	return sc.Families
 }
 

@@ -563,6 +563,9 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 			t.Fatal(err)
 		}
 		arrives := rnd.IntN(3) > 0
+		if arrives || rnd.IntN(2) == 0 { // Prometheus has written its staleness markers either way; whether that is known is up to the mode
+			pr.aggregator.EndFirstScrape()
+		}
 		if arrives {
 			prom.ingest(pr.name, at, sc.Families)
 		} else {
@@ -648,6 +651,7 @@ func throughCrashes(t *testing.T, rnd *rand.Rand) {
 			}
 			prom.ingest(pr.name, at, sc.Families)
 			sc.Delivered()
+			pr.aggregator.EndFirstScrape()
 		}
 	}
 	got := withoutZeros(prom.increases)

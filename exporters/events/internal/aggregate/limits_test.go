@@ -475,3 +475,24 @@ func TestMoneyInACurrencyBeyondTheLimitIsLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// What was exposed to somebody is not delivered: nothing ages before it is known that it was ingested.
+func TestWhatIsExposedDoesNotAgeUntilItIsIngested(t *testing.T) {
+	l := newAggregator(t, Options{Sizes: catalog.SizesFor(2)})
+	f := newFeeder(t, l)
+	f.count("consign.dropoff.scheduled", "anna", `{"event":"spring"}`)
+	scrape(t, l, f.now)
+	f.now = f.now.Add(15 * 24 * time.Hour)
+	sc, err := l.StartScrape(f.now, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.Exposed()
+	if n := l.Evict(); n != 0 {
+		t.Fatalf("%d sale events are evicted, while it is not known whether the response was ingested", n)
+	}
+	l.Ingested(f.now)
+	if n := l.Evict(); n != 1 {
+		t.Fatalf("%d sale events are evicted, want 1", n)
+	}
+}

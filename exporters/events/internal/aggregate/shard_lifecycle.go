@@ -24,6 +24,32 @@ func (s *Shard) Assign(start int64, topicID string) {
 	s.initStreamSeries()
 }
 
+// Move makes a shard that is assigned go on at another offset, before or after the one where it stands, or in a topic of
+// the same name that was made anew. What is pending stays: those records were there. A scrape in flight counts as
+// acknowledged, and commits nothing. Follow with Replay.
+func (s *Shard) Move(offset int64, topicID string) {
+	s.aggregator.mu.Lock()
+	defer s.aggregator.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.assigned {
+		return
+	}
+	s.acknowledge()
+	s.generation++
+	s.topicID = topicID
+	s.start, s.next, s.inFlightOffset, s.acknowledgedOffset = offset, offset, offset, offset
+	s.end, s.newest = -1, 0
+	s.dedup.clear()
+}
+
+// Next is the offset up to which the shard has counted.
+func (s *Shard) Next() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
 // Revoke drops the pending values, because the partition's next owner counts them. Delivered values stay exposed, and so
 // do the values in flight, because it is unknown whether they arrive: finish the scrape first.
 func (s *Shard) Revoke() {
