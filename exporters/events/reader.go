@@ -56,6 +56,7 @@ func newReader(options []kgo.Opt, maxBatch int) (*reader, error) {
 		kgo.FetchMaxWait(fetchWait),
 		kgo.FetchMaxPartitionBytes(fetchPartitionBytes),
 		kgo.FetchMaxBytes(fetchBytes),
+		kgo.WithPools(new(recordPool)),
 	}, options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)

@@ -41,7 +41,7 @@ const (
 	topic         = "consign.telemetry"
 	partitions    = 4
 	listenAddress = "127.0.0.1:29474" // of the exporters
-	clients       = 200
+	clients       = 360
 	routes        = 20
 )
 
