@@ -105,6 +105,11 @@ func (c *cluster) explain(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own has ended
 	defer cancel()
+	if client, err := kgo.NewClient(kgo.SeedBrokers(c.broker.Address())); err == nil {
+		defer client.Close()
+		groups, err := kadm.NewClient(client).DescribeGroups(ctx, "events")
+		t.Logf("group: %+v %v", groups, err)
+	}
 	scrapes, _, _, err := c.api.Query(ctx, `{__name__=~"up|scrape_duration_seconds"}[1h]`, time.Time{})
 	t.Logf("scrapes: %v\n%v", err, scrapes)
 }
@@ -570,7 +575,7 @@ func (c *cluster) awaitCounted(t *testing.T) {
 	defer tick.Stop()
 	ids := c.topicIDs(t)
 	for {
-		value, _, _, err := c.api.Query(ctx, `max by (topic, topic_id, partition) (last_over_time(consignwatch_offset[1h]))`, time.Time{})
+		value, _, _, err := c.api.Query(t.Context(), `max by (topic, topic_id, partition) (last_over_time(consignwatch_offset[1h]))`, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
