@@ -210,6 +210,15 @@ func (d *delivery) expose(positions []aggregate.Position, at time.Time) {
 	d.exposed, d.exposedAt = positions, at
 }
 
+// ingestedAll reports whether Prometheus, which has these offsets of a partition, has all of them that the last response
+// exposed. What was exposed of a partition before it moved has an offset that its shard does not know any more. The caller has
+// the turn.
+func (d *delivery) ingestedAll(id partitionID, stored []storedOffset) bool {
+	return !slices.ContainsFunc(d.exposed, func(p aggregate.Position) bool {
+		return p.Topic == id.topic && p.Partition == id.partition && !ingested(stored, p.TopicID, p.Offset)
+	})
+}
+
 // ingested reports whether an offset of a topic, or a later one, is among those that Prometheus has.
 func ingested(stored []storedOffset, topicID string, offset int64) bool {
 	return slices.ContainsFunc(stored, func(s storedOffset) bool { return s.topicID == topicID && s.offset >= offset })

@@ -134,4 +134,16 @@ func TestWhatPrometheusHasIsDelivered(t *testing.T) {
 	if want := []aggregate.Position{position(1, "id", 20), position(2, "id", 30), position(3, "id", 40)}; !slices.Equal(d.exposed, want) {
 		t.Errorf("not known to be delivered: %v, want %v", d.exposed, want)
 	}
+	// A log that lost its tail goes on at 12, which Prometheus has: what was exposed up to 20 before it may be on its way.
+	for _, tt := range []struct {
+		stored storedOffset
+		want   bool
+	}{{storedOffset{"id", 15}, false}, {storedOffset{"another id", 20}, false}, {storedOffset{"id", 20}, true}} {
+		if got := d.ingestedAll(partitionID{"t", 1}, []storedOffset{tt.stored}); got != tt.want {
+			t.Errorf("all that was exposed of a partition is ingested: %v, want %v, when Prometheus has %v", got, tt.want, tt.stored)
+		}
+	}
+	if !d.ingestedAll(partitionID{"t", 0}, nil) {
+		t.Error("what was delivered is waited for again")
+	}
 }

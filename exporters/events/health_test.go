@@ -113,4 +113,9 @@ func TestAPartitionThatIsNotCountedNowWasExposed(t *testing.T) {
 	if !p.exposed() {
 		t.Error("a partition that is not counted now was exposed, and does not say so")
 	}
+	p.shard.Move(5, "another topic")
+	p.start, p.counted = 5, map[topicID]int64{{}: 12}
+	if !p.exposed() {
+		t.Error("a partition that has moved was exposed before, and does not say so")
+	}
 }

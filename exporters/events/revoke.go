@@ -89,7 +89,7 @@ func (n *consumer) tryRevoke(partitions []*partition, lost, late bool) bool {
 			stored, err = n.offsets.stored(context.Background())
 		}
 		certain = ours() && err == nil && !slices.ContainsFunc(partitions, func(p *partition) bool {
-			return p.exposed() && !ingested(stored[p.id], p.topicID.String(), p.shard.ExposedOffset())
+			return p.exposed() && !(ingested(stored[p.id], p.topicID.String(), p.shard.ExposedOffset()) && n.delivery.ingestedAll(p.id, stored[p.id]))
 		})
 	}
 	switch {
@@ -115,8 +115,10 @@ func (n *consumer) tryRevoke(partitions []*partition, lost, late bool) bool {
 	return true
 }
 
-// exposed reports whether a scrape was answered with anything that was counted of the partition.
-func (p *partition) exposed() bool { return p.started && p.shard.ExposedOffset() != p.start }
+// exposed reports whether a scrape was answered with anything that was counted of the partition, before it moved too.
+func (p *partition) exposed() bool {
+	return p.started && (p.counted != nil || p.shard.ExposedOffset() != p.start)
+}
 
 // reset sets all counters to 0. The partitions that stay are resolved again, as after a restart. The caller has the turn.
 func (n *consumer) reset() {
