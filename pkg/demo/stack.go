@@ -15,7 +15,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/demo/statefile"
 )
 
-const stopTimeout = 15 * time.Second // for one part to end after it is asked to
+// stopTimeout is how long one part may take to end after it is asked to: as long as the event-exporter, which waits up to
+// 25 s for a last scrape, and 4 s for the rest.
+const stopTimeout = 30 * time.Second
 
 // running is a running part. *servers.Process implements it.
 type running interface {
