@@ -49,6 +49,7 @@ type consumer struct {
 
 	mu           sync.Mutex
 	owned        map[partitionID]*partition
+	releasing    int                    // calls that give partitions up, which are not owned any more
 	joined       bool                   // there is a session
 	failure      error                  // why there is none
 	appeared     map[string]bool        // topics that were missing, or made anew, since this process looks: all they hold is new
@@ -195,7 +196,7 @@ func (n *consumer) stop() error {
 			case <-time.After(leaveTimeout):
 			}
 			n.mu.Lock()
-			finished := len(n.owned) == 0
+			finished := len(n.owned) == 0 && n.releasing == 0
 			n.mu.Unlock()
 			if finished {
 				n.log.Warn("the brokers do not answer, leaving the group without notice")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -127,6 +128,35 @@ func TestAStopWithoutPrometheusDoesNotWaitForIt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAStopWaitsForPrometheusToHaveTheLastResponse has a Prometheus that is down when the exporter is asked to stop: it may have
+// the last response, and the exporter waits for the answer until its own time is over. The brokers have nothing to do with it.
+func TestAStopWaitsForPrometheusToHaveTheLastResponse(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t, kafka.Config{})
+	prometheus := newUnreliablePrometheus(false)
+	prometheus.comeUp()
+	server := httptest.NewServer(prometheus)
+	t.Cleanup(server.Close)
+	r := follow(t, b.Address(), fmt.Sprintf("resume_from: prometheus\nprometheus: {url: %q, settle: 100ms}\n", server.URL), "--drain-timeout=8s")
+	r.prometheus = prometheus.fakePrometheus
+	write(t, b, times(10, request("anna"))...)
+	r.await(t, map[string]float64{requests("anna"): 10})
+	prometheus.goDown()
+	r.shortenInterval()
+	if code := r.Stop(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, tail(r.Log()))
+	}
+	for line, want := range map[string]bool{
+		"partitions are held until Prometheus confirms the last scrape response": true,
+		"Prometheus did not ingest the last scrape response, counters reset":     true,
+		"the brokers do not answer": false,
+	} {
+		if got := strings.Contains(r.Log(), line); got != want {
+			t.Errorf("the log says %q: %v, want %v\n%s", line, got, want, tail(r.Log()))
+		}
 	}
 }
 

@@ -21,12 +21,16 @@ func (n *consumer) lost(topics map[string][]int32) {
 
 func (n *consumer) release(topics map[string][]int32, lost bool) {
 	<-n.ready
+	n.mu.Lock()
+	n.releasing++
+	n.mu.Unlock()
 	partitions := n.endReading(slices.Collect(partitionsOf(topics)))
 	if len(partitions) > 0 {
 		n.revoke(partitions, lost)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.releasing--
 	if len(n.owned) == 0 {
 		n.delivery.lease.release()
 	}
