@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"golang.org/x/time/rate"
 
 	"github.com/consignwatch/consignwatch/exporters/events/internal/aggregate"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
@@ -24,6 +26,8 @@ type delivery struct {
 	aggregator *aggregate.Aggregator
 	offsets    *offsetSource // nil when the committed offsets of Kafka are the start offsets
 	scrapers   []Scraper
+	log        *slog.Logger
+	strangers  rate.Sometimes      // lines about requests by somebody else under the name of a scraper
 	own        prometheus.Gatherer // the consumer's metrics about itself
 	lease      *lease
 	commit     func([]aggregate.Position) // does not block
@@ -42,9 +46,9 @@ type delivery struct {
 	longest   time.Duration        // between two scrapes of a scraper, of late
 }
 
-func newDelivery(c *Config, a *aggregate.Aggregator, offsets *offsetSource) *delivery {
+func newDelivery(c *Config, a *aggregate.Aggregator, offsets *offsetSource, log *slog.Logger) *delivery {
 	return &delivery{
-		aggregator: a, offsets: offsets, scrapers: c.Scrapers, lease: newLease(time.Duration(c.Kafka.SessionTimeout)),
+		aggregator: a, offsets: offsets, scrapers: c.Scrapers, log: log, strangers: rate.Sometimes{First: 1, Interval: time.Minute}, lease: newLease(time.Duration(c.Kafka.SessionTimeout)),
 		turn: make(chan struct{}, 1), scraped: make(chan struct{}), last: map[string]time.Time{},
 	}
 }
@@ -143,7 +147,14 @@ func (d *delivery) scraper(r *http.Request) (string, bool) {
 		return "", false
 	}
 	s := d.scrapers[at]
-	return s.Name, s.User == "" || web.IsUser(r, s.User)
+	if s.User == "" || web.IsUser(r, s.User) {
+		return s.Name, true
+	}
+	d.strangers.Do(func() {
+		d.log.Warn("a scrape is not by the scraper's user, and gets nothing new: Prometheus needs basic_auth or a client certificate in its scrape configuration, and the exporter --web.config.file with that user",
+			"scraper", s.Name, "user", s.User, "remote", r.RemoteAddr)
+	})
+	return "", false
 }
 
 // ingestion is what Prometheus was found to have. That stays true, whatever happens meanwhile.

@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -32,7 +33,7 @@ func loadAggregator(t *testing.T) *aggregate.Aggregator {
 // loadDelivery is the delivery of an Aggregator, to the scraper main.
 func loadDelivery(a *aggregate.Aggregator, offsets *offsetSource) *delivery {
 	c := defaultConfig()
-	d := newDelivery(&c, a, offsets)
+	d := newDelivery(&c, a, offsets, slog.New(slog.DiscardHandler))
 	d.own, d.commit = prometheus.NewRegistry(), func([]aggregate.Position) {}
 	return d
 }

@@ -81,7 +81,7 @@ func loadConfig(path string, log *slog.Logger) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.mappingName(), err)
 	}
-	d := newDelivery(&c, aggregator, offsets)
+	d := newDelivery(&c, aggregator, offsets, log)
 	n, err := newConsumer(&c, options, aggregator, d, offsets, metrics, log)
 	if err != nil {
 		return nil, err
