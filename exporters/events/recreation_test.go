@@ -49,6 +49,28 @@ func eachMode(t *testing.T, number int, test func(t *testing.T, exact bool, init
 	}
 }
 
+// countTwentyEach waits until an exporter has counted twenty records in each of the two partitions of a topic.
+func countTwentyEach(t *testing.T, b broker, r *inProcess) {
+	t.Helper()
+	r.await(t, map[string]float64{success: 1})
+	for p := range int32(2) {
+		write(t, b, times(20, onPartition(p, request("anna")))...)
+	}
+	r.await(t, map[string]float64{requests("anna"): 40})
+}
+
+// assertNextGoesOn replaces an exporter by the next one, which counts what comes then, and nothing of before.
+func assertNextGoesOn(t *testing.T, b broker, r *inProcess, start func() *inProcess) {
+	t.Helper()
+	r.shortenInterval()
+	r.Stop()
+	next := start()
+	write(t, b, request("carl"))
+	if got := next.await(t, map[string]float64{requests("carl"): 1, success: 1}); got[requests("anna")] != 0 {
+		t.Errorf("after a restart %v are counted again", got[requests("anna")])
+	}
+}
+
 // TestATopicThatIsRecreatedWhileItIsCounted counts all of both topics, each record once.
 func TestATopicThatIsRecreatedWhileItIsCounted(t *testing.T) {
 	t.Parallel()
@@ -59,11 +81,7 @@ func TestATopicThatIsRecreatedWhileItIsCounted(t *testing.T) {
 				b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 2, commerce: 1, integration: 1}})
 				start := resumingFrom(t, b, exact, "initial: "+initial)
 				r := start()
-				r.await(t, map[string]float64{success: 1})
-				for p := range int32(2) {
-					write(t, b, times(20, onPartition(p, request("anna")))...)
-				}
-				r.await(t, map[string]float64{requests("anna"): 40})
+				countTwentyEach(t, b, r)
 				awaitDelivered(t, r, b, telemetry, 1, 20)
 
 				recreate(t, b, telemetry, tt.partitions)
@@ -80,15 +98,7 @@ func TestATopicThatIsRecreatedWhileItIsCounted(t *testing.T) {
 				if got[requests("anna")] != want {
 					t.Errorf("%v are counted, want %v", got[requests("anna")], want)
 				}
-				r.shortenInterval()
-				r.Stop()
-
-				// The next process goes on there.
-				r = start()
-				write(t, b, request("carl"))
-				if got := r.await(t, map[string]float64{requests("carl"): 1, success: 1}); got[requests("anna")] != 0 {
-					t.Errorf("after a restart %v are counted again", got[requests("anna")])
-				}
+				assertNextGoesOn(t, b, r, start)
 			})
 		})
 	}
@@ -105,11 +115,7 @@ func TestATopicThatIsRecreatedWhileNobodyCounts(t *testing.T) {
 				b := startBroker(t, kafka.Config{Topics: map[string]int32{telemetry: 2, commerce: 1, integration: 1}})
 				start := resumingFrom(t, b, exact, "initial: "+initial)
 				r := start()
-				r.await(t, map[string]float64{success: 1})
-				for p := range int32(2) {
-					write(t, b, times(20, onPartition(p, request("anna")))...)
-				}
-				r.await(t, map[string]float64{requests("anna"): 40})
+				countTwentyEach(t, b, r)
 				for p := range int32(2) {
 					awaitDelivered(t, r, b, telemetry, p, 20)
 				}
@@ -130,14 +136,7 @@ func TestATopicThatIsRecreatedWhileNobodyCounts(t *testing.T) {
 				for p := range tt.partitions {
 					awaitDelivered(t, r, b, telemetry, p, int64(tt.records))
 				}
-				r.shortenInterval()
-				r.Stop()
-
-				r = start()
-				write(t, b, request("carl"))
-				if got := r.await(t, map[string]float64{requests("carl"): 1, success: 1}); got[requests("anna")] != 0 {
-					t.Errorf("after a restart %v are counted again", got[requests("anna")])
-				}
+				assertNextGoesOn(t, b, r, start)
 			})
 		})
 	}
