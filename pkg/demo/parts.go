@@ -92,7 +92,7 @@ func allParts() []part {
 		},
 		{
 			// After Prometheus, where it queries the counted offsets of the stream.
-			name: eventsPart, what: "the platform's event stream", path: "/metrics", scraped: true,
+			name: eventsPart, what: "the platform's event stream; user " + scraperUser + ", password: event-exporter/scraper-password in the folder", path: "/metrics", scraped: true,
 			parameters: map[string]string{"scraper": "main"},
 			user:       scraperUser, passwordFile: (*stack).scraperPasswordFile,
 			executables: []string{eventsPart},
