@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	commonconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
@@ -69,6 +71,20 @@ type Scraper struct {
 	// Anonymous allows a scraper without a user where what was written to it counts as delivered: everybody who reaches the
 	// exporter can make it lose what was counted.
 	Anonymous bool `yaml:"anonymous,omitempty"`
+}
+
+// UnmarshalYAML reads a mapping, and says so to who writes just a name.
+func (s *Scraper) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: a scraper is written {name: %s, user: prometheus}", n.Line, cmp.Or(n.Value, "main"))
+	}
+	for i := 0; i < len(n.Content); i += 2 { // Decode does not mind keys that it does not know
+		if key := n.Content[i]; !slices.Contains([]string{"name", "user", "anonymous"}, key.Value) {
+			return fmt.Errorf("line %d: unknown key %q", key.Line, key.Value)
+		}
+	}
+	type plain Scraper
+	return n.Decode((*plain)(s))
 }
 
 // Limits bound the number of series.
