@@ -24,13 +24,9 @@ func FreeAddress() (string, error) {
 	var last error
 	for range portTries {
 		port := firstPort + rand.IntN(lastPort-firstPort)
-		listener, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			last = err
-			continue
+		if last = tryPort(port); last == nil {
+			return fmt.Sprintf("127.0.0.1:%d", port), nil
 		}
-		address := listener.Addr().String()
-		return address, listener.Close()
 	}
 	return "", fmt.Errorf("no free port on 127.0.0.1 in %d tries between %d and %d: %w", portTries, firstPort, lastPort, last)
 }
