@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/consignwatch/consignwatch/pkg/demo/servers"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/kafka"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
 func TestTopicsThatBrokersLackAreCreated(t *testing.T) {
@@ -65,28 +65,17 @@ func TestTopicsThatBrokersLackAreCreated(t *testing.T) {
 // A broker that starts later than the platform gets its topics all the same.
 func TestTopicsAreCreatedOnceABrokerAnswers(t *testing.T) {
 	t.Parallel()
-	address, err := servers.FreeAddress() // of which nobody else takes the port before the broker does
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp4", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	created := make(chan error, 1)
-	go func() { created <- CreateTopics(t.Context(), []string{address}) }()
-	asked, err := listener.Accept() // the client's request gets no answer
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(asked.Close(), listener.Close()); err != nil {
-		t.Fatal(err)
-	}
-	broker, err := kafka.Start(t.Context(), kafka.Config{Address: address})
+	broker, err := kafka.Start(t.Context(), kafka.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = broker.Close() })
+	between := exportertest.NewFaultProxy(t, broker.Address())
+	between.Set(exportertest.HangUp)
+	created := make(chan error, 1)
+	go func() { created <- CreateTopics(t.Context(), []string{between.Address()}) }()
+	waitFor(t, "a request without an answer", func() bool { return between.OpenConnections() > 0 })
+	between.Set(exportertest.Forward)
 	if err := <-created; err != nil {
 		t.Fatal(err)
 	}
