@@ -295,6 +295,50 @@ func TestTheAPIRefusesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A visitor sent a request before life was paused, and the API gets it afterwards: it is served, and its events come before the
+// pause, as those of the visitor do.
+func TestTheAPIServesARequestThatAVisitorSentBeforeThePause(t *testing.T) {
+	t.Parallel()
+	p, _ := startWithInfra(t, Config{Clients: 4, Events: 12, Items: 600, Infra: Infra{APILimits: generousLimits()}})
+	event, client, _ := saleOf(t, p)
+	c := newAPIClient(t, p)
+	order := func(trace string) int {
+		request, err := http.NewRequestWithContext(t.Context(), "POST", c.url+"/api/orders", strings.NewReader(fmt.Sprintf(`{"event": %d}`, event.ID)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Client", client.Slug)
+		request.Header.Set("traceparent", "00-"+trace+"-"+trace[:16]+"-01")
+		response, err := c.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	sent, later := strings.Repeat("a", 32), strings.Repeat("b", 32)
+	visitor := p.inflight.Begin(sent)
+	paused := make(chan error, 1)
+	go func() { paused <- p.Pause(t.Context()) }()
+	waitFor(t, "the pause", p.store.Paused.Load)
+	if status := order(later); status != 503 {
+		t.Errorf("an order that comes later: %d, want 503", status)
+	}
+	if status := order(sent); status != 201 {
+		t.Errorf("the order that was sent before: %d, want 201", status)
+	}
+	visitor.End(nil)
+	if err := <-paused; err != nil {
+		t.Fatal(err)
+	}
+	if status := order(sent); status != 503 {
+		t.Errorf("an order of the same trace, when the visitor has the answer: %d, want 503", status)
+	}
+	if n := streamTruthOf(p, "consign_orders_total"); n != 1 {
+		t.Errorf("%d orders were emitted before the pause, want 1", n)
+	}
+}
+
 func TestAnOrderIsInTheBooksTheTablesAndTheStreamOnce(t *testing.T) {
 	t.Parallel()
 	p, db := filled(t, Config{Clients: 4, Events: 12, Items: 600, Infra: Infra{API: "http://127.0.0.1:0"}})

@@ -17,28 +17,34 @@ type Inflight struct {
 
 	mu      sync.Mutex
 	pending map[*Request]struct{}
+	traces  map[string]int // how many of the pending ones are in a trace
 }
 
 // NewInflight makes an empty set. Without a stream, the emitter is nil.
 func NewInflight(s *store.Store, emitter *Emitter) *Inflight {
-	return &Inflight{store: s, emitter: emitter, pending: map[*Request]struct{}{}}
+	return &Inflight{store: s, emitter: emitter, pending: map[*Request]struct{}{}, traces: map[string]int{}}
 }
 
 // Request is a request in flight.
 type Request struct {
 	set         *Inflight
+	trace       string
 	WhilePaused bool // it began while life was paused: it changes no row, and its events are deferred until Resume
 	ended       chan struct{}
 }
 
-// Begin adds a request.
-func (f *Inflight) Begin() *Request {
-	r := &Request{set: f, ended: make(chan struct{})}
+// Begin adds a request, in a trace unless that is empty. What the API does for a visitor belongs to the visitor's request: it is
+// in the same trace, and when that began before life was paused, so did this.
+func (f *Inflight) Begin(trace string) *Request {
+	r := &Request{set: f, trace: trace, ended: make(chan struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// Under the lock: Pause sets paused first, and awaits the pending requests then.
-	if r.WhilePaused = f.store.Paused.Load(); !r.WhilePaused {
+	if r.WhilePaused = f.store.Paused.Load() && f.traces[trace] == 0; !r.WhilePaused {
 		f.pending[r] = struct{}{}
+		if trace != "" {
+			f.traces[trace]++
+		}
 	}
 	return r
 }
@@ -50,12 +56,17 @@ func (r *Request) End(emit func(*Emitter)) {
 	}
 	r.set.mu.Lock()
 	defer r.set.mu.Unlock()
+	if _, pending := r.set.pending[r]; pending && r.trace != "" {
+		if r.set.traces[r.trace]--; r.set.traces[r.trace] == 0 {
+			delete(r.set.traces, r.trace)
+		}
+	}
 	delete(r.set.pending, r)
 	close(r.ended)
 }
 
 // Emit emits events as a request does that ends at once.
-func (f *Inflight) Emit(emit func(*Emitter)) { f.Begin().End(emit) }
+func (f *Inflight) Emit(emit func(*Emitter)) { f.Begin("").End(emit) }
 
 // Full reports whether so many records wait for the broker that telemetry is dropped.
 func (f *Inflight) Full() bool {

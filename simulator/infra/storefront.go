@@ -30,8 +30,8 @@ func (p storefront) Client(name string) (id uint64, slug string, ok bool) {
 }
 
 // Begin adds a request in flight.
-func (p storefront) Begin() api.PlatformRequest {
-	return &apiRequest{p.Infra, p.inflight.Begin()}
+func (p storefront) Begin(traceParent string) api.PlatformRequest {
+	return &apiRequest{p.Infra, p.inflight.Begin(traceOf(traceParent))}
 }
 
 // apiRequest implements api.PlatformRequest.

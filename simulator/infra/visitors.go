@@ -170,7 +170,7 @@ func (g *trafficGenerator) send(ctx context.Context, sending *sync.WaitGroup, r 
 	default:
 		return
 	}
-	f := g.inflight.Begin()
+	f := g.inflight.Begin(r.trace)
 	if f.WhilePaused {
 		f.End(nil)
 		<-g.slots

@@ -97,7 +97,7 @@ func (l *serviceCaller) call(ctx context.Context, what string, do func(context.C
 	if busy {
 		return
 	}
-	f := l.inflight.Begin()
+	f := l.inflight.Begin("")
 	done := func(emit func(*emit.Emitter)) {
 		if f.WhilePaused || ctx.Err() != nil { // no call was made, or the simulator stops
 			emit = nil

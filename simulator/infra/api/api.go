@@ -68,8 +68,8 @@ func (l *Limits) setDefaults() {
 type Platform interface {
 	// Client returns an active client by its slug or its domain.
 	Client(name string) (id uint64, slug string, ok bool)
-	// Begin adds a request in flight.
-	Begin() PlatformRequest
+	// Begin adds a request in flight, with the traceparent that it came with.
+	Begin(traceParent string) PlatformRequest
 }
 
 // PlatformRequest is a request in flight.

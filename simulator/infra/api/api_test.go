@@ -34,7 +34,7 @@ func (d *fakePlatform) Client(string) (uint64, string, bool) {
 	return 0, "", false
 }
 
-func (d *fakePlatform) Begin() PlatformRequest { return d }
+func (d *fakePlatform) Begin(string) PlatformRequest { return d }
 
 func (d *fakePlatform) Order(context.Context, uint64, uint64) (Order, error) {
 	return Order{}, errors.New("nobody orders here")

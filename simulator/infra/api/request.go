@@ -31,7 +31,8 @@ type request struct {
 // serve returns the handler of a route, which reports each request.
 func (s *Server) serve(route string, do func(*request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, h *http.Request) {
-		visit, ended := s.config.Platform.Begin(), false
+		trace := h.Header.Get("traceparent")
+		visit, ended := s.config.Platform.Begin(trace), false
 		end := func(report *Report) {
 			if !ended {
 				ended = true
@@ -42,7 +43,7 @@ func (s *Server) serve(route string, do func(*request)) http.Handler {
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context()), s.config.Limits.Request)
 		defer cancel()
-		r := &request{Server: s, http: h, tracked: visit, ctx: ctx, route: route, report: Report{TraceParent: h.Header.Get("traceparent")}}
+		r := &request{Server: s, http: h, tracked: visit, ctx: ctx, route: route, report: Report{TraceParent: trace}}
 		r.run(do)
 		if s.crashed(h.Context()) {
 			return
