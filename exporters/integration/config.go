@@ -169,7 +169,7 @@ func (c *configuration) checkClients() error {
 		if client.Shopify == nil {
 			continue
 		}
-		if err := client.Shopify.Check(c.clientsFile, key+".shopify"); err != nil {
+		if err := client.Shopify.Check(c.clientsFile, key+".shopify", &c.Shopify); err != nil {
 			return err
 		}
 		if domains[client.Shopify.Domain] {

@@ -72,6 +72,15 @@ func newAPIClient(c *Config, key secret.Value, client *http.Client, log *slog.Lo
 	return a
 }
 
+// clockOffset is Clerk's clock minus ours. The response with the keys may come from a cache, which says nothing of Clerk's clock;
+// then it is that of the last other response.
+func (a *apiClient) clockOffset() (time.Duration, bool) {
+	if offset, ok := a.keys.ClockOffset(); ok {
+		return offset, true
+	}
+	return a.limited.ClockOffset()
+}
+
 // request makes a request; body is sent as JSON unless it is nil.
 func (a *apiClient) request(method, path string, query url.Values, body any) (*http.Request, error) {
 	var text []byte

@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"context"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,11 +20,24 @@ import (
 type keySet map[string]signingKey
 
 type signingKey struct {
-	key  *clerk.JSONWebKey
-	text string // the key's material: a key that changes under its id is another one
+	key  *clerk.JSONWebKey // nil: of a kind or size that is not supported
+	text string            // the key's material: a key that changes under its id is another one
 }
 
-// readKeySet reads a JSON Web Key Set. A set without keys is invalid: no user could be signed in.
+func (k signingKey) usable() bool { return k.key != nil }
+
+const (
+	// maxKeys bounds the number of keys in a set.
+	maxKeys = 100
+	// maxKeyBytes bounds the JSON of a key: an RSA key of maxModulusBits, with its chain of certificates, has half of it.
+	maxKeyBytes = 32 << 10
+	// maxModulusBits bounds an RSA key: the time of a verification grows with the square of it.
+	maxModulusBits = 8192
+)
+
+// readKeySet reads a JSON Web Key Set. A set without signing keys is invalid: no user could be signed in. A key that is not
+// understood is ignored, as RFC 7517, section 5, demands: it makes no other key invalid. Its id is kept, because there is
+// no verdict on a token that is signed with it.
 func readKeySet(body []byte) (keySet, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -31,21 +45,54 @@ func readKeySet(body []byte) (keySet, error) {
 	if err := httpapi.ReadJSON(&set)(body); err != nil {
 		return nil, err
 	}
+	if len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("the set has %d keys, and at most %d are read", len(set.Keys), maxKeys)
+	}
 	keys := keySet{}
 	for _, raw := range set.Keys {
-		key := &clerk.JSONWebKey{}
-		if err := key.UnmarshalJSON(raw); err != nil || key.KeyID == "" {
-			return nil, errors.New("a key of the set cannot be read")
+		var about struct {
+			KeyID string `json:"kid"`
+			Use   string `json:"use"`
 		}
-		if key.Use != "" && key.Use != "sig" {
+		if json.Unmarshal(raw, &about) != nil || about.KeyID == "" || about.Use != "" && about.Use != "sig" {
 			continue
 		}
-		keys[key.KeyID] = signingKey{key: key, text: fmt.Sprint(key.Algorithm, key.Key)}
+		if key := readKey(raw); key != nil {
+			keys[about.KeyID] = signingKey{key: key, text: fmt.Sprint(key.Algorithm, key.Key)}
+		} else if !keys[about.KeyID].usable() { // a usable key of the same id remains
+			keys[about.KeyID] = signingKey{}
+		}
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("there is no signing key in the set")
 	}
 	return keys, nil
+}
+
+// readKey reads a key, or returns nil if it is not supported.
+func readKey(raw []byte) *clerk.JSONWebKey {
+	if len(raw) > maxKeyBytes { // before a number of this size is computed
+		return nil
+	}
+	key := &clerk.JSONWebKey{}
+	if err := key.UnmarshalJSON(raw); err != nil {
+		return nil
+	}
+	if public, ok := key.Key.(*rsa.PublicKey); ok && public.N.BitLen() > maxModulusBits {
+		return nil
+	}
+	return key
+}
+
+// usable are the keys that can verify a token.
+func (k keySet) usable() int {
+	n := 0
+	for _, key := range k {
+		if key.usable() {
+			n++
+		}
+	}
+	return n
 }
 
 func (k keySet) equal(other keySet) bool {
@@ -88,7 +135,10 @@ func (k *keysTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 	if err != nil {
 		return err
 	}
-	sink.Gauge("consign_clerk_signing_keys", float64(len(keys)))
+	sink.Gauge("consign_clerk_signing_keys", float64(keys.usable()))
+	if offset, ok := k.api.clockOffset(); ok {
+		sink.Gauge("consign_clerk_clock_offset_seconds", offset.Seconds())
+	}
 	return nil
 }
 

@@ -266,6 +266,32 @@ func TestTheLibraryPassesAllChecks(t *testing.T) {
 	}
 }
 
+func TestADifferenceOfClocksIsNoRejectedToken(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{12 * time.Second, 30 * time.Second, time.Hour, -70 * time.Second, -24 * time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			r := newTokenCheckSetup(t, true, otherSess)
+			ours := func() time.Time { return r.clerk.clock().Add(-ahead) } // Clerk's clock is ahead of ours
+			r.now, r.api.now = ours, ours
+			r.verifier = &libraryVerifier{issuer: theIssuer, parties: []string{ownParty}, now: ours}
+			for _, later := range []time.Duration{0, 2 * time.Minute} { // after that, the first token has expired
+				right, err := r.verdictsOf(t, later)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := rightBut()
+				if later == 0 {
+					delete(want, checkExpired)
+				}
+				if diff := cmp.Diff(want, right); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
 func TestTheLibraryTakesNoOtherIssuerOrParty(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*libraryVerifier){

@@ -62,14 +62,18 @@ func (v *endpointVerifier) unknown(outcome, what string) error {
 	return httpapi.Failed("token check: the platform gives no verdict", outcome, what)
 }
 
-// libraryVerifier verifies with Clerk's own library, as a platform that uses it would.
+// libraryVerifier verifies with Clerk's own library, as a platform that uses it would, by Clerk's clock: it judges tokens and
+// keys, and a difference between Clerk's clock and ours is no fault of theirs.
 type libraryVerifier struct {
 	issuer  string
 	parties []string
 	now     func() time.Time
 }
 
-var errNoKeys = errors.New("token check: no verdict without Clerk's signing keys")
+var (
+	errNoKeys      = errors.New("token check: no verdict without Clerk's signing keys")
+	errUnusableKey = errors.New("token check: no verdict: the token is signed with a key of a kind or size that is not supported")
+)
 
 func (v *libraryVerifier) verify(ctx context.Context, token *sessionToken, keys keySet) (bool, error) {
 	if keys == nil {
@@ -79,10 +83,13 @@ func (v *libraryVerifier) verify(ctx context.Context, token *sessionToken, keys 
 	if !ok {
 		return false, nil
 	}
+	if !key.usable() {
+		return false, errUnusableKey
+	}
 	_, err := jwt.Verify(ctx, &jwt.VerifyParams{
 		Token:    token.text,
 		JWK:      key.key,
-		Clock:    clock(v.now),
+		Clock:    clock(func() time.Time { return token.issuerClock(v.now()) }),
 		ProxyURL: &v.issuer, // the only valid issuer: without it the library accepts any that looks like Clerk's
 		// A token without a party is for all of them, as Clerk's other libraries have it.
 		AuthorizedPartyHandler: func(party string) bool { return party == "" || slices.Contains(v.parties, party) },

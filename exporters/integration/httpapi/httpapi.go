@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,7 +34,9 @@ type Service struct {
 	options Options
 
 	mu               sync.Mutex
-	blockedUntil     time.Time       // no request is sent before
+	blockedUntil     time.Time     // no request is sent before
+	clockOffset      time.Duration // the service's clock minus ours, by the last response that says its time
+	clockKnown       bool
 	unknownResponses map[string]bool // responses with the outcome other that were logged
 }
 
@@ -193,22 +196,26 @@ func (s *Service) Do(ctx context.Context, t *exporter.Recorder, operation string
 func (s *Service) roundTrip(req *http.Request, read func(body []byte) error) (outcome, what string) {
 	req.Header.Set("User-Agent", UserAgent())
 	req.Header.Set("Accept", "application/json")
+	sent := s.options.Now()
 	resp, err := s.options.HTTP.Do(req)
 	if err != nil {
-		return TransportOutcome(req.Context(), err)
+		return s.transportOutcome(req.Context(), err)
 	}
 	defer resp.Body.Close()
+	s.compareClocks(resp.Header, sent)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	switch {
 	case err != nil:
-		return TransportOutcome(req.Context(), err)
+		return s.transportOutcome(req.Context(), err)
 	case len(body) > maxResponse:
 		return InvalidResponse, fmt.Sprintf("the answer is longer than %d bytes", maxResponse)
 	}
 	// The response is logged, and it may repeat the key.
 	outcome, what = s.options.Classify(resp.StatusCode, []byte(s.options.Key.Mask(string(body))))
 	if outcome == Throttled || outcome == ServerError {
-		s.backOff(resp.Header.Get("Retry-After"))
+		if pause, ok := RetryAfter(resp.Header, s.options.Now(), maxBackoff); ok { // without one, the next request is that of the next collection
+			s.backOff(pause)
+		}
 	}
 	if outcome != OK {
 		return outcome, what
@@ -239,20 +246,63 @@ func (s *Service) backoff() time.Duration {
 	return s.blockedUntil.Sub(s.options.Now())
 }
 
-// backOff obeys the header Retry-After: seconds, or a date. Without one, the next request is that of the next collection.
-func (s *Service) backOff(retryAfter string) {
-	if retryAfter == "" {
-		return
-	}
-	pause := time.Duration(0)
-	if seconds, err := strconv.Atoi(retryAfter); err == nil {
-		pause = time.Duration(min(seconds, int(maxBackoff/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(retryAfter); err == nil {
-		pause = at.Sub(s.options.Now())
-	}
+// backOff sends nothing for a while. It never shortens a backoff under way: two requests may be answered in any order.
+func (s *Service) backOff(pause time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blockedUntil = s.options.Now().Add(min(pause, maxBackoff))
+	if until := s.options.Now().Add(pause); until.After(s.blockedUntil) {
+		s.blockedUntil = until
+	}
+}
+
+// RetryAfter is how long the header Retry-After of a response asks to wait, at most longest: seconds, with a fraction or
+// without, or a date, which is compared with the Date of the same response, because our clock may differ. A value that cannot be
+// read asks for longest: the server wants a pause, and only its length is unknown. ok is false without the header.
+func RetryAfter(header http.Header, now time.Time, longest time.Duration) (pause time.Duration, ok bool) {
+	value := header.Get("Retry-After")
+	if value == "" {
+		return 0, false
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		if date, err := http.ParseTime(header.Get("Date")); err == nil {
+			now = date
+		}
+		return min(max(at.Sub(now), 0), longest), true
+	}
+	seconds, err := strconv.ParseFloat(value, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) {
+		return longest, true
+	}
+	return time.Duration(min(max(seconds, 0), longest.Seconds()) * float64(time.Second)), true
+}
+
+// compareClocks compares the Date of a response with the middle between its request and now. The Date of a response from a
+// cache is that of another request.
+func (s *Service) compareClocks(header http.Header, sent time.Time) {
+	date, err := http.ParseTime(header.Get("Date"))
+	if err != nil || header.Get("Age") != "" {
+		return
+	}
+	middle := sent.Add(s.options.Now().Sub(sent) / 2)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clockOffset, s.clockKnown = date.Add(dateResolution/2).Sub(middle), true
+}
+
+// dateResolution is that of the header Date, which has whole seconds: on average, half of one is missing.
+const dateResolution = time.Second
+
+// ClockOffset is the service's clock minus ours, by its last response; ok is false while no response has said its time.
+func (s *Service) ClockOffset() (offset time.Duration, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clockOffset, s.clockKnown
+}
+
+// transportOutcome is TransportOutcome without the key: an error may quote what the server has sent.
+func (s *Service) transportOutcome(ctx context.Context, err error) (outcome, what string) {
+	outcome, what = TransportOutcome(ctx, err)
+	return outcome, s.options.Key.Mask(what)
 }
 
 // logOnce logs an unknown response, the first time that it comes.

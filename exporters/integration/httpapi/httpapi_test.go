@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -167,8 +168,14 @@ func TestAServiceIsNotCalledUntilRetryAfter(t *testing.T) {
 		"30":     30 * time.Second,
 		"999999": maxBackoff,
 		begin.Add(20*time.Second + time.Second - 1).UTC().Format(http.TimeFormat): 20 * time.Second, // whole seconds
-		"soon": 0,
-		"-5":   0,
+		"30.0":                 30 * time.Second,
+		"1e2":                  100 * time.Second,
+		"Infinity":             maxBackoff,
+		"99999999999999999999": maxBackoff,
+		"30, 30":               maxBackoff, // cannot be read, and so it asks for the longest
+		"soon":                 maxBackoff,
+		"NaN":                  maxBackoff,
+		"-5":                   0,
 	} {
 		t.Run(value, func(t *testing.T) {
 			requests.Store(0)
@@ -191,6 +198,65 @@ func TestAServiceIsNotCalledUntilRetryAfter(t *testing.T) {
 				t.Errorf("after the pause: %d requests, %v", requests.Load(), err)
 			}
 		})
+	}
+}
+
+func TestARetryAfterDateIsReadByTheServersClock(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	theirs := now.Add(-time.Hour)
+	header := http.Header{"Date": {theirs.UTC().Format(http.TimeFormat)}, "Retry-After": {theirs.Add(90 * time.Second).UTC().Format(http.TimeFormat)}}
+	if pause, ok := RetryAfter(header, now, time.Hour); !ok || pause != 90*time.Second {
+		t.Errorf("pause %s, %v, want 90s", pause, ok)
+	}
+}
+
+func TestABackoffIsNeverShortened(t *testing.T) {
+	s := testService(t, slog.New(slog.DiscardHandler))
+	now := time.Unix(1_800_000_000, 0)
+	s.options.Now = func() time.Time { return now }
+	s.backOff(time.Minute)
+	s.backOff(time.Second)
+	if wait := s.backoff(); wait != time.Minute {
+		t.Errorf("another %s, want a minute", wait)
+	}
+}
+
+func TestTheClockOffsetIsTheDateMinusOurTime(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	for name, c := range map[string]struct {
+		header http.Header
+		want   time.Duration
+		known  bool
+	}{
+		"ahead":        {http.Header{"Date": {now.Add(12 * time.Second).UTC().Format(http.TimeFormat)}}, 12*time.Second + dateResolution/2, true},
+		"behind":       {http.Header{"Date": {now.Add(-time.Hour).UTC().Format(http.TimeFormat)}}, -time.Hour + dateResolution/2, true},
+		"from a cache": {http.Header{"Date": {now.Add(-time.Hour).UTC().Format(http.TimeFormat)}, "Age": {"3600"}}, 0, false},
+		"no date":      {http.Header{}, 0, false},
+		"no such date": {http.Header{"Date": {"yesterday"}}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := testService(t, slog.New(slog.DiscardHandler))
+			s.options.Now = func() time.Time { return now }
+			s.compareClocks(c.header, now)
+			if got, known := s.ClockOffset(); got != c.want || known != c.known {
+				t.Errorf("offset %s, %v, want %s, %v", got, known, c.want, c.known)
+			}
+		})
+	}
+}
+
+func TestALimitHoldsForTheDecompressedBody(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		compressed := gzip.NewWriter(w)
+		_, _ = io.CopyN(compressed, blanks{}, 2*maxResponse)
+		_, _ = io.WriteString(compressed, "{}")
+		_ = compressed.Close()
+	}))
+	defer server.Close()
+	if outcome, err := requestOutcome(t, testService(t, slog.New(slog.DiscardHandler)), server.URL, time.Minute); outcome != InvalidResponse {
+		t.Errorf("outcome %q: %v", outcome, err)
 	}
 }
 

@@ -23,6 +23,9 @@ type Config struct {
 	URLTemplate string `yaml:"url_template,omitempty"`
 	// TokenURLTemplate is the address that gives a token for client credentials, with {domain}.
 	TokenURLTemplate string `yaml:"token_url_template,omitempty"`
+	// AllowedDomains are the domains that shops may be subdomains of, where a template sends a secret to the shop's domain:
+	// by default, Shopify's alone. The list of clients may be made of what tenants enter.
+	AllowedDomains []string `yaml:"allowed_domains,omitempty"`
 	// AllowHTTP allows templates without TLS to other hosts than this one: tokens then travel in the clear.
 	AllowHTTP bool                    `yaml:"allow_http,omitempty"`
 	TLS       *commonconfig.TLSConfig `yaml:"tls,omitempty"`
@@ -81,6 +84,8 @@ const (
 	defaultURLTemplate      = "https://{domain}/admin/api/{version}/graphql.json"
 	defaultTokenURLTemplate = "https://{domain}/admin/oauth/access_token"
 
+	defaultAllowedDomain    = "myshopify.com"
+
 	defaultBucketReserve = 0.5
 	defaultMaxOrders     = 10_000
 	// defaultMaxProducts is as far as Shopify lets one page through a list.
@@ -102,6 +107,9 @@ func (c *Config) Fill() {
 	text(&c.APIVersion, defaultAPIVersion)
 	text(&c.URLTemplate, defaultURLTemplate)
 	text(&c.TokenURLTemplate, defaultTokenURLTemplate)
+	if len(c.AllowedDomains) == 0 {
+		c.AllowedDomains = []string{defaultAllowedDomain}
+	}
 	duration(&c.Interval, time.Minute)
 	duration(&c.Timeout, min(15*time.Second, time.Duration(c.Interval)/4))
 	duration(&c.MaxAge, 5*time.Minute)
@@ -169,7 +177,28 @@ func (c *Config) Check(f *yamlfile.File) error {
 	if err := c.checkTemplate(f, "shopify.token_url_template", c.TokenURLTemplate, ""); err != nil {
 		return err
 	}
+	for i, domain := range c.AllowedDomains {
+		if !shopDomain.MatchString(domain) {
+			return f.Errorf(fmt.Sprintf("shopify.allowed_domains.%d", i), "%q is not a domain in lower case, like %s", domain, defaultAllowedDomain)
+		}
+	}
 	return checkTopics(f, "shopify.expected_topics", c.ExpectedTopics)
+}
+
+// allows reports whether the secrets of a shop may be sent to where its domain leads: it is below an allowed domain, or the
+// templates send them to a host of their own.
+func (c *Config) allows(s *ShopConfig) bool {
+	if slices.ContainsFunc(c.AllowedDomains, func(allowed string) bool { return strings.HasSuffix(s.Domain, "."+allowed) }) {
+		return true
+	}
+	return !domainIsHost(c.URLTemplate) && (s.ClientCredentials == nil || !domainIsHost(c.TokenURLTemplate))
+}
+
+// domainIsHost reports whether the host of a template depends on the shop's domain.
+func domainIsHost(template string) bool {
+	one, err1 := url.Parse(address(template, "one.example", "2026-10"))
+	other, err2 := url.Parse(address(template, "other.example", "2026-10"))
+	return err1 != nil || err2 != nil || one.Host != other.Host
 }
 
 const (
@@ -219,13 +248,15 @@ func checkTopics(f *yamlfile.File, key string, topics []string) error {
 	return nil
 }
 
-// Check reports the first mistake, in f below the key.
-func (s *ShopConfig) Check(f *yamlfile.File, key string) error {
+// Check reports the first mistake, in f below the key. shopify is the filled section.
+func (s *ShopConfig) Check(f *yamlfile.File, key string, shopify *Config) error {
 	switch {
 	case s.Domain == "":
 		return f.Errorf(key+".domain", "is missing: the shop's domain at Shopify, like kids-north.myshopify.com")
 	case len(s.Domain) > 253 || !shopDomain.MatchString(s.Domain):
 		return f.Errorf(key+".domain", "%q is not a domain in lower case, like kids-north.myshopify.com", s.Domain)
+	case !shopify.allows(s):
+		return f.Errorf(key+".domain", "%q is not below %s: the shop's secret would be sent to it (shopify.allowed_domains allows others)", s.Domain, strings.Join(shopify.AllowedDomains, ", "))
 	case s.TokenFile == "" && s.ClientCredentials == nil:
 		return f.Errorf(key+".token_file", "is missing: the path of a file with an access token, unless there are client_credentials")
 	case s.TokenFile != "" && s.ClientCredentials != nil:

@@ -72,7 +72,7 @@ func TestAThrottledShopIsNotCalledUntilRetryAfter(t *testing.T) {
 		wants("by Retry-After", 90*time.Second)
 		p.backOff(24 * time.Hour)
 		wants("a day is too long", 10*time.Minute)
-		for header, want := range map[string]time.Duration{"2.0": 2 * time.Second, "7": 7 * time.Second, "": time.Second, "soon": time.Second, "-5": time.Second, "NaN": time.Second, "1e300": 10 * time.Minute} {
+		for header, want := range map[string]time.Duration{"2.0": 2 * time.Second, "7": 7 * time.Second, "": time.Second, "-5": time.Second, "soon": 10 * time.Minute, "NaN": 10 * time.Minute, "1e300": 10 * time.Minute} {
 			r := response{header: map[string][]string{"Retry-After": {header}}}
 			if got := r.retryAfter(); got != want {
 				t.Errorf("Retry-After %q: %v, want %v", header, got, want)

@@ -191,13 +191,12 @@ type response struct {
 	body   []byte
 }
 
-// retryAfter is the header Retry-After. Shopify writes seconds with a fraction.
+// retryAfter is the header Retry-After, or the default without it, and at least that.
 func (r response) retryAfter() time.Duration {
-	n, err := strconv.ParseFloat(r.header.Get("Retry-After"), 64)
-	if err != nil || !(n > 0) {
-		return defaultBackoff
+	if pause, ok := httpapi.RetryAfter(r.header, time.Now(), maxShopBackoff); ok {
+		return max(pause, defaultBackoff)
 	}
-	return seconds(n)
+	return defaultBackoff
 }
 
 // maxResponse bounds a response: a page of the largest list has a tenth of it.
