@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -97,6 +98,11 @@ func TestClerkMetricsEqualItsResponses(t *testing.T) {
 				got[name] = v
 			}
 		}
+		const offset = "consign_clerk_clock_offset_seconds"
+		if v, ok := got[offset]; !ok || math.Abs(v) > 1 { // both have the same clock, and the header Date has whole seconds
+			t.Errorf("%s is %v (exported: %v), want about 0", offset, v, ok)
+		}
+		delete(got, offset)
 		want := map[string]float64{
 			"consign_clerk_up": 1, "consign_clerk_signing_keys": 1, "consign_clerk_signing_key_changes_total": 0,
 			"consign_clerk_users": 5, `consign_clerk_active_users{window="1h"}`: 1, `consign_clerk_active_users{window="24h"}`: 2,

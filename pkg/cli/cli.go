@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
+
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // Action runs a subcommand. Ctrl-C cancels the context.
@@ -46,7 +48,7 @@ func Main(app *kingpin.Application, commands []Command, args []string, stdout, s
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "%s: interrupted\n", app.Name)
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", app.Name, err)
+		fmt.Fprintf(stderr, "%s: %s\n", app.Name, secret.Mask(err.Error())) // an error may hold an address with its password
 	}
 	return 1
 }

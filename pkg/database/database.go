@@ -42,8 +42,9 @@ const dialTimeout = 5 * time.Second
 func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	cfg, err := mysql.ParseDSN(dsn.Reveal())
 	if err != nil {
-		return nil, fmt.Errorf("data source name, like user:password@tcp(host:3306)/database: %s", dsn.Mask(err.Error()))
+		return nil, errors.New("data source name, like user:password@tcp(host:3306)/database: " + describe(err))
 	}
+	secret.Register(cfg.Passwd) // so that it is masked in the log without the rest
 	cfg.ParseTime, cfg.Loc = true, time.UTC
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = dialTimeout
@@ -60,7 +61,7 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	}
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("data source name: %s", dsn.Mask(err.Error()))
+		return nil, errors.New("data source name: " + describe(err))
 	}
 	pool := sql.OpenDB(recoveringConnector{connector})
 	pool.SetMaxOpenConns(o.MaxConnections)
@@ -68,6 +69,15 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 	pool.SetConnMaxLifetime(o.MaxLifetime)
 	pool.SetConnMaxIdleTime(o.MaxIdleTime)
 	return pool, nil
+}
+
+// describe is an error of the driver about a data source name. What the driver quotes may be a part of the password, when it was
+// divided at the wrong place: only a message without any quotation is repeated.
+func describe(err error) string {
+	if text := err.Error(); strings.HasPrefix(text, "invalid DSN: ") {
+		return text
+	}
+	return "it is not valid; is there a / before the name of the database? A password may hold any sign, if that / is there"
 }
 
 // recoveringConnector distinguishes a server that does not speak the protocol from one that is down. The driver may panic on a

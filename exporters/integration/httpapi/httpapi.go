@@ -362,11 +362,42 @@ func Sanitize(s string) string {
 	return string(b)
 }
 
+// maxElements bounds the list of a response: short elements take much more memory when they are decoded.
+const maxElements = 50_000
+
+// ReadList decodes a response that is a list into v. The error does not repeat the response.
+func ReadList[T any](v *[]T) func(body []byte) error {
+	return func(body []byte) error {
+		decoder := json.NewDecoder(bytes.NewReader(body))
+		if start, err := decoder.Token(); err != nil || start != json.Delim('[') {
+			return errNotJSON
+		}
+		var all []T
+		for decoder.More() {
+			if len(all) == maxElements {
+				return fmt.Errorf("the answer is a list of more than %d elements", maxElements)
+			}
+			var one T
+			if decoder.Decode(&one) != nil {
+				return errNotJSON
+			}
+			all = append(all, one)
+		}
+		if _, err := decoder.Token(); err != nil { // the list has no end
+			return errNotJSON
+		}
+		*v = all
+		return nil
+	}
+}
+
+var errNotJSON = errors.New("the answer is not the JSON that was asked for")
+
 // ReadJSON decodes a response into v. The error does not repeat the response.
 func ReadJSON(v any) func(body []byte) error {
 	return func(body []byte) error {
 		if err := json.NewDecoder(bytes.NewReader(body)).Decode(v); err != nil {
-			return errors.New("the answer is not the JSON that was asked for")
+			return errNotJSON
 		}
 		return nil
 	}

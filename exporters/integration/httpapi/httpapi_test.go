@@ -260,6 +260,30 @@ func TestALimitHoldsForTheDecompressedBody(t *testing.T) {
 	}
 }
 
+func TestAListHasALimit(t *testing.T) {
+	type element struct {
+		ID string `json:"id"`
+	}
+	for name, c := range map[string]struct {
+		body string
+		n    int // -1: an error
+	}{
+		"two":               {`[{"id":"a"},{"id":"b"}]`, 2},
+		"none":              {`[]`, 0},
+		"as many as may be": {"[{}" + strings.Repeat(",{}", maxElements-1) + "]", maxElements},
+		"one more":          {"[{}" + strings.Repeat(",{}", maxElements) + "]", -1},
+		"no list":           {`{"id":"a"}`, -1},
+		"no end":            {`[{"id":"a"}`, -1},
+		"another element":   {`["a"]`, -1},
+		"nothing":           {``, -1},
+	} {
+		var got []element
+		if err := ReadList(&got)([]byte(c.body)); (err != nil) != (c.n < 0) || c.n >= 0 && len(got) != c.n {
+			t.Errorf("%s: %d elements, %v", name, len(got), err)
+		}
+	}
+}
+
 func TestAnUnknownAnswerIsLoggedOnceAndWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	name := "Poor" + serviceKey + "\x1b[31m" + strings.Repeat("x", 300)

@@ -41,7 +41,7 @@ func (w *webhooksTarget) Collect(ctx context.Context, sink *exporter.Sink) error
 		LastSentAt timestamp   `json:"last_sent_at"`
 		LastError  string      `json:"last_error"`
 	}
-	err := w.api.call(ctx, w.recorder, "list_webhooks", "webhooks/list", nil, httpapi.ReadJSON(&all))
+	err := w.api.call(ctx, w.recorder, "list_webhooks", "webhooks/list", nil, httpapi.ReadList(&all))
 	w.recorder.Collect(sink.Status())
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (d *domainsTarget) Collect(ctx context.Context, sink *exporter.Sink) error 
 		ValidSigning *bool      `json:"valid_signing"`
 		VerifiedAt   *timestamp `json:"verified_at"`
 	}
-	err := d.api.call(ctx, d.recorder, "list_domains", "senders/domains", nil, httpapi.ReadJSON(&all))
+	err := d.api.call(ctx, d.recorder, "list_domains", "senders/domains", nil, httpapi.ReadList(&all))
 	d.recorder.Collect(sink.Status())
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func (l *subaccountList) Collect(ctx context.Context, sink *exporter.Sink) error
 // fetch fetches the list, and keeps which clients are in it.
 func (l *subaccountList) fetch(ctx context.Context) ([]subaccount, error) {
 	var all []subaccount
-	if err := l.api.call(ctx, l.recorder, "list_subaccounts", "subaccounts/list", nil, httpapi.ReadJSON(&all)); err != nil {
+	if err := l.api.call(ctx, l.recorder, "list_subaccounts", "subaccounts/list", nil, httpapi.ReadList(&all)); err != nil {
 		return nil, err
 	}
 	var known []string

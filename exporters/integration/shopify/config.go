@@ -84,7 +84,7 @@ const (
 	defaultURLTemplate      = "https://{domain}/admin/api/{version}/graphql.json"
 	defaultTokenURLTemplate = "https://{domain}/admin/oauth/access_token"
 
-	defaultAllowedDomain    = "myshopify.com"
+	defaultAllowedDomain = "myshopify.com"
 
 	defaultBucketReserve = 0.5
 	defaultMaxOrders     = 10_000

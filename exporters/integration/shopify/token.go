@@ -54,7 +54,7 @@ func (t *tokenSource) mask(text string) string {
 func (s *shop) token(ctx context.Context) (accessToken, error) {
 	current := s.tokens.get()
 	now := time.Now()
-	known := current.value != secret.Value{}
+	known := !current.value.IsZero()
 	if !s.tokens.requested() || known && (current.renew.IsZero() || now.Before(current.renew)) {
 		return current, nil
 	}

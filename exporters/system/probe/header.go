@@ -45,10 +45,15 @@ func ReadHeaders(path string) ([]Header, error) {
 		if !ok || !headerName.MatchString(name) || !headerValue.MatchString(value) {
 			return nil, fmt.Errorf("%s: line %d is not of the form `Name: value`", path, n)
 		}
+		if scheme, credentials, ok := strings.Cut(value, " "); ok && isScheme(scheme) {
+			secret.Register(credentials) // a server may repeat them without their scheme
+		}
 		headers = append(headers, Header{http.CanonicalHeaderKey(name), secret.New(value)})
 	}
 	return headers, lines.Err()
 }
+
+func isScheme(s string) bool { return strings.EqualFold(s, "Basic") || strings.EqualFold(s, "Bearer") }
 
 func (h Header) set(r *http.Request) {
 	if h.name == "Host" {

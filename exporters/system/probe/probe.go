@@ -195,7 +195,7 @@ func (p *Prober) probe(ctx context.Context, t *httpTrace) string {
 		h.set(request)
 	}
 	if request.UserAgent() == "" {
-		request.Header.Set("User-Agent", "consignwatch-system-exporter/"+version.Version)
+		request.Header.Set("User-Agent", userAgent())
 	}
 	transport := &http.Transport{
 		DialContext:            p.options.Dial,
@@ -228,6 +228,9 @@ func (p *Prober) probe(ctx context.Context, t *httpTrace) string {
 	return outcomeOK
 }
 
+// userAgent is what the exporter calls itself, unless a header says otherwise.
+func userAgent() string { return "consignwatch-system-exporter/" + version.Version }
+
 func (p *Prober) expects(status int) bool {
 	if len(p.options.Config.ExpectStatus) == 0 {
 		return status >= 200 && status <= 299
@@ -235,7 +238,8 @@ func (p *Prober) expects(status int) bool {
 	return slices.Contains(p.options.Config.ExpectStatus, status)
 }
 
-// redirect decides whether a redirect is followed. Our headers may be secrets: they stay with the host that they are for.
+// redirect decides whether a redirect is followed. Our headers may be secrets, and so may be the address, which Referer repeats:
+// they stay with the host that they are for.
 func (p *Prober) redirect(next *http.Request, via []*http.Request) error {
 	switch {
 	case !p.options.Config.FollowRedirects:
@@ -246,9 +250,7 @@ func (p *Prober) redirect(next *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: it leads to another scheme than http and https", errRedirect)
 	}
 	if from := via[0].URL; next.URL.Host != from.Host || next.URL.Scheme != from.Scheme {
-		for _, h := range p.options.Header {
-			next.Header.Del(h.name)
-		}
+		next.Header = http.Header{"User-Agent": {userAgent()}}
 		next.Host = ""
 	}
 	return nil

@@ -102,11 +102,20 @@ func (c *Conn) open(ctx context.Context) error {
 		}
 		if _, err := conn.Do(ctx, auth...); err != nil {
 			conn.Close()
-			return fmt.Errorf("AUTH: %w", err)
+			return fmt.Errorf("AUTH: %w", c.masked(err))
 		}
 	}
 	c.conn, c.opened = conn, time.Now()
 	return nil
+}
+
+// masked masks the password in what the server replies: one without AUTH repeats its arguments.
+func (c *Conn) masked(err error) error {
+	var reply resp.Error
+	if errors.As(err, &reply) {
+		return resp.Error(c.options.Password.Mask(string(reply)))
+	}
+	return err
 }
 
 func (c *Conn) dial(ctx context.Context) (net.Conn, error) {

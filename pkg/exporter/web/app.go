@@ -23,6 +23,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // App is an exporter: a name, a port, and a way to make collectors of a configuration.
@@ -68,6 +69,7 @@ func (a App) Main(args []string, stdout, stderr io.Writer) int {
 // Run is Main for programs that run an exporter inside: ctx ends it, and listening, when it is not nil, is called with
 // the addresses before the first request is answered.
 func (a App) Run(ctx context.Context, args []string, stdout, stderr io.Writer, listening func([]net.Addr)) int {
+	stdout, stderr = secret.Writer(stdout), secret.Writer(stderr) // servers and drivers quote what they were sent
 	app := kingpin.New(string(a.Name), a.Description)
 	app.HelpFlag.Short('h')
 	app.Version(version.Print(string(a.Name)))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // instance is a running exporter.
@@ -149,7 +150,7 @@ func (in *instance) handleReload(w http.ResponseWriter, r *http.Request, enabled
 		// A reload may take longer than any other response.
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(requestTimeout))
 		if err != nil {
-			http.Error(w, "The old configuration stays in force:\n"+err.Error(), http.StatusInternalServerError)
+			http.Error(w, "The old configuration stays in force:\n"+secret.Mask(err.Error()), http.StatusInternalServerError)
 			return
 		}
 		fmt.Fprintln(w, "The configuration was reloaded.")
