@@ -5,6 +5,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/IBM/sarama"
 	commonconfig "github.com/prometheus/common/config"
@@ -115,8 +116,16 @@ func CheckLimits(f *yamlfile.File, key string, l Limits) error {
 	return nil
 }
 
+// maxBatchBytes bounds a batch of records after decompression: a hundred kilobytes may become a gigabyte. It is far more than a
+// broker admits uncompressed.
+const maxBatchBytes = 64 << 20
+
+// limitBatches sets the library's limit, which is one for the whole process, once and before the first connection.
+var limitBatches = sync.OnceFunc(func() { sarama.MaxDecompressedBatchSize = maxBatchBytes })
+
 // clientConfig makes the configuration of the Kafka client. Secrets are read now, tokens at each connection.
 func (k *Config) clientConfig() (*sarama.Config, error) {
+	limitBatches()
 	c := sarama.NewConfig()
 	c.ClientID = "consignwatch-system-exporter"
 	// The newest of all: the library negotiates with each broker the versions that it knows.

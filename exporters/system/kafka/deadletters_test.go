@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // deadLettersOf is the reported numbers of dead letters, by queue.
@@ -190,4 +191,19 @@ func TestDeadLettersThatMayNotBeReadAreUnknown(t *testing.T) {
 	}
 	handle.Remove()
 	wantDeadLetters(t, r.round(t), map[string]int{"email": 1})
+}
+
+func TestABatchThatGrowsTooLargeFailsNothingElse(t *testing.T) {
+	t.Parallel()
+	r := newTestCluster(t, Config{DeadLetters: DeadLetters{Topic: "graveyard", Header: "from"}}, kfake.SeedTopics(1, "graveyard", "jobs.email"))
+	compressing := kafkaClient(t, r.cluster.ListenAddrs(), kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.ProducerBatchMaxBytes(2*maxBatchBytes), kgo.BrokerMaxWriteBytes(4*maxBatchBytes), kgo.MaxVersions(kversion.V3_8_0()))
+	if err := compressing.ProduceSync(t.Context(), &kgo.Record{Topic: "graveyard", Value: make([]byte, maxBatchBytes+1)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	r.produce(t, "jobs.email", 0, 0)
+	series := r.round(t)
+	wantDeadLetters(t, series, map[string]int{}) // unknown
+	if n := series[`messages{topic="jobs.email"}`]; n != 1 {
+		t.Errorf("another topic has %v messages, want 1", n)
+	}
 }

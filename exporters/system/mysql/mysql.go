@@ -153,6 +153,9 @@ func failed(ctx context.Context, what string, err error) error {
 	return database.Classify(err)
 }
 
+// maxRows bounds the result of a statement: the largest is that of the digests, of which a server keeps 10,000 unless it is told otherwise.
+const maxRows = 200_000
+
 // queryOn queries on a connection.
 func queryOn(conn *sql.Conn) queryFunc {
 	return func(ctx context.Context, statement string) (resultSet, error) {
@@ -166,6 +169,9 @@ func queryOn(conn *sql.Conn) queryFunc {
 			return resultSet{}, err
 		}
 		for rows.Next() {
+			if len(a.rows) == maxRows {
+				return resultSet{}, exporter.Failure(exporter.ReasonParse, fmt.Errorf("the result has more than %d rows", maxRows))
+			}
 			row := make([]sql.NullString, len(a.columns))
 			into := make([]any, len(row))
 			for i := range row {

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // Alert is an alert of Alertmanager, which does not list resolved alerts.
@@ -67,7 +69,28 @@ func New(address string, client *http.Client) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%q is not an address like http://alertmanager:9093", address)
 	}
-	return &Client{base: u.JoinPath("api/v2"), http: client}, nil
+	own := *client
+	own.CheckRedirect = stayOnHost(client.CheckRedirect)
+	return &Client{base: u.JoinPath("api/v2"), http: &own}, nil
+}
+
+// maxRedirects is as many as package http follows.
+const maxRedirects = 10
+
+// stayOnHost follows a redirect only to the same host and scheme: package http sends our headers along, which may be secrets, and
+// withholds from another host only those that it knows.
+func stayOnHost(otherwise func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) error {
+		switch from := via[0].URL; {
+		case next.URL.Host != from.Host || next.URL.Scheme != from.Scheme:
+			return http.ErrUseLastResponse
+		case otherwise != nil:
+			return otherwise(next, via)
+		case len(via) >= maxRedirects:
+			return fmt.Errorf("stopped after %d redirects", maxRedirects)
+		}
+		return nil
+	}
 }
 
 // StatusError is a response with another status than 200.
@@ -214,9 +237,9 @@ func (c *Client) do(ctx context.Context, method, path string, body, result any) 
 	return nil
 }
 
-// shortened shortens a response body to one line, for an error message.
+// shortened shortens a response body to one line, for an error message. A proxy may repeat our headers in it.
 func shortened(text []byte) string {
-	line := strings.Join(strings.Fields(string(text)), " ")
+	line := strings.Join(strings.Fields(secret.Mask(string(text))), " ") // masked before it is cut: half a secret would not be found
 	if len(line) > 200 {
 		line = strings.ToValidUTF8(line[:200], "") + "…"
 	}

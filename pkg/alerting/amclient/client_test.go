@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // What is no answer of Alertmanager must never look like "nothing fires" or "nothing is silenced".
@@ -46,6 +48,43 @@ func TestAStatusErrorHasTheBodyOfTheResponse(t *testing.T) {
 	_, err = client.Alerts(t.Context())
 	var status *StatusError
 	if !errors.As(err, &status) || status.Code != http.StatusUnauthorized || !strings.HasPrefix(status.Text, "wrong password x") || len(status.Text) > 210 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNoHeaderTravelsToAnotherHost(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	defer other.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v2/alerts" {
+			http.Redirect(w, r, "/moved", http.StatusTemporaryRedirect)
+			return
+		}
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	client, err := New(server.URL, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Alerts(t.Context())
+	var status *StatusError
+	if !errors.As(err, &status) || status.Code != http.StatusTemporaryRedirect {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnEchoedSecretIsMaskedBeforeItIsCut(t *testing.T) {
+	secret.Register("planted-bearer-token-that-is-long")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, strings.Repeat("x", 180)+" planted-bearer-token-that-is-long", http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	client, err := New(server.URL, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Alerts(t.Context()); err == nil || strings.Contains(err.Error(), "planted") {
 		t.Errorf("%v", err)
 	}
 }
