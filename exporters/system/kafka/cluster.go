@@ -461,13 +461,15 @@ type position struct {
 	offset    int64
 }
 
-// fetch fetches the records at some positions, without waiting for new ones. The broker stops at the given sizes, except for
-// one batch: at least one partition has data. A single partition that has any is never empty.
+// fetch fetches the records at some positions, without waiting for new ones, up to the first transaction that is still open:
+// what lies behind can be read by nobody who does not want aborted records. The broker stops at the given sizes, except for one
+// batch: at least one partition has data. A single partition that has any is never empty.
 func (b *brokerConn) fetch(ctx context.Context, positions []position, eachBytes, allBytes int32) (map[string]map[int32]*sarama.FetchResponseBlock, error) {
 	req := &sarama.FetchRequest{
 		Version: b.cluster.requestVersion(minVersion{sarama.V2_7_0_0, 12}, minVersion{sarama.V2_3_0_0, 11}, minVersion{sarama.V2_1_0_0, 10}, minVersion{sarama.V1_1_0_0, 7}, minVersion{sarama.V0_11_0_0, 5}),
 		// No fetch session: each request stands for itself.
 		SessionEpoch: -1,
+		Isolation:    sarama.ReadCommitted,
 		MinBytes:     1, MaxBytes: allBytes, MaxWaitTime: 1,
 	}
 	for _, p := range positions {
@@ -479,6 +481,13 @@ func (b *brokerConn) fetch(ctx context.Context, positions []position, eachBytes,
 	}
 	if code := sarama.KError(response.ErrorCode); code != sarama.ErrNoError {
 		return nil, fmt.Errorf("fetch: %w", code)
+	}
+	if response.Version < 4 { // the broker knows no transactions
+		for _, partitions := range response.Blocks {
+			for _, block := range partitions {
+				block.LastStableOffset = block.HighWaterMarkOffset
+			}
+		}
 	}
 	return response.Blocks, nil
 }

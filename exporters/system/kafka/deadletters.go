@@ -149,7 +149,11 @@ func (t *Target) readDeadLetters(ctx context.Context, id int32, b *brokerConn) e
 			if block.Err != sarama.ErrNoError {
 				return fmt.Errorf("dead letters: partition %d of %s: %w", i, d.topic.name, block.Err)
 			}
-			if !p.add(block, from, to, t.config.DeadLetters.Header) {
+			moved := p.add(block, from, to, t.config.DeadLetters.Header)
+			if p.next >= block.LastStableOffset {
+				p.complete = true // the transactions that follow are open: their letters do not count yet
+			}
+			if !moved {
 				break
 			}
 		}
@@ -160,13 +164,12 @@ func (t *Target) readDeadLetters(ctx context.Context, id int32, b *brokerConn) e
 // add counts the letters of a response from an offset to before another, and reports whether it has moved the cursor.
 func (p *deadPartition) add(block *sarama.FetchResponseBlock, from, to int64, header string) bool {
 	reached := from
-	for _, records := range block.RecordsSet {
-		batch := records.RecordBatch
-		if batch == nil || batch.PartialTrailingRecord {
+	for batch, letters := range batches(block) {
+		if batch == nil {
 			break
 		}
 		for _, record := range batch.Records {
-			if offset := batch.FirstOffset + record.OffsetDelta; !batch.Control && offset >= reached && offset < to {
+			if offset := batch.FirstOffset + record.OffsetDelta; letters && offset >= reached && offset < to {
 				p.count(offset, p.queueOf(record, header))
 			}
 		}

@@ -109,7 +109,7 @@ func (t *Target) collect(ctx context.Context) error {
 	for _, g := range t.groups {
 		for _, gt := range g.topics {
 			if gt.seen == t.round {
-				gt.updateLag(t.config.AllowedLag, now)
+				gt.updateOffsets(now)
 			}
 		}
 	}
@@ -120,6 +120,7 @@ func (t *Target) collect(ctx context.Context) error {
 	for _, g := range t.groups {
 		for _, gt := range g.topics {
 			if gt.seen == t.round {
+				gt.updateLag(t.config.AllowedLag, t.round, now)
 				gt.updateLagSeconds(t, now)
 			}
 		}
@@ -361,9 +362,9 @@ func (t *Target) emit(sink queueSink) {
 			sink.Gauge(name, value, labels...)
 		}
 	}
-	counter := func(name string, v cachedValue, labels ...string) {
+	counter := func(name string, v total, labels ...string) {
 		if value, ok := v.get(now, t.maxAge); ok {
-			sink.Counter(name, value, time.Time{}, labels...)
+			sink.Counter(name, value, v.since, labels...)
 		}
 	}
 	sink.Inventory("topic", t.config.Topics.names)

@@ -85,15 +85,33 @@ func (p *groupPartition) timestamp(of *queuePartition, t *Target) (millis int64,
 		case foundTime, foundExpired, foundUnknown:
 			return r.millis, r.found
 		case foundNothing:
-			if r.next >= of.newest {
+			if p.nothingLeft(of, t.round) {
 				return 0, foundNothing
 			}
 		}
 	}
-	if millis, ok := of.bracket(p.committed, p.record, t); ok {
+	if millis, ok := of.bracket(p.next(), p.record, t); ok {
 		return millis, foundTime
 	}
 	return 0, foundNone
+}
+
+// next is the offset of the record to read next, as far as is known: markers and aborted records are passed over.
+func (p *groupPartition) next() int64 {
+	if r := p.record; r.offset == p.committed && r.found == foundNothing {
+		return r.next
+	}
+	return p.committed
+}
+
+// nothingLeft reports whether it is known that nothing can be read now: only markers and aborted records follow, and, when it
+// was looked up in this round, transactions that are open.
+func (p *groupPartition) nothingLeft(of *queuePartition, round uint64) bool {
+	if p.lag == 0 {
+		return true
+	}
+	r := p.record
+	return r.offset == p.committed && r.found == foundNothing && (r.next >= of.newest || r.atEnd && p.lookedUpAt == round)
 }
 
 // nextLookup reports whether a record has to be looked up, and at which offset.
@@ -143,7 +161,7 @@ func (t *Target) lookups() map[int32][]*lookup {
 			for i := range gt.partitions {
 				p, of := &gt.partitions[i], &gt.topic.partitions[i]
 				if offset, ok := p.nextLookup(of, t.round); ok {
-					_, bracketed := of.bracket(p.committed, p.record, t)
+					_, bracketed := of.bracket(p.next(), p.record, t)
 					candidates = append(candidates, candidate{position{gt.topic.name, int32(i), offset}, of.leader, p, bracketed})
 				}
 			}
@@ -281,15 +299,11 @@ func firstRecord(block *sarama.FetchResponseBlock, offset int64) (r recordTime, 
 		return recordTime{}, true // the leader has moved, or the topic is gone: the next round's metadata will say
 	}
 	next := offset
-	for _, records := range block.RecordsSet {
-		batch := records.RecordBatch
+	for batch, messages := range batches(block) {
 		if batch == nil {
 			return recordTime{found: foundUnknown}, true // the format of before Kafka 0.11
 		}
-		if batch.PartialTrailingRecord {
-			break
-		}
-		if !batch.Control {
+		if messages {
 			for _, record := range batch.Records {
 				if batch.FirstOffset+record.OffsetDelta < offset {
 					continue
@@ -306,8 +320,8 @@ func firstRecord(block *sarama.FetchResponseBlock, offset int64) (r recordTime, 
 		}
 		next = max(next, batch.LastOffset()+1)
 	}
-	if next > offset || block.HighWaterMarkOffset <= offset {
-		return recordTime{found: foundNothing, next: next}, true
+	if next > offset || block.LastStableOffset <= offset {
+		return recordTime{found: foundNothing, next: next, atEnd: next >= block.LastStableOffset}, true
 	}
 	return recordTime{}, false
 }

@@ -22,6 +22,30 @@ func (h *cachedValue) get(now time.Time, maxAge time.Duration) (float64, bool) {
 	return h.value, !h.at.IsZero() && now.Sub(h.at) <= maxAge
 }
 
+// total is a counter of what was seen. It never falls, and begins with 0.
+type total struct {
+	cachedValue
+	since time.Time
+}
+
+func (s *total) add(n int64, now time.Time) {
+	if s.since.IsZero() {
+		s.since = now
+	}
+	s.set(s.value+float64(n), now)
+}
+
+// advance moves a mark to an offset, and returns how far it went forward: not at all from an unknown mark, or when the offset
+// went back, because what lies before it was not seen, or is counted.
+func advance(mark *int64, offset int64) int64 {
+	from := *mark
+	*mark = offset
+	if from == unknown {
+		return 0
+	}
+	return max(0, offset-from)
+}
+
 // unknown stands for an offset, or a time in milliseconds, that is not known.
 const unknown = -1
 
@@ -37,7 +61,8 @@ type queueTopic struct {
 
 	underReplicated, offline int
 
-	messages, produced, oldest cachedValue
+	messages, oldest cachedValue
+	produced         total
 
 	// retention is how long messages are kept; 0: for ever, or not known.
 	retention    time.Duration
@@ -48,7 +73,8 @@ type queueTopic struct {
 type queuePartition struct {
 	leader         int32
 	oldest, newest int64 // of this round, or unknown
-	last           int64 // highest newest offset so far
+	last           int64 // newest offset that was known last
+	counted        int64 // newest offset up to which what was produced is counted, or unknown
 	// The time of the first record, in milliseconds, for an oldest offset.
 	firstOffset, firstTime int64
 	// arrivals are the newest offsets of the last rounds, for topics that a group reads: they bound, to an interval, when a
@@ -60,11 +86,17 @@ type queuePartition struct {
 func (t *queueTopic) reset() {
 	t.generation++
 	t.messages.clear()
-	t.produced.clear()
 	t.oldest.clear()
 	for i := range t.partitions {
 		t.partitions[i].reset()
 	}
+}
+
+// recreate clears all that was known of the topic that had the name before, which may have had more partitions.
+func (t *queueTopic) recreate(id sarama.Uuid) {
+	t.partitions = nil
+	t.reset()
+	t.id, t.configuredAt, t.retention = id, time.Time{}, 0
 }
 
 func (p *queuePartition) reset() {
@@ -91,12 +123,14 @@ type groupTopic struct {
 	seen       uint64 // round in which its offsets were read last
 	partitions []groupPartition
 
-	consumed, lag, lagSeconds, timeToLoss cachedValue
+	consumed                    total
+	lag, lagSeconds, timeToLoss cachedValue
 }
 
 // groupPartition is the state of a partition that a group reads.
 type groupPartition struct {
 	committed  int64 // or unknown
+	counted    int64 // committed offset up to which what was consumed is counted, or unknown
 	lag        int64 // or unknown
 	progress   progress
 	record     recordTime
@@ -109,6 +143,7 @@ type recordTime struct {
 	found  finding
 	millis int64 // for foundTime: of the first record at or after the offset
 	next   int64 // for foundNothing: the offset to look up next
+	atEnd  bool  // for foundNothing: nothing could be read at next
 }
 
 type finding uint8
@@ -116,7 +151,7 @@ type finding uint8
 const (
 	foundNone    finding = iota // not looked up
 	foundTime                   // the record's timestamp
-	foundNothing                // there is no record up to next, only the marks of transactions
+	foundNothing                // there is no message up to next, only markers of transactions and aborted records
 	foundExpired                // the record has expired
 	foundUnknown                // the record cannot be read, or has no timestamp
 )
@@ -143,9 +178,8 @@ func (t *Target) updateTopics(m *sarama.MetadataResponse) {
 			q = &queueTopic{name: topic.Name, id: topic.Uuid, hidden: !wanted}
 			t.topics[topic.Name] = q
 		}
-		if q.id != topic.Uuid {
-			q.reset()
-			q.id, q.configuredAt, q.retention = topic.Uuid, time.Time{}, 0
+		if q.id != topic.Uuid || topic.Uuid == (sarama.Uuid{}) && len(topic.Partitions) < len(q.partitions) {
+			q.recreate(topic.Uuid) // a topic never loses partitions: before Kafka 2.8 nothing else tells
 		}
 		q.seen = t.round
 		q.updatePartitions(topic.Partitions)
@@ -177,7 +211,7 @@ func (t *queueTopic) updatePartitions(partitions []*sarama.PartitionMetadata) {
 			continue
 		}
 		for int(p.ID) >= len(t.partitions) {
-			n := queuePartition{leader: unknown, oldest: unknown, newest: unknown}
+			n := queuePartition{leader: unknown, oldest: unknown, newest: unknown, counted: unknown}
 			n.reset()
 			t.partitions = append(t.partitions, n)
 		}
@@ -191,19 +225,23 @@ func (t *queueTopic) updatePartitions(partitions []*sarama.PartitionMetadata) {
 	}
 }
 
-// updateMessages updates the number of messages, when the offsets of all partitions are known.
+// updateMessages updates the number of messages, and of those that were produced, when the offsets of all partitions are known.
 func (t *queueTopic) updateMessages(now time.Time) {
-	var messages, produced int64
+	var messages int64
 	for i := range t.partitions {
 		p := &t.partitions[i]
 		if p.newest == unknown || p.oldest == unknown {
 			return
 		}
 		messages += max(0, p.newest-p.oldest)
-		produced += p.newest
 	}
 	t.messages.set(float64(messages), now)
-	t.produced.set(float64(produced), now)
+	produced := int64(0)
+	for i := range t.partitions {
+		p := &t.partitions[i]
+		produced += advance(&p.counted, p.newest)
+	}
+	t.produced.add(produced, now)
 }
 
 // updateOldest updates the timestamp of the oldest message, when the first records of all partitions are known.
@@ -256,14 +294,20 @@ func (t *Target) updateCommitted(g *queueGroup, blocks map[string]map[int32]*sar
 
 // update updates the committed offsets, and reports whether the group has committed any in the topic.
 func (gt *groupTopic) update(partitions map[int32]*sarama.OffsetFetchResponseBlock) bool {
+	if gt.generation != gt.topic.generation {
+		gt.reset()
+	}
 	for len(gt.partitions) < len(gt.topic.partitions) {
-		gt.partitions = append(gt.partitions, groupPartition{committed: unknown, lag: unknown, record: recordTime{offset: unknown}})
+		gt.partitions = append(gt.partitions, groupPartition{committed: unknown, counted: unknown, lag: unknown, record: recordTime{offset: unknown}})
 	}
 	some := false
 	for i := range gt.partitions {
 		p := &gt.partitions[i]
 		block := partitions[int32(i)]
 		if block == nil || block.Err != sarama.ErrNoError || block.Offset < 0 {
+			if block == nil || block.Err == sarama.ErrNoError {
+				p.counted = unknown // the offset has expired: where the group goes on says nothing of what it has read
+			}
 			p.committed, p.lag, p.progress = unknown, unknown, progress{}
 			continue
 		}
@@ -275,36 +319,55 @@ func (gt *groupTopic) update(partitions map[int32]*sarama.OffsetFetchResponseBlo
 
 // reset clears all values that depend on the records of the old log.
 func (gt *groupTopic) reset() {
-	partitions := gt.partitions
-	*gt = groupTopic{topic: gt.topic, generation: gt.topic.generation, seen: gt.seen, partitions: partitions}
-	for i := range partitions {
-		partitions[i] = groupPartition{committed: partitions[i].committed, lag: unknown, record: recordTime{offset: unknown}}
+	partitions := gt.partitions[:min(len(gt.partitions), len(gt.topic.partitions))] // a new topic may have fewer
+	*gt = groupTopic{topic: gt.topic, generation: gt.topic.generation, seen: gt.seen, partitions: partitions, consumed: gt.consumed}
+	for i, p := range partitions {
+		partitions[i] = groupPartition{committed: p.committed, counted: p.counted, lag: unknown, record: recordTime{offset: unknown}}
 	}
 }
 
-// updateLag updates the lag in records, after the newest offsets are known.
-func (gt *groupTopic) updateLag(allowed int64, now time.Time) {
+// updateOffsets updates what the group has consumed, and how far it is behind in offsets, after the newest offsets are known.
+func (gt *groupTopic) updateOffsets(now time.Time) {
 	if gt.generation != gt.topic.generation {
 		gt.reset()
 	}
-	var consumed, lag int64
-	complete := true
+	consumed := int64(0)
+	for i := range gt.partitions {
+		p, of := &gt.partitions[i], &gt.topic.partitions[i]
+		p.lag = unknown
+		if p.committed == unknown {
+			continue
+		}
+		consumed += advance(&p.counted, p.committed)
+		if of.newest != unknown {
+			p.lag = max(0, of.newest-p.committed)
+		}
+	}
+	gt.consumed.add(consumed, now)
+}
+
+// updateLag updates the lag in records and the progress, after the look-ups: they have found out where only markers and
+// aborted records follow.
+func (gt *groupTopic) updateLag(allowed int64, round uint64, now time.Time) {
+	lag, complete := int64(0), true
 	for i := range gt.partitions {
 		p, of := &gt.partitions[i], &gt.topic.partitions[i]
 		switch {
 		case p.committed == unknown:
 			continue
-		case of.newest == unknown:
-			p.lag = unknown
+		case p.lag == unknown:
 			complete = false
-		default:
-			p.lag = max(0, of.newest-p.committed)
-			lag += p.lag
-			p.progress.observe(p.committed, p.lag, allowed)
+			continue
 		}
-		consumed += p.committed
+		// What follows in open transactions is no reason to move on, but it is there.
+		p.lag = max(0, of.newest-p.next())
+		lag += p.lag
+		left := p.lag
+		if p.nothingLeft(of, round) {
+			left = 0
+		}
+		p.progress.observe(p.committed, left, allowed)
 	}
-	gt.consumed.set(float64(consumed), now)
 	if complete {
 		gt.lag.set(float64(lag), now)
 	}
