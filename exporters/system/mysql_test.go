@@ -117,12 +117,8 @@ func TestMySQLMetricsEqualTheServersStatus(t *testing.T) {
 			t.Errorf("%s = %v, want %v", name, s[name], want)
 		}
 	}
-	active, fault := 1.0, "" // the exporter's own
-	if dialect.MySQL {
-		active, fault = 2, " (F5: counts MySQL's event scheduler; when this is fixed, want 1)"
-	}
-	if v := s[`consign_mysql_connections{server="main",state="active"}`]; v != active {
-		t.Errorf("%v connections are active, want %v%s", v, active, fault)
+	if v := s[`consign_mysql_connections{server="main",state="active"}`]; v != 1 {
+		t.Errorf("%v connections are active, want the exporter's own", v)
 	}
 	if v := s[`consign_mysql_connection_errors_total{error="aborted_connect",server="main"}`]; v < 2 {
 		t.Errorf("%v connections were aborted, want the two with the wrong password", v)
@@ -318,7 +314,6 @@ func TestTheHistogramOfMySQLIsItsOwn(t *testing.T) {
 		execute(t, db, "CREATE DATABASE IF NOT EXISTS shop")
 		return number(dumps) > 0
 	})
-	// F7: the sum holds binlog dumps; when this is fixed, they are left out of isPerformanceSchemas's sum, too.
 	if n := number(dumps); n < 1 {
 		t.Errorf("binlog dumps took %v s, want the replica's second", n)
 	}
@@ -508,12 +503,8 @@ func TestReplicationMetricsEqualTheReplicasStatus(t *testing.T) {
 
 	dialect.LoseSource(t, "north")
 	s = awaitRound(t, r, "mysql", "main")
-	known, fault := false, ""
-	if dialect.MySQL { // which says Connecting, Yes, and 0
-		known, fault = true, " (F3: a replica that never reached its source has lag 0; when this is fixed, want none)"
-	}
-	if v, ok := s[lag]; !state(0, 1, known)(s) || v != 0 {
-		t.Errorf("the new source was never reached: io runs: %v, sql: %v, lag %v (%v), want 0, 1 and whether there is a lag of 0: %v%s", s[ioRun], s[sqlOn], v, ok, known, fault)
+	if v, ok := s[lag]; !state(0, 1, false)(s) { // MySQL says Connecting, Yes, and 0
+		t.Errorf("the new source was never reached: io runs: %v, sql: %v, lag %v (%v), want 0, 1 and no lag", s[ioRun], s[sqlOn], v, ok)
 	}
 }
 

@@ -116,35 +116,6 @@ func Classify(err error) error {
 	return err
 }
 
-func reasonOf(number uint16) exporter.Reason {
-	switch number {
-	case 1044, 1045, 1142, 1143, 1227, 1370, 1698, 1820, 1862, 3118:
-		return exporter.ReasonAuth
-	case 1969, 3024, 1205, 1317: // time limits of MariaDB and MySQL, lock wait, interrupted
-		return exporter.ReasonTimeout
-	case 1203, 1226: // too many connections or queries of this user
-		return exporter.ReasonThrottled
-	case 1040, 1053, 1129, 1130, 1152, 1158, 1159, 1160, 1161, 1927: // server full, shutting down, or rejecting the host
-		return exporter.ReasonConnection
-	}
-	return exporter.ReasonQuery
-}
-
-// Lacks reports whether an error says that the server lacks an object or statement, or that the user lacks the privilege.
-func Lacks(err error) bool {
-	var my *mysql.MySQLError
-	if !errors.As(err, &my) {
-		return false
-	}
-	switch my.Number {
-	case 1044, 1142, 1143, 1227, // no right
-		1049, 1051, 1054, 1109, 1146, 1193, 1286, // no such schema, table, column, variable or engine
-		1064, 1235, 1295: // no such statement
-		return true
-	}
-	return false
-}
-
 // Version is a server's version and flavour.
 type Version struct {
 	MariaDB             bool

@@ -64,6 +64,13 @@ func TestErrorsHaveTheirReasons(t *testing.T) {
 	}{
 		{&mysql.MySQLError{Number: 1045}, exporter.ReasonAuth, false},
 		{&mysql.MySQLError{Number: 1227}, exporter.ReasonAuth, true},
+		{&mysql.MySQLError{Number: 3118}, exporter.ReasonAuth, false},
+		{&mysql.MySQLError{Number: 3159}, exporter.ReasonAuth, false},
+		{&mysql.MySQLError{Number: 3955}, exporter.ReasonAuth, false},
+		{&mysql.MySQLError{Number: 4150}, exporter.ReasonAuth, false},
+		{&mysql.MySQLError{Number: 4151}, exporter.ReasonAuth, false},
+		{&mysql.MySQLError{Number: 3032}, exporter.ReasonConnection, false},
+		{&mysql.MySQLError{Number: 1050}, exporter.ReasonQuery, false},
 		{&mysql.MySQLError{Number: 1146}, exporter.ReasonQuery, true},
 		{&mysql.MySQLError{Number: 1969}, exporter.ReasonTimeout, false},
 		{&mysql.MySQLError{Number: 3024}, exporter.ReasonTimeout, false},

@@ -54,7 +54,7 @@ func TestTheReasonsOfMySQLsOwnErrors(t *testing.T) {
 	for _, c := range []struct {
 		begin, end func()
 		number     uint16
-		want       exporter.Reason // when F6 is fixed
+		want       exporter.Reason
 	}{
 		{func() { execute("SET GLOBAL offline_mode = ON") }, func() { execute("SET GLOBAL offline_mode = OFF") }, 3032, exporter.ReasonConnection},
 		{func() { execute("SET GLOBAL require_secure_transport = ON") }, func() { execute("SET GLOBAL require_secure_transport = OFF") }, 3159, exporter.ReasonAuth},
@@ -63,8 +63,8 @@ func TestTheReasonsOfMySQLsOwnErrors(t *testing.T) {
 		c.begin()
 		err := connect("guest")
 		c.end()
-		if reason := exporter.ReasonOf(Classify(err)); !failedWith(err, c.number) || reason != exporter.ReasonQuery {
-			t.Errorf("%v has the reason %s, want error %d and the reason query (F6: nothing is wrong with a query; when this is fixed, want %s)", err, reason, c.number, c.want)
+		if reason := exporter.ReasonOf(Classify(err)); !failedWith(err, c.number) || reason != c.want {
+			t.Errorf("%v has the reason %s, want error %d and the reason %s", err, reason, c.number, c.want)
 		}
 	}
 }

@@ -262,14 +262,18 @@ func connectionErrorKey(e string) string {
 }
 
 // emitThreads splits the connections so that they add up. Threads of the server itself may run too, so that more run than
-// are connected.
+// are connected: MySQL's event scheduler always counts as running, and never as connected; MariaDB's does neither.
 func (m *Server) emitThreads(r *state, sink *exporter.Sink) {
 	running, ok := r.status.number("threads_running")
 	if ok {
 		sink.Gauge("consign_mysql_threads", running, m.name, "running")
 	}
 	if connected, known := r.status.number("threads_connected"); ok && known {
-		active := min(running, connected)
+		active := running
+		if !r.version.MariaDB && r.variables.on("event_scheduler") {
+			active--
+		}
+		active = min(max(active, 0), connected)
 		sink.Gauge("consign_mysql_connections", active, m.name, "active")
 		sink.Gauge("consign_mysql_connections", connected-active, m.name, "idle")
 	}

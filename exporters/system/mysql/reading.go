@@ -40,12 +40,13 @@ func (a *resultSet) column(names ...string) int {
 const (
 	selectVersion = "SELECT VERSION()"
 	showStatus    = "SHOW GLOBAL STATUS WHERE Variable_name IN (" + statusNames + ")"
-	showVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'read_only', 'innodb_read_only', 'performance_schema', 'query_response_time_stats')"
+	showVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('max_connections', 'read_only', 'innodb_read_only', 'performance_schema', 'query_response_time_stats', 'event_scheduler')"
 
 	// events_statements_histogram_global (MySQL 8.0): BUCKET_NUMBER, BUCKET_TIMER_LOW, BUCKET_TIMER_HIGH in picoseconds,
-	// COUNT_BUCKET, COUNT_BUCKET_AND_LOWER, BUCKET_QUANTILE. It has no sum: that of the summary by event name stands in.
+	// COUNT_BUCKET, COUNT_BUCKET_AND_LOWER, BUCKET_QUANTILE. It has no sum: that of the summary by event name stands in,
+	// without the dumps of the binary log, each of which is a statement that takes as long as a replica is connected.
 	selectStatementHistogram = "SELECT BUCKET_TIMER_HIGH, COUNT_BUCKET_AND_LOWER FROM performance_schema.events_statements_histogram_global ORDER BY BUCKET_NUMBER"
-	selectStatementSum       = "SELECT SUM(SUM_TIMER_WAIT) FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME LIKE 'statement/%'"
+	selectStatementSum       = "SELECT SUM(SUM_TIMER_WAIT) FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME LIKE 'statement/%' AND EVENT_NAME NOT LIKE 'statement/com/Binlog Dump%'"
 	// QUERY_RESPONSE_TIME (MariaDB's plugin query_response_time): TIME is the upper bound in seconds, COUNT is for this
 	// range alone, TOTAL are its seconds. The last row says TOO LONG.
 	selectResponseTimes = "SELECT `TIME`, `COUNT`, `TOTAL` FROM information_schema.QUERY_RESPONSE_TIME"
@@ -350,7 +351,8 @@ func channelsOf(a *resultSet) ([]channel, error) {
 		if name >= 0 {
 			c.name = cmp.Or(row[name].String, c.name)
 		}
-		if row[lag].Valid {
+		// MySQL reports 0 while the replica has not reached its source yet: without both threads the lag is unknown.
+		if c.io && c.sql && row[lag].Valid {
 			seconds, err := strconv.ParseFloat(row[lag].String, 64)
 			if err != nil {
 				return nil, parseError("channel %s: lag %q", c.name, row[lag].String)
