@@ -49,7 +49,7 @@ func BenchmarkRound(b *testing.B) {
 
 func benchmarkSize(b *testing.B, items int) {
 	dsn := historyOf(b, items)
-	db, err := openReader(secret.New(dsn), 1)
+	db, err := openReader(secret.New(dsn), nil, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

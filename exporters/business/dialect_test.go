@@ -26,7 +26,7 @@ func (h *history) testMySQLMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Params = map[string]string{"sql_mode": mysqlMode}
-	db, err := openReader(secret.New(c.FormatDSN()), 1)
+	db, err := openReader(secret.New(c.FormatDSN()), nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestWhatHasEndedIsReadOnceAndOnceMoreAfterItsRefresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := openReader(secret.New(dsn), 1)
+	db, err := openReader(secret.New(dsn), nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestWhatHasEndedIsReadOnceAndOnceMoreAfterItsRefresh(t *testing.T) {
 
 func TestHistoryNeverTakesTheLastConnection(t *testing.T) {
 	t.Parallel()
-	db, err := openReader(secret.New("root@tcp(127.0.0.1:1)/shop"), 2)
+	db, err := openReader(secret.New("root@tcp(127.0.0.1:1)/shop"), nil, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func explain(ctx context.Context, out io.Writer, dsnFile, packFile string) error
 	if err != nil {
 		return err
 	}
-	db, err := openReader(dsn, 1)
+	db, err := openReader(dsn, nil, 1)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dsnFile, err)
 	}

@@ -19,7 +19,7 @@ var sizes = catalog.SizesFor(catalog.DefaultClients)
 // open is the exporter's own way to the database.
 func (h *history) open(t *testing.T) *reader {
 	t.Helper()
-	db, err := openReader(secret.New(h.dsn), 1)
+	db, err := openReader(secret.New(h.dsn), nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

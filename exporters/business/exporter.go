@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"time"
 
+	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -33,6 +35,8 @@ type Config struct {
 type MySQL struct {
 	// DSNFile holds the data source name, user:password@tcp(host:port)/database. It is read again on reload.
 	DSNFile string `yaml:"dsn_file"`
+	// TLS, when it is there, replaces what the data source name says about TLS.
+	TLS *commonconfig.TLSConfig `yaml:"tls,omitempty"`
 	// MaxOpenConnections bounds the exporter's load on the database.
 	MaxOpenConnections int `yaml:"max_open_connections"`
 	// Replica says that the database is a replica: its replication lag is read, too. That needs one more privilege.
@@ -85,7 +89,12 @@ func load(path string, change func(*Pack)) (*exporter.Setup, error) {
 		return nil, err
 	}
 	change(pack)
-	db, err := openReader(dsn, c.MySQL.MaxOpenConnections)
+	c.MySQL.TLS.SetDirectory(dir)
+	security, err := database.TLSConfig(c.MySQL.TLS)
+	if err != nil {
+		return nil, f.Errorf("mysql.tls", "%w", err)
+	}
+	db, err := openReader(dsn, security, c.MySQL.MaxOpenConnections)
 	if err != nil {
 		return nil, f.Errorf("mysql.dsn_file", "%w", err)
 	}

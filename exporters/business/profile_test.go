@@ -47,7 +47,7 @@ func expectations(t *testing.T, rows ...string) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := openReader(secret.New(dsn), 1)
+	db, err := openReader(secret.New(dsn), nil, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package business
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -48,9 +49,9 @@ type cost struct {
 const maxIdleTime = 5 * time.Minute
 
 // openReader prepares the pool. It does not connect: the exporter starts while the database is down.
-func openReader(dsn secret.Value, maxOpen int) (*reader, error) {
+func openReader(dsn secret.Value, security *tls.Config, maxOpen int) (*reader, error) {
 	pool, err := database.Open(dsn, database.Options{
-		Program: "consignwatch-business-exporter", MaxConnections: maxOpen, MaxIdleTime: maxIdleTime,
+		Program: "consignwatch-business-exporter", MaxConnections: maxOpen, MaxIdleTime: maxIdleTime, TLS: security,
 	})
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@
 package integration
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,7 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/integration/platformdb"
 	"github.com/consignwatch/consignwatch/exporters/integration/shopify"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -115,11 +115,9 @@ func (b *builder) platform() (*platformdb.DB, error) {
 	if err != nil {
 		return nil, b.file.Errorf("platform.dsn_file", "%w", err)
 	}
-	var security *tls.Config
-	if b.Platform.TLS != nil {
-		if security, err = commonconfig.NewTLSConfig(b.Platform.TLS); err != nil {
-			return nil, b.file.Errorf("platform.tls", "%w", err)
-		}
+	security, err := database.TLSConfig(b.Platform.TLS)
+	if err != nil {
+		return nil, b.file.Errorf("platform.tls", "%w", err)
 	}
 	db, err := platformdb.Open(b.Platform, dsn, security)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/consignwatch/consignwatch/exporters/system/probe"
 	"github.com/consignwatch/consignwatch/exporters/system/redis"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -96,7 +97,7 @@ func (b *builder) mysql() error {
 		if err != nil {
 			return b.file.Errorf(at+"dsn_file", "%w", err)
 		}
-		security, err := clientTLS(t.TLS)
+		security, err := database.TLSConfig(t.TLS)
 		if err != nil {
 			return b.file.Errorf(at+"tls", "%w", err)
 		}

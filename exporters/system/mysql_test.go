@@ -365,7 +365,7 @@ func TestWithoutPerformanceSchemaMySQLHasNoHistogram(t *testing.T) {
 func isPerformanceSchemas(t *testing.T, r *exportertest.Running, db *sql.DB) *dto.Histogram {
 	t.Helper()
 	const buckets = "SELECT BUCKET_TIMER_HIGH / 1e12, COUNT_BUCKET, 0 FROM performance_schema.events_statements_histogram_global"
-	const sum = "SELECT 0, 0, SUM(SUM_TIMER_WAIT) / 1e12 FROM performance_schema.events_statements_summary_global_by_event_name"
+	const sum = "SELECT 0, 0, SUM(SUM_TIMER_WAIT) / 1e12 FROM performance_schema.events_statements_summary_global_by_event_name WHERE EVENT_NAME NOT LIKE 'statement/com/Binlog Dump%'"
 	before := statementTimesOf(t, db, buckets, sum)
 	awaitRound(t, r, "mysql", "main")
 	h := histogram(t, r, statementTime)
@@ -505,6 +505,21 @@ func TestReplicationMetricsEqualTheReplicasStatus(t *testing.T) {
 	s = awaitRound(t, r, "mysql", "main")
 	if v, ok := s[lag]; !state(0, 1, false)(s) { // MySQL says Connecting, Yes, and 0
 		t.Errorf("the new source was never reached: io runs: %v, sql: %v, lag %v (%v), want 0, 1 and no lag", s[ioRun], s[sqlOn], v, ok)
+	}
+}
+
+// TestTheEventSchedulerIsNoConnection switches it on and off, on a server on which nobody but the exporter runs a statement.
+func TestTheEventSchedulerIsNoConnection(t *testing.T) {
+	t.Parallel()
+	server := serverstest.OwnMariaDB(t)
+	db := serverstest.Open(t, server.DSN(""))
+	r := start(t, patient+mysqlConfig(t, server.DSN("")))
+	for _, position := range []string{"ON", "OFF"} {
+		execute(t, db, "SET GLOBAL event_scheduler = "+position)
+		s := awaitRound(t, r, "mysql", "main")
+		if v := s[`consign_mysql_connections{server="main",state="active"}`]; v != 1 {
+			t.Errorf("event scheduler %s: %v connections are active, want the exporter's own; %v threads run", position, v, s[`consign_mysql_threads{server="main",state="running"}`])
+		}
 	}
 }
 

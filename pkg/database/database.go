@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	commonconfig "github.com/prometheus/common/config"
 
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -33,6 +34,14 @@ type Options struct {
 	MaxIdleTime time.Duration
 	// TLS, when it is not nil, replaces what the data source name says about TLS.
 	TLS *tls.Config
+}
+
+// TLSConfig makes Options.TLS of a block `tls:` in a configuration file; nil of none.
+func TLSConfig(c *commonconfig.TLSConfig) (*tls.Config, error) {
+	if c == nil {
+		return nil, nil
+	}
+	return commonconfig.NewTLSConfig(c)
 }
 
 // dialTimeout is the timeout of a connect whose data source name has none.

@@ -14,8 +14,8 @@ type serverError struct {
 	lacks  bool // the server lacks an object or statement, or the user lacks the privilege
 }
 
-// serverErrors are the error numbers of both families that do not mean a wrong query. Up to 1880 MySQL and MariaDB share the
-// numbers; above, each has its own, which do not collide here.
+// serverErrors are the error numbers of both families that do not mean a wrong query. Most up to 1880 are shared; above,
+// each has its own. Where the other family uses such a number too, no statement of an exporter meets it.
 var serverErrors = map[uint16]serverError{
 	// The account is rejected, or lacks a privilege.
 	1044: {exporter.ReasonAuth, true},  // no right to the schema
@@ -31,7 +31,6 @@ var serverErrors = map[uint16]serverError{
 	1873: {exporter.ReasonAuth, false}, // no right to change the user
 	3118: {exporter.ReasonAuth, false}, // MySQL: the account is locked
 	3159: {exporter.ReasonAuth, false}, // MySQL: the server requires TLS
-	3878: {exporter.ReasonAuth, false}, // MySQL: a user without a password
 	3955: {exporter.ReasonAuth, false}, // MySQL: blocked after failed logins
 	4150: {exporter.ReasonAuth, false}, // MariaDB: blocked after failed logins
 	4151: {exporter.ReasonAuth, false}, // MariaDB: the account is locked

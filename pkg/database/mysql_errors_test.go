@@ -73,3 +73,46 @@ func failedWith(err error, number uint16) bool {
 	var refused *mysql.MySQLError
 	return errors.As(err, &refused) && refused.Number == number
 }
+
+// TestAnAccountThatIsLockedOrBlockedHasTheReasonAuth is true on both families, each with error numbers of its own.
+func TestAnAccountThatIsLockedOrBlockedHasTheReasonAuth(t *testing.T) {
+	t.Parallel()
+	server := serverstest.OwnMariaDB(t)
+	admin := serverstest.Open(t, server.DSN(""))
+	locked, blocked := uint16(4151), uint16(4150)
+	statements := []string{"CREATE USER locked@'%' IDENTIFIED BY 'guest' ACCOUNT LOCK"}
+	if serverstest.DialectOf(t, admin).MySQL {
+		locked, blocked = 3118, 3955
+		statements = append(statements, "CREATE USER blocked@'%' IDENTIFIED BY 'guest' FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1")
+	} else {
+		statements = append(statements, "CREATE USER blocked@'%' IDENTIFIED BY 'guest'", "SET GLOBAL max_password_errors = 1")
+	}
+	for _, s := range statements {
+		if _, err := admin.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	connect := func(user, password string) error {
+		t.Helper()
+		c, err := mysql.ParseDSN(server.DSN(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.User, c.Passwd = user, password
+		pool, err := Open(secret.New(c.FormatDSN()), Options{MaxConnections: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pool.Close()
+		return pool.PingContext(t.Context())
+	}
+	if err := connect("blocked", "wrong"); err == nil {
+		t.Fatal("a wrong password is taken")
+	}
+	for user, number := range map[string]uint16{"locked": locked, "blocked": blocked} {
+		err := connect(user, "guest")
+		if reason := exporter.ReasonOf(Classify(err)); !failedWith(err, number) || reason != exporter.ReasonAuth {
+			t.Errorf("%s: %v has the reason %s, want error %d and the reason auth", user, err, reason, number)
+		}
+	}
+}

@@ -25,6 +25,9 @@ const (
 	lookupBytes     = 32 << 10
 	// singleLookups bounds how many partitions of a broker are fetched one by one in a round, because a batch is larger.
 	singleLookups = 4
+	// skipBytes and skipsPerRound bound what a round passes over of aborted transactions that are longer than a look-up.
+	skipBytes     = 1 << 20
+	skipsPerRound = 4
 	// firstsPerRound bounds for how many partitions of a broker the oldest timestamp is fetched in a round, in one request.
 	firstsPerRound = 2000
 	// retryAfterRounds is how many rounds after a failed look-up the same record is tried again.
@@ -196,7 +199,7 @@ func (t *Target) lookups() map[int32][]*lookup {
 func (t *Target) lookUp(ctx context.Context, b *brokerConn, all []*lookup) {
 	var single []*lookup
 	for chunk := range chunksOf(all, lookupsPerFetch) {
-		if left := t.lookUpChunk(ctx, b, chunk); len(chunk) > 1 {
+		if left := t.lookUpChunk(ctx, b, chunk, lookupBytes); len(chunk) > 1 {
 			single = append(single, left...)
 		} else {
 			markUnreadable(left)
@@ -206,11 +209,27 @@ func (t *Target) lookUp(ctx context.Context, b *brokerConn, all []*lookup) {
 		}
 	}
 	for _, w := range single[:min(len(single), singleLookups)] {
-		markUnreadable(t.lookUpChunk(ctx, b, []*lookup{w}))
+		markUnreadable(t.lookUpChunk(ctx, b, []*lookup{w}, lookupBytes))
 		if b.failed != nil {
 			return
 		}
 	}
+	skips := 0
+	for _, w := range all {
+		for ; skips < skipsPerRound && w.unfinished(); skips++ {
+			w.offset = w.groups[0].record.next
+			markUnreadable(t.lookUpChunk(ctx, b, []*lookup{w}, skipBytes))
+			if b.failed != nil {
+				return
+			}
+		}
+	}
+}
+
+// unfinished reports whether the look-up has found only markers and aborted records, and more follows.
+func (w *lookup) unfinished() bool {
+	r := w.groups[0].record
+	return r.found == foundNothing && !r.atEnd && r.next > w.offset
 }
 
 // chunksOf cuts the list, without two offsets of the same partition in one chunk: a request has room for one.
@@ -256,7 +275,7 @@ func (w *lookup) set(r recordTime) {
 
 // lookUpChunk looks up some records with one fetch, and returns those for which the response had no room, or that could not
 // be decoded together.
-func (t *Target) lookUpChunk(ctx context.Context, b *brokerConn, chunk []*lookup) (left []*lookup) {
+func (t *Target) lookUpChunk(ctx context.Context, b *brokerConn, chunk []*lookup, eachBytes int32) (left []*lookup) {
 	positions := make([]position, len(chunk))
 	for i, w := range chunk {
 		positions[i] = w.position
@@ -264,7 +283,7 @@ func (t *Target) lookUpChunk(ctx context.Context, b *brokerConn, chunk []*lookup
 			p.lookedUpAt = t.round
 		}
 	}
-	blocks, err := b.fetch(ctx, positions, lookupBytes, lookupsPerFetch*lookupBytes)
+	blocks, err := b.fetch(ctx, positions, eachBytes, lookupsPerFetch*eachBytes) // each position has its own bound
 	if err != nil {
 		if undecodable(err) {
 			return chunk // the broker is healthy, a record is damaged

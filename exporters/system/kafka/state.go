@@ -93,10 +93,22 @@ func (t *queueTopic) reset() {
 }
 
 // recreate clears all that was known of the topic that had the name before, which may have had more partitions.
-func (t *queueTopic) recreate(id sarama.Uuid) {
+func (t *queueTopic) recreate() {
 	t.partitions = nil
 	t.reset()
-	t.id, t.configuredAt, t.retention = id, time.Time{}, 0
+	t.configuredAt, t.retention = time.Time{}, 0
+}
+
+// noID is the id of a topic at a broker before Kafka 2.8.
+var noID sarama.Uuid
+
+// wasRecreated reports whether the metadata is that of another topic with the same name. Without ids it is certain only when
+// there are fewer partitions, which a topic never loses.
+func (t *queueTopic) wasRecreated(m *sarama.TopicMetadata) bool {
+	if t.id == noID || m.Uuid == noID {
+		return len(m.Partitions) < len(t.partitions)
+	}
+	return t.id != m.Uuid
 }
 
 func (p *queuePartition) reset() {
@@ -178,8 +190,11 @@ func (t *Target) updateTopics(m *sarama.MetadataResponse) {
 			q = &queueTopic{name: topic.Name, id: topic.Uuid, hidden: !wanted}
 			t.topics[topic.Name] = q
 		}
-		if q.id != topic.Uuid || topic.Uuid == (sarama.Uuid{}) && len(topic.Partitions) < len(q.partitions) {
-			q.recreate(topic.Uuid) // a topic never loses partitions: before Kafka 2.8 nothing else tells
+		if q.wasRecreated(topic) {
+			q.recreate()
+		}
+		if topic.Uuid != noID {
+			q.id = topic.Uuid
 		}
 		q.seen = t.round
 		q.updatePartitions(topic.Partitions)

@@ -68,7 +68,7 @@ func TestAnOffsetThatExpiresIsNotConsumed(t *testing.T) {
 // TestATopicThatWasRecreatedIsReportedWhole makes a topic anew between two rounds, with fewer partitions, as many, and more.
 func TestATopicThatWasRecreatedIsReportedWhole(t *testing.T) {
 	t.Parallel()
-	for _, partitions := range []int{1, 3, 5} {
+	for _, partitions := range []int32{1, 3, 5} {
 		for name, version := range map[string]*kversion.Versions{"with topic ids": nil, "without": kversion.V2_7_0()} {
 			t.Run(fmt.Sprintf("%d partitions %s", partitions, name), func(t *testing.T) {
 				t.Parallel()

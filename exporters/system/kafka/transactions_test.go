@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// begin writes records in a transaction, each in a batch of its own, and returns how to end it.
-func (r *testCluster) begin(t testing.TB, id string, records ...*kgo.Record) (end func(kgo.TransactionEndTry)) {
+// beginTransaction writes records in a transaction, each in a batch of its own, and returns how to end it.
+func (r *testCluster) beginTransaction(t testing.TB, id string, records ...*kgo.Record) (end func(kgo.TransactionEndTry)) {
 	t.Helper()
 	client := kafkaClient(t, r.cluster.ListenAddrs(), kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxVersions(kversion.V3_8_0()))
 	if err := client.BeginTransaction(); err != nil {
@@ -41,16 +42,18 @@ func TestAGroupThatHasReadAllOfATransactionalTopicIsHealthy(t *testing.T) {
 		follow func(t *testing.T, r *testCluster) // what follows the record that the group has read
 		lag    float64
 	}{
-		"a marker":                            {func(*testing.T, *testCluster) {}, 0},
-		"an aborted transaction":              {func(t *testing.T, r *testCluster) { r.begin(t, "b", r.job(), r.job(), r.job())(kgo.TryAbort) }, 0},
+		"a marker": {func(*testing.T, *testCluster) {}, 0},
+		"an aborted transaction": {func(t *testing.T, r *testCluster) {
+			r.beginTransaction(t, "b", r.job(), r.job(), r.job())(kgo.TryAbort)
+		}, 0},
 		"two aborted ones of a producer":      {func(t *testing.T, r *testCluster) { r.abort(t); r.abort(t) }, 0},
-		"an open transaction":                 {func(t *testing.T, r *testCluster) { r.begin(t, "b", r.job(), r.job()) }, 2},
-		"an aborted, and an open transaction": {func(t *testing.T, r *testCluster) { r.abort(t); r.begin(t, "c", r.job()) }, 1},
+		"an open transaction":                 {func(t *testing.T, r *testCluster) { r.beginTransaction(t, "b", r.job(), r.job()) }, 2},
+		"an aborted, and an open transaction": {func(t *testing.T, r *testCluster) { r.abort(t); r.beginTransaction(t, "c", r.job()) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newQueueCluster(t)
-			r.begin(t, "a", r.job())(kgo.TryCommit) // the record 0, the marker 1
+			r.beginTransaction(t, "a", r.job())(kgo.TryCommit) // the record 0, the marker 1
 			member := r.member(t, "workers", "jobs.email")
 			commitFrom(t, member, "jobs.email", 1, 0)
 			c.follow(t, r)
@@ -65,7 +68,7 @@ func TestAGroupThatHasReadAllOfATransactionalTopicIsHealthy(t *testing.T) {
 
 func (r *testCluster) abort(t testing.TB) {
 	t.Helper()
-	r.begin(t, "b", r.job(), r.job())(kgo.TryAbort)
+	r.beginTransaction(t, "b", r.job(), r.job())(kgo.TryAbort)
 }
 
 // TestWhatFollowsAnAbortedTransactionIsBehind has a producer abort, and commit.
@@ -76,7 +79,7 @@ func TestWhatFollowsAnAbortedTransactionIsBehind(t *testing.T) {
 	commitFrom(t, member, "jobs.email", 0, 0)
 	r.abort(t) // records 0 and 1, marker 2
 	r.ahead += time.Hour
-	end := r.begin(t, "b", r.job()) // record 3, marker 4
+	end := r.beginTransaction(t, "b", r.job()) // record 3, marker 4
 	expect(t, r.round(t), map[string]float64{lagSeconds: 0, lagCount: 1})
 	end(kgo.TryCommit)
 	r.ahead += time.Minute
@@ -88,14 +91,37 @@ func TestWhatFollowsAnAbortedTransactionIsBehind(t *testing.T) {
 	}
 }
 
+// TestALongAbortedTransactionIsPassedOverInOneRound has one that is longer than what a look-up reads.
+func TestALongAbortedTransactionIsPassedOverInOneRound(t *testing.T) {
+	t.Parallel()
+	r := newQueueCluster(t)
+	var records []*kgo.Record
+	for i := range 8 {
+		record := r.job()
+		record.Value = make([]byte, 200<<10)
+		if _, err := rand.NewChaCha8([32]byte{byte(i)}).Read(record.Value); err != nil { // which cannot be compressed
+			t.Fatal(err)
+		}
+		records = append(records, record)
+	}
+	r.beginTransaction(t, "a", records...)(kgo.TryAbort)
+	r.commit(t, "workers", "jobs.email", 0, 0)
+	expect(t, r.round(t), map[string]float64{lagCount: 0, lagSeconds: 0})
+	count := r.countRequests()
+	expect(t, r.round(t), map[string]float64{lagCount: 0, lagSeconds: 0})
+	if n := count.take()[0]["Fetch"]; n != 0 {
+		t.Errorf("%d fetches for what is known", n)
+	}
+}
+
 func TestDeadLettersOfAbortedTransactionsDoNotCount(t *testing.T) {
 	t.Parallel()
 	r := newTestCluster(t, Config{}, kfake.SeedTopics(1, "jobs.dead"))
-	r.begin(t, "a", dead("email"), dead("email"))(kgo.TryAbort)
-	r.begin(t, "b", dead("image"))(kgo.TryCommit)
+	r.beginTransaction(t, "a", dead("email"), dead("email"))(kgo.TryAbort)
+	r.beginTransaction(t, "b", dead("image"))(kgo.TryCommit)
 	wantDeadLetters(t, r.round(t), map[string]int{"image": 1})
 
-	end := r.begin(t, "c", dead("report"))
+	end := r.beginTransaction(t, "c", dead("report"))
 	r.write(t, dead("image")) // behind what is open
 	wantDeadLetters(t, r.round(t), map[string]int{"image": 1})
 	r.restart(t, r.target.config)

@@ -262,7 +262,7 @@ func connectionErrorKey(e string) string {
 }
 
 // emitThreads splits the connections so that they add up. Threads of the server itself may run too, so that more run than
-// are connected: MySQL's event scheduler always counts as running, and never as connected; MariaDB's does neither.
+// are connected: the event scheduler, which is on by default since MySQL 8.0, always counts as running, and never as connected.
 func (m *Server) emitThreads(r *state, sink *exporter.Sink) {
 	running, ok := r.status.number("threads_running")
 	if ok {
@@ -270,7 +270,7 @@ func (m *Server) emitThreads(r *state, sink *exporter.Sink) {
 	}
 	if connected, known := r.status.number("threads_connected"); ok && known {
 		active := running
-		if !r.version.MariaDB && r.variables.on("event_scheduler") {
+		if r.variables.on("event_scheduler") {
 			active--
 		}
 		active = min(max(active, 0), connected)

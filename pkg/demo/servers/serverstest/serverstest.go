@@ -9,10 +9,14 @@ package serverstest
 
 import (
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +25,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/demo/servers/certificates"
 )
 
 // shared is the server of this test binary. It has to be a variable: tests
@@ -82,6 +87,32 @@ func OwnMariaDB(t testing.TB, flags ...string) *servers.MariaDB {
 	}
 	t.Cleanup(func() { _ = server.Kill() })
 	return server
+}
+
+// CertifiedMariaDB is OwnMariaDB with a certificate that an authority has issued for these addresses. Without any the
+// certificate has a common name only, as those that MySQL makes for itself.
+func CertifiedMariaDB(t testing.TB, authority *certificates.Authority, addresses ...net.IP) *servers.MariaDB {
+	t.Helper()
+	issued, err := authority.Issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "127.0.0.1"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: addresses,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key, err := certificates.PEM(issued)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flags []string
+	dir := t.TempDir()
+	for flag, content := range map[string][]byte{"ssl-ca": authority.PEM(), "ssl-cert": certificate, "ssl-key": key} {
+		path := filepath.Join(dir, flag+".pem")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		flags = append(flags, "--"+flag+"="+path)
+	}
+	return OwnMariaDB(t, flags...)
 }
 
 // Open opens a data source name and closes it when the test ends.
