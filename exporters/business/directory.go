@@ -8,14 +8,15 @@ import (
 
 // client is a tenant that is active.
 type client struct {
-	id   uint64
+	id   id
 	slug string
 }
 
 // saleEvent is a sale event of an active client.
 type saleEvent struct {
-	id     uint64
-	client string
+	id      id
+	literal string // of the id, in SQL
+	client  string
 	// changing events are read each round, the others once and then at long intervals.
 	changing bool
 	// exposed events have series of their own; the others only count in the totals of their client.
@@ -30,7 +31,7 @@ type listing struct {
 	clients []client
 	events  []saleEvent
 	slugs   []string            // of the clients, in order
-	slugOf  map[uint64]string   // by client id
+	slugOf  map[id]string       // by client id
 	exposed map[string][]string // slugs of the exposed sale events by client, those that change first
 }
 
@@ -72,7 +73,7 @@ func (d *directory) get(ctx context.Context) (*listing, error) {
 	if d.current != nil && time.Since(d.current.read) < age {
 		return d.current, nil
 	}
-	l := &listing{read: time.Now(), slugOf: map[uint64]string{}}
+	l := &listing{read: time.Now(), slugOf: map[id]string{}}
 	if err := d.readClients(ctx, l); err != nil {
 		return nil, fmt.Errorf("%s: %w", listOfClients, err)
 	}
@@ -113,6 +114,9 @@ func (d *directory) readEvents(ctx context.Context, l *listing) error {
 		e := saleEvent{labels: map[string]string{}}
 		var err error
 		if e.id, err = r.id("event_id"); err != nil {
+			return err
+		}
+		if e.literal, err = r.literal("event_id"); err != nil {
 			return err
 		}
 		owner, err := r.id("client_id")

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +24,7 @@ type eventQuery struct {
 	refresh time.Duration
 
 	mu           sync.Mutex
-	results      map[uint64]eventResult
+	results      map[id]eventResult
 	batch        int       // ended sale events to read at a time
 	waitingSince time.Time // since when ended sale events have been waiting for a connection; zero when they are not
 }
@@ -59,7 +58,7 @@ const (
 )
 
 func newEventQuery(dir *directory, q *Query, refresh time.Duration) *eventQuery {
-	return &eventQuery{dir: dir, query: q, refresh: refresh, results: map[uint64]eventResult{}, batch: firstBatch}
+	return &eventQuery{dir: dir, query: q, refresh: refresh, results: map[id]eventResult{}, batch: firstBatch}
 }
 
 func (q *eventQuery) wanted(e *saleEvent) bool { return e.exposed || q.query.Events == "all" }
@@ -70,12 +69,12 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool
 		return nil
 	}
 	ids := make([]string, len(events))
-	byID := make(map[uint64]*saleEvent, len(events))
+	byID := make(map[id]*saleEvent, len(events))
 	for i, e := range events {
-		ids[i] = strconv.FormatUint(e.id, 10)
+		ids[i] = e.literal
 		byID[e.id] = e
 	}
-	values := make(map[uint64][]rowValue, len(events))
+	values := make(map[id][]rowValue, len(events))
 	text := strings.ReplaceAll(q.query.SQL, eventsPlaceholder, strings.Join(ids, ","))
 	s := q.query.statement(text)
 	s.history = history
@@ -86,7 +85,7 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool
 		}
 		e := byID[id]
 		if e == nil {
-			return r.parseError("event_id", "%d was not requested", id)
+			return r.parseError("event_id", "%q was not requested", id)
 		}
 		values[id], err = q.query.read(r, e.labels, values[id])
 		return err
@@ -133,7 +132,7 @@ func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	partial := map[string]bool{}
-	here := map[uint64]bool{}
+	here := map[id]bool{}
 	for i := range list.events {
 		e := &list.events[i]
 		here[e.id] = true
@@ -153,7 +152,7 @@ func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 	sum := newTotals()
 	expected := make([]profiles, len(q.query.Metrics)) // empty for metrics without a profile
 	for i := range expected {
-		expected[i] = profiles{mapping: &q.query.Metrics[i], byEvent: map[uint64]*profile{}}
+		expected[i] = profiles{mapping: &q.query.Metrics[i], byEvent: map[id]*profile{}}
 	}
 	for i := range list.events {
 		e := &list.events[i]
@@ -267,7 +266,7 @@ func (q *eventQuery) due(list *listing) []*saleEvent {
 		}
 	}
 	slices.SortStableFunc(due, func(a, b *saleEvent) int {
-		return cmp.Or(dueAt(a).Compare(dueAt(b)), cmp.Compare(b.id, a.id))
+		return cmp.Or(dueAt(a).Compare(dueAt(b)), b.id.compare(a.id))
 	})
 	return due[:min(len(due), q.batch)]
 }

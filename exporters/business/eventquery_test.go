@@ -92,12 +92,12 @@ func TestWhatHasEndedIsReadOnceAndOnceMoreAfterItsRefresh(t *testing.T) {
 	try(ended, 0, 0, "what has ended was read")
 	try(live, 1, 3, "the next round")
 
-	result := live.results[1]
+	result := live.results["1"]
 	if wait := time.Until(result.due); wait < 11*time.Hour || wait > 24*time.Hour {
 		t.Errorf("it is read again in %s, want in 12 to 24 hours", wait)
 	}
 	result.due = time.Now()
-	live.results[1] = result
+	live.results["1"] = result
 	try(ended, 1, 0, "its refresh is due")
 	try(ended, 0, 0, "and done")
 

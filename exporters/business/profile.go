@@ -99,7 +99,7 @@ func (p *profile) until(x float64) float64 {
 // profiles holds the profiles of one mapping.
 type profiles struct {
 	mapping *Mapping
-	byEvent map[uint64]*profile
+	byEvent map[id]*profile
 }
 
 func (ps *profiles) add(e *saleEvent, v rowValue) {
@@ -127,7 +127,7 @@ func (ps *profiles) addExpected(now time.Time, partial map[string]bool, sum *tot
 	}
 	for _, earlier := range past {
 		slices.SortFunc(earlier, func(a, b *profile) int {
-			return cmp.Or(cmp.Compare(b.start, a.start), cmp.Compare(b.event.id, a.event.id))
+			return cmp.Or(cmp.Compare(b.start, a.start), b.event.id.compare(a.event.id))
 		})
 	}
 	for _, p := range ps.byEvent {

@@ -68,7 +68,7 @@ func expectations(t *testing.T, rows ...string) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ps := profiles{mapping: &pack.Queries[0].Metrics[0], byEvent: map[uint64]*profile{}}
+	ps := profiles{mapping: &pack.Queries[0].Metrics[0], byEvent: map[id]*profile{}}
 	q := c.targets[0].(liveTarget).eventQuery
 	for i := range list.events {
 		for _, v := range q.results[list.events[i].id].values {

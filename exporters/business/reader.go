@@ -1,6 +1,7 @@
 package business
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
@@ -9,7 +10,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -195,6 +198,7 @@ type row struct {
 	number  int // from 1
 	columns map[string]int
 	values  []any
+	decimal []bool // which columns are a DECIMAL: the driver hands it over as text
 }
 
 // readAll runs a statement, hands over its rows, and returns how many there were.
@@ -208,12 +212,16 @@ func readAll(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) err
 	if err != nil {
 		return 0, err
 	}
-	r := &row{columns: make(map[string]int, len(names)), values: make([]any, len(names))}
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return 0, err
+	}
+	r := &row{columns: make(map[string]int, len(names)), values: make([]any, len(names)), decimal: make([]bool, len(names))}
 	for i, n := range names {
 		if _, twice := r.columns[n]; twice {
 			return 0, exporter.Failure(exporter.ReasonQuery, fmt.Errorf("the result has the column %q twice", n))
 		}
-		r.columns[n] = i
+		r.columns[n], r.decimal[i] = i, types[i].DatabaseTypeName() == "DECIMAL"
 	}
 	into := make([]any, len(names))
 	for i := range into {
@@ -264,16 +272,64 @@ func (r *row) label(column string) (string, error) {
 	return "", r.parseError(column, "a label is text or an integer, not %T", v)
 }
 
-// id is the number of a client or sale event.
-func (r *row) id(column string) (uint64, error) {
-	v, ok, err := r.number64(column)
+// id identifies a client or a sale event: an integer of any size, or a text such as a UUID. Ids are compared as they are written,
+// never as floating-point numbers, in which neighbours above 2^53 are the same.
+type id string
+
+// compare orders ids: integers by their value.
+func (i id) compare(other id) int {
+	return cmp.Or(cmp.Compare(len(i), len(other)), cmp.Compare(i, other))
+}
+
+// id is the id of a client or sale event.
+func (r *row) id(column string) (id, error) {
+	v, err := r.column(column)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	if !ok || v < 0 || v != math.Trunc(v) {
-		return 0, r.parseError(column, "an id is a positive integer")
+	switch v := v.(type) {
+	case nil:
+		return "", r.parseError(column, "an id cannot be NULL")
+	case int64:
+		return id(strconv.FormatInt(v, 10)), nil
+	case uint64:
+		return id(strconv.FormatUint(v, 10)), nil
+	case []byte:
+		if r.decimal[r.columns[column]] {
+			return r.decimalID(column, string(v))
+		}
+		if len(v) == 0 {
+			return "", r.parseError(column, "an id cannot be empty")
+		}
+		return id(v), nil
 	}
-	return uint64(v), nil
+	return "", r.parseError(column, "an id is an integer or text, not %T", v)
+}
+
+// decimalID is the id in a DECIMAL, as arithmetic on integers yields it.
+func (r *row) decimalID(column, text string) (id, error) {
+	whole, fraction, _ := strings.Cut(text, ".")
+	if strings.Trim(fraction, "0") != "" {
+		return "", r.parseError(column, "%.40q is not an integer", text)
+	}
+	return id(whole), nil
+}
+
+// literal is the id in a column as SQL that compares with the column: a number in quotes would be compared as a floating-point
+// number. Text is in hexadecimal digits, whose meaning does not depend on the sql_mode.
+func (r *row) literal(column string) (string, error) {
+	i, err := r.id(column)
+	if err != nil {
+		return "", err
+	}
+	text, ok := r.values[r.columns[column]].([]byte)
+	switch {
+	case !ok || r.decimal[r.columns[column]]:
+		return string(i), nil
+	case utf8.Valid(text):
+		return fmt.Sprintf("_utf8mb4 X'%X'", text), nil
+	}
+	return fmt.Sprintf("X'%X'", text), nil // BINARY(16)
 }
 
 // number64 is the number in a column: times become seconds since 1970. ok is false for NULL, which means unknown.
