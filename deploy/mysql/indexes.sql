@@ -44,8 +44,8 @@ CREATE INDEX /*M! IF NOT EXISTS */ dropoff_bookings_exporter ON dropoff_bookings
 CREATE INDEX /*M! IF NOT EXISTS */ volunteer_bookings_exporter ON volunteer_bookings (shift_id, status)
   ALGORITHM=INPLACE LOCK=NONE;
 
--- settlements.
-CREATE INDEX /*M! IF NOT EXISTS */ settlements_exporter ON settlements (event_id, status, amount_cents)
+-- settlements, consignors.
+CREATE INDEX /*M! IF NOT EXISTS */ settlements_exporter ON settlements (event_id, status, amount_cents, event_consignor_id)
   ALGORITHM=INPLACE LOCK=NONE;
 
 -- syncs: one look-up for each client and kind, however many runs there were.

@@ -43,8 +43,8 @@ func (r *eventResult) relabel(e *saleEvent) {
 		return
 	}
 	for _, v := range r.values {
-		for i, src := range v.mapping.labels {
-			if now, ok := e.labels[src.column]; ok && src.constant == "" {
+		for _, i := range v.listed {
+			if now, ok := e.labels[v.mapping.labels[i].column]; ok {
 				v.labels[i] = now
 			}
 		}

@@ -50,7 +50,7 @@ var (
 	}
 	// Read row by row through an index that the platform has anyway: at most a few hundred rows for each sale event, or
 	// one row for each that is looked up.
-	rowByRow = []string{"dropoff_slots", "volunteer_shifts", "settlements_event_consignor", "PRIMARY"}
+	rowByRow = []string{"dropoff_slots", "volunteer_shifts", "PRIMARY"}
 )
 
 // aliases maps the names in a plan to the tables that they can stand for.

@@ -44,11 +44,13 @@ func (q *Query) statement(text string) statement {
 type rowValue struct {
 	mapping     *Mapping
 	labels      []string
+	listed      []int        // which labels are values of the list of sale events, and change with it
 	value       float64      // money in minor units
 	profilePart *profilePart // its part of a profile; nil for a value that is reported as it is
 }
 
-// read reads the values of a row, one for each metric. known holds label values that do not come from columns.
+// read reads the values of a row, one for each metric. known holds label values of its client and
+// sale event: a row that has such a column itself, like a sale its own currency, has its own value.
 func (q *Query) read(r *row, known map[string]string, to []rowValue) ([]rowValue, error) {
 	for i := range q.Metrics {
 		m := &q.Metrics[i]
@@ -79,8 +81,9 @@ func (q *Query) read(r *row, known map[string]string, to []rowValue) ([]rowValue
 			var err error
 			if src.constant != "" {
 				t.labels[j] = src.constant
-			} else if v, ok := known[src.column]; ok {
+			} else if v, ok := known[src.column]; ok && !r.overrides(src.column) {
 				t.labels[j] = v
+				t.listed = append(t.listed, j)
 			} else if t.labels[j], err = r.label(src.column); err != nil {
 				return nil, fmt.Errorf("label %s of %s: %w", m.metric.Labels[j].Name, m.Metric, err)
 			}
@@ -88,6 +91,13 @@ func (q *Query) read(r *row, known map[string]string, to []rowValue) ([]rowValue
 		to = append(to, t)
 	}
 	return to, nil
+}
+
+// overrides reports whether the row has its own value of a label that its sale event has, too. Whom it belongs to is always what the
+// lists say.
+func (r *row) overrides(column string) bool {
+	_, ok := r.columns[column]
+	return ok && column != "client" && column != "event"
 }
 
 // totals combines the values of rows, metric by metric, and keeps their order.

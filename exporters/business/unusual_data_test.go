@@ -166,6 +166,7 @@ func TestUnusualDataIsReported(t *testing.T) {
 		{"a sale event is over for 14 days", o.testRetire},
 		{"a sale event is cancelled", o.testCancel},
 		{"currencies have 0, 2 and 3 decimals", o.testCurrencies},
+		{"a sale is in another currency than its sale event", o.testForeignSale},
 	} {
 		t.Run(c.name, c.test)
 		if n := rejectedCount(o.r.Series(t)); n != 0 {
@@ -386,6 +387,29 @@ func (o *unusualPlatform) testCurrencies(t *testing.T) {
 				t.Errorf("%d series of %s for the sale event %s, want 1", found, metric, slug)
 			}
 		}
+	}
+}
+
+func (o *unusualPlatform) testForeignSale(t *testing.T) {
+	o.do(t, "yen in a Canadian sale event", func(b *world.Books, c *store.Change) {
+		e := newEvent(c, 1, "cad", "Canadian", "CAD")
+		c.Insert(e)
+		sell(c, e, 1, 2500)
+		e.Currency = "JPY"
+		sell(c, e, 1, 1_000_000)
+	})
+	s := o.await(t)
+	client := o.p.Books().Clients.Get(1).Slug
+	sums := map[string]float64{}
+	for name, v := range business(s) {
+		for _, currency := range []string{"CAD", "JPY"} {
+			if strings.HasPrefix(name, "consign_event_sales{") && strings.Contains(name, fmt.Sprintf("client=%q,currency=%q,event=%q", client, currency, "cad")) {
+				sums[currency] += v
+			}
+		}
+	}
+	if sums["CAD"] != 25 || sums["JPY"] != 1_000_000 {
+		t.Errorf("sales are %v, want 25 CAD and 1000000 JPY", sums)
 	}
 }
 

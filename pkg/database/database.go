@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -54,7 +55,13 @@ func Open(dsn secret.Value, o Options) (*sql.DB, error) {
 		return nil, errors.New("data source name, like user:password@tcp(host:3306)/database: " + describe(err))
 	}
 	secret.Register(cfg.Passwd) // so that it is masked in the log without the rest
+	// The server converts a TIMESTAMP into the session's zone, and the driver takes what it reads for UTC.
 	cfg.ParseTime, cfg.Loc = true, time.UTC
+	if cfg.Params == nil {
+		cfg.Params = map[string]string{}
+	}
+	maps.DeleteFunc(cfg.Params, func(name, _ string) bool { return strings.EqualFold(name, "time_zone") })
+	cfg.Params["time_zone"] = "'+00:00'"
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = dialTimeout
 	}

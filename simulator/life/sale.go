@@ -77,7 +77,8 @@ func (l *Life) Purchase(c *store.Change, event uint64) []world.Sale {
 		return nil
 	}
 	now := l.Now()
-	order := world.Sale{EventID: event, ShopifyOrderID: l.IDs.Next(world.Orders), Currency: e.Currency, Channel: world.PickChannel(l.rng), SoldAt: now}
+	order := world.Sale{EventID: event, ShopifyOrderID: l.IDs.Next(world.Orders), Channel: world.PickChannel(l.rng), SoldAt: now}
+	order.Currency = world.OrderCurrency(e, order.ShopifyOrderID)
 	var sales []world.Sale
 	var items []world.Row
 	for _, id := range chosen {
@@ -180,7 +181,7 @@ func (l *Life) settleAccounts(c *store.Change, event uint64) {
 			continue
 		}
 		if item := l.Books.Items.Get(s.ItemID); item != nil {
-			sold[item.EventConsignorID] += s.AmountCents
+			sold[item.EventConsignorID] += item.SoldPriceCents // in the sale event's currency, unlike the sale's amount
 		}
 	}
 	now := l.Now()

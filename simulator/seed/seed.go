@@ -235,7 +235,8 @@ func (g *generator) items(e *world.Event, day time.Duration, n int, participants
 		case g.chance(sold):
 			if open == 0 {
 				open = world.PickLines(g.rng)
-				order = world.Sale{EventID: e.ID, ShopifyOrderID: g.ids.Next(world.Orders), Currency: e.Currency, Channel: world.PickChannel(g.rng), SoldAt: g.between(e.StartAt, closed)}
+				order = world.Sale{EventID: e.ID, ShopifyOrderID: g.ids.Next(world.Orders), Channel: world.PickChannel(g.rng), SoldAt: g.between(e.StartAt, closed)}
+				order.Currency = world.OrderCurrency(e, order.ShopifyOrderID)
 			}
 			open--
 			g.sell(e, &item, order, markdown)
