@@ -3,7 +3,10 @@ package business
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
+
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 )
 
 // client is a tenant that is active.
@@ -30,15 +33,18 @@ type listing struct {
 	read    time.Time
 	clients []client
 	events  []saleEvent
-	slugs   []string            // of the clients, in order
-	slugOf  map[id]string       // by client id
-	exposed map[string][]string // slugs of the exposed sale events by client, those that change first
+	slugs   []string      // of the clients, in order
+	slugOf  map[id]string // by client id
+	// rejected are the rows that cannot be used: a client that is not listed, or has a sale event that is not.
+	rejected []rejectedRow
+	exposed  map[string][]string // slugs of the exposed sale events by client, those that change first
 }
 
 // directory lists clients and sale events, read once an interval for all queries together.
 type directory struct {
 	db   *reader
 	pack *Pack
+	log  *slog.Logger
 
 	lock    chan struct{} // a lock of current: holds one token while it is free
 	current *listing
@@ -55,7 +61,7 @@ func (l *List) statement(name string) statement {
 }
 
 func newDirectory(db *reader, p *Pack) *directory {
-	d := &directory{db: db, pack: p, lock: make(chan struct{}, 1)}
+	d := &directory{db: db, pack: p, log: slog.New(slog.DiscardHandler), lock: make(chan struct{}, 1)}
 	d.lock <- struct{}{}
 	return d
 }
@@ -94,56 +100,78 @@ func (d *directory) get(ctx context.Context) (*listing, error) {
 
 func (d *directory) readClients(ctx context.Context, l *listing) error {
 	return d.db.query(ctx, d.pack.Clients.statement(listOfClients), func(r *row) error {
-		id, err := r.id("client_id")
+		c, err := readClient(r)
 		if err != nil {
-			return err
+			return l.reject(catalog.Other, err)
 		}
-		slug, err := r.label("client")
-		if err != nil {
-			return err
-		}
-		l.clients = append(l.clients, client{id, slug})
-		l.slugs = append(l.slugs, slug)
-		l.slugOf[id] = slug
+		l.clients = append(l.clients, c)
+		l.slugs = append(l.slugs, c.slug)
+		l.slugOf[c.id] = c.slug
 		return nil
 	})
 }
 
+func readClient(r *row) (c client, err error) {
+	if c.id, err = r.id("client_id"); err != nil {
+		return client{}, err
+	}
+	c.slug, err = r.label("client")
+	return c, err
+}
+
+// reject leaves out a row that cannot be used. What is wrong with the list as a whole is returned.
+func (l *listing) reject(client string, err error) error {
+	wrong, ok := asRowError(err)
+	if !ok {
+		return err
+	}
+	l.rejected = append(l.rejected, rejectedRow{client, wrong})
+	return nil
+}
+
 func (d *directory) readEvents(ctx context.Context, l *listing) error {
 	return d.db.query(ctx, d.pack.SaleEvents.statement(listOfEvents), func(r *row) error {
-		e := saleEvent{labels: map[string]string{}}
-		var err error
-		if e.id, err = r.id("event_id"); err != nil {
-			return err
-		}
-		if e.literal, err = r.literal("event_id"); err != nil {
-			return err
-		}
 		owner, err := r.id("client_id")
 		if err != nil {
-			return err
+			return l.reject(catalog.Other, err)
 		}
-		if e.client = l.slugOf[owner]; e.client == "" {
+		slug := l.slugOf[owner]
+		if slug == "" {
 			return nil // its client is not active
 		}
-		for name, into := range map[string]*bool{"changing": &e.changing, "exposed": &e.exposed} {
-			n, ok, err := r.number64(name)
-			if err != nil {
-				return err
-			}
-			*into = ok && n != 0
+		e, err := readSaleEvent(r, slug)
+		if err != nil {
+			return l.reject(slug, err)
 		}
-		for name := range r.columns {
-			switch name {
-			case "event_id", "client_id", "changing", "exposed":
-				continue
-			}
-			if e.labels[name], err = r.label(name); err != nil {
-				return err
-			}
-		}
-		e.labels["client"] = e.client
 		l.events = append(l.events, e)
 		return nil
 	})
+}
+
+func readSaleEvent(r *row, client string) (e saleEvent, err error) {
+	e = saleEvent{client: client, labels: map[string]string{}}
+	if e.id, err = r.id("event_id"); err != nil {
+		return e, err
+	}
+	if e.literal, err = r.literal("event_id"); err != nil {
+		return e, err
+	}
+	for name, into := range map[string]*bool{"changing": &e.changing, "exposed": &e.exposed} {
+		n, ok, err := r.number64(name)
+		if err != nil {
+			return e, err
+		}
+		*into = ok && n != 0
+	}
+	for name := range r.columns {
+		switch name {
+		case "event_id", "client_id", "changing", "exposed":
+			continue
+		}
+		if e.labels[name], err = r.label(name); err != nil {
+			return e, err
+		}
+	}
+	e.labels["client"] = e.client
+	return e, nil
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
@@ -22,6 +23,8 @@ type eventQuery struct {
 	query *Query
 	// refresh is how often an ended sale event is read again.
 	refresh time.Duration
+
+	rejected *rejections
 
 	mu           sync.Mutex
 	results      map[id]eventResult
@@ -58,7 +61,7 @@ const (
 )
 
 func newEventQuery(dir *directory, q *Query, refresh time.Duration) *eventQuery {
-	return &eventQuery{dir: dir, query: q, refresh: refresh, results: map[id]eventResult{}, batch: firstBatch}
+	return &eventQuery{dir: dir, query: q, refresh: refresh, rejected: newRejections(), results: map[id]eventResult{}, batch: firstBatch}
 }
 
 func (q *eventQuery) wanted(e *saleEvent) bool { return e.exposed || q.query.Events == "all" }
@@ -80,12 +83,16 @@ func (q *eventQuery) read(ctx context.Context, events []*saleEvent, history bool
 	s.history = history
 	err := q.dir.db.query(ctx, s, func(r *row) error {
 		id, err := r.id("event_id")
+		e := byID[id]
+		if err == nil && e == nil {
+			err = r.rejected(catalog.InvalidID, "event_id", "%q was not requested", id)
+		}
+		if wrong, ok := asRowError(err); ok {
+			q.rejected.add(q.dir.log, q.query.Name, rejectedRow{catalog.Other, wrong})
+			return nil
+		}
 		if err != nil {
 			return err
-		}
-		e := byID[id]
-		if e == nil {
-			return r.parseError("event_id", "%q was not requested", id)
 		}
 		values[id], err = q.query.read(r, e.labels, values[id])
 		return err
@@ -140,6 +147,9 @@ func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 			partial[e.client] = true
 		}
 	}
+	for _, r := range list.rejected {
+		partial[r.client] = true // it has a sale event that is not in the list
+	}
 	for id := range q.results {
 		if !here[id] {
 			delete(q.results, id)
@@ -150,6 +160,7 @@ func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 		sink.InventoryWithin(client, "event", events)
 	}
 	sum := newTotals()
+	sum.rejected = slices.Clone(list.rejected)
 	expected := make([]profiles, len(q.query.Metrics)) // empty for metrics without a profile
 	for i := range expected {
 		expected[i] = profiles{mapping: &q.query.Metrics[i], byEvent: map[id]*profile{}}
@@ -163,15 +174,15 @@ func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 		result.relabel(e)
 		q.results[e.id] = result
 		for _, v := range result.values {
-			if v.profilePart != nil {
+			if v.wrong == nil && v.profilePart != nil {
 				expected[slices.IndexFunc(expected, func(p profiles) bool { return p.mapping == v.mapping })].add(e, v)
 				continue
 			}
 			hasEvent := v.mapping.metric.LabelIndex("event") >= 0
-			if hasEvent && !e.exposed || !hasEvent && partial[e.client] {
+			if v.mapping.Profile == 0 && hasEvent && !e.exposed || !hasEvent && partial[e.client] {
 				continue
 			}
-			if err := sum.add(v); err != nil {
+			if err := sum.addOf(e.client, v); err != nil {
 				return err
 			}
 		}
@@ -189,6 +200,7 @@ func (q *eventQuery) emit(list *listing, sink *exporter.Sink) error {
 		}
 	}
 	sum.emit(sink)
+	q.rejected.count(q.dir.log, q.query.Name, sum.rejected, sink)
 	return nil
 }
 

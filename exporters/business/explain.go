@@ -109,7 +109,7 @@ func (x *explanation) run(ctx context.Context, c *collector, target exporter.Tar
 	begin := time.Now()
 	result, err := x.collect(ctx, c, target)
 	spent := x.costs[c.Name()]
-	problems := result.Rejected
+	problems := slices.Concat(result.Rejected, rejectedBy(target))
 	if err != nil {
 		x.failed[c.Name()] = true
 		spent.took = time.Since(begin)
@@ -131,6 +131,17 @@ func (x *explanation) run(ctx context.Context, c *collector, target exporter.Tar
 	}
 	x.inRound(spent, c.query.Interval)
 	x.series += series
+}
+
+// rejectedBy says which rows a target could not use.
+func rejectedBy(target exporter.Target) []string {
+	switch t := target.(type) {
+	case liveTarget:
+		return t.rejected.describe()
+	case *wholeTarget:
+		return t.rejected.describe()
+	}
+	return nil
 }
 
 func (x *explanation) inRound(c cost, interval yamlfile.Duration) {

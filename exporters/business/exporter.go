@@ -60,13 +60,13 @@ func appWith(change func(*Pack)) web.App {
 		Name:        catalog.Business,
 		Description: "State of the consignment-sale business, read from the platform's MySQL database.",
 		Port:        9473,
-		Load:        func(path string, _ *slog.Logger) (*exporter.Setup, error) { return load(path, change) },
+		Load:        func(path string, log *slog.Logger) (*exporter.Setup, error) { return load(path, log, change) },
 		Commands:    commands,
 	}
 }
 
 // load reads the configuration and all that it names. It does not connect.
-func load(path string, change func(*Pack)) (*exporter.Setup, error) {
+func load(path string, log *slog.Logger, change func(*Pack)) (*exporter.Setup, error) {
 	c := Config{
 		MySQL:  MySQL{MaxOpenConnections: 2},
 		MaxAge: yamlfile.Duration(defaultMaxAge),
@@ -98,8 +98,12 @@ func load(path string, change func(*Pack)) (*exporter.Setup, error) {
 	if err != nil {
 		return nil, f.Errorf("mysql.dsn_file", "%w", err)
 	}
+	lists := newDirectory(db, pack)
+	if log != nil {
+		lists.log = log
+	}
 	var all []exporter.Collector
-	for _, c := range collectors(newDirectory(db, pack), pack, duration(c.MaxAge)) {
+	for _, c := range collectors(lists, pack, duration(c.MaxAge)) {
 		all = append(all, c)
 	}
 	if c.MySQL.Replica {
@@ -152,7 +156,7 @@ func collectors(dir *directory, p *Pack, maxAge time.Duration) []*collector {
 			events := newEventQuery(dir, q, duration(p.RefreshEnded))
 			all[i].targets = []exporter.Target{liveTarget{events}, endedTarget{events}}
 		} else {
-			all[i].targets = []exporter.Target{&wholeTarget{dir: dir, query: q}}
+			all[i].targets = []exporter.Target{&wholeTarget{dir: dir, query: q, rejected: newRejections()}}
 		}
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -46,7 +47,7 @@ func (m *Mapping) readProfilePart(r *row) (p *profilePart, ok bool, err error) {
 		return nil, false, err
 	} else if known {
 		if part < 0 || part != math.Trunc(part) {
-			return nil, false, r.parseError(partColumn, "%v is not the number of a part, counted from 0", part)
+			return nil, false, r.rejected(catalog.NotANumber, partColumn, "%v is not the number of a part, counted from 0", part)
 		}
 		p.part = int(min(part, float64(maxParts*m.Profile))) // bounds the parts of a wrong date
 	}
@@ -149,7 +150,7 @@ func (ps *profiles) addExpected(now time.Time, partial map[string]bool, sum *tot
 			}
 			mean += came / float64(len(earlier))
 		}
-		if err := sum.add(rowValue{mapping: ps.mapping, labels: p.labels, value: mean}); err != nil {
+		if err := sum.addOf(p.event.client, rowValue{mapping: ps.mapping, labels: p.labels, value: mean}); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/currency"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
@@ -46,51 +47,59 @@ type rowValue struct {
 	labels      []string
 	listed      []int        // which labels are values of the list of sale events, and change with it
 	value       float64      // money in minor units
+	wrong       *rowError    // why it cannot be used; nil for a value
 	profilePart *profilePart // its part of a profile; nil for a value that is reported as it is
 }
 
 // read reads the values of a row, one for each metric. known holds label values of its client and
 // sale event: a row that has such a column itself, like a sale its own currency, has its own value.
+// A value that cannot be used has its error: it costs only its metric.
 func (q *Query) read(r *row, known map[string]string, to []rowValue) ([]rowValue, error) {
 	for i := range q.Metrics {
-		m := &q.Metrics[i]
-		t := rowValue{mapping: m, value: 1, labels: make([]string, len(m.labels))}
-		if m.Value != "" {
-			v, ok, err := r.number64(m.Value)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				continue // NULL: unknown
-			}
-			if m.MinorUnits && (v != math.Trunc(v) || math.Abs(v) > 1<<53) {
-				return nil, r.parseError(m.Value, "%v is not an integer number of minor units below 2^53", v)
-			}
-			t.value = v
+		v, ok, err := q.Metrics[i].read(r, known)
+		if wrong, ok := asRowError(err); ok {
+			to = append(to, rowValue{mapping: &q.Metrics[i], wrong: &rowError{wrong.reason, err}})
+			continue
 		}
-		if m.Profile > 0 {
-			var ok bool
-			var err error
-			if t.profilePart, ok, err = m.readProfilePart(r); err != nil {
-				return nil, err
-			} else if !ok {
-				continue
-			}
+		if err != nil {
+			return nil, err
 		}
-		for j, src := range m.labels {
-			var err error
-			if src.constant != "" {
-				t.labels[j] = src.constant
-			} else if v, ok := known[src.column]; ok && !r.overrides(src.column) {
-				t.labels[j] = v
-				t.listed = append(t.listed, j)
-			} else if t.labels[j], err = r.label(src.column); err != nil {
-				return nil, fmt.Errorf("label %s of %s: %w", m.metric.Labels[j].Name, m.Metric, err)
-			}
+		if ok {
+			to = append(to, v)
 		}
-		to = append(to, t)
 	}
 	return to, nil
+}
+
+// read reads the value of a row. ok is false when it is unknown.
+func (m *Mapping) read(r *row, known map[string]string) (t rowValue, ok bool, err error) {
+	t = rowValue{mapping: m, value: 1, labels: make([]string, len(m.labels))}
+	if m.Value != "" {
+		v, ok, err := r.number64(m.Value)
+		if err != nil || !ok {
+			return t, false, err
+		}
+		if m.MinorUnits && (v != math.Trunc(v) || math.Abs(v) >= 1<<53) {
+			return t, false, r.rejected(catalog.NotMinorUnits, m.Value, "%v is not an integer number of minor units below 2^53", v)
+		}
+		t.value = v
+	}
+	if m.Profile > 0 {
+		if t.profilePart, ok, err = m.readProfilePart(r); err != nil || !ok {
+			return t, false, err
+		}
+	}
+	for j, src := range m.labels {
+		if src.constant != "" {
+			t.labels[j] = src.constant
+		} else if v, ok := known[src.column]; ok && !r.overrides(src.column) {
+			t.labels[j] = v
+			t.listed = append(t.listed, j)
+		} else if t.labels[j], err = r.label(src.column); err != nil {
+			return t, false, fmt.Errorf("label %s of %s: %w", m.metric.Labels[j].Name, m.Metric, err)
+		}
+	}
+	return t, true, nil
 }
 
 // overrides reports whether the row has its own value of a label that its sale event has, too. Whom it belongs to is always what the
@@ -104,9 +113,38 @@ func (r *row) overrides(column string) bool {
 type totals struct {
 	list []rowValue
 	at   map[string]int
+	// incomplete are the metrics of clients that have lost a value: a part of a total would be a wrong total.
+	incomplete map[clientMetric]bool
+	rejected   []rejectedRow
 }
 
-func newTotals() *totals { return &totals{at: map[string]int{}} }
+// clientMetric is a mapping and a client, which is empty when the metric has no label client.
+type clientMetric struct {
+	mapping *Mapping
+	client  string
+}
+
+func newTotals() *totals { return &totals{at: map[string]int{}, incomplete: map[clientMetric]bool{}} }
+
+// addOf adds the value of a client. One that cannot be used costs the client's series of the metric.
+func (t *totals) addOf(client string, v rowValue) error {
+	var wrong rowError
+	if v.wrong != nil {
+		wrong = *v.wrong
+	} else if err := t.add(v); err == nil {
+		return nil
+	} else if duplicate, ok := asRowError(err); ok {
+		wrong = duplicate
+	} else {
+		return err
+	}
+	t.rejected = append(t.rejected, rejectedRow{client, wrong})
+	if v.mapping.metric.LabelIndex("client") < 0 {
+		client = ""
+	}
+	t.incomplete[clientMetric{v.mapping, client}] = true
+	return nil
+}
 
 func (t *totals) add(v rowValue) error {
 	k := identity(v.mapping, v.labels)
@@ -124,8 +162,8 @@ func (t *totals) add(v rowValue) error {
 	case "max":
 		t.list[i].value = max(t.list[i].value, v.value)
 	default:
-		return exporter.Failure(exporter.ReasonParse, fmt.Errorf("two rows have the same labels %v of %s %q; say in the pack how they combine, or group by them",
-			v.mapping.metric.LabelNames(), v.mapping.Metric, v.labels))
+		return exporter.Failure(exporter.ReasonParse, rowError{catalog.DuplicateRow, fmt.Errorf("two rows have the same labels %v of %s %q; say in the pack how they combine, or group by them",
+			v.mapping.metric.LabelNames(), v.mapping.Metric, v.labels)})
 	}
 	return nil
 }
@@ -171,6 +209,13 @@ func identity(m *Mapping, labels []string) string {
 // is rejected, and one client's typing error does not affect the series of others.
 func (t *totals) emit(sink *exporter.Sink) {
 	for _, v := range t.list {
+		client := ""
+		if i := v.mapping.metric.LabelIndex("client"); i >= 0 {
+			client = v.labels[i]
+		}
+		if t.incomplete[clientMetric{v.mapping, client}] {
+			continue
+		}
 		value := v.value
 		if v.mapping.MinorUnits {
 			exponent, ok := currency.Exponent(v.labels[v.mapping.metric.LabelIndex("currency")])
@@ -186,8 +231,9 @@ func (t *totals) emit(sink *exporter.Sink) {
 
 // wholeTarget reads a query that is about the platform or about clients, all of it each round.
 type wholeTarget struct {
-	dir   *directory
-	query *Query
+	dir      *directory
+	query    *Query
+	rejected *rejections
 }
 
 func (w *wholeTarget) Name() string { return "database" }
@@ -199,30 +245,10 @@ func (w *wholeTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 	}
 	sink.Inventory("client", list.slugs)
 	sum := newTotals()
-	err = w.dir.db.query(ctx, w.query.statement(w.query.SQL), func(r *row) error {
-		known := map[string]string{}
-		if w.query.Per == "client" {
-			id, err := r.id("client_id")
-			if err != nil {
-				return err
-			}
-			slug := list.slugOf[id]
-			if slug == "" {
-				return nil // a client that is not active
-			}
-			known["client"] = slug
-		}
-		values, err := w.query.read(r, known, nil)
-		if err != nil {
-			return err
-		}
-		for _, v := range values {
-			if err := sum.add(v); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	if w.query.Per == "client" {
+		sum.rejected = slices.Clone(list.rejected)
+	}
+	err = w.dir.db.query(ctx, w.query.statement(w.query.SQL), func(r *row) error { return w.read(r, list, sum) })
 	if err != nil {
 		return err
 	}
@@ -237,5 +263,42 @@ func (w *wholeTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 		}
 	}
 	sum.emit(sink)
+	w.rejected.count(w.dir.log, w.query.Name, sum.rejected, sink)
+	return nil
+}
+
+// read adds the values of a row. What is wrong with one costs its client; a row of the platform as a whole fails the query.
+func (w *wholeTarget) read(r *row, list *listing, sum *totals) error {
+	known := map[string]string{}
+	if w.query.Per == "client" {
+		id, err := r.id("client_id")
+		if wrong, ok := asRowError(err); ok {
+			sum.rejected = append(sum.rejected, rejectedRow{catalog.Other, wrong})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if known["client"] = list.slugOf[id]; known["client"] == "" {
+			return nil // a client that is not active
+		}
+	}
+	values, err := w.query.read(r, known, nil)
+	if err != nil {
+		return err
+	}
+	for _, v := range values {
+		switch {
+		case known["client"] != "":
+			err = sum.addOf(known["client"], v)
+		case v.wrong != nil:
+			err = exporter.Failure(exporter.ReasonParse, *v.wrong)
+		default:
+			err = sum.add(v)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -247,8 +248,9 @@ func (r *row) column(name string) (any, error) {
 	return r.values[i], nil
 }
 
-func (r *row) parseError(column, format string, args ...any) error {
-	return exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d, column %q: %w", r.number, column, fmt.Errorf(format, args...)))
+// rejected is the error of a row that cannot be used, for one of catalog.RowRejections.
+func (r *row) rejected(reason, column, format string, args ...any) error {
+	return exporter.Failure(exporter.ReasonParse, rowError{reason, fmt.Errorf("row %d, column %q: %w", r.number, column, fmt.Errorf(format, args...))})
 }
 
 // label is the text of a column. NULL is an error: a label needs a value.
@@ -259,7 +261,7 @@ func (r *row) label(column string) (string, error) {
 	}
 	switch v := v.(type) {
 	case nil:
-		return "", r.parseError(column, "a label cannot be NULL")
+		return "", r.rejected(catalog.NoLabel, column, "a label cannot be NULL")
 	case []byte:
 		return string(v), nil
 	case string:
@@ -269,7 +271,7 @@ func (r *row) label(column string) (string, error) {
 	case uint64:
 		return strconv.FormatUint(v, 10), nil
 	}
-	return "", r.parseError(column, "a label is text or an integer, not %T", v)
+	return "", r.rejected(catalog.NoLabel, column, "a label is text or an integer, not %T", v)
 }
 
 // id identifies a client or a sale event: an integer of any size, or a text such as a UUID. Ids are compared as they are written,
@@ -289,7 +291,7 @@ func (r *row) id(column string) (id, error) {
 	}
 	switch v := v.(type) {
 	case nil:
-		return "", r.parseError(column, "an id cannot be NULL")
+		return "", r.rejected(catalog.InvalidID, column, "an id cannot be NULL")
 	case int64:
 		return id(strconv.FormatInt(v, 10)), nil
 	case uint64:
@@ -299,18 +301,18 @@ func (r *row) id(column string) (id, error) {
 			return r.decimalID(column, string(v))
 		}
 		if len(v) == 0 {
-			return "", r.parseError(column, "an id cannot be empty")
+			return "", r.rejected(catalog.InvalidID, column, "an id cannot be empty")
 		}
 		return id(v), nil
 	}
-	return "", r.parseError(column, "an id is an integer or text, not %T", v)
+	return "", r.rejected(catalog.InvalidID, column, "an id is an integer or text, not %T", v)
 }
 
 // decimalID is the id in a DECIMAL, as arithmetic on integers yields it.
 func (r *row) decimalID(column, text string) (id, error) {
 	whole, fraction, _ := strings.Cut(text, ".")
 	if strings.Trim(fraction, "0") != "" {
-		return "", r.parseError(column, "%.40q is not an integer", text)
+		return "", r.rejected(catalog.InvalidID, column, "%.40q is not an integer", text)
 	}
 	return id(whole), nil
 }
@@ -357,9 +359,9 @@ func (r *row) number64(column string) (n float64, ok bool, err error) {
 	case []byte:
 		n, err := strconv.ParseFloat(string(v), 64)
 		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
-			return 0, false, r.parseError(column, "%.40q is not a number", v)
+			return 0, false, r.rejected(catalog.NotANumber, column, "%.40q is not a number", v)
 		}
 		return n, true, nil
 	}
-	return 0, false, r.parseError(column, "%T is not a number", v)
+	return 0, false, r.rejected(catalog.NotANumber, column, "%T is not a number", v)
 }

@@ -51,8 +51,24 @@ func integrityCheck() Label {
 		"too_many_transfers", "price_not_positive", "sold_twice", "return_after_window", "paid_before_reconciliation")
 }
 
+// Reasons why a row of the database cannot be used.
+const (
+	NotANumber    = "not_a_number"    // a text where a number should be
+	NotMinorUnits = "not_minor_units" // money that is not an integer below 2^53
+	NoLabel       = "no_label"        // a label that is NULL, or is no text
+	InvalidID     = "invalid_id"      // an id that is NULL or a floating-point number, or that nobody asked for
+	DuplicateRow  = "duplicate"       // two rows with the same labels
+)
+
+// RowRejections is the closed set of reasons of consignwatch_row_values_rejected_total.
+func RowRejections() []string {
+	return []string{NotANumber, NotMinorUnits, NoLabel, InvalidID, DuplicateRow}
+}
+
 // businessMetrics are the state of the business, read from the platform's database: contract section 2.
 func businessMetrics() []Metric {
+	// Bad rows are rare: the budget has no room for one of each kind for each client and collector. What is beyond is dropped, and counted.
+	few := func(n int, l Label) Label { l.Present, l.Typical = n, 1; return l }
 	return section("2", Business, Max, []Metric{
 		{Name: "consign_client_info", Type: Gauge, Unit: Info, Labels: []Label{client(), title("name"), one(Label{Name: "plan", Pattern: slug, MaxLength: slugLength, Limit: 20})},
 			Help: "An active client (tenant), with its name and plan. Always 1."},
@@ -129,5 +145,7 @@ func businessMetrics() []Metric {
 			Help: "Backups that failed in the last 7 days."},
 		{Name: "consign_replica_lag_seconds", Type: Gauge, Unit: Seconds,
 			Help: "Replication lag of the database that the business-exporter reads. Absent when it is not a replica, and while replication is stopped."},
+		{Name: "consignwatch_row_values_rejected_total", Type: Counter, Unit: Count, Labels: []Label{few(10, collector()), few(5, client()), few(2, oneOf("reason", RowRejections()...))},
+			Help: "Values of rows that cannot be used, by collector, client and reason; counted in each round. The client's series of the metric are left out, those of other clients are not. client is other when the row does not say whose it is."},
 	})
 }
