@@ -7,8 +7,8 @@
 -- (duplicate key name) for each index that is there; `mysql --force` goes on.
 -- Each index is built while the platform goes on writing. Where a server cannot do that, it says so and builds nothing.
 --
--- Also expected, because a platform has them for its own sake: an index on sales that begins with item_id, on
--- dropoff_slots and volunteer_shifts one that begins with event_id, and on settlements one that begins with event_consignor_id.
+-- Also expected, because a platform has them for its own sake: an index on sales that begins with item_id, and on
+-- dropoff_slots and volunteer_shifts one that begins with event_id.
 
 -- items, sold_without_sale, stored_bytes, expected_listings: all of a sale event's items, in the order in which they are counted.
 CREATE INDEX /*M! IF NOT EXISTS */ items_exporter ON items

@@ -41,7 +41,7 @@ func explain(ctx context.Context, out io.Writer, dsnFile, packFile string) error
 		return fmt.Errorf("%s: %w", dsnFile, err)
 	}
 	defer db.close()
-	x := &explanation{out: out, dsn: dsn, catalog: metrics, dir: newDirectory(db, pack), costs: map[string]cost{}, failed: map[string]bool{}}
+	x := &explanation{out: out, dsn: dsn, catalog: metrics, dir: newDirectory(db, pack), costs: map[string]cost{}, failed: map[string]error{}}
 	db.meter = x.addCost
 	return x.runPack(ctx, pack)
 }
@@ -59,7 +59,7 @@ type explanation struct {
 	perMinute float64
 	refresh   int64 // rows read of ended sale events
 	series    int
-	failed    map[string]bool // queries
+	failed    map[string]error // by query
 }
 
 func (x *explanation) addCost(name string, c cost) {
@@ -77,6 +77,14 @@ func (x *explanation) runPack(ctx context.Context, pack *Pack) error {
 	x.printList(listOfClients, &pack.Clients)
 	x.printList(listOfEvents, &pack.SaleEvents)
 	if err != nil {
+		if _, missing := missingObject(err); missing {
+			var all []*Query
+			for i := range pack.Queries {
+				all = append(all, &pack.Queries[i])
+			}
+			name, _, _ := strings.Cut(err.Error(), ":")
+			printWithoutData(x.out, all, name, err)
+		}
 		return fmt.Errorf("no query was run, because the lists of clients and sale events cannot be read: %s", x.dsn.Mask(err.Error()))
 	}
 	for _, c := range collectors(x.dir, pack, 0) {
@@ -89,6 +97,11 @@ func (x *explanation) runPack(ctx context.Context, pack *Pack) error {
 	}
 	fmt.Fprintf(x.out, "\nOne round reads %d rows in %s and yields %d series. At the intervals of the pack that is %.0f rows a minute,\nand %d more each %s for ended sale events.\n",
 		x.round.read, short(x.round.took), x.series, x.perMinute, x.refresh, pack.RefreshEnded)
+	for i := range pack.Queries {
+		if q := &pack.Queries[i]; x.failed[q.Name] != nil {
+			printWithoutData(x.out, []*Query{q}, q.Name, x.failed[q.Name])
+		}
+	}
 	if len(x.failed) > 0 {
 		return fmt.Errorf("%d of %d queries failed", len(x.failed), len(pack.Queries))
 	}
@@ -111,7 +124,7 @@ func (x *explanation) run(ctx context.Context, c *collector, target exporter.Tar
 	spent := x.costs[c.Name()]
 	problems := slices.Concat(result.Rejected, rejectedBy(target))
 	if err != nil {
-		x.failed[c.Name()] = true
+		x.failed[c.Name()] = err
 		spent.took = time.Since(begin)
 		problems = []string{string(exporter.ReasonOf(err)) + ": " + x.dsn.Mask(err.Error())}
 	}

@@ -244,6 +244,20 @@ func newUser(t *testing.T, admin *sql.DB, dsn, password string) string {
 	return c.FormatDSN()
 }
 
+// withParameter adds a system variable to a data source name.
+func withParameter(t *testing.T, dsn, name, value string) string {
+	t.Helper()
+	c, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	c.Params[name] = value
+	return c.FormatDSN()
+}
+
 // TestATroubledQueryLeavesTheOthersAlone spoils what one query reads; the other one goes on.
 func TestATroubledQueryLeavesTheOthersAlone(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,13 @@
 package business
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
+	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
 // neighbourPack reads the plans of shops and the goods of their fairs. The ids have the type of the column.
@@ -64,5 +67,60 @@ func TestNeighbouringIDsAreNotMixedUp(t *testing.T) {
 					len(business(s)) == 4
 			})
 		})
+	}
+}
+
+func TestAnIDIsAnIntegerOrAText(t *testing.T) {
+	for _, c := range []struct {
+		value       any
+		decimal     bool
+		id, literal string // empty: refused
+	}{
+		{int64(9007199254740993), false, "9007199254740993", "9007199254740993"},
+		{uint64(18446744073709551615), false, "18446744073709551615", "18446744073709551615"},
+		{[]byte("18446744073709551615"), true, "18446744073709551615", "18446744073709551615"},
+		{[]byte("7.000"), true, "7", "7"},
+		{[]byte("7.5"), true, "", ""},
+		{[]byte("007"), false, "007", "_utf8mb4 X'303037'"},
+		{[]byte("o'clock"), false, "o'clock", "_utf8mb4 X'6F27636C6F636B'"},
+		{[]byte{0x01, 0xff}, false, "\x01\xff", "X'01FF'"},
+		{[]byte{}, false, "", ""},
+		{float64(7), false, "", ""},
+		{nil, false, "", ""},
+	} {
+		r := &row{number: 1, columns: map[string]int{"client_id": 0}, values: []any{c.value}, decimal: []bool{c.decimal}}
+		got, err := r.id("client_id")
+		literal, _ := r.literal("client_id")
+		if string(got) != c.id || literal != c.literal || (err != nil) != (c.id == "") {
+			t.Errorf("%T %v: the id %q and the SQL %s (%v), want %q and %s", c.value, c.value, got, literal, err, c.id, c.literal)
+		}
+		if _, ok := asRowError(err); err != nil && !ok {
+			t.Errorf("%v: %v is not about the row", c.value, err)
+		}
+	}
+}
+
+// A pack's query that combines rows must not show a part of a total.
+func TestAValueThatCannotBeUsedCostsTheTotalsOfItsClient(t *testing.T) {
+	pack, _, _, err := loadPack(exportertest.WriteFile(t, "pack.yml", fairPack), shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &pack.Queries[0].Metrics[1]
+	sum := newTotals()
+	for _, v := range []struct {
+		client string
+		row    rowValue
+	}{
+		{"north", rowValue{mapping: m, labels: []string{"north"}, value: 1}},
+		{"north", rowValue{mapping: m, wrong: &rowError{catalog.NotANumber, errors.New("many")}}},
+		{"south", rowValue{mapping: m, labels: []string{"south"}, value: 2}},
+	} {
+		if err := sum.addOf(v.client, v.row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !sum.incomplete[clientMetric{m, "north"}] || sum.incomplete[clientMetric{m, "south"}] || len(sum.rejected) != 1 {
+		t.Errorf("incomplete are %v and %d values were rejected, want the metric of north and 1", sum.incomplete, len(sum.rejected))
 	}
 }

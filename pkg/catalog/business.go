@@ -6,7 +6,7 @@ func category() Label {
 }
 
 func currency() Label {
-	// A sale event trades in one currency.
+	// A sale event trades in one currency. The few sales in another one have room where a sale event lacks categories.
 	return Label{Name: "currency", Pattern: `[A-Z]{3}`, MaxLength: 3, Limit: 20, Present: 1}
 }
 

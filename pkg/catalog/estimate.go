@@ -41,7 +41,7 @@ func (m *Metric) series(s Sizes, present func(*Label) int) int {
 			} else {
 				n *= s.Events
 			}
-		case l.Name == "client":
+		case l.Name == "client" && l.Present == 0:
 			n *= s.Clients
 		case present(l) > 0:
 			n *= present(l)
