@@ -55,6 +55,7 @@ type Config struct {
 	LiveEvents int // of these, how many are live; half of them
 	Items      int // of all sale events together; 1000
 	Seed       uint64
+	IDsAfter   uint64 // the keys of rows begin after it; 0
 	// Bulk keeps the items and sales of sale events that are over as totals only, for millions of items. Nothing changes in a sale
 	// event that is over, so life goes on as usual.
 	Bulk bool
@@ -152,6 +153,7 @@ func New(config Config) (*Platform, error) {
 	}
 	rows, err := store.Open(store.Config{
 		Clock: world.Clock{Time: config.Now, Speed: config.Speed, Acceleration: config.Acceleration}, DSN: config.DSN, Timeout: config.Timeout, Logger: config.Logger,
+		IDsAfter: config.IDsAfter,
 	})
 	if err != nil {
 		return nil, err

@@ -84,7 +84,7 @@ func TestWithoutTheRightTheLagIsUnknownAndTheRestGoesOn(t *testing.T) {
 	dsn := serverstest.MariaDB(t)
 	admin := serverstest.Open(t, dsn)
 	fillShelves(t, admin)
-	r := startWith(t, newUser(t, admin, dsn, "password"), fastPack, "replica: true")
+	r := startWith(t, newUser(t, admin, dsn, "reads-no-status"), fastPack, "replica: true")
 	r.Await(t, "the collector fails, the others do not", func(s map[string]float64) bool {
 		return up(s) && s[`consignwatch_collector_failures_total{collector="replica",reason="capability"}`] >= 2 && !hasLag(s)
 	})

@@ -44,9 +44,10 @@ const recently = 7 * 24 * time.Hour // solved tickets, first responses, failed b
 //   - consign_event_expected_orders and consign_event_expected_listings: 0 included, where the client has a history (see expected);
 //   - consign_backups_failed: every target with a backup, 0 included.
 //
-// Timestamps that do not exist are absent.
+// Timestamps that do not exist are absent. So are a client's series of a metric in money while one of its amounts is too large to be
+// exact (exact): the metric would hide it.
 func Truth(b *world.Books, now time.Time) []Sample {
-	t := &sampleBuilder{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*world.Event{}, totals: b.SaleTotals()}
+	t := &sampleBuilder{books: b, now: now, clients: map[uint64]string{}, events: map[uint64]*world.Event{}, totals: b.SaleTotals(), inexact: map[[2]string]bool{}}
 	for i := range b.Clients {
 		if b.Clients[i].Active {
 			t.clients[b.Clients[i].ID] = b.Clients[i].Slug
@@ -71,8 +72,9 @@ func Truth(b *world.Books, now time.Time) []Sample {
 	t.support()
 	t.storage()
 	t.backups()
-	slices.SortFunc(t.samples, Compare)
-	return t.samples
+	samples := slices.DeleteFunc(t.samples, func(s Sample) bool { return t.inexact[[2]string{s.Name, s.Labels["client"]}] })
+	slices.SortFunc(samples, Compare)
+	return samples
 }
 
 // sampleBuilder collects the samples of Truth.
@@ -83,6 +85,7 @@ type sampleBuilder struct {
 	events  map[uint64]*world.Event // the exported ones
 	totals  map[uint64]world.Totals
 	samples []Sample
+	inexact map[[2]string]bool // metric and client
 }
 
 // add adds a sample; the labels are names and values in turn.
@@ -97,6 +100,18 @@ func (t *sampleBuilder) add(name string, value float64, labels ...string) {
 // addEvent adds a sample of an exported sale event.
 func (t *sampleBuilder) addEvent(name string, value float64, e *world.Event, labels ...string) {
 	t.add(name, value, append(t.ofEvent(e.ID), labels...)...)
+}
+
+// exact bounds amounts in minor units: above it, floating-point numbers are not all integers any more.
+const exact = 1 << 53
+
+// addMoney adds an amount in minor units of an exported sale event.
+func (t *sampleBuilder) addMoney(name string, minor int64, currency string, e *world.Event, labels ...string) {
+	if minor <= -exact || minor >= exact {
+		t.inexact[[2]string{name, t.clients[e.ClientID]}] = true
+		return
+	}
+	t.addEvent(name, world.Major(minor, currency), e, append(labels, "currency", currency)...)
 }
 
 // ofEvent returns the labels of an exported sale event; nil of others.
@@ -195,7 +210,7 @@ func (t *sampleBuilder) stock() {
 			t.addEvent("consign_items", float64(n), e, "category", g.a, "state", g.b)
 		}
 		for state, cents := range value {
-			t.addEvent("consign_items_value", world.Major(cents, e.Currency), e, "state", state, "currency", e.Currency)
+			t.addMoney("consign_items_value", cents, e.Currency, e, "state", state)
 		}
 		for channel, n := range totals.Orders {
 			t.addEvent("consign_event_orders", float64(n), e, "channel", channel)
@@ -205,7 +220,7 @@ func (t *sampleBuilder) stock() {
 			sales[group{a: t.category(g.CategoryID), b: g.Currency}] += sum.Cents
 		}
 		for g, cents := range sales {
-			t.addEvent("consign_event_sales", world.Major(cents, g.b), e, "category", g.a, "currency", g.b)
+			t.addMoney("consign_event_sales", cents, g.b, e, "category", g.a)
 		}
 		returns := map[string]int64{}
 		for category, n := range totals.Returns {
@@ -363,7 +378,7 @@ func (t *sampleBuilder) settlements() {
 	for g, sum := range sums {
 		if e := t.events[g.id]; e != nil {
 			t.addEvent("consign_settlements", float64(sum.Count), e, "status", g.a)
-			t.addEvent("consign_settlements_amount", world.Major(sum.Cents, e.Currency), e, "status", g.a, "currency", e.Currency)
+			t.addMoney("consign_settlements_amount", sum.Cents, e.Currency, e, "status", g.a)
 		}
 	}
 }

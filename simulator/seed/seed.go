@@ -40,7 +40,7 @@ func newGenerator(config Config, now time.Time, ids world.IDs) *generator {
 
 // plan is the plan of a sale event, before its rows are generated.
 type plan struct {
-	client   uint64
+	client   int // from 0
 	status   string
 	position float64 // within its status, 0 to 1
 	ago      float64 // days since it ended
@@ -55,7 +55,7 @@ func (g *generator) plans() []plan {
 	sum := 0.0
 	shares := make([]float64, len(plans))
 	for i := range plans {
-		p := plan{client: uint64(i%g.config.Clients) + 1, position: 0.1 + 0.8*g.rng.Float64()}
+		p := plan{client: i % g.config.Clients, position: 0.1 + 0.8*g.rng.Float64()}
 		if i < g.config.LiveEvents {
 			p.status = liveStatuses[i%len(liveStatuses)]
 		} else {
@@ -128,7 +128,7 @@ func (g *generator) event(p plan) world.Event {
 		from, to := world.Phase(p.status)
 		start = g.ago(world.Days(day, from+p.position*(to-from)))
 	}
-	client := g.books.Clients.Get(p.client)
+	client := &g.books.Clients[p.client]
 	participants := 0
 	if p.items > 0 {
 		participants = max(p.items/30, 3)

@@ -25,6 +25,8 @@ type Config struct {
 	DSN     string        // go-sql-driver/mysql, with the database's name
 	Timeout time.Duration // of a transaction
 	Logger  *slog.Logger
+	// IDsAfter is what the keys of rows begin after (world.FirstIDs).
+	IDsAfter uint64
 }
 
 // An Observer gets every change that was committed, in order, with the books as they are after it. The store is locked meanwhile.
@@ -66,7 +68,7 @@ func Open(config Config) (*Store, error) {
 	}
 	return &Store{
 		Config: config, db: db, login: login, writeLock: make(chan struct{}, 1),
-		Books: &world.Books{Totals: map[uint64]world.Totals{}}, Index: world.NewIndex(), IDs: world.FirstIDs(),
+		Books: &world.Books{Totals: map[uint64]world.Totals{}}, Index: world.NewIndex(), IDs: world.FirstIDs(config.IDsAfter),
 	}, nil
 }
 
@@ -280,7 +282,7 @@ func (s *Store) Fill(ctx context.Context, empty bool, generate func(*sql.DB, tim
 		return fmt.Errorf("platform: fill: the database has %d clients already; give it an empty one, or let it be emptied (Config.Fresh, or --fresh)", clients)
 	}
 	now := s.Now()
-	s.IDs = world.FirstIDs()
+	s.IDs = world.FirstIDs(s.IDsAfter)
 	books, err := generate(s.db, now, s.IDs)
 	if err != nil {
 		return err

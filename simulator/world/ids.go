@@ -10,8 +10,16 @@ const (
 	Orders   = "orders"
 )
 
-// FirstIDs assigns the first keys of an empty database.
-func FirstIDs() IDs { return IDs{Products: 7_400_000_000_000, Orders: 5_100_000_000_000} }
+// FirstIDs assigns the first keys of an empty database: they begin after a number. Those of categories always begin with 1, as
+// GoodsCategories lists them.
+func FirstIDs(after uint64) IDs {
+	ids := IDs{Products: 7_400_000_000_000, Orders: 5_100_000_000_000}
+	for _, t := range AllTables() {
+		ids[t.Title()] = after
+	}
+	ids[Category{}.Table().Title()] = 0
+	return ids
+}
 
 // Of returns a key for a new row of the same kind as the one given.
 func (i IDs) Of(r Row) uint64 { return i.Next(r.Table().Title()) }

@@ -37,7 +37,7 @@ func NewEvent(id uint64, client *Client, start time.Time, day time.Duration, boo
 	return Event{
 		ID: id, ClientID: client.ID, Slug: slug, Name: name, Status: Draft,
 		StartAt: start, EndAt: end, ReturnWindowEnd: end.Add(Days(day, ReturnDays)).Truncate(time.Microsecond),
-		MaxConsignors: 50, Currency: currencyOf(int(client.ID - 1)),
+		MaxConsignors: 50, Currency: currencyOf(client.ID),
 	}
 }
 

@@ -67,7 +67,7 @@ func SlugOf(name string) string {
 func PlanNames() []string { return []string{"starter", "standard", "premium"} }
 
 // currencyOf returns the currency of the n-th client; one of them has no decimals.
-func currencyOf(n int) string { return [...]string{"USD", "CAD", "EUR", "JPY", "USD"}[n%5] }
+func currencyOf(client uint64) string { return [...]string{"USD", "CAD", "EUR", "JPY", "USD"}[(client-1)%5] }
 
 // Roles returns the roles of sessions.
 func Roles() []string {
