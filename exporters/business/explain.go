@@ -2,6 +2,7 @@ package business
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"slices"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	commonconfig "github.com/prometheus/common/config"
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
+	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
@@ -22,12 +25,13 @@ func commands(ctx context.Context, app *kingpin.Application, stdout io.Writer) {
 	queries := app.Command("queries", "Run each query of the pack once against a database, and print its series, its cost and its error.")
 	dsnFile := queries.Flag("explain", "File with the data source name, user:password@tcp(host:port)/database: a secret has no place on a command line.").
 		Required().PlaceHolder("DSN_FILE").String()
+	caFile := queries.Flag("ca-file", "Certificates of the authority of the database's certificate, PEM: TLS with it. Without it, TLS is as the data source name says.").PlaceHolder("FILE").String()
 	packFile := queries.Flag("queries-file", "Query pack; without it the embedded one.").PlaceHolder("FILE").String()
-	queries.Action(func(*kingpin.ParseContext) error { return explain(ctx, stdout, *dsnFile, *packFile) })
+	queries.Action(func(*kingpin.ParseContext) error { return explain(ctx, stdout, *dsnFile, *caFile, *packFile) })
 }
 
 // explain runs each query of a pack once, as the exporter does, and prints a line for each.
-func explain(ctx context.Context, out io.Writer, dsnFile, packFile string) error {
+func explain(ctx context.Context, out io.Writer, dsnFile, caFile, packFile string) error {
 	dsn, err := secret.Read(dsnFile)
 	if err != nil {
 		return err
@@ -36,7 +40,13 @@ func explain(ctx context.Context, out io.Writer, dsnFile, packFile string) error
 	if err != nil {
 		return err
 	}
-	db, err := openReader(dsn, nil, 1)
+	var security *tls.Config
+	if caFile != "" {
+		if security, err = database.TLSConfig(&commonconfig.TLSConfig{CAFile: caFile}); err != nil {
+			return fmt.Errorf("--ca-file: %w", err)
+		}
+	}
+	db, err := openReader(dsn, security, 1)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dsnFile, err)
 	}

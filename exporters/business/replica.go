@@ -2,12 +2,10 @@ package business
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
+	"github.com/consignwatch/consignwatch/pkg/database"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 )
 
@@ -43,7 +41,7 @@ func (r lagTarget) Collect(ctx context.Context, sink *exporter.Sink) error {
 		worst, channels = max(worst, behind), channels+1
 		return err
 	})
-	if denied := new(mysql.MySQLError); errors.As(err, &denied) && denied.Number == 1227 {
+	if database.Lacks(err) {
 		return exporter.Failure(exporter.ReasonCapability, fmt.Errorf(
 			"the database's user may not read the replication status: GRANT SLAVE MONITOR ON *.* (MariaDB) or REPLICATION CLIENT (MySQL): %w", err))
 	}

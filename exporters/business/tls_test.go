@@ -1,7 +1,9 @@
 package business
 
 import (
+	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,11 +31,18 @@ func TestTheDatabaseIsVerifiedByTheAuthorityOfTheConfiguration(t *testing.T) {
 	}
 	dsn := server.DSN("shelves")
 	fillShelves(t, serverstest.Open(t, dsn))
-	block := func(a *certificates.Authority) string {
-		return "tls: {ca_file: " + exportertest.WriteFile(t, "ca.pem", string(a.PEM())) + "}"
+	file := func(a *certificates.Authority) string { return exportertest.WriteFile(t, "ca.pem", string(a.PEM())) }
+	ours, other := file(authority), file(newAuthority())
+	block := func(ca string) string { return "tls: {ca_file: " + ca + "}" }
+	for ca, want := range map[string]string{ours: "One round reads", other: "certificate signed by unknown authority"} {
+		var out strings.Builder
+		err := explain(t.Context(), &out, exportertest.WriteFile(t, "dsn", dsn), ca, exportertest.WriteFile(t, "pack.yml", fastPack))
+		if text := out.String() + fmt.Sprint(err); !strings.Contains(text, want) {
+			t.Errorf("queries --explain with --ca-file prints %q, want %q in it", text, want)
+		}
 	}
-	startWith(t, dsn, fastPack, block(authority)).Await(t, "the server is verified", up)
-	startWith(t, dsn, fastPack, block(newAuthority())).Await(t, "another authority's certificate is refused", func(s map[string]float64) bool {
+	startWith(t, dsn, fastPack, block(ours)).Await(t, "the server is verified", up)
+	startWith(t, dsn, fastPack, block(other)).Await(t, "another authority's certificate is refused", func(s map[string]float64) bool {
 		return s[`consignwatch_collector_failures_total{collector="tills",reason="connection"}`] > 0
 	})
 }

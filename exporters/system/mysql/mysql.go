@@ -61,6 +61,7 @@ type Server struct {
 	pings       *exporter.Recorder
 	started     uptime.Start
 	memoryReads monotonic         // logical reads from the buffer pool
+	statements  uint64            // that the histogram had counted
 	missing     map[string]string // missing capabilities, and why, as they were logged
 }
 
@@ -120,6 +121,7 @@ func (m *Server) Collect(ctx context.Context, sink *exporter.Sink) error {
 		}
 		return failed(ctx, "read", err)
 	}
+	m.noticeStandstill(r)
 	m.logCapabilities(r)
 	return m.emit(r, now, sink)
 }
@@ -183,6 +185,20 @@ func queryOn(conn *sql.Conn) queryFunc {
 			a.rows = append(a.rows, row)
 		}
 		return a, rows.Err()
+	}
+}
+
+// noticeStandstill drops a histogram that has stopped: the exporter's own statements count, so that as many as in the last round mean
+// that nothing is measured. MySQL keeps what it had counted when a consumer or instrument is switched off.
+func (m *Server) noticeStandstill(r *state) {
+	if r.statements == nil {
+		return
+	}
+	stopped := r.statements.Count == m.statements
+	m.statements = r.statements.Count
+	if stopped {
+		r.statements = nil
+		r.missing["statement_histogram"] = lacks("no statement was counted since the last round: on MySQL the consumer global_instrumentation or the instruments of statements are off")
 	}
 }
 

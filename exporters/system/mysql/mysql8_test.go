@@ -165,7 +165,7 @@ func TestWhatAServerLacksIsAbsentAndNoFailure(t *testing.T) {
 		why     string
 	}{
 		"performance_schema off":    {"8.0.36", recorded{"SHOW GLOBAL VARIABLES": result("Variable_name Value", "performance_schema|OFF")}, "statement_histogram", "performance_schema is OFF"},
-		"nothing was counted":       {"8.0.36", recorded{"SELECT BUCKET_TIMER_HIGH": mysqlHistogram(nil)}, "statement_histogram", "statements_digest"},
+		"nothing was counted":       {"8.0.36", recorded{"SELECT BUCKET_TIMER_HIGH": mysqlHistogram(nil)}, "statement_histogram", "global_instrumentation"},
 		"no right to the histogram": {"8.0.36", recorded{"SELECT BUCKET_TIMER_HIGH": &mysql.MySQLError{Number: 1142}}, "statement_histogram", "1142"},
 		"no histogram":              {"5.7.44", recorded{"SELECT BUCKET_TIMER_HIGH": &mysql.MySQLError{Number: 1146}, "SHOW SLAVE STATUS": result("")}, "statement_histogram", "1146"},
 		"no right to the sum":       {"8.0.36", recorded{"SELECT SUM(SUM_TIMER_WAIT)": &mysql.MySQLError{Number: 1142}}, "statement_histogram", "1142"},

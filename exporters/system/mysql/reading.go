@@ -227,7 +227,7 @@ func statementTimes(histogram, sum *resultSet) ([]timeRange, float64, error) {
 	}
 	// The exporter's own statements count: nothing at all means that nothing is measured.
 	if len(ranges) == 0 || ranges[len(ranges)-1].count == 0 {
-		return nil, 0, lacks("the histogram is empty: the consumer statements_digest or global_instrumentation is off")
+		return nil, 0, lacks("the histogram is empty: the consumer global_instrumentation is off")
 	}
 	if len(sum.rows) != 1 || !sum.rows[0][0].Valid {
 		return nil, 0, lacks("the sum of the statements' times is not there")
