@@ -18,7 +18,7 @@ STAMP           := -X $(VERSION_PACKAGE).Version=$(VERSION) -X $(VERSION_PACKAGE
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: deps
 deps: packages $(TOOLS) ## install and build the servers that the demo and the tests run
@@ -51,6 +51,10 @@ test: deps build ## run all tests that every change has to pass, against real se
 .PHONY: test-mysql
 test-mysql: deps build ## run the tests that speak to a database against MySQL, which it brings
 	@tools/test --mysql $(TEST_FLAGS)
+
+.PHONY: test-valkey
+test-valkey: deps build ## run the tests that speak to Redis against Valkey, which it brings
+	@tools/test --valkey $(TEST_FLAGS)
 
 .PHONY: acceptance
 acceptance: deps build ## run what judges whole stacks in real time, alone on the machine; RUN=REGEXP for some of it

@@ -50,6 +50,12 @@ func infoOf(t *testing.T, address string) map[string]float64 {
 	return info
 }
 
+// isValkey says whether the server is Valkey, which calls itself a Redis 7.2 as well.
+func isValkey(t *testing.T, address string) bool {
+	t.Helper()
+	return strings.Contains(cli(t, address, "INFO", "server"), "\nvalkey_version:")
+}
+
 // TestRedisMetricsEqualTheServersInfo does work whose traces are known, and compares each metric with what the server's own
 // client program prints before and after a collection.
 func TestRedisMetricsEqualTheServersInfo(t *testing.T) {
@@ -424,6 +430,48 @@ func TestAReplicaOfRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Await(t, "without replicas there is no lag", func(s map[string]float64) bool { _, ok := s[fmt.Sprintf(lag, "source")]; return !ok })
+}
+
+// TestAReplicaThatIsBeingFilledHasNoLag: how far it is behind is known once it has the source's data. Valkey can fill a replica
+// on a second connection, and then lists both of them.
+func TestAReplicaThatIsBeingFilledHasNoLag(t *testing.T) {
+	t.Parallel()
+	source, replica := ownRedis(t), ownRedis(t)
+	at, follower := redisClient(t, &redis.Options{Addr: source.Address()}), redisClient(t, &redis.Options{Addr: replica.Address()})
+	lines := 1
+	if isValkey(t, source.Address()) {
+		lines = 2
+		for _, c := range []*redis.Client{at, follower} {
+			if err := c.ConfigSet(t.Context(), "dual-channel-replication-enabled", "yes").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, value := range map[string]string{"repl-diskless-sync-delay": "0", "rdb-key-save-delay": "10000000"} { // 10 s for a key
+		if err := at.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 1000 {
+		if err := at.Set(t.Context(), fmt.Sprint("k", i), "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, port, _ := net.SplitHostPort(source.Address())
+	if err := follower.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	exportertest.Eventually(t, "the source lists the replica", func() bool {
+		_, known := infoOf(t, source.Address())[fmt.Sprintf("slave%d.offset", lines-1)]
+		return known
+	})
+	s := awaitRound(t, start(t, patient+redisConfig(source.Address())), "redis", "cache")
+	if listed := cli(t, source.Address(), "INFO", "replication"); strings.Contains(listed, "state=online") {
+		t.Fatalf("the replica has been filled already:\n%s", listed)
+	}
+	if lag, known := s[`consign_redis_replication_lag_bytes{server="cache"}`]; known {
+		t.Errorf("a replica that is being filled has a lag of %v bytes", lag)
+	}
 }
 
 func TestAFailedSaveIsReported(t *testing.T) {

@@ -28,7 +28,7 @@ import (
 )
 
 // The test runs the stack's own scripts, which create secrets and privileges, its configurations and its command lines, with the programs of
-// the images. MySQL, Valkey and Kafka are replaced by MariaDB (except in make test-mysql), Redis and kfake; Grafana, Mailpit and node_exporter's view of
+// the images. MySQL, Valkey and Kafka are replaced by MariaDB (except in make test-mysql), Redis (except in make test-valkey) and kfake; Grafana, Mailpit and node_exporter's view of
 // the host are not tested.
 func TestTheStacksConfigurationsWorkTogether(t *testing.T) {
 	programs, simulator := built(t)

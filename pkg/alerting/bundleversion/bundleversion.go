@@ -1,10 +1,11 @@
-// Package bundleversion reads the version of the rules and their compatibility with Prometheus, Alertmanager, Grafana and databases. It
+// Package bundleversion reads the version of the rules and their compatibility with Prometheus, Alertmanager, Grafana and the servers and services of a platform. It
 // renders both: the version as the series consignwatch_bundle_info, so that a Prometheus shows which rules it runs, and the
 // compatibility as documentation. It does not know the version of the programs.
 package bundleversion
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,16 +41,19 @@ type Compatibility struct {
 	Prometheus   Program `yaml:"prometheus"`
 	Alertmanager Program `yaml:"alertmanager"`
 	Grafana      Program `yaml:"grafana"`
-	// Databases are the databases that the exporters of this version read.
-	Databases []Database `yaml:"databases"`
+	// Servers are the servers and services that this version works with.
+	Servers []Server `yaml:"servers"`
 }
 
-// Database is a kind of database server, with the version that is tested and the command that runs the tests.
-type Database struct {
+// Server is a kind of server or service: what it was tested with, how and when.
+type Server struct {
 	Name   string `yaml:"name"`
-	Tested string `yaml:"tested"`
-	By     string `yaml:"by"`
-	Else   string `yaml:"else"` // support of other versions
+	Oldest string `yaml:"oldest"` // version that is meant to work; empty for a service without versions
+	Tested string `yaml:"tested"` // version; empty if none is
+	By     string `yaml:"by"`     // how: the command, or what takes the place of the server
+	When   string `yaml:"when"`   // the last run
+	// Untested says what was not tested.
+	Untested string `yaml:"untested"`
 }
 
 // Manifest is the version of the rules, with the compatibility of this and earlier minor versions.
@@ -117,9 +121,9 @@ func (m *Manifest) loadCompatibility(root fs.FS, minor string) error {
 				errs = append(errs, file.Errorf(key, "say what it needs: needs: …"))
 			}
 		}
-		for j, d := range w.Databases {
-			if d.Name == "" || d.Tested == "" || d.By == "" || d.Else == "" {
-				errs = append(errs, file.Errorf(fmt.Sprintf("%d.databases.%d", i, j), "a database has name, tested, by and else"))
+		for j, d := range w.Servers {
+			if d.Name == "" || d.By == "" || d.When == "" || d.Untested == "" {
+				errs = append(errs, file.Errorf(fmt.Sprintf("%d.servers.%d", i, j), "a server has name, by, when and untested"))
 			}
 		}
 	}
@@ -154,13 +158,20 @@ These are the rules, routes and dashboards of version %s. What changed: [rules/C
 	for _, w := range m.Compatibility {
 		fmt.Fprintf(&doc, "| %s | %s | %s | %s |\n", w.Rules, w.Prometheus, w.Alertmanager, w.Grafana)
 	}
-	if databases := m.Compatibility[0].Databases; len(databases) > 0 {
-		doc.WriteString("\n## What the exporters read\n\n| database | tested with | by | others |\n| --- | --- | --- | --- |\n")
-		for _, d := range databases {
-			fmt.Fprintf(&doc, "| %s | %s | `%s` | %s |\n", d.Name, d.Tested, d.By, d.Else)
+	if servers := m.Compatibility[0].Servers; len(servers) > 0 {
+		doc.WriteString("\n## Servers and services\n\n| server | versions | tested with | how | when | not tested |\n| --- | --- | --- | --- | --- | --- |\n")
+		for _, d := range servers {
+			fmt.Fprintf(&doc, "| %s | %s | %s | %s | %s | %s |\n", d.Name, d.versions(), cmp.Or(d.Tested, "none"), d.By, d.When, d.Untested)
 		}
 	}
 	return map[string][]byte{recordingFile: rules.Bytes(), docFile: doc.Bytes()}, nil
+}
+
+func (s Server) versions() string {
+	if s.Oldest == "" {
+		return ""
+	}
+	return s.Oldest + " and later"
 }
 
 // String formats the compatibility as a cell of the table.

@@ -3,6 +3,7 @@ package bundleversion
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -33,15 +34,15 @@ func TestRenderWritesTheVersionAndItsCompatibility(t *testing.T) {
 	}
 }
 
-func TestRenderWritesWhichDatabasesAreTested(t *testing.T) {
+func TestRenderWritesWhichServersAreTested(t *testing.T) {
 	root := validBundle()
 	file := root[compatibilityFile]
-	file.Data = append(file.Data, `  databases: [{name: MySQL, tested: "9.7", by: make test-mysql, else: 8.0 was not tried}]`...)
+	file.Data = append(file.Data, `  servers: [{name: MySQL, oldest: "8.0", tested: "9.7", by: make test-mysql, when: 2026-11-30, untested: "8.0"}, {name: Clerk, by: a fake, when: today, untested: all}]`...)
 	files, err := Render(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "| MySQL | 9.7 | `make test-mysql` | 8.0 was not tried |\n"; !strings.HasSuffix(string(files[docFile]), want) {
+	if want := "| MySQL | 8.0 and later | 9.7 | make test-mysql | 2026-11-30 | 8.0 |\n| Clerk |  | none | a fake | today | all |\n"; !strings.HasSuffix(string(files[docFile]), want) {
 		t.Errorf("the documentation:\n%s\nwant %s at its end", files[docFile], want)
 	}
 }
@@ -55,8 +56,8 @@ func TestEachDisagreementIsReportedWithItsLine(t *testing.T) {
 		"another version in the table": {compatibilityFile, `"1.4"`, `"1.3"`, `rules/compatibility.yml:1: 0.rules: the first entry must be about "1.4"`},
 		"a version that is none":       {compatibilityFile, "3.16.0", "3.x", `rules/compatibility.yml:2: 0.prometheus.tested: "3.x" is not a version`},
 		"nothing that it needs":        {compatibilityFile, `, needs: "12"`, "", "rules/compatibility.yml:4: 0.grafana: say what it needs"},
-		"a database without a test": {compatibilityFile, `needs: "12"}`, `needs: "12"}
-  databases: [{name: MySQL}]`, "rules/compatibility.yml:5: 0.databases.0: a database has name, tested, by and else"},
+		"a server without a test": {compatibilityFile, `needs: "12"}`, `needs: "12"}
+  servers: [{name: MySQL}]`, "rules/compatibility.yml:5: 0.servers.0: a server has name, by, when and untested"},
 		"an unknown key": {compatibilityFile, "grafana", "graphana", `rules/compatibility.yml:4: unknown key "graphana"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +107,42 @@ func TestTheTestedVersionsAreThosePinned(t *testing.T) {
 		version := string(pinned[1]) + "." + part(2) + "." + string(pinned[3])
 		if c.tested != version {
 			t.Errorf("rules/compatibility.yml: tested with %s %s, but tools/%s/go.mod pins %s", name, c.tested, name, version)
+		}
+	}
+}
+
+// TestDocumentsSayTheVersionsOfTheTable holds that the documents name the versions of rules/compatibility.yml, and no others.
+func TestDocumentsSayTheVersionsOfTheTable(t *testing.T) {
+	m, err := Load(os.DirFS("../../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := m.Compatibility[0]
+	minor := func(version string) string { return version[:strings.LastIndex(version, ".")] }
+	wanted := []string{"Prometheus " + minor(newest.Prometheus.Tested), "Alertmanager " + minor(newest.Alertmanager.Tested)}
+	for _, s := range newest.Servers {
+		for _, version := range []string{s.Oldest, s.Tested} {
+			if version != "" {
+				wanted = append(wanted, s.Name+" "+version)
+			}
+		}
+	}
+	named := regexp.MustCompile(`\b(?:MariaDB|MySQL|Redis|Valkey|Kafka|Grafana|Prometheus|Alertmanager) \d+(?:\.\d+)*`)
+	for document, complete := range map[string]bool{"README.md": true, "docs/install.md": true, "docs/dependencies.md": false, "docs/testing.md": false} {
+		text, err := os.ReadFile("../../../" + document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := named.FindAllString(string(text), -1)
+		for _, version := range said {
+			if !slices.Contains(wanted, version) {
+				t.Errorf("%s says %s, which rules/compatibility.yml does not", document, version)
+			}
+		}
+		for _, version := range wanted {
+			if complete && !slices.Contains(said, version) {
+				t.Errorf("%s does not say %s, as rules/compatibility.yml does", document, version)
+			}
 		}
 	}
 }
