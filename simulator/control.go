@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/simulator/faults"
 	"github.com/consignwatch/consignwatch/simulator/infra"
 	"github.com/consignwatch/consignwatch/simulator/jobs"
@@ -152,7 +153,7 @@ func refuse(w http.ResponseWriter, status int, err error, known []string) {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the caller may have left
+	_ = json.NewEncoder(secret.Writer(w)).Encode(body) // the caller may have left
 }
 
 // ListenLoopback listens on an address of the loopback interface, and on no other.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"strings"
 
@@ -32,9 +33,9 @@ func addDemo(app *kingpin.Application) (string, cli.Action) {
 	command.Flag("headless", "Print plain lines: no colours, no progress bar.").BoolVar(&headless)
 	command.Flag("state-file", "Write every address, port and process to this file (JSON) when all is up.").PlaceHolder("FILE").StringVar(&config.StateFile)
 	command.Flag("notifications-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").StringVar(&config.NotificationsFile)
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		config.Out = stdout
-		config.Terminal = !headless && isTerminal(stdout)
+		config.Terminal = !headless && isTerminal(os.Stdout)
 		for _, list := range faults {
 			for name := range strings.SplitSeq(list, ",") {
 				if name = strings.TrimSpace(name); name != "" {

@@ -21,7 +21,7 @@ func addPager(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("pager", "Print each notification that Alertmanager sends, until Ctrl-C: a test receiver. Webhooks at /, Slack at /slack.")
 	address := command.Flag("listen", "Address to listen on. It has no authentication.").Default("127.0.0.1:9476").String()
 	file := command.Flag("notifications-file", "Append each notification to this file, as one line of JSON.").PlaceHolder("FILE").String()
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		var lines io.Writer = io.Discard
 		if *file != "" {
 			f, err := os.OpenFile(*file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -35,7 +35,7 @@ func addPager(app *kingpin.Application) (string, cli.Action) {
 		if err != nil {
 			return fmt.Errorf("pager: %w", err)
 		}
-		receiver := webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: stdout, File: lines, Colour: isTerminal(stdout)})
+		receiver := webhookreceiver.NewReceiver(webhookreceiver.Config{Lines: stdout, File: lines, Colour: isTerminal(os.Stdout)})
 		return servePager(ctx, listener, receiver)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack/daemon"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 	"github.com/consignwatch/consignwatch/pkg/cli"
+	"github.com/consignwatch/consignwatch/pkg/httpclient"
 )
 
 // alertmanagerFlags are the flags for the connection to Alertmanager.
@@ -61,7 +62,7 @@ func httpClient(configFile string) (*http.Client, error) {
 		}
 		config = *read
 	}
-	client, err := commonconfig.NewClientFromConfig(config, "consignwatch")
+	client, err := httpclient.New(config, "consignwatch")
 	if err != nil {
 		return nil, fmt.Errorf("--http.config.file: %s: %w", configFile, err)
 	}
@@ -90,7 +91,7 @@ func addAck(app *kingpin.Application) (string, cli.Action) {
 	length := command.Flag("for", "How long the acknowledgement lasts unless ackd renews it. Default: "+model.Duration(ack.DefaultLength).String()+".").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
 	comment := command.Flag("comment", "Comment, which the others see.").PlaceHolder("TEXT").String()
 	author := command.Flag("author", "Who acknowledges. Default: your user name.").Default(userName()).PlaceHolder("NAME").String()
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		client, selector, err := at.prepare(*matchers)
@@ -124,7 +125,7 @@ func addUnack(app *kingpin.Application) (string, cli.Action) {
 	at.add(command)
 	matchers := command.Arg("matchers", "Matchers of the alerts, as amtool reads them: NAME, or label=value; also !=, =~ and !~. All of them must match.").Strings()
 	all := command.Flag("all", "Without matchers: unacknowledge every acknowledged alert.").Bool()
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		client, selector, err := at.prepare(*matchers)
@@ -155,7 +156,7 @@ func declareAckd(app *kingpin.Application) {
 }
 
 // runAckd runs the daemon until a signal stops it.
-func runAckd(args []string, stdout, stderr *os.File) int {
+func runAckd(args []string, stdout, stderr io.Writer) int {
 	return daemon.App().Main(args, stdout, stderr)
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -17,7 +17,7 @@ func addCatalog(app *kingpin.Application) (string, cli.Action) {
 	estimate := command.Flag("estimate", "Print the estimated number of series, for each metric and exporter.").Bool()
 	clients := command.Flag("clients", "With --estimate: the number of clients.").Default("200").Int()
 	events := command.Flag("events", "With --estimate: the number of sale events that are exported, of all clients together. 0: as many as clients.").Default("0").Int()
-	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(_ context.Context, stdout io.Writer) error {
 		c := catalog.Shipped()
 		if *estimate {
 			if *clients < 1 || *events < 0 {

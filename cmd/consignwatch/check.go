@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -16,7 +17,7 @@ import (
 func addCheck(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("check", "Check rules, their tests, runbooks, dashboards and coverage against the catalog of metrics and against each other, and generated files against their sources.")
 	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
-	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(_ context.Context, stdout io.Writer) error {
 		b, err := bundle.Load(os.DirFS(*root))
 		if err != nil {
 			return err

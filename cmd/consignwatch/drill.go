@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -56,7 +55,7 @@ func addDrill(app *kingpin.Application) (string, cli.Action) {
 	return command.FullCommand(), d.run
 }
 
-func (d *drillCommand) run(ctx context.Context, stdout *os.File) error {
+func (d *drillCommand) run(ctx context.Context, stdout io.Writer) error {
 	plans, err := d.plans()
 	switch {
 	case err != nil:

@@ -5,27 +5,31 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/consignwatch/consignwatch/pkg/cli"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // addHealthcheck declares the replacement for curl in an image that has no shell: for health checks, and for switching faults.
 func addHealthcheck(app *kingpin.Application) (string, cli.Action) {
 	command := app.Command("healthcheck", "Send an HTTP request and print the response; exit 1 unless the status code is 2xx. For health checks in containers without curl, and for switching the faults of platform-sim there.")
-	url := command.Arg("url", "For example http://127.0.0.1:9471/-/ready.").Required().URL()
+	address := command.Arg("url", "For example http://127.0.0.1:9471/-/ready.").Required().String()
 	post := command.Flag("post", "Send a POST request instead of GET.").Bool()
 	timeout := command.Flag("timeout", "Timeout of the request, the whole response included.").Default("5s").Duration()
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		method := http.MethodGet
 		if *post {
 			method = http.MethodPost
 		}
-		return request(ctx, method, (*url).String(), *timeout, stdout)
+		if _, err := url.Parse(*address); err != nil { // the error may quote a part of a password
+			return fmt.Errorf("%q is not an address like http://127.0.0.1:9471/-/ready", secret.Address(*address))
+		}
+		return request(ctx, method, *address, *timeout, stdout)
 	}
 }
 
@@ -48,7 +52,11 @@ func exchange(ctx context.Context, method, url string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(question)
+	client, err := httpClient("")
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(question)
 	if err != nil {
 		return err
 	}

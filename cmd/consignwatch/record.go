@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -22,7 +22,7 @@ func addRecord(app *kingpin.Application) (string, cli.Action) {
 	from := command.Flag("from", "Start of the recording: RFC 3339, or how long ago, such as 2h.").Required().PlaceHolder("TIME").String()
 	to := command.Flag("to", "End of the recording: RFC 3339, or how long ago. Default: now.").Default("0s").PlaceHolder("TIME").String()
 	output := command.Flag("output", "The file to write. Its name must end in "+recording.Extension+".").Short('o').Required().PlaceHolder("FILE").String()
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		now := time.Now()
 		begin, err := parseTime(*from, now)
 		if err != nil {

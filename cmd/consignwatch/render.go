@@ -45,7 +45,7 @@ func addRender(app *kingpin.Application) (string, cli.Action) {
 	root := command.Flag("root", "Folder that has rules/, alertmanager/, docs/ and grafana-dashboards/.").Default(".").ExistingDir()
 	check := command.Flag("check", "Write nothing, and exit 1 if a generated file is out of date.").Bool()
 	policy := command.Flag("print-policy", "Write nothing, and print in words who is notified of which alert, and when.").Bool()
-	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(_ context.Context, stdout io.Writer) error {
 		if *policy {
 			return printPolicy(os.DirFS(*root), stdout)
 		}

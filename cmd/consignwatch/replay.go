@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func addReplay(app *kingpin.Application) (string, cli.Action) {
 	interval := command.Flag("interval", "Interval at which rules are evaluated: evaluation_interval of your prometheus.yml.").Default("15s").Duration()
 	at := command.Flag("at", "Replay as if the recording had begun at this time (RFC 3339): at night, on a Sunday, in a maintenance window.").PlaceHolder("TIME").String()
 	zone := command.Flag("time-zone", "Time zone of the output. Default: that of alertmanager/site.yml of the root.").PlaceHolder("ZONE").String()
-	return command.FullCommand(), func(ctx context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
 		if *interval < time.Second {
 			return fmt.Errorf("--interval: %s is less than a second", *interval)
 		}

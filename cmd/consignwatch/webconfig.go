@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -19,7 +20,7 @@ func addWebConfig(app *kingpin.Application) (string, cli.Action) {
 	user := command.Flag("user", "Name of the user.").Default("prometheus").String()
 	passwordFile := command.Flag("password-file", "File with the password.").Required().String()
 	output := command.Flag("output", "File to write; standard output unless set.").String()
-	return command.FullCommand(), func(_ context.Context, stdout *os.File) error {
+	return command.FullCommand(), func(_ context.Context, stdout io.Writer) error {
 		password, err := secret.Read(*passwordFile)
 		if err != nil {
 			return fmt.Errorf("--password-file: %w", err)

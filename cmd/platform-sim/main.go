@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,6 +29,8 @@ import (
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = secret.Writer(stdout), secret.Writer(stderr) // servers and drivers quote what they were sent
+	log.SetOutput(stderr)                                         // package net/http logs there
 	app := kingpin.New("platform-sim", "Simulates the monitored platform: fills an empty MySQL or MariaDB database, changes it as visitors and staff would, publishes events to Kafka, and breaks on request.")
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("platform-sim"))

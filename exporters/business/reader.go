@@ -202,6 +202,9 @@ type row struct {
 	decimal []bool // which columns are a DECIMAL: the driver hands it over as text
 }
 
+// maxRows bounds the result of a statement. A row should become a series: the shipped pack has tens of thousands at most.
+const maxRows = 200_000
+
 // readAll runs a statement, hands over its rows, and returns how many there were.
 func readAll(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) error) (int, error) {
 	rows, err := tx.QueryContext(ctx, s.text)
@@ -229,6 +232,9 @@ func readAll(ctx context.Context, tx *sql.Tx, s statement, each func(r *row) err
 		into[i] = &r.values[i]
 	}
 	for rows.Next() {
+		if r.number == maxRows {
+			return r.number, exporter.Failure(exporter.ReasonQuery, fmt.Errorf("the result has more than %d rows: aggregate in SQL, with GROUP BY, so that a row becomes a series", maxRows))
+		}
 		r.number++
 		if err := rows.Scan(into...); err != nil {
 			return r.number, exporter.Failure(exporter.ReasonParse, fmt.Errorf("row %d: %w", r.number, err))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -149,7 +150,7 @@ func (c *Config) check(f *yamlfile.File) error {
 	}
 	for i, b := range k.Brokers {
 		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
-			return f.Errorf(fmt.Sprintf("kafka.brokers.%d", i), "%q is not host:port", b)
+			return f.Errorf(fmt.Sprintf("kafka.brokers.%d", i), "%q is not host:port", secret.Address(b))
 		}
 	}
 	for i, topic := range k.Topics {

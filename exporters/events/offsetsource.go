@@ -11,8 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/api"
 	prometheusv1 "github.com/prometheus/client_golang/api/prometheus/v1"
-	commonconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+
+	"github.com/consignwatch/consignwatch/pkg/httpclient"
 )
 
 // offsetSource queries Prometheus for the offsets that it has ingested: up to these the stream was counted.
@@ -27,7 +28,7 @@ type offsetSource struct {
 const queryTimeout = 5 * time.Second
 
 func newOffsetSource(p *Prometheus) (*offsetSource, error) {
-	client, err := commonconfig.NewClientFromConfig(p.HTTP, "prometheus")
+	client, err := httpclient.New(p.HTTP, "prometheus")
 	if err != nil {
 		return nil, fmt.Errorf("prometheus.http: %w", err)
 	}

@@ -1,11 +1,13 @@
-// Package cli runs a program that consists of subcommands: it parses the command line, ends the chosen one on a signal, and makes its error the exit
-// status. It knows none of the subcommands, and declares no flag of its own but help and version.
+// Package cli runs a program that consists of subcommands: it parses the command line, ends the chosen one on a signal, masks the secrets in what it
+// prints, and makes its error the exit status. It knows none of the subcommands, and declares no flag of its own but help and version.
 package cli
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,13 +19,15 @@ import (
 )
 
 // Action runs a subcommand. Ctrl-C cancels the context.
-type Action func(ctx context.Context, stdout *os.File) error
+type Action func(ctx context.Context, stdout io.Writer) error
 
 // Command declares a subcommand with its flags, and returns its name and what it does.
 type Command func(*kingpin.Application) (string, Action)
 
 // Main runs the subcommand that the arguments name, and returns the exit status of the program.
-func Main(app *kingpin.Application, commands []Command, args []string, stdout, stderr *os.File) int {
+func Main(app *kingpin.Application, commands []Command, args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = secret.Writer(stdout), secret.Writer(stderr) // servers quote what they were sent
+	log.SetOutput(stderr)                                         // package net/http logs there
 	app.HelpFlag.Short('h')
 	app.Version(version.Print(app.Name))
 	app.UsageWriter(stdout)
@@ -48,7 +52,7 @@ func Main(app *kingpin.Application, commands []Command, args []string, stdout, s
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(stderr, "%s: interrupted\n", app.Name)
 	default:
-		fmt.Fprintf(stderr, "%s: %s\n", app.Name, secret.Mask(err.Error())) // an error may hold an address with its password
+		fmt.Fprintf(stderr, "%s: %v\n", app.Name, err)
 	}
 	return 1
 }

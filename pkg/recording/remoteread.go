@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/promql"
+
+	"github.com/consignwatch/consignwatch/pkg/secret"
 )
 
 // part is how much time one request asks for: a server refuses an answer of more than 50 million samples, unless it is told otherwise.
@@ -28,10 +30,7 @@ const largest = 1 << 30
 func Fetch(ctx context.Context, client *http.Client, address string, from, to time.Time) (*Recording, error) {
 	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		if strings.Contains(address, "@") { // what stands before it may be a password
-			address = "..." + address[strings.LastIndex(address, "@"):]
-		}
-		return nil, fmt.Errorf("%q is not an address like http://prometheus:9090", address)
+		return nil, fmt.Errorf("%q is not an address like http://prometheus:9090", secret.Address(address))
 	}
 	if !from.Before(to) {
 		return nil, fmt.Errorf("the recording would end (%s) before it begins (%s)", to.Format(time.RFC3339), from.Format(time.RFC3339))

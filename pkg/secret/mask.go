@@ -110,6 +110,15 @@ func Mask(text string) string {
 	return credentials.ReplaceAllString(known.mask(text), "${1}"+mask+"@")
 }
 
+// Address masks what stands before the last @ of an address that cannot be read: it may be a user and a password, wherever its
+// parts begin.
+func Address(text string) string {
+	if i := strings.LastIndex(text, "@"); i >= 0 {
+		return mask + text[i:]
+	}
+	return text
+}
+
 // Writer masks what is written to another. A secret must be in one Write: a log writes a line at a time.
 func Writer(to io.Writer) io.Writer { return writer{to, Mask} }
 

@@ -43,6 +43,19 @@ func TestTheUserAndPasswordOfAnAddressAreMasked(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatCannotBeReadShowsItsHostAlone(t *testing.T) {
+	for text, want := range map[string]string{
+		"prometheus:9090":             "prometheus:9090",
+		"anna:half/p@ssword@host:1/x": "<secret>@host:1/x",
+		"http://anna:half/b@host":     "<secret>@host",
+		"@host":                       "<secret>@host",
+	} {
+		if got := Address(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestTheRegistryHasALimit(t *testing.T) {
 	r := &registry{}
 	for i := range maxKnown + 10 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/kafkaclient"
+	"github.com/consignwatch/consignwatch/pkg/secret"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
@@ -83,7 +84,7 @@ func (k *Config) Check(f *yamlfile.File, key string) error {
 	}
 	for i, address := range k.Brokers {
 		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-			return f.Errorf(fmt.Sprintf("%s.brokers.%d", key, i), "%q is not of the form host:port", address)
+			return f.Errorf(fmt.Sprintf("%s.brokers.%d", key, i), "%q is not of the form host:port", secret.Address(address))
 		}
 	}
 	for topic, n := range k.Capacity {

@@ -3,8 +3,10 @@ package amclient
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +35,46 @@ func TestAnInvalidResponseIsAnErrorAndNotAnEmptyList(t *testing.T) {
 			}
 		}
 		server.Close()
+	}
+}
+
+// Otherwise a proxy could fill the memory: what is decoded is many times longer than what was sent.
+func TestALongResponseIsRefusedWithoutMuchMemory(t *testing.T) {
+	const alert = `{"labels":{"a":"b"},"startsAt":"2026-01-01T00:00:00Z","fingerprint":"1"}`
+	for name, c := range map[string]struct{ begin, repeated, end, want string }{
+		"just not too long":      {"[" + alert, " ", "]", ""},
+		"too long":               {"[" + alert, " ", " ]", "it has over 64 MiB"},
+		"a page":                 {"<html>", "x", "", "this is not an answer"},
+		"alerts without content": {"[", "{},", "{}]", "an alert has no labels"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repeated := strings.Repeat(c.repeated, (maxResponse-len(c.begin)-len("]"))/len(c.repeated))
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for _, part := range []string{c.begin, repeated, c.end} {
+					_, _ = io.WriteString(w, part)
+				}
+			}))
+			defer server.Close()
+			client, err := New(server.URL, server.Client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			alerts, err := client.Alerts(t.Context())
+			runtime.ReadMemStats(&after)
+			switch {
+			case c.want == "":
+				if err != nil || len(alerts) != 1 {
+					t.Errorf("%d alerts, %v", len(alerts), err)
+				}
+			case !errors.Is(err, ErrInvalidResponse) || !strings.Contains(err.Error(), c.want):
+				t.Errorf("%.300v, want %q", err, c.want)
+			}
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 8*maxResponse { // a buffer that grows is allocated several times
+				t.Errorf("%d MiB of memory were taken", allocated>>20)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,8 @@
 package amclient
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -33,12 +35,17 @@ type SilenceStatus struct {
 // Active reports whether the silence is active.
 func (s *Silence) Active() bool { return s.Status.State == Active }
 
-func (s *Silence) check() error {
+// UnmarshalJSON decodes and validates a silence.
+func (s *Silence) UnmarshalJSON(text []byte) error {
+	type plain Silence
+	if err := json.Unmarshal(text, (*plain)(s)); err != nil {
+		return err
+	}
 	switch {
 	case s.ID == "", len(s.Matchers) == 0, s.StartsAt.IsZero(), s.EndsAt.IsZero():
-		return fmt.Errorf("%w: a silence has no ID, matchers, start or end", ErrInvalidResponse)
+		return errors.New("a silence has no ID, matchers, start or end")
 	case s.Status.State != Active && s.Status.State != Pending && s.Status.State != Expired:
-		return fmt.Errorf("%w: silence %s is %q", ErrInvalidResponse, s.ID, s.Status.State)
+		return fmt.Errorf("silence %s is %q", s.ID, s.Status.State)
 	}
 	return nil
 }

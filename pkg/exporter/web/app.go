@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -63,6 +64,7 @@ func (a App) Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	log.SetOutput(secret.Writer(stderr)) // package net/http logs there
 	return a.Run(ctx, args, stdout, stderr, nil)
 }
 

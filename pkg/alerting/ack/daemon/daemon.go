@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	commonconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
@@ -18,6 +17,7 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/exporter/web"
+	"github.com/consignwatch/consignwatch/pkg/httpclient"
 )
 
 // App is the daemon, `consignwatch ackd`.
@@ -70,7 +70,7 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 
 // client returns an Alertmanager client with the configured HTTP settings, and a function that closes its idle connections.
 func (a *alertmanagerConfig) client() (*amclient.Client, func(), error) {
-	c, err := commonconfig.NewClientFromConfig(a.HTTP, "alertmanager")
+	c, err := httpclient.New(a.HTTP, "alertmanager")
 	if err != nil {
 		return nil, nil, fmt.Errorf("alertmanager.http: %w", err)
 	}
