@@ -8,7 +8,6 @@ BIN        ?= .build/bin
 TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck gotestsum)
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
-FUZZ_TIME  ?= 5000x
 RUN        ?=
 
 VERSION_PACKAGE := github.com/prometheus/common/version
@@ -44,8 +43,8 @@ down: ## end it, with everything that it has stored
 .PHONY: test
 test: deps build ## run all tests that every change has to pass, against real servers
 	@tools/test $(TEST_FLAGS)
-	@tools/fuzztargets | while read -r package target; do \
-	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) "$$package" || exit; \
+	@tools/fuzztargets | while read -r package target inputs; do \
+	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $$((inputs / 200))x -fuzzminimizetime 10x "$$package" || exit; \
 	done
 
 .PHONY: test-mysql

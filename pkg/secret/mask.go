@@ -1,7 +1,6 @@
 package secret
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -15,7 +14,7 @@ import (
 
 // known are the secrets of this process. It is one registry and not a parameter, because the log belongs to the whole process, and
 // must mask also what a reload or a server has brought since.
-var known = &registry{}
+var known = newRegistry()
 
 const (
 	// maxKnown bounds the registry: tokens that are renewed come in without end, and the oldest are of no use to anybody.
@@ -24,11 +23,17 @@ const (
 	minKnown = 6
 )
 
-// registry is a set of secrets.
+// registry is a set of secrets, and finds them in texts.
 type registry struct {
-	mu       sync.Mutex
-	secrets  []string // oldest first
-	replacer *strings.Replacer
+	mu      sync.RWMutex
+	secrets []string // oldest first
+	held    map[string]bool
+	forms   map[string]int      // all forms of the secrets, with how often each was added
+	by      map[string][]string // forms by their first minKnown bytes, the longest first: one may begin another
+}
+
+func newRegistry() *registry {
+	return &registry{held: map[string]bool{}, forms: map[string]int{}, by: map[string][]string{}}
 }
 
 func (r *registry) add(secret string) {
@@ -37,48 +42,101 @@ func (r *registry) add(secret string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if slices.Contains(r.secrets, secret) {
+	if r.held[secret] {
 		return
 	}
 	if len(r.secrets) == maxKnown {
+		delete(r.held, r.secrets[0])
+		for _, form := range forms(r.secrets[0]) {
+			r.remove(form)
+		}
 		r.secrets = slices.Delete(r.secrets, 0, 1)
 	}
 	r.secrets = append(r.secrets, secret)
-	r.replacer = nil
+	r.held[secret] = true
+	for _, form := range forms(secret) {
+		if r.forms[form]++; r.forms[form] == 1 {
+			start := form[:minKnown]
+			i, _ := slices.BinarySearchFunc(r.by[start], form, func(a, b string) int { return len(b) - len(a) })
+			r.by[start] = slices.Insert(r.by[start], i, form)
+		}
+	}
+}
+
+func (r *registry) remove(form string) {
+	if r.forms[form]--; r.forms[form] > 0 {
+		return
+	}
+	delete(r.forms, form)
+	start := form[:minKnown]
+	if r.by[start] = slices.DeleteFunc(r.by[start], func(f string) bool { return f == form }); len(r.by[start]) == 0 {
+		delete(r.by, start)
+	}
 }
 
 // mask masks all secrets.
 func (r *registry) mask(text string) string {
-	r.mu.Lock()
-	if r.replacer == nil {
-		r.replacer = replacerOf(r.secrets)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var b strings.Builder
+	copied := 0
+	for i := 0; len(r.by) > 0 && i+minKnown <= len(text); {
+		n := r.secretAt(text[i:])
+		if n == 0 {
+			i++
+			continue
+		}
+		b.WriteString(text[copied:i])
+		b.WriteString(mask)
+		i += n
+		copied = i
 	}
-	replacer := r.replacer
-	r.mu.Unlock()
-	return replacer.Replace(text)
+	if copied == 0 {
+		return text
+	}
+	b.WriteString(text[copied:])
+	return b.String()
 }
 
-// replacerOf masks secrets in all their forms, the longest first: one may be a part of another.
-func replacerOf(secrets []string) *strings.Replacer {
-	var all []string
-	for _, s := range secrets {
-		all = append(all, forms(s)...)
+// secretAt is the length of the secret with which a text begins; 0 of another text.
+func (r *registry) secretAt(text string) int {
+	for _, form := range r.by[text[:minKnown]] {
+		if strings.HasPrefix(text, form) {
+			return len(form)
+		}
 	}
-	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	var pairs []string
-	for _, form := range slices.Compact(all) {
-		pairs = append(pairs, form, mask)
-	}
-	return strings.NewReplacer(pairs...)
+	return 0
 }
 
-// forms are a secret as it stands in a text, a quotation, JSON, an address and a header, and each of these quoted once more, as a
-// log does.
+// maxQuotations is how often what is sent may be quoted: by the request, the server, the driver and the log.
+const maxQuotations = 4
+
+// forms are a secret as it stands in a text, a quotation, JSON, an address and a header, or as a server decodes it; and each of these
+// quoted again. Almost every secret has a handful: quoting changes only what is special.
 func forms(s string) []string {
-	plain := append(quotations(s), s, url.QueryEscape(s), url.PathEscape(s), base64.StdEncoding.EncodeToString([]byte(s)))
-	all := slices.Clone(plain)
-	for _, form := range plain {
-		all = append(all, quotations(form)...)
+	all := append(quotations(s), s, base64.StdEncoding.EncodeToString([]byte(s)))
+	for _, form := range slices.Clone(all) {
+		all = append(all, url.QueryEscape(form), url.PathEscape(form))
+		for _, unescape := range []func(string) (string, error){url.QueryUnescape, url.PathUnescape} {
+			if decoded, err := unescape(form); err == nil {
+				all = append(all, decoded)
+			}
+		}
+	}
+	seen := map[string]bool{}
+	fresh := all
+	all = nil
+	for range maxQuotations {
+		var next []string
+		for _, form := range fresh {
+			if seen[form] || len(form) < minKnown {
+				continue
+			}
+			seen[form] = true
+			all = append(all, form)
+			next = append(next, quotations(form)...)
+		}
+		fresh = next
 	}
 	return all
 }

@@ -57,7 +57,7 @@ func TestAnAddressThatCannotBeReadShowsItsHostAlone(t *testing.T) {
 }
 
 func TestTheRegistryHasALimit(t *testing.T) {
-	r := &registry{}
+	r := newRegistry()
 	for i := range maxKnown + 10 {
 		r.add(fmt.Sprintf("secret-%06d", i))
 		r.add(fmt.Sprintf("secret-%06d", i))
@@ -65,10 +65,13 @@ func TestTheRegistryHasALimit(t *testing.T) {
 	if len(r.secrets) != maxKnown || r.mask("secret-010009") != mask {
 		t.Errorf("%d secrets, and the last is shown as %q", len(r.secrets), r.mask("secret-010009"))
 	}
+	if got := r.mask("secret-000009"); got != "secret-000009" || len(r.forms) != maxKnown*len(forms("secret-000009")) {
+		t.Errorf("the registry has %d forms, and a forgotten secret is shown as %q, want those of the others and the text", len(r.forms), got)
+	}
 }
 
 func TestTheLongerOfTwoSecretsIsMaskedWhole(t *testing.T) {
-	r := &registry{}
+	r := newRegistry()
 	r.add("planted")
 	r.add("planted-and-longer")
 	if got := r.mask("x planted-and-longer y"); got != "x <secret> y" {
@@ -85,7 +88,7 @@ func FuzzNoSecretPassesTheMask(f *testing.F) {
 		if len(text) < minKnown || strings.Contains(mask, text) {
 			t.Skip("too short, or the mask itself")
 		}
-		r := &registry{}
+		r := newRegistry()
 		r.add(text)
 		var out strings.Builder
 		quoted, err := json.Marshal(map[string]string{"password": text})
@@ -113,4 +116,29 @@ func FuzzNoSecretPassesTheMask(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkMask masks a line of the log of an exporter with a thousand shops, whose tokens begin alike.
+func BenchmarkMask(b *testing.B) {
+	r := newRegistry()
+	for i := range 1000 {
+		r.add(fmt.Sprintf("shpat_%032x", i))
+	}
+	line := `time=2026-11-30T10:00:00.000Z level=WARN source=scheduler.go:120 msg="collection failed" collector=shopify target=north reason=auth err="shop: 401 Unauthorized: invalid token shpat_000000000000000000000000000003e7"`
+	for b.Loop() {
+		r.mask(line)
+	}
+}
+
+// BenchmarkAdd adds a token to those of a thousand shops.
+func BenchmarkAdd(b *testing.B) {
+	r := newRegistry()
+	for i := range 1000 {
+		r.add(fmt.Sprintf("shpat_%032x", i))
+	}
+	i := 1000
+	for b.Loop() {
+		r.add(fmt.Sprintf("shpat_%032x", i))
+		i++
+	}
 }
