@@ -40,7 +40,7 @@ func TestABadRowCostsItsOwnClientsSeries(t *testing.T) {
 		gone              []string // of the tenant north
 		counted           string
 	}{
-		{"a price of 2^53 cents", "UPDATE stock SET cents = 9007199254740992 WHERE fair = 1", "UPDATE stock SET cents = 100 WHERE fair = 1",
+		{"another item of 2^53 cents", "INSERT INTO stock VALUES (1, 'toys', 9007199254740992, '0')", "DELETE FROM stock WHERE cents > 1000",
 			[]string{"consign_items_value"}, `client="north",collector="stock",reason="not_minor_units"`},
 		{"a category that is NULL", "UPDATE stock SET kind = NULL WHERE fair = 1", "UPDATE stock SET kind = 'toys' WHERE fair = 1",
 			[]string{"consign_items"}, `client="north",collector="stock",reason="no_label"`},
@@ -84,7 +84,11 @@ func TestABadRowCostsItsOwnClientsSeries(t *testing.T) {
 				}
 			}
 			r.Await(t, "all is shown", holds())
-			execute(t, db, c.spoil)
+			execute(t, db, c.spoil, "UPDATE stock SET cents = 300, size = '7' WHERE fair = 2", "UPDATE tickets SET n = 3 WHERE tenant = 2")
+			r.Await(t, "the numbers of the other tenant go on", func(s map[string]float64) bool {
+				return s[`consign_items_value{client="south",currency="EUR",event="autumn",state="active"}`] == 3 &&
+					s[`consign_client_stored_bytes{client="south"}`] == 7 && s[`consign_support_first_response_seconds{client="south",priority="low"}`] == 3
+			})
 			counter := "consignwatch_row_values_rejected_total{" + c.counted + "}"
 			r.Await(t, "only the tenant's series are gone, and the rows are counted", func(s map[string]float64) bool {
 				return holds(c.gone...)(s) && s[counter] >= 3

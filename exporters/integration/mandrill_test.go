@@ -275,6 +275,25 @@ func TestSubaccountsAreFetchedInTurn(t *testing.T) {
 	})
 }
 
+// TestAListWithoutEndIsNoAnswer: short elements take many times as much memory when they are decoded.
+func TestAListWithoutEndIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		answers := quietResponses()
+		for _, method := range []string{"webhooks/list", "senders/domains", "subaccounts/list"} {
+			answers[method] = "[{}" + strings.Repeat(",{}", 500_000) + "]"
+		}
+		newScripted(t, answers).start(t, "").Await(t, "no list is read", func(series map[string]float64) bool {
+			for _, operation := range []string{"list_webhooks", "list_domains", "list_subaccounts"} {
+				if series[fmt.Sprintf(`consign_mandrill_requests_total{operation=%q,outcome="invalid_response"}`, operation)] == 0 {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}
+
 func TestTheAccountHasAPlaceBesideAllClients(t *testing.T) {
 	t.Parallel()
 	exportertest.InVirtualTime(t, func(t *testing.T) {

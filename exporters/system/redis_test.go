@@ -1,10 +1,12 @@
 package system
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	deploy "github.com/consignwatch/consignwatch/deploy/redis"
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers"
+	"github.com/consignwatch/consignwatch/pkg/executable"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
@@ -504,6 +507,36 @@ func TestAFailedSaveIsReported(t *testing.T) {
 	}
 	save()
 	r.Await(t, "the failure is exported", func(s map[string]float64) bool { return s[`consign_redis_last_save_success{server="cache"}`] == 0 })
+}
+
+// TestARedisWithoutAUTHDoesNotPutThePasswordIntoTheLog: it repeats the arguments of a command that it does not know.
+func TestARedisWithoutAUTHDoesNotPutThePasswordIntoTheLog(t *testing.T) {
+	t.Parallel()
+	path, err := executable.Find("redis-server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	server, err := servers.OnFreeAddress(t.Context(), func(ctx context.Context, address string) (*servers.Process, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return servers.Start(ctx, servers.Command{
+			Name: "Redis", Path: path, Dir: dir, LogFile: filepath.Join(dir, "redis.log"), Address: address,
+			Args: []string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--rename-command", "AUTH", ""},
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Kill() })
+	const password = "planted-redis-password"
+	r := start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s', username: reader, password_file: %s}]\n", quick, server.Address(), exportertest.WriteFile(t, "password", password)))
+	r.Await(t, "AUTH is refused", func(map[string]float64) bool { return strings.Contains(r.Log(), "unknown command 'AUTH'") })
+	if _, page := r.Get(t, "/metrics"); strings.Contains(page+r.Log(), password) {
+		t.Errorf("the password is printed:\n%s", r.Log())
+	}
 }
 
 // TestTheShippedACLSufficesAndIsNotMore connects as the user of deploy/redis/acl.txt, on a server that no other user may use.

@@ -66,8 +66,10 @@ func SlugOf(name string) string {
 // PlanNames returns what clients can subscribe to.
 func PlanNames() []string { return []string{"starter", "standard", "premium"} }
 
-// currencyOf returns the currency of the n-th client; one of them has no decimals.
-func currencyOf(client uint64) string { return [...]string{"USD", "CAD", "EUR", "JPY", "USD"}[(client-1)%5] }
+// currencyOf returns the currency of a client, by its id; one of them has no decimals.
+func currencyOf(client uint64) string {
+	return [...]string{"USD", "CAD", "EUR", "JPY", "USD"}[(client-1)%5]
+}
 
 // Roles returns the roles of sessions.
 func Roles() []string {
