@@ -5,9 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/consignwatch/consignwatch/pkg/demo/servers/certificates"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
@@ -15,15 +13,8 @@ import (
 // TestTheDatabaseIsVerifiedByTheAuthorityOfTheConfiguration reads a server whose certificate is signed by an authority of its own.
 func TestTheDatabaseIsVerifiedByTheAuthorityOfTheConfiguration(t *testing.T) {
 	t.Parallel()
-	newAuthority := func() *certificates.Authority {
-		t.Helper()
-		a, err := certificates.New("test", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a
-	}
-	authority := newAuthority()
+	authority, ours := serverstest.NewAuthority(t)
+	_, other := serverstest.NewAuthority(t)
 	server := serverstest.CertifiedMariaDB(t, authority, net.IPv4(127, 0, 0, 1))
 	admin := serverstest.Open(t, server.DSN(""))
 	if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE shelves"); err != nil {
@@ -31,8 +22,6 @@ func TestTheDatabaseIsVerifiedByTheAuthorityOfTheConfiguration(t *testing.T) {
 	}
 	dsn := server.DSN("shelves")
 	fillShelves(t, serverstest.Open(t, dsn))
-	file := func(a *certificates.Authority) string { return exportertest.WriteFile(t, "ca.pem", string(a.PEM())) }
-	ours, other := file(authority), file(newAuthority())
 	block := func(ca string) string { return "tls: {ca_file: " + ca + "}" }
 	for ca, want := range map[string]string{ours: "One round reads", other: "certificate signed by unknown authority"} {
 		var out strings.Builder

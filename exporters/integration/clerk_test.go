@@ -2,7 +2,10 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -82,6 +85,30 @@ func (s *clerkSite) run(t *testing.T, config string) *exportertest.Running {
 func (s *clerkSite) switchOn(change func(*clerk.Switches)) { s.Fake.Switch(change) }
 
 func check(name string) string { return fmt.Sprintf("consign_clerk_token_check{check=%q}", name) }
+
+// TestAKeyThatIsNotUnderstoodCostsNothing puts keys of other kinds and sizes beside the one that signs, as RFC 7517, section 5, allows.
+func TestAKeyThatIsNotUnderstoodCostsNothing(t *testing.T) {
+	t.Parallel()
+	strange := `{"kty":"AKP","kid":"post-quantum","alg":"ML-DSA-44","pub":"AA"},{"kty":"RSA","kid":"large","e":"AQAB","n":"` + strings.Repeat("_", 7_000_000) + `"},`
+	exportertest.InVirtualTime(t, func(t *testing.T) {
+		s := newClerkSite(t, &exportertest.Network{})
+		s.url = s.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			s.Fake.ServeHTTP(answer, r)
+			body := answer.Body.String()
+			if strings.HasSuffix(r.URL.Path, "/jwks") {
+				body = strings.Replace(body, `"keys":[`, `"keys":[`+strange, 1)
+			}
+			w.WriteHeader(answer.Code)
+			_, _ = io.WriteString(w, body)
+		})).URL + "/v1"
+		r := s.start(t, fastTiming)
+		series := r.Await(t, "the tokens are checked", func(series map[string]float64) bool { return series[check("valid_accepted")] == 1 })
+		if series["consign_clerk_up"] != 1 || series["consign_clerk_signing_keys"] != 1 {
+			t.Errorf("up %v, %v signing keys, want 1 and 1", series["consign_clerk_up"], series["consign_clerk_signing_keys"])
+		}
+	})
+}
 
 func TestClerkMetricsEqualItsResponses(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -196,6 +197,33 @@ func TestProductsUnmatchedAreThoseThatNoItemBelongsTo(t *testing.T) {
 		awaits("they were imported", map[string]float64{of("products", "north"): 521, of("products_unmatched", "north"): 0})
 		awaits("one is not", map[string]float64{of("products_unmatched", "north"): 1})
 	})
+}
+
+// TestThePlatformsDatabaseIsVerifiedByTheAuthorityOfTheConfiguration compares with a database whose certificate is signed by an authority of its own.
+func TestThePlatformsDatabaseIsVerifiedByTheAuthorityOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	authority, ours := serverstest.NewAuthority(t)
+	_, other := serverstest.NewAuthority(t)
+	server := serverstest.CertifiedMariaDB(t, authority, net.IPv4(127, 0, 0, 1))
+	if _, err := serverstest.Open(t, server.DSN("")).ExecContext(t.Context(), "CREATE DATABASE platform"); err != nil {
+		t.Fatal(err)
+	}
+	m := newFakeShops(t)
+	m.open(t, "north")
+	l := newPlatformTables(t, server.DSN("platform"), "north")
+	m.orders(t, "north", 2, time.Minute)
+	write(t, m.dir, "dsn", l.dsn)
+	const failures = `consignwatch_collector_failures_total{collector="shopify_reconciliation",reason="connection"}`
+	for ca, verified := range map[string]bool{ours: true, other: false} {
+		r := m.start(t, m.config(reconciling)+"platform: {dsn_file: dsn, tls: {ca_file: "+ca+"}}\n")
+		s := r.Await(t, "the comparison, or its failure", func(s map[string]float64) bool {
+			return s[of("orders_missing", "north")] == 2 || s[failures] > 0
+		})
+		if (s[failures] == 0) != verified {
+			t.Errorf("verified by the authority that signed it: %t, and %v comparisons failed:\n%s", verified, s[failures], r.Log())
+		}
+		r.Stop()
+	}
 }
 
 // TestADatabaseThatIsDownCostsNothingButTheComparison stops the platform's database.

@@ -2,14 +2,10 @@ package database
 
 import (
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	commonconfig "github.com/prometheus/common/config"
 
-	"github.com/consignwatch/consignwatch/pkg/demo/servers/certificates"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 	"github.com/consignwatch/consignwatch/pkg/exporter"
 	"github.com/consignwatch/consignwatch/pkg/secret"
@@ -19,27 +15,10 @@ import (
 // a common name only, as those that MySQL makes for itself.
 func TestTheBlockTLSVerifiesTheServer(t *testing.T) {
 	t.Parallel()
-	authority, err := certificates.New("test", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name string, content []byte) string {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	ca := write("ca.pem", authority.PEM())
+	authority, ca := serverstest.NewAuthority(t)
+	_, other := serverstest.NewAuthority(t)
 	named := serverstest.CertifiedMariaDB(t, authority, net.IPv4(127, 0, 0, 1)).DSN("")
 	unnamed := serverstest.CertifiedMariaDB(t, authority).DSN("")
-	stranger, err := certificates.New("stranger", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := write("other.pem", stranger.PEM())
 	for name, c := range map[string]struct {
 		dsn   string
 		block commonconfig.TLSConfig

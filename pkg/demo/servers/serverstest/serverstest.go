@@ -115,6 +115,20 @@ func CertifiedMariaDB(t testing.TB, authority *certificates.Authority, addresses
 	return OwnMariaDB(t, flags...)
 }
 
+// NewAuthority makes a certificate authority, and returns the path of its certificate, too.
+func NewAuthority(t testing.TB) (authority *certificates.Authority, file string) {
+	t.Helper()
+	authority, err := certificates.New("test", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, authority.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return authority, file
+}
+
 // Open opens a data source name and closes it when the test ends.
 func Open(t testing.TB, dsn string) *sql.DB {
 	t.Helper()
