@@ -1,15 +1,18 @@
 package secret
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // known are the secrets of this process. It is one registry and not a parameter, because the log belongs to the whole process, and
@@ -141,7 +144,8 @@ func forms(s string) []string {
 	return all
 }
 
-// quotations are a text within the quotation marks of Go and of JSON, which may escape what is special in HTML.
+// quotations are a text within the quotation marks of Go, of JSON, which may escape what is special in HTML, and of the log in JSON,
+// which writes some signs as no one else does.
 func quotations(s string) []string {
 	inner := func(quoted string) string { return quoted[1 : len(quoted)-1] }
 	all := []string{inner(strconv.Quote(s))}
@@ -152,6 +156,11 @@ func quotations(s string) []string {
 		if encoder.Encode(s) == nil { // a string has no error
 			all = append(all, inner(strings.TrimSuffix(b.String(), "\n")))
 		}
+	}
+	var line strings.Builder
+	if slog.NewJSONHandler(&line, nil).Handle(context.Background(), slog.NewRecord(time.Time{}, slog.LevelInfo, s, 0)) == nil {
+		_, logged, _ := strings.Cut(line.String(), `"msg":"`)
+		all = append(all, strings.TrimSuffix(logged, "\"}\n"))
 	}
 	return all
 }
