@@ -32,20 +32,30 @@ type rejections struct {
 	mu     sync.Mutex
 	since  time.Time
 	counts map[rejectionKey]uint64
+	last   map[rejectionKey]time.Time // when the last one was counted
 }
+
+// logAgainAfter is how long a client and reason must have been without a rejected row for the next one to be logged: as long as the
+// alert on them takes to resolve.
+const logAgainAfter = 30 * time.Minute
 
 type rejectionKey struct{ client, reason string }
 
 func newRejections() *rejections {
-	return &rejections{since: time.Now(), counts: map[rejectionKey]uint64{}}
+	return &rejections{since: time.Now(), counts: map[rejectionKey]uint64{}, last: map[rejectionKey]time.Time{}}
 }
 
-// add counts a row, and logs the first one of a client and reason: it is read again each round.
+// add counts a row, and logs the first one of a client and reason: it is read again each round. When it was corrected, the next one is
+// the first again.
 func (r *rejections) add(log *slog.Logger, collector string, row rejectedRow) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := rejectionKey{row.client, row.err.reason}
-	if r.counts[k]++; r.counts[k] == 1 {
+	r.counts[k]++
+	now := time.Now()
+	last, known := r.last[k]
+	r.last[k] = now
+	if !known || now.Sub(last) > logAgainAfter {
 		log.Warn("a row cannot be used: the client's series of the metric are left out", "collector", collector, "client", row.client, "reason", row.err.reason, "err", row.err)
 	}
 }

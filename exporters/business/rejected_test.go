@@ -1,9 +1,15 @@
 package business
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/demo/servers/serverstest"
 )
 
@@ -122,5 +128,25 @@ func TestABadRowOfTheListsCostsItsOwnClientsSeries(t *testing.T) {
 			s[`consign_unsynced_items{client="south",event="autumn"}`] == 7 && !total &&
 			s[`consignwatch_row_values_rejected_total{client="south",collector="goods",reason="no_label"}`] > 0 &&
 			s[`consignwatch_row_values_rejected_total{client="other",collector="goods",reason="no_label"}`] > 0
+	})
+}
+
+// TestABadRowIsLoggedAgainAfterTheLastOneWasCorrected: who is called for the second one finds it in the log, too.
+func TestABadRowIsLoggedAgainAfterTheLastOneWasCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		r := newRejections()
+		rounds := func(n int, row string) {
+			for range n {
+				r.add(slog.New(slog.NewTextHandler(&out, nil)), "stock", rejectedRow{"north", rowError{catalog.NotANumber, errors.New(row)}})
+				time.Sleep(10 * time.Minute) // the slowest query of the shipped pack
+			}
+		}
+		rounds(10, "row 1")
+		time.Sleep(logAgainAfter)
+		rounds(10, "row 2")
+		if first, second := strings.Count(out.String(), "row 1"), strings.Count(out.String(), "row 2"); first != 1 || second != 1 {
+			t.Errorf("the rows are logged %d and %d times, want once each:\n%s", first, second, out.String())
+		}
 	})
 }
