@@ -112,6 +112,29 @@ func TestUnitsAreHardenedAndFitTheExamples(t *testing.T) {
 	}
 }
 
+// TestRunbooksNameTheUnits: a command of a runbook that names a unit of ours can be pasted.
+func TestRunbooksNameTheUnits(t *testing.T) {
+	unitOf := regexp.MustCompile(`(?:systemctl [a-z]+|journalctl -u) (\S+)`)
+	runbooks, err := filepath.Glob("../docs/runbooks/*.md")
+	if err != nil || len(runbooks) == 0 {
+		t.Fatalf("%d runbooks, %v", len(runbooks), err)
+	}
+	named := 0
+	for _, file := range runbooks {
+		for _, m := range unitOf.FindAllStringSubmatch(read(t, file), -1) {
+			name, ours := strings.CutPrefix(strings.TrimSuffix(m[1], ".service"), "consignwatch-")
+			if _, known := programs()[name]; known != ours {
+				t.Errorf("%s: %q: there is no such unit in deploy/systemd", file, m[0])
+			} else if known {
+				named++
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no runbook names a unit")
+	}
+}
+
 // systemd itself reads the units, and says how much they let through: 0 is nothing, 10 is all.
 func TestSystemdAcceptsTheUnits(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
