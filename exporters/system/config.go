@@ -1,9 +1,11 @@
 package system
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/consignwatch/consignwatch/exporters/system/kafka"
@@ -37,7 +39,9 @@ type Timing struct {
 
 // MySQLTarget is a MySQL or MariaDB server.
 type MySQLTarget struct {
-	Name         string `yaml:"name"`
+	Name string `yaml:"name"`
+	// Role is what the server is for, one of catalog.DatabaseRoles. Only a primary that is down is an outage of the platform.
+	Role         string `yaml:"role"`
 	mysql.Config `yaml:",inline"`
 	Timing       `yaml:",inline"`
 }
@@ -45,6 +49,7 @@ type MySQLTarget struct {
 // RedisTarget is a Redis or Valkey server.
 type RedisTarget struct {
 	Name         string `yaml:"name"`
+	Essential    *bool  `yaml:"essential"` // whether the platform is down while the server is
 	redis.Config `yaml:",inline"`
 	Timing       `yaml:",inline"`
 }
@@ -52,13 +57,18 @@ type RedisTarget struct {
 // KafkaTarget is a Kafka cluster whose topics are the platform's queues.
 type KafkaTarget struct {
 	Name         string `yaml:"name"`
+	Essential    *bool  `yaml:"essential"` // whether the platform is down while the cluster is
 	kafka.Config `yaml:",inline"`
 	Timing       `yaml:",inline"`
 }
 
 // ProbeTarget is an address that is probed as a user would use it.
 type ProbeTarget struct {
-	Name         string `yaml:"name"`
+	Name string `yaml:"name"`
+	// Essential says whether the platform is down while the probe fails; of a client's domain, whether that client's sale is.
+	Essential *bool `yaml:"essential"`
+	// Client is the slug of the client whose own domain is probed; empty for what all clients share.
+	Client       string `yaml:"client,omitempty"`
 	probe.Config `yaml:",inline"`
 	Timing       `yaml:",inline"`
 }
@@ -72,8 +82,22 @@ func defaultConfig() Config {
 	}
 }
 
-// fill gives each target the defaults that it has not set.
+// fill gives each target the defaults that it has not set. A target without another one of its kind is what the platform runs on;
+// which one of several is, only their owner knows.
 func (c *Config) fill() {
+	if len(c.MySQL) == 1 {
+		c.MySQL[0].Role = cmp.Or(c.MySQL[0].Role, catalog.DatabaseRoles()[0])
+	}
+	essential := true
+	if len(c.Redis) == 1 {
+		c.Redis[0].Essential = cmp.Or(c.Redis[0].Essential, &essential)
+	}
+	if len(c.Kafka) == 1 {
+		c.Kafka[0].Essential = cmp.Or(c.Kafka[0].Essential, &essential)
+	}
+	if len(c.Probes) == 1 {
+		c.Probes[0].Essential = cmp.Or(c.Probes[0].Essential, &essential)
+	}
 	for i := range c.MySQL {
 		c.fillTiming(&c.MySQL[i].Timing)
 	}
@@ -137,6 +161,12 @@ func (c *Config) check(f *yamlfile.File) error {
 		if err := databases.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
 		}
+		switch roles := strings.Join(catalog.DatabaseRoles(), " or "); {
+		case t.Role == "":
+			return f.Errorf(fmt.Sprintf("mysql.%d.role", i), "is missing, %s: of several servers, only those with the role primary count as an outage of the platform", roles)
+		case !slices.Contains(catalog.DatabaseRoles(), t.Role):
+			return f.Errorf(fmt.Sprintf("mysql.%d.role", i), "%q is not %s", t.Role, roles)
+		}
 	}
 	caches := targets{file: f, kind: "redis", limit: catalog.MaxServers}
 	for i := range c.Redis {
@@ -144,11 +174,17 @@ func (c *Config) check(f *yamlfile.File) error {
 		if err := caches.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
 		}
+		if err := caches.checkEssential(t.Essential); err != nil {
+			return err
+		}
 	}
 	clusters := targets{file: f, kind: "kafka", limit: catalog.MaxServers}
 	for i := range c.Kafka {
 		t := &c.Kafka[i]
 		if err := clusters.check(t.Name, t.Timing, t.Config.Check); err != nil {
+			return err
+		}
+		if err := clusters.checkEssential(t.Essential); err != nil {
 			return err
 		}
 	}
@@ -160,6 +196,12 @@ func (c *Config) check(f *yamlfile.File) error {
 		t := &c.Probes[i]
 		if err := probes.check(t.Name, t.Timing, t.Config.Check); err != nil {
 			return err
+		}
+		if err := probes.checkEssential(t.Essential); err != nil {
+			return err
+		}
+		if t.Client != "" && !catalog.IsSlug(t.Client) {
+			return f.Errorf(fmt.Sprintf("probes.%d.client", i), "%q is not a client's slug: lower-case letters, digits, - and _, at most 63", t.Client)
 		}
 	}
 	return nil
@@ -196,6 +238,15 @@ func (t *targets) check(name string, r Timing, own func(f *yamlfile.File, key st
 		return t.file.Errorf(key+".timeout", "cannot be longer than the interval of %s", r.Interval)
 	}
 	return own(t.file, key)
+}
+
+// checkEssential checks the key of the target that was checked last.
+func (t *targets) checkEssential(essential *bool) error {
+	if essential != nil {
+		return nil
+	}
+	return t.file.Errorf(fmt.Sprintf("%s.%d.essential", t.kind, len(t.names)-1),
+		"is missing, true or false: of several targets of a kind, only those without which the platform is down count as an outage of it")
 }
 
 func (r Timing) schedule(maxAge yamlfile.Duration) exporter.Schedule {

@@ -101,7 +101,7 @@ func (b *builder) mysql() error {
 		if err != nil {
 			return b.file.Errorf(at+"tls", "%w", err)
 		}
-		server, err := mysql.New(mysql.Options{Name: t.Name, DSN: dsn, TLS: security, Timeout: time.Duration(t.Timeout), Catalog: b.catalog, Log: b.log})
+		server, err := mysql.New(mysql.Options{Name: t.Name, Role: t.Role, DSN: dsn, TLS: security, Timeout: time.Duration(t.Timeout), Catalog: b.catalog, Log: b.log})
 		if err != nil {
 			return b.file.Errorf(at+"dsn_file", "%w", err)
 		}
@@ -130,7 +130,7 @@ func (b *builder) redis() error {
 		conn := redis.NewConn(redis.Options{Address: t.Address, Username: t.Username, Password: password, TLS: security})
 		b.closers = append(b.closers, conn.Close)
 		schedule := t.schedule(b.config.MaxAge)
-		state = append(state, scheduled{redis.NewServer(t.Name, conn, b.catalog), schedule})
+		state = append(state, scheduled{redis.NewServer(t.Name, *t.Essential, conn, b.catalog), schedule})
 		if *t.Operations {
 			operations = append(operations, scheduled{redis.NewOperations(t.Name, conn, t.KeyPrefix, b.catalog), schedule})
 		}
@@ -147,7 +147,7 @@ func (b *builder) kafka() (err error) {
 	var all []scheduled
 	for i, config := range b.config.Kafka {
 		schedule := config.schedule(b.config.MaxAge)
-		t, err := kafka.New(kafka.Options{Name: config.Name, Config: config.Config, Schedule: schedule, Log: b.log})
+		t, err := kafka.New(kafka.Options{Name: config.Name, Essential: *config.Essential, Config: config.Config, Schedule: schedule, Log: b.log})
 		if err != nil {
 			return b.file.Errorf(fmt.Sprintf("kafka.%d", i), "%w", err)
 		}
@@ -172,7 +172,7 @@ func (b *builder) probes() error {
 		}
 		schedule := t.schedule(b.config.MaxAge)
 		p := probe.New(probe.Options{
-			Name: t.Name, Config: t.Config, Header: headers, TLS: security,
+			Name: t.Name, Client: t.Client, Essential: *t.Essential, Config: t.Config, Header: headers, TLS: security,
 			Timeout: schedule.Timeout, MaxAge: schedule.MaxAge, Dial: b.dial, Catalog: b.catalog,
 		})
 		schedule.Timeout += time.Second // the probe's own deadline comes first, and is an outcome

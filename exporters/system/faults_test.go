@@ -34,8 +34,8 @@ type faultTarget struct {
 }
 
 var (
-	mysqlSubject = faultTarget{"mysql", "main", `consign_mysql_up{server="main"}`, `consign_mysql_uptime_seconds{server="main"}`, `consign_mysql_ping_duration_seconds{server="main"}`}
-	redisSubject = faultTarget{"redis", "cache", `consign_redis_up{server="cache"}`, `consign_redis_max_clients{server="cache"}`, `consign_redis_operation_duration_seconds{operation="get",server="cache"}`}
+	mysqlSubject = faultTarget{"mysql", "main", `consign_mysql_up{role="primary",server="main"}`, `consign_mysql_uptime_seconds{server="main"}`, `consign_mysql_ping_duration_seconds{server="main"}`}
+	redisSubject = faultTarget{"redis", "cache", `consign_redis_up{essential="true",server="cache"}`, `consign_redis_max_clients{server="cache"}`, `consign_redis_operation_duration_seconds{operation="get",server="cache"}`}
 )
 
 func (f faultTarget) isUp(s map[string]float64) bool {
@@ -230,11 +230,11 @@ func TestACacheBehindTLS(t *testing.T) {
 	}
 	w := exportertest.NewFaultProxyOn(t, l, server.Address())
 	entry := func(name, tls string) string {
-		return fmt.Sprintf("{name: %s, address: '%s', tls: %s}", name, w.Address(), tls)
+		return fmt.Sprintf("{name: %s, essential: true, address: '%s', tls: %s}", name, w.Address(), tls)
 	}
 	r := start(t, quick+"redis:\n - "+entry("cache", fmt.Sprintf("{ca_file: %s}", ca.file))+"\n - "+entry("stranger", "{}")+"\n")
 	r.Await(t, "the one who knows the authority is well, the other one is not", func(s map[string]float64) bool {
-		return redisSubject.isUp(s) && s[`consign_redis_up{server="stranger"}`] == 0 && s[`consignwatch_collector_failures_total{collector="redis",reason="connection"}`] > 0
+		return redisSubject.isUp(s) && s[`consign_redis_up{essential="true",server="stranger"}`] == 0 && s[`consignwatch_collector_failures_total{collector="redis",reason="connection"}`] > 0
 	})
 }
 
@@ -245,7 +245,7 @@ func TestEverythingStartsWhileNothingIsThere(t *testing.T) {
 	r := start(t, patient+mysqlConfig(t, "root@tcp("+address+")/")+redisConfig(address)+"probes: [{name: p, url: 'http://"+address+"/'}]\n")
 	r.AwaitReady(t)
 	s := r.Series(t)
-	for _, up := range []string{mysqlSubject.up, redisSubject.up, `consign_probe_up{probe="p"}`} {
+	for _, up := range []string{mysqlSubject.up, redisSubject.up, `consign_probe_up{essential="true",probe="p"}`} {
 		if v, ok := s[up]; !ok || v != 0 {
 			t.Errorf("%s = %v, in the scrape response: %v; want 0", up, v, ok)
 		}

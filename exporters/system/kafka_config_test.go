@@ -32,7 +32,7 @@ func TestMistakesInTheKafkaConfiguration(t *testing.T) {
 		"bad limits":        {"kafka: [{name: main, brokers: ['a:9092']}]\nkafka_limits: {topics: 0}\n", "2: kafka_limits.topics: must be from 1 to 20000, not 0"},
 		"unknown key":       {"kafka:\n  - name: main\n    broker: a\n", `3: unknown key "broker"`},
 		"unknown key below": {"kafka:\n  - name: main\n    dead_letters: {queue: a}\n", `3: unknown key "queue"`},
-		"twice":             {"kafka:\n  - {name: main, brokers: ['a:1']}\n  - {name: main, brokers: ['a:1']}\n", `3: kafka.1.name: "main" is there twice`},
+		"twice":             {"kafka:\n  - {name: main, essential: true, brokers: ['a:1']}\n  - {name: main, essential: true, brokers: ['a:1']}\n", `3: kafka.1.name: "main" is there twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := exportertest.WriteFile(t, "system.yml", tt.config)
@@ -55,6 +55,7 @@ func TestTheKafkaConfigurationIsReadAndPrinted(t *testing.T) {
 kafka_limits: {topics: 3000, groups: 200}
 kafka:
   - name: main
+    essential: true
     brokers: ["a:9092", "b:9092"]
     sasl: {mechanism: SCRAM-SHA-512, username: watcher, password_file: password}
     groups: 'platform-.*|reports'
@@ -64,6 +65,7 @@ kafka:
     lookups_per_round: 0
     interval: 30s
   - name: other
+    essential: false
     brokers: ["c:9092"]
 `), 0o600); err != nil {
 		t.Fatal(err)

@@ -103,7 +103,7 @@ func TestMySQLMetricsEqualTheServersStatus(t *testing.T) {
 		between(t, name, v, min(before[status], after[status]), max(before[status], after[status]))
 	}
 	for name, want := range map[string]float64{
-		`consign_mysql_up{server="main"}`:                                    1,
+		`consign_mysql_up{role="primary",server="main"}`:                     1,
 		`consign_mysql_max_connections{server="main"}`:                       77,
 		`consign_mysql_read_only{server="main"}`:                             1,
 		`consign_mysql_slow_queries_total{server="main"}`:                    3,

@@ -132,8 +132,8 @@ func TestAProbeMeasuresItsPhases(t *testing.T) {
 		plain, secured := newSiteOn(t, network, slow), newSiteOn(t, network, slow, ca.serve(t, until))
 		_, port, _ := net.SplitHostPort(plain.Listener.Addr().String())
 		r := watch(t, network,
-			fmt.Sprintf("{name: plain, interval: 1s, timeout: 1s, url: 'http://localhost:%s/', expect_body: 'first,second'}", port),
-			fmt.Sprintf("{name: secured, interval: 1s, timeout: 1s, url: '%s/', tls: {ca_file: %s}}", secured.URL, ca.file))
+			fmt.Sprintf("{name: plain, essential: true, interval: 1s, timeout: 1s, url: 'http://localhost:%s/', expect_body: 'first,second'}", port),
+			fmt.Sprintf("{name: secured, essential: true, interval: 1s, timeout: 1s, url: '%s/', tls: {ca_file: %s}}", secured.URL, ca.file))
 		for _, name := range []string{"plain", "secured"} {
 			awaitRound(t, r, "probe", name)
 		}
@@ -144,7 +144,7 @@ func TestAProbeMeasuresItsPhases(t *testing.T) {
 			"plain":   {"dns", "connect", "first_byte", "transfer", "total"},
 			"secured": {"connect", "tls", "first_byte", "transfer", "total"},
 		} {
-			if s[fmt.Sprintf(`consign_probe_up{probe=%q}`, name)] != 1 || len(outcomes(s, name)) != 1 {
+			if s[fmt.Sprintf(`consign_probe_up{essential="true",probe=%q}`, name)] != 1 || len(outcomes(s, name)) != 1 {
 				t.Errorf("%s: outcomes %v\n%s", name, outcomes(s, name), r.Log())
 			}
 			requests := find(families, fmt.Sprintf(`consign_probe_requests_total{outcome="ok",probe=%q}`, name)).GetCounter()
@@ -255,7 +255,7 @@ func TestAProbeWithoutAnAnswerEndsAtItsTimeout(t *testing.T) {
 				}
 				r := watch(t, network, entry)
 				s := r.Await(t, "a timeout is counted", func(s map[string]float64) bool {
-					return outcomes(s, "p")["timeout"] >= 2 && s[`consign_probe_up{probe="p"}`] == 0
+					return outcomes(s, "p")["timeout"] >= 2 && s[`consign_probe_up{essential="true",probe="p"}`] == 0
 				})
 				if len(outcomes(s, "p")) != 1 || s["consignwatch_collector_success"+collected("probe", "p")] != 1 {
 					t.Errorf("outcomes %v: a probe without an answer is a finding, not a failure\n%s", outcomes(s, "p"), r.Log())
@@ -369,7 +369,7 @@ func TestEachProbeHasItsOutcome(t *testing.T) {
 		if strings.Contains(entry, "%s") {
 			entry = fmt.Sprintf(entry, site.URL)
 		}
-		config += fmt.Sprintf("  - {name: %s, %s}\n", names[what], entry)
+		config += fmt.Sprintf("  - {name: %s, essential: true, %s}\n", names[what], entry)
 	}
 	r := start(t, config)
 	series := r.Await(t, "each probe has an outcome", func(s map[string]float64) bool {
@@ -407,10 +407,10 @@ func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRejected(t *testing.T) {
 		site := newSiteOn(t, network, okHandler, ca.serve(t, until))
 		r := watch(t, network, fmt.Sprintf("{name: p, url: '%s/', tls: {ca_file: %s}}", site.URL, ca.file))
 		r.Await(t, "it is trusted", func(s map[string]float64) bool {
-			return s[`consign_probe_up{probe="p"}`] == 1 && s[expiry] == float64(until.Unix())
+			return s[`consign_probe_up{essential="true",probe="p"}`] == 1 && s[expiry] == float64(until.Unix())
 		})
 		r.Await(t, "it expires", func(s map[string]float64) bool {
-			return outcomes(s, "p")["tls"] > 0 && s[`consign_probe_up{probe="p"}`] == 0
+			return outcomes(s, "p")["tls"] > 0 && s[`consign_probe_up{essential="true",probe="p"}`] == 0
 		})
 		if s := r.Series(t); s[expiry] != float64(until.Unix()) {
 			t.Errorf("the time of an expired certificate is %v, want %v", s[expiry], until.Unix())
@@ -428,7 +428,7 @@ func TestACertificateIsKnownForAWhileAndAlsoWhenItIsRejected(t *testing.T) {
 // never wait, and up again without help.
 func TestTheWireToASiteIsTroubled(t *testing.T) {
 	t.Parallel()
-	const up, probe = `consign_probe_up{probe="p"}`, "p"
+	const up, probe = `consign_probe_up{essential="true",probe="p"}`, "p"
 	site := newSite(t, okHandler)
 	w := exportertest.NewFaultProxy(t, site.Listener.Addr().String())
 	r := start(t, probeConfig("{name: p, url: 'http://"+w.Address()+"/'}"))
@@ -505,7 +505,7 @@ func TestEachProbeHasItsOwnSchedule(t *testing.T) {
 	exportertest.InVirtualTime(t, func(t *testing.T) {
 		network := &exportertest.Network{}
 		site := newSiteOn(t, network, okHandler)
-		r := watch(t, network, "{name: fast, interval: 100ms, url: '"+site.URL+"/fast'}", "{name: slow, interval: 1h, timeout: 5s, url: '"+site.URL+"/slow'}")
+		r := watch(t, network, "{name: fast, essential: true, interval: 100ms, url: '"+site.URL+"/fast'}", "{name: slow, essential: true, interval: 1h, timeout: 5s, url: '"+site.URL+"/slow'}")
 		s := r.Await(t, "the fast one goes on", func(s map[string]float64) bool { return outcomes(s, "fast")["ok"] >= 5 })
 		if n := outcomes(s, "slow")["ok"]; n != 1 {
 			t.Errorf("the slow one has asked %v times", n)

@@ -135,7 +135,7 @@ func TestRedisMetricsEqualTheServersInfo(t *testing.T) {
 		between(t, name, v, before[field], after[field])
 	}
 	for name, want := range map[string]float64{
-		`consign_redis_up{server="cache"}`:                                              1,
+		`consign_redis_up{essential="true",server="cache"}`:                             1,
 		`consign_redis_memory_max_bytes{server="cache"}`:                                100 << 20,
 		`consign_redis_max_clients{server="cache"}`:                                     33,
 		`consign_redis_expired_keys_total{server="cache"}`:                              1,
@@ -376,7 +376,7 @@ func TestACacheThatRejectsWritesIsStillMonitored(t *testing.T) {
 	r.Await(t, "the operations fail, the rest is exported", func(s map[string]float64) bool {
 		return s[`consignwatch_collector_failures_total{collector="redis_operations",reason="query"}`] > 0 &&
 			s["consignwatch_collector_success"+collected("redis", "cache")] == 1 &&
-			s[`consign_redis_memory_max_bytes{server="cache"}`] == 1 && s[`consign_redis_up{server="cache"}`] == 1
+			s[`consign_redis_memory_max_bytes{server="cache"}`] == 1 && s[`consign_redis_up{essential="true",server="cache"}`] == 1
 	})
 	if counts := operations(t, r); counts["ping"] <= counts["set"] {
 		t.Errorf("operations %v: pings succeed, and SET does not", counts)
@@ -396,7 +396,7 @@ func TestAReplicaOfRedis(t *testing.T) {
 	source, replica := ownRedis(t), ownRedis(t)
 	c := redisClient(t, &redis.Options{Addr: replica.Address()})
 	host, port, _ := net.SplitHostPort(source.Address())
-	r := start(t, fmt.Sprintf("%sredis: [{name: source, address: '%s'}, {name: cache, address: '%s'}]\n", patient, source.Address(), replica.Address()))
+	r := start(t, fmt.Sprintf("%sredis: [{name: source, essential: true, address: '%s'}, {name: cache, essential: false, address: '%s'}]\n", patient, source.Address(), replica.Address()))
 	if err := c.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -584,7 +584,7 @@ func TestTheShippedACLSufficesAndIsNotMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Await(t, "a right that is missing is a failure", func(s map[string]float64) bool {
-		return s[`consignwatch_collector_failures_total{collector="redis",reason="auth"}`] > 0 && s[`consign_redis_up{server="cache"}`] == 1
+		return s[`consignwatch_collector_failures_total{collector="redis",reason="auth"}`] > 0 && s[`consign_redis_up{essential="true",server="cache"}`] == 1
 	})
 	if !strings.Contains(r.Log(), "LATENCY HISTOGRAM: NOPERM") {
 		t.Errorf("the log does not say which right is missing:\n%s", r.Log())

@@ -35,16 +35,16 @@ func TestTheScrapeResponseIsAsRecorded(t *testing.T) {
 	plain, secured := newSite(t, okHandler), newSite(t, okHandler, ca.serve(t, time.Now().Add(time.Hour)))
 	queues := newQueues(t)
 	database, cache := measuringMariaDB(t), ownRedis(t)
-	r := start(t, fmt.Sprintf("%smysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nkafka: [{name: main, brokers: ['%s'], capacity: {jobs.email: 100}}]\nprobes: [{name: plain, interval: 1s, timeout: 1s, url: '%s/'}, {name: secured, interval: 1s, timeout: 1s, url: '%s/', tls: {ca_file: %s}}]\n",
+	r := start(t, fmt.Sprintf("%smysql: [{name: main, dsn_file: %s}]\nredis: [{name: cache, address: '%s'}]\nkafka: [{name: main, brokers: ['%s'], capacity: {jobs.email: 100}}]\nprobes: [{name: plain, essential: true, interval: 1s, timeout: 1s, url: '%s/'}, {name: secured, essential: false, client: north, interval: 1s, timeout: 1s, url: '%s/', tls: {ca_file: %s}}]\n",
 		patient, exportertest.WriteFile(t, "dsn", database.DSN("")), cache.Address(), queues, plain.URL, secured.URL, ca.file))
 	for range 2 { // again: what a first round has done shows in the second
 		for _, source := range [][2]string{{"mysql", "main"}, {"redis_operations", "cache"}, {"redis", "cache"}, {"kafka", "main"}} {
 			awaitRound(t, r, source[0], source[1])
 		}
 	}
-	for _, probe := range []string{"plain", "secured"} {
-		r.Await(t, "the probe "+probe, func(s map[string]float64) bool { return s[fmt.Sprintf("consign_probe_up{probe=%q}", probe)] == 1 })
-	}
+	r.Await(t, "the probes", func(s map[string]float64) bool {
+		return s[`consign_probe_up{essential="true",probe="plain"}`] == 1 && s[`consign_probe_up{client="north",essential="false",probe="secured"}`] == 1
+	})
 	r.Await(t, "the condition of the group, which takes some rounds", func(s map[string]float64) bool {
 		_, ok := s[`consign_queue_group_condition{condition="ok",group="platform-workers",server="main"}`]
 		return ok

@@ -79,6 +79,8 @@ type Label struct {
 	Present int `yaml:"present,omitempty" json:"present,omitempty"`
 	// Typical is how many of the values exist in an ordinary deployment; 0 means as many as Present.
 	Typical int `yaml:"typical,omitempty" json:"typical,omitempty"`
+	// Optional says that a series may lack the label: it is then reported with an empty value.
+	Optional bool `yaml:"optional,omitempty" json:"optional,omitempty"`
 
 	pattern *regexp.Regexp
 }
@@ -92,7 +94,10 @@ func (l *Label) Matches(value string) bool {
 	if l.Closed() {
 		return slices.Contains(l.Values, value)
 	}
-	return value != "" && len(value) <= l.MaxLength && utf8.ValidString(value) && l.pattern.MatchString(value)
+	if value == "" {
+		return l.Optional
+	}
+	return len(value) <= l.MaxLength && utf8.ValidString(value) && l.pattern.MatchString(value)
 }
 
 // Metric declares one metric.

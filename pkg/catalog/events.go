@@ -109,7 +109,7 @@ func recordPartition() Label {
 
 // topicID tells a topic from one of the same name that was made anew.
 func topicID() Label {
-	return Label{Name: "topic_id", Pattern: `[0-9A-Za-z_-]+`, MaxLength: 36, Limit: 20, Present: 1}
+	return Label{Name: "topic_id", Pattern: `[0-9A-Za-z_-]+`, MaxLength: 36, Limit: 20, Present: 1, Optional: true}
 }
 
 // Buckets by purpose. Rules and panels may use each bound.

@@ -84,6 +84,9 @@ func (l *Label) domain() string {
 	if l.Within != "" {
 		s += " for each " + l.Within
 	}
+	if l.Optional {
+		s += ", or absent"
+	}
 	return s
 }
 

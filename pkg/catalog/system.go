@@ -19,6 +19,22 @@ func probe() Label {
 	return Label{Name: "probe", Pattern: slug, MaxLength: slugLength, Limit: MaxProbes, Typical: 6}
 }
 
+// DatabaseRoles is the closed set of what a database server is for: what the platform writes to, or a copy of it.
+func DatabaseRoles() []string { return []string{"primary", "replica"} }
+
+// databaseRole says what a database server is for. The configuration says so, not the server.
+func databaseRole() Label { return one(oneOf("role", DatabaseRoles()...)) }
+
+// essential says whether the platform is down while the target is. The configuration says so.
+func essential() Label { return one(oneOf("essential", "true", "false")) }
+
+// probedClient is whose domain a probe requests. A probe of what all clients share lacks it.
+func probedClient() Label {
+	l := one(client())
+	l.Optional = true
+	return l
+}
+
 // channel is a source that a replica follows. Most have one, without a name: `default`.
 func channel() Label {
 	return Label{Name: "channel", Pattern: `[A-Za-z0-9_.:-]+`, MaxLength: 64, Limit: 8, Within: "server", Present: 4, Typical: 1}
@@ -75,8 +91,8 @@ func probeBuckets() []float64 {
 func systemMetrics() []Metric {
 	return section("3", System, Max, []Metric{
 		// The database.
-		{Name: "consign_mysql_up", Type: Gauge, Unit: Bool, Labels: []Label{server()},
-			Help: "Whether the database accepted the exporter's connection and answered its ping (1) or not (0)."},
+		{Name: "consign_mysql_up", Type: Gauge, Unit: Bool, Labels: []Label{server(), databaseRole()},
+			Help: "Whether the database accepted the exporter's connection and answered its ping (1) or not (0). The role is the configuration's."},
 		{Name: "consign_mysql_ping_duration_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{server()}, Buckets: roundTripBuckets(),
 			Help: "Round-trip time of the exporter's pings to the database on an open connection, network included."},
 		{Name: "consign_mysql_connections", Type: Gauge, Unit: Count, Labels: []Label{server(), oneOf("state", "active", "idle")},
@@ -115,8 +131,8 @@ func systemMetrics() []Metric {
 			Help: "Whether the server has the feature and the exporter the privilege to read it. Metrics that need a missing one are absent."},
 
 		// The cache.
-		{Name: "consign_redis_up", Type: Gauge, Unit: Bool, Labels: []Label{server()},
-			Help: "Whether the cache accepted the exporter's connection and answered its ping (1) or not (0)."},
+		{Name: "consign_redis_up", Type: Gauge, Unit: Bool, Labels: []Label{server(), essential()},
+			Help: "Whether the cache accepted the exporter's connection and answered its ping (1) or not (0). While an essential one is down, the platform is."},
 		{Name: "consign_redis_operation_duration_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{server(), oneOf("operation", CacheOperations()...)}, Buckets: roundTripBuckets(),
 			Help: "Duration of the exporter's own operations on a key of its own, network included. Successful ones only; a replica is not written to."},
 		{Name: "consign_redis_command_duration_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{server(), command()}, Buckets: commandBuckets(),
@@ -149,8 +165,8 @@ func systemMetrics() []Metric {
 			Help: "Keys by database."},
 
 		// From outside.
-		{Name: "consign_probe_up", Type: Gauge, Unit: Bool, Labels: []Label{probe()},
-			Help: "Whether the last probe got the expected response (1) or not (0)."},
+		{Name: "consign_probe_up", Type: Gauge, Unit: Bool, Labels: []Label{probe(), probedClient(), essential()},
+			Help: "Whether the last probe got the expected response (1) or not (0). While an essential one fails, the platform is down; with a client, that client's part of it."},
 		{Name: "consign_probe_requests_total", Type: Counter, Unit: Count, Labels: []Label{probe(), typical(3, oneOf("outcome", ProbeOutcomes()...))},
 			Help: "Probes by outcome. Each is a request on a connection of its own; none is retried."},
 		{Name: "consign_probe_duration_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{probe(), oneOf("phase", ProbePhases()...)}, Buckets: probeBuckets(),

@@ -58,8 +58,8 @@ func queueMetrics(s QueueSizes) []Metric {
 	server, topic := q.server(), q.topic()
 	group, topicOf := q.group(), q.topicOf()
 	return section("3", System, Max, []Metric{
-		{Name: "consign_queue_up", Type: Gauge, Unit: Bool, Labels: []Label{each},
-			Help: "Whether a broker of the Kafka cluster returned its metadata (1) or not (0)."},
+		{Name: "consign_queue_up", Type: Gauge, Unit: Bool, Labels: []Label{each, essential()},
+			Help: "Whether a broker of the Kafka cluster returned its metadata (1) or not (0). While an essential one is down, the platform is."},
 		{Name: "consign_queue_messages", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
 			Help: "Topic size in messages: newest offset minus oldest, over its partitions. Compaction and transactions leave gaps, so it may hold fewer."},
 		{Name: "consign_queue_produced_total", Type: Counter, Unit: Count, Labels: []Label{server, topic},

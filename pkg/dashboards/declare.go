@@ -349,6 +349,12 @@ func orZero(expr, denominator string) string {
 // down is an expression: 2 if a value that should be 1 is 0.
 func down(expr string) string { return fmt.Sprintf("2 * (1 - min(%s))", expr) }
 
+// targetsDown is an expression: 2 if a server or probe is down without which the platform is, 1 if another one is.
+func targetsDown(up, essential string) string {
+	name, value, _ := strings.Cut(essential, "=")
+	return fmt.Sprintf("max(2 * (1 - %[1]s{%[2]s=%[3]s}) or 1 - %[1]s{%[2]s!=%[3]s})", up, name, value)
+}
+
 // stacked stacks the series, which are parts of a whole.
 func stacked(p *Panel) {
 	p.custom["stacking"], p.custom["fillOpacity"] = object{"mode": "normal", "group": "A"}, 30

@@ -110,7 +110,7 @@ func dailySystem() Dashboard {
 		Question: "How was the platform yesterday, compared with the day before?", Variables: []string{"client"}, From: "now-1d/d", To: "now-1d/d",
 		Rows: []Row{
 			{"Health", []Panel{
-				stat(4, "Availability", "percentunit", "Share of the day in which probes from outside succeeded.", value(`min(avg_over_time(platform_probe:consign_probe_up:max[$__range]))`, "availability"), decimals(3)),
+				stat(4, "Availability", "percentunit", "Share of the day in which the essential probes from outside succeeded, of the worst one.", value(`min(avg_over_time(platform_probe_essential:consign_probe_up:max{essential="true"}[$__range]))`, "availability"), decimals(3)),
 				stat(4, "Requests", "short", "Requests to the API.", value(`sum(increase(consign_api_requests_total[$__range]))`, "requests"), decimals(1)),
 				stat(4, "Failed requests", "percentunit", "Share of the requests that ended with a server error.", value(`(sum(increase(consign_api_requests_total{code=~"5.."}[$__range])) or 0 * sum(increase(consign_api_requests_total[$__range]))) / (sum(increase(consign_api_requests_total[$__range])) > 0)`, "failed"), decimals(3)),
 				stat(4, "P0/P1 alerts", "none", "Distinct P0/P1 alerts that fired.", value(`count(count by (alertname, client, component, subject) (count_over_time(ALERTS{alertstate="firing",priority=~"P0|P1",`+ofAll+`}[$__range]))) or vector(0)`, "alerts"), badAbove(1, 5)),

@@ -27,22 +27,22 @@ func overview() Dashboard {
 			}},
 			{"Which part is unhealthy?", []Panel{
 				tiles(4, "API", "API latency and failures against their thresholds, and whether probes from outside succeed.",
-					series(down(`platform_probe:consign_probe_up:max`), "reachable"),
+					series(targetsDown(`platform_probe_essential:consign_probe_up:max`, `essential="true"`), "reachable"),
 					series(state(`platform:consign_api_request_duration_seconds:p95_rate5m`, "api_latency_seconds"), "latency"),
 					series(state(`platform:consign_api_errors_per_request:ratio_rate2m`, "api_error_ratio"), "failures"),
 					showNames, dataLink("", "consignwatch-api")),
-				tiles(4, "Database", "Whether the database is up; query latency and failures against their thresholds.",
-					series(down(`platform_server:consign_mysql_up:max`), "up"),
+				tiles(4, "Database", "Whether the databases are up (warning: only a replica is down); query latency and failures against their thresholds.",
+					series(targetsDown(`platform_server_role:consign_mysql_up:max`, `role="primary"`), "up"),
 					series(state(`platform:consign_db_query_duration_seconds:p95_rate5m`, "db_latency_seconds"), "query latency"),
 					series(state(databaseFailures(), "db_failure_ratio"), "failures"),
 					showNames, dataLink("", "consignwatch-database")),
-				tiles(4, "Cache", "Whether the cache is up; latency and failures against their thresholds.",
-					series(down(`platform_server:consign_redis_up:max`), "up"),
+				tiles(4, "Cache", "Whether the caches are up (warning: one that is not essential is down); latency and failures against their thresholds.",
+					series(targetsDown(`platform_server_essential:consign_redis_up:max`, `essential="true"`), "up"),
 					series(state(`platform:consign_cache_operation_duration_seconds:p95_rate5m`, "cache_latency_seconds"), "latency"),
 					series(state(cacheFailures(), "cache_failure_ratio"), "failures"),
 					showNames, dataLink("", "consignwatch-cache")),
-				tiles(4, "Queues", "Whether the broker is up; consumer lag and failed jobs against their thresholds.",
-					series(down(`platform_server:consign_queue_up:max`), "up"),
+				tiles(4, "Queues", "Whether the brokers are up (warning: a cluster that is not essential is down); consumer lag and failed jobs against their thresholds.",
+					series(targetsDown(`platform_server_essential:consign_queue_up:max`, `essential="true"`), "up"),
 					series(state(`max(platform_server_group_topic:consign_queue_lag_seconds:max)`, "queue_lag_seconds"), "lag"),
 					series(state("max("+jobFailures()+")", "job_failure_ratio"), "failures"),
 					showNames, dataLink("", "consignwatch-queues")),
@@ -99,7 +99,7 @@ func api() Dashboard {
 		Rows: []Row{
 			{"Status", []Panel{
 				tiles(6, "Now", "Whether probes from outside succeed; latency and failures against their thresholds.",
-					series(down(`platform_probe:consign_probe_up:max`), "reachable"),
+					series(targetsDown(`platform_probe_essential:consign_probe_up:max`, `essential="true"`), "reachable"),
 					series(state(`platform:consign_api_request_duration_seconds:p95_rate5m`, "api_latency_seconds"), "latency"),
 					series(state(`platform:consign_api_errors_per_request:ratio_rate2m`, "api_error_ratio"), "failures"), showNames),
 				stat(3, "Requests", "reqps", "Requests to the API.", series(`platform:consign_api_requests:rate5m`, "requests"), decimals(1)),
@@ -154,8 +154,8 @@ func database() Dashboard {
 		Question: "Does the database answer, fast and without errors, and if not, what slows it down?", Alerts: `component="database",client="_platform"`,
 		Rows: []Row{
 			{"Status", []Panel{
-				tiles(6, "Now", "Whether the server is up; query latency and failures against their thresholds.",
-					series(down(`platform_server:consign_mysql_up:max`), "up"),
+				tiles(6, "Now", "Whether the servers are up (warning: only a replica is down); query latency and failures against their thresholds.",
+					series(targetsDown(`platform_server_role:consign_mysql_up:max`, `role="primary"`), "up"),
 					series(state(`platform:consign_db_query_duration_seconds:p95_rate5m`, "db_latency_seconds"), "query latency"),
 					series(state(databaseFailures(), "db_failure_ratio"), "failures"), showNames),
 				stat(3, "Queries", perSecond, "Queries made by the platform.", series(`platform:consign_db_queries:rate5m`, "queries"), decimals(1)),
@@ -216,8 +216,8 @@ func cache() Dashboard {
 		Question: "Does the cache answer fast and find what is asked for, and if not, is it full?", Alerts: `component="cache",client="_platform"`,
 		Rows: []Row{
 			{"Status", []Panel{
-				tiles(6, "Now", "Whether the server is up; latency, failures and hit ratio against their thresholds.",
-					series(down(`platform_server:consign_redis_up:max`), "up"),
+				tiles(6, "Now", "Whether the servers are up (warning: one that is not essential is down); latency, failures and hit ratio against their thresholds.",
+					series(targetsDown(`platform_server_essential:consign_redis_up:max`, `essential="true"`), "up"),
 					series(state(`platform:consign_cache_operation_duration_seconds:p95_rate5m`, "cache_latency_seconds"), "latency"),
 					series(state(cacheFailures(), "cache_failure_ratio"), "failures"),
 					series(stateBelow(`platform:consign_cache_hits_per_lookup:ratio_rate5m`, "cache_hit_ratio"), "hit ratio"), showNames),
@@ -271,8 +271,8 @@ func queues() Dashboard {
 		Question: "Is background work done in time, and if not, what is stuck: the broker, the workers, or the jobs?", Variables: []string{"client"}, Alerts: `component=~"queue|worker|stream",client="_platform"`,
 		Rows: []Row{
 			{"Status", []Panel{
-				tiles(6, "Now", "Whether the broker is up; consumer lag and failed jobs against their thresholds.",
-					series(down(`platform_server:consign_queue_up:max`), "broker"),
+				tiles(6, "Now", "Whether the brokers are up (warning: a cluster that is not essential is down); consumer lag and failed jobs against their thresholds.",
+					series(targetsDown(`platform_server_essential:consign_queue_up:max`, `essential="true"`), "broker"),
 					series(state(`max(platform_server_group_topic:consign_queue_lag_seconds:max)`, "queue_lag_seconds"), "lag"),
 					series(state("max("+jobFailures()+")", "job_failure_ratio"), "failures"), showNames),
 				stat(3, "Jobs completed", perSecond, "Job attempts that succeeded.", series(`sum(platform_queue_outcome:consign_jobs:rate5m{outcome="succeeded"})`, "jobs"), decimals(1)),

@@ -124,7 +124,7 @@ func (c *cardinalityLimiter) admit(m *catalog.Metric, l *catalog.Label, values [
 	if !l.Matches(value) {
 		return false
 	}
-	if l.Closed() {
+	if l.Closed() || value == "" {
 		return true
 	}
 	within := ""

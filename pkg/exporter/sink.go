@@ -237,6 +237,9 @@ func labelString(v *sample) string {
 func (v *sample) encode() *dto.Metric {
 	m := &dto.Metric{}
 	for i, l := range v.labels {
+		if l == "" {
+			continue // an optional label, which this series lacks
+		}
 		m.Label = append(m.Label, &dto.LabelPair{Name: &v.metric.Labels[i].Name, Value: proto.String(l)})
 	}
 	// The exposition wants labels by name.

@@ -228,7 +228,7 @@ func (e *exposition) reporter(m *dto.Metric) snapshotKey {
 	return snapshotKey{}
 }
 
-// compareLabels compares two series of one metric, which have the same labels in the same order.
+// compareLabels compares two series of one metric, which have the same labels in the same order, but for optional ones.
 func compareLabels(a, b *dto.Metric) int {
 	return slices.CompareFunc(a.Label, b.Label, func(a, b *dto.LabelPair) int { return cmp.Compare(a.GetValue(), b.GetValue()) })
 }

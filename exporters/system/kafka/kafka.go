@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,12 +22,13 @@ import (
 // records and in seconds, and state of the groups. It only reads: it joins no group, commits no offset and creates no
 // topic. Between rounds it caches values that are costly to fetch again, or cannot be fetched again.
 type Target struct {
-	name    string
-	config  Config
-	maxAge  time.Duration
-	now     func() time.Time
-	log     *slog.Logger
-	cluster *cluster
+	name      string
+	essential bool
+	config    Config
+	maxAge    time.Duration
+	now       func() time.Time
+	log       *slog.Logger
+	cluster   *cluster
 
 	round  uint64
 	times  [arrivalRounds]time.Time // when the newest offsets were read
@@ -39,10 +41,11 @@ type Target struct {
 
 // Options are what a target is made of.
 type Options struct {
-	Name     string // of the target
-	Config   Config // filled and checked
-	Schedule exporter.Schedule
-	Log      *slog.Logger
+	Name      string // of the target
+	Essential bool   // whether the platform is down while the cluster is
+	Config    Config // filled and checked
+	Schedule  exporter.Schedule
+	Log       *slog.Logger
 }
 
 // New makes the collector of a cluster. It does not connect. Close it after the last collection has ended.
@@ -52,8 +55,9 @@ func New(o Options) (*Target, error) {
 		return nil, err
 	}
 	return &Target{
-		name:   o.Name,
-		config: o.Config,
+		name:      o.Name,
+		essential: o.Essential,
+		config:    o.Config,
 		// A value that cannot be fetched is kept as long as the kit keeps the samples before a failed collection.
 		maxAge:  max(o.Schedule.MaxAge, 2*o.Schedule.Interval+o.Schedule.Timeout),
 		now:     time.Now,
@@ -77,7 +81,7 @@ func (t *Target) Name() string { return t.name }
 // fails only when all brokers are unreachable.
 func (t *Target) Collect(ctx context.Context, sink *exporter.Sink) error {
 	err := t.collect(ctx)
-	sink.Status().Gauge("consign_queue_up", exporter.Bool(err == nil), t.name)
+	sink.Status().Gauge("consign_queue_up", exporter.Bool(err == nil), t.name, strconv.FormatBool(t.essential))
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func start(t testing.TB, config Config) *exportertest.Running {
 	config.Fill()
 	schedule := exporter.Schedule{Interval: 400 * time.Millisecond, Timeout: 400 * time.Millisecond, MaxAge: time.Second}
 	return exportertest.Start(t, web.App{Name: catalog.System, Load: func(_ string, log *slog.Logger) (*exporter.Setup, error) {
-		target, err := New(Options{Name: "main", Config: config, Schedule: schedule, Log: log})
+		target, err := New(Options{Name: "main", Essential: true, Config: config, Schedule: schedule, Log: log})
 		if err != nil {
 			return nil, err
 		}
@@ -40,7 +40,7 @@ func start(t testing.TB, config Config) *exportertest.Running {
 	}}, "")
 }
 
-const queueUp = `consign_queue_up{server="main"}`
+const queueUp = `consign_queue_up{essential="true",server="main"}`
 
 func queueFails(before map[string]float64, reason exporter.Reason) func(map[string]float64) bool {
 	name := fmt.Sprintf(`consignwatch_collector_failures_total{collector="kafka",reason=%q}`, reason)
@@ -164,7 +164,7 @@ func TestNothingIsLeftBehindOfAClusterThatFails(t *testing.T) {
 	config.Fill()
 	// rounds makes a target, and a round of it that has so much time.
 	rounds := func(timeout time.Duration) (target *Target, round func() error) {
-		target, err := New(Options{Name: "main", Config: config, Schedule: exporter.Schedule{Interval: timeout, Timeout: timeout}, Log: quiet()})
+		target, err := New(Options{Name: "main", Essential: true, Config: config, Schedule: exporter.Schedule{Interval: timeout, Timeout: timeout}, Log: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}

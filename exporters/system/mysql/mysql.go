@@ -51,6 +51,7 @@ const lifetime = 10 * time.Minute
 // Server is one MySQL or MariaDB server, queried on one persistent connection.
 type Server struct {
 	name  string
+	role  string
 	pool  *sql.DB
 	limit time.Duration // of a statement, on the server
 	log   *slog.Logger
@@ -68,6 +69,7 @@ type Server struct {
 // Options are what a server is made of.
 type Options struct {
 	Name    string // of the target
+	Role    string // one of catalog.DatabaseRoles
 	DSN     secret.Value
 	TLS     *tls.Config
 	Timeout time.Duration // of a collection
@@ -87,7 +89,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	m := &Server{
-		name: o.Name, pool: pool, limit: o.Timeout / 2, log: o.Log.With("collector", "mysql", "target", o.Name),
+		name: o.Name, role: o.Role, pool: pool, limit: o.Timeout / 2, log: o.Log.With("collector", "mysql", "target", o.Name),
 		pings: exporter.NewRecorder(o.Catalog), missing: map[string]string{},
 	}
 	m.pings.Init("consign_mysql_ping_duration_seconds", o.Name)
@@ -106,7 +108,7 @@ func (m *Server) Name() string { return m.name }
 // Collect queries the state of the server.
 func (m *Server) Collect(ctx context.Context, sink *exporter.Sink) error {
 	conn, err := m.connect(ctx)
-	sink.Status().Gauge("consign_mysql_up", exporter.Bool(err == nil), m.name)
+	sink.Status().Gauge("consign_mysql_up", exporter.Bool(err == nil), m.name, m.role)
 	m.pings.Collect(sink.Status())
 	if err != nil {
 		return failed(ctx, "connect", err)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -108,14 +109,16 @@ type Prober struct {
 
 // Options are what a Prober is made of.
 type Options struct {
-	Name    string // of the target
-	Config  Config // checked
-	Header  []Header
-	TLS     *tls.Config
-	Timeout time.Duration // of the probe, after which its outcome is a timeout
-	MaxAge  time.Duration // of what is known of the certificate
-	Dial    Dial
-	Catalog *catalog.Catalog
+	Name      string // of the target
+	Client    string // whose own domain is probed; empty for what all clients share
+	Essential bool   // whether the platform, or the client's part of it, is down while the probe fails
+	Config    Config // checked
+	Header    []Header
+	TLS       *tls.Config
+	Timeout   time.Duration // of the probe, after which its outcome is a timeout
+	MaxAge    time.Duration // of what is known of the certificate
+	Dial      Dial
+	Catalog   *catalog.Catalog
 }
 
 // New makes a Prober, with all series at 0.
@@ -166,7 +169,7 @@ func (p *Prober) Collect(ctx context.Context, sink *exporter.Sink) error {
 		}
 	}
 	p.recorder.Collect(sink.Status())
-	sink.Status().Gauge("consign_probe_up", exporter.Bool(outcome == outcomeOK), p.options.Name)
+	sink.Status().Gauge("consign_probe_up", exporter.Bool(outcome == outcomeOK), p.options.Name, p.options.Client, strconv.FormatBool(p.options.Essential))
 	if at, ok := t.expiry(); ok {
 		p.expiry, p.expirySeen = at, p.now()
 	}

@@ -68,18 +68,19 @@ func (c *Config) SetDirectory(dir string) {
 
 // Server reads the state of one Redis or Valkey server from INFO and LATENCY HISTOGRAM.
 type Server struct {
-	name   string
-	conn   *Conn
-	bounds []float64 // of the histograms of commands
+	name      string
+	essential bool
+	conn      *Conn
+	bounds    []float64 // of the histograms of commands
 
 	// What lives from one collection to the next.
 	started uptime.Start
 	keys    map[string]bool // databases that ever held a key
 }
 
-// NewServer makes the collector of a server's state.
-func NewServer(name string, conn *Conn, c *catalog.Catalog) *Server {
-	r := &Server{name: name, conn: conn, keys: map[string]bool{"0": true}}
+// NewServer makes the collector of a server's state. While an essential server is down, the platform is.
+func NewServer(name string, essential bool, conn *Conn, c *catalog.Catalog) *Server {
+	r := &Server{name: name, essential: essential, conn: conn, keys: map[string]bool{"0": true}}
 	if m, ok := c.Lookup("consign_redis_command_duration_seconds"); ok {
 		r.bounds = m.Buckets
 	}
@@ -105,7 +106,7 @@ func (r *Server) Collect(ctx context.Context, sink *exporter.Sink) error {
 		}
 		return r.emit(parseInfo(text), latency, now, sink)
 	})
-	sink.Status().Gauge("consign_redis_up", exporter.Bool(up), r.name)
+	sink.Status().Gauge("consign_redis_up", exporter.Bool(up), r.name, strconv.FormatBool(r.essential))
 	return err
 }
 

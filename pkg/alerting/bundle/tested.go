@@ -60,9 +60,9 @@ func (k *checker) inputSeries(g *testGroup, s *inputSeries) {
 		return
 	}
 	if d.Metric != nil {
-		for _, l := range d.Metric.LabelNames() {
-			if !s.labels.Has(l) {
-				k.report(g.file, s.line, "", "the series lacks the label %q, which every series of %s has", l, name)
+		for _, l := range d.Metric.Labels {
+			if !l.Optional && !s.labels.Has(l.Name) {
+				k.report(g.file, s.line, "", "the series lacks the label %q, which every series of %s has", l.Name, name)
 			}
 		}
 	}

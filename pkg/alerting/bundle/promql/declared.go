@@ -51,7 +51,7 @@ func (k *Checker) Declared(name string) (Declaration, error) {
 		r := seriesOf(m.Type, part, m.LabelNames())
 		r.labels["job"] = label{always: true, determined: true} // one exporter exports it
 		for _, l := range m.Labels {
-			known := label{always: true, determined: l.Present == 1}
+			known := label{always: !l.Optional, determined: l.Present == 1}
 			if l.Closed() {
 				known.values = append(slices.Clone(l.Values), catalog.Other)
 			}
