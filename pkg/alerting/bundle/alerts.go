@@ -46,11 +46,33 @@ func (k *checker) alert(r *rule) {
 			k.rulef(r, "the label team is %q, not one of %s", team, strings.Join(teams, ", "))
 		}
 	}
+	k.outage(r)
 	k.annotations(r)
 	k.templates(r)
 	if !k.bundle.hasRunbook(r.Alert) {
 		k.rulef(r, "the runbook docs/runbooks/%s.md is missing", r.Alert)
 	}
+}
+
+// outages are the categories of alerts that, with P0 and for the platform, clients are notified of.
+var outages = []string{"downtime", "integration_failure"}
+
+// outage checks that what counts as an outage of the platform comes from what the platform cannot do without. Otherwise a replica that is down
+// would inhibit other alerts of all clients, or notify them.
+func (k *checker) outage(r *rule) {
+	inhibits := slices.Contains(k.bundle.inhibiting, r.Alert)
+	if r.Labels["client"] != "_platform" || !inhibits && !(r.Labels["priority"] == "P0" && slices.Contains(outages, r.Labels["category"])) {
+		return
+	}
+	part := k.NonEssential(r.Query.Expr)
+	if part == nil {
+		return
+	}
+	does := "notifies clients"
+	if inhibits {
+		does = "inhibits alerts of the whole platform"
+	}
+	k.Failf(r.Query, part, `the alert %s, and %s may be of a server that the platform can do without: narrow it by role="primary" or essential="true"`, does, part)
 }
 
 // alertLabel checks that every alert of a rule has a label. Otherwise it reports which part of the expression drops it.

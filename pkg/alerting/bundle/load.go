@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"cmp"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
@@ -68,6 +69,20 @@ func (l *loader) dashboard(file string, text []byte) error {
 // templateFile adds the text of a notification template.
 func (l *loader) templateFile(file string, text []byte) error {
 	l.bundle.texts = append(l.bundle.texts, prose.Text{File: file, Line: 1, Text: prose.WithoutActions(string(text)), Lines: true})
+	return nil
+}
+
+// inhibition reads which alerts inhibit others; package routing reads the rest.
+func (l *loader) inhibition(file string, text []byte) error {
+	var list struct {
+		Causes []struct{ Alert string }
+	}
+	if err := yaml.Unmarshal(text, &list); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for _, c := range list.Causes {
+		l.bundle.inhibiting = append(l.bundle.inhibiting, c.Alert)
+	}
 	return nil
 }
 
