@@ -45,9 +45,13 @@ type addition struct {
 	Labels map[string]string `yaml:"labels"`
 }
 
-// open reads a recording, and adds the labels that have come since.
+// open reads a recording, or what an incident is made of, and adds the labels that have come since.
 func open(t *testing.T, name string) *recording.Recording {
 	t.Helper()
+	change, isMade := made[name]
+	if isMade {
+		name = change.of
+	}
 	r, err := recording.Open(t.Context(), filepath.Join("recordings", name+recording.Extension))
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +67,10 @@ func open(t *testing.T, name string) *recording.Recording {
 			t.Fatalf("recordings/labels.yml: %+v: want a selector (%v), labels, and why", a, err)
 		}
 		r = r.With(matchers, labels.FromMap(a.Labels))
+	}
+	if isMade {
+		begin, _, _ := r.Bounds()
+		r = change.change(r, begin)
 	}
 	return r
 }
@@ -176,6 +184,9 @@ func plays(t *testing.T) []play {
 		t.Fatalf("%d recordings: %v", len(files), err)
 	}
 	var all []play
+	for name := range made {
+		all = append(all, play{name, wednesday, false})
+	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), recording.Extension)
 		all = append(all, play{name, wednesday, false})
