@@ -222,9 +222,8 @@ func TestFaultsOfClerkShowAtClerkAndInTheStream(t *testing.T) {
 	switchOn(t, r.p, faults.SigningKeyRotated)
 	waitFor(t, "the old token to be refused", func() bool { return verify(token) == services.InvalidSignature })
 	grows(t, "tokens that are refused", tokens("invalid_signature"), 3)
-	if got := verify(mint()); got != services.Valid {
-		t.Errorf("a token of the new key is %s", got)
-	}
+	// The key may be rotated once more between the two.
+	waitFor(t, "a token of the new key to be valid", func() bool { return verify(mint()) == services.Valid })
 	switchOff(t, r.p, faults.SigningKeyRotated)
 	grows(t, "valid tokens again", tokens("valid"), 10)
 	pause(t, r.p)

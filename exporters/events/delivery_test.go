@@ -149,6 +149,29 @@ func followBigResponse(t *testing.T) (*kafka.Broker, *inProcess) {
 // stuck scrapes and reads only the first bytes of the response.
 func stuck(t *testing.T, r *inProcess, header ...string) net.Conn {
 	t.Helper()
+	conn, err := beginToRead(t, r, header...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// stuckWithTimeout is stuck with a scrape timeout: a short one, but long enough for the response to begin.
+func stuckWithTimeout(t *testing.T, r *inProcess) net.Conn {
+	t.Helper()
+	for timeout := 1; ; timeout *= 2 {
+		conn, err := beginToRead(t, r, fmt.Sprintf("X-Prometheus-Scrape-Timeout-Seconds: %d", timeout))
+		switch {
+		case err == nil:
+			return conn
+		case timeout > 60:
+			t.Fatal(err)
+		}
+	}
+}
+
+func beginToRead(t *testing.T, r *inProcess, header ...string) (net.Conn, error) {
+	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if e := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) }); e != nil {
 			return e
@@ -163,10 +186,8 @@ func stuck(t *testing.T, r *inProcess, header ...string) net.Conn {
 	if _, err := fmt.Fprintf(conn, "GET /metrics?scraper=main HTTP/1.1\r\nHost: x\r\n%s\r\n", strings.Join(append(header, ""), "\r\n")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(conn, make([]byte, 100)); err != nil {
-		t.Fatal(err)
-	}
-	return conn
+	_, err = io.ReadFull(conn, make([]byte, 100))
+	return conn, err
 }
 
 // TestAScrapeThatIsCutOffDoesNotCommit breaks the connection in the middle of the response.
@@ -223,7 +244,7 @@ func TestScrapesThatCountComeOneAfterTheOther(t *testing.T) {
 func TestAScraperThatDoesNotReadHoldsUpTheOthersOnlyForItsOwnTimeout(t *testing.T) {
 	t.Parallel()
 	b, r := followBigResponse(t)
-	conn := stuck(t, r, "X-Prometheus-Scrape-Timeout-Seconds: 1")
+	conn := stuckWithTimeout(t, r)
 	begin := time.Now()
 	if got := r.scrape(t)[requests("anna")]; got != 10 {
 		t.Errorf("the next scrape shows %v, want 10", got)

@@ -15,11 +15,18 @@ import (
 // scrapes, and between an exporter and Prometheus, which it asks what was ingested.
 type proxy struct {
 	server *httptest.Server
+	hooks  hooks
 
 	mu          sync.Mutex
 	plan        *requestPlan
 	onlyPlanned bool // requests without a plan fail before they reach the server
 	rejected    int  // how many did
+}
+
+// hooks are called for each request; nil ones are not.
+type hooks struct {
+	before func(ctx context.Context)               // before the request is passed on
+	whole  func(address string, arrived time.Time) // before the client, which knows the proxy by the address, is given the whole response
 }
 
 // requestPlan is what happens to the next request.
@@ -32,11 +39,15 @@ type requestPlan struct {
 	done     chan struct{} // closed when the request is over
 }
 
-func newProxy(t *testing.T, server string) *proxy {
+func newProxy(t *testing.T, server string, h hooks) *proxy {
 	t.Helper()
-	p := &proxy{}
+	p := &proxy{hooks: h}
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived := time.Now()
+		if p.hooks.before != nil {
+			p.hooks.before(r.Context())
+		}
 		p.mu.Lock()
 		plan := p.plan
 		p.plan = nil
@@ -73,6 +84,9 @@ func newProxy(t *testing.T, server string) *proxy {
 		}
 		for k, v := range resp.Header {
 			w.Header()[k] = v
+		}
+		if share == 1 && p.hooks.whole != nil {
+			p.hooks.whole(r.Host, arrived)
 		}
 		w.WriteHeader(resp.StatusCode)
 		w.Write(body[:int(float64(len(body))*share)])
