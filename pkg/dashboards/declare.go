@@ -349,10 +349,13 @@ func orZero(expr, denominator string) string {
 // down is an expression: 2 if a value that should be 1 is 0.
 func down(expr string) string { return fmt.Sprintf("2 * (1 - min(%s))", expr) }
 
-// targetsDown is an expression: 2 if a server or probe is down without which the platform is, 1 if another one is.
-func targetsDown(up, essential string) string {
+// targetsDown is an expression: 2 if a server or probe is down without which the platform is, 1 if another one is. Further matchers say of which targets.
+func targetsDown(up, essential string, further ...string) string {
 	name, value, _ := strings.Cut(essential, "=")
-	return fmt.Sprintf("max(2 * (1 - %[1]s{%[2]s=%[3]s}) or 1 - %[1]s{%[2]s!=%[3]s})", up, name, value)
+	of := func(operator string) string {
+		return up + "{" + strings.Join(append([]string{name + operator + value}, further...), ",") + "}"
+	}
+	return fmt.Sprintf("max(2 * (1 - %s) or 1 - %s)", of("="), of("!="))
 }
 
 // stacked stacks the series, which are parts of a whole.

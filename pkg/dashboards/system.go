@@ -98,8 +98,9 @@ func api() Dashboard {
 		Question: "Does the API answer, fast and without errors, and if not, which route and which client is affected?", Variables: []string{"client"}, Alerts: `component=~"api|checkout",client=~"$client|_platform"`,
 		Rows: []Row{
 			{"Status", []Panel{
-				tiles(6, "Now", "Whether probes from outside succeed; latency and failures against their thresholds.",
+				tiles(6, "Now", "Whether probes from outside succeed, also those of the selected clients' own domains (warning: only one that is not essential fails); latency and failures against their thresholds.",
 					series(targetsDown(`platform_probe_essential:consign_probe_up:max`, `essential="true"`), "reachable"),
+					series(targetsDown(`client_probe_essential:consign_probe_up:max`, `essential="true"`, ofClient), "clients' domains"),
 					series(state(`platform:consign_api_request_duration_seconds:p95_rate5m`, "api_latency_seconds"), "latency"),
 					series(state(`platform:consign_api_errors_per_request:ratio_rate2m`, "api_error_ratio"), "failures"), showNames),
 				stat(3, "Requests", "reqps", "Requests to the API.", series(`platform:consign_api_requests:rate5m`, "requests"), decimals(1)),
