@@ -91,11 +91,11 @@ func (l *Label) Closed() bool { return len(l.Values) > 0 }
 // Matches reports whether value belongs to the label's domain. Limits are not considered: they need state, which
 // the exporter kit has.
 func (l *Label) Matches(value string) bool {
-	if l.Closed() {
-		return slices.Contains(l.Values, value)
-	}
 	if value == "" {
 		return l.Optional
+	}
+	if l.Closed() {
+		return slices.Contains(l.Values, value)
 	}
 	return len(value) <= l.MaxLength && utf8.ValidString(value) && l.pattern.MatchString(value)
 }

@@ -96,6 +96,11 @@ func TestLabelDomains(t *testing.T) {
 	if !m.Labels[1].Matches("sold") || m.Labels[1].Matches("other") {
 		t.Error("a closed label has its values and no others")
 	}
+	for _, l := range m.Labels {
+		if l.Optional = true; !l.Matches("") {
+			t.Errorf("a series cannot lack the optional label %s", l.Name)
+		}
+	}
 }
 
 func TestEstimateMultipliesWhatCanExistTogether(t *testing.T) {

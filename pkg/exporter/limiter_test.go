@@ -29,6 +29,24 @@ const rejected = "consignwatch_label_values_rejected_total"
 
 // The managers of these tests admit three clients.
 
+// A series without an optional label is exposed without it, and takes no place of its values.
+func TestAnOptionalLabelMayBeAbsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := run(t, singleTarget(Schedule{Interval: 10 * time.Second, Timeout: time.Second}, func(_ context.Context, sink *Sink) error {
+			for _, c := range []string{"", "north", "south", "west"} {
+				sink.Gauge("shop_open", 1, "red", c)
+			}
+			return nil
+		}))
+		defer end(t, in)
+		synctest.Wait()
+		wantValue(t, in, 1, "shop_open", "red") // it has no label client
+		for _, c := range []string{"north", "south", "west"} {
+			wantValue(t, in, 1, "shop_open", c, "red")
+		}
+	})
+}
+
 func TestTheFirstValuesKeepTheirPlaceAndLaterOnesBecomeOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clients := []string{"north", "south", "west", "east", "far"}

@@ -34,9 +34,12 @@ func testCatalog(t testing.TB) *catalog.Catalog {
 	client := catalog.Label{Name: "client", Pattern: `[a-z][a-z0-9-]*`, MaxLength: 20, Limit: 1000}
 	color := catalog.Label{Name: "color", Values: []string{"red", "blue"}}
 	plan := catalog.Label{Name: "plan", Pattern: `[a-z]+`, MaxLength: 10, Limit: 5}
+	optional := client
+	optional.Optional = true
 	c, err := catalog.Shipped().With(
 		catalog.Metric{Name: "shop_items", Type: catalog.Gauge, Unit: catalog.Count, Help: "Items.", Labels: []catalog.Label{client, color}},
 		catalog.Metric{Name: "shop_client_info", Type: catalog.Gauge, Unit: catalog.Info, Help: "Client.", Labels: []catalog.Label{client, plan}},
+		catalog.Metric{Name: "shop_open", Type: catalog.Gauge, Unit: catalog.Bool, Help: "Open.", Labels: []catalog.Label{color, optional}},
 		catalog.Metric{Name: "shop_visits_total", Type: catalog.Counter, Unit: catalog.Count, Help: "Visits.", Labels: []catalog.Label{client}},
 		catalog.Metric{Name: "shop_wait_seconds", Type: catalog.Histogram, Unit: catalog.Seconds, Help: "Waits.", Buckets: []float64{0.1, 1}},
 	)
