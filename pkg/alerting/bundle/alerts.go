@@ -54,7 +54,7 @@ func (k *checker) alert(r *rule) {
 	}
 }
 
-// outages are the categories of alerts that, with P0 and for the platform, clients are notified of.
+// outages are the categories of alerts that, with P0 and for the platform, clients are notified of: rules/alerts/clients.yml selects them.
 var outages = []string{"downtime", "integration_failure"}
 
 // outage checks that what counts as an outage of the platform comes from what the platform cannot do without. Otherwise a replica that is down
