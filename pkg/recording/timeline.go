@@ -152,6 +152,28 @@ func (r *Recording) With(matches []*labels.Matcher, further labels.Labels) *Reco
 	return edited
 }
 
+// Missed returns the recording as if the scrapes of a job had failed from a time on, for one interval: its series end there, as Prometheus marks them, until
+// the next scrape, and up is 0.
+func (r *Recording) Missed(job string, at time.Time, interval time.Duration) *Recording {
+	from, to := at.UnixMilli(), at.Add(interval).UnixMilli()
+	return r.edit(func(series promql.Series) []promql.FPoint {
+		name := series.Metric.Get(model.MetricNameLabel)
+		if series.Metric.Get("job") != job || strings.HasPrefix(name, "scrape_") { // what Prometheus says of the scrape itself
+			return series.Floats
+		}
+		for i, x := range series.Floats {
+			if x.T < from || x.T >= to {
+				continue
+			}
+			series.Floats[i].F = math.Float64frombits(value.StaleNaN)
+			if name == "up" {
+				series.Floats[i].F = 0
+			}
+		}
+		return series.Floats
+	})
+}
+
 // Stretch returns the recording as if all of it had taken so many times as long, from its beginning: what happened at second 3 happens at second 30, and what
 // grew by 2 within a second grows by 20 in ten. Rates, ratios and levels stay what they were; windows and waits of rules see a longer time.
 func (r *Recording) Stretch(factor int64) *Recording {

@@ -53,6 +53,21 @@ func TestHoldRepeatsTheLastMinute(t *testing.T) {
 	}, r.Hold(time.Unix(2e9-120, 0), time.Unix(2e9, 0), 1).Series)
 }
 
+func TestAMissedScrapeEndsTheSeriesOfItsJobForAMoment(t *testing.T) {
+	of := func(job string, s promql.Series) promql.Series {
+		b := labels.NewBuilder(s.Metric)
+		return promql.Series{Metric: b.Set("job", job).Labels(), Floats: s.Floats}
+	}
+	r := &Recording{[]promql.Series{
+		of("a", scraped("requests_total", 2e9, 1, 2, 3, 4)), of("a", scraped("scrape_duration_seconds", 2e9, 5, 5, 5, 5)), of("a", scraped("up", 2e9, 1, 1, 1, 1)),
+		of("b", scraped("requests_total", 2e9, 1, 2, 3, 4)), of("b", scraped("up", 2e9, 1, 1, 1, 1)),
+	}}
+	compare(t, []promql.Series{
+		of("a", scraped("requests_total", 2e9, 1, stale, 3, 4)), of("a", scraped("scrape_duration_seconds", 2e9, 5, 5, 5, 5)), of("a", scraped("up", 2e9, 1, 0, 1, 1)),
+		of("b", scraped("requests_total", 2e9, 1, 2, 3, 4)), of("b", scraped("up", 2e9, 1, 1, 1, 1)),
+	}, r.Missed("a", time.Unix(2e9+10, 0), 15*time.Second).Series)
+}
+
 func TestWithAddsLabelsWhereTheyAreMissing(t *testing.T) {
 	up := func(pairs ...string) promql.Series {
 		return promql.Series{Metric: labels.FromStrings(append(pairs, model.MetricNameLabel, "consign_mysql_up")...), Floats: []promql.FPoint{{T: 1, F: 1}}}
