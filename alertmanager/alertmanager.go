@@ -6,5 +6,5 @@ import "embed"
 
 // Files are site.yml, inhibition.yml, and what is made from them.
 //
-//go:embed site.yml inhibition.yml alertmanager.yml templates/*.tmpl
+//go:embed site.yml inhibition.yml alertmanager.yml acknowledgement.yml templates/*.tmpl
 var Files embed.FS

@@ -36,6 +36,10 @@ func programs() map[string]web.App {
 var credentials = regexp.MustCompile(`/run/credentials/([a-z.-]+)/([a-z-]+)`)
 
 func TestEveryExampleIsAccepted(t *testing.T) {
+	alertmanager, err := filepath.Abs("../alertmanager")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, app := range programs() {
 		text := read(t, filepath.Join("examples", name+".yml"))
 		dir := t.TempDir()
@@ -47,6 +51,7 @@ func TestEveryExampleIsAccepted(t *testing.T) {
 			write(t, filepath.Join(dir, found[2]), secret)
 			text = strings.ReplaceAll(text, found[0], filepath.Join(dir, found[2]))
 		}
+		text = strings.ReplaceAll(text, "/etc/consignwatch/alertmanager", alertmanager)
 		file := filepath.Join(dir, name+".yml")
 		write(t, file, text)
 		var out, errs bytes.Buffer

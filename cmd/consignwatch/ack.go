@@ -73,7 +73,7 @@ func httpClient(configFile string) (*http.Client, error) {
 func (a *alertmanagerFlags) explain(err error) error {
 	var status *amclient.StatusError
 	switch {
-	case err == nil, errors.Is(err, ack.ErrNoAlert), errors.Is(err, ack.ErrAmbiguous), errors.Is(err, ack.ErrNotAcknowledged), errors.Is(err, context.Canceled):
+	case err == nil, errors.Is(err, ack.ErrNoAlert), errors.Is(err, ack.ErrAmbiguous), errors.Is(err, ack.ErrNotAcknowledged), errors.Is(err, ack.ErrHeartbeat), errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &status), errors.Is(err, amclient.ErrInvalidResponse):
 		return fmt.Errorf("%s: %w; is this Alertmanager? (--alertmanager, CONSIGNWATCH_ALERTMANAGER)", a.url, err)
@@ -89,6 +89,7 @@ func addAck(app *kingpin.Application) (string, cli.Action) {
 	list := command.Flag("list", "Acknowledge nothing: list the firing alerts, and who acknowledged them.").Bool()
 	all := command.Flag("all", "Without matchers: acknowledge every firing alert.").Bool()
 	length := command.Flag("for", "How long the acknowledgement lasts unless ackd renews it. Default: "+model.Duration(ack.DefaultLength).String()+".").Default(model.Duration(ack.DefaultLength).String()).PlaceHolder("DURATION").String()
+	until := command.Flag("until", "Until when the acknowledgement lasts, also if the policy (ack_timeout) would end it before: 17:30, or \"2026-12-05 17:30\".").PlaceHolder("TIME").String()
 	comment := command.Flag("comment", "Comment, which the others see.").PlaceHolder("TEXT").String()
 	author := command.Flag("author", "Who acknowledges. Default: your user name.").Default(userName()).PlaceHolder("NAME").String()
 	return command.FullCommand(), func(ctx context.Context, stdout io.Writer) error {
@@ -113,6 +114,11 @@ func addAck(app *kingpin.Application) (string, cli.Action) {
 			return errors.New("--author: missing: who acknowledges?")
 		}
 		acknowledger := ack.Acknowledger{Client: client, Author: *author, Comment: *comment, Length: time.Duration(duration)}
+		if *until != "" {
+			if acknowledger.Until, err = parseUntil(*until, time.Now()); err != nil {
+				return fmt.Errorf("--until: %w", err)
+			}
+		}
 		results, err := acknowledger.Acknowledge(ctx, ack.Selection{Selector: selector, All: *all})
 		printResults(stdout, results)
 		return at.explain(err)
@@ -184,6 +190,25 @@ func printResults(out io.Writer, results []ack.Result) {
 	}
 }
 
+// parseUntil reads a time in the local time zone: a time of day, which is the next one, or a date and a time.
+func parseUntil(text string, now time.Time) (time.Time, error) {
+	if t, err := time.ParseInLocation("2006-01-02 15:04", text, now.Location()); err == nil {
+		if !t.After(now) {
+			return time.Time{}, fmt.Errorf("%s is not in the future", text)
+		}
+		return t, nil
+	}
+	clock, err := time.Parse("15:04", text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is not a time like 17:30 or \"2026-12-05 17:30\"", text)
+	}
+	for day := now.Day(); ; day++ {
+		if t := time.Date(now.Year(), now.Month(), day, clock.Hour(), clock.Minute(), 0, 0, now.Location()); t.After(now) {
+			return t, nil
+		}
+	}
+}
+
 func formatTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // printAlerts prints a table of the firing alerts.
@@ -191,7 +216,7 @@ func printAlerts(out io.Writer, snapshot *ack.Snapshot, selector amclient.Select
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PRIORITY\tALERT\tCLIENT\tSUBJECT\tSINCE\tACKNOWLEDGED BY\tAT\tCOMMENT")
 	for _, a := range snapshot.Alerts {
-		if !selector.Matches(a.Labels) {
+		if a.Heartbeat() || !selector.Matches(a.Labels) {
 			continue
 		}
 		by, at, comment := "nobody", "", ""
@@ -204,7 +229,7 @@ func printAlerts(out io.Writer, snapshot *ack.Snapshot, selector amclient.Select
 			}
 		}
 		subject := strings.Trim(a.Component+" "+a.Subject, " ")
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(a.Priority(), "-"), a.Alertname, cmp.Or(a.Client, "-"), cmp.Or(subject, "-"), formatTime(a.StartsAt), by, at, comment)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(a.Priority, "-"), a.Alertname, cmp.Or(a.Client, "-"), cmp.Or(subject, "-"), formatTime(a.StartsAt), by, at, comment)
 	}
 	return table.Flush()
 }

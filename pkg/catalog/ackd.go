@@ -27,6 +27,8 @@ func ackdMetrics() []Metric {
 			Help: "Whether the firing alert is acknowledged: 1 while a silence matches it, ours or any other, an explicit 0 otherwise. Absent once it has resolved."},
 		{Name: "consign_alert_acknowledged_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: alert,
 			Help: "When the alert was acknowledged. Absent while it is unacknowledged."},
+		{Name: "consign_alert_acknowledged_until_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: alert,
+			Help: "When the acknowledgement of the alert ends if the alert still fires then. Absent while it is unacknowledged, or renewed without a limit."},
 		{Name: "consign_alerts_firing", Type: Gauge, Unit: Count, Labels: []Label{priority},
 			Help: "Firing alerts, acknowledged or not, without escalations."},
 		{Name: "consign_alert_time_to_acknowledge_seconds", Type: Histogram, Unit: Seconds, Labels: []Label{priority}, Buckets: waits,

@@ -29,7 +29,7 @@ func alertsNow() Dashboard {
 					col(`time() - max by (priority, alertname, client, subject, component, team) (min by (alertname, client, component, subject, source_alertname) (ALERTS_FOR_STATE{`+ofAll+`}) * on (alertname, client, component, subject, source_alertname) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1|P2|P3",`+ofAll+`}))`, "For", "s", 0),
 					sortedAscending("priority"), dataLink("client", "consignwatch-overview"), height(10)),
 				table(12, "Acknowledged", "Acknowledged alerts, and since when.",
-					col(`time() - max by (priority, alertname, client, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedAscending("priority")),
+					col(`time() - max by (priority, alertname, client, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject, priority) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedAscending("priority")),
 				table(12, "Clients with alerts", "Firing alerts of each client by priority.",
 					alertColumn(alertsOf("P0"), "P0", "none", 0), alertColumn(alertsOf("P1"), "P1", "none", 0),
 					col(alertsOf("P2"), "P2", "none", 0), col(alertsOf("P3"), "P3", "none", 0), sorted("P0"), dataLink("client", "consignwatch-live-sale")),
@@ -75,9 +75,10 @@ func escalation() Dashboard {
 				table(12, "Escalations", "Escalated alerts and their level: L2 is the second contact, L3 the management, L4 the emergency contacts.",
 					rows(`max by (priority, alertname, source_alertname, client, subject) (ALERTS{alertstate="firing",escalation!="",`+ofAll+`})`), sortedAscending("priority"), dataLink("client", "consignwatch-alerts")),
 				table(12, "Unacknowledged alerts", "Firing P0/P1 alerts that nobody has acknowledged, and for how long they have been firing.",
-					col(`time() - max by (priority, alertname, client, subject) (min by (alertname, client, component, subject) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedAscending("priority"), dataLink("client", "consignwatch-alerts")),
-				table(24, "Acknowledged alerts", "Acknowledged alerts, and since when.",
-					col(`time() - max by (priority, alertname, client, component, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0), sortedAscending("priority"), height(6)),
+					col(`time() - max by (priority, alertname, client, subject) (min by (alertname, client, component, subject, priority) (ALERTS_FOR_STATE{source_alertname="",`+ofAll+`}) * on (alertname, client, component, subject, priority) group_right () (ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",`+ofAll+`} unless on (alertname, client, component, subject, priority) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1))`, "For", "s", 0), sortedAscending("priority"), dataLink("client", "consignwatch-alerts")),
+				table(24, "Acknowledged alerts", "Acknowledged alerts, for how long they have been, and in how long the acknowledgement ends by the policy.",
+					col(`time() - max by (priority, alertname, client, component, subject) (max without (instance) (consign_alert_acknowledged_timestamp_seconds{`+ofAll+`}) and on (alertname, client, component, subject, priority) max without (instance) (consign_alert_acknowledged{`+ofAll+`}) == 1)`, "Since", "s", 0),
+					col(`max by (priority, alertname, client, component, subject) (max without (instance) (consign_alert_acknowledged_until_timestamp_seconds{`+ofAll+`})) - time()`, "Ends in", "s", 0), sortedAscending("priority"), height(6)),
 			}},
 			{"In time?", []Panel{
 				table(12, "Time to acknowledge by priority", "Alerts acknowledged within the period, and p50 and p95 of the time to acknowledge.",
@@ -107,7 +108,7 @@ func alertsOf(priority string) string {
 
 // unacknowledged counts the firing P0/P1 alerts that nobody has acknowledged.
 func unacknowledged() string {
-	return `count(ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",` + ofAll + `} unless on (alertname, client, component, subject) max without (instance) (consign_alert_acknowledged{` + ofAll + `}) == 1) or vector(0)`
+	return `count(ALERTS{alertstate="firing",priority=~"P0|P1",source_alertname="",` + ofAll + `} unless on (alertname, client, component, subject, priority) max without (instance) (consign_alert_acknowledged{` + ofAll + `}) == 1) or vector(0)`
 }
 
 func errorsAndRecovery() Dashboard {

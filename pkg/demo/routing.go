@@ -91,6 +91,7 @@ func startAckd(ctx context.Context, s *stack, folder string) (running, error) {
 	}
 	return startConfigured(ctx, ackdPart, folder, object{
 		"alertmanager": object{"url": "http://" + alertmanager.Address()},
+		"policy_file":  filepath.Join(s.bundle(), routing.AckPolicyFile),
 		"interval":     "2s", "timeout": "2s", "settle": "0s",
 		"clients": platform.Clients,
 	}, "consignwatch", "ackd")

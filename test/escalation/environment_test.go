@@ -77,6 +77,7 @@ func newEnvironment(t *testing.T, clients ...string) *environment {
 	for name, text := range map[string][]byte{
 		"alertmanager/alertmanager.yml":                files[routing.ConfigFile],
 		"alertmanager/templates/site.tmpl":             files[routing.TemplateFile],
+		routing.AckPolicyFile:                          files[routing.AckPolicyFile],
 		"alertmanager/" + routing.DemoWebhookURLFile:   []byte(receiver.URL),
 		"alertmanager/" + routing.DemoHeartbeatURLFile: []byte(receiver.URL + "/heartbeat"),
 		"prometheus/rules/hold.yml":                    files[routing.ClockFile],
@@ -103,7 +104,8 @@ func newEnvironment(t *testing.T, clients ...string) *environment {
 		t.Fatal(err)
 	}
 	// Alertmanager lists an alert for four times the resend delay.
-	r.daemonConfig = fmt.Sprintf("alertmanager: {url: '%s'}\ninterval: 1s\ntimeout: 900ms\nrenew_for: 15s\nsettle: 8s\nheartbeat: {alertname: Watchdog, max_age: 10s}\n", r.alertmanager.URL())
+	r.daemonConfig = fmt.Sprintf("alertmanager: {url: '%s'}\ninterval: 1s\ntimeout: 900ms\nrenew_for: 15s\nsettle: 8s\nheartbeat: {alertname: Watchdog, max_age: 10s}\npolicy_file: '%s'\n",
+		r.alertmanager.URL(), filepath.Join(folder, routing.AckPolicyFile))
 	r.startDaemon()
 	r.prometheus, err = servers.StartPrometheus(t.Context(), filepath.Join(folder, "prometheus"), servers.PrometheusConfig{
 		Text: func(string) (string, error) {

@@ -174,6 +174,8 @@ type play struct {
 	recording string
 	clock     clock
 	held      bool
+	// change, if there is one, is made to the recording that begins at a time.
+	change func(r *recording.Recording, begin time.Time) *recording.Recording
 }
 
 // plays are all that the golden files are of.
@@ -185,16 +187,16 @@ func plays(t *testing.T) []play {
 	}
 	var all []play
 	for name := range made {
-		all = append(all, play{name, wednesday, false})
+		all = append(all, play{recording: name, clock: wednesday})
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), recording.Extension)
-		all = append(all, play{name, wednesday, false})
+		all = append(all, play{recording: name, clock: wednesday})
 		if name != quietHours {
-			all = append(all, play{name, wednesday, true})
+			all = append(all, play{recording: name, clock: wednesday, held: true})
 		}
 		if slices.Contains([]string{"database-down", "shopify-down"}, name) {
-			all = append(all, play{name, sunday, false})
+			all = append(all, play{recording: name, clock: sunday})
 		}
 	}
 	return all
@@ -218,6 +220,9 @@ func (p play) with(t *testing.T, s *settings) string {
 		r := open(t, p.recording)
 		first, last, _ := r.Bounds()
 		r = r.Shift(begin.Sub(first))
+		if p.change != nil {
+			r = p.change(r, begin)
+		}
 		from, to = begin, begin.Add(last.Sub(first))
 		if p.held {
 			// What came a moment after the fault may be of before it, and a recording begins with its first sample, up to an interval late.

@@ -222,7 +222,7 @@ func TestAnEmailToTheStaffSaysWhatToDo(t *testing.T) {
 		"Since 2026-05-04 03:02 CDT",
 		"Runbook: https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks/DatabaseDown.md",
 		fmt.Sprintf("Dashboard: http://localhost:3000/d/consignwatch-database?var-client=_platform&from=%d&to=now", alertStart.Add(-time.Hour).UnixMilli()),
-		`Acknowledge: consignwatch ack --alertmanager http://localhost:9093 'alertname="DatabaseDown"' 'client="_platform"' 'component="database"' 'subject="it'\''s <main>"'`)
+		`Acknowledge: consignwatch ack --alertmanager http://localhost:9093 'alertname="DatabaseDown"' 'client="_platform"' 'component="database"' 'subject="it'\''s <main>"' 'priority="P0"'`)
 	checkContains(t, "html", l.html, "Notified: the engineer on call.", "it&#39;s &lt;main&gt;", `<a href="https://github.com/consignwatch/consignwatch/blob/main/docs/runbooks/DatabaseDown.md"`,
 		fmt.Sprintf(`<a href="http://localhost:3000/d/consignwatch-database?var-client=_platform&amp;from=%d&amp;to=now"`, alertStart.Add(-time.Hour).UnixMilli()))
 	if strings.Contains(l.html, "<main>") || strings.Contains(l.html, "ZgotmplZ") || strings.Contains(l.html, "<no value>") {
@@ -263,6 +263,17 @@ func TestAnEmailAboutSeveralClientsAndAboutAnEscalation(t *testing.T) {
 	}
 	checkContains(t, "text", l.text, "Notified: the engineer on call, the second engineer on call, the head of operations. Next: the emergency phone, if unacknowledged 30m after it began to fire.",
 		`'alertname="DatabaseDown"'`)
+
+	// The coming end of an acknowledgement leads to its alert, too. An alert about an incident that stays open is one of its own.
+	ending := alertLabels(all, map[string]string{"alertname": "AcknowledgementEnding", "source_alertname": "DatabaseDown", "priority": "P0", "component": "database", "subject": "main"})
+	l = m.send(t, alert(ending, "The acknowledgement of DatabaseDown ends in 4m 45s."))
+	if want := "P0: The database does not answer. DatabaseDown (Example Consignment)"; l.subject != want {
+		t.Errorf("subject %q, want %q", l.subject, want)
+	}
+	checkContains(t, "text", l.text, `'alertname="DatabaseDown"' 'client="_platform"' 'component="database"' 'subject="main"' 'priority="P0"'`, "Unless somebody acknowledges it again")
+	unresolved := alertLabels(all, map[string]string{"alertname": "IncidentUnresolved", "client": "_platform", "source_alertname": "DatabaseDown", "component": "database", "subject": "DatabaseDown/main"})
+	l = m.send(t, alert(unresolved, "DatabaseDown/main has been active for 4h 1m 0s (threshold 4h)."))
+	checkContains(t, "text", l.text, `'alertname="IncidentUnresolved"' 'client="_platform"' 'component="database"' 'subject="DatabaseDown/main"' 'priority="P2"'`)
 }
 
 // TestAnEmailToAClientHasNothingInternalAndNothingOfOthers sends every notification for client admins to every client, and checks that it contains nothing

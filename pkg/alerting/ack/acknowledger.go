@@ -22,6 +22,8 @@ type Acknowledger struct {
 	Comment string
 	// Length is the duration of an acknowledgement that the daemon does not renew.
 	Length time.Duration
+	// Until, if it is set, is until when the acknowledgement lasts instead, also when the policy would end it before.
+	Until time.Time
 }
 
 // States of a Result.
@@ -43,9 +45,11 @@ var (
 	ErrNoAlert         = errors.New("no firing alert matches")
 	ErrAmbiguous       = errors.New("several alerts are firing")
 	ErrNotAcknowledged = errors.New("no matching alert is acknowledged")
+	ErrHeartbeat       = errors.New("an alert that always fires cannot be acknowledged: silenced, it would report to the heartbeat service that the monitoring is down")
 )
 
-// Acknowledge acknowledges each alert that the selection matches. An alert that is already acknowledged keeps its acknowledgement.
+// Acknowledge acknowledges each alert that the selection matches. An alert that is already acknowledged keeps its acknowledgement, and gets
+// another one only if that one ends soon, or before the time that is asked for.
 func (a *Acknowledger) Acknowledge(ctx context.Context, selection Selection) ([]Result, error) {
 	snapshot, err := Fetch(ctx, a.Client)
 	if err != nil {
@@ -58,7 +62,7 @@ func (a *Acknowledger) Acknowledge(ctx context.Context, selection Selection) ([]
 	var results []Result
 	created := map[Identity]amclient.Silence{} // by identity: alerts that differ in other labels only share one silence
 	for _, alert := range alerts {
-		if s := alert.Acknowledgement(); s != nil {
+		if s := alert.Acknowledgement(); s != nil && !snapshot.ending(alert.Identity) && !alert.acknowledgedUntil().Before(a.Until) {
 			results = append(results, Result{alert, AlreadyAcknowledged, *s})
 			continue
 		}
@@ -72,6 +76,9 @@ func (a *Acknowledger) Acknowledge(ctx context.Context, selection Selection) ([]
 				EndsAt:    now.Add(a.Length),
 				CreatedBy: a.Author,
 				Comment:   strings.TrimSpace(Prefix + " " + a.Comment),
+			}
+			if !a.Until.IsZero() {
+				s.EndsAt = a.Until
 			}
 			if s.ID, err = a.Client.SetSilence(ctx, s); err != nil {
 				return results, fmt.Errorf("%s: %w", alert.Identity, err)
@@ -124,10 +131,12 @@ type Selection struct {
 
 // from returns the selected alerts of a snapshot. Heartbeats, which always fire, cannot be acknowledged.
 func (s Selection) from(snapshot *Snapshot) ([]Alert, error) {
-	var alerts, unacknowledged []Alert
+	var alerts, unacknowledged, heartbeats []Alert
 	for _, a := range snapshot.Alerts {
 		switch {
-		case a.Priority() == "none", !s.matches(snapshot, &a):
+		case !s.matches(snapshot, &a):
+		case a.Heartbeat():
+			heartbeats = append(heartbeats, a)
 		case s.acknowledged && a.Acknowledgement() == nil:
 			unacknowledged = append(unacknowledged, a)
 		default:
@@ -137,6 +146,8 @@ func (s Selection) from(snapshot *Snapshot) ([]Alert, error) {
 	switch {
 	case len(alerts) == 0 && len(unacknowledged) > 0:
 		return nil, fmt.Errorf("%w:%s", ErrNotAcknowledged, silencedOtherwise(unacknowledged))
+	case len(alerts) == 0 && len(heartbeats) > 0 && len(s.Selector) > 0:
+		return nil, fmt.Errorf("%w:%s", ErrHeartbeat, list(heartbeats))
 	case len(alerts) == 0 && len(snapshot.Alerts) == 0:
 		return nil, fmt.Errorf("%w: Alertmanager has no alerts", ErrNoAlert)
 	case len(alerts) == 0:

@@ -93,7 +93,7 @@ func TestTheAcknowledgerSaysWhatItCannotDo(t *testing.T) {
 	if err := acknowledge("CheckoutFailing"); !errors.Is(err, ack.ErrNoAlert) {
 		t.Errorf("nothing fires: %v", err)
 	}
-	if err := acknowledge("Watchdog"); !errors.Is(err, ack.ErrNoAlert) {
+	if err := acknowledge("Watchdog"); !errors.Is(err, ack.ErrHeartbeat) || !strings.Contains(err.Error(), "Watchdog") {
 		t.Errorf("a heartbeat cannot be acknowledged: %v", err)
 	}
 	s.fire("CheckoutFailing", "north", nil)

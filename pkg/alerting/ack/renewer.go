@@ -10,8 +10,10 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
-// Renewer renews acknowledgements while their alerts fire, and expires them when the alerts have resolved.
+// Renewer renews acknowledgements while their alerts fire, as the policy allows, and expires them when the alerts have resolved. It must not be copied.
 type Renewer struct {
+	// Policy says when an acknowledgement ends although its alert fires, and how long it outlives an alert that is missing.
+	Policy Policy
 	// Length is the remaining duration that a renewed acknowledgement gets. It is renewed when a third of that has passed.
 	Length time.Duration
 	// Settle is how long after its start Alertmanager may lack alerts that Prometheus has not sent again yet.
@@ -20,6 +22,14 @@ type Renewer struct {
 	// need not have resolved: Prometheus may be down. Empty: there is no heartbeat, and every missing alert counts as resolved.
 	Heartbeat    string
 	HeartbeatAge time.Duration
+
+	held map[string]holding // by the ID of the silence; after a restart, an alert that is missing has its whole ResolveGrace again
+}
+
+// holding is what the renewer remembers of an active acknowledgement.
+type holding struct {
+	missingSince time.Time // since when no alert that it matches fires; zero while one does
+	stopped      bool      // it is no longer renewed, and that is logged
 }
 
 // ErrIncomplete says that Alertmanager responds, but that its list of alerts may be incomplete.
@@ -48,31 +58,75 @@ func (r *Renewer) Incomplete(s *Snapshot) error {
 	return nil
 }
 
-// change is the renewal or the expiry of an acknowledgement.
+// change is what happens to an acknowledgement.
 type change struct {
 	silence amclient.Silence
-	expire  bool // false: renew
+	action  action
 }
 
-// plan returns the changes to make. An acknowledgement is renewed while an alert that it matches fires, and expired when the list of alerts is
-// complete and none that it matches fires. While the list is incomplete, an acknowledgement without a firing alert is not changed, and expires by itself.
+type action string
+
+const (
+	renewal action = "renew"
+	expiry  action = "end"                     // none of its alerts fires any more
+	timeout action = "stop: policy"            // it is not renewed, because the policy ends it
+	tooWide action = "stop: matches heartbeat" // it is not renewed, because it silences the heartbeat
+)
+
+// plan returns the changes to make. An acknowledgement is renewed while an alert that it matches fires, until the policy ends it, and expired when the
+// list of alerts is complete and none that it matches has fired for ResolveGrace. While the list is incomplete, an acknowledgement without a firing
+// alert is not changed, and expires by itself. One that also silences the heartbeat is not renewed: the heartbeat service would report an outage.
 func (r *Renewer) plan(s *Snapshot) []change {
 	incomplete := r.Incomplete(s) != nil
 	var changes []change
+	held := map[string]holding{}
 	for i := range s.Silences {
 		silence := s.Silences[i]
 		if !silence.Active() || !IsAcknowledgement(&silence) {
 			continue
 		}
-		switch fires := s.matchesFiring(i); {
-		case fires && silence.EndsAt.Sub(s.Time) < r.Length*2/3:
-			silence.EndsAt = s.Time.Add(r.Length)
-			changes = append(changes, change{silence: silence})
-		case !fires && !incomplete:
-			changes = append(changes, change{silence: silence, expire: true})
+		h := r.held[silence.ID]
+		matched := s.matched(i)
+		switch {
+		case len(matched) > 0:
+			h.missingSince = time.Time{}
+			if c, ok := r.renewal(s, i, matched); ok && (c.action == renewal || !h.stopped) {
+				changes = append(changes, c)
+				h.stopped = c.action != renewal
+			}
+		case incomplete:
+			h.missingSince = time.Time{}
+		default:
+			if h.missingSince.IsZero() {
+				h.missingSince = s.Time
+			}
+			if s.Time.Sub(h.missingSince) >= r.Policy.ResolveGrace {
+				changes = append(changes, change{silence, expiry})
+			}
 		}
+		held[silence.ID] = h
 	}
+	r.held = held
 	return changes
+}
+
+// renewal returns the renewal of an acknowledgement whose alerts fire, when a third of its length has passed, or why it is not renewed.
+func (r *Renewer) renewal(s *Snapshot, i int, matched []Identity) (change, bool) {
+	silence := s.Silences[i]
+	end, limit := s.Time.Add(r.Length), r.Policy.limit(&silence, matched)
+	if !limit.IsZero() && limit.Before(end) {
+		end = limit
+	}
+	switch {
+	case silence.EndsAt.Sub(s.Time) >= r.Length*2/3:
+		return change{}, false
+	case s.matchesName(i, r.Heartbeat):
+		return change{silence, tooWide}, true
+	case !end.After(silence.EndsAt): // it lasts until the limit, or longer because its author asked for that
+		return change{silence, timeout}, true
+	}
+	silence.EndsAt = end
+	return change{silence, renewal}, true
 }
 
 // Run fetches a snapshot and makes the planned changes.
@@ -84,19 +138,24 @@ func (r *Renewer) Run(ctx context.Context, client *amclient.Client, log *slog.Lo
 	var errs []error
 	for _, change := range r.plan(snapshot) {
 		log := log.With("silence", change.silence.ID, "author", change.silence.CreatedBy, "matchers", change.silence.Matchers)
-		if change.expire {
+		switch change.action {
+		case expiry:
 			err := client.ExpireSilence(ctx, change.silence.ID)
 			if err == nil {
 				log.Info("acknowledgement ended: the alert has resolved")
 			}
 			errs = append(errs, err)
-			continue
+		case timeout:
+			log.Info("acknowledgement is no longer renewed: ack_timeout of the policy ends it, and the alert notifies and escalates again", "until", change.silence.EndsAt)
+		case tooWide:
+			log.Warn("acknowledgement is not renewed: it also silences the heartbeat", "until", change.silence.EndsAt)
+		default:
+			renewed, err := renew(ctx, client, change.silence)
+			if err == nil && renewed {
+				log.Debug("acknowledgement renewed", "until", change.silence.EndsAt)
+			}
+			errs = append(errs, err)
 		}
-		renewed, err := renew(ctx, client, change.silence)
-		if err == nil && renewed {
-			log.Debug("acknowledgement renewed", "until", change.silence.EndsAt)
-		}
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -15,9 +15,9 @@ type Snapshot struct {
 	Time time.Time
 	// AlertmanagerStarted is the start time of the Alertmanager process.
 	AlertmanagerStarted time.Time
-	// Alerts are the firing alerts without escalations, the most urgent first.
+	// Alerts are the firing alerts without escalations and reminders, the most urgent first.
 	Alerts []Alert
-	// Escalations are the alerts of the escalation rules: each is about another alert that is unacknowledged.
+	// Escalations are the alerts of the escalation rules: each is about another alert that is unacknowledged, or whose acknowledgement ends soon.
 	Escalations []amclient.Alert
 	// Silences are all silences of Alertmanager, in any state.
 	Silences []amclient.Silence
@@ -33,8 +33,8 @@ type Alert struct {
 	Silences []*amclient.Silence
 }
 
-// Priority is the value of the label priority, empty for an alert of other rules than ours.
-func (a *Alert) Priority() string { return a.Labels[priorityLabel] }
+// Heartbeat reports whether the alert always fires, or notifies nobody: nobody can acknowledge it.
+func (a *Alert) Heartbeat() bool { return a.Priority == HeartbeatPriority }
 
 // Acknowledged reports whether somebody has acknowledged or silenced the alert. Every silence counts: the author of the
 // silence knows of the alert, and a silenced alert must not page anybody.
@@ -46,6 +46,11 @@ func (a *Alert) Acknowledgement() *amclient.Silence {
 		return nil
 	}
 	return a.Silences[0]
+}
+
+// acknowledgedUntil is when the last of its silences ends, unless the daemon renews one.
+func (a *Alert) acknowledgedUntil() time.Time {
+	return slices.MaxFunc(a.Silences, func(s, o *amclient.Silence) int { return s.EndsAt.Compare(o.EndsAt) }).EndsAt
 }
 
 // AcknowledgedAt is the start of the first silence on the alert, or the start of the alert if it was silenced before.
@@ -87,13 +92,13 @@ func (s *Snapshot) assignSilences(alerts []amclient.Alert) error {
 	}
 	escalations := map[Identity][]amclient.Alert{}
 	for _, a := range alerts {
-		if isEscalation(a.Labels) {
+		if standsForSource(a.Labels) {
 			s.Escalations = append(s.Escalations, a)
 			escalations[IdentityOf(a.Labels)] = append(escalations[IdentityOf(a.Labels)], a)
 		}
 	}
 	for _, a := range alerts {
-		if isEscalation(a.Labels) {
+		if standsForSource(a.Labels) {
 			continue
 		}
 		alert := Alert{Alert: a, Identity: IdentityOf(a.Labels)}
@@ -106,7 +111,7 @@ func (s *Snapshot) assignSilences(alerts []amclient.Alert) error {
 		s.Alerts = append(s.Alerts, alert)
 	}
 	slices.SortFunc(s.Alerts, func(a, b Alert) int {
-		return cmp.Or(cmp.Compare(cmp.Or(a.Priority(), "~"), cmp.Or(b.Priority(), "~")), a.compare(b.Identity), cmp.Compare(a.Fingerprint, b.Fingerprint))
+		return cmp.Or(cmp.Compare(cmp.Or(a.Priority, "~"), cmp.Or(b.Priority, "~")), a.compare(b.Identity), cmp.Compare(a.Fingerprint, b.Fingerprint))
 	})
 	return nil
 }
@@ -127,7 +132,34 @@ func (s *Snapshot) matchesEscalation(silence int, escalations []amclient.Alert) 
 	return IsAcknowledgement(&s.Silences[silence]) && slices.ContainsFunc(escalations, func(e amclient.Alert) bool { return s.selectors[silence].Matches(e.Labels) })
 }
 
-// matchesFiring reports whether a silence, by its index, matches a firing alert, or is an acknowledgement of an escalation.
-func (s *Snapshot) matchesFiring(silence int) bool {
-	return slices.ContainsFunc(s.Alerts, func(a Alert) bool { return s.selectors[silence].Matches(a.Labels) }) || s.matchesEscalation(silence, s.Escalations)
+// matched returns the firing alerts that a silence, by its index, matches, and those whose escalations it acknowledges. A heartbeat, which always
+// fires, does not count: a silence that matches it would never end.
+func (s *Snapshot) matched(silence int) []Identity {
+	var matched []Identity
+	for i := range s.Alerts {
+		if a := &s.Alerts[i]; !a.Heartbeat() && s.selectors[silence].Matches(a.Labels) {
+			matched = append(matched, a.Identity)
+		}
+	}
+	for _, e := range s.Escalations {
+		if s.matchesEscalation(silence, []amclient.Alert{e}) {
+			matched = append(matched, IdentityOf(e.Labels))
+		}
+	}
+	return matched
+}
+
+// index is the index of one of the snapshot's silences.
+func (s *Snapshot) index(silence *amclient.Silence) int {
+	return slices.IndexFunc(s.Silences, func(o amclient.Silence) bool { return o.ID == silence.ID })
+}
+
+// ending reports whether the holder of an alert's acknowledgement is being notified of its end.
+func (s *Snapshot) ending(i Identity) bool {
+	return slices.ContainsFunc(s.Escalations, func(e amclient.Alert) bool { return e.Labels[nameLabel] == EndingAlert && IdentityOf(e.Labels) == i })
+}
+
+// matchesName reports whether a silence, by its index, matches a firing alert with a name.
+func (s *Snapshot) matchesName(silence int, name string) bool {
+	return slices.ContainsFunc(s.Alerts, func(a Alert) bool { return a.Alertname == name && s.selectors[silence].Matches(a.Labels) })
 }

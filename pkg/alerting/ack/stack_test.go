@@ -230,7 +230,16 @@ func selection(t *testing.T, matchers ...string) ack.Selection {
 
 // daemonConfig is a configuration with an interval of one second. The heartbeat becomes too old before an alert that is not sent again resolves.
 func daemonConfig(url string) string {
-	return "alertmanager: {url: '" + url + "'}\ninterval: 1s\ntimeout: 1s\nrenew_for: 6s\nsettle: 0s\nheartbeat: {alertname: Watchdog, max_age: 3s}\n"
+	return "alertmanager: {url: '" + url + "'}\npolicy_file: " + testPolicy() + "\ninterval: 1s\ntimeout: 1s\nrenew_for: 6s\nsettle: 0s\nheartbeat: {alertname: Watchdog, max_age: 3s}\n"
+}
+
+// testPolicy is the path of a policy with times in seconds.
+func testPolicy() string {
+	path, err := filepath.Abs("testdata/policy.yml")
+	if err != nil {
+		panic(err)
+	}
+	return path
 }
 
 func (s *stack) daemon(change ...string) *exportertest.Running {
@@ -240,7 +249,11 @@ func (s *stack) daemon(change ...string) *exportertest.Running {
 
 // acknowledgedValue is the value of consign_alert_acknowledged for an alert: 1, 0, or -1 when there is no sample.
 func acknowledgedValue(series map[string]float64, name, client string) float64 {
-	v, ok := series[fmt.Sprintf("consign_alert_acknowledged{alertname=%q,client=%q,component=\"checkout\",priority=\"P0\",subject=\"card/visa\"}", name, client)]
+	return acknowledgedAs(series, name, client, "P0")
+}
+
+func acknowledgedAs(series map[string]float64, name, client, priority string) float64 {
+	v, ok := series[fmt.Sprintf("consign_alert_acknowledged{alertname=%q,client=%q,component=\"checkout\",priority=%q,subject=\"card/visa\"}", name, client, priority)]
 	if !ok {
 		return -1
 	}

@@ -4,6 +4,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/promql"
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundleversion"
@@ -11,8 +14,8 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/alerting/thresholds"
 )
 
-// identity are the labels that distinguish an alert from all others.
-var identity = []string{"alertname", "client", "component", "subject"}
+// identity are the labels that distinguish an alert from all others: what becomes more urgent, or less, is another alert.
+var identity = []string{"alertname", "client", "component", "subject", "priority"}
 
 // alertLabels are the labels that every alert must have besides alertname: for its route, and for its identity.
 func alertLabels() []string {
@@ -47,6 +50,7 @@ func (k *checker) alert(r *rule) {
 		}
 	}
 	k.outage(r)
+	k.resolveGrace(r, res)
 	k.annotations(r)
 	k.templates(r)
 	if !k.bundle.hasRunbook(r.Alert) {
@@ -86,6 +90,16 @@ func (k *checker) alertLabel(r *rule, res promql.Result, name string) {
 		k.rulef(r, "the label %s is missing: set it in labels, or make it with label_replace", name)
 	case !res.Always(name):
 		k.rulef(r, "the label %s may be missing: not every series of the expression has it", name)
+	}
+}
+
+// resolveGrace checks that an alert which wakes somebody outlives the gap of one missed scrape or a restart: within resolve_grace, firing again is the
+// same incident. An alert about another one follows that one, which has the time already: an escalation ends when somebody acknowledges.
+func (k *checker) resolveGrace(r *rule, res promql.Result) {
+	grace := k.bundle.resolveGrace
+	urgent := k.canHave(r, "priority", "P0") || k.canHave(r, "priority", "P1")
+	if urgent && !res.Has(sourceName) && time.Duration(r.KeepFiringFor) < grace {
+		k.rulef(r, "keep_firing_for is %s: at least %s, which is policy.resolve_grace of %s, so that one missed scrape does not end an incident of P0 or P1", r.KeepFiringFor, model.Duration(grace), siteFile)
 	}
 }
 

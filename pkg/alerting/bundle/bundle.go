@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -26,10 +27,12 @@ type Bundle struct {
 	coverage   *coverage
 	inhibiting []string // alerts that inhibit others
 	texts      []prose.Text
+	// resolveGrace is that of the notification policy.
+	resolveGrace time.Duration
 }
 
-// Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, alertmanager/templates, alertmanager/inhibition.yml, docs/coverage.yml and
-// grafana-dashboards. The error joins everything that cannot be read or parsed.
+// Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, alertmanager/templates, alertmanager/inhibition.yml, the policy of
+// alertmanager/site.yml, docs/coverage.yml and grafana-dashboards. The error joins everything that cannot be read or parsed.
 func Load(root fs.FS) (*Bundle, error) {
 	l := loader{root: root, promql: parser.NewParser(parser.Options{}), bundle: &Bundle{}}
 	l.files("rules/recording/*.yml", l.ruleFile)
@@ -37,6 +40,7 @@ func Load(root fs.FS) (*Bundle, error) {
 	l.files("rules/tests/*_test.yml", l.testFile)
 	l.files("docs/runbooks/*.md", l.runbook)
 	l.files("alertmanager/templates/*.tmpl", l.templateFile)
+	l.files(siteFile, l.policy)
 	l.folder("grafana-dashboards", ".json", l.dashboard)
 	l.uids()
 	l.coverage()

@@ -8,12 +8,14 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/dashboardlint"
 	"github.com/consignwatch/consignwatch/pkg/alerting/bundle/prose"
+	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
 
 // loader loads a bundle, and collects the errors of its files.
@@ -55,6 +57,22 @@ func (l *loader) file(name string, take func(file string, text []byte) error) {
 	}
 	l.read = append(l.read, name)
 	l.fail(take(name, text))
+}
+
+// siteFile is the inventory. Package routing checks it.
+const siteFile = "alertmanager/site.yml"
+
+func (l *loader) policy(file string, text []byte) error {
+	var site struct {
+		Policy struct {
+			ResolveGrace yamlfile.Duration `yaml:"resolve_grace"`
+		} `yaml:"policy"`
+	}
+	if err := yaml.Unmarshal(text, &site); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	l.bundle.resolveGrace = time.Duration(site.Policy.ResolveGrace)
+	return nil
 }
 
 func (l *loader) dashboard(file string, text []byte) error {

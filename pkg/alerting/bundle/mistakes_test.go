@@ -303,6 +303,8 @@ func mistakes() map[string]mistake {
 		"a rule about one moment":          {alerts, "client:consign_jobs_failed:rate5m", "client:consign_jobs_failed:rate5m @ 0", alerts + ":9: JobsFail: a rule with @ yields the same at all times"},
 		"a wait of one evaluation":         {alerts, "for: 1m", "for: 15s", jobs + "for: 15s is shorter than two evaluations (one each 15s)"},
 		"a hold of one evaluation":         {alerts, "for: 1m", "keep_firing_for: 20s", jobs + "keep_firing_for: 20s is shorter than two evaluations"},
+		"a P1 that a gap ends":             {alerts, "labels: {priority: P2, component: jobs", "labels: {priority: P1, component: jobs", jobs + "keep_firing_for is 0s: at least 2m, which is policy.resolve_grace"},
+		"a P0 that a longer gap ends":      {alerts, "labels: {priority: P2, component: jobs", "keep_firing_for: 1m\n        labels: {priority: P0, component: jobs", jobs + "keep_firing_for is 1m: at least 2m"},
 		"a group that is evaluated rarely": {alerts, "interval: 15s", "interval: 10m", jobs + "its group is evaluated every 10m: what it records is stale after 5m"},
 
 		// Dashboards.

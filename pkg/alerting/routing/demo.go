@@ -22,7 +22,7 @@ const (
 type DemoOptions struct {
 	// Clients are the slugs of the tenants. Each has admins, and no maintenance window.
 	Clients []string
-	// TimeScale divides the times of the policy, except repeat intervals.
+	// TimeScale divides the times of the policy, except repeat intervals and how long an acknowledgement lasts.
 	TimeScale float64
 	// Evaluation is Prometheus's evaluation interval: the lower bound of times that depend on rules.
 	Evaluation time.Duration
@@ -79,7 +79,7 @@ func teamContacts(s *Site) []*Contacts {
 	return all
 }
 
-// scaleTimes divides the times of the policy by a time scale. Times that depend on rules are at least a few evaluation intervals.
+// scaleTimes divides the times of the policy by a time scale, except repeat intervals and how long an acknowledgement lasts. Times that depend on rules are at least a few evaluation intervals.
 func (r *Routing) scaleTimes(timeScale float64, evaluation time.Duration) error {
 	if timeScale < 1 {
 		return fmt.Errorf("the policy can only run faster: %g is less than 1", timeScale)

@@ -20,8 +20,14 @@ const (
 // value of consign_alert_acknowledged holds.
 const ackdMaxAge = 2 * time.Minute
 
-// identity are the labels that distinguish an alert from all others.
-const identity = "alertname, client, component, subject"
+// acknowledgementEnding is the alert that notifies the holder of an acknowledgement of its end. Package ack knows it, too.
+const acknowledgementEnding = "AcknowledgementEnding"
+
+// ackWarning is how long before the end of an acknowledgement its holder is notified.
+const ackWarning = 5 * time.Minute
+
+// identity are the labels that distinguish an alert from all others: what becomes more urgent, or less, is another alert.
+const identity = "alertname, client, component, subject, priority"
 
 // escalatingSelector are the matchers of the alerts that escalate: alerts for the staff with a priority that has levels. An alert about
 // another alert has a source_alertname, and never escalates itself.
@@ -115,7 +121,7 @@ func (r *Routing) escalationRules() []byte {
       - alert: %s
         expr: |
           label_replace(
-            max by (%s) (max_over_time(ALERTS{%s}[%s])),
+            max by (alertname, client, component, subject) (max_over_time(ALERTS{%s}[%s])),
             "source_alertname", "$1", "alertname", "(.+)")
         labels:
           priority: none
@@ -127,8 +133,9 @@ func (r *Routing) escalationRules() []byte {
           description: >-
             {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) inhibits others until %s after it resolves.
           runbook_url: %s/%s.md
-`, inhibitionSourceRecent, identity, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Hold, r.Inhibition.Hold, shippedRunbooks, inhibitionSourceRecent)
+`, inhibitionSourceRecent, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Hold, r.Inhibition.Hold, shippedRunbooks, inhibitionSourceRecent)
 	}
+	b.WriteString(r.endingRule())
 	for _, l := range Levels() {
 		var due []string
 		for _, p := range Priorities() {
@@ -144,7 +151,7 @@ func (r *Routing) escalationRules() []byte {
           label_replace(
             (
               %[2]s
-            ) and on (%[3]s, priority) (ALERTS{alertstate="firing",%[4]s} and last_over_time(ALERTS{alertstate="firing",%[4]s}[1m])),
+            ) and on (%[3]s) (ALERTS{alertstate="firing",%[4]s} and last_over_time(ALERTS{alertstate="firing",%[4]s}[1m])),
             "source_alertname", "$1", "alertname", "(.+)")
         labels:
           escalation: %[1]s
@@ -156,6 +163,54 @@ func (r *Routing) escalationRules() []byte {
           runbook_url: %[6]s/{{ $labels.source_alertname }}.md
           dashboard_url: %[7]s/d/consignwatch-escalation?var-client={{ $labels.client }}&from=now-3h&to=now
 `, l.Name, strings.Join(due, "\n                or "), identity, r.escalatingSelector(), l.Role, shippedRunbooks, shippedGrafana)
+	}
+	return []byte(b.String())
+}
+
+// endingRule is the rule of the alert that notifies the holder of an acknowledgement of its end. It has all labels of its source, so that the
+// team on call for the source is notified, as urgently; who acknowledged it is free text, and no label. It is no escalation: the initial contact is notified.
+func (r *Routing) endingRule() string {
+	var limited []string
+	for _, p := range Priorities() {
+		if r.Site.Policy.Priorities[p].AckTimeout > 0 {
+			limited = append(limited, p)
+		}
+	}
+	if len(limited) == 0 {
+		return ""
+	}
+	source := fmt.Sprintf(`alertstate="firing",priority=~%q,team!=%q,escalation="",source_alertname=""`, strings.Join(limited, "|"), clientAdmin)
+	return fmt.Sprintf(`      # The policy ends acknowledgements, so that nobody falls asleep on one. ackd exports when; an acknowledgement that ends later, too, does not fire.
+      - alert: %[1]s
+        expr: |
+          label_replace(
+            max without (alertstate) (ALERTS{%[2]s} and last_over_time(ALERTS{%[2]s}[1m])) * 0
+              + on (%[3]s) group_left ()
+                (max by (%[3]s) (consign_alert_acknowledged_until_timestamp_seconds) - time() < %[4]d > 0),
+            "source_alertname", "$1", "alertname", "(.+)")
+        annotations:
+          summary: An acknowledgement is about to end.
+          description: >-
+            The acknowledgement of {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) ends in
+            {{ humanizeDuration $value }}. If the alert still fires then, it notifies and escalates again.
+          runbook_url: %[5]s/%[1]s.md
+          dashboard_url: %[6]s/d/consignwatch-escalation?var-client={{ $labels.client }}&from=now-3h&to=now
+`, acknowledgementEnding, source, identity, int(ackWarning.Seconds()), shippedRunbooks, shippedGrafana)
+}
+
+// ackPolicy is what ackd has to know of the policy.
+func (r *Routing) ackPolicy() []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n# ackd reads it: policy_file in its configuration.\nresolve_grace: %s\nack_timeout:\n", generated(SiteFile), r.Site.Policy.ResolveGrace)
+	limited := false
+	for _, p := range Priorities() {
+		if timeout := r.Site.Policy.Priorities[p].AckTimeout; timeout > 0 {
+			limited = true
+			fmt.Fprintf(&b, "  %s: %s\n", p, timeout)
+		}
+	}
+	if !limited {
+		return []byte(strings.Replace(b.String(), "ack_timeout:", "ack_timeout: {}", 1))
 	}
 	return []byte(b.String())
 }

@@ -47,7 +47,7 @@ func (r *Routing) template() []byte {
 		notified.WriteString("{{ end }}")
 	}
 	notified.WriteString("{{ end }}")
-	define("consignwatch.notified", notified.String())
+	define("consignwatch.notified", fmt.Sprintf("{{ if eq .CommonLabels.alertname %q }}Unless somebody acknowledges it again, the alert notifies and escalates again, from the first level on.{{ else }}%s{{ end }}", acknowledgementEnding, notified.String()))
 	return []byte(b.String())
 }
 

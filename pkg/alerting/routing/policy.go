@@ -38,6 +38,12 @@ func (r *Routing) Policy() string {
 	line("The Watchdog goes to the heartbeat every %s.", s.Heartbeat.Every)
 	line("")
 	line("An alert that fires again within %s is the same incident. Acknowledging it stops the escalation, which starts over when the acknowledgement ends.", s.Policy.ResolveGrace)
+	line("An acknowledgement holds for the priority of its alert and milder ones.")
+	for _, p := range Priorities() {
+		if timeout := s.Policy.Priorities[p].AckTimeout; timeout > 0 {
+			line("It ends after %s if the alert is %s, unless it was made for longer; %s before, the team that was notified first is notified of the end.", timeout, p, model.Duration(ackWarning))
+		}
+	}
 	line("While ackd is unavailable, acknowledgements hold for %s.", s.Policy.AckGrace)
 	line("")
 	line("Inhibited while the source fires, and for %s after it resolves:", r.Inhibition.Hold)

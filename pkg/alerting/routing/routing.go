@@ -19,6 +19,7 @@ const (
 	SiteFile       = "alertmanager/site.yml"
 	InhibitionFile = "alertmanager/inhibition.yml"
 	ConfigFile     = "alertmanager/alertmanager.yml"
+	AckPolicyFile  = "alertmanager/acknowledgement.yml"
 	TemplateFile   = "alertmanager/templates/site.tmpl"
 	EscalationFile = "rules/alerts/escalation.yml"
 	ClockFile      = "rules/recording/escalation.yml"
@@ -70,6 +71,7 @@ func (r *Routing) Files() (map[string][]byte, error) {
 	}
 	return map[string][]byte{
 		ConfigFile:     config,
+		AckPolicyFile:  r.ackPolicy(),
 		TemplateFile:   r.template(),
 		EscalationFile: r.escalationRules(),
 		ClockFile:      r.clockRules(),

@@ -130,6 +130,9 @@ func mistakes() []struct {
 		{"P3: {group_wait: 10m, group_interval: 1h}", "P3: {group_wait: 10m, group_interval: 1h, escalate: {secondary: 1d}}", "P3 does not escalate", false},
 		{"P1: {group_wait: 1m, group_interval: 1m", "P1: {group_wait: 1m, hours: true, group_interval: 1m", "P1 cannot wait for office hours", false},
 		{"  resolve_grace: 2m ", "  # resolve_grace: 2m ", "policy.resolve_grace: missing", true},
+		{"ack_timeout: 30m", "ack_timeout: 6m", "policy.priorities.P0.ack_timeout: 6m is too short: the team is notified 5m before the end, so at least 10m", false},
+		{"ack_timeout: 30m", "ack_timeout: soon", `"soon" is not a duration`, true},
+		{"ack_timeout: 30m", "ack_timout: 30m", `unknown key "ack_timout"`, true},
 	}
 }
 
@@ -327,5 +330,45 @@ func TestAnInventoryWithoutClients(t *testing.T) {
 	}
 	if got := string(made[ClientsFile]); !strings.HasSuffix(got, "    rules: []\n") {
 		t.Errorf("%s is\n%s", ClientsFile, got)
+	}
+}
+
+// The clock of the escalation and ackd have the same time; `consignwatch check` holds keep_firing_for against it.
+func TestWhatEndsAnIncidentIsOneTime(t *testing.T) {
+	files := shipped(t)
+	change(t, files, SiteFile, "resolve_grace: 2m ", "resolve_grace: 3m ")
+	made, err := load(t, files).Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{AckPolicyFile: "\nresolve_grace: 3m\n", ClockFile: firingSinceMetric + "[3m]"} {
+		if !strings.Contains(string(made[file]), want) {
+			t.Errorf("%s lacks %q", file, want)
+		}
+	}
+}
+
+func TestAnAcknowledgementEndsOnlyWhereThePolicySaysSo(t *testing.T) {
+	files := shipped(t)
+	change(t, files, SiteFile, "ack_timeout: 4h, ", "")
+	made, err := load(t, files).Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(made[AckPolicyFile]); !strings.HasSuffix(text, "ack_timeout:\n  P0: 30m\n") {
+		t.Errorf("%s is\n%s", AckPolicyFile, text)
+	}
+	if text := string(made[EscalationFile]); !strings.Contains(text, `ALERTS{alertstate="firing",priority=~"P0",team!="client_admin"`) {
+		t.Errorf("%s is\n%s", EscalationFile, text)
+	}
+	change(t, files, SiteFile, "ack_timeout: 30m, ", "")
+	if made, err = load(t, files).Files(); err != nil {
+		t.Fatal(err)
+	}
+	if text := string(made[AckPolicyFile]); !strings.HasSuffix(text, "ack_timeout: {}\n") {
+		t.Errorf("%s is\n%s", AckPolicyFile, text)
+	}
+	if strings.Contains(string(made[EscalationFile]), acknowledgementEnding) {
+		t.Errorf("%s has an alert that cannot fire", EscalationFile)
 	}
 }

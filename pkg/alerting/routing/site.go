@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/consignwatch/consignwatch/pkg/catalog"
 	"github.com/consignwatch/consignwatch/pkg/yamlfile"
 )
@@ -110,7 +112,8 @@ type Client struct {
 
 // Policy is the timing of notifications, and of the escalation, by priority.
 type Policy struct {
-	// ResolveGrace is the time within which an alert that fires again is the same incident.
+	// ResolveGrace is the time within which an alert that fires again is the same incident: for the clock of the escalation, for its acknowledgement,
+	// and the shortest keep_firing_for of P0 and P1.
 	ResolveGrace yamlfile.Duration `yaml:"resolve_grace"`
 	// AckGrace is how long acknowledgements hold while ackd is unavailable.
 	AckGrace   yamlfile.Duration          `yaml:"ack_grace"`
@@ -126,6 +129,8 @@ type PriorityPolicy struct {
 	OfficeHours bool `yaml:"hours"`
 	// OfficeHeadStart is how long the initial contact has from the beginning of office hours before the next one is notified; requires OfficeHours.
 	OfficeHeadStart yamlfile.Duration `yaml:"office_head_start"`
+	// AckTimeout is how long an acknowledgement is renewed while its alert fires; 0: without a limit.
+	AckTimeout yamlfile.Duration `yaml:"ack_timeout"`
 	// Escalate has the delay of each role after the first; 0: not notified.
 	Escalate struct {
 		Secondary  yamlfile.Duration `yaml:"secondary"`
@@ -358,6 +363,9 @@ func (s *Site) checkPolicy() error {
 		}
 		if t.OfficeHours && (name == "P0" || name == "P1") {
 			fail(key+".hours", "%s cannot wait for office hours", name)
+		}
+		if timeout := time.Duration(t.AckTimeout); timeout != 0 && timeout < 2*ackWarning {
+			fail(key+".ack_timeout", "%s is too short: the team is notified %s before the end, so at least %s", t.AckTimeout, model.Duration(ackWarning), model.Duration(2*ackWarning))
 		}
 		before := grace
 		for _, l := range Levels() {

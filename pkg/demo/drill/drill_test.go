@@ -122,6 +122,10 @@ func TestASyntheticAlertIsNotifiedAcknowledgedAndResolved(t *testing.T) {
 	if err != nil || !record.Passed() || !record.has("acknowledged", "by ann") {
 		t.Errorf("%+v, %v", record, err)
 	}
+	silences, err := client.Silences(t.Context())
+	if err != nil || len(silences) != 1 || silences[0].Active() {
+		t.Errorf("the acknowledgement outlives the drill: %+v, %v", silences, err)
+	}
 	d.AckTimeout = time.Second
 	record, err = d.Drill(t.Context(), rules["ShopifyDown"], routing.Platform)
 	if err != nil || record.Passed() || !strings.Contains(strings.Join(record.Missing, ""), "not acknowledged within 1s") {

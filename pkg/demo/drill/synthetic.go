@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
 )
 
@@ -106,6 +107,9 @@ func (d *Synthetic) Drill(ctx context.Context, rule Rule, client string) (record
 		if err := d.awaitAcknowledgement(ctx, record, &alert); err != nil {
 			return record, err
 		}
+	}
+	if err := d.unacknowledge(ctx, alert); err != nil {
+		return record, err
 	}
 	alert.EndsAt = time.Now()
 	if err := d.post(ctx, alert); err != nil {
@@ -209,5 +213,27 @@ func (d *Synthetic) awaitAcknowledgement(ctx context.Context, record *Record, al
 		}
 	}
 	record.Missing = append(record.Missing, fmt.Sprintf("not acknowledged within %s", d.AckTimeout))
+	return nil
+}
+
+// unacknowledge ends the acknowledgement of the synthetic alert. ackd would end it some time after the alert has resolved, until when the resolution is not
+// notified: Prometheus sends a resolved alert again, so that it is notified later, but the drill does not.
+func (d *Synthetic) unacknowledge(ctx context.Context, alert amclient.PostableAlert) error {
+	found, err := d.find(ctx, alert)
+	if err != nil || found == nil {
+		return err
+	}
+	for _, id := range found.Status.SilencedBy {
+		silence, err := d.Client.Silence(ctx, id)
+		if err != nil {
+			return err
+		}
+		own := slices.Contains(silence.Matchers, amclient.Matcher{Name: "subject", Value: Subject, IsEqual: true})
+		if own && ack.IsAcknowledgement(&silence) {
+			if err := d.Client.ExpireSilence(ctx, id); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }

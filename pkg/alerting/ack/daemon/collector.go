@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/alerting/amclient"
@@ -14,6 +15,7 @@ import (
 const (
 	acknowledged      = "consign_alert_acknowledged"
 	acknowledgedSince = "consign_alert_acknowledged_timestamp_seconds"
+	acknowledgedUntil = "consign_alert_acknowledged_until_timestamp_seconds"
 	alertsFiring      = "consign_alerts_firing"
 	acknowledgeTime   = "consign_alert_time_to_acknowledge_seconds"
 	resolveTime       = "consign_alert_time_to_resolve_seconds"
@@ -21,13 +23,10 @@ const (
 	lastPoll          = "consign_ackd_last_poll_timestamp_seconds"
 )
 
-// heartbeatPriority is the priority of alerts that always fire. They cannot be acknowledged.
-const heartbeatPriority = "none"
-
 // alertCollector exports which alerts fire and which of them are acknowledged.
 type alertCollector struct {
 	client  *amclient.Client
-	renewer ack.Renewer
+	renewer *ack.Renewer
 	clients []string
 	timings *timings
 }
@@ -45,45 +44,41 @@ func (c *alertCollector) collect(ctx context.Context, sink *exporter.Sink) error
 	}
 	c.timings.observe(s)
 	sink.Inventory("client", append([]string{"_platform"}, c.clients...))
-	emit(s, sink)
+	emit(s, c.renewer, sink)
 	return nil
 }
 
-// alertKey has the labels of the series of an alert. Alerts that differ in other labels share the series.
-type alertKey struct {
-	ack.Identity
-	priority string
-}
-
-func emit(s *ack.Snapshot, sink *exporter.Sink) {
+func emit(s *ack.Snapshot, renewer *ack.Renewer, sink *exporter.Sink) {
 	firing := map[string]int{}
-	byKey := map[alertKey]*ack.Alert{}
+	byIdentity := map[ack.Identity]*ack.Alert{} // alerts that differ in other labels share a series
 	for i := range s.Alerts {
 		a := &s.Alerts[i]
-		if !slices.Contains(catalog.Priorities(), a.Priority()) {
+		if !slices.Contains(catalog.Priorities(), a.Priority) {
 			continue // not an alert of our rules
 		}
-		firing[a.Priority()]++
-		key := alertKey{a.Identity, a.Priority()}
+		firing[a.Priority]++
 		// Of alerts that share a series, all have to be acknowledged.
-		if other := byKey[key]; a.Priority() != heartbeatPriority && (other == nil || other.Acknowledged() && !a.Acknowledged()) {
-			byKey[key] = a
+		if other := byIdentity[a.Identity]; !a.Heartbeat() && (other == nil || other.Acknowledged() && !a.Acknowledged()) {
+			byIdentity[a.Identity] = a
 		}
 	}
 	for _, p := range catalog.Priorities() {
 		sink.Gauge(alertsFiring, float64(firing[p]), p)
 	}
-	for key, a := range byKey {
-		if slices.Contains([]string{key.Client, key.Component, key.Subject}, "") {
+	for i, a := range byIdentity {
+		if slices.Contains([]string{i.Client, i.Component, i.Subject}, "") {
 			continue // no identity: not an alert of our rules
 		}
-		labels := []string{key.Alertname, key.Client, key.Component, key.Subject, key.priority}
+		labels := []string{i.Alertname, i.Client, i.Component, i.Subject, i.Priority}
 		if !a.Acknowledged() {
 			sink.Gauge(acknowledged, 0, labels...)
 			continue
 		}
 		sink.Gauge(acknowledged, 1, labels...)
-		sink.Gauge(acknowledgedSince, float64(a.AcknowledgedAt().UnixMilli())/1000, labels...)
+		sink.Gauge(acknowledgedSince, seconds(a.AcknowledgedAt()), labels...)
+		if end := renewer.End(s, a); !end.IsZero() {
+			sink.Gauge(acknowledgedUntil, seconds(end), labels...)
+		}
 	}
 	states := map[string]int{}
 	for i := range s.Silences {
@@ -92,5 +87,7 @@ func emit(s *ack.Snapshot, sink *exporter.Sink) {
 	for _, state := range catalog.SilenceStates() {
 		sink.Gauge(silences, float64(states[state]), state)
 	}
-	sink.Gauge(lastPoll, float64(s.Time.UnixMilli())/1000)
+	sink.Gauge(lastPoll, seconds(s.Time))
 }
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

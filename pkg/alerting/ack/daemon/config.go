@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	commonconfig "github.com/prometheus/common/config"
@@ -16,6 +18,9 @@ import (
 // config is the configuration file of the daemon.
 type config struct {
 	Alertmanager alertmanagerConfig `yaml:"alertmanager"`
+	// PolicyFile is the part of the notification policy that is about acknowledgements, as `consignwatch render` writes it: what the rules of the
+	// escalation were rendered from, too.
+	PolicyFile string `yaml:"policy_file"`
 	// Interval is how often Alertmanager is polled. It should be shorter than group_interval, so that the silence of a resolved alert has
 	// expired before Alertmanager sends the resolved notification.
 	Interval yamlfile.Duration `yaml:"interval"`
@@ -28,6 +33,8 @@ type config struct {
 	// Clients are the slugs of the inventory. The cardinality limiter admits these values of the label client before all others.
 	Clients []string     `yaml:"clients,omitempty"`
 	Limits  limitsConfig `yaml:"limits"`
+
+	policy ack.Policy // the content of PolicyFile
 }
 
 // alertmanagerConfig has the address and HTTP client settings of Alertmanager.
@@ -72,7 +79,43 @@ func readConfig(path string) (*config, error) {
 		return nil, err
 	}
 	c.Alertmanager.HTTP.SetDirectory(filepath.Dir(path))
+	c.PolicyFile = commonconfig.JoinDir(filepath.Dir(path), c.PolicyFile)
+	if c.policy, err = readPolicy(c.PolicyFile); err != nil {
+		return nil, err
+	}
+	// An acknowledgement whose alert is missing is not renewed. When that begins, two thirds of its length are left, or a poll less.
+	if grace := c.policy.ResolveGrace; grace > time.Duration(c.RenewFor)*2/3-2*time.Duration(c.Interval) {
+		return nil, f.Errorf("renew_for", "%s is too short for an acknowledgement to outlive an alert that is missing for resolve_grace, which is %s", c.RenewFor, yamlfile.Duration(grace))
+	}
 	return &c, nil
+}
+
+// policyFile is the file that `consignwatch render` writes.
+type policyFile struct {
+	ResolveGrace yamlfile.Duration            `yaml:"resolve_grace"`
+	AckTimeout   map[string]yamlfile.Duration `yaml:"ack_timeout"`
+}
+
+func readPolicy(path string) (ack.Policy, error) {
+	var p policyFile
+	f, err := yamlfile.Read(path, &p)
+	if err != nil {
+		return ack.Policy{}, err
+	}
+	if p.ResolveGrace <= 0 {
+		return ack.Policy{}, f.Errorf("resolve_grace", "missing: this is not the file that `consignwatch render` writes")
+	}
+	policy := ack.Policy{ResolveGrace: time.Duration(p.ResolveGrace), AckTimeout: map[string]time.Duration{}}
+	for priority, timeout := range p.AckTimeout {
+		switch {
+		case !slices.Contains(catalog.Priorities(), priority):
+			return ack.Policy{}, f.Errorf("ack_timeout."+priority, "is not a priority: one of %s", strings.Join(catalog.Priorities(), ", "))
+		case timeout <= 0:
+			return ack.Policy{}, f.Errorf("ack_timeout."+priority, "must be longer than 0")
+		}
+		policy.AckTimeout[priority] = time.Duration(timeout)
+	}
+	return policy, nil
 }
 
 func (c *config) check(f *yamlfile.File) error {
@@ -104,6 +147,9 @@ func (c *config) check(f *yamlfile.File) error {
 	}
 	if err := c.Alertmanager.HTTP.Validate(); err != nil {
 		return f.Errorf("alertmanager.http", "%w", err)
+	}
+	if c.PolicyFile == "" {
+		return f.Errorf("policy_file", "is missing: the path of acknowledgement.yml, which `consignwatch render` writes beside alertmanager.yml")
 	}
 	return nil
 }

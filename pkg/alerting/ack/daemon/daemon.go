@@ -45,7 +45,8 @@ func load(path string, log *slog.Logger) (*exporter.Setup, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	schedule := exporter.Schedule{Interval: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout)}
-	renewer := ack.Renewer{
+	renewer := &ack.Renewer{
+		Policy: c.policy,
 		Length: time.Duration(c.RenewFor), Settle: time.Duration(c.Settle),
 		Heartbeat: c.Heartbeat.Alertname, HeartbeatAge: time.Duration(c.Heartbeat.MaxAge),
 	}

@@ -6,7 +6,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/consignwatch/consignwatch/pkg/alerting/ack"
 	"github.com/consignwatch/consignwatch/pkg/exporter/exportertest"
 )
 
@@ -23,6 +25,13 @@ func TestTheExampleIsWhatTheDaemonReads(t *testing.T) {
 	if !ok {
 		t.Fatal("there is no example")
 	}
+	// The policy is the rendered one.
+	rendered, err := os.ReadFile("../../../../alertmanager/acknowledgement.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := exportertest.WriteFile(t, "acknowledgement.yml", string(rendered))
+	example = strings.Replace(example, "policy_file: acknowledgement.yml ", "policy_file: "+policy+" ", 1)
 	got, err := readConfig(exportertest.WriteFile(t, "ackd.yml", example))
 	if err != nil {
 		t.Fatal(err)
@@ -30,6 +39,8 @@ func TestTheExampleIsWhatTheDaemonReads(t *testing.T) {
 	want := defaultConfig()
 	want.Alertmanager.URL = "http://alertmanager:9093"
 	want.Alertmanager.HTTP.SetDirectory(t.TempDir())
+	want.PolicyFile = policy
+	want.policy = ack.Policy{ResolveGrace: 2 * time.Minute, AckTimeout: map[string]time.Duration{"P0": 30 * time.Minute, "P1": 4 * time.Hour}}
 	if !reflect.DeepEqual(got, &want) {
 		t.Errorf("the example is not the defaults:\n%+v\n%+v", got, want)
 	}
@@ -41,5 +52,5 @@ func TestTheExampleIsWhatTheDaemonReads(t *testing.T) {
 }
 
 func TestInvalidConfigurationsSayWhatIsWrongAndWhere(t *testing.T) {
-	exportertest.Invalid(t, App(), "testdata/invalid", 14, "secretpassword", nil)
+	exportertest.Invalid(t, App(), "testdata/invalid", 18, "secretpassword", nil)
 }

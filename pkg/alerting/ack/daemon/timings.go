@@ -49,7 +49,7 @@ func distributions(c *catalog.Catalog, metric string) map[string]*distribution {
 	m, _ := c.Lookup(metric)
 	byPriority := map[string]*distribution{}
 	for _, p := range catalog.Priorities() {
-		if p != heartbeatPriority {
+		if p != ack.HeartbeatPriority {
 			byPriority[p] = &distribution{bounds: m.Buckets, HistogramValue: exporter.HistogramValue{Buckets: make([]uint64, len(m.Buckets))}}
 		}
 	}
@@ -73,13 +73,13 @@ func (t *timings) observe(s *ack.Snapshot) {
 	defer t.mu.Unlock()
 	firing := map[string]incident{}
 	for _, a := range s.Alerts {
-		d, ok := t.timeToAcknowledge[a.Priority()]
+		d, ok := t.timeToAcknowledge[a.Priority]
 		if !ok {
 			continue
 		}
 		i := t.incidents[a.Fingerprint]
 		if !i.startsAt.Equal(a.StartsAt) {
-			i = incident{startsAt: a.StartsAt, priority: a.Priority()}
+			i = incident{startsAt: a.StartsAt, priority: a.Priority}
 		}
 		// A silence that is older than the alert does not acknowledge it, and one that is older than this process was observed by the process before.
 		if acknowledgedAt := firstSilence(&a); !i.counted && acknowledgedAt.After(t.started) {
