@@ -5,7 +5,7 @@
 #
 # Read on topics lets it look at single records, for their timestamps and for the header of dead letters. Without it lag is
 # exported in messages, and in seconds only within an interval; dead letters are not exported. DescribeConfigs is for the
-# retention: without it the time to loss is not exported. It never needs Write, Create, Delete, Alter or Read on groups.
+# retention and min.insync.replicas: without it neither the time to loss nor partitions under min-ISR are exported. It never needs Write, Create, Delete, Alter or Read on groups.
 set -eu
 acls() { kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --add --allow-principal User:consignwatch "$@"; }
 

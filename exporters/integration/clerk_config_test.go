@@ -13,6 +13,7 @@ func TestMistakesInTheSectionClerkAreNamed(t *testing.T) {
 		"session with a path":         {"clerk: {secret_key_file: key, probe_session: ../users}", "clerk.probe_session: is not the name of a session"},
 		"foreign is ours":             {token + "  foreign_session: sess_1", "clerk.foreign_session: must be another session"},
 		"verification, no session":    {"clerk: {secret_key_file: key, verify_url: 'https://example.com/me'}", "clerk.probe_session: is missing"},
+		"exempt from nothing":         {"clerk: {secret_key_file: key, verify_exempt: true}", "clerk.verify_exempt: says nothing without verify_url"},
 		"tokens in the clear":         {token + "  verify_url: http://example.com/me", "clerk.verify_url: is not https"},
 		"no issuer":                   {"clerk: {secret_key_file: key, probe_session: sess_1, authorized_parties: [a]}", "clerk.issuer: is missing"},
 		"no parties":                  {"clerk: {secret_key_file: key, probe_session: sess_1, issuer: 'https://clerk.example.com'}", "clerk.authorized_parties: is missing"},

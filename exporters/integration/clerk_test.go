@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,12 @@ const fastTiming = 500 * time.Millisecond
 // start runs an exporter for both, with an interval.
 func (s *clerkSite) start(t *testing.T, interval time.Duration) *exportertest.Running {
 	t.Helper()
+	return s.startWith(t, interval, "")
+}
+
+// startWith runs an exporter with further settings.
+func (s *clerkSite) startWith(t *testing.T, interval time.Duration, more string) *exportertest.Running {
+	t.Helper()
 	return s.run(t, fmt.Sprintf(`clerk:
   url: '%s'
   secret_key_file: %s
@@ -72,9 +79,9 @@ func (s *clerkSite) start(t *testing.T, interval time.Duration) *exportertest.Ru
   authorized_parties: ['%s']
   verify_url: '%s'
   interval: %[7]s
-  timeout: %[7]s
+  timeout: %[8]s
   token_interval: %[7]s
-`, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), foreignSess, testIssuer, ourParty, s.verifyURL, yamlfile.Duration(interval)))
+%[9]s`, s.url, exportertest.WriteFile(t, "key", plantedKey+"\n"), foreignSess, testIssuer, ourParty, s.verifyURL, yamlfile.Duration(interval), yamlfile.Duration(min(interval, 30*time.Second)), more))
 }
 
 func (s *clerkSite) run(t *testing.T, config string) *exportertest.Running {
@@ -121,7 +128,7 @@ func TestClerkMetricsEqualItsResponses(t *testing.T) {
 		})
 		got := map[string]float64{}
 		for name, v := range series {
-			if strings.HasPrefix(name, "consign_clerk_") && !strings.Contains(name, "_requests_total") {
+			if strings.HasPrefix(name, "consign_clerk_") && !strings.Contains(name, "_requests_total") && !strings.Contains(name, "_presented_total") {
 				got[name] = v
 			}
 		}
@@ -159,6 +166,66 @@ func TestClerkMetricsEqualItsResponses(t *testing.T) {
 		})
 		assertNoSecrets(t, r)
 	})
+}
+
+// What the platform is given to reject is counted, so that nobody takes it for an attack; and it is seen at 0 before the first of it. A platform that
+// leaves it out needs no count.
+func TestPresentedTokensAreCounted(t *testing.T) {
+	t.Parallel()
+	for _, exempt := range []bool{false, true} {
+		t.Run(fmt.Sprintf("exempt %v", exempt), func(t *testing.T) {
+			t.Parallel()
+			exportertest.InVirtualTime(t, func(t *testing.T) {
+				s := newClerkSite(t, &exportertest.Network{})
+				var rejected atomic.Int64
+				s.verifyURL = s.network.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					answer := httptest.NewRecorder()
+					s.Verifier.ServeHTTP(answer, r)
+					if answer.Code == http.StatusUnauthorized {
+						rejected.Add(1)
+					}
+					w.WriteHeader(answer.Code)
+				})).URL
+				r := s.startWith(t, fastTiming, fmt.Sprintf("  verify_exempt: %v\n", exempt))
+				presented := func(series map[string]float64) string {
+					var all []string
+					for _, check := range catalog.TokenChecks() {
+						if n, ok := series[fmt.Sprintf("consign_clerk_invalid_tokens_presented_total{check=%q}", check)]; ok {
+							all = append(all, fmt.Sprintf("%s %v", strings.TrimSuffix(check, "_rejected"), n))
+						}
+					}
+					return strings.Join(all, ", ")
+				}
+				if !exempt {
+					first := r.Await(t, "the first round", func(series map[string]float64) bool { return series[check("valid_accepted")] == 1 })
+					if got := presented(first); got != "expired 0, tampered 0, unknown_key 0, wrong_party 0" || rejected.Load() != 0 {
+						t.Errorf("after the first round %q are counted, and %d were rejected", got, rejected.Load())
+					}
+					if _, ok := first[check("tampered_rejected")]; ok {
+						t.Error("the first round has a verdict on forgeries that it did not present")
+					}
+				}
+				later := r.Await(t, "a round with forgeries", func(series map[string]float64) bool {
+					return series[check("tampered_rejected")] == 1 && series[check("wrong_party_rejected")] == 1
+				})
+				if got := presented(later); exempt && got != "" {
+					t.Errorf("exempt, and %q are counted", got)
+				} else if sum := sumOf(later, "consign_clerk_invalid_tokens_presented_total"); !exempt && int64(sum) != rejected.Load() {
+					t.Errorf("%q are counted, and %d were rejected", got, rejected.Load())
+				}
+			})
+		})
+	}
+}
+
+// sumOf adds up the series of a metric.
+func sumOf(series map[string]float64, metric string) (sum float64) {
+	for name, n := range series {
+		if strings.HasPrefix(name, metric+"{") {
+			sum += n
+		}
+	}
+	return sum
 }
 
 // requestsOf is which outcomes occurred, by operation.

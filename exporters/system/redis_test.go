@@ -400,12 +400,17 @@ func TestAReplicaOfRedis(t *testing.T) {
 	if err := c.Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
+	const link = `consign_redis_replica_link_up{server="cache"}`
+	r.Await(t, "the replica is connected", func(s map[string]float64) bool { return s[link] == 1 })
 	// A replica acknowledges once a second.
 	r.Await(t, "the replica has caught up", func(s map[string]float64) bool { v, ok := s[fmt.Sprintf(lag, "source")]; return ok && v < 1000 })
 	before := operations(t, r)
 	s := awaitRound(t, r, "redis_operations", "cache")
 	if _, ok := s[fmt.Sprintf(lag, "cache")]; ok {
 		t.Error("the replica tells a lag, which it cannot know")
+	}
+	if _, ok := s[`consign_redis_replica_link_up{server="source"}`]; ok {
+		t.Error("the source, which is no replica, has a link")
 	}
 	if s["consignwatch_collector_success"+collected("redis_operations", "cache")] != 1 {
 		t.Errorf("the operations fail on a replica:\n%s", r.Log())
@@ -433,6 +438,26 @@ func TestAReplicaOfRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Await(t, "without replicas there is no lag", func(s map[string]float64) bool { _, ok := s[fmt.Sprintf(lag, "source")]; return !ok })
+}
+
+// The source is gone: the replica answers all the same, with what it has.
+func TestAReplicaOfRedisWithoutItsSourceHasNoLink(t *testing.T) {
+	t.Parallel()
+	const link = `consign_redis_replica_link_up{server="cache"}`
+	source, replica := ownRedis(t), ownRedis(t)
+	host, port, _ := net.SplitHostPort(source.Address())
+	r := start(t, fmt.Sprintf("%sredis: [{name: cache, address: '%s'}]\n", patient, replica.Address()))
+	if err := redisClient(t, &redis.Options{Addr: replica.Address()}).Do(t.Context(), "REPLICAOF", host, port).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.Await(t, "the replica is connected", func(s map[string]float64) bool { return s[link] == 1 })
+	if err := source.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.Await(t, "the replica has lost its source", func(s map[string]float64) bool {
+		v, ok := s[link]
+		return ok && v == 0 && s[`consign_redis_up{essential="true",server="cache"}`] == 1
+	})
 }
 
 // TestAReplicaThatIsBeingFilledHasNoLag: how far it is behind is known once it has the source's data. Valkey can fill a replica

@@ -90,6 +90,7 @@ func TestEveryDeclaredMetricIsInTheRecordedScrapeResponse(t *testing.T) {
 		"consign_mysql_replication_lag_seconds": "no replica: TestReplicationMetricsEqualTheReplicasStatus",
 		"consign_mysql_replication_running":     "no replica: TestReplicationMetricsEqualTheReplicasStatus",
 		"consign_redis_replication_lag_bytes":   "no replica: TestAReplicaOfRedis",
+		"consign_redis_replica_link_up":         "no replica: TestAReplicaOfRedis",
 		"consign_redis_memory_max_bytes":        "no maxmemory: TestRedisMetricsEqualTheServersInfo",
 	}
 	text, err := os.ReadFile("testdata/scrape_response.txt")

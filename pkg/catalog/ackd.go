@@ -9,6 +9,16 @@ func Priorities() []string { return []string{"P0", "P1", "P2", "P3", "none"} }
 // SilenceStates is the closed set of states of a silence, as Alertmanager names them.
 func SilenceStates() []string { return []string{"active", "pending", "expired"} }
 
+// The reasons for which a silence hides more than it should.
+const (
+	SilenceUnrestricted = "unrestricted" // no matcher names a client or a resource
+	SilenceManyClients  = "many_clients" // it matches firing alerts of more than three clients
+	SilenceLong         = "long"         // it lasts for more than seven days
+)
+
+// SilenceReasons is the closed set of these reasons.
+func SilenceReasons() []string { return []string{SilenceUnrestricted, SilenceManyClients, SilenceLong} }
+
 // ackdMetrics are contract section 5. Every replica of the daemon sees all alerts, so that none is to be added up.
 func ackdMetrics() []Metric {
 	priority := oneOf("priority", Priorities()...)
@@ -37,6 +47,8 @@ func ackdMetrics() []Metric {
 			Help: "Time from firing to resolution, acknowledged or not."},
 		{Name: "consign_silences", Type: Gauge, Unit: Count, Labels: []Label{oneOf("state", SilenceStates()...)},
 			Help: "Silences in Alertmanager by state, acknowledgements included."},
+		{Name: "consign_silences_too_broad", Type: Gauge, Unit: Count, Labels: []Label{oneOf("reason", SilenceReasons()...)},
+			Help: "Active silences that hide more than they should: no matcher restricts them to a client or a resource (unrestricted), they match firing alerts of more than three clients (many_clients), or they last for more than seven days (long). Acknowledgements count only for the last."},
 		{Name: "consign_ackd_last_poll_timestamp_seconds", Type: Gauge, Unit: Timestamp,
 			Help: "When ackd last read alerts and silences from Alertmanager. Older than 15 minutes: acknowledgements no longer stop an escalation."},
 	})

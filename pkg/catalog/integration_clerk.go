@@ -43,6 +43,8 @@ func clerkMetrics() []Metric {
 			Help: "Clerk's clock minus the exporter's, by the header Date of the last response that came from no cache, to about a second. Absent while there was none. The token check without verify_url does not depend on it."},
 		{Name: "consign_clerk_token_check", Type: Gauge, Unit: Bool, Replicas: Min, Labels: []Label{oneOf("check", TokenChecks()...)},
 			Help: "Whether the last synthetic token check passed (1) or failed (0): a valid token must be accepted, all others rejected. 0 of a check that ends in _rejected: somebody can sign in with a forged token. Absent without a verdict."},
+		{Name: "consign_clerk_invalid_tokens_presented_total", Type: Counter, Unit: Count, Replicas: Sum, Labels: []Label{oneOf("check", TokenChecks()[1:]...)},
+			Help: "Forged, expired and foreign session tokens that the token check presented to the platform, which may count them as security violations. Absent without verify_url, and with verify_exempt: the platform leaves them out."},
 		{Name: "consign_clerk_token_check_duration_seconds", Type: Histogram, Unit: Seconds, Buckets: probeBuckets(),
 			Help: "Duration of the verification of valid session tokens, network included when the platform verifies. Accepted ones only."},
 	})

@@ -157,6 +157,8 @@ func systemMetrics() []Metric {
 			Help: "Connections that were refused because maxclients was reached."},
 		{Name: "consign_redis_replication_lag_bytes", Type: Gauge, Unit: Bytes, Labels: []Label{server()},
 			Help: "Replication lag: bytes of the replication stream that the slowest connected replica has not acknowledged. Absent on a replica, and without replicas."},
+		{Name: "consign_redis_replica_link_up", Type: Gauge, Unit: Bool, Labels: []Label{server()},
+			Help: "Whether the replica is connected to its source (1) or not (0). Absent on a server that is not a replica."},
 		{Name: "consign_redis_last_save_success", Type: Gauge, Unit: Bool, Labels: []Label{server()},
 			Help: "Whether the last write to disk succeeded: the last snapshot and, with an append-only file, the last write to it. 1 when nothing was ever written."},
 		{Name: "consign_redis_last_save_timestamp_seconds", Type: Gauge, Unit: Timestamp, Labels: []Label{server()},

@@ -84,6 +84,8 @@ func queueMetrics(s QueueSizes) []Metric {
 			Help: "Condition of the consumer group, judged from the last observations of its offsets, the worst of its partitions: 1 for the current condition, 0 for the others. Absent until there are enough observations."},
 		{Name: "consign_queue_under_replicated_partitions", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
 			Help: "Under-replicated partitions of the topic: a replica is not in sync."},
+		{Name: "consign_queue_under_min_isr_partitions", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
+			Help: "Partitions of the topic with fewer replicas in sync than min.insync.replicas: writes with acks=all are refused. Absent without the permission to describe the topic's configuration."},
 		{Name: "consign_queue_offline_partitions", Type: Gauge, Unit: Count, Labels: []Label{server, topic},
 			Help: "Offline partitions of the topic: without a leader, they can be neither written nor read."},
 		{Name: "consign_queue_capacity_messages", Type: Gauge, Unit: Count, Labels: []Label{server, topic},

@@ -51,7 +51,7 @@ func integrationConfig(services externalServices) object {
 		"platform": object{"dsn_file": "dsn"},
 		"clerk": object{
 			"url": services.ClerkURL, "secret_key_file": services.ClerkKeyFile, "probe_session": services.ProbeSession, "foreign_session": services.ForeignSession,
-			"issuer": services.Issuer, "authorized_parties": []string{services.Party}, "verify_url": services.VerifyURL, "interval": "10s", "timeout": "4s", "token_interval": "10s",
+			"issuer": services.Issuer, "authorized_parties": []string{services.Party}, "verify_url": services.VerifyURL, "verify_exempt": true, "interval": "10s", "timeout": "4s", "token_interval": "10s",
 		},
 		"mandrill": object{"url": services.MandrillURL, "key_file": services.MandrillKey, "client_subaccounts": true, "interval": "10s", "timeout": "4s", "slow_interval": "20s"},
 	}

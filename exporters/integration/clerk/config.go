@@ -33,6 +33,8 @@ type Config struct {
 	// VerifyURL is an address of the platform that takes a session token as a bearer token, verifies it as the platform does, and
 	// answers 2xx when it accepts it. Empty: tokens are verified with Clerk's own library.
 	VerifyURL string `yaml:"verify_url,omitempty"`
+	// VerifyExempt says that the platform leaves the tokens of this exporter out of its violations and its counts of tokens.
+	VerifyExempt bool `yaml:"verify_exempt,omitempty"`
 	// RefusedStatus are the status codes with which VerifyURL rejects a token. Any other but 2xx is no verdict.
 	RefusedStatus []int `yaml:"refused_status,omitempty"`
 	// AllowHTTP allows addresses without TLS to other hosts than this one: the key then travels in the clear.
@@ -111,6 +113,8 @@ func (c *Config) Check(f *yamlfile.File) error {
 		return f.Errorf("clerk.verify_url", "is not an address like https://example.com/api/session, without user, query and fragment")
 	case c.VerifyURL != "" && !c.AllowHTTP && httpapi.IsClear(c.VerifyURL):
 		return f.Errorf("clerk.verify_url", "is not https: tokens would travel in the clear (allow_http: true allows it)")
+	case c.VerifyURL == "" && c.VerifyExempt:
+		return f.Errorf("clerk.verify_exempt", "says nothing without verify_url: no token is presented to the platform")
 	case c.ProbeSession != "" && c.Issuer == "":
 		return f.Errorf("clerk.issuer", "is missing: the Frontend API's address, like https://clerk.example.com")
 	case c.Issuer != "" && !httpapi.IsAddress(c.Issuer):

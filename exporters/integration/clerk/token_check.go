@@ -29,6 +29,11 @@ type tokenCheck struct {
 	now      func() time.Time
 	recorder *exporter.Recorder
 
+	// countsPresented: the platform may count what it must reject as violations, so that it is counted here as well, and alerts can
+	// compare. Then the first round presents none of them: the counter has to be seen at 0 before.
+	countsPresented bool
+	announced       bool
+
 	// A token of a wrong party comes from foreignSession, a session of another application. Without one, the exporter's own token
 	// is verified by foreignVerifier, which accepts another party only. Without either, and when the token names no party, the
 	// check has no verdict.
@@ -59,6 +64,9 @@ const (
 	checkWrongParty = "wrong_party_rejected"
 )
 
+// presentedMetric counts the tokens that the platform must reject, and may count as violations.
+const presentedMetric = "consign_clerk_invalid_tokens_presented_total"
+
 const (
 	// tokenLife is the requested life of a token. It is Clerk's own default.
 	tokenLife = time.Minute
@@ -84,6 +92,11 @@ func newTokenCheck(c *Config, api *apiClient, keys *keysTarget, metrics *catalog
 		t.verifier = &libraryVerifier{issuer: c.Issuer, parties: c.AuthorizedParties, now: now}
 		t.foreignVerifier = &libraryVerifier{issuer: c.Issuer, parties: []string{"https://nobody.invalid"}, now: now}
 	}
+	if t.countsPresented = c.VerifyURL != "" && !c.VerifyExempt; t.countsPresented {
+		for _, check := range catalog.TokenChecks()[1:] {
+			t.recorder.Init(presentedMetric, check)
+		}
+	}
 	api.limited.InitSeries(t.recorder, "create_token")
 	t.recorder.Init("consign_clerk_token_check_duration_seconds")
 	return t
@@ -100,6 +113,7 @@ func (t *tokenCheck) Collect(ctx context.Context, sink *exporter.Sink) error {
 		return ctx.Err() // the exporter stops
 	}
 	t.recorder.Collect(sink.Status())
+	t.announced = true
 	for check, v := range found {
 		sink.Status().Gauge("consign_clerk_token_check", exporter.Bool(v.passed), check)
 	}
@@ -129,6 +143,12 @@ func (t *tokenCheck) round(ctx context.Context, found verdicts) error {
 		t.recorder.Observe("consign_clerk_token_check_duration_seconds", t.now().Sub(begin).Seconds())
 	}
 	found[checkValid] = verdict{accepted, "a fresh token was rejected"}
+	if t.countsPresented && !t.announced {
+		if accepted {
+			t.keep(token)
+		}
+		return keysErr
+	}
 	r := tokenRound{t, keys, accepted, found}
 	errs := []error{
 		keysErr,
@@ -214,7 +234,7 @@ func (r *tokenRound) mustReject(ctx context.Context, check string, of *sessionTo
 		if header, err := readToken(f.text, r.now()); err == nil {
 			forged.keyID = header.keyID
 		}
-		accepted, err := r.verifier.verify(ctx, &forged, r.keys)
+		accepted, err := r.present(ctx, r.verifier, check, &forged)
 		switch {
 		case err != nil:
 			errs = append(errs, err)
@@ -235,6 +255,14 @@ func (r *tokenRound) mustReject(ctx context.Context, check string, of *sessionTo
 	return nil
 }
 
+// present verifies a token that must be rejected. It counts even when nothing comes back: the platform may have seen it.
+func (r *tokenRound) present(ctx context.Context, v verifier, check string, token *sessionToken) (accepted bool, err error) {
+	if r.countsPresented {
+		r.recorder.Add(presentedMetric, 1, check)
+	}
+	return v.verify(ctx, token, r.keys)
+}
+
 // expired verifies an expired token that was accepted before. Its key must still be in use: without it, the token would be
 // rejected for another reason.
 func (r *tokenRound) expired(ctx context.Context) error {
@@ -247,7 +275,7 @@ func (r *tokenRound) expired(ctx context.Context) error {
 	if at < 0 {
 		return nil
 	}
-	accepted, err := r.verifier.verify(ctx, r.keptTokens[at], r.keys)
+	accepted, err := r.present(ctx, r.verifier, checkExpired, r.keptTokens[at])
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", checkExpired, err)
@@ -273,7 +301,7 @@ func (r *tokenRound) wrongParty(ctx context.Context, token *sessionToken) error 
 	default:
 		return nil
 	}
-	accepted, err := verifier.verify(ctx, token, r.keys)
+	accepted, err := r.present(ctx, verifier, checkWrongParty, token)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", checkWrongParty, err)

@@ -160,7 +160,7 @@ func newTokenCheckSetup(t *testing.T, library bool, foreign string) *tokenCheckS
 	api := newAPIClient(c, secret.New(secretKey), newTestClient(t), r.log.Logger())
 	api.now = r.clerk.clock
 	r.tokenCheck = newTokenCheck(c, api, newKeysTarget(api, metrics), metrics, r.log.Logger())
-	r.now, r.foreignKey = r.clerk.clock, forger()
+	r.now, r.foreignKey, r.announced = r.clerk.clock, forger(), true
 	return r
 }
 

@@ -492,11 +492,11 @@ func (b *brokerConn) fetch(ctx context.Context, positions []position, eachBytes,
 	return response.Blocks, nil
 }
 
-// topicConfigs fetches retention and cleanup policy of topics. Topics without the permission to describe them are left out.
+// topicConfigs fetches what is needed of the configuration of topics. Topics without the permission to describe them are left out.
 func (b *brokerConn) topicConfigs(ctx context.Context, topics []string, each func(topic string, config map[string]string)) error {
 	req := &sarama.DescribeConfigsRequest{Version: b.cluster.requestVersion(minVersion{sarama.V1_1_0_0, 1})}
 	for _, t := range topics {
-		req.Resources = append(req.Resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: []string{"retention.ms", "cleanup.policy"}})
+		req.Resources = append(req.Resources, &sarama.ConfigResource{Type: sarama.TopicResource, Name: t, ConfigNames: []string{"retention.ms", "cleanup.policy", "min.insync.replicas"}})
 	}
 	response, err := request(ctx, b, func(client *sarama.Broker) (*sarama.DescribeConfigsResponse, error) {
 		return client.DescribeConfigs(req)

@@ -101,14 +101,17 @@ func TestOnlySelectedTopicsAndGroupsAreReported(t *testing.T) {
 // never gives: CRAFTED from its own, after the protocol's description.
 func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 	t.Parallel()
-	r := newTestCluster(t, Config{}, kfake.NumBrokers(3), kfake.SeedTopics(4, "jobs.email", "jobs.image"))
+	r := newTestCluster(t, Config{}, kfake.NumBrokers(3), kfake.SeedTopics(4, "jobs.image"))
+	if err := r.cluster.CreateTopic("jobs.email", 4, map[string]string{"min.insync.replicas": "2"}); err != nil {
+		t.Fatal(err)
+	}
 	for partition := range int32(4) {
 		r.produce(t, "jobs.email", partition, time.Hour)
 		r.produce(t, "jobs.image", partition, time.Hour)
 	}
 	r.commit(t, "workers", "jobs.email", 0, 0, 0, 0)
 	r.commit(t, "workers", "jobs.image", 0, 0, 0, 0)
-	expect(t, r.round(t), map[string]float64{`under_replicated_partitions{topic="jobs.email"}`: 0, `offline_partitions{topic="jobs.email"}`: 0})
+	expect(t, r.round(t), map[string]float64{`under_replicated_partitions{topic="jobs.email"}`: 0, `under_min_isr_partitions{topic="jobs.email"}`: 0, `offline_partitions{topic="jobs.email"}`: 0})
 
 	want, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), r.client)
 	if err != nil {
@@ -118,8 +121,10 @@ func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 		for p := range want.Topics[i].Partitions {
 			if partition := &want.Topics[i].Partitions[p]; *want.Topics[i].Topic == "jobs.email" {
 				switch partition.Partition {
-				case 0, 1: // a follower fell behind
+				case 0: // a follower fell behind: as many as min.insync.replicas are left
 					partition.ISR = partition.ISR[:2]
+				case 1: // both followers
+					partition.ISR = partition.ISR[:1]
 				case 2: // all replicas are gone
 					partition.ISR, partition.OfflineReplicas = nil, partition.Replicas
 					partition.Leader, partition.ErrorCode = -1, 5
@@ -136,6 +141,7 @@ func TestReplicasThatAreBehindAndPartitionsWithoutLeader(t *testing.T) {
 	series := r.round(t)
 	expect(t, series, map[string]float64{
 		`under_replicated_partitions{topic="jobs.email"}`: 3, `offline_partitions{topic="jobs.email"}`: 1,
+		`under_min_isr_partitions{topic="jobs.email"}`: 2, `under_min_isr_partitions{topic="jobs.image"}`: 0,
 		`under_replicated_partitions{topic="jobs.image"}`: 0, `offline_partitions{topic="jobs.image"}`: 0,
 		// A value that is not known now is reported as it was last.
 		`messages{topic="jobs.email"}`: 4, `produced_total{topic="jobs.email"}`: 0, lagCount: 4,

@@ -381,6 +381,9 @@ func (t *Target) emit(sink queueSink) {
 		counter("consign_queue_produced_total", topic.produced, server, name)
 		gauge("consign_queue_oldest_message_timestamp_seconds", topic.oldest, server, name)
 		sink.Gauge("consign_queue_under_replicated_partitions", float64(topic.underReplicated), server, name)
+		if n, ok := topic.underMinISR(); ok {
+			sink.Gauge("consign_queue_under_min_isr_partitions", float64(n), server, name)
+		}
 		sink.Gauge("consign_queue_offline_partitions", float64(topic.offline), server, name)
 	}
 	for topic, n := range t.config.Capacity {

@@ -56,6 +56,7 @@ func TestQueueMetricsEqualKafkasState(t *testing.T) {
 		want["messages"+in] = sum(newest) - sum(oldest)
 		want["produced_total"+in] = 0 // counted from now on
 		want["under_replicated_partitions"+in], want["offline_partitions"+in] = admin.troubled(topic)
+		want["under_min_isr_partitions"+in] = 0 // this cluster's replicas are always in sync
 		want["oldest_message_timestamp_seconds"+in] = admin.oldestTimestamp(topic)
 		for _, group := range []string{"platform-workers", "reports"} {
 			committed := admin.committed(group, topic)

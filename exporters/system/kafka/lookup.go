@@ -389,11 +389,11 @@ func (t *Target) partition(topic string, i int32) *queuePartition {
 	return &q.partitions[i]
 }
 
-// fetchConfigs fetches the retention of the topics that groups read: of new ones, and of all again from time to time.
+// fetchConfigs fetches the configuration of the topics that are exported: of new ones, and of all again from time to time.
 func (t *Target) fetchConfigs(ctx context.Context, b *brokerConn, now time.Time) error {
 	var due []string
 	for name, topic := range t.topics {
-		if topic.read && now.Sub(topic.configuredAt) >= configAge && len(due) < configsPerRound {
+		if !topic.hidden && now.Sub(topic.configuredAt) >= configAge && len(due) < configsPerRound {
 			due = append(due, name)
 		}
 	}
@@ -408,7 +408,10 @@ func (t *Target) fetchConfigs(ctx context.Context, b *brokerConn, now time.Time)
 		if topic == nil {
 			return
 		}
-		topic.retention = 0
+		topic.retention, topic.minISR = 0, 0
+		if n, err := strconv.Atoi(config["min.insync.replicas"]); err == nil {
+			topic.minISR = n
+		}
 		millis, err := strconv.ParseInt(config["retention.ms"], 10, 64)
 		if err == nil && millis > 0 && strings.Contains(config["cleanup.policy"], "delete") {
 			topic.retention = time.Duration(min(millis, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond

@@ -92,7 +92,7 @@ func TestTheDocumentedRightsAreEnoughAndEachIsNeeded(t *testing.T) {
 
 	missing := map[string]map[string]float64{
 		"Describe topic":        {`messages{topic="jobs.email"}`: 2}, // Read implies Describe
-		"DescribeConfigs topic": {timeToLoss: absent, lagCount: 1},
+		"DescribeConfigs topic": {timeToLoss: absent, `under_min_isr_partitions{topic="jobs.email"}`: absent, `under_replicated_partitions{topic="jobs.email"}`: 0, lagCount: 1},
 		"Read topic":            {lagSeconds: absent, timeToLoss: absent, `dead_letters{queue="email"}`: absent, lagCount: 1, `messages{topic="jobs.email"}`: 2},
 		"Describe group":        {lagCount: absent, `group_members{group="workers"}`: absent, `messages{topic="jobs.email"}`: 2},
 	}

@@ -64,6 +64,8 @@ type queueTopic struct {
 	messages, oldest cachedValue
 	produced         total
 
+	// minISR is min.insync.replicas; 0: not known.
+	minISR int
 	// retention is how long messages are kept; 0: for ever, or not known.
 	retention    time.Duration
 	configuredAt time.Time // when the configuration was fetched
@@ -72,6 +74,7 @@ type queueTopic struct {
 // queuePartition is the state of a partition.
 type queuePartition struct {
 	leader         int32
+	inSync         int   // replicas in sync, of the last metadata
 	oldest, newest int64 // of this round, or unknown
 	last           int64 // newest offset that was known last
 	counted        int64 // newest offset up to which what was produced is counted, or unknown
@@ -96,7 +99,7 @@ func (t *queueTopic) reset() {
 func (t *queueTopic) recreate() {
 	t.partitions = nil
 	t.reset()
-	t.configuredAt, t.retention = time.Time{}, 0
+	t.configuredAt, t.retention, t.minISR = time.Time{}, 0, 0
 }
 
 // noID is the id of a topic at a broker before Kafka 2.8.
@@ -231,6 +234,7 @@ func (t *queueTopic) updatePartitions(partitions []*sarama.PartitionMetadata) {
 			t.partitions = append(t.partitions, n)
 		}
 		t.partitions[p.ID].leader = p.Leader
+		t.partitions[p.ID].inSync = len(p.Isr)
 		if p.Leader < 0 {
 			t.offline++
 		}
@@ -238,6 +242,16 @@ func (t *queueTopic) updatePartitions(partitions []*sarama.PartitionMetadata) {
 			t.underReplicated++
 		}
 	}
+}
+
+// underMinISR counts the partitions with fewer replicas in sync than the topic wants. ok is false while it is not known how many that are.
+func (t *queueTopic) underMinISR() (n int, ok bool) {
+	for i := range t.partitions {
+		if t.partitions[i].inSync < t.minISR {
+			n++
+		}
+	}
+	return n, t.minISR > 0
 }
 
 // updateMessages updates the number of messages, and of those that were produced, when the offsets of all partitions are known.

@@ -75,6 +75,11 @@ func (i info) replicationLag() (bytes float64, ok bool) {
 	return bytes, ok
 }
 
+// replicaLink reports whether this server, a replica, is connected to its source. ok is false for a server that is not a replica.
+func (i info) replicaLink() (up, ok bool) {
+	return i["master_link_status"] == "up", i["role"] == "slave"
+}
+
 // commandCount is a line of commandstats: cmdstat_get:calls=21,usec=175,usec_per_call=8.33,rejected_calls=0,failed_calls=0.
 // Calls are those that were executed, the failed ones included, the rejected ones not.
 type commandCount struct {

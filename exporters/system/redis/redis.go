@@ -166,6 +166,9 @@ func (r *Server) emit(info info, latency map[string]commandLatency, now time.Tim
 	if lag, ok := info.replicationLag(); ok {
 		sink.Gauge("consign_redis_replication_lag_bytes", lag, r.name)
 	}
+	if up, ok := info.replicaLink(); ok {
+		sink.Gauge("consign_redis_replica_link_up", exporter.Bool(up), r.name)
+	}
 	r.emitKeys(info, sink)
 	return r.emitCommands(info, latency, since, sink)
 }

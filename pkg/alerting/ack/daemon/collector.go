@@ -20,6 +20,7 @@ const (
 	acknowledgeTime   = "consign_alert_time_to_acknowledge_seconds"
 	resolveTime       = "consign_alert_time_to_resolve_seconds"
 	silences          = "consign_silences"
+	silencesTooBroad  = "consign_silences_too_broad"
 	lastPoll          = "consign_ackd_last_poll_timestamp_seconds"
 )
 
@@ -86,6 +87,10 @@ func emit(s *ack.Snapshot, renewer *ack.Renewer, sink *exporter.Sink) {
 	}
 	for _, state := range catalog.SilenceStates() {
 		sink.Gauge(silences, float64(states[state]), state)
+	}
+	tooBroad := s.TooBroad()
+	for _, reason := range catalog.SilenceReasons() {
+		sink.Gauge(silencesTooBroad, float64(tooBroad[reason]), reason)
 	}
 	sink.Gauge(lastPoll, seconds(s.Time))
 }
