@@ -87,12 +87,34 @@ func render(root string, stdout io.Writer) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
+		if err := replaceFile(path, files[name]); err != nil {
 			return err
 		}
 		fmt.Fprintln(stdout, name)
 	}
 	return nil
+}
+
+// replaceFile writes a file in one step: Prometheus and Alertmanager, which may reload meanwhile, read all of the old one or all of the new one.
+// The name of the new one ends like none that they read. A link stays one.
+func replaceFile(path string, data []byte) error {
+	mode := fs.FileMode(0o644)
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+		if info, err := os.Stat(path); err == nil {
+			mode = info.Mode().Perm()
+		}
+	}
+	out, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name()) // unless it is renamed
+	_, err = out.Write(data)
+	if err := errors.Join(err, out.Chmod(mode), out.Sync(), out.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return os.Rename(out.Name(), path)
 }
 
 // staleFiles reports generated files that are out of date, with the first line that differs.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,4 +180,50 @@ tests:
 		fmt.Fprintf(&b, "          - {labels: '{alertname=%q,client=%q}', value: 1}\n", name, client)
 	}
 	return b.String()
+}
+
+// A reload while `render` writes reads the whole old file or the whole new one.
+func TestRenderReplacesFilesInOneStep(t *testing.T) {
+	root := bundleFolder(t)
+	file := filepath.Join(root, "rules", "recording", "thresholds.yml")
+	shipped, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := strings.Replace(string(shipped), "vector(0.25)", "vector(0.3)", 1)
+	link := filepath.Join(root, "linked.yml") // the file is one elsewhere
+	if err := os.WriteFile(link, []byte(old), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(link, file); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if status, stdout, stderr := runIn(t, "render", "--root", root); status != 0 {
+		t.Fatalf("render ended with %d:\n%s%s", status, stdout, stderr)
+	}
+	if read, err := io.ReadAll(reader); err != nil || string(read) != old {
+		t.Errorf("who began to read before it was written read %d bytes that are not the old ones: %v", len(read), err)
+	}
+	if now, err := os.ReadFile(link); err != nil || string(now) != string(shipped) {
+		t.Errorf("the linked file is not what is rendered: %v", err)
+	}
+	if info, err := os.Stat(link); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the mode is %v, %v", info.Mode(), err)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info.Mode(), err)
+	}
+	for _, folder := range []string{root, filepath.Dir(file)} {
+		if left, err := filepath.Glob(filepath.Join(folder, ".*.new-*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
 }

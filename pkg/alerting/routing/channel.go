@@ -30,6 +30,7 @@ func (c *Channel) UnmarshalYAML(n *yaml.Node) error {
 		return fmt.Errorf("line %d: a channel is one of %s, with its settings: email: {to: a@example.com}", n.Line, strings.Join(channelKinds(), ", "))
 	}
 	c.Kind, c.config = n.Content[0].Value, n.Content[1]
+	c.encodeAddresses()
 	return nil
 }
 
@@ -116,6 +117,7 @@ func (c *Channel) check(s *Site, key string, allowed []string) error {
 			errs = append(errs, s.file.Errorf(at, "unknown key; a channel %s has %s", c.Kind, strings.Join(slices.Concat(kind.oneOf, kind.settings), ", ")))
 		}
 	}
+	errs = append(errs, c.checkAddresses(s, key))
 	errs = append(errs, secretsIn(s, key+"."+c.Kind, c.config, slices.Concat(kind.secrets, secretKeys())))
 	return errors.Join(errs...)
 }

@@ -93,7 +93,7 @@ func (r *Routing) config() ([]byte, error) {
 	b := &builder{Routing: r}
 	config := amConfig{Templates: []string{"templates/*.tmpl"}, Route: b.rootRoute(), Inhibit: r.inhibitRules()}
 	if m := r.Site.Mail; m != nil {
-		config.Global = &globalConfig{Smarthost: m.Smarthost, From: m.From, Hello: m.Hello, Username: m.Username, PasswordFile: m.PasswordFile, RequireTLS: !m.Plain}
+		config.Global = &globalConfig{Smarthost: m.Smarthost, From: encodedAddresses(m.From), Hello: m.Hello, Username: m.Username, PasswordFile: m.PasswordFile, RequireTLS: !m.Plain}
 	}
 	config.Times, config.Receivers = b.times, b.receivers
 	var out bytes.Buffer

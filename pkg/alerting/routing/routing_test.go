@@ -3,6 +3,7 @@ package routing
 import (
 	"encoding/json"
 	"io/fs"
+	"net/mail"
 	"os"
 	"reflect"
 	"slices"
@@ -117,6 +118,14 @@ func mistakes() []struct {
 		{"  - slug: second-swing-exchange\n", "  - slug: little-sprouts-consignment\n", "clients.2.slug: duplicate slug \"little-sprouts-consignment\"", false},
 		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - webhook: {url_file: a}", "clients.0.admins.channels.0.webhook: a channel here is one of email, slack: Alertmanager 0.31 writes internal labels", true},
 		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: a@b.example, html: '{{ .CommonLabels }}'}", "html: cannot be set for a client", false},
+		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: not an address}", `clients.0.admins.channels.0.email.to: "not an address" is no email address like ann@example.com`, false},
+		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: 'a@b.example, c'}", `email.to: "a@b.example, c" is no email address`, false},
+		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: zoë@b.example}", `email.to: "zoë@b.example": Alertmanager cannot send to a name before the @ that is not ASCII`, false},
+		{"        - email: {to: admin@little-sprouts-consignment.example}", "        - email: {to: zoe@märkte.example}", `email.to: "zoe@märkte.example": write the domain in ASCII`, false},
+		{"      - email: {to: operations@consign.example}", "      - email: {to: operations@consign.example, from: 'a@b.example, c@d.example'}", `contacts.management.channels.1.email.from: "a@b.example, c@d.example" are 2 email addresses: write one`, false},
+		{"      - email: {to: operations@consign.example}", "      - email: {to: operations@consign.example, headers: {Reply-To: nobody}}", `email.headers.Reply-To: "nobody" is no email address`, false},
+		{"  from: Example Consignment <alerts@consign.example>", "  from: Example Consignment", `mail.from: "Example Consignment" is no email address`, false},
+		{"  from: Example Consignment <alerts@consign.example>", "  from: a@b.example, c@d.example", `mail.from: "a@b.example, c@d.example" are 2 email addresses: write one`, false},
 		{"length: 3h", "length: 2d", "maintenance.0.length: must be between 1m and 1d", false},
 		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 2026-12-05 22:00", "maintenance.0.to: must be later than from", true},
 		{"from: 2026-12-05 22:00, to: 2026-12-06 04:00", "from: 2026-12-05 22:00, to: 2026-12-16 04:00", "must be within 7 days", false},
@@ -143,6 +152,62 @@ func TestMistakesInTheInventoryAreNamedWithTheirPlace(t *testing.T) {
 		if _, err := Load(files); err == nil || !strings.Contains(err.Error(), m.want) || !strings.Contains(err.Error(), SiteFile+":") {
 			t.Errorf("%q: %v\nwant an error with %s", m.new, err, m.want)
 		}
+	}
+}
+
+// Alertmanager would encode what is not ASCII as a whole, the address with the name.
+func TestNamesOfAddressesAreEncoded(t *testing.T) {
+	files := shipped(t)
+	change(t, files, SiteFile, "  from: Example Consignment <alerts@consign.example>", `  from: "Große Märkte <alerts@consign.example>"`)
+	change(t, files, SiteFile, "to: admin@little-sprouts-consignment.example", `to: "Zoë Müller <zoe@b.example>, plain@b.example, \"Doe, Jane\" <jane@b.example>"`)
+	change(t, files, SiteFile, "      - email: {to: operations@consign.example}", `      - email: {to: '{{ template "é" . }}', headers: {Reply-To: "René <rene@b.example>", X-Place: "Genève"}}`)
+	made, err := Render(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Global struct {
+			From string `yaml:"smtp_from"`
+		}
+		Receivers []struct {
+			Name  string
+			Email []struct {
+				To      string
+				Headers map[string]string
+			} `yaml:"email_configs"`
+		}
+	}
+	if err := yaml.Unmarshal(made[ConfigFile], &config); err != nil {
+		t.Fatal(err)
+	}
+	from, err := mail.ParseAddress(config.Global.From)
+	if err != nil || !ascii(config.Global.From) || *from != (mail.Address{Name: "Große Märkte", Address: "alerts@consign.example"}) {
+		t.Errorf("from: %q is %v, %v", config.Global.From, from, err)
+	}
+	found := 0
+	for _, r := range config.Receivers {
+		for _, e := range r.Email {
+			switch {
+			case r.Name == "client-little-sprouts-consignment":
+				to, err := mail.ParseAddressList(e.To)
+				want := []*mail.Address{{Name: "Zoë Müller", Address: "zoe@b.example"}, {Address: "plain@b.example"}, {Name: "Doe, Jane", Address: "jane@b.example"}}
+				if diff := cmp.Diff(want, to); err != nil || !ascii(e.To) || diff != "" {
+					t.Errorf("to: %q: %v\n%s", e.To, err, diff)
+				}
+				found++
+			case strings.HasPrefix(e.To, "{{"):
+				if e.To != `{{ template "é" . }}` || e.Headers["X-Place"] != "Genève" || !ascii(e.Headers["Reply-To"]) {
+					t.Errorf("to: %q, headers %q", e.To, e.Headers)
+				}
+				if reply, err := mail.ParseAddress(e.Headers["Reply-To"]); err != nil || reply.Name != "René" {
+					t.Errorf("Reply-To: %q is %v, %v", e.Headers["Reply-To"], reply, err)
+				}
+				found++
+			}
+		}
+	}
+	if found < 2 {
+		t.Errorf("%d of the channels were found:\n%s", found, made[ConfigFile])
 	}
 }
 

@@ -225,6 +225,8 @@ func (s *Site) check() error {
 		}
 		if s.Mail.From == "" {
 			fail("mail.from", "missing")
+		} else if err := checkAddresses(s.Mail.From, true); err != nil {
+			fail("mail.from", "%v", err)
 		}
 		if (s.Mail.Username == "") != (s.Mail.PasswordFile == "") {
 			fail("mail.username", "username and password_file belong together")
