@@ -31,8 +31,8 @@ func TestAChangeDiffersWhereItMattersAndNowhereElse(t *testing.T) {
 		},
 		{
 			"a wait", "rules/alerts/integrations.yml",
-			"            and on () count(client:consign_shopify_up:max) > 1\n        for: 1m\n",
-			"            and on () count(client:consign_shopify_up:max) > 1\n        for: 4m\n",
+			"            and on () count(client:consign_shopify_up:max == 0 unless on (client) client:consign_shopify_refusals_per_request:ratio_rate3m > 0.2) >= 3\n        for: 1m\n",
+			"            and on () count(client:consign_shopify_up:max == 0 unless on (client) client:consign_shopify_refusals_per_request:ratio_rate3m > 0.2) >= 3\n        for: 4m\n",
 			func(p play) bool { return p.recording == "shopify-down" },
 		},
 		{

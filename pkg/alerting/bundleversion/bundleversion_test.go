@@ -127,7 +127,7 @@ func TestDocumentsSayTheVersionsOfTheTable(t *testing.T) {
 			}
 		}
 	}
-	named := regexp.MustCompile(`\b(?:MariaDB|MySQL|Redis|Valkey|Kafka|Grafana|Prometheus|Alertmanager) \d+(?:\.\d+)*`)
+	named := regexp.MustCompile(`\b(?:MariaDB|MySQL|Redis|Valkey|Kafka|Grafana|Prometheus|Alertmanager|node_exporter) \d+(?:\.\d+)*`)
 	for document, complete := range map[string]bool{"README.md": true, "docs/install.md": true, "docs/dependencies.md": false, "docs/testing.md": false} {
 		text, err := os.ReadFile("../../../" + document)
 		if err != nil {

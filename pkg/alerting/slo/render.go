@@ -28,6 +28,9 @@ const (
 
 const platform = "_platform"
 
+// streamUnread exists while events may have happened that are not counted.
+const streamUnread = "platform:consignwatch_stream_unread:info"
+
 // Render renders the recording rules, the alerts and the documentation from the file below root.
 func Render(root fs.FS) (map[string][]byte, error) {
 	s, err := Load(root)
@@ -75,8 +78,9 @@ func (s *SLOs) recordings() []byte {
 	return out.Bytes()
 }
 
-// record writes the recording rules of the SLO's own expressions. Before the first error there is no series of errors: the rate is 0. With
-// eachClient, only known clients are recorded, without _platform.
+// record writes the recording rules of the SLO's own expressions. Before the first error there is no series of errors: the rate is 0. Nor
+// is there one of events before the first, since the event-exporter started: where something says that there should be events, and the
+// stream is read, it is 0, too. With eachClient, only known clients are recorded, without _platform.
 func (s *Source) record(out *bytes.Buffer, labels string, eachClient bool) {
 	five := label(baseWindow)
 	events, errors, demand := strings.TrimSpace(s.Events), strings.TrimSpace(s.Errors), strings.TrimSpace(s.Demand)
@@ -86,11 +90,15 @@ func (s *Source) record(out *bytes.Buffer, labels string, eachClient bool) {
 		}
 		record(out, name+five, expr, labels)
 	}
-	add(eventsOf, events)
-	add(errorsOf, fmt.Sprintf("(%s)\n  or (%s) * 0", errors, events))
-	if demand != "" {
-		add(demandOf, demand)
+	if demand == "" {
+		add(eventsOf, events)
+		add(errorsOf, fmt.Sprintf("(%s)\n  or (%s) * 0", errors, events))
+		return
 	}
+	none := fmt.Sprintf("\n  or (%s) * 0 unless on () %s", demand, streamUnread)
+	add(eventsOf, "("+events+")"+none)
+	add(errorsOf, fmt.Sprintf("(%s)\n  or (%s) * 0", errors, events)+none)
+	add(demandOf, demand)
 }
 
 func (w window) record(out *bytes.Buffer) {

@@ -21,7 +21,7 @@ type foreignMetric struct {
 	Type catalog.Type `yaml:"type"`
 	// Labels are the labels of every series, without job and instance.
 	Labels []string `yaml:"labels"`
-	// SomeHosts marks metrics that depend on the kernel and the hardware of the host.
+	// SomeHosts marks metrics that depend on the kernel, the hardware or the configuration of the host or program.
 	SomeHosts bool `yaml:"some_hosts"`
 }
 
