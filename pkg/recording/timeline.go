@@ -13,9 +13,9 @@ import (
 	"github.com/prometheus/prometheus/promql"
 )
 
-// counter reports whether a metric only grows, by its name: what Prometheus' conventions say of counters, summaries and histograms, and the counters of
+// Counter reports whether a metric only grows, by its name: what Prometheus' conventions say of counters, summaries and histograms, and the counters of
 // Linux that node_exporter shows under their own names.
-func counter(name string) bool {
+func Counter(name string) bool {
 	for _, suffix := range []string{"_total", "_sum", "_count", "_bucket"} {
 		if strings.HasSuffix(name, suffix) {
 			return true
@@ -48,7 +48,7 @@ func (r *Recording) Follow(earlier *Recording, interval time.Duration) (before, 
 	}
 	after = r.edit(func(s promql.Series) []promql.FPoint {
 		if p, has := past[s.Metric.Hash()]; has {
-			if counter(s.Metric.Get(model.MetricNameLabel)) {
+			if Counter(s.Metric.Get(model.MetricNameLabel)) {
 				proceed(s.Floats, p.Floats)
 			}
 			delete(past, s.Metric.Hash())
@@ -114,7 +114,7 @@ func (r *Recording) Hold(since, at time.Time, minutes int) *Recording {
 			if last > s[from(since)].F {
 				growth = time.Minute.Seconds()
 			}
-		case counter(name) && last >= first:
+		case Counter(name) && last >= first:
 			growth = last - first
 			if n := len(minute); n > 1 { // from the first sample to the first of the next minute there is one interval more
 				growth *= float64(n) / float64(n-1)
@@ -130,6 +130,58 @@ func (r *Recording) Hold(since, at time.Time, minutes int) *Recording {
 			}
 		}
 		return s
+	})
+}
+
+// Without returns the recording without the time from one moment to another, as if what came after had come then. Counters and times go on without a jump; a
+// series that ended in between ends there.
+func (r *Recording) Without(from, to time.Time) *Recording {
+	gap := to.Sub(from)
+	return r.edit(func(series promql.Series) []promql.FPoint {
+		name, s := series.Metric.Get(model.MetricNameLabel), series.Floats
+		counts, skipped, was := Counter(name), 0.0, math.NaN()
+		var left []promql.FPoint
+		ended := false
+		for _, x := range s {
+			within := x.T >= from.UnixMilli() && x.T < to.UnixMilli()
+			if counts && !math.IsNaN(x.F) {
+				if x.F < was { // the process has started anew
+					was, skipped = 0, 0
+				}
+				if within && !math.IsNaN(was) {
+					skipped += x.F - was
+				}
+				was = x.F
+			}
+			if within {
+				ended = value.IsStaleNaN(x.F)
+				continue
+			}
+			if x.T >= to.UnixMilli() {
+				x.T -= gap.Milliseconds()
+				if ended && x.T > from.UnixMilli() && !value.IsStaleNaN(x.F) { // its end was in between
+					left = append(left, promql.FPoint{T: from.UnixMilli(), F: math.Float64frombits(value.StaleNaN)})
+				}
+				ended = false
+			}
+			switch {
+			case math.IsNaN(x.F):
+			case counts:
+				x.F -= skipped
+			case moment(name, x.F):
+				switch start := float64(from.UnixMilli()) / 1000; {
+				case x.F >= start+gap.Seconds():
+					x.F -= gap.Seconds()
+				case x.F > start:
+					x.F = start
+				}
+			}
+			left = append(left, x)
+		}
+		if ended {
+			left = append(left, promql.FPoint{T: from.UnixMilli(), F: math.Float64frombits(value.StaleNaN)})
+		}
+		return left
 	})
 }
 
@@ -181,7 +233,7 @@ func (r *Recording) Stretch(factor int64) *Recording {
 	origin := begin.UnixMilli()
 	return r.edit(func(series promql.Series) []promql.FPoint {
 		name, s := series.Metric.Get(model.MetricNameLabel), series.Floats
-		counts, was, is := counter(name), math.NaN(), 0.0
+		counts, was, is := Counter(name), math.NaN(), 0.0
 		for i, x := range s {
 			s[i].T = origin + (x.T-origin)*factor
 			switch {

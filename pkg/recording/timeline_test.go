@@ -68,6 +68,25 @@ func TestAMissedScrapeEndsTheSeriesOfItsJobForAMoment(t *testing.T) {
 	}, r.Missed("a", time.Unix(2e9+10, 0), 15*time.Second).Series)
 }
 
+func TestWithoutAMinuteNothingJumps(t *testing.T) {
+	at := func(name string, v ...float64) promql.Series { return scraped(name, 2e9, v...) } // every 15 seconds
+	r := &Recording{[]promql.Series{
+		at("a_total", 1, 2, 4, 5, 7), // + 1, 2, 1, 2
+		at("b_total", 5, 6, 1, 3, 4), // the process starts anew in between
+		at("c_timestamp_seconds", 2e9, 2e9, 2e9+30, 2e9+45, 2e9+45),
+		at("d", 1, 2, 3, 4, 5),
+		at("e", 1, stale),
+		at("f", 1, stale, 3, 4, 5),
+		at("g", 1, 2, stale, stale, 5),
+	}}
+	// Without the second and the third sample.
+	short := func(name string, v ...float64) promql.Series { return scraped(name, 2e9, v...) }
+	compare(t, []promql.Series{
+		short("a_total", 1, 2, 4), short("b_total", 5, 2, 3), short("c_timestamp_seconds", 2e9, 2e9+15, 2e9+15), short("d", 1, 4, 5),
+		short("e", 1, stale), short("f", 1, 4, 5), short("g", 1, stale, 5),
+	}, r.Without(time.Unix(2e9+15, 0), time.Unix(2e9+45, 0)).Series)
+}
+
 func TestWithAddsLabelsWhereTheyAreMissing(t *testing.T) {
 	up := func(pairs ...string) promql.Series {
 		return promql.Series{Metric: labels.FromStrings(append(pairs, model.MetricNameLabel, "consign_mysql_up")...), Floats: []promql.FPoint{{T: 1, F: 1}}}
