@@ -50,7 +50,7 @@ func Incidents(posts []Post) []Incident {
 var described = []string{"priority", "alertname", "escalation", "source_alertname", "client", "component", "subject"}
 
 // fixed are labels that follow from the rule, so that they say nothing that its name does not.
-var fixed = []string{"severity", "team", "category", "job", "instance"}
+var fixed = []string{"severity", "team", "category", "cause", "depends_on", "job", "instance"}
 
 // describe says in a line which alert it is.
 func describe(l map[string]string) string {

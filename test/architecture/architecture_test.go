@@ -101,3 +101,56 @@ func TestEveryTestOfTheDocumentationExists(t *testing.T) {
 		t.Errorf("only %d names of tests were found", checked)
 	}
 }
+
+// The documentation shows an alert that is added with a rule, its test and its runbook. Then no other file names it, but those that are generated.
+func TestAnAlertIsInThreeFiles(t *testing.T) {
+	const alert = "EmailAddressSyncStuck"
+	var found []string
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != root && strings.HasPrefix(entry.Name(), "."):
+			return fs.SkipDir
+		case entry.IsDir():
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if name := strings.TrimPrefix(filepath.ToSlash(file), root+"/"); strings.Contains(string(text), alert) && !strings.HasPrefix(name, "docs/runbooks/Sync") {
+			found = append(found, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"alertmanager/alertmanager.yml",          // generated
+		"docs/architecture.md",                   // the documentation of this
+		"docs/coverage.md",                       // generated
+		"docs/runbooks/EmailAddressSyncStuck.md", // its runbook
+		"exporters/business/readers.txt",         // generated
+		"rules/alerts/delays.yml",                // the rule
+		"rules/tests/delays_test.yml",            // its test
+		"test/architecture/architecture_test.go", // this test
+	}
+	if !slices.Equal(found, want) {
+		t.Errorf("%s is in\n%s\nwant\n%s", alert, strings.Join(found, "\n"), strings.Join(want, "\n"))
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := os.ReadFile(filepath.Join(root, "rules/alerts/delays.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The rule is shown as it is.
+	_, shown, _ := strings.Cut(string(text), "- alert: "+alert+"\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	_, rule, _ := strings.Cut(string(rules), "      - alert: "+alert+"\n")
+	rule, _, _ = strings.Cut(rule, "        annotations:\n")
+	if want := strings.ReplaceAll(rule, "\n        ", "\n  "); shown == "" || "      "+shown != want {
+		t.Errorf("the documentation shows\n%s\nwant\n%s", shown, want)
+	}
+}

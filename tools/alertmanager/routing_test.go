@@ -9,9 +9,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"text/template"
 	"time"
 
 	"github.com/prometheus/alertmanager/config"
@@ -172,18 +174,68 @@ func decode(t testing.TB, file string, v any) {
 // alertLabels adds the labels that the rule of an alert sets. Labels that come from series get defaults: the platform, P1, component and subject x.
 func alertLabels(all []rule, given map[string]string) model.LabelSet {
 	l := model.LabelSet{"client": platform, "component": "x", "subject": "x", "team": "technical", "priority": "P1", "category": "downtime"}
-	if i := slices.IndexFunc(all, func(r rule) bool { return r.name == given["alertname"] }); i >= 0 {
+	set := func(alertname string, names ...string) {
+		i := slices.IndexFunc(all, func(r rule) bool { return r.name == alertname })
+		if i < 0 {
+			return
+		}
 		for name, value := range all[i].labels {
-			if !strings.Contains(value, "{{") {
+			if len(names) > 0 && !slices.Contains(names, name) {
+				continue
+			}
+			if value = expand(value, given); value != "" {
 				l[model.LabelName(name)] = model.LabelValue(value)
 			}
 		}
 	}
+	// An escalation has this label of its source.
+	if source := given["source_alertname"]; source != "" {
+		set(source, "depends_on")
+	}
+	set(given["alertname"])
 	for name, value := range given {
 		l[model.LabelName(name)] = model.LabelValue(value)
 	}
 	l["severity"] = map[model.LabelValue]model.LabelValue{"P0": "critical", "P1": "critical", "P2": "warning", "P3": "info", "none": "none"}[l["priority"]]
 	return l
+}
+
+// expand writes a label of a rule for labels of the series, as Prometheus does.
+func expand(text string, labels map[string]string) string {
+	var b strings.Builder
+	if err := template.Must(template.New("label").Option("missingkey=zero").Parse("{{$labels := .}}"+text)).Execute(&b, labels); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// readLabel matches a label of the series that the label of a rule depends on.
+var readLabel = regexp.MustCompile(`\$labels\.([a-z_]+)(?: "([^"]+)")?`)
+
+// series are the labels of series for which the labels of a rule differ.
+func (r rule) series() []map[string]string {
+	all := []map[string]string{{}}
+	known := map[string][]string{
+		"service": {"shopify", "clerk", "mandrill", "storage"}, "provider": {"shopify", "clerk", "mandrill"},
+		"job": {"system-exporter", "integration-exporter", "business-exporter", "event-exporter"},
+	}
+	for _, label := range []string{"cause", "depends_on"} {
+		for _, m := range readLabel.FindAllStringSubmatch(r.labels[label], -1) {
+			values := known[m[1]]
+			if len(values) == 0 {
+				values = []string{m[2]}
+			}
+			for _, v := range values {
+				if one := map[string]string{m[1]: v, "subject": v}; !slices.ContainsFunc(all, func(o map[string]string) bool { return maps.Equal(o, one) }) {
+					all = append(all, one)
+				}
+			}
+		}
+	}
+	if len(all) > 1 {
+		return all[1:]
+	}
+	return all
 }
 
 // routingCase is one case of alertmanager/tests.

@@ -3,6 +3,7 @@ package alertmanager_test
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,40 +127,27 @@ func outageAlerts(t *testing.T, clients int, cause string, start, end time.Durat
 		l := alertLabels(all, given)
 		add(start, l)
 		for i, level := range levels()[1:] {
-			e := l.Clone()
-			e["source_alertname"], e["alertname"], e["escalation"] = l["alertname"], model.LabelValue("Escalation"+level), model.LabelValue(level)
-			add(start+time.Duration(i+1)*10*time.Minute, e)
+			add(start+time.Duration(i+1)*10*time.Minute, escalated(l, level))
 		}
 	}
 	for _, name := range append(alone, cause) {
 		addAlert(map[string]string{"alertname": name})
 	}
+	source := alertLabels(all, map[string]string{"alertname": cause})
 	// Symptoms have range windows, and outlast their cause. InhibitionSourceRecent fires meanwhile.
-	events = append(events, firing{start, end + 6*time.Minute, inhibitionSourceRecent(alertLabels(all, map[string]string{"alertname": cause}))})
+	events = append(events, firing{start, end + 6*time.Minute, inhibitionSourceRecent(source)})
 	outageEnd := end
 	end += 4 * time.Minute
-	var inhibition struct {
-		Causes []struct {
-			Alert    string
-			Explains []yaml.Node
-		}
-	}
-	decode(t, filepath.Join(root, "alertmanager/inhibition.yml"), &inhibition)
-	for _, c := range inhibition.Causes {
-		if c.Alert != cause {
-			continue
-		}
-		for _, node := range c.Explains {
-			given := map[string]string{"alertname": node.Value}
-			if node.Kind == yaml.MappingNode {
-				var s struct{ Alert, Subject string }
-				if err := node.Decode(&s); err != nil {
-					t.Fatal(err)
-				}
-				given = map[string]string{"alertname": s.Alert, "subject": s.Subject}
+	symptoms := 0
+	for _, r := range all {
+		for _, series := range r.series() {
+			if !slices.Contains(strings.Split(expand(r.labels["depends_on"], series), ","), string(source["cause"])) {
+				continue
 			}
-			i := slices.IndexFunc(all, func(r rule) bool { return r.name == given["alertname"] })
-			if all[i].labels["client"] == platform {
+			symptoms++
+			given := map[string]string{"alertname": r.name}
+			maps.Copy(given, series)
+			if r.labels["client"] == platform {
 				// The worst case: it fires together with its cause, and Alertmanager's group wait has to be long enough.
 				addAlert(given)
 				continue
@@ -167,12 +155,13 @@ func outageAlerts(t *testing.T, clients int, cause string, start, end time.Durat
 			for n := range clients {
 				// Half of them have a live sale.
 				own := map[string]string{"client": fmt.Sprintf("client-%02d", n), "priority": []string{"P0", "P1"}[n%2]}
-				for k, v := range given {
-					own[k] = v
-				}
+				maps.Copy(own, given)
 				addAlert(own)
 			}
 		}
+	}
+	if symptoms < 10 {
+		t.Fatalf("%d alerts depend on %s", symptoms, source["cause"])
 	}
 	end = outageEnd
 	for n := range clients {

@@ -1,6 +1,7 @@
 package alertmanager_test
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,15 +12,23 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// inhibitionSourceRecent is the alert InhibitionSourceRecent of another alert.
+// inhibitionSourceRecent is the alert InhibitionSourceRecent of the cause of an alert.
 func inhibitionSourceRecent(l model.LabelSet) model.LabelSet {
-	c := l.Clone()
-	c["alertname"], c["source_alertname"], c["team"], c["category"] = "InhibitionSourceRecent", l["alertname"], "technical", "routing"
-	c["priority"], c["severity"] = "none", "none"
-	return c
+	return model.LabelSet{
+		"alertname": "InhibitionSourceRecent", "client": l["client"], "component": "alerting", "subject": l["cause"], "cause": l["cause"],
+		"team": "technical", "category": "routing", "priority": "none", "severity": "none",
+	}
 }
 
-// allAlerts are all shipped alerts with their escalations and their InhibitionSourceRecent, for each client and priority that they can have.
+// escalated is the escalation of an alert to a level.
+func escalated(l model.LabelSet, level string) model.LabelSet {
+	e := l.Clone()
+	e["source_alertname"], e["alertname"], e["escalation"] = l["alertname"], model.LabelValue("Escalation"+level), model.LabelValue(level)
+	delete(e, "cause")
+	return e
+}
+
+// allAlerts are all shipped alerts with their escalations and the InhibitionSourceRecent of their cause, for each client and priority that they can have.
 func allAlerts(t testing.TB) []model.LabelSet {
 	var s site
 	decode(t, filepath.Join(root, "alertmanager/site.yml"), &s)
@@ -37,12 +46,17 @@ func allAlerts(t testing.TB) []model.LabelSet {
 				if fixed := r.labels["priority"]; fixed != "" {
 					priority = fixed
 				}
-				l := alertLabels(all, map[string]string{"alertname": r.name, "client": client, "priority": priority})
-				alerts = append(alerts, l, inhibitionSourceRecent(l))
-				for _, level := range levels()[1:] {
-					e := l.Clone()
-					e["source_alertname"], e["alertname"], e["escalation"] = l["alertname"], model.LabelValue("Escalation"+level), model.LabelValue(level)
-					alerts = append(alerts, e)
+				for _, series := range r.series() {
+					given := map[string]string{"alertname": r.name, "client": client, "priority": priority}
+					maps.Copy(given, series)
+					l := alertLabels(all, given)
+					alerts = append(alerts, l)
+					if l["cause"] != "" {
+						alerts = append(alerts, inhibitionSourceRecent(l))
+					}
+					for _, level := range levels()[1:] {
+						alerts = append(alerts, escalated(l, level))
+					}
 				}
 				if r.labels["priority"] != "" {
 					break
@@ -135,7 +149,7 @@ func TestInhibitionKeepsToItself(t *testing.T) {
 			case target && l["team"] == "client_admin":
 				t.Errorf("%s: %s is silenced, and client admins are not notified of it", c.Name, describe(l))
 			case target && (l["category"] == "security" || l["alertname"] == "Watchdog"):
-				if c.Name != "severity-critical" && c.Name != "severity-critical-escalated" {
+				if c.Name != "severity-critical" {
 					t.Errorf("%s: %s is silenced", c.Name, describe(l))
 				}
 			}

@@ -64,7 +64,7 @@ var outages = []string{"downtime", "integration_failure"}
 // outage checks that what counts as an outage of the platform comes from what the platform cannot do without. Otherwise a replica that is down
 // would inhibit other alerts of all clients, or notify them.
 func (k *checker) outage(r *rule) {
-	inhibits := slices.Contains(k.bundle.inhibiting, r.Alert)
+	inhibits := r.Labels["cause"] != ""
 	if r.Labels["client"] != "_platform" || !inhibits && !(r.Labels["priority"] == "P0" && slices.Contains(outages, r.Labels["category"])) {
 		return
 	}

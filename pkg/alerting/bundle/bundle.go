@@ -25,14 +25,13 @@ type Bundle struct {
 	dashboards []*dashboardlint.Dashboard
 	uids       map[string]positioned[string] // by path below grafana-dashboards
 	coverage   *coverage
-	inhibiting []string // alerts that inhibit others
 	texts      []prose.Text
 	// resolveGrace is that of the notification policy.
 	resolveGrace time.Duration
 }
 
-// Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, alertmanager/templates, alertmanager/inhibition.yml, the policy of
-// alertmanager/site.yml, docs/coverage.yml and grafana-dashboards. The error joins everything that cannot be read or parsed.
+// Load reads rules/recording, rules/alerts, rules/tests, docs/runbooks, alertmanager/templates, the policy of alertmanager/site.yml, docs/coverage.yml and
+// grafana-dashboards. The error joins everything that cannot be read or parsed.
 func Load(root fs.FS) (*Bundle, error) {
 	l := loader{root: root, promql: parser.NewParser(parser.Options{}), bundle: &Bundle{}}
 	l.files("rules/recording/*.yml", l.ruleFile)
@@ -44,7 +43,6 @@ func Load(root fs.FS) (*Bundle, error) {
 	l.folder("grafana-dashboards", ".json", l.dashboard)
 	l.uids()
 	l.coverage()
-	l.files("alertmanager/inhibition.yml", l.inhibition)
 	for _, dir := range []string{"rules/recording", "rules/alerts"} {
 		if !slices.ContainsFunc(l.read, func(f string) bool { return inFolder(f, dir) }) {
 			l.errs = append(l.errs, fmt.Errorf("%s: no rule file; run in the project's folder or name it with --root", dir))

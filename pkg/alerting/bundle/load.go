@@ -90,20 +90,6 @@ func (l *loader) templateFile(file string, text []byte) error {
 	return nil
 }
 
-// inhibition reads which alerts inhibit others; package routing reads the rest.
-func (l *loader) inhibition(file string, text []byte) error {
-	var list struct {
-		Causes []struct{ Alert string }
-	}
-	if err := yaml.Unmarshal(text, &list); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	for _, c := range list.Causes {
-		l.bundle.inhibiting = append(l.bundle.inhibiting, c.Alert)
-	}
-	return nil
-}
-
 func (l *loader) fail(err error) {
 	if err != nil {
 		l.errs = append(l.errs, err)

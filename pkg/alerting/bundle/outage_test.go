@@ -47,10 +47,11 @@ func TestAnOutageComesFromWhatIsEssential(t *testing.T) {
 			t.Parallel()
 			root := goodBundle(t)
 			file := "rules/alerts/servers.yml"
-			root[file] = &fstest.MapFile{Data: fmt.Appendf(nil, "groups:\n  - name: outages\n    rules:\n      - alert: Outage\n        expr: '%s'\n        labels: {client: _platform, team: technical, component: x, subject: y, %s}\n%s", c.expr, c.labels, recordings)}
+			labels := c.labels
 			if c.inhibits {
-				root["alertmanager/inhibition.yml"] = &fstest.MapFile{Data: []byte("causes:\n  - {name: outage, alert: Outage, explains: [ApiSlow]}\n")}
+				labels += ", cause: outage"
 			}
+			root[file] = &fstest.MapFile{Data: fmt.Appendf(nil, "groups:\n  - name: outages\n    rules:\n      - alert: Outage\n        expr: '%s'\n        labels: {client: _platform, team: technical, component: x, subject: y, %s}\n%s", c.expr, labels, recordings)}
 			var got []string
 			for line := range strings.Lines(problemsOf(root)) {
 				if strings.Contains(line, "can do without") {

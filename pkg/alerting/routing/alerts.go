@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -24,13 +25,31 @@ type Alert struct {
 	Category string
 	// Platform says that the alert concerns the platform as a whole.
 	Platform bool
+
+	rules []*alertRule
+}
+
+// alertRule is one of the rules of an alert.
+type alertRule struct {
+	file       string
+	line       int
+	alert      string
+	expr       string
+	wait       time.Duration // its `for`
+	priorities []string      // that it can have
+	teams      []string      // the same
+	category   string
+	platform   bool
+	causes     []string // what is broken while it fires: the values that its label cause can have
+	dependsOn  []dependency
+}
+
+func (r *alertRule) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %s: "+format, append([]any{r.file, r.line, r.alert}, args...)...)
 }
 
 // highestPriority is the highest priority that the alert can have. P0 is the highest.
 func (a Alert) highestPriority() string { return slices.Min(a.Priorities) }
-
-// lowestPriority is the lowest priority that the alert can have.
-func (a Alert) lowestPriority() string { return slices.Max(a.Priorities) }
 
 // readAlerts reads the alert rules, except the file of escalation rules, which routing generates itself.
 func readAlerts(root fs.FS) ([]Alert, error) {
@@ -50,11 +69,7 @@ func readAlerts(root fs.FS) ([]Alert, error) {
 		var doc struct {
 			Groups []struct {
 				Labels map[string]string `yaml:"labels"`
-				Rules  []struct {
-					Alert  string            `yaml:"alert"`
-					For    yamlfile.Duration `yaml:"for"`
-					Labels map[string]string `yaml:"labels"`
-				} `yaml:"rules"`
+				Rules  []ruleText        `yaml:"rules"`
 			} `yaml:"groups"`
 		}
 		text, err := fs.ReadFile(root, file)
@@ -75,33 +90,83 @@ func readAlerts(root fs.FS) ([]Alert, error) {
 					labels = map[string]string{}
 				}
 				maps.Copy(labels, r.Labels)
-				alerts = addRule(alerts, r.Alert, time.Duration(r.For), labels)
+				rule, err := newRule(file, r, labels)
+				alerts, errs = addRule(alerts, rule), append(errs, err)
 			}
 		}
 	}
 	return alerts, errors.Join(errs...)
 }
 
-// addRule adds an alert rule. A priority that the rule does not set is a label of its series: P0 or P1, by whether the client's sale is live.
-func addRule(alerts []Alert, name string, wait time.Duration, labels map[string]string) []Alert {
-	i := slices.IndexFunc(alerts, func(a Alert) bool { return a.Name == name })
+// ruleText is what this package reads of a rule.
+type ruleText struct {
+	Alert  string            `yaml:"alert"`
+	Expr   string            `yaml:"expr"`
+	For    yamlfile.Duration `yaml:"for"`
+	Labels map[string]string `yaml:"labels"`
+	line   int
+}
+
+// UnmarshalYAML also keeps the line.
+func (r *ruleText) UnmarshalYAML(n *yaml.Node) error {
+	type fields ruleText
+	r.line = n.Line
+	return n.Decode((*fields)(r))
+}
+
+// newRule reads the labels of a rule. A priority that it does not set is a label of its series: P0 or P1, by whether the client's sale is live.
+func newRule(file string, text ruleText, labels map[string]string) (*alertRule, error) {
+	values := func(name string, otherwise ...string) []string {
+		if v, ok := labels[name]; ok {
+			return []string{v}
+		}
+		return otherwise
+	}
+	r := &alertRule{
+		file: file, line: text.line, alert: text.Alert, expr: text.Expr, wait: time.Duration(text.For), category: labels["category"], platform: labels["client"] == Platform,
+		priorities: values("priority", "P0", "P1"), teams: values("team", append(StaffTeams(), clientAdmin)...),
+	}
+	var errs []error
+	causes, err := labelValues(labels["cause"])
+	if err != nil {
+		errs = append(errs, r.errorf("the label cause: %w", err))
+	}
+	for _, c := range causes {
+		if c.name != "" {
+			r.causes = append(r.causes, c.name)
+		}
+	}
+	lists, err := labelValues(labels["depends_on"])
+	if err != nil {
+		errs = append(errs, r.errorf("the label depends_on: %w", err))
+	}
+	for _, list := range lists {
+		for name := range strings.SplitSeq(list.name, ",") {
+			d := dependency{name, list.ofLabel}
+			if list.name != "" && !slices.Contains(r.dependsOn, d) {
+				r.dependsOn = append(r.dependsOn, d)
+			}
+		}
+	}
+	return r, errors.Join(errs...)
+}
+
+// addRule adds an alert rule to its alert.
+func addRule(alerts []Alert, r *alertRule) []Alert {
+	i := slices.IndexFunc(alerts, func(a Alert) bool { return a.Name == r.alert })
 	if i < 0 {
 		i = len(alerts)
-		alerts = append(alerts, Alert{Name: name, For: wait, Category: labels["category"], Platform: true})
+		alerts = append(alerts, Alert{Name: r.alert, For: r.wait, Category: r.category, Platform: true})
 	}
 	a := &alerts[i]
-	a.For = min(a.For, wait)
-	a.Platform = a.Platform && labels["client"] == Platform
-	values := func(all []string, name string, otherwise ...string) []string {
-		if v, ok := labels[name]; ok {
-			otherwise = []string{v}
-		}
-		all = append(all, otherwise...)
-		slices.Sort(all)
-		return slices.Compact(all)
+	a.rules = append(a.rules, r)
+	a.For = min(a.For, r.wait)
+	a.Platform = a.Platform && r.platform
+	for to, more := range map[*[]string][]string{&a.Priorities: r.priorities, &a.Teams: r.teams} {
+		*to = slices.Concat(*to, more)
+		slices.Sort(*to)
+		*to = slices.Compact(*to)
 	}
-	a.Priorities = values(a.Priorities, "priority", "P0", "P1")
-	a.Teams = values(a.Teams, "team", append(StaffTeams(), clientAdmin)...)
 	return alerts
 }
 

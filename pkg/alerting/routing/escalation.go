@@ -14,6 +14,7 @@ const (
 	suppressedMetric  = "client_alert:held:info"
 	firingSinceMetric = "client_alert:firing_since_timestamp_seconds:last"
 	adminsMetric      = "client:admins:info"
+	outageMetric      = "platform:outage:info"
 )
 
 // ackdMaxAge is how old ackd's last poll may be: until then, an alert that ackd does not export as acknowledged is unacknowledged; after that, the last
@@ -65,15 +66,12 @@ groups:
 		int(ackdMaxAge.Seconds()), model.Duration(grace), int(ackdMaxAge.Seconds()), int(grace.Seconds()))
 	for _, i := range r.inhibitions() {
 		target := slices.Clone(i.target)
-		if i.alerts != "" {
-			target = append(target, fmt.Sprintf("alertname=~%q", i.alerts))
-		}
-		if i.exclude != "" {
-			target = append(target, fmt.Sprintf("alertname!~%q", i.exclude))
+		if len(i.alerts) > 0 {
+			target = append(target, oneOf("alertname", i.alerts...))
 		}
 		source := fmt.Sprintf("ALERTS{%s}", firing(i.source))
 		if i.hold {
-			source = fmt.Sprintf("max_over_time(%s[%s])", source, r.Inhibition.Hold)
+			source = fmt.Sprintf("max_over_time(ALERTS{%s}[%s])", causesFiring(i.source...), r.Inhibition.Hold)
 		}
 		fmt.Fprintf(&b, `          # %s
           or max by (%s) (
@@ -81,7 +79,7 @@ groups:
               and on (%s)
             %s
           )
-`, i.description, identity, firing(target), strings.Join(i.equal, ", "), source)
+`, i.name, identity, firing(target), strings.Join(i.equal, ", "), source)
 	}
 	fmt.Fprintf(&b, `      # Since when an alert has been firing unacknowledged and uninhibited. It reads itself, so that it survives a restart of
       # Prometheus: an alert that is missing, or pending again, for up to %[1]s is still the same incident. After an acknowledgement or
@@ -91,9 +89,9 @@ groups:
           (
             (
               last_over_time(%[2]s[%[1]s])
-                and max without (alertstate) (ALERTS{%[3]s} and last_over_time(ALERTS{%[3]s}[1m]))
+                and max without (alertstate, cause) (ALERTS{%[3]s} and last_over_time(ALERTS{%[3]s}[1m]))
             )
-              or max without (alertstate) (
+              or max without (alertstate, cause) (
                 ALERTS{alertstate="firing",%[3]s} and last_over_time(ALERTS{alertstate="firing",%[3]s}[1m])
               ) * 0 + time()
           ) unless on (%[4]s) %[5]s
@@ -106,35 +104,33 @@ func firing(matchers []string) string {
 	return strings.Join(append([]string{`alertstate="firing"`, `escalation=""`}, matchers...), ",")
 }
 
+// causesFiring are the matchers of ALERTS for causes that fire, without those that fired.
+func causesFiring(matchers ...string) string {
+	return firing(append(slices.Clone(matchers), fmt.Sprintf("alertname!=%q", inhibitionSourceRecent)))
+}
+
 // escalationRules are the alert rules of the levels. They have no `for`, which a restart of Prometheus could start again.
 func (r *Routing) escalationRules() []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\ngroups:\n  - name: escalation\n    rules:\n", generated(SiteFile+" and "+InhibitionFile))
-	var causes []string
-	for _, c := range r.Inhibition.Causes {
-		if !slices.Contains(causes, c.Alert) {
-			causes = append(causes, c.Alert)
-		}
-	}
-	if len(causes) > 0 {
-		fmt.Fprintf(&b, `      # Begins together with the source of an inhibition, so that there is no gap between the two, and outlasts it. Nobody is notified.
-      - alert: %s
+	fmt.Fprintf(&b, `      # Fires while a cause does, and outlasts it: one alert for all that have the cause. Nobody is notified.
+      - alert: %[1]s
         expr: |
           label_replace(
-            max by (alertname, client, component, subject) (max_over_time(ALERTS{%s}[%s])),
-            "source_alertname", "$1", "alertname", "(.+)")
+            max by (client, cause) (max_over_time(ALERTS{%[2]s}[%[3]s])),
+            "subject", "$1", "cause", "(.+)")
         labels:
           priority: none
           severity: none
           team: technical
+          component: alerting
           category: routing
         annotations:
           summary: An alert that inhibits others is firing, or was a short while ago.
           description: >-
-            {{ $labels.source_alertname }} ({{ $labels.client }}, {{ $labels.component }}, {{ $labels.subject }}) inhibits others until %s after it resolves.
-          runbook_url: %s/%s.md
-`, inhibitionSourceRecent, firing([]string{fmt.Sprintf("alertname=~%q", strings.Join(causes, "|"))}), r.Inhibition.Hold, r.Inhibition.Hold, shippedRunbooks, inhibitionSourceRecent)
-	}
+            {{ $labels.cause }} ({{ $labels.client }}) inhibits what depends on it until %[3]s after its alerts have resolved.
+          runbook_url: %[4]s/%[1]s.md
+`, inhibitionSourceRecent, causesFiring(`cause!=""`), r.Inhibition.Hold, shippedRunbooks)
 	b.WriteString(r.endingRule())
 	for _, l := range Levels() {
 		var due []string
@@ -184,7 +180,7 @@ func (r *Routing) endingRule() string {
       - alert: %[1]s
         expr: |
           label_replace(
-            max without (alertstate) (ALERTS{%[2]s} and last_over_time(ALERTS{%[2]s}[1m])) * 0
+            max without (alertstate, cause) (ALERTS{%[2]s} and last_over_time(ALERTS{%[2]s}[1m])) * 0
               + on (%[3]s) group_left ()
                 (max by (%[3]s) (consign_alert_acknowledged_until_timestamp_seconds) - time() < %[4]d > 0),
             "source_alertname", "$1", "alertname", "(.+)")
@@ -221,16 +217,37 @@ const (
 	shippedGrafana  = "http://localhost:3000"
 )
 
-// clientRules record which clients have admins, who are notified of an outage.
+// outageCategories are those of outages that clients feel.
+var outageCategories = []string{"downtime", "integration_failure"}
+
+// outage reports whether clients are notified while a rule fires: it is about the platform, P0, and of a category that they feel. rules/alerts/clients.yml
+// selects the same.
+func (r *alertRule) outage() bool {
+	return r.platform && slices.Equal(r.priorities, []string{"P0"}) && slices.Contains(outageCategories, r.category) && !strings.HasPrefix(r.alert, "Slo")
+}
+
+// clientRules record which clients have admins, who are notified of an outage, and what is an outage now: an alert keeps firing for a while after it, and
+// nothing in Prometheus tells that from an outage that goes on.
 func (r *Routing) clientRules() []byte {
-	var rules strings.Builder
+	var admins, outages strings.Builder
 	for _, c := range r.Site.Clients {
 		if c.Admins != nil {
-			fmt.Fprintf(&rules, "\n      - record: %s\n        expr: vector(1)\n        labels: {client: %s}", adminsMetric, c.Slug)
+			fmt.Fprintf(&admins, "\n      - record: %s\n        expr: vector(1)\n        labels: {client: %s}", adminsMetric, c.Slug)
 		}
 	}
-	if rules.Len() == 0 {
-		rules.WriteString(" []")
+	if admins.Len() == 0 {
+		admins.WriteString(" []")
 	}
-	return fmt.Appendf(nil, "# %s\ngroups:\n  - name: clients\n    rules:%s\n", generated(SiteFile), &rules)
+	for _, a := range r.Alerts {
+		for _, rule := range a.rules {
+			if rule.outage() {
+				fmt.Fprintf(&outages, "\n      - record: %s\n        expr: |\n          group(\n            %s\n          )\n        labels: {source_alertname: %s}",
+					outageMetric, strings.ReplaceAll(strings.TrimSpace(rule.expr), "\n", "\n            "), rule.alert)
+			}
+		}
+	}
+	if outages.Len() == 0 {
+		outages.WriteString(" []")
+	}
+	return fmt.Appendf(nil, "# %s\ngroups:\n  - name: clients\n    rules:%s\n\n  # What clients are notified of, while it lasts: an alert keeps firing for a while after it.\n  - name: outages\n    rules:%s\n", generated(SiteFile+" and "+alertFiles), &admins, &outages)
 }

@@ -1,7 +1,9 @@
 package routing
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/mail"
 	"os"
@@ -271,20 +273,12 @@ func TestTheSchemaSeesWhatAnEditorCanSee(t *testing.T) {
 
 func TestMistakesInTheInhibition(t *testing.T) {
 	for _, m := range []struct{ old, new, want string }{
-		{"      - ApiFailing\n", "      - ApiFaling\n", `causes.0.explains.1: there is no alert "ApiFaling" in rules/alerts/*.yml`},
-		{"    alert: DatabaseDown\n", "    alert: DatabaseGone\n", `causes.0.alert: there is no alert "DatabaseGone"`},
-		{"  except: [IncidentUnresolved]", "  except: [IncidentUnsolved]", `worse.except.0: there is no alert "IncidentUnsolved"`},
-		{"    alerts: [SloBudgetBurningFast, SloBudgetBurning,", "    alerts: [SloBudgetBurningFast, Nothing,", `ladders.0.alerts.1: there is no alert "Nothing"`},
-		{"    alert: ShopUnreachable\n    explains:\n", "    alert: ShopUnreachable\n    explains:\n      - ApiSlow\n", "ShopUnreachable is one client's alert, and cannot inhibit ApiSlow, which is the platform's"},
-		{"    alert: CacheDown\n    explains:\n", "    alert: CacheDown\n    explains:\n      - DatabaseDown\n", "CacheDown is P1, and cannot inhibit DatabaseDown, which can be P0"},
-		{"    alert: PlatformUnreachable\n    explains:\n", "    alert: PlatformUnreachable\n    explains:\n      - PlatformUnreachable\n", "PlatformUnreachable cannot inhibit itself"},
-		{"    alert: PlatformUnreachable\n    explains:\n", "    alert: PlatformUnreachable\n    explains:\n      - Watchdog\n", "Watchdog is never inhibited"},
-		{"  - name: database-read-only", "  - name: database-down", `missing or duplicate name "database-down"`},
-		{"      - {alert: ExternalServiceFailing, subject: shopify}", "      - {alert: ExternalServiceFailing, subjet: shopify}", `inhibition.yml:`},
-		{"    alert: ClerkDown\n    explains:\n", "    alert: ClerkDown\n    explains:\n      - SecurityViolation\n", "SecurityViolation is never inhibited"},
-		{"    alert: MandrillDown\n    explains:\n", "    alert: MandrillDown\n    explains:\n      - DeadLettersGrowing\n", "DeadLettersGrowing would need a group wait of 4m0s for MandrillDown to fire first (at most 3m0s)"},
-		{"aftermath: 6m", "aftermath: 1h", "aftermath: must be between 1m and 15m"},
-		{"aftermath: 6m", "aftermaths: 6m", `unknown key "aftermaths"`},
+		{"  exclude: [IncidentUnresolved]", "  exclude: [IncidentUnsolved]", `severity_inhibition.exclude.0: there is no alert "IncidentUnsolved"`},
+		{"    alerts: [SloBudgetBurningFast, SloBudgetBurning,", "    alerts: [SloBudgetBurningFast, Nothing,", `severity_order.0.alerts.1: there is no alert "Nothing"`},
+		{"  - name: slo\n", "  - name: slo\n    alerts: [ApiSlow]\n  - name: slo\n", `severity_order.1.name: missing or duplicate name "slo"`},
+		{"hold: 6m", "hold: 1h", "hold: must be between 1m and 15m"},
+		{"hold: 6m", "holds: 6m", `unknown key "holds"`},
+		{"hold: 6m", "hold: 6m\ncauses: []", `unknown key "causes"`},
 	} {
 		files := shipped(t)
 		change(t, files, InhibitionFile, m.old, m.new)
@@ -294,17 +288,100 @@ func TestMistakesInTheInhibition(t *testing.T) {
 	}
 }
 
+// ruleFile is a file with one rule. Its line is 4.
+func ruleFile(name string, labels ...string) *fstest.MapFile {
+	return &fstest.MapFile{Data: []byte("groups:\n  - name: ours\n    rules:\n      - alert: " + name + "\n        expr: vector(1)\n        for: 3m\n        labels:\n          " + strings.Join(labels, "\n          ") + "\n")}
+}
+
+func TestMistakesInCausesAndDependencies(t *testing.T) {
+	const file = "rules/alerts/ours.yml"
+	platform, client := "client: _platform", "category: downtime"
+	for _, m := range []struct {
+		labels []string
+		want   string // empty: none
+	}{
+		{[]string{platform, "priority: P1", "depends_on: database,broker"}, ""},
+		{[]string{platform, "priority: P1", "depends_on: '{{ $labels.service }}'"}, ""}, // storage is no cause
+		{[]string{platform, "priority: P1", "cause: reports:nightly-run", "depends_on: database"}, ""},
+		{[]string{client, "depends_on: shop,database"}, ""},
+		{[]string{platform, "priority: P1", "depends_on: databse"}, `the label depends_on: no alert has the cause "databse"; there are api, api_latency, broker,`},
+		{[]string{platform, "priority: P1", "depends_on: 'database,'"}, `the label depends_on: no alert has the cause ""`},
+		{[]string{platform, "priority: P1", "depends_on: database, broker"}, `the label depends_on: no alert has the cause " broker"`}, // it would match nothing
+		{[]string{platform, "priority: P1", `depends_on: '{{ if eq $labels.slo "a" }}database{{ else }}disc{{ end }}'`}, `no alert has the cause "disc"`},
+		{[]string{platform, "priority: P1", "depends_on: '{{ $labels.route }}'"}, "the label depends_on: the values of {{$labels.route}} are not known"},
+		{[]string{platform, "priority: P1", "depends_on: '{{ $value }}'"}, "the label depends_on: the values of {{$value}} are not known"},
+		{[]string{platform, "priority: P1", "depends_on: '{{ range $labels }}a{{ end }}'"}, "cannot be checked: write names, {{ $labels.NAME }}, or {{ if … }}"},
+		{[]string{platform, "priority: P1", "depends_on: '{{ if }}'"}, "the label depends_on: template: label"},
+		{[]string{platform, "priority: P1", "cause: Disc"}, `the label cause: "Disc" is no name like database or exporter:business-exporter`},
+		{[]string{platform, "priority: P1", "cause: 'disc,cpu'"}, `the label cause: "disc,cpu" is no name`},
+		{[]string{platform, "priority: P1", "cause: database", "depends_on: database"}, `the label depends_on: it is "database" itself`},
+		{[]string{platform, "priority: P1", "depends_on: shop"}, `the label depends_on: "shop" is what fails for one client, and the alert is about the platform`},
+		{[]string{platform, "priority: none", "depends_on: database"}, "the label depends_on: what is about security, or notifies nobody, is never inhibited"},
+		{[]string{platform, "priority: P1", "category: security", "depends_on: database"}, "is never inhibited"},
+		{[]string{client, "team: client_admin", "cause: sale"}, "the label cause: an alert for client admins inhibits nothing"},
+		{[]string{platform, "priority: P1", "depends_on: slow"}, "as P1 it would need a group wait of 57m0s for SlowToFire to fire first (at most 3m0s): give it a longer `for`"},
+	} {
+		files := shipped(t)
+		files[file] = ruleFile("OurOwn", m.labels...)
+		files["rules/alerts/slow.yml"].Data = append(files["rules/alerts/slow.yml"].Data, "\n      - {alert: SlowToFire, for: 30m, labels: {client: _platform, priority: P0, team: technical, cause: slow}}\n"...)
+		_, err := Load(files)
+		switch {
+		case m.want == "" && err != nil:
+			t.Errorf("%q: %v", m.labels, err)
+		case m.want != "" && (err == nil || !strings.Contains(err.Error(), file+":4: OurOwn: ") || !strings.Contains(err.Error(), m.want)):
+			t.Errorf("%q: %v\nwant an error with %s:4: OurOwn: … %s", m.labels, err, file, m.want)
+		}
+	}
+}
+
+// An alert that is added is inhibited, and inhibits, without a change of another file: so do its escalation, its hold and its group wait.
+func TestAnAlertThatIsAddedNeedsNoOtherFile(t *testing.T) {
+	files := shipped(t)
+	files["rules/alerts/ours.yml"] = ruleFile("SearchDown", "client: _platform", "priority: P0", "team: technical", "cause: search", "depends_on: database")
+	files["rules/alerts/more.yml"] = ruleFile("SearchSlow", "client: _platform", "priority: P1", "team: technical", "depends_on: search,cache")
+	before, err := Render(shipped(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Render(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string][]string{
+		ConfigFile: {"  - name: search\n    source_matchers:\n      - cause=\"search\"\n      - client=\"_platform\"\n", "      - depends_on=~\"(.+,)?search(,.+)?\"\n", "SearchSlow"},
+		ClockFile:  {`ALERTS{alertstate="firing",escalation="",depends_on=~"(.+,)?search(,.+)?",`},
+	} {
+		for _, text := range want {
+			if strings.Contains(string(before[file]), text) || !strings.Contains(string(after[file]), text) {
+				t.Errorf("%s is the same, or lacks %q", file, text)
+			}
+		}
+	}
+	if !bytes.Equal(before[EscalationFile], after[EscalationFile]) {
+		t.Errorf("%s has changed", EscalationFile)
+	}
+}
+
 func TestASymptomWaitsTwiceAsLongAsItsCauseTakesToFire(t *testing.T) {
 	r := load(t, shipped(t))
-	pairs := 0
-	for _, c := range r.Inhibition.Causes {
-		cause, _ := r.alert(c.Alert)
-		for _, s := range c.Inhibits {
-			symptom, _ := r.alert(s.Alert)
-			for _, p := range symptom.Priorities {
-				pairs++
-				if waits := symptom.For + r.Wait(s.Alert, p); waits < 2*cause.For {
-					t.Errorf("%s as %s notifies after %s, %s takes %s to fire", s.Alert, p, waits, c.Alert, cause.For)
+	pairs, causes := 0, r.causes()
+	for _, a := range r.Alerts {
+		for _, symptom := range a.rules {
+			for _, d := range symptom.dependsOn {
+				c := causes[d.name]
+				if c == nil {
+					continue
+				}
+				for _, source := range slices.Concat(c.platform, c.client) {
+					for _, p := range symptom.priorities {
+						if p < source.priorities[0] {
+							continue // it is more urgent than its cause, and not inhibited
+						}
+						pairs++
+						if waits := symptom.wait + r.Wait(a.Name, p); waits < 2*source.wait {
+							t.Errorf("%s as %s notifies after %s, %s takes %s to fire", a.Name, p, waits, source.alert, source.wait)
+						}
+					}
 				}
 			}
 		}
@@ -374,13 +451,34 @@ func TestThePolicyInWords(t *testing.T) {
 		"second-swing-exchange: the admins of Second Swing (email), Europe/Paris",
 		"hand-me-on-childrens-market: support (no admins), America/Chicago",
 		"maintenance window every sunday from 23:00 for 3h",
-		"Inhibited while the source fires, and for 6m after it resolves:\n  DatabaseDown inhibits ApiErrorsElevated, ApiFailing,",
-		"ShopAccessRefused inhibits CheckoutErrorsElevated, ItemsNotSynced, OrderImportsFailing, SalesBelowExpected, ShopThrottled, SyncFailing, SyncLate, SyncStalled (equal: client)",
+		"Inhibited while the source fires, and for 6m after it resolves:\n  ApiFailing (cause api) inhibits ApiErrorsElevated, CheckoutErrorsElevated,",
+		"  DatabaseDown (cause database) inhibits ApiErrorsElevated, ApiFailing,",
+		"  ShopAccessRefused (cause shop_access) inhibits CheckoutErrorsElevated, ItemsNotSynced, OrderImportsFailing, SalesBelowExpected, ShopThrottled, SyncFailing, SyncLate, SyncStalled (equal: client)",
+		"CacheLatencyHigh, ClientApiLatencyHigh, ClientApiSlow of P1, P2, P3\n",
 		"ValidTokensRefused as P0: 1m30s",
 	} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("the policy lacks %q:\n%s", want, policy)
 		}
+	}
+}
+
+// The alert for client admins selects, by labels, the alerts whose outages are recorded.
+func TestClientsAreNotifiedOfTheOutagesThatAreRecorded(t *testing.T) {
+	files := shipped(t)
+	text := string(files["rules/alerts/clients.yml"].Data)
+	if want := fmt.Sprintf(`client=%q,priority="P0",category=~%q,alertname!~"Slo.+"`, Platform, strings.Join(outageCategories, "|")); !strings.Contains(text, want) {
+		t.Errorf("rules/alerts/clients.yml does not select %s", want)
+	}
+	files["rules/alerts/ours.yml"] = ruleFile("SearchDown", "client: _platform", "priority: P0", "team: technical", "category: downtime")
+	files["rules/alerts/more.yml"] = ruleFile("SearchSlow", "client: _platform", "priority: P1", "team: technical", "category: downtime")
+	made, err := Render(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := string(made[ClientsFile])
+	if want := "      - record: platform:outage:info\n        expr: |\n          group(\n            vector(1)\n          )\n        labels: {source_alertname: SearchDown}\n"; !strings.Contains(recorded, want) || strings.Contains(recorded, "SearchSlow") || strings.Contains(recorded, "SloTrafficStopped") {
+		t.Errorf("%s is\n%s\nwant\n%s", ClientsFile, recorded, want)
 	}
 }
 
@@ -393,7 +491,7 @@ func TestAnInventoryWithoutClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(made[ClientsFile]); !strings.HasSuffix(got, "    rules: []\n") {
+	if got := string(made[ClientsFile]); !strings.Contains(got, "  - name: clients\n    rules: []\n") {
 		t.Errorf("%s is\n%s", ClientsFile, got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -158,9 +159,22 @@ type templateData struct {
 	Alerts []alert
 }
 
+// dependsOn is the label depends_on of alerts: a template, because that of each SLO is another one. All of them also depend on more.
+func (s *SLOs) dependsOn(more ...string) string {
+	var b strings.Builder
+	for i, one := range s.SLOs {
+		word := "if"
+		if i > 0 {
+			word = "else if"
+		}
+		fmt.Fprintf(&b, `{{ %s eq $labels.slo %q }}%s`, word, one.Name, strings.Join(slices.Concat(one.DependsOn, more), ","))
+	}
+	return b.String() + "{{ end }}"
+}
+
 func (s *SLOs) render(name, text string) ([]byte, error) {
 	tmpl, err := template.New(name).Delims("<<", ">>").Funcs(template.FuncMap{
-		"label": label, "groups": groups,
+		"label": label, "groups": groups, "dependsOn": s.dependsOn,
 		"line":    func(s string) string { return strings.Join(strings.Fields(s), " ") },
 		"percent": func(v float64) string { return number(v*100) + "%" },
 	}).Parse(text)

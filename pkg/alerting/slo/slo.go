@@ -40,6 +40,8 @@ type SLO struct {
 	MinimumRate float64 `yaml:"minimum_rate"`
 	// AbsentAlerts are the alerts that fire when there are no events at all.
 	AbsentAlerts []string `yaml:"absent_alerts"`
+	// DependsOn are the causes that inhibit its alerts, as in the label depends_on of an alert.
+	DependsOn []string `yaml:"depends_on"`
 	// Platform has the expressions for the whole platform; Clients, which is optional, those for each client.
 	Platform *Source `yaml:"platform"`
 	Clients  *Source `yaml:"clients"`

@@ -285,10 +285,6 @@ func TestAnAlertThatWasOnlyInhibitedIsDrilledAgainAsSynthetic(t *testing.T) {
 	if (&Suite{}).onlyInhibited("CheckoutFailing") {
 		t.Error("what was never drilled counts as inhibited")
 	}
-	const want = "ApiFailing _platform requests (InhibitionSourceRecent)"
-	if got := sourceName(map[string]string{"alertname": "InhibitionSourceRecent", "source_alertname": "ApiFailing", "client": "_platform", "subject": "requests"}); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
 }
 
 // An alert that joins a group which has already notified is notified after the group_interval.

@@ -267,19 +267,11 @@ func (d *faultDrill) pollAlertmanager(ctx context.Context) error {
 		}
 		source := ""
 		if len(a.Status.InhibitedBy) > 0 {
-			source = sourceName(byFingerprint[a.Status.InhibitedBy[0]].Labels)
+			source = fullName(byFingerprint[a.Status.InhibitedBy[0]].Labels) // of InhibitionSourceRecent the subject is the cause
 		}
 		record.setInhibitedBy(source)
 	}
 	return nil
-}
-
-// sourceName is the name of the alert that inhibits others. For InhibitionSourceRecent, it is the name of the cause.
-func sourceName(labels map[string]string) string {
-	if source := labels["source_alertname"]; source != "" {
-		return fmt.Sprintf("%s %s %s (%s)", source, labels["client"], labels["subject"], labels["alertname"])
-	}
-	return fullName(labels)
 }
 
 // pollNotifications records which receivers were notified.
