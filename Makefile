@@ -5,7 +5,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 
 BIN        ?= .build/bin
-TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck gotestsum)
+TOOLS      := $(addprefix $(BIN)/,prometheus promtool alertmanager amtool node_exporter prom-label-proxy staticcheck pint gotestsum)
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
 RUN        ?=
@@ -64,9 +64,10 @@ record: deps build ## record an incident of the demo for test/incidents: FAULT=N
 	@go run ./test/incidents/record --fault '$(or $(FAULT),all)'
 
 .PHONY: check
-check: build $(BIN)/promtool $(BIN)/amtool ## check rules, routing and catalog against each other
+check: build $(BIN)/promtool $(BIN)/amtool $(BIN)/pint ## check rules, routing and catalog against each other, and with promtool, amtool and pint
 	@$(BIN)/consignwatch check
-	@$(BIN)/promtool check rules rules/recording/*.yml rules/alerts/*.yml
+	@$(BIN)/promtool check rules --lint=all --lint-fatal rules/recording/*.yml rules/alerts/*.yml
+	@$(BIN)/pint --offline --config=tools/pint/pint.hcl --log-level=error lint --min-severity=info --fail-on=info rules/recording rules/alerts
 	@$(BIN)/amtool --enable-feature=utf8-strict-mode check-config alertmanager/alertmanager.yml
 
 .PHONY: lint
@@ -126,6 +127,9 @@ $(BIN)/prom-label-proxy: tools/prom-label-proxy/go.mod tools/prom-label-proxy/go
 
 $(BIN)/staticcheck: tools/staticcheck/go.mod tools/staticcheck/go.sum
 	$(call tool,honnef.co/go/tools,s/^v//,cmd/staticcheck)
+
+$(BIN)/pint: tools/pint/go.mod tools/pint/go.sum
+	$(call tool,github.com/cloudflare/pint,s/^v//,cmd/pint)
 
 $(BIN)/gotestsum: tools/gotestsum/go.mod tools/gotestsum/go.sum
 	$(call tool,gotest.tools/gotestsum,s/^v//,.)
