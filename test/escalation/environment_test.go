@@ -186,14 +186,16 @@ func shippedAlerts(t *testing.T) map[string]drill.Rule {
 	return rules
 }
 
-// faultRules has a rule for each shipped alertname, which fires while setFiring has set an alert of that name, with its labels.
+// faultRules has a rule for each shipped alertname, which fires while setFiring has set an alert of that name, with its labels. What it inhibits, and what
+// inhibits it, is as shipped.
 func faultRules(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("groups:\n  - name: faults\n    rules:\n      - {alert: Watchdog, expr: vector(1), labels: {priority: none, severity: none, team: technical, client: _platform, component: alerting, subject: heartbeat, category: heartbeat}}\n")
 	for name, rule := range shippedAlerts(t) {
 		if name != "Watchdog" && rule.Labels["escalation"] == "" {
-			fmt.Fprintf(&b, "      - {alert: %s, expr: 'max without (alert, instance, job) (fault{alert=%q}) == 1'}\n", name, name)
+			fmt.Fprintf(&b, "      - alert: %s\n        expr: 'max without (alert, instance, job) (fault{alert=%q}) == 1'\n        labels:\n          cause: '%s'\n          depends_on: '%s'\n",
+				name, name, rule.Labels["cause"], rule.Labels["depends_on"])
 		}
 	}
 	return b.String()

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"github.com/consignwatch/consignwatch/pkg/demo/drill"
 	"github.com/consignwatch/consignwatch/pkg/demo/webhookreceiver"
 )
+
+// labelOfSeries matches a label of the series in a template.
+var labelOfSeries = regexp.MustCompile(`\$labels\.(\w+)`)
 
 // storm are all alerts that a fault of all clients can fire, for all clients, at the same time. This is worse than a real outage, because causes and
 // symptoms fire in any order, and no value stays below its threshold. Left out are burn rates, and the alerts that page beside their cause.
@@ -42,12 +46,17 @@ func storm(t *testing.T, clients []string, fault, first string, except ...string
 				}
 				for _, client := range about {
 					l := maps.Clone(rule.Labels)
+					delete(l, "cause")
+					delete(l, "depends_on")
 					maps.DeleteFunc(l, func(_, value string) bool { return strings.Contains(value, "{{") })
 					l["alert"], l["client"] = name, client
 					// Labels that the rule does not set: the highest priority, and any component and subject.
 					l["priority"], l["severity"] = cmp.Or(l["priority"], "P0"), cmp.Or(l["severity"], "critical")
 					l["component"] = cmp.Or(l["component"], "it")
 					l["subject"] = cmp.Or(l["subject"], strings.ReplaceAll(subject, "*", "it"), "it")
+					for _, m := range labelOfSeries.FindAllStringSubmatch(rule.Labels["depends_on"], -1) {
+						l[m[1]] = l["subject"] // of these alerts, it is the subject
+					}
 					all = append(all, l)
 				}
 			}

@@ -15,7 +15,7 @@ const (
 )
 
 // kindLabels say what kind of alert it is, and nothing of what it is about: matchers on them alone select alerts of all clients and all resources.
-var kindLabels = []string{nameLabel, sourceLabel, escalationLabel, priorityLabel, "severity", "team", "category", "component"}
+var kindLabels = []string{nameLabel, sourceLabel, escalationLabel, priorityLabel, "severity", "team", "category", "component", "cause", "depends_on"}
 
 // TooBroad counts the active silences that hide more than they should, by the reason. A silence with several reasons counts for each. An acknowledgement matches one
 // identity, and is never too broad, but may be too long.

@@ -41,6 +41,7 @@ func TestSilencesThatHideMoreThanTheyShould(t *testing.T) {
 		"one subject of all clients":     {[]amclient.Matcher{equal("subject", "shop")}, hour, "", amclient.Active, map[string]int{catalog.SilenceManyClients: 1}},
 		"an alert, whatever it is about": {[]amclient.Matcher{equal("alertname", "DiskAlmostFull")}, hour, "", amclient.Active, map[string]int{catalog.SilenceUnrestricted: 1}},
 		"a priority":                     {[]amclient.Matcher{equal("priority", "P0")}, hour, "", amclient.Active, map[string]int{catalog.SilenceUnrestricted: 1}},
+		"all that depends on something":  {[]amclient.Matcher{regex("depends_on", "(.+,)?database(,.+)?")}, hour, "", amclient.Active, map[string]int{catalog.SilenceUnrestricted: 1}},
 		"a client that says nothing":     {[]amclient.Matcher{equal("alertname", "CheckoutFailing"), regex("client", ".+")}, hour, "", amclient.Active, map[string]int{catalog.SilenceUnrestricted: 1}},
 		"all clients but one":            {[]amclient.Matcher{not("client", "client-1")}, hour, "", amclient.Active, map[string]int{catalog.SilenceUnrestricted: 1, catalog.SilenceManyClients: 1}},
 		"seven days":                     {[]amclient.Matcher{equal("client", "client-1")}, week, "", amclient.Active, nil},
