@@ -39,6 +39,29 @@ func readDocumentation(t *testing.T) map[string]string {
 	return texts
 }
 
+// readFiles reads all files below the root but those of folders that are hidden, such as .git.
+func readFiles(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != root && strings.HasPrefix(entry.Name(), "."):
+			return fs.SkipDir
+		case entry.IsDir():
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		texts[strings.TrimPrefix(filepath.ToSlash(file), root+"/")] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
 // A path is a link, or code that begins with a folder of the repository, with an asterisk, or NAME for any name.
 func TestEveryPathOfTheDocumentationExists(t *testing.T) {
 	checked := 0
@@ -69,23 +92,12 @@ func TestEveryPathOfTheDocumentationExists(t *testing.T) {
 // A test may be named by its beginning, with an ellipsis.
 func TestEveryTestOfTheDocumentationExists(t *testing.T) {
 	declared := map[string]bool{}
-	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && file != root && strings.HasPrefix(entry.Name(), "."):
-			return fs.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(file, "_test.go"):
-			return nil
+	for file, text := range readFiles(t) {
+		if strings.HasSuffix(file, "_test.go") {
+			for _, match := range declaration.FindAllStringSubmatch(text, -1) {
+				declared[match[1]] = true
+			}
 		}
-		text, err := os.ReadFile(file)
-		for _, match := range declaration.FindAllStringSubmatch(string(text), -1) {
-			declared[match[1]] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	names, checked := slices.Collect(maps.Keys(declared)), 0
 	for file, text := range readDocumentation(t) {
@@ -106,24 +118,13 @@ func TestEveryTestOfTheDocumentationExists(t *testing.T) {
 func TestAnAlertIsInThreeFiles(t *testing.T) {
 	const alert = "EmailAddressSyncStuck"
 	var found []string
-	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && file != root && strings.HasPrefix(entry.Name(), "."):
-			return fs.SkipDir
-		case entry.IsDir():
-			return nil
-		}
-		text, err := os.ReadFile(file)
-		if name := strings.TrimPrefix(filepath.ToSlash(file), root+"/"); strings.Contains(string(text), alert) && !strings.HasPrefix(name, "docs/runbooks/Sync") {
+	files := readFiles(t)
+	for name, text := range files {
+		if strings.Contains(text, alert) && name != "docs/runbooks/SyncFailing.md" { // which links to its runbook
 			found = append(found, name)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
+	slices.Sort(found)
 	want := []string{
 		"alertmanager/alertmanager.yml",          // generated
 		"docs/architecture.md",                   // the documentation of this
@@ -137,18 +138,10 @@ func TestAnAlertIsInThreeFiles(t *testing.T) {
 	if !slices.Equal(found, want) {
 		t.Errorf("%s is in\n%s\nwant\n%s", alert, strings.Join(found, "\n"), strings.Join(want, "\n"))
 	}
-	text, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules, err := os.ReadFile(filepath.Join(root, "rules/alerts/delays.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	// The rule is shown as it is.
-	_, shown, _ := strings.Cut(string(text), "- alert: "+alert+"\n")
+	_, shown, _ := strings.Cut(files["docs/architecture.md"], "- alert: "+alert+"\n")
 	shown, _, _ = strings.Cut(shown, "```")
-	_, rule, _ := strings.Cut(string(rules), "      - alert: "+alert+"\n")
+	_, rule, _ := strings.Cut(files["rules/alerts/delays.yml"], "      - alert: "+alert+"\n")
 	rule, _, _ = strings.Cut(rule, "        annotations:\n")
 	if want := strings.ReplaceAll(rule, "\n        ", "\n  "); shown == "" || "      "+shown != want {
 		t.Errorf("the documentation shows\n%s\nwant\n%s", shown, want)
